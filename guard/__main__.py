@@ -1,0 +1,106 @@
+"""Dispatch: `hook` and `exec` go straight to the hot path, everything else to the click group.
+
+Runs in three ways: as the console script, as `python -m guard`, and as a plain file under
+`python -I -S` (what the shell wrappers and shims call, because it starts fastest and because
+neither PYTHONPATH nor a sitecustomize can reach into it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+HOT = ("exec", "hook")
+
+
+def _make_importable() -> None:
+    """Put the directory that holds `guard` on the path; last, so that it shadows nothing."""
+    parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if parent not in sys.path:
+        sys.path.append(parent)
+
+
+def _enter_site() -> None:
+    """Make third-party packages importable when Python was started with -S."""
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+
+
+def main(argv: list[str]) -> int:
+    """Run `routeguard` with `argv` (without the program name); returns the exit status."""
+    from guard.errors import ExitCode, GuardError
+
+    try:
+        if argv and argv[0] in HOT and not _wants_help(argv):
+            if argv[0] == "exec":
+                from guard.launch.execute import main as run_exec
+
+                return run_exec(argv[1:])
+            from guard.hook import main as run_hook
+
+            return run_hook(argv[1:])
+        _enter_site()
+        from guard.cli import main as run_cli
+
+        return run_cli(argv)
+    except GuardError as error:
+        _say(error.render())
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away: the next write at exit must not complain about it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except Exception as error:
+        _say(_internal(error))
+        return ExitCode.INTERNAL
+
+
+def _wants_help(argv: list[str]) -> bool:
+    # only before the command: `exec -- opencode --help` is the agent's help, not ours
+    for word in argv[1:]:
+        if word in ("-h", "--help"):
+            return True
+        if not word.startswith("-") or word == "--":
+            return False
+    return False
+
+
+def _internal(error: Exception) -> str:
+    """One message for a bug of ours: where it happened, never the values involved."""
+    from guard import __version__
+
+    trace = error.__traceback__
+    place = ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{os.path.basename(code.co_filename)}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    version = ".".join(map(str, sys.version_info[:3]))
+    return (
+        f"routeguard: internal error, nothing was launched\n"
+        f"  what:  {type(error).__name__} at {place}\n"
+        f"  with:  routeguard {__version__}, Python {version}, {sys.platform}\n"
+        f"  fix:   report it with the two lines above; they hold no values of yours"
+    )
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, UnicodeError):
+        pass
+
+
+def run() -> None:
+    """Console-script entry point."""
+    _make_importable()
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

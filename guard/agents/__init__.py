@@ -1,0 +1,1 @@
+"""The programs that talk to models, each described by data plus a small adapter."""

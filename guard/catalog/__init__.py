@@ -1,0 +1,1 @@
+"""Facts about other programs, as data with provenance."""

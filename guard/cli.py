@@ -1,0 +1,80 @@
+"""The click group. Loading it imports no command: each is named by module and attribute."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from guard import __version__
+from guard.errors import ExitCode
+
+COMMANDS = {
+    "exec": "guard.commands.exec:exec_command",
+    "explain": "guard.commands.explain:explain",
+    "hook": "guard.commands.hook:hook",
+    "policy": "guard.commands.policy:policy",
+    "shim": "guard.commands.shim:shim",
+    "verify": "guard.commands.verify:verify",
+    "why": "guard.commands.why:why",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Set up a shell:      eval "$(routeguard hook zsh)"     (bash; fish: routeguard hook fish | source)
+See a launch:        routeguard explain -- opencode run "hi"
+Prove the route:     routeguard verify
+
+Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration, 4 internal error;
+`exec` ends with the command's own status, 126 refused, 127 not found.""",
+)
+@click.version_option(__version__, prog_name="routeguard")
+def group() -> None:
+    """Portkey is the only gateway: guards every launch of an AI coding agent."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the group; returns the exit status. GuardError passes through to the dispatcher."""
+    try:
+        result = group.main(args=argv, prog_name="routeguard", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return ExitCode.USAGE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        sys.stderr.write("routeguard: aborted, nothing was changed\n")
+        return 130
+    return result if isinstance(result, int) else ExitCode.OK

@@ -1,0 +1,1 @@
+"""One verb a file: read arguments, call a room below, render."""

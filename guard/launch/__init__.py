@@ -1,0 +1,1 @@
+"""Plan a launch, run it, prove it."""

@@ -1,0 +1,1 @@
+"""What is allowed, as data: layers, their merge, and the compiled form the hot path reads."""
