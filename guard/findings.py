@@ -1,0 +1,76 @@
+"""A finding: what a rule says about one fact. Holds names and masks, never a secret.
+
+Hot-path module.
+"""
+
+from __future__ import annotations
+
+from guard.rules import RULES
+
+SEVERITIES = ("note", "warning", "error")
+"""Severities from the least to the most serious."""
+
+_SHOWN = 2
+_LONG_ENOUGH = 16
+
+
+class Finding:
+    """What one rule says about one subject.
+
+    `subject` is what the finding is about (a variable name, an option, a file), `where` is where
+    it was found (`file:line:column`, "environment", "command line"), `fix` is what to do. All are
+    plain text for a terminal or a log and must not hold a secret value.
+    """
+
+    __slots__ = ("fix", "message", "rule", "severity", "subject", "where")
+
+    def __init__(
+        self,
+        rule: str,
+        subject: str,
+        message: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        severity: str = "",
+    ) -> None:
+        self.rule = rule
+        self.subject = subject
+        self.message = message
+        self.where = where
+        self.fix = fix
+        self.severity = severity or RULES[rule].severity
+
+    def as_dict(self) -> dict[str, str]:
+        """The finding as the JSON output carries it."""
+        return {
+            "rule": self.rule,
+            "name": RULES[self.rule].name,
+            "severity": self.severity,
+            "subject": self.subject,
+            "message": self.message,
+            "where": self.where,
+            "fix": self.fix,
+        }
+
+    def __repr__(self) -> str:
+        return f"Finding({self.rule}, {self.subject!r}, {self.message!r})"
+
+
+def mask(value: str) -> str:
+    """`value` as it may be shown: two characters at each end if it is 16 or longer, else none."""
+    if len(value) < _LONG_ENOUGH:
+        return "****"
+    return f"{value[:_SHOWN]}****{value[-_SHOWN:]}"
+
+
+def digest(value: str, key: bytes) -> str:
+    """Eight hex digits by which the same secret can be recognised in two places.
+
+    Keyed (HMAC-SHA-256) with a per-user random `key`, so that the digest of a guessed secret
+    cannot be compared with a published one.
+    """
+    import hashlib
+    import hmac
+
+    return hmac.new(key, value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:8]

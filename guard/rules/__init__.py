@@ -1,0 +1,50 @@
+"""The rules: declared once, named the same in a refused launch, a failed commit and the docs.
+
+Hot-path module: the declarations are plain objects. Ids are stable from the first release.
+"""
+
+from __future__ import annotations
+
+
+class Rule:
+    """One rule: a stable id, a short name, the severity of its findings, a one-line title."""
+
+    __slots__ = ("id", "name", "severity", "title")
+
+    def __init__(self, id: str, name: str, severity: str, title: str) -> None:  # noqa: A002
+        self.id = id
+        self.name = name
+        self.severity = severity
+        self.title = title
+
+
+_DECLARED = (
+    # environment
+    Rule("RG101", "direct-provider-key", "error", "a key that reaches a model provider directly"),
+    Rule("RG102", "unknown-api-key", "warning", "an API key of a service nobody has named yet"),
+    Rule("RG103", "foreign-base-url", "error", "a base URL that is not the gateway's"),
+    Rule("RG104", "loopback-http-proxy", "error", "an HTTP proxy on this machine"),
+    Rule("RG105", "agent-redirect-variable", "error", "a variable that redirects the agent"),
+    Rule("RG106", "gateway-key", "error", "the gateway key is missing or cannot be the gateway's"),
+    Rule("RG107", "ambient-credential", "note", "another tool's credential that opens a provider"),
+    Rule("RG108", "weakened-tls", "error", "TLS verification is switched off or redirected"),
+    # command line
+    Rule("RG201", "foreign-provider", "error", "a model provider other than the gateway"),
+    Rule("RG202", "foreign-server", "error", "another agent server decides the route"),
+    Rule("RG203", "agent-server", "error", "an agent server that other programs can drive"),
+    Rule("RG204", "unsupported-agent-version", "error", "a version whose route cannot be held"),
+    Rule("RG205", "ambiguous-arguments", "error", "arguments that can be read in two ways"),
+    # the agent's own files
+    Rule("RG301", "code-loading-config", "error", "files that load code into the agent"),
+    Rule("RG302", "config-leaves-gateway", "error", "configuration that overrides the route"),
+    Rule("RG303", "unreadable-agent-config", "error", "configuration that cannot be read"),
+    Rule("RG304", "stored-direct-credential", "note", "a provider credential in the agent's store"),
+    Rule("RG305", "remote-config-login", "error", "a login that fetches configuration remotely"),
+    # routeguard itself
+    Rule("RG501", "policy-invalid", "error", "the policy cannot be read or trusted"),
+    Rule("RG502", "agent-not-found", "error", "the agent is not installed"),
+    Rule("RG503", "guard-damaged", "error", "routeguard's own files are missing or not safe"),
+)
+
+RULES = {rule.id: rule for rule in _DECLARED}
+"""Every rule by its id."""
