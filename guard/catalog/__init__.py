@@ -1,1 +1,250 @@
-"""Facts about other programs, as data with provenance."""
+"""What is known about other people's names and hosts: data with provenance, no judgement.
+
+Imported on the hot path as the parent of `classify`, so nothing is read or imported before a
+function is called. The functions themselves are for the cold path.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+KINDS = (
+    "provider_key",
+    "provider_setting",
+    "ambient",
+    "base_url",
+    "agent_redirect",
+    "runtime",
+    "http_proxy",
+    "gateway_key",
+    "gateway_setting",
+    "other_service",
+    "grey",
+    "unknown_key",
+    "",
+)
+"""Every kind of variable; the empty one is a name that is known and means nothing to us."""
+
+KIND_RULES = {
+    "provider_key": "RG101",
+    "ambient": "RG107",
+    "base_url": "RG103",
+    "agent_redirect": "RG105",
+    "http_proxy": "RG104",
+    "gateway_key": "RG106",
+    "unknown_key": "RG102",
+}
+"""The rule for which a variable of a kind counts, unless its data says otherwise."""
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_FILES = ("providers.json", "variables.toml", "hosts.toml")
+
+
+class Provider:
+    """One model provider of opencode's catalogue.
+
+    `env` are the variables any one of which opens it, `api` its base URL (empty if the SDK's
+    default; may hold `${NAME}`), `npm` the SDK package, `host` the host that requests go to
+    (empty if it depends on a variable, an account or a region).
+    """
+
+    __slots__ = ("api", "env", "host", "id", "name", "npm")
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        *,
+        name: str,
+        env: tuple[str, ...],
+        api: str,
+        npm: str,
+        host: str,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.env = env
+        self.api = api
+        self.npm = npm
+        self.host = host
+
+    def __repr__(self) -> str:
+        return f"Provider({self.id!r})"
+
+
+class Variable:
+    """One environment variable that the catalogue names.
+
+    `kind` is one of KINDS, `owner` whom it belongs to, `note` a remark for a reader, `providers`
+    the ids of the providers it opens in an unguarded opencode, `rule` the rule for which a set
+    value counts ("" for none), `source` and `sure` where that is known from and how well.
+    """
+
+    __slots__ = ("kind", "name", "note", "owner", "providers", "rule", "source", "sure")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: str,
+        owner: str,
+        note: str = "",
+        providers: tuple[str, ...] = (),
+        rule: str = "",
+        source: str = "",
+        sure: str = "",
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.owner = owner
+        self.note = note
+        self.providers = providers
+        self.rule = rule
+        self.source = source
+        self.sure = sure
+
+    def __repr__(self) -> str:
+        return f"Variable({self.name!r}, {self.kind!r}, {self.owner!r})"
+
+
+_cache: dict[str, Any] = {}
+
+
+def data_files() -> tuple[str, ...]:
+    """Absolute paths of the data, for whoever caches something derived from it."""
+    return tuple(os.path.join(_HERE, name) for name in _FILES)
+
+
+def providers() -> dict[str, Provider]:
+    """Every provider of the catalogue by its id."""
+    if "providers" not in _cache:
+        _cache["providers"] = _read_providers()
+    return dict(_cache["providers"])
+
+
+def variables() -> dict[str, Variable]:
+    """Every variable that the catalogue names, by its name."""
+    if "variables" not in _cache:
+        _cache["variables"] = _read_variables()
+    return dict(_cache["variables"])
+
+
+def hosts() -> frozenset[str]:
+    """Hosts that serve models: no loopback host, none that also serves much else."""
+    shared = _toml("hosts.toml")["shared"]["hosts"]
+    local = {"", "localhost", "127.0.0.1"}
+    return frozenset(found.host for found in providers().values()) - local - set(shared)
+
+
+def provenance() -> str:
+    """Where the provider list comes from, with version and date."""
+    return str(_json("providers.json")["_source"])
+
+
+def describe(name: str, kind: str, owner: str) -> Variable:
+    """The variable `name` as classified: the catalogue's entry, or one made from its pattern.
+
+    `kind` and `owner` come from `classify`, which also knows the policy; where they differ from
+    the catalogue they win, and the catalogue's note and rule, which are about another kind, go.
+    """
+    known = variables().get(name)
+    if known is not None and known.kind == kind:
+        return known
+    opens = known.providers if known is not None else ()
+    if known is None:
+        for pattern in _toml("variables.toml")["pattern"]:
+            if pattern["kind"] == kind and _matches(name, pattern):
+                return Variable(
+                    name, kind=kind, owner=owner, note=pattern["note"], rule=pattern["rule"]
+                )
+    return Variable(name, kind=kind, owner=owner, providers=opens, rule=KIND_RULES.get(kind, ""))
+
+
+def _matches(name: str, pattern: dict[str, str]) -> bool:
+    if "prefix" in pattern:
+        return name.startswith(pattern["prefix"])
+    return name.endswith(pattern["suffix"]) and len(name) > len(pattern["suffix"])
+
+
+def _read_providers() -> dict[str, Provider]:
+    from urllib.parse import urlsplit
+
+    defaults = _toml("hosts.toml")["sdk_default"]
+    found = {}
+    for key, entry in _json("providers.json").items():
+        if key.startswith("_"):
+            continue
+        api = entry["api"] or ""
+        host = urlsplit(api).hostname or "" if api else defaults.get(key, "")
+        found[key] = Provider(
+            key,
+            name=entry["name"],
+            env=tuple(entry["env"]),
+            api=api,
+            npm=entry["npm"],
+            host="" if "$" in host else host,
+        )
+    return found
+
+
+def _read_variables() -> dict[str, Variable]:
+    opened_by: dict[str, list[str]] = {}
+    known = providers()
+    for provider in known.values():
+        for name in provider.env:
+            opened_by.setdefault(name, []).append(provider.id)
+    source = provenance()
+    found = {}
+    for name, ids in opened_by.items():
+        # of providers that share a name, the one with the shortest id is the one people know;
+        # what its name says in brackets tells it from the others: "MiniMax (minimax.io)"
+        owner = known[min(ids, key=lambda id_: (len(id_), id_))].name
+        if len(ids) > 1:
+            owner = owner.partition(" (")[0]
+        found[name] = Variable(
+            name,
+            kind="provider_key",
+            owner=owner,
+            providers=tuple(ids),
+            rule=KIND_RULES["provider_key"],
+            source=source,
+            sure="run",
+        )
+    for group in _toml("variables.toml")["group"]:
+        owners = group.get("owners") or dict.fromkeys(group["names"], group["owner"])
+        for name, owner in owners.items():
+            ids = opened_by.get(name, []) + group.get("opens", [])
+            found[name] = Variable(
+                name,
+                kind=group["kind"],
+                owner=owner,
+                note=group.get("note", ""),
+                providers=tuple(ids),
+                rule=group.get("rule", KIND_RULES.get(group["kind"], "")),
+                source=group["source"],
+                sure=group["sure"],
+            )
+    return found
+
+
+def _json(name: str) -> dict[str, Any]:
+    if name not in _cache:
+        import json
+
+        with open(os.path.join(_HERE, name), encoding="utf-8") as file:
+            _cache[name] = json.load(file)
+    content: dict[str, Any] = _cache[name]
+    return content
+
+
+def _toml(name: str) -> dict[str, Any]:
+    if name not in _cache:
+        import tomllib
+
+        with open(os.path.join(_HERE, name), "rb") as file:
+            _cache[name] = tomllib.load(file)
+    content: dict[str, Any] = _cache[name]
+    return content

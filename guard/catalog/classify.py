@@ -1,0 +1,51 @@
+"""What kind a variable is, from its name alone.
+
+Hot-path module: asked for every exported name at every prompt, so a dictionary lookup comes
+first and the few patterns after it. The patterns are those of variables.toml.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+PREFIXES = (
+    ("OPENCODE_", "agent_redirect", "opencode"),
+    ("PORTKEY_", "gateway_setting", "Portkey"),
+    ("BUN_", "runtime", "Bun"),
+    ("NODE_", "runtime", "Node.js"),
+    ("LD_", "runtime", "dynamic linker"),
+    ("DYLD_", "runtime", "dynamic linker"),
+    ("OTEL_", "runtime", "OpenTelemetry"),
+)
+"""(prefix, kind, owner) of names that belong to a program whatever follows."""
+
+KEY_SUFFIX = "_API_KEY"
+"""What the name of an API key of an unknown service ends in."""
+
+_STARTS = tuple(prefix for prefix, _, _ in PREFIXES)
+_NOTHING = ("", "")
+_UNKNOWN_KEY = ("unknown_key", "")
+
+
+def classify(
+    name: str, variables: Mapping[str, tuple[str, str]], gateway_keys: Collection[str] = ()
+) -> tuple[str, str]:
+    """(kind, owner) of the variable `name`; ("", "") if it means nothing to us.
+
+    `variables` maps exact names to (kind, owner). A name in `gateway_keys` is the gateway's,
+    whatever else is known about it. Case-sensitive, as names are on Linux and macOS.
+    """
+    if name in gateway_keys:
+        return ("gateway_key", "Portkey")
+    known = variables.get(name)
+    if known is not None:
+        return known
+    if name.startswith(_STARTS):
+        for prefix, kind, owner in PREFIXES:
+            if name.startswith(prefix):
+                return (kind, owner)
+    if name.endswith(KEY_SUFFIX) and len(name) > len(KEY_SUFFIX):
+        return _UNKNOWN_KEY
+    return _NOTHING
