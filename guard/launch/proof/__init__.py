@@ -1,0 +1,1 @@
+"""What `routeguard verify` is made of: canaries, throw-away surroundings, a fetched agent."""

@@ -1,0 +1,104 @@
+"""Runs one program to its end, or to ours: bounded in time, and nothing it started stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_GRACE = 2.0
+"""Seconds between asking a process group to end and ending it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended.
+
+    `status` is its exit status (128 + N for signal N, as a shell has it); `timed_out` says that
+    it was ended because its time was up. `seconds` is wall clock.
+    """
+
+    status: int
+    out: bytes
+    err: bytes
+    seconds: float
+    timed_out: bool
+
+
+def run(
+    argv: Sequence[str | bytes],
+    *,
+    environ: Mapping[str, str],
+    cwd: str,
+    timeout: float,
+    stdin: bytes = b"",
+    started: Callable[[int], None] | None = None,
+) -> Ended:
+    """Run `argv` in a session of its own, reading `stdin`, for `timeout` seconds at most.
+
+    `started` is told the process id. Whatever is left of its process group afterwards is ended:
+    also when we are interrupted. Raises OSError if the program cannot be started.
+    """
+    begun = time.monotonic()
+    timed_out = False
+    # files, not pipes: a grandchild that keeps a pipe open would keep us waiting
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        tempfile.TemporaryFile() as source,
+    ):
+        source.write(stdin)
+        source.seek(0)
+        process = subprocess.Popen(
+            argv,
+            env=environ,
+            cwd=cwd,
+            stdin=source,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            if started is not None:
+                started(process.pid)
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            end_group(process)
+        out.seek(0)
+        err.seek(0)
+        return Ended(
+            status=process.returncode if process.returncode >= 0 else 128 - process.returncode,
+            out=out.read(),
+            err=err.read(),
+            seconds=time.monotonic() - begun,
+            timed_out=timed_out,
+        )
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the process group that `process` leads, and reap `process`."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            pass
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        # gone already (macOS says EPERM of a group of zombies)
+        pass

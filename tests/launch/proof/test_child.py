@@ -1,0 +1,105 @@
+"""A child ends when it ends or when its time is up, and takes its own children with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from guard.launch.proof import child
+
+ENVIRON = {"PATH": os.defpath}
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-I", "-c", code]
+
+
+def gone(pid: int) -> bool:
+    """Whether `pid` ends within ten seconds (a killed process takes a moment to be dead)."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            # a zombie that nobody has reaped yet counts as dead
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_output_status_and_input(tmp_path: Path) -> None:
+    code = "import sys; print(sys.stdin.read()); print('e', file=sys.stderr); sys.exit(7)"
+    ended = child.run(
+        python(code), environ=ENVIRON, cwd=str(tmp_path), timeout=30, stdin=b"typed\n"
+    )
+    assert (ended.status, ended.out, ended.err) == (7, b"typed\n\n", b"e\n")
+    assert not ended.timed_out
+
+
+def test_input_is_empty_unless_given(tmp_path: Path) -> None:
+    code = "import sys; print(repr(sys.stdin.read()))"
+    ended = child.run(python(code), environ=ENVIRON, cwd=str(tmp_path), timeout=30)
+    assert ended.out == b"''\n"
+
+
+def test_a_signal_reads_as_in_a_shell(tmp_path: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    ended = child.run(python(code), environ=ENVIRON, cwd=str(tmp_path), timeout=30)
+    assert ended.status == 137
+
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if (pid := os.fork()) == 0:
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+%s
+"""
+
+
+def test_time_up_ends_the_whole_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_GRACE", 0.1)
+    ended = child.run(
+        python(STUBBORN % "time.sleep(600)"), environ=ENVIRON, cwd=str(tmp_path), timeout=1
+    )
+    assert ended.timed_out
+    assert ended.status == 137
+    assert gone(int(ended.out))
+
+
+def test_what_outlives_its_parent_is_ended(tmp_path: Path) -> None:
+    code = STUBBORN % "while not os.path.exists('up'): time.sleep(0.01)\nsys.exit(0)"
+    code = code.replace("time.sleep(600)", "open('up', 'w').close(); time.sleep(600)", 1)
+    ended = child.run(python(code), environ=ENVIRON, cwd=str(tmp_path), timeout=30)
+    assert (ended.status, ended.timed_out) == (0, False)
+    assert gone(int(ended.out))
+
+
+def test_an_interrupt_ends_the_child_and_goes_on(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def interrupt(pid: int) -> None:
+        pids.append(pid)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        child.run(
+            python("import time; time.sleep(600)"),
+            environ=ENVIRON,
+            cwd=str(tmp_path),
+            timeout=30,
+            started=interrupt,
+        )
+    assert gone(pids[0])
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        child.run(["/nowhere/agent"], environ=ENVIRON, cwd=str(tmp_path), timeout=30)

@@ -1,0 +1,186 @@
+"""The loopback servers: what they record, whom they answer, where they listen."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import json
+import socket
+
+import pytest
+
+from guard.launch.recorder import (
+    INVALID_KEY,
+    LoopbackGateway,
+    RecordingProxy,
+    Request,
+    destination,
+)
+
+KEY = "gatewaykeygatewaykey"
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    """One request; (status, body)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def request(method: str, target: str, *headers: tuple[str, str], body: bytes = b"") -> Request:
+    return Request(method, target, headers, body, raw=body)
+
+
+def test_a_completion_is_answered_and_recorded() -> None:
+    body = json.dumps({"model": "gpt-4o", "messages": []}).encode()
+    with LoopbackGateway(KEY, "the word is quokka") as gateway:
+        status, answer = ask(
+            gateway.port, "POST", "/v1/chat/completions", body, x_portkey_api_key=KEY
+        )
+    assert status == 200
+    assert json.loads(answer)["choices"][0]["message"]["content"] == "the word is quokka"
+    (seen,) = gateway.requests
+    assert (seen.method, seen.target, seen.model) == ("POST", "/v1/chat/completions", "gpt-4o")
+    assert seen.header("X-Portkey-API-Key") == KEY
+    assert seen.raw.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    assert seen.raw.endswith(body)
+
+
+def test_a_stream_carries_the_same_text_in_pieces() -> None:
+    body = json.dumps({"model": "m", "stream": True}).encode()
+    with LoopbackGateway(KEY, "the word is quokka") as gateway:
+        status, answer = ask(
+            gateway.port, "POST", "/v1/chat/completions", body, x_portkey_api_key=KEY
+        )
+    assert status == 200
+    events = [line.removeprefix("data: ") for line in answer.decode().split("\n\n") if line]
+    assert events.pop() == "[DONE]"
+    pieces = [
+        choice["delta"].get("content", "")
+        for event in events
+        for choice in json.loads(event)["choices"]
+    ]
+    assert "".join(pieces) == "the word is quokka"
+    assert sum(map(bool, pieces)) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"x_portkey_api_key": "another"}])
+def test_a_caller_without_the_key_is_recorded_and_turned_away(headers: dict[str, str]) -> None:
+    with LoopbackGateway(KEY, "no") as gateway:
+        status, answer = ask(gateway.port, "POST", "/v1/chat/completions", b"{}", **headers)
+    assert status == 401
+    assert json.loads(answer) == INVALID_KEY
+    assert len(gateway.requests) == 1
+
+
+def test_a_body_in_chunks_is_put_together() -> None:
+    with LoopbackGateway(KEY, "yes") as gateway:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        connection.request(
+            "POST",
+            "/v1/chat/completions",
+            iter([b'{"model"', b': "m1"}']),
+            {"x-portkey-api-key": KEY},
+            encode_chunked=True,
+        )
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert gateway.requests[0].body == b'{"model": "m1"}'
+
+
+def test_requests_of_one_connection_are_kept_apart() -> None:
+    with LoopbackGateway(KEY, "yes") as gateway:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        for name in (b"first", b"second"):
+            connection.request("POST", "/v1/chat/completions", name, {"x-portkey-api-key": KEY})
+            connection.getresponse().read()
+        connection.close()
+    first, second = gateway.requests
+    assert (first.body, second.body) == (b"first", b"second")
+    assert b"first" not in second.raw
+
+
+def test_a_watcher_is_told_before_the_answer() -> None:
+    seen: list[str] = []
+    with LoopbackGateway(KEY, "yes") as gateway:
+        gateway.watch(lambda got: seen.append(got.target))
+        ask(gateway.port, "GET", "/v1/models", x_portkey_api_key=KEY)
+        assert seen == ["/v1/models"]
+
+
+def test_the_proxy_names_who_was_asked_for_and_lets_nobody_through() -> None:
+    with RecordingProxy() as proxy:
+        tunnel = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+        tunnel.set_tunnel("API.example.test", 443)
+        with pytest.raises(OSError, match="403"):
+            tunnel.request("GET", "/")
+        tunnel.close()
+        status, _ = ask(proxy.port, "POST", "http://other.test/v1", b"b", authorization="Bearer s")
+        assert status == 403
+        ask(proxy.port, "GET", "http://other.test:8080/x")
+        ask(proxy.port, "GET", "/no-host")
+        assert proxy.asked() == [
+            "api.example.test:443",
+            "other.test:80",
+            "other.test:8080",
+            "direct",
+        ]
+        assert b"Bearer s" in proxy.requests[1].raw
+
+
+def test_what_is_no_http_neither_stops_the_server_nor_prints(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with RecordingProxy() as proxy:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as raw:
+            raw.sendall(b"\x16\x03\x01\x00\x05hello\r\n\r\n")
+            raw.recv(1000)
+        assert ask(proxy.port, "GET", "http://still.test/")[0] == 403
+    assert capfd.readouterr() == ("", "")
+
+
+def test_servers_listen_on_loopback_only_and_stop_listening() -> None:
+    with RecordingProxy() as proxy:
+        assert proxy._listener.socket.getsockname()[0] == "127.0.0.1"
+        port = proxy.port
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("CONNECT", "API.x.test:443", "api.x.test:443"),
+        ("GET", "http://x.test/path", "x.test:80"),
+        ("GET", "https://x.test/path", "x.test:443"),
+        ("GET", "http://[::1]:81/path", "::1:81"),
+        ("GET", "/path", "direct"),
+    ],
+)
+def test_destination(method: str, target: str, expected: str) -> None:
+    assert destination(request(method, target)) == expected
+
+
+def test_a_compressed_body_is_searched_decompressed_too() -> None:
+    packed = gzip.compress(b"secret")
+    seen = request("POST", "/", ("Content-Encoding", "gzip"), body=packed)
+    assert list(seen.forms()) == [packed, b"secret"]
+    damaged = request("POST", "/", ("content-encoding", "gzip"), body=b"no gzip")
+    assert list(damaged.forms()) == [b"no gzip"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"\xff", b'{"model": 7}'])
+def test_a_body_that_names_no_model(body: bytes) -> None:
+    assert request("POST", "/", body=body).model == ""
+
+
+def test_basic_credentials_are_recorded_as_sent() -> None:
+    value = base64.b64encode(b"user:secret").decode()
+    with RecordingProxy() as proxy:
+        ask(proxy.port, "GET", "http://x.test/", proxy_authorization=f"Basic {value}")
+        assert proxy.requests[0].header("proxy-authorization") == f"Basic {value}"
