@@ -192,13 +192,19 @@ class _Listener(ThreadingHTTPServer):
 
 
 class RecordingServer:
-    """A loopback HTTP server that records each request before it is answered. A context manager."""
+    """A loopback HTTP server that records each request before it is answered. A context manager.
+
+    `requests` grows as they arrive; each of `watchers` is called with a request before it is
+    answered, in the thread of its connection.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self._watchers: list[Callable[[Request], None]] = []
+        self.watchers: list[Callable[[Request], None]] = []
         self._listener = _Listener(self)
-        self._thread = threading.Thread(target=self._listener.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
 
     @property
     def port(self) -> int:
@@ -210,14 +216,10 @@ class RecordingServer:
         """`http://127.0.0.1:PORT`, without a path."""
         return f"http://{HOST}:{self.port}"
 
-    def watch(self, watcher: Callable[[Request], None]) -> None:
-        """Call `watcher` with each request before it is answered, in the server's thread."""
-        self._watchers.append(watcher)
-
     def record(self, request: Request) -> None:
         """Keep `request` and tell the watchers."""
         self.requests.append(request)
-        for watcher in self._watchers:
+        for watcher in tuple(self.watchers):
             watcher(request)
 
     def answer(self, request: Request, exchange: Exchange) -> None:

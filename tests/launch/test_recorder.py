@@ -108,7 +108,7 @@ def test_requests_of_one_connection_are_kept_apart() -> None:
 def test_a_watcher_is_told_before_the_answer() -> None:
     seen: list[str] = []
     with LoopbackGateway(KEY, "yes") as gateway:
-        gateway.watch(lambda got: seen.append(got.target))
+        gateway.watchers.append(lambda got: seen.append(got.target))
         ask(gateway.port, "GET", "/v1/models", x_portkey_api_key=KEY)
         assert seen == ["/v1/models"]
 

@@ -1,0 +1,45 @@
+"""The real agent, the real gateway, and a user's machine around them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness.parts import MissingPartError, Parts, find_parts, running_gateway
+from harness.portkey import PortkeyFront, Upstream
+from harness.sandbox import Network, Sandbox
+
+from guard.launch.recorder import RecordingProxy
+
+
+@pytest.fixture(scope="session")
+def parts(missing_part: Callable[[str], NoReturn]) -> Parts:
+    """The real programs, or a reason not to run."""
+    try:
+        return find_parts()
+    except MissingPartError as error:
+        missing_part(str(error))
+
+
+@pytest.fixture(scope="session")
+def network(parts: Parts) -> Iterator[Network]:
+    """Provider, real gateway, control plane and proxy, once for all tests of a worker."""
+    with (
+        running_gateway(parts) as gateway,
+        Upstream() as upstream,
+        RecordingProxy() as proxy,
+        PortkeyFront(gateway, upstream.url, keys=set()) as front,
+    ):
+        yield Network(front, upstream, proxy, parts)
+
+
+@pytest.fixture
+def user(network: Network, tmp_path: Path) -> Sandbox:
+    """A fresh home and project with the four direct keys and the gateway key in the environment."""
+    return Sandbox(tmp_path, network)

@@ -1,0 +1,95 @@
+"""The real programs: opencode and the open-source Portkey gateway, from tests/parts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS = Path(__file__).parents[2] / "parts"
+
+
+class MissingPartError(Exception):
+    """A real part is not installed; the text says how to install it."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the real parts are."""
+
+    opencode: Path
+    gateway: Path
+    node: str
+
+
+def find_parts() -> Parts:
+    """The parts under `$ROUTEGUARD_TEST_PARTS` or tests/parts. Raises MissingPartError."""
+    root = Path(os.environ.get("ROUTEGUARD_TEST_PARTS") or PARTS) / "node_modules"
+    parts = Parts(
+        opencode=root / ".bin" / "opencode",
+        gateway=root / "@portkey-ai" / "gateway" / "build" / "start-server.js",
+        node=shutil.which("node") or "",
+    )
+    if not parts.node:
+        raise MissingPartError("node is not on PATH: install Node.js 20 or newer")
+    for path in (parts.opencode, parts.gateway):
+        if not path.exists():
+            raise MissingPartError(f"{path} is not there: run `npm ci` in {PARTS}")
+    return parts
+
+
+@contextlib.contextmanager
+def running_gateway(parts: Parts) -> Iterator[str]:
+    """Run the gateway on a free port of 127.0.0.1; yields `http://127.0.0.1:PORT`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "NODE_ENV": "production"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [
+                parts.node,
+                "-r",
+                PARTS / "loopback.cjs",
+                parts.gateway,
+                f"--port={port}",
+                "--headless",
+            ],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _await_answer(url, process, log.fileno())
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_answer(url: str, process: subprocess.Popen[bytes], log: int) -> None:
+    # a proxy in the environment of whoever runs the tests is none of the gateway's business
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            opener.open(url, timeout=5).close()
+            return
+        time.sleep(0.1)
+    said = os.pread(log, 4000, 0).decode(errors="replace")
+    raise RuntimeError(f"the Portkey gateway did not come up at {url}:\n{said}")

@@ -1,0 +1,270 @@
+"""A user's machine for one test: a fresh home and project, the real agent, everything recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import guard
+from guard.launch.proof import child
+from guard.launch.proof.canary import DIRECT_KEYS, Search, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.parts import Parts
+    from harness.portkey import PortkeyFront, Upstream
+
+    from guard.launch.recorder import RecordingProxy, Request
+
+MAIN = Path(guard.__file__).parent / "__main__.py"
+LIMIT = 90.0
+"""Seconds after which an agent is ended: it retries some failures for ever."""
+
+POLICY = """
+[gateway]
+base_url = "{front}/v1"
+key = {{ env = "PORTKEY_API_KEY" }}
+default = "portkey/gpt-4o"
+small = "portkey/gpt-4o-mini"
+
+[gateway.providers.portkey]
+name = "Portkey"
+models = ["gpt-4o", "gpt-4o-mini"]
+
+[gateway.providers.portkey-openrouter]
+name = "OpenRouter through Portkey"
+slug = "openrouter-main"
+models = ["mistralai/mistral-7b-instruct"]
+{more}
+[[exception]]
+subject = "proxy:127.0.0.1:{proxy}"
+reason = "the recorder of the end-to-end tests"
+until = 2099-12-31
+"""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The servers of a test session, all on loopback."""
+
+    front: PortkeyFront
+    upstream: Upstream
+    proxy: RecordingProxy
+    parts: Parts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did: how it ended, what it said, whom it called."""
+
+    ended: child.Ended
+    calls: list[Request]
+    served: list[Request]
+    asked: list[str]
+    environ_seen: dict[str, str] = field(repr=False)
+
+    @property
+    def status(self) -> int:
+        return self.ended.status
+
+    @property
+    def out(self) -> str:
+        return self.ended.out.decode(errors="replace")
+
+    @property
+    def err(self) -> str:
+        return self.ended.err.decode(errors="replace")
+
+    @property
+    def models(self) -> set[str]:
+        """The models asked for at the gateway."""
+        return {call.model for call in self.calls}
+
+    def __str__(self) -> str:
+        calls = [(call.method, call.target, call.model) for call in self.calls]
+        return (
+            f"status {self.status}{' (time was up)' if self.ended.timed_out else ''}, "
+            f"calls {calls}, proxy asked for {self.asked}\n"
+            f"--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        )
+
+
+class Sandbox:
+    """One user with a home, a project under git, canary keys and the real agent on PATH."""
+
+    def __init__(self, root: Path, network: Network) -> None:
+        self.network = network
+        self.root = root
+        self.home = root / "home"
+        self.config = self.home / ".config"
+        self.data = self.home / ".local" / "share"
+        self.state = self.home / ".local" / "state"
+        self.cache = self.home / ".cache"
+        self.project = root / "project"
+        self.tmp = root / "tmp"
+        for folder in (self.home, self.project, self.tmp):
+            folder.mkdir()
+        subprocess.run(["git", "init", "-q", self.project], check=True, env=self._base())
+        self.gateway_key = plant(("PORTKEY_API_KEY",))["PORTKEY_API_KEY"]
+        network.front.keys.add(self.gateway_key)
+        self.direct = plant(DIRECT_KEYS)
+        self._marks = (len(network.front.requests), len(network.upstream.requests))
+        self._asked = len(network.proxy.requests)
+        self._outcomes: list[Outcome] = []
+        self.write_policy()
+
+    def _base(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.network.parts.opencode.parent}:{os.defpath}",
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.config),
+            "XDG_DATA_HOME": str(self.data),
+            "XDG_STATE_HOME": str(self.state),
+            "XDG_CACHE_HOME": str(self.cache),
+            "TMPDIR": str(self.tmp),
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+
+    def environ(self, more: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """The user's environment; a value of None in `more` takes a variable away."""
+        proxy = self.network.proxy.url
+        environ: dict[str, str | None] = {
+            **self._base(),
+            "HTTP_PROXY": proxy,
+            "HTTPS_PROXY": proxy,
+            "PORTKEY_API_KEY": self.gateway_key,
+            **self.direct,
+            **(more or {}),
+        }
+        return {name: value for name, value in environ.items() if value is not None}
+
+    def write_policy(self, more: str = "") -> Path:
+        """Write the user's policy: the front as gateway, plus `more` before the exceptions."""
+        text = POLICY.format(
+            front=self.network.front.url, proxy=self.network.proxy.port, more=f"\n{more}\n"
+        )
+        return self.write(self.config / "routeguard" / "policy.toml", text, mode=0o600)
+
+    def write(self, path: Path, content: str | dict[str, object], mode: int = 0o644) -> Path:
+        """Write a file (a dict as JSON), making its folders."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        path.chmod(mode)
+        return path
+
+    def guarded(
+        self,
+        *argv: str | bytes,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+    ) -> Outcome:
+        """Run `opencode ARGV` the way the shell wrapper does."""
+        return self.run([*guarded_argv(), *argv], self.environ(env), cwd, stdin)
+
+    def bare(
+        self,
+        *argv: str | bytes,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+    ) -> Outcome:
+        """Run the real opencode without the guard, in the same surroundings."""
+        return self.run(["opencode", *argv], self.environ(env), cwd, stdin)
+
+    def run(
+        self,
+        argv: Sequence[str | bytes],
+        environ: dict[str, str],
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+    ) -> Outcome:
+        """Run `argv` to its end and gather what it did."""
+        network = self.network
+        front, upstream = len(network.front.requests), len(network.upstream.requests)
+        asked = len(network.proxy.requests)
+        pids: list[int] = []
+        seen: dict[str, str] = {}
+
+        def look(_: Request) -> None:
+            if pids and not seen:
+                seen.update(environ_of(pids[0]))
+
+        network.front.watchers.append(look)
+        try:
+            ended = child.run(
+                argv,
+                environ=environ,
+                cwd=str(cwd or self.project),
+                timeout=LIMIT,
+                stdin=stdin,
+                started=pids.append,
+            )
+        finally:
+            network.front.watchers.remove(look)
+        outcome = Outcome(
+            ended,
+            network.front.requests[front:],
+            network.upstream.requests[upstream:],
+            network.proxy.asked()[asked:],
+            seen,
+        )
+        self._outcomes.append(outcome)
+        return outcome
+
+    def leaks(self) -> list[str]:
+        """Where a canary turned up that has no business there, over all runs so far.
+
+        Direct keys may be nowhere; the gateway key only in `x-portkey-api-key` at the front.
+        """
+        network = self.network
+        search = Search({**self.direct, "PORTKEY_API_KEY": self.gateway_key})
+        found = []
+        allowed = f": {self.gateway_key}\r\n".encode()
+        for call in network.front.requests[self._marks[0] :]:
+            rest = [form.replace(allowed, b"", 1) for form in call.forms()]
+            if call.header("x-portkey-api-key") != self.gateway_key:
+                rest = list(call.forms())
+            found += [f"{name} at the gateway" for form in rest for name in search.found(form)]
+        for where, requests in (
+            ("at the provider", network.upstream.requests[self._marks[1] :]),
+            ("at the proxy", network.proxy.requests[self._asked :]),
+        ):
+            found += [
+                f"{name} {where}"
+                for request in requests
+                for form in request.forms()
+                for name in search.found(form)
+            ]
+        for outcome in self._outcomes:
+            found += [f"{name} on stdout" for name in search.found(outcome.ended.out)]
+            found += [f"{name} on stderr" for name in search.found(outcome.ended.err)]
+            found += [
+                f"{name} in the agent's environment"
+                for name in search.found(repr(outcome.environ_seen).encode())
+                if name in self.direct
+            ]
+        found += [f"{name} in {path}" for name, path in search.found_under(str(self.root))]
+        return found
+
+
+def guarded_argv() -> list[str]:
+    """What a shell wrapper calls in place of `opencode`."""
+    return [sys.executable, "-I", "-S", str(MAIN), "exec", "--", "opencode"]
+
+
+def environ_of(pid: int) -> dict[str, str]:
+    """The environment that process `pid` was started with (Linux; empty elsewhere)."""
+    try:
+        block = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    entries = block.decode(errors="surrogateescape").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
