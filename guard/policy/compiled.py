@@ -7,20 +7,50 @@ again from the layers. The cache holds names of variables and key commands, neve
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import sys
 import time
+import zlib
 
-from guard.errors import PolicyError
+from guard import __version__, paths
+from guard.errors import GuardError, PolicyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 BASE_URL = "https://api.portkey.ai/v1"
 KEY_ENV = "PORTKEY_API_KEY"
 DEFAULT_MODEL = "portkey/gpt-4o"
 KEY_TIMEOUT = 10.0
 """Seconds a key command may take."""
+
+PROJECT_FILE = ".routeguard.toml"
+SHARED_PROJECT_FILE = "pyproject.toml"
+
+_FORMAT = "routeguard-policy 1"
+_CACHE_BYTES = 4 * 1024 * 1024
+_CACHE_ENTRIES = 128
+_SETTLED_NS = 100_000_000
+"""Nanoseconds. A file that changed this recently can change again within one tick of the file
+system's clock, so what was read from it is not kept."""
+
+_GUARD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SOURCES = tuple(
+    f"{_GUARD}/{name}"
+    for name in (
+        "__init__.py",
+        "catalog/__init__.py",
+        "catalog/classify.py",
+        "policy/compile.py",
+        "policy/compiled.py",
+        "policy/layers.py",
+        "policy/merge.py",
+        "policy/model.py",
+    )
+)
 
 
 class GatewayProvider:
@@ -176,8 +206,8 @@ class CompiledPolicy:
     def default_provider(self) -> GatewayProvider:
         """The provider of `default_model`.
 
-        Raises PolicyError if the policy names none of that id: a policy made by hand in code,
-        since compiling checks it.
+        Raises PolicyError if the policy has none of that name; compiling checks it, so only a
+        policy built in code can.
         """
         name = self.default_model.partition("/")[0]
         provider = self.provider(name)
@@ -200,3 +230,391 @@ def normal_subject(subject: str) -> str:
     if kind == "proxy":
         return "proxy:" + rest.lower()
     return subject
+
+
+def user_policy(environ: Mapping[str, str]) -> str:
+    """The path of the user layer. Raises PolicyError if this user has no home directory."""
+    try:
+        return os.path.join(paths.routeguard_config(environ), "policy.toml")
+    except KeyError:
+        raise PolicyError(
+            "cannot find your policy: you have no home directory",
+            why=f"HOME is not set and user id {os.getuid()} is not in the password database",
+            fix="set HOME to an absolute path",
+        ) from None
+
+
+def project_files(cwd: str) -> tuple[str, ...]:
+    """The existing project layers of `cwd`, outermost first.
+
+    Looked for in `cwd` and upwards to the directory that holds `.git`; without one, only in
+    `cwd`. In each directory PROJECT_FILE counts, else SHARED_PROJECT_FILE. Every one of them
+    counts: each can only tighten, so none may hide another.
+    """
+    here = os.path.realpath(cwd)
+    directories = [here]
+    top = here
+    while not _exists(os.path.join(top, ".git")):
+        above = os.path.dirname(top)
+        if above == top:
+            directories = [here]
+            break
+        top = above
+        directories.append(top)
+    found = []
+    for directory in reversed(directories):
+        for name in (PROJECT_FILE, SHARED_PROJECT_FILE):
+            path = os.path.join(directory, name)
+            if _exists(path):
+                found.append(path)
+                break
+    return tuple(found)
+
+
+def load(
+    cwd: str, environ: Mapping[str, str], *, system: str = paths.SYSTEM_POLICY
+) -> CompiledPolicy:
+    """The policy that holds for a launch in `cwd`: from the cache, else compiled and cached.
+
+    Raises PolicyError if a layer cannot be read, understood or trusted. A cache that cannot be
+    written costs time, not the launch.
+    """
+    user = user_policy(environ)
+    project = project_files(cwd)
+    before = _identities((system, user, *project, *_SOURCES))
+    cache = _cache_file(environ, user, project)
+    if cache:
+        policy = _read(cache, before)
+        if policy is not None:
+            return policy
+    policy, data_files = _compile(system, user, project)
+    if cache:
+        _write(cache, before, _identities(data_files), policy)
+    return policy
+
+
+def _compile(
+    system: str, user: str, project: tuple[str, ...]
+) -> tuple[CompiledPolicy, tuple[str, ...]]:
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+    try:
+        from guard.policy.compile import compile_files
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "guard":
+            raise
+        raise PolicyError(
+            "cannot read the policy: a package routeguard needs is not installed",
+            where=sys.executable,
+            why=f"the Python module {error.name} is missing",
+            fix="install routeguard with its dependencies:"
+            f" {sys.executable} -m pip install {os.path.dirname(_GUARD)}",
+            rule="RG503",
+        ) from None
+    return compile_files(system, user, project)
+
+
+def _exists(path: str) -> bool:
+    """Whether something is at `path`, be it a link that leads nowhere."""
+    try:
+        os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+# What a cached policy was compiled from ---------------------------------------------------------
+
+
+def _identity(path: str) -> str:
+    """What changes when the file at `path` does: also if times are set back, or if it goes."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and not _exists(path):
+            return f"{_escape(path)}\tabsent"
+        return f"{_escape(path)}\tunreadable"
+    return (
+        f"{_escape(path)}\t{found.st_mtime_ns}\t{found.st_ctime_ns}\t{found.st_size}"
+        f"\t{found.st_ino}\t{found.st_mode:o}\t{found.st_uid}"
+    )
+
+
+def _identities(files: Iterable[str]) -> tuple[str, ...]:
+    return tuple([_identity(path) for path in files])
+
+
+def _settled(identities: Iterable[str]) -> bool:
+    """Whether every file is there to be read, or absent, and none changed a moment ago."""
+    limit = time.time_ns() - _SETTLED_NS
+    for line in identities:
+        words = line.split("\t")
+        if words[1] == "unreadable" or (words[1] != "absent" and int(words[2]) > limit):
+            return False
+    return True
+
+
+# The cache file ----------------------------------------------------------------------------------
+
+
+def _cache_file(environ: Mapping[str, str], user: str, project: tuple[str, ...]) -> str:
+    """Where the policy of these layers is kept, or "" where there is no place for it."""
+    try:
+        base = paths.routeguard_cache(environ)
+    except KeyError:
+        return ""
+    key = "\0".join((str(os.geteuid()), user, *project)).encode("utf-8", "surrogateescape")
+    return f"{base}/policy/{zlib.crc32(key):08x}{zlib.adler32(key):08x}"
+
+
+def _read(path: str, before: tuple[str, ...]) -> CompiledPolicy | None:
+    """The policy kept at `path`, or None unless it is whole, ours alone and still true."""
+    text = _read_private(path)
+    if text is None:
+        return None
+    head, _, body = text.partition("\n")
+    if head != _head(body):
+        return None
+    try:
+        return _decode(body, before)
+    except (ValueError, IndexError, KeyError):
+        return None
+
+
+def _read_private(path: str) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        found = os.fstat(fd)
+        if (
+            not stat.S_ISREG(found.st_mode)
+            or found.st_uid != os.geteuid()
+            or found.st_mode & 0o177
+            or found.st_size > _CACHE_BYTES
+        ):
+            return None
+        data = os.read(fd, found.st_size + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if len(data) != found.st_size:
+        return None
+    try:
+        return data.decode("utf-8", "surrogateescape")
+    except UnicodeDecodeError:
+        return None
+
+
+def _write(
+    path: str, before: tuple[str, ...], data_files: tuple[str, ...], policy: CompiledPolicy
+) -> None:
+    """Keep `policy` at `path`; do nothing where that is not possible or not safe."""
+    if not _settled((*before, *data_files)):
+        return
+    body = _encode(policy, before, data_files)
+    data = f"{_head(body)}\n{body}".encode("utf-8", "surrogateescape")
+    directory = os.path.dirname(path)
+    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        paths.private_directory(os.path.dirname(directory))
+        paths.private_directory(directory)
+        _make_room(directory)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+            complete = os.write(fd, data) == len(data)
+        finally:
+            os.close(fd)
+        if complete:
+            os.rename(temporary, path)
+        else:
+            os.unlink(temporary)
+    except (GuardError, OSError, ValueError):
+        return
+
+
+def _make_room(directory: str) -> None:
+    """Remove the oldest entries beyond the limit: a project that is gone is never asked for."""
+    entries = sorted(
+        (os.lstat(f"{directory}/{name}").st_mtime_ns, name) for name in os.listdir(directory)
+    )
+    for _, name in entries[: max(0, len(entries) - _CACHE_ENTRIES + 1)]:
+        os.unlink(f"{directory}/{name}")
+
+
+def _head(body: str) -> str:
+    data = body.encode("utf-8", "surrogateescape")
+    return f"{_FORMAT}\t{__version__}\t{len(data)}\t{zlib.crc32(data):08x}"
+
+
+def _escape(text: str) -> str:
+    if "\\" in text or "\t" in text or "\n" in text:
+        return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    return text
+
+
+_ESCAPES = {"\\": "\\", "t": "\t", "n": "\n"}
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    first, *rest = text.split("\\")
+    out = [first]
+    literal = False
+    for part in rest:
+        if literal:
+            out.append(part)
+            literal = False
+        elif part:
+            out.append(_ESCAPES[part[0]] + part[1:])
+        else:
+            out.append("\\")
+            literal = True
+    return "".join(out)
+
+
+_SCALARS = (
+    "base_url",
+    "default_model",
+    "small_model",
+    "keys_action",
+    "keys_unknown",
+    "proxies_action",
+    "foreign_provider",
+    "servers",
+    "project_config",
+)
+_LISTS = ("keys_extra", "remove", "notes")
+_END = "end"
+
+
+def _encode(policy: CompiledPolicy, before: tuple[str, ...], data_files: tuple[str, ...]) -> str:
+    """The body of the cache file: one record a line, fields separated by tabs.
+
+    First the identities, then the records that `_decode` reads. An empty line separates the
+    identities, a last record shows that nothing is missing.
+    """
+    lines = [*before, "", *data_files, ""]
+
+    def add(*words: str) -> None:
+        lines.append("\t".join([_escape(word) for word in words]))
+
+    for name in _SCALARS:
+        add(name, getattr(policy, name))
+    for name in _LISTS:
+        add(name, *getattr(policy, name))
+    for provider in policy.providers:
+        add(
+            "provider",
+            provider.name,
+            provider.title,
+            provider.slug,
+            provider.config,
+            provider.key_env,
+            repr(float(provider.key_timeout)),
+        )
+        add("command", *provider.key_command)
+        add("models", *provider.models)
+    for exception in policy.exceptions:
+        add(
+            "exception",
+            exception.subject,
+            exception.reason,
+            repr(float(exception.until)),
+            exception.sha256,
+        )
+    for source, slug in policy.reroute.items():
+        add("reroute", source, slug)
+    for layer, path in policy.layers:
+        add("layer", layer, path)
+    lines.append("variables")
+    for variable, (kind, owner) in policy.variables.items():
+        add(variable, kind, owner)
+    lines.append(_END)
+    return "\n".join(lines)
+
+
+def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
+    """The policy in `body`, or None if a file is not what it was.
+
+    Raises ValueError, IndexError or KeyError for a body that no `_encode` wrote.
+    """
+    expected = "\n".join(before) + "\n\n"
+    if not body.startswith(expected):
+        return None
+    lines = body[len(expected) :].split("\n")
+    if lines.pop() != _END:
+        return None
+    start = lines.index("")
+    for line in lines[:start]:
+        if _identity(_unescape(line.partition("\t")[0])) != line:
+            return None
+    middle = lines.index("variables", start)
+    values: dict[str, str] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    providers: list[GatewayProvider] = []
+    exceptions: list[PolicyException] = []
+    reroute: dict[str, str] = {}
+    layers: list[tuple[str, str]] = []
+    for line in lines[start + 1 : middle]:
+        kind, *words = [_unescape(word) for word in line.split("\t")]
+        if kind == "provider":
+            name, title, slug, config, key_env, timeout = words
+            provider = GatewayProvider(
+                name=name,
+                title=title,
+                slug=slug,
+                config=config,
+                key_env=key_env,
+                key_timeout=float(timeout),
+            )
+            providers.append(provider)
+        elif kind == "command":
+            providers[-1].key_command = tuple(words)
+        elif kind == "models":
+            providers[-1].models = tuple(words)
+        elif kind == "exception":
+            subject, reason, until, sha256 = words
+            exceptions.append(
+                PolicyException(subject=subject, reason=reason, until=float(until), sha256=sha256)
+            )
+        elif kind == "reroute":
+            source, target = words
+            reroute[source] = target
+        elif kind == "layer":
+            layer, path = words
+            layers.append((layer, path))
+        elif kind in _LISTS:
+            lists[kind] = tuple(words)
+        else:
+            (values[kind],) = words
+    variables = {}
+    for line in lines[middle + 1 :]:
+        variable, kind, owner = line.split("\t")
+        variables[_unescape(variable)] = (kind, _unescape(owner))
+    return CompiledPolicy(
+        base_url=values["base_url"],
+        providers=tuple(providers),
+        default_model=values["default_model"],
+        small_model=values["small_model"],
+        keys_action=values["keys_action"],
+        keys_extra=lists["keys_extra"],
+        keys_unknown=values["keys_unknown"],
+        proxies_action=values["proxies_action"],
+        foreign_provider=values["foreign_provider"],
+        reroute=reroute,
+        servers=values["servers"],
+        project_config=values["project_config"],
+        remove=lists["remove"],
+        exceptions=tuple(exceptions),
+        variables=variables,
+        layers=tuple(layers),
+        notes=lists["notes"],
+    )

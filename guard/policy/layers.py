@@ -1,0 +1,417 @@
+"""Finds and reads the layers: which file speaks for whom, and whether it may be believed.
+
+The system and user layers decide where calls go, so only root and this user may be able to
+write them. A project layer can come from anybody: it is read with a bound, checked like the
+others, and everything in it that could loosen is left out before it is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from guard.errors import PolicyError
+from guard.policy.compiled import SHARED_PROJECT_FILE
+from guard.policy.locate import Locations, Path, Position, position
+from guard.policy.model import MAX_ITEMS, Policy, reserved
+from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
+
+LayerName = Literal["system", "user", "project"]
+
+MAX_BYTES: Final = 1024 * 1024
+"""A policy file is a page of text; this bounds what a repository can make us read."""
+
+_TABLE: Final = ("tool", "routeguard")
+_MENTION: Final = "tool.routeguard"
+
+_PROJECT_MAY: Final = frozenset(
+    (
+        ("schema",),
+        ("keys", "action"),
+        ("keys", "extra"),
+        ("keys", "unknown"),
+        ("proxies", "action"),
+        ("opencode", "foreign_provider"),
+        ("opencode", "servers"),
+        ("opencode", "project_config"),
+        ("environment", "remove"),
+    )
+)
+_PROJECT_MAY_NOT: Final = {
+    ("user_exceptions",): "a project does not judge your exceptions",
+    ("gateway",): "a project does not choose where calls go, nor with which key",
+    ("opencode", "reroute"): "a project does not choose where calls go",
+    ("exception",): "a project cannot allow anything",
+}
+_PROJECT_LISTS: Final = (("keys", "extra"), ("environment", "remove"))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place where a layer is looked for."""
+
+    layer: LayerName
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something a layer asked for and was not given, and why. Holds no value of the file."""
+
+    layer: LayerName
+    path: str
+    line: int
+    key: str
+    why: str
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        return f"{self.layer} policy {self.path}:{self.line}: {self.key} dropped: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One policy file, read and checked."""
+
+    layer: LayerName
+    path: str
+    policy: Policy
+    text: str
+    prefix: Path = ()
+    dropped: tuple[Dropped, ...] = ()
+    locations: Locations = field(default_factory=lambda: Locations(""), repr=False)
+
+    def find(self, key: Path) -> Position:
+        """Where `key` stands in the file."""
+        return self.locations.find(self.prefix + key)
+
+
+def candidates(system: str, user: str, project: tuple[str, ...]) -> tuple[Candidate, ...]:
+    """The places of the layers, strongest first."""
+    return (
+        Candidate("system", system),
+        Candidate("user", user),
+        *(Candidate("project", path) for path in project),
+    )
+
+
+def read_all(places: tuple[Candidate, ...]) -> tuple[Layer, ...]:
+    """The layers that exist, strongest first.
+
+    Raises InvalidPolicyError with every problem of every layer, PolicyError for a file that cannot
+    be read or trusted.
+    """
+    layers: list[Layer] = []
+    problems: list[Problem] = []
+    for place in places:
+        try:
+            layer = read(place)
+        except InvalidPolicyError as error:
+            problems.extend(error.problems)
+            continue
+        if layer is not None:
+            layers.append(layer)
+    if problems:
+        raise InvalidPolicyError(problems)
+    return tuple(layers)
+
+
+def read(place: Candidate) -> Layer | None:
+    """The layer at `place`, or None if there is none.
+
+    Raises InvalidPolicyError for a text that is not a valid policy, PolicyError for a file that
+    cannot be read or trusted.
+    """
+    if os.path.basename(place.path) == SHARED_PROJECT_FILE:
+        return _read_shared(place)
+    data = _bytes(place)
+    if data is None:
+        return None
+    text = _decoded(data, place.path)
+    return _checked(place, text, _parsed(text, place.path), ())
+
+
+def check_text(place: Candidate, text: str) -> Layer:
+    """`text` checked as if it stood at `place`. Raises InvalidPolicyError."""
+    return _checked(place, text, _parsed(text, place.path), ())
+
+
+def _read_shared(place: Candidate) -> Layer | None:
+    """The layer in a pyproject.toml: None unless it has our table.
+
+    The file belongs to others. What is wrong with it is our business only if it mentions us:
+    then a tightening could be lost, and reading fails closed.
+    """
+    try:
+        data = _bytes(place)
+    except PolicyError:
+        start = _start(place.path)
+        if _MENTION.encode() in start:
+            raise
+        return None
+    if data is None:
+        return None
+    mentioned = _MENTION.encode() in data
+    try:
+        text = _decoded(data, place.path)
+        document = _parsed(text, place.path)
+    except PolicyError:
+        if mentioned:
+            raise
+        return None
+    tool = document.get("tool")
+    if not isinstance(tool, dict) or "routeguard" not in tool:
+        return None
+    return _checked(place, text, tool["routeguard"], _TABLE)
+
+
+def _start(path: str) -> bytes:
+    """The first MAX_BYTES of a regular file, b"" for anything else."""
+    try:
+        fd = _open_regular(path)
+    except (OSError, PolicyError):
+        return b""
+    try:
+        return _read_up_to(fd, MAX_BYTES)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def _bytes(place: Candidate) -> bytes | None:
+    path = place.path
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if place.layer == "project":
+            # a directory above that this user may not look into holds nothing of theirs
+            return None
+        raise _unreadable(path, error) from None
+    try:
+        fd = _open_regular(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        if place.layer != "project":
+            _trusted(path, os.fstat(fd))
+        data = _read_up_to(fd, MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(fd)
+    if len(data) > MAX_BYTES:
+        raise PolicyError(
+            "a policy file is too big",
+            where=path,
+            why=f"it has more than {MAX_BYTES} bytes",
+            fix="a policy is a page of text: remove what is not one",
+        )
+    return data
+
+
+def _open_regular(path: str) -> int:
+    """A descriptor of the regular file at `path`.
+
+    Looked at before it is opened, because opening a device can have effects, and after, because
+    it could have been exchanged. O_NONBLOCK: opening a FIFO must not wait for a writer.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise _not_a_file(path)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _not_a_file(path)
+    return fd
+
+
+def _read_up_to(fd: int, limit: int) -> bytes:
+    chunks = []
+    while limit > 0:
+        chunk = os.read(fd, min(limit, 1 << 16))
+        if not chunk:
+            break
+        chunks.append(chunk)
+        limit -= len(chunk)
+    return b"".join(chunks)
+
+
+def _trusted(path: str, found: os.stat_result) -> None:
+    if found.st_uid not in (0, os.geteuid()):
+        raise PolicyError(
+            "a policy file belongs to somebody else",
+            where=path,
+            why=f"its owner is user id {found.st_uid}, and could change where calls go",
+            fix=f"read it, then make it yours: sudo chown $(id -u) {_word(path)}",
+        )
+    if found.st_mode & 0o022:
+        raise PolicyError(
+            "others can write a policy file",
+            where=path,
+            why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
+            fix=f"read it, then: chmod go-w {_word(path)}",
+        )
+
+
+def _word(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+def _not_a_file(path: str) -> PolicyError:
+    return PolicyError(
+        "a policy is not a regular file",
+        where=path,
+        why="a directory, device, socket or pipe cannot hold a policy",
+        fix="remove it, or put the policy there",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> PolicyError:
+    return PolicyError(
+        "cannot read a policy file",
+        where=path,
+        why=error.strerror or str(error),
+        fix="make it readable for you, or remove it",
+    )
+
+
+# Text --------------------------------------------------------------------------------------------
+
+
+def _decoded(data: bytes, path: str) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", "replace")
+        line, column = position(before, len(before))
+        problem = Problem(
+            path,
+            line,
+            column,
+            "",
+            f"not UTF-8: byte 0x{data[error.start]:02x}",
+            accepted="TOML, which is always UTF-8",
+        )
+        raise InvalidPolicyError([problem]) from None
+    # editors on Windows leave a byte order mark and carriage returns
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def _parsed(text: str, path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        problem = Problem(path, 0, 0, "", "nested too deeply to be a policy")
+    except ValueError as error:
+        message = str(error)
+        found = _PLACE.search(message)
+        if found and found.group(1):
+            line, column = int(found.group(1)), int(found.group(2))
+        elif found:
+            line, column = position(text, len(text))
+        else:
+            line, column = 0, 0
+        message = _PLACE.sub("", message)
+        fix = ""
+        if line and message == "Invalid value":
+            fix = 'text stands in quotes: key = "value"'
+        problem = Problem(path, line, column, "", f"not valid TOML: {message}", fix=fix)
+    raise InvalidPolicyError([problem]) from None
+
+
+# Checking ----------------------------------------------------------------------------------------
+
+
+def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
+    locations = Locations(text)
+    dropped: list[Dropped] = []
+    if place.layer == "project" and isinstance(data, dict):
+        data = _project_part(data, place, prefix, locations, dropped)
+    try:
+        policy = Policy.model_validate(data)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False):
+            key, message, found, accepted, fix = translate(detail, detail["loc"])
+            line, column = locations.find(prefix + detail["loc"])
+            problems.append(
+                Problem(
+                    place.path,
+                    line,
+                    column,
+                    dotted(key) or dotted(prefix),
+                    message,
+                    found,
+                    accepted,
+                    fix,
+                )
+            )
+        problems.sort(key=lambda problem: (problem.line, problem.column))
+        raise InvalidPolicyError(problems) from None
+    return Layer(place.layer, place.path, policy, text, prefix, tuple(dropped), locations)
+
+
+def _project_part(
+    data: dict[str, Any],
+    place: Candidate,
+    prefix: Path,
+    locations: Locations,
+    dropped: list[Dropped],
+) -> dict[str, Any]:
+    """`data` without what a project may not say, unread; unknown keys stay, to be refused."""
+
+    def drop(key: Path, why: str) -> None:
+        line = locations.find(prefix + key).line
+        dropped.append(Dropped("project", place.path, line, dotted(key), why))
+
+    kept: dict[str, Any] = {}
+    for name, value in data.items():
+        if (name,) in _PROJECT_MAY_NOT:
+            why = _PROJECT_MAY_NOT[name,]
+            if isinstance(value, dict):
+                for inner in list(value)[:MAX_ITEMS]:
+                    drop((name, inner), why)
+            else:
+                drop((name,), why)
+        elif isinstance(value, dict):
+            kept[name] = {}
+            for inner, item in value.items():
+                key = (name, inner)
+                if key in _PROJECT_MAY_NOT:
+                    drop(key, _PROJECT_MAY_NOT[key])
+                elif key in _PROJECT_LISTS and isinstance(item, list):
+                    kept[name][inner] = [
+                        word
+                        for word in item
+                        if not (isinstance(word, str) and _keeps(word, key, drop))
+                    ]
+                else:
+                    kept[name][inner] = item
+        else:
+            kept[name] = value
+    return kept
+
+
+def _keeps(word: str, key: Path, drop: Any) -> bool:
+    """Whether the variable `word` must stay in an agent's environment, whatever a project says."""
+    if not (reserved(word) or word.startswith("PORTKEY_")):
+        return False
+    drop(key, "it names a variable that the agent or the gateway needs")
+    return True

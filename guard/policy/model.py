@@ -1,0 +1,499 @@
+"""What one policy file may say: the models its TOML is checked against.
+
+Every field has the value that holds when no layer sets it; whether a file set it is
+`model_fields_set`. Values of a `Literal` stand from the loosest to the strictest: the merge
+reads the order from here. Descriptions and defaults go into the JSON Schema and docs/policy.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from guard.policy.compiled import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
+
+MAX_ITEMS: Final = 1000
+"""Items in one list or table: a file from somebody else cannot make every launch slow."""
+
+_KEY_PREFIXES = re.compile(
+    r"(sk|pk|rk|gsk|xai|hf|r8|nvapi|pplx|tgp|fw|csk|ghp|gho|ghu|ghs|glpat|github_pat|pypi|npm)[-_]"
+    r"[A-Za-z0-9_\-]{12,}"
+    r"|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[0-9A-Za-z_\-]{30,}|ya29\.\S{20,}|xox[abprs]-\S{10,}"
+    r"|eyJ[A-Za-z0-9_\-]{10,}\.\S+"
+)
+_KEY_LENGTH = 20
+_KEY_DIGITS = 3
+
+_RESERVED = frozenset(
+    (
+        *("HOME", "LANG", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "USER"),
+        *("NO_PROXY", "no_proxy"),
+    )
+)
+_RESERVED_PREFIXES = ("LC_", "OPENCODE_", "ROUTEGUARD_", "XDG_")
+
+
+def looks_like_key(value: str) -> bool:
+    """Whether `value` is so much like a secret that it must not be shown.
+
+    A known prefix, or one long word of lower case, upper case and several digits.
+    """
+    if _KEY_PREFIXES.search(value):
+        return True
+    for word in re.split(r"[\s/.:@,;=&?]+", value):
+        if (
+            len(word) >= _KEY_LENGTH
+            and sum(char.isdigit() for char in word) >= _KEY_DIGITS
+            and any(char.islower() for char in word)
+            and any(char.isupper() for char in word)
+        ):
+            return True
+    return False
+
+
+def reserved(name: str) -> bool:
+    """Whether an agent or routeguard itself needs the variable `name`."""
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+
+
+def refuse(accepted: str, fix: str = "") -> PydanticCustomError:
+    """The error for a value that is not `accepted` (a phrase that completes "accepted: …")."""
+    return PydanticCustomError(
+        "refused", "accepted: {accepted}", {"accepted": accepted, "fix": fix}
+    )
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Annotation of a string that must match `pattern` as a whole; `accepted` says it in words."""
+
+    pattern: str
+    accepted: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def check(self, value: str) -> str:
+        """`value`, if it matches."""
+        if not re.fullmatch(self.pattern, value):
+            raise refuse(self.accepted)
+        return value
+
+
+# opencode replaces {env:…} and {file:…} in the raw text of its config before it parses the JSON
+# (facts: opencode.md 3.2), so nothing that goes there may hold a brace, a quote or a backslash.
+_PLAIN = r"[^{}\"'\\`\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+_MODEL = rf"(?!\s){_PLAIN}{{1,200}}"
+_SLUG = r"@?[A-Za-z0-9][A-Za-z0-9._\-]{0,127}"
+_PROVIDER = r"[a-z0-9][a-z0-9\-]{0,63}"
+_VARIABLE = r"[A-Za-z0-9_]{1,128}"
+
+ProviderName = Annotated[
+    str, Matching(_PROVIDER, "a name such as portkey-openrouter: lower-case letters, digits, -")
+]
+SourceProvider = Annotated[
+    str,
+    Matching(
+        r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}",
+        "the id of one of the agent's providers, such as anthropic",
+    ),
+]
+Title = Annotated[
+    str, Matching(rf"{_PLAIN}{{1,100}}", "up to 100 characters without { } \" ' ` \\")
+]
+Slug = Annotated[str, Matching(_SLUG, "the slug of a Portkey provider, such as openrouter-main")]
+ConfigSlug = Annotated[
+    str,
+    Matching(r"pc-[A-Za-z0-9_\-]{1,125}", "the slug of a Portkey config, such as pc-prod-1a2b"),
+]
+ModelId = Annotated[str, Matching(_MODEL, "a model id, without { } \" ' ` \\")]
+ModelRef = Annotated[
+    str, Matching(rf"{_PROVIDER}/{_MODEL}", "PROVIDER/MODEL with a provider of gateway.providers")
+]
+Reason = Annotated[
+    str,
+    Matching(
+        r"(?=[\s\S]*\S)[^\u0000-\u001f\u007f-\u009f]{1,500}",
+        "why it is allowed, one line of text",
+    ),
+]
+Sha256 = Annotated[str, Matching(r"[0-9A-Fa-f]{64}", "64 hexadecimal digits, as sha256sum prints")]
+
+
+def _environment_name(value: str) -> str:
+    if looks_like_key(value):
+        raise refuse("the name of a variable, never a key itself")
+    return value
+
+
+VariableName = Annotated[
+    str,
+    Matching(_VARIABLE, "the name of an environment variable: letters, digits, _"),
+    AfterValidator(_environment_name),
+]
+
+
+def _removable(value: str) -> str:
+    if reserved(value):
+        raise refuse("a variable that neither the agent nor routeguard needs to run")
+    return value
+
+
+RemovableName = Annotated[VariableName, AfterValidator(_removable)]
+
+
+def _argument(value: str) -> str:
+    if "\0" in value:
+        raise refuse("a word of a command, without a NUL character")
+    if looks_like_key(value):
+        raise refuse("a command that fetches the key, not one that holds it")
+    return value
+
+
+Argument = Annotated[str, AfterValidator(_argument)]
+
+
+def loopback(host: str) -> bool:
+    """Whether `host` (a name, or an address without brackets) is this machine itself."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_BASE_URL_ACCEPTED = "an https URL such as " + BASE_URL
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+
+
+def _base_url(value: str) -> str:
+    if not re.fullmatch(rf"(?:(?!\s){_PLAIN})+", value) or not value.isascii():
+        raise refuse(_BASE_URL_ACCEPTED + ", without spaces, quotes or { }")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise refuse(_BASE_URL_ACCEPTED) from None
+    if "@" in parts.netloc:
+        raise refuse(
+            "a URL without user or password",
+            'put the key into gateway.key: key = { env = "PORTKEY_API_KEY" }',
+        )
+    if parts.query or parts.fragment or "?" in value or "#" in value:
+        raise refuse("a URL without ? and #")
+    if not _HOST.fullmatch(host):
+        raise refuse(_BASE_URL_ACCEPTED)
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback(host)):
+        raise refuse(
+            "an https URL; http only for this machine itself (localhost, 127.0.0.1, [::1])",
+            "without TLS, the key and every prompt can be read on the way",
+        )
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[
+    str,
+    AfterValidator(_base_url),
+    Field(json_schema_extra={"pattern": r"^https?://[^\s{}\"'\\`?#@]+$"}),
+]
+
+_SUBJECTS = {
+    "env": (rf"env:{_VARIABLE}", "env:NAME"),
+    "server": (r"server:https?://[^\s{}\"'\\`?#@]+", "server:URL without user, password, ? and #"),
+    "file": (r"file:/[^\u0000-\u001f\u007f]*", "file:/absolute/path"),
+    "proxy": (r"proxy:(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "proxy:HOST:PORT"),
+    "port": (r"port:[0-9]{1,5}", "port:NUMBER"),
+}
+_MAX_PORT = 65535
+
+
+def _subject(value: str) -> str:
+    kind = value.partition(":")[0]
+    pattern, accepted = _SUBJECTS.get(kind, ("", ""))
+    if not pattern:
+        raise refuse("one of " + ", ".join(form for _, form in _SUBJECTS.values()))
+    if not re.fullmatch(pattern, value):
+        raise refuse(accepted)
+    if kind == "env" and looks_like_key(value):
+        raise refuse("env: and the name of a variable, never a key itself")
+    if kind in ("port", "proxy") and not 0 < int(value.rpartition(":")[2]) <= _MAX_PORT:
+        raise refuse(f"{accepted} with a port from 1 to {_MAX_PORT}")
+    return value
+
+
+Subject = Annotated[
+    str,
+    AfterValidator(_subject),
+    Field(
+        json_schema_extra={
+            "pattern": "^(?:" + "|".join(pattern for pattern, _ in _SUBJECTS.values()) + ")$"
+        }
+    ),
+]
+
+
+def end_of(until: date | datetime) -> float:
+    """The last moment of `until` in Unix seconds: of the day for a date.
+
+    A date, or a time without an offset, is meant in this machine's own time zone. Raises
+    ValueError or OverflowError for a moment the machine cannot represent.
+    """
+    if isinstance(until, datetime):
+        return until.timestamp()
+    return datetime.combine(until, time.max).timestamp()
+
+
+def _until(value: object) -> date | datetime:
+    if isinstance(value, str):
+        raise refuse("a date without quotes, such as 2026-12-31")
+    if not isinstance(value, date):
+        raise refuse("a date such as 2026-12-31, or a date with a time")
+    try:
+        end_of(value)
+    except (ValueError, OverflowError):
+        raise refuse("a date that this machine can represent") from None
+    return value
+
+
+Until = Annotated[
+    date | datetime,
+    PlainValidator(_until),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
+    ),
+]
+
+
+class Section(BaseModel):
+    """A table of the policy: no other keys, no coercion, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class KeySource(Section):
+    """Where the gateway key comes from: a variable, or a command that prints it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["command"]}]}
+    )
+
+    env: VariableName = Field(default="", description="the environment variable that holds it")
+    command: list[Argument] = Field(
+        default=[],
+        min_length=1,
+        max_length=100,
+        description="the command that prints it, one word an item; no shell is involved",
+    )
+    timeout: float = Field(
+        default=KEY_TIMEOUT, gt=0, le=300, description="seconds the command may take"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _literal(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise PydanticCustomError(
+                "literal_key",
+                "accepted: {accepted}",
+                {
+                    "accepted": "a table that says where the key comes from",
+                    "fix": f'key = {{ env = "{KEY_ENV}" }}, or key = {{ command = ["op", "read",'
+                    ' "op://vault/portkey/key"] }; if it is a key, it has been on disk: rotate it',
+                },
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> KeySource:
+        named = self.model_fields_set & {"env", "command"}
+        if len(named) != 1:
+            raise refuse("exactly one of env and command")
+        if "timeout" in self.model_fields_set and "env" in named:
+            raise refuse("timeout only beside command")
+        return self
+
+
+class Provider(Section):
+    """One entry of gateway.providers: one way into the gateway."""
+
+    name: Title = Field(default="", description="what the agent shows; default: the entry's name")
+    slug: Slug = Field(
+        default="", description="the Portkey provider to use: x-portkey-provider: @slug"
+    )
+    config: ConfigSlug = Field(default="", description="the Portkey config: x-portkey-config")
+    key: KeySource = Field(
+        default_factory=lambda: KeySource.model_construct(),
+        description="its own key; default: gateway.key",
+    )
+    models: list[ModelId] = Field(
+        default=[], max_length=MAX_ITEMS, description="the models the agent may choose"
+    )
+
+
+class Gateway(Section):
+    """The only permitted destination."""
+
+    base_url: BaseUrl = Field(default=BASE_URL, description="where every call goes")
+    key: KeySource = Field(
+        default=KeySource.model_construct(_fields_set={"env"}, env=KEY_ENV),
+        description="where the gateway key comes from",
+        json_schema_extra={"default": {"env": KEY_ENV}},
+    )
+    default: ModelRef = Field(
+        default=DEFAULT_MODEL, description="the model of a launch that names none"
+    )
+    small: ModelRef = Field(
+        default="", description="the model for titles and summaries; default: gateway.default"
+    )
+    providers: dict[ProviderName, Provider] = Field(
+        default={}, max_length=100, description="the providers the agent gets; default: portkey"
+    )
+
+
+class Keys(Section):
+    """Keys that reach a model provider directly."""
+
+    action: Literal["flag", "scrub"] = Field(
+        default="scrub", description="what happens to them: say so, or remove them"
+    )
+    extra: list[RemovableName] = Field(
+        default=[], max_length=MAX_ITEMS, description="more variables that count as such keys"
+    )
+    unknown: Literal["ignore", "flag"] = Field(
+        default="flag", description="names that look like an API key of nobody we know"
+    )
+
+
+class Proxies(Section):
+    """Local model proxies that listen on this machine."""
+
+    action: Literal["flag", "refuse", "stop"] = Field(
+        default="refuse", description="say so, refuse the launch, or stop the process"
+    )
+
+
+class OpenCode(Section):
+    """What opencode may do."""
+
+    foreign_provider: Literal["reroute", "refuse"] = Field(
+        default="refuse", description="a model of another provider on the command line"
+    )
+    reroute: dict[SourceProvider, Slug] = Field(
+        default={},
+        max_length=MAX_ITEMS,
+        description="the Portkey slug that takes over for a provider",
+    )
+    servers: Literal["allow", "refuse"] = Field(
+        default="refuse", description="the subcommands serve, web and acp"
+    )
+    project_config: Literal["read", "ignore"] = Field(
+        default="read", description="opencode's own config files in a repository"
+    )
+
+
+class Environment(Section):
+    """The environment of a launched agent."""
+
+    remove: list[RemovableName] = Field(
+        default=[], max_length=MAX_ITEMS, description="more variables to remove from it"
+    )
+
+
+class Exemption(Section):
+    """One [[exception]]: a reasoned, expiring allowance."""
+
+    subject: Subject = Field(description="what is allowed")
+    reason: Reason = Field(description="why")
+    until: Until = Field(description="the last day, or moment, on which it holds")
+    sha256: Sha256 = Field(default="", description="of the file; required for file: subjects")
+
+    @model_validator(mode="after")
+    def _digest(self) -> Exemption:
+        if self.subject.startswith("file:") != ("sha256" in self.model_fields_set):
+            raise refuse(
+                "sha256 beside every file: subject, and only there",
+                "so that another file in the same place is not allowed: sha256sum FILE",
+            )
+        return self
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, bool):
+        raise refuse("1")
+    return value
+
+
+class Policy(Section):
+    """A routeguard policy file."""
+
+    model_config = ConfigDict(title="routeguard policy")
+
+    schema_: Annotated[Literal[1], BeforeValidator(_whole)] = Field(
+        default=1, alias="schema", description="the version of this format"
+    )
+    user_exceptions: Literal["accept", "refuse"] = Field(
+        default="accept", description="whether [[exception]] of the user's own policy counts"
+    )
+    gateway: Gateway = Field(default_factory=Gateway)
+    keys: Keys = Field(default_factory=Keys)
+    proxies: Proxies = Field(default_factory=Proxies)
+    opencode: OpenCode = Field(default_factory=OpenCode)
+    environment: Environment = Field(default_factory=Environment)
+    exception: list[Exemption] = Field(
+        default=[], max_length=MAX_ITEMS, description="reasoned, expiring allowances"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a policy file, for editors that complete and check TOML."""
+    schema = _tidy(Policy.model_json_schema(by_alias=True))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "routeguard policy",
+        **schema,
+    }
+
+
+def _tidy(schema: Any) -> Any:
+    """`schema` without what pydantic adds for Python's sake: titles, and defaults for "not set"."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "patternProperties"):
+            out[key] = {name: _tidy(item) for name, item in value.items()}
+        elif key == "title" or (key == "default" and value in ("", [], {})):
+            continue
+        else:
+            out[key] = value if key == "default" else _tidy(value)
+    if "patternProperties" in out:
+        out["additionalProperties"] = False
+    return out
