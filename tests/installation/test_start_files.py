@@ -1,0 +1,326 @@
+"""The block in a start file: written once, where it belongs, and taken out again byte for byte."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.shells
+
+BEGIN = b"# >>> routeguard >>>\n"
+END = b"# <<< routeguard <<<\n"
+
+CONTENTS = {
+    "plain": b"export A=1\n",
+    "empty": b"",
+    "no newline at the end": b"export A=1\nexport B=2",
+    "one line, no newline": b"x",
+    "blank lines": b"\n\nexport A=1\n\n\n",
+    "crlf": b"export A=1\r\nexport B=2\r\n",
+    "crlf, no newline at the end": b"export A=1\r\nexport B=2",
+    "bytes that are no UTF-8": b"export A=\xff\xfe\n# \x00 \x80\n",
+    "ends in a zero byte": b"export A=1\n\x00",
+}
+
+
+def tree(home) -> dict[str, bytes]:
+    """The files of a home outside its data directory, with their content."""
+    return {
+        str(path.relative_to(home.path)): path.read_bytes()
+        for path in home.path.rglob("*")
+        if path.is_file() and not path.is_relative_to(home.data)
+    }
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_a_block_goes_in_once_and_comes_out_without_a_trace(home, content: bytes) -> None:
+    files = [home.path / name for name in (".bashrc", ".bash_profile", ".zshrc")]
+    for file in files:
+        file.write_bytes(content)
+    home.install("--shell", "bash", "--shell", "zsh")
+    for file in files:
+        changed = file.read_bytes()
+        assert changed.startswith(content)
+        assert changed.count(BEGIN) == changed.count(END) == 1
+        assert changed.endswith(END)
+        assert Path(f"{file}.routeguard-backup").read_bytes() == content
+    stamps = [file.stat().st_mtime_ns for file in files]
+    home.install("--shell", "bash", "--shell", "zsh")
+    assert [file.stat().st_mtime_ns for file in files] == stamps, "the second time wrote"
+    home.install("--uninstall")
+    assert tree(home) == {file.name: content for file in files}
+
+
+def test_what_was_added_below_the_block_stays_a_line_of_its_own(home) -> None:
+    rc = home.path / ".zshrc"
+    rc.write_bytes(b"export A=1")
+    home.install("--shell", "zsh")
+    with rc.open("ab") as file:
+        file.write(b"export B=2\n")
+    home.install("--shell", "zsh")
+    home.install("--uninstall")
+    assert rc.read_bytes() == b"export A=1\nexport B=2\n"
+
+
+def test_an_older_block_is_replaced_where_it_stands(home) -> None:
+    rc = home.path / ".zshrc"
+    rc.write_bytes(b"before\n" + BEGIN + b"eval something old\n" + END + b"after")
+    home.install("--shell", "zsh")
+    changed = rc.read_bytes()
+    assert changed.startswith(b"before\n" + BEGIN)
+    assert changed.endswith(END + b"after")
+    assert b"something old" not in changed
+    home.install("--uninstall")
+    assert rc.read_bytes() == b"before\nafter"
+
+
+def test_a_block_that_an_editor_gave_crlf_is_recognised_and_repaired(home) -> None:
+    rc = home.path / ".zshrc"
+    rc.write_bytes(b"before\n")
+    home.install("--shell", "zsh")
+    good = rc.read_bytes()
+    rc.write_bytes(good.replace(b"\n", b"\r\n"))
+    home.install("--shell", "zsh")
+    assert rc.read_bytes() == good.replace(b"before\n", b"before\r\n")
+    rc.write_bytes(good.replace(b"\n", b"\r\n"))
+    home.install("--uninstall")
+    assert rc.read_bytes() == b"before\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a\n" + BEGIN + b"b\n", "the block that begins in line 2 has no end"),
+        (b"a\n" + END + b"b\n", "a block ends in line 2 that never began"),
+        (BEGIN + END + BEGIN + END, "a second block begins in line 3"),
+        (BEGIN + BEGIN + END, "a second block begins in line 2"),
+        (END + BEGIN, "a block ends in line 1 that never began"),
+    ],
+)
+@pytest.mark.parametrize("options", [("--shell", "all"), ("--uninstall",)])
+def test_a_damaged_block_is_not_touched(
+    home, content: bytes, why: str, options: tuple[str, ...]
+) -> None:
+    (home.path / ".bashrc").write_bytes(b"# fine\n")
+    (home.path / ".zshrc").write_bytes(content)
+    before = tree(home)
+    result = home.install(*options, status=1)
+    assert tree(home) == before
+    assert "damaged" in result.stderr
+    assert ".zshrc" in result.stderr
+    assert why in result.stderr
+
+
+def test_a_symlink_is_written_through_and_stays_one(home) -> None:
+    dotfiles = home.path / "dot files"
+    dotfiles.mkdir()
+    target = dotfiles / "zshrc"
+    target.write_bytes(b"export A=1\n")
+    target.chmod(0o640)
+    (home.path / "middle").symlink_to("dot files/zshrc")
+    rc = home.path / ".zshrc"
+    rc.symlink_to("middle")
+    home.install("--shell", "zsh")
+    assert os.readlink(rc) == "middle"
+    assert os.readlink(home.path / "middle") == "dot files/zshrc"
+    assert BEGIN in target.read_bytes()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in dotfiles.iterdir()] == ["zshrc"], "left something in the dotfiles"
+    home.install("--uninstall")
+    assert target.read_bytes() == b"export A=1\n"
+    assert os.readlink(rc) == "middle"
+    assert not (home.path / ".zshrc.routeguard-backup").exists()
+
+
+def test_a_symlink_that_leads_nowhere_yet_gets_its_target(home) -> None:
+    rc = home.path / ".zshrc"
+    rc.symlink_to("zshrc-elsewhere")
+    home.install("--shell", "zsh")
+    assert rc.is_symlink()
+    assert BEGIN in (home.path / "zshrc-elsewhere").read_bytes()
+    home.install("--uninstall")
+    assert rc.is_symlink()
+    assert not (home.path / "zshrc-elsewhere").exists()
+
+
+def test_a_ring_of_symlinks_is_refused(home) -> None:
+    (home.path / ".zshrc").symlink_to(".other")
+    (home.path / ".other").symlink_to(".zshrc")
+    assert "symlinks" in home.install("--shell", "zsh", status=1).stderr
+
+
+def test_a_backup_is_never_overwritten(home) -> None:
+    rc = home.path / ".zshrc"
+    rc.write_bytes(b"now\n")
+    backup = home.path / ".zshrc.routeguard-backup"
+    backup.write_bytes(b"long ago\n")
+    home.install("--shell", "zsh")
+    assert backup.read_bytes() == b"long ago\n"
+    assert Path(f"{backup}.2").read_bytes() == b"now\n"
+    result = home.install("--uninstall")
+    assert backup.read_bytes() == b"long ago\n"
+    assert not Path(f"{backup}.2").exists()
+    assert f"kept       {backup}" in result.stdout
+
+
+def test_a_file_that_was_made_stays_when_something_was_added(home) -> None:
+    home.install("--shell", "zsh")
+    rc = home.path / ".zshrc"
+    with rc.open("ab") as file:
+        file.write(b"export A=1\n")
+    home.install("--uninstall")
+    assert rc.read_bytes() == b"export A=1\n"
+
+
+def test_a_dry_run_shows_what_a_run_then_does(home) -> None:
+    (home.path / ".bashrc").write_bytes(b"export A=1")
+    (home.path / ".profile").write_bytes(b". ~/.bashrc\n")
+    before = tree(home)
+    shown = home.install("--dry-run", "--shell", "all").stdout
+    assert tree(home) == before
+    home.install("--shell", "all")
+    after = tree(home)
+    written = {name for name in after if after[name] != before.get(name)}
+    for name in written:
+        assert f" {home.path}/{name}\n" in shown
+    for name in (".bashrc", ".zshrc", ".config/fish/conf.d/routeguard.fish"):
+        block = after[name][after[name].index(BEGIN) :].decode()
+        assert "".join(f"    | {line}\n" for line in block.splitlines()) in shown
+    before = tree(home)
+    shown = home.install("--dry-run", "--uninstall").stdout
+    assert tree(home) == before
+    assert str(home.launcher) in shown
+    assert str(home.data / "venv") in shown
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, ".profile"),
+        ({".bash_profile": "[ -f ~/.bashrc ] && . ~/.bashrc\n"}, ""),
+        ({".profile": 'if [ "$BASH" ]; then\n  . ~/.bashrc\nfi\n'}, ""),
+        ({".profile": "# . ~/.bashrc\n"}, ".profile"),
+        ({".bash_login": "export A=1\n", ".profile": ". ~/.bashrc\n"}, ".bash_login"),
+        ({".bash_profile": "export A=1\n", ".profile": ". ~/.bashrc\n"}, ".bash_profile"),
+    ],
+)
+def test_login_shells_of_bash_are_guarded_too(home, files: dict[str, str], expected: str) -> None:
+    for name, content in files.items():
+        (home.path / name).write_text(content)
+    home.install("--shell", "bash")
+    blocks = {name for name, content in tree(home).items() if BEGIN in content}
+    assert blocks == {".bashrc", expected} - {""}
+
+
+@pytest.mark.parametrize(
+    ("shell", "existing", "expected"),
+    [
+        ("/bin/zsh", [], {".zshrc"}),
+        ("/usr/local/bin/fish", [], {".config/fish/conf.d/routeguard.fish"}),
+        ("/bin/bash", [".zshrc"], {".bashrc", ".profile", ".zshrc"}),
+        ("/bin/sh", [], set()),
+        ("/bin/sh", [".zshrc"], {".zshrc"}),
+    ],
+)
+def test_the_default_is_the_login_shell_and_what_has_a_start_file(
+    home, shell: str, existing: list[str], expected: set[str]
+) -> None:
+    for name in existing:
+        (home.path / name).touch()
+    result = home.install(SHELL=shell)
+    assert {name for name, content in tree(home).items() if BEGIN in content} == expected
+    if not expected:
+        assert "hook bash" in result.stdout
+
+
+def test_start_files_can_be_left_alone(home) -> None:
+    (home.path / ".zshrc").write_bytes(b"export A=1\n")
+    home.install("--no-rc", SHELL="/bin/zsh")
+    assert (home.path / ".zshrc").read_bytes() == b"export A=1\n"
+
+
+def test_files_are_where_the_environment_says(home) -> None:
+    moved = home.path / "con fig"
+    home.install("--shell", "all", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
+    blocks = {name for name, content in tree(home).items() if BEGIN in content}
+    assert blocks == {".bashrc", ".profile", "z/.zshrc", "con fig/fish/conf.d/routeguard.fish"}
+    home.install("--uninstall", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
+    assert tree(home) == {}
+
+
+def test_zsh_is_asked_for_a_directory_that_it_keeps_to_itself(home, require_zsh: str) -> None:
+    (home.path / "z").mkdir()
+    (home.path / ".zshenv").write_text('echo noise\nZDOTDIR="$HOME/z"\n')
+    home.install("--shell", "zsh")
+    assert BEGIN in (home.path / "z/.zshrc").read_bytes()
+    assert not (home.path / ".zshrc").exists()
+
+
+def test_what_is_not_a_file_is_refused_before_anything_is_written(home) -> None:
+    (home.path / ".bashrc").write_bytes(b"export A=1\n")
+    (home.path / ".zshrc").mkdir()
+    before = tree(home)
+    result = home.install("--shell", "all", status=1)
+    assert tree(home) == before
+    assert not home.launcher.exists()
+    assert "not a regular file" in result.stderr
+    assert "--no-rc" in result.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a home of another user")
+@pytest.mark.parametrize(
+    ("mode", "owner", "message"),
+    [(0o444, 65534, "read-only"), (0o000, 65534, "cannot be read"), (0o666, 0, "somebody else")],
+)
+def test_a_file_that_may_not_be_changed_is_left_alone(
+    unprivileged: Callable, mode: int, owner: int, message: str
+) -> None:
+    home, user = unprivileged()
+    rc = home.path / ".zshrc"
+    rc.write_bytes(b"export A=1\n")
+    os.chown(rc, owner, owner)
+    rc.chmod(mode)
+    before = tree(home)
+    result = subprocess.run(
+        ["/bin/sh", str(home.clone / "install.sh"), "--shell", "all"],
+        env=home.environ | {"PATH": "/usr/bin:/bin"},
+        user=user,
+        group=user,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert str(rc) in result.stderr
+    assert tree(home) == before
+    assert rc.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act in another user's home")
+def test_sudo_is_refused(unprivileged: Callable) -> None:
+    home, _ = unprivileged()
+    assert "without sudo" in home.install(status=1).stderr
+    assert tree(home) == {}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--shell"], ["--shell", "tcsh"], ["--shell=tcsh"], ["--nonsense"], ["x"], ["--purge"]],
+)
+def test_usage_errors(home, options: list[str]) -> None:
+    before = tree(home)
+    assert "--help" in home.install(*options, status=2).stderr
+    assert tree(home) == before
+
+
+def test_help_has_examples(home) -> None:
+    result = home.install("--help")
+    assert "Examples:" in result.stdout
+    assert result.stderr == ""
