@@ -244,12 +244,10 @@ def user_policy(environ: Mapping[str, str]) -> str:
         ) from None
 
 
-def project_files(cwd: str) -> tuple[str, ...]:
-    """The existing project layers of `cwd`, outermost first.
+def project_directories(cwd: str) -> tuple[str, ...]:
+    """The directories in which `cwd` has project layers, outermost first.
 
-    Looked for in `cwd` and upwards to the directory that holds `.git`; without one, only in
-    `cwd`. In each directory PROJECT_FILE counts, else SHARED_PROJECT_FILE. Every one of them
-    counts: each can only tighten, so none may hide another.
+    From the directory that holds `.git` down to `cwd`; without one, only `cwd`.
     """
     here = os.path.realpath(cwd)
     directories = [here]
@@ -257,12 +255,20 @@ def project_files(cwd: str) -> tuple[str, ...]:
     while not _exists(os.path.join(top, ".git")):
         above = os.path.dirname(top)
         if above == top:
-            directories = [here]
-            break
+            return (here,)
         top = above
         directories.append(top)
+    return tuple(reversed(directories))
+
+
+def project_files(cwd: str) -> tuple[str, ...]:
+    """The existing project layers of `cwd`, outermost first.
+
+    In each of its directories PROJECT_FILE counts, else SHARED_PROJECT_FILE. Every one counts:
+    each can only tighten, so none may hide another.
+    """
     found = []
-    for directory in reversed(directories):
+    for directory in project_directories(cwd):
         for name in (PROJECT_FILE, SHARED_PROJECT_FILE):
             path = os.path.join(directory, name)
             if _exists(path):

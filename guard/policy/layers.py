@@ -58,6 +58,8 @@ class Candidate:
 
     layer: LayerName
     path: str
+    judged: bool = True
+    """Whether owner and mode count: not for a draft that is only checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +140,6 @@ def read(place: Candidate) -> Layer | None:
     return _checked(place, text, _parsed(text, place.path), ())
 
 
-def check_text(place: Candidate, text: str) -> Layer:
-    """`text` checked as if it stood at `place`. Raises InvalidPolicyError."""
-    return _checked(place, text, _parsed(text, place.path), ())
-
-
 def _read_shared(place: Candidate) -> Layer | None:
     """The layer in a pyproject.toml: None unless it has our table.
 
@@ -205,7 +202,7 @@ def _bytes(place: Candidate) -> bytes | None:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        if place.layer != "project":
+        if place.judged and place.layer != "project":
             _trusted(path, os.fstat(fd))
         data = _read_up_to(fd, MAX_BYTES + 1)
     except OSError as error:

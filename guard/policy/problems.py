@@ -69,6 +69,11 @@ class Problem:
             out += f"; accepted: {self.accepted}"
         return out
 
+    @property
+    def full(self) -> str:
+        """What is wrong and what to do about it, in one line, without the place."""
+        return f"{self.text}; {self.fix}" if self.fix else self.text
+
     def as_dict(self) -> dict[str, str | int]:
         """The problem as the JSON output carries it."""
         return {
@@ -98,11 +103,10 @@ class InvalidPolicyError(PolicyError):
                 place = f"{problem.line}:{problem.column}: " if problem.line else ""
                 if problem.file != first.file:
                     place = f"{problem.where}: "
-                lines.append(f"{place}{problem.text}")
+                lines.append(place + problem.full)
             if len(problems) > len(shown):
                 lines.append(f"and {len(problems) - len(shown)} more")
-            why, where = "\n".join(lines), first.file
-            fix = "\n".join(dict.fromkeys(problem.fix for problem in shown if problem.fix))
+            why, where, fix = "\n".join(lines), first.file, ""
         super().__init__(
             "the policy is not valid, so nothing is launched by it",
             where=where,
@@ -241,3 +245,43 @@ def _all_keys(model: type[BaseModel] = Policy, prefix: str = "") -> Iterator[str
             name += ".NAME"
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _all_keys(kind, f"{prefix}{name}.")
+
+
+def set_values(policy: Policy) -> Iterator[tuple[tuple[Path, str], Any]]:
+    """Every key that a file sets: its path, its dotted form, and the value; tables key by key."""
+    yield from _set_values(policy, ())
+
+
+def _set_values(value: Any, path: Path) -> Iterator[tuple[tuple[Path, str], Any]]:
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            if name in value.model_fields_set:
+                yield from _set_values(getattr(value, name), (*path, info.alias or name))
+    elif isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _set_values(item, (*path, name))
+    elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        for index, item in enumerate(value):
+            yield from _set_values(item, (*path, index))
+    else:
+        yield (path, dotted(path)), value
+
+
+def toml_value(value: object) -> str:
+    """A checked value as TOML writes it; whatever looks like a key is masked all the same."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{mask(value)}"' if looks_like_key(value) else _literal(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{dotted((key,))} = {toml_value(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _literal(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
