@@ -1,0 +1,205 @@
+"""Rewrites opencode's arguments so that they name the gateway; never the text of a prompt.
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.opencode.grammar import NETWORK, REMOTE, SERVER, Invocation, Option
+from guard.agents.opencode.route import Route, Router
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.policy.compiled import CompiledPolicy
+
+
+class Rewriting:
+    """The arguments to start with, where they lead, and what the user should know.
+
+    `typed_route` tells that the command line chose the route; `told` is one sentence on what was
+    changed, "" if nothing was.
+    """
+
+    __slots__ = ("argv", "findings", "route", "told", "typed_route")
+
+    def __init__(self, argv: list[str], route: Route) -> None:
+        self.argv = argv
+        self.route = route
+        self.typed_route = False
+        self.told = ""
+        self.findings: list[Finding] = []
+
+
+def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> Rewriting:
+    """Name the gateway's provider and model in the arguments of `invocation`."""
+    result = Rewriting(list(invocation.argv), router.default())
+    if invocation.spec.model:
+        _rewrite_model(invocation, router, ids, result)
+    elif invocation.command == "models":
+        for index, word in invocation.positionals[:1]:
+            if word in ids:
+                result.argv[index] = ids[word]
+    return result
+
+
+def _rewrite_model(
+    invocation: Invocation, router: Router, ids: Mapping[str, str], result: Rewriting
+) -> None:
+    models = invocation.named("model", "m")
+    providers = invocation.named("provider")
+    for options, what in ((models, "model"), (providers, "provider")):
+        if len(options) > 1 or any("." in o.name for o in options):
+            result.findings.append(
+                Finding(
+                    "RG205",
+                    what,
+                    f"the {what} is named {len(options)} times"
+                    if len(options) > 1
+                    else f"--{options[0].name} is no option of opencode",
+                    where="command line",
+                    fix=f"name one {what}",
+                )
+            )
+    for option in providers:
+        if not option.value:
+            result.findings.append(
+                Finding(
+                    "RG205",
+                    "provider",
+                    "--provider has no value",
+                    where="command line",
+                    fix="opencode run --provider PROVIDER --model MODEL …",
+                )
+            )
+    if result.findings:
+        return
+    model = models[0] if models else None
+    provider = providers[0] if providers else None
+    typed_model = model.value if model is not None else None
+    if not typed_model and provider is None:
+        return  # `-m ""` and a trailing `-m` leave opencode at its configured default, ours
+    resolved = router.resolve(typed_model, provider.value if provider is not None else None)
+    if isinstance(resolved, Finding):
+        result.findings.append(_with_command(resolved, invocation, model, provider))
+        return
+    argv = _spliced(
+        invocation, model, provider, f"--model={ids[resolved.provider]}/{resolved.model}"
+    )
+    if argv is None:
+        result.findings.append(
+            Finding(
+                "RG205",
+                "--provider",
+                "these arguments change their meaning when --provider is taken out",
+                where="command line",
+                fix=f"use -m {resolved} instead of --provider and --model",
+            )
+        )
+        return
+    result.argv = argv
+    result.route = resolved
+    result.typed_route = True
+    if provider is not None:
+        result.told = f"opencode has no --provider; started with -m {resolved}"
+    elif resolved.rerouted_from:
+        result.told = f"{typed_model} goes through the gateway as -m {resolved}"
+    elif typed_model != str(resolved):
+        result.told = f"-m {typed_model} goes to {resolved}"
+
+
+def _with_command(
+    finding: Finding, invocation: Invocation, model: Option | None, provider: Option | None
+) -> Finding:
+    """Put the whole command that works into the fix, where the fix names a model."""
+    _, use, suggested = finding.fix.partition("use -m ")
+    if not use:
+        return finding
+    suggested = suggested.partition(";")[0]
+    argv = _spliced(invocation, model, provider, f"--model={suggested}")
+    if argv is not None and "MODEL" not in suggested:
+        finding.fix += "\n" + shown(["opencode", *argv])
+    return finding
+
+
+def _spliced(
+    invocation: Invocation, model: Option | None, provider: Option | None, token: str
+) -> list[str] | None:
+    """The arguments with `token` for the model and without `--provider`.
+
+    None if taking an option out would hand the word after it to the option before it.
+    """
+    put, drop = (model, provider) if model is not None else (provider, None)
+    if drop is not None and not _removable(invocation, drop):
+        put, drop = drop, put
+        if drop is not None and not _removable(invocation, drop):
+            return None
+    argv = list(invocation.argv)
+    edits = [(option, option is put) for option in (put, drop) if option is not None]
+    for option, keeps in sorted(edits, key=lambda edit: -edit[0].start):
+        words = [f"-{option.letters}"] if option.letters else []
+        if keeps:
+            words.append(token)
+        argv[option.start : option.end] = words
+    return argv
+
+
+def _removable(invocation: Invocation, option: Option) -> bool:
+    if option.letters:
+        return False
+    if option.end >= invocation.separator or invocation.argv[option.end].startswith("-"):
+        return True
+    before = [o for o in invocation.options if o.end == option.start]
+    return all(o.value is not None and not o.values for o in before)
+
+
+def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) -> list[Finding]:
+    """Findings for arguments that hand the call to another program's environment."""
+    findings = []
+    urls = []
+    if invocation.spec.kind == REMOTE:
+        urls += [word for _, word in invocation.positionals[:1]] or [""]
+    urls += [option.value or "" for option in invocation.named("attach")]
+    for url in urls:
+        if url and policy.excepted(f"server:{url.rstrip('/')}", now) is not None:
+            continue
+        findings.append(
+            Finding(
+                "RG202",
+                url or "attach",
+                "another agent server would make the calls, with its own keys and config",
+                where="command line",
+                fix="start opencode without attach; or add an [[exception]] with the subject "
+                f"server:{url.rstrip('/') or 'URL'} to your policy",
+            )
+        )
+    listens = sorted({o.name for o in invocation.options if o.name.partition(".")[0] in NETWORK})
+    if invocation.spec.kind == SERVER or (listens and invocation.command in ("", "run")):
+        what = invocation.command if invocation.spec.kind == SERVER else f"--{listens[0]}"
+        if policy.servers != "allow":
+            findings.append(
+                Finding(
+                    "RG203",
+                    what,
+                    f"{what} lets other programs drive the agent, in directories that were not "
+                    "looked at",
+                    where="command line",
+                    fix='use the TUI or `opencode run`; or set servers = "allow" under '
+                    "[opencode] in your policy",
+                )
+            )
+    return findings
+
+
+def shown(words: list[str]) -> str:
+    """`words` as one would type them in a shell."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    plain = word.isascii() and all(c.isalnum() or c in "@%+=:,./-_" for c in word)
+    if word and plain:
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"

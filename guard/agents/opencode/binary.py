@@ -1,0 +1,155 @@
+"""The installed opencode: which version it is, and whether its route can be held.
+
+Hot-path module; `json` and `subprocess` are imported only where they are needed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from guard import paths
+from guard.agents.opencode import jsonc
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TESTED = (1, 18, 33)
+"""The release on which every measure of the guard was tried."""
+
+OLDEST = (1, 18, 0)
+"""The oldest release accepted. Older ones let `.opencode` override the inline config
+(github.com/anomalyco/opencode/issues/11628)."""
+
+_PACKAGES = ("opencode-ai", "@opencode/cli")
+_TIMEOUT = 20.0
+
+
+def version(path: str, environ: Mapping[str, str], *, ask: bool = True) -> tuple[int, int, int]:
+    """The version of the binary at `path`; (0, 0, 0) if it cannot be told.
+
+    npm packages say it in `package.json` beside the binary. Any other binary is asked once
+    (`--version`, about 0.7 s) and the answer kept under its identity, so that an upgrade in place
+    is noticed. `ask` False only looks.
+    """
+    real = os.path.realpath(path)
+    packaged = _from_package(real)
+    if packaged != (0, 0, 0):
+        return packaged
+    try:
+        found = os.stat(real)
+    except OSError:
+        return (0, 0, 0)
+    identity = f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {real}"
+    store = os.path.join(paths.routeguard_cache(environ), "agents", "versions")
+    known = _remembered(store, identity)
+    if known != (0, 0, 0) or not ask:
+        return known
+    answer = _ask(real, environ)
+    if answer != (0, 0, 0):
+        _remember(store, identity, answer)
+    return answer
+
+
+def judge(found: tuple[int, int, int], path: str) -> list[Finding]:
+    """A finding if the route of this version cannot be held, a note if it was never tried."""
+    shown = ".".join(map(str, found))
+    fix = f"npm install -g opencode-ai@{'.'.join(map(str, TESTED))}"
+    if found == (0, 0, 0):
+        message = "its version cannot be told"
+    elif found[0] >= 2:
+        message = (
+            f"version {shown} makes its calls from a shared background server, whose environment "
+            "and config were set before this launch"
+        )
+    elif found < OLDEST:
+        message = f"version {shown} lets a repository override the pinned config"
+    elif found[:2] > TESTED[:2]:
+        return [
+            Finding(
+                "RG204",
+                path,
+                f"version {shown} is newer than the one every measure was tried on",
+                where=path,
+                fix="routeguard verify proves the route on this machine",
+                severity="note",
+            )
+        ]
+    else:
+        return []
+    return [Finding("RG204", path, message, where=path, fix=fix)]
+
+
+def parse(text: str) -> tuple[int, int, int]:
+    """The first `N.N.N` in the first line of `text`: 1.x prints it bare, 2.x with a name."""
+    for word in text.split("\n", 1)[0].replace("v", " ").split():
+        parts = word.split("-")[0].split("+")[0].split(".")
+        if len(parts) == 3 and all(p.isascii() and p.isdigit() for p in parts):
+            return int(parts[0]), int(parts[1]), int(parts[2])
+    return (0, 0, 0)
+
+
+def _from_package(real: str) -> tuple[int, int, int]:
+    # …/opencode-ai/bin/opencode.exe or …/opencode-linux-x64/bin/opencode
+    package = os.path.dirname(os.path.dirname(real))
+    try:
+        content = jsonc.read(os.path.join(package, "package.json")) or {}
+    except jsonc.UnreadableError:
+        return (0, 0, 0)
+    name, said = content.get("name"), content.get("version")
+    if not isinstance(name, str) or not isinstance(said, str):
+        return (0, 0, 0)
+    if name in _PACKAGES or name.startswith("opencode-"):
+        return parse(said)
+    return (0, 0, 0)
+
+
+def _remembered(store: str, identity: str) -> tuple[int, int, int]:
+    try:
+        raw = jsonc.read_bytes(store)
+    except jsonc.UnreadableError:
+        return (0, 0, 0)
+    for line in (raw or b"").decode("utf-8", "surrogateescape").splitlines():
+        said, _, of = line.partition(" ")
+        if of == identity:
+            return parse(said)
+    return (0, 0, 0)
+
+
+def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
+    line = f"{'.'.join(map(str, answer))} {identity}\n"
+    if "\n" in identity:
+        return
+    try:
+        paths.private_directory(os.path.dirname(store))
+        # one writer wins; a lost line costs one more question
+        temporary = f"{store}.{os.getpid()}"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(handle, line.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(handle)
+        os.replace(temporary, store)
+    except OSError:
+        pass
+
+
+def _ask(real: str, environ: Mapping[str, str]) -> tuple[int, int, int]:
+    import subprocess
+
+    # BUN_BE_BUN=1 would make the binary answer with Bun's version
+    bare = {k: environ[k] for k in ("HOME", "PATH", "TMPDIR", "LANG") if k in environ}
+    try:
+        done = subprocess.run(
+            [real, "--version"],
+            env=bare,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return (0, 0, 0)
+    return parse(done.stdout.decode("utf-8", "replace"))

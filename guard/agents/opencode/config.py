@@ -1,0 +1,339 @@
+"""The config that pins opencode 1.x to the gateway, and what of the user's own survives in it.
+
+`OPENCODE_CONFIG_CONTENT` outranks every user and project file (run on 1.18.33). Objects of all
+layers are merged deeply and arrays are replaced, so every key by which a lower layer could change
+the route is set here, and the providers have ids that no other layer can name.
+
+Hot-path module; `json` is imported on first use. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from guard.agents.opencode.route import Route, Router
+    from guard.policy.compiled import CompiledPolicy, GatewayProvider
+
+NPM = "@ai-sdk/openai-compatible"
+"""The SDK bundled with opencode that speaks the gateway's dialect."""
+
+MAX_CONTENT = 128 * 1024 - len("OPENCODE_CONFIG_CONTENT=") - 1
+"""Bytes one environment string may hold on Linux (MAX_ARG_STRLEN), less the name."""
+
+NOWHERE = "https://share.invalid"
+"""Where transcripts would be uploaded: `.invalid` never resolves (RFC 2606)."""
+
+FROM_USER = (
+    "$schema",
+    "agent",
+    "command",
+    "compaction",
+    "default_agent",
+    "formatter",
+    "instructions",
+    "keybinds",
+    "layout",
+    "logLevel",
+    "lsp",
+    "mcp",
+    "mode",
+    "permission",
+    "skills",
+    "snapshot",
+    "theme",
+    "tools",
+    "tui",
+    "username",
+    "watcher",
+)
+"""Keys of the user's own global config that are kept: none of them chooses a route."""
+
+FROM_INLINE = (
+    "instructions",
+    "keybinds",
+    "layout",
+    "permission",
+    "snapshot",
+    "theme",
+    "tui",
+    "username",
+)
+"""Keys of an inline config that are kept. Fewer: a directory's environment can set it."""
+
+ROUTE_KEYS = (
+    "autoshare",
+    "disabled_providers",
+    "enabled_providers",
+    "enterprise",
+    "experimental",
+    "model",
+    "plugin",
+    "plugins",
+    "policies",
+    "provider",
+    "providers",
+    "reference",
+    "references",
+    "share",
+    "small_model",
+)
+"""Top-level keys by which a config decides where prompts go or what code runs."""
+
+
+def provider_ids(policy: CompiledPolicy, suffix: str) -> dict[str, str]:
+    """The id each gateway provider has in the pinned config.
+
+    The suffix is random per user: a repository that cannot name our provider cannot merge a
+    header, a model or an SDK into it.
+    """
+    return {p.name: f"{p.name}-{suffix}" for p in policy.providers}
+
+
+def pinned(
+    policy: CompiledPolicy,
+    ids: Mapping[str, str],
+    key_variables: Mapping[str, str],
+    default: Route,
+    routes: list[Route],
+) -> dict[str, Any]:
+    """The part of the config that holds the route.
+
+    `key_variables` maps a provider's name to the variable that holds its key at launch;
+    `routes` are further models to declare, since opencode accepts declared models only.
+    """
+    small = _split(policy.small_model)
+    wanted: dict[str, list[str]] = {p.name: list(p.models) for p in policy.providers}
+    for name, model in (
+        _split(policy.default_model),
+        small,
+        (default.provider, default.model),
+        *((route.provider, route.model) for route in routes),
+    ):
+        if name in wanted and model not in wanted[name]:
+            wanted[name].append(model)
+    return {
+        "model": f"{ids[default.provider]}/{default.model}",
+        "small_model": f"{ids[small[0]]}/{small[1]}",
+        "enabled_providers": [ids[p.name] for p in policy.providers],
+        "disabled_providers": [],
+        "share": "disabled",
+        "autoshare": False,
+        "autoupdate": False,
+        "enterprise": {"url": NOWHERE},
+        "experimental": {"openTelemetry": False},
+        "plugin": [],
+        "provider": {
+            ids[p.name]: _provider(p, policy.base_url, key_variables[p.name], wanted[p.name])
+            for p in policy.providers
+        },
+    }
+
+
+def _provider(
+    entry: GatewayProvider, base_url: str, key_variable: str, models: list[str]
+) -> dict[str, Any]:
+    # the key goes only into x-portkey-api-key: in Authorization, beside a raw provider name,
+    # Portkey forwards it to that provider (docs: api-reference/inference-api/headers)
+    headers = {"x-portkey-api-key": f"{{env:{key_variable}}}"}
+    if entry.slug:
+        headers["x-portkey-provider"] = f"@{entry.slug}"
+    if entry.config:
+        headers["x-portkey-config"] = entry.config
+    return {
+        "npm": NPM,
+        "name": entry.title,
+        "api": base_url,
+        "env": [],
+        "options": {"baseURL": base_url, "headers": headers},
+        "whitelist": models,
+        "blacklist": [],
+        "models": {
+            model: {
+                "id": model,
+                "name": model,
+                "status": "active",
+                "provider": {"npm": NPM, "api": base_url},
+            }
+            for model in models
+        },
+    }
+
+
+def kept_from(
+    config: Mapping[str, Any],
+    keys: tuple[str, ...],
+    *,
+    where: str,
+    router: Router,
+    ids: Mapping[str, str],
+    environ: Mapping[str, str],
+    home: str,
+    relative_to: str,
+    exists: Callable[[str], bool],
+) -> tuple[dict[str, Any], list[Route], list[Finding]]:
+    """What of a user's own config goes into ours: the part, the models it names, and notes.
+
+    `where` names the layer in the notes; `relative_to` is the directory its relative paths mean;
+    `exists` tells whether a path is an existing file.
+    """
+    kept: dict[str, Any] = {}
+    routes: list[Route] = []
+    notes: list[Finding] = []
+    dropped = sorted(key for key in config if key not in keys and key != "$schema")
+    if dropped:
+        notes.append(
+            Finding(
+                "RG302",
+                ", ".join(dropped),
+                "left out: the pinned config decides these",
+                where=where,
+                severity="note",
+            )
+        )
+    for key in keys:
+        if key not in config or key == "$schema":
+            continue
+        value = config[key]
+        if key == "instructions":
+            value = _instructions(value, home, relative_to, exists)
+        elif key in ("agent", "mode", "command"):
+            value = _with_our_models(value, router, ids, routes, notes, where)
+        reason = unsafe_substitution(value, environ)
+        if reason:
+            notes.append(Finding("RG302", key, f"left out: {reason}", where=where, severity="note"))
+            continue
+        kept[key] = value
+    return kept, routes, notes
+
+
+def _instructions(
+    value: object, home: str, relative_to: str, exists: Callable[[str], bool]
+) -> list[str]:
+    """The entries that are existing local files, as absolute paths."""
+    found = []
+    for entry in value if isinstance(value, list) else []:
+        if not isinstance(entry, str) or "://" in entry:
+            continue
+        if entry.startswith("~/"):
+            path = f"{home}/{entry[2:]}"
+        else:
+            path = entry if entry.startswith("/") else f"{relative_to}/{entry}"
+        if is_plain_path(path) and exists(path):
+            found.append(path)
+    return found
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether `path` means itself in opencode's config: no substitution, no glob, no escape."""
+    return path.isprintable() and not any(c in "{}*?[]!\\" for c in path)
+
+
+def _with_our_models(
+    value: object,
+    router: Router,
+    ids: Mapping[str, str],
+    routes: list[Route],
+    notes: list[Finding],
+    where: str,
+) -> object:
+    if not isinstance(value, dict):
+        return value
+    out = {}
+    for name, entry in value.items():
+        if isinstance(entry, dict) and isinstance(entry.get("model"), str):
+            entry = dict(entry)
+            route = router.resolve(entry["model"], None)
+            if isinstance(route, Finding):
+                notes.append(
+                    Finding(
+                        "RG201",
+                        f"{name}.model",
+                        f"left out: {route.message}",
+                        where=where,
+                        fix=route.fix,
+                        severity="note",
+                    )
+                )
+                del entry["model"]
+            else:
+                routes.append(route)
+                entry["model"] = f"{ids[route.provider]}/{route.model}"
+        out[name] = entry
+    return out
+
+
+def unsafe_substitution(value: object, environ: Mapping[str, str], *, files: bool = False) -> str:
+    """Why `value` must not stand in a config that opencode substitutes as raw text, or "".
+
+    `{env:NAME}` is replaced before parsing: a quote or a backslash in the variable ends the
+    string it stands in, and what follows is read as config; where that is no JSON, the error
+    prints the whole config with the gateway key in it (run on 1.18.33). `files` tells that
+    `{file:…}` may stand: opencode escapes what it reads from a file.
+    """
+    for text in _strings(value):
+        if "{file:" in text and not files:
+            return "it reads a file by {file:…}, which is resolved elsewhere in a pinned config"
+        rest = text
+        while "{env:" in rest:
+            name, closed, rest = rest.partition("{env:")[2].partition("}")
+            if not closed:
+                return "it holds an {env: without an end"
+            if any(c in '"\\' or not c.isprintable() for c in environ.get(name, "")):
+                return f"the value of {name} would break the config's JSON"
+    return ""
+
+
+def _strings(value: object) -> list[str]:
+    found: list[str] = []
+    below = [value]
+    while below:
+        item = below.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict):
+            found.extend(item)
+            below.extend(item.values())
+        elif isinstance(item, list):
+            below.extend(item)
+    return found
+
+
+def render(
+    route: dict[str, Any], kept: list[dict[str, Any]], instructions: list[str]
+) -> tuple[str, list[str]]:
+    """The text of `OPENCODE_CONFIG_CONTENT`, and the kept keys that did not fit.
+
+    Later parts of `kept` win over earlier ones; ours wins over all. Kept keys are left out,
+    largest first, until the text fits into one environment string.
+    """
+    import json
+
+    merged: dict[str, Any] = {}
+    for part in kept:
+        for key, value in part.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = {**merged[key], **value}
+            elif isinstance(value, list) and isinstance(merged.get(key), list):
+                merged[key] = merged[key] + value
+            else:
+                merged[key] = value
+    if instructions:
+        merged["instructions"] = [*instructions, *merged.get("instructions", [])]
+    dropped: list[str] = []
+    while True:
+        text = json.dumps({**merged, **route}, separators=(",", ":"))
+        if len(text) <= MAX_CONTENT or not merged:
+            return text, dropped
+        largest = max(merged, key=lambda key: len(json.dumps(merged[key])))
+        del merged[largest]
+        dropped.append(largest)
+
+
+def _split(model: str) -> tuple[str, str]:
+    provider, _, rest = model.partition("/")
+    return provider, rest

@@ -1,0 +1,444 @@
+"""Plans one launch of opencode 1.x: reads what lies around, decides, and prepares the way.
+
+`look` reads, `plan` decides (pure), `prepare` writes the private directories.
+
+Hot-path module; `json` is imported on first use.
+"""
+
+from __future__ import annotations
+
+import os
+
+from guard.agents.opencode import (
+    arguments,
+    binary,
+    config,
+    directories,
+    environment,
+    grammar,
+    jsonc,
+    preflight,
+    surroundings,
+)
+from guard.agents.opencode.route import FORBIDDEN, Route, Router
+from guard.agents.plan import Plan
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from guard.policy.compiled import CompiledPolicy, GatewayProvider
+
+REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
+"""Holds the user's own XDG_CONFIG_HOME for launches below a guarded one; empty if unset."""
+
+_OTHER_VENDORS = (
+    "sk-ant-",
+    "sk-proj-",
+    "sk-or-",
+    "sk-svcacct-",
+    "gsk_",
+    "AIza",
+    "hf_",
+    "xai-",
+    "ghp_",
+    "github_pat_",
+    "glpat-",
+    "AKIA",
+    "r8_",
+    "pplx-",
+    "nvapi-",
+    "tgp_v1_",
+)
+
+
+class Facts:
+    """What `look` found: the command line as opencode reads it, the binary, the files around.
+
+    `environ` is the user's environment with the traces of an outer guarded launch taken back.
+    """
+
+    __slots__ = (
+        "directories",
+        "environ",
+        "found",
+        "invocation",
+        "provider_ids",
+        "suffix",
+        "version",
+        "working_directory",
+    )
+
+    def __init__(
+        self,
+        *,
+        invocation: grammar.Invocation,
+        environ: dict[str, str],
+        version: tuple[int, int, int],
+        found: surroundings.Surroundings,
+        suffix: str,
+        places: directories.Directories,
+        provider_ids: frozenset[str],
+        working_directory: str,
+    ) -> None:
+        self.invocation = invocation
+        self.environ = environ
+        self.version = version
+        self.found = found
+        self.suffix = suffix
+        self.directories = places
+        self.provider_ids = provider_ids
+        self.working_directory = working_directory
+
+
+def look(
+    typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+) -> Facts:
+    """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""
+    own = without_guard(environ)
+    invocation = grammar.read(typed)
+    starts = _starts(invocation, own, cwd)
+    return Facts(
+        invocation=invocation,
+        environ=own,
+        version=binary.version(program, own, ask=write),
+        found=surroundings.gather(own, starts),
+        suffix=directories.suffix(own, create=write),
+        places=directories.Directories(own),
+        provider_ids=_catalogue_ids(),
+        working_directory=cwd,
+    )
+
+
+def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` as it was before an outer guarded launch pointed it at our directories."""
+    own = dict(environ)
+    real = own.pop(REAL_CONFIG_HOME, None)
+    if real is None:
+        return own
+    if real:
+        own["XDG_CONFIG_HOME"] = real
+    else:
+        own.pop("XDG_CONFIG_HOME", None)
+    ours = directories.Directories(own)
+    own["PATH"] = ":".join(p for p in own.get("PATH", "").split(":") if p != ours.bin)
+    return own
+
+
+def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str) -> list[str]:
+    """The directories the agent may work in, the likeliest first."""
+    starts = []
+    named = [o.value for o in invocation.named("dir", "cwd") if o.value]
+    if invocation.command == "":
+        named += [word for _, word in invocation.positionals[:1]]
+    starts += [os.path.join(cwd, path) for path in named]
+    # opencode starts from PWD, not from the directory it is in (read in the source of 1.18.33);
+    # the plan sets it right, but a logical path through a link is still a second chain
+    logical = environ.get("PWD", "")
+    if _same_directory(logical, cwd):
+        starts.append(logical)
+    starts.append(cwd)
+    return starts
+
+
+def _same_directory(a: str, b: str) -> bool:
+    try:
+        return os.path.isabs(a) and os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return False
+
+
+def _catalogue_ids() -> frozenset[str]:
+    """The provider ids of opencode's catalogue, from the data of `guard.catalog`."""
+    import guard.catalog
+
+    path = os.path.join(os.path.dirname(os.path.abspath(guard.catalog.__file__)), "providers.json")
+    raw = jsonc.read_bytes(path)
+    return frozenset(k for k in jsonc.parse((raw or b"{}").decode()) if not k.startswith("_"))
+
+
+def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+    """Decide what the launch becomes. Pure but for digest-pinned exceptions.
+
+    `now` is in Unix seconds.
+    """
+    invocation, environ = facts.invocation, facts.environ
+    clean, changes, findings = environment.clean(environ, policy, now, agent=True)
+    result = Plan(
+        agent="opencode",
+        kind=invocation.kind(),
+        program=program,
+        typed=list(invocation.argv),
+        argv=list(invocation.argv),
+        environ=clean,
+        changes=changes,
+        findings=findings,
+    )
+    _without_half_of_cloudflare(result)
+    if result.kind == grammar.HARMLESS:
+        result.findings = []
+        return result
+    result.findings += binary.judge(facts.version, program)
+    result.findings += arguments.other_servers(invocation, policy, now)
+    result.findings += environment.proxies(environ, policy, now)
+    result.findings += preflight.check(facts.found, policy, environ, now)
+    if result.kind == grammar.REMOTE:
+        return result
+    result.guarded = True
+    _pin(policy, facts, result, now)
+    return result
+
+
+def _without_half_of_cloudflare(result: Plan) -> None:
+    # with both ids and no token every command of opencode crashes, allow-list or not (run)
+    ids = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
+    if all(i in result.environ for i in ids) and "CLOUDFLARE_API_TOKEN" not in result.environ:
+        del result.environ[ids[1]]
+        result.changes.append(
+            environment.Change("removed", ids[1], "", "crashes opencode without a token")
+        )
+
+
+def _pin(policy: CompiledPolicy, facts: Facts, result: Plan, now: float) -> None:
+    environ = facts.environ
+    usable, key_variables = _keys(policy, environ, result)
+    ids = config.provider_ids(policy, facts.suffix)
+    foreign = facts.provider_ids | {
+        name
+        for layer in (*facts.found.user, *facts.found.project)
+        for group in ("provider", "providers")
+        for name in _names(layer.content.get(group))
+    }
+    router = Router(policy, ids, foreign)
+    rewriting = arguments.rewrite(facts.invocation, router, ids)
+    result.findings += rewriting.findings
+    result.argv, result.rewritten = rewriting.argv, rewriting.told
+    route = rewriting.route
+    if facts.invocation.command == "github run":
+        route = _model_of_environment(result, router, ids, route)
+    result.route = str(route)
+    missing = [p for p in policy.providers if p.name not in usable]
+    for entry in missing:
+        needed = entry.name in (route.provider, router.default().provider)
+        result.findings.append(_missing_key(entry, needed=needed))
+    if any(p.name == route.provider for p in missing) or not usable:
+        return
+    kept, routes, notes = _kept(policy, facts, router, ids)
+    result.findings += notes
+    reachable = _reachable(policy, usable)
+    pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *routes])
+    if rewriting.typed_route and facts.invocation.command != "agent create":
+        pinned["model"] = f"{ids[route.provider]}/{route.model}"
+    instructions = []
+    if policy.project_config == "read":
+        instructions = [p for p in facts.found.instructions if config.is_plain_path(p)]
+    text, left_out = config.render(pinned, kept, instructions)
+    for key in left_out:
+        result.findings.append(
+            Finding(
+                "RG302",
+                key,
+                "left out: the config would not fit into one environment variable",
+                where="your own opencode config",
+                severity="warning",
+            )
+        )
+    if len(text) > config.MAX_CONTENT:
+        result.findings.append(
+            Finding(
+                "RG501",
+                "gateway.providers",
+                f"the models of the policy take {len(text)} bytes, and one environment variable "
+                f"holds {config.MAX_CONTENT}",
+                where="policy",
+                fix="declare fewer models; others can still be named with -m",
+            )
+        )
+    _set_environment(policy, facts, result, text)
+
+
+def _keys(
+    policy: CompiledPolicy, environ: Mapping[str, str], result: Plan
+) -> tuple[set[str], dict[str, str]]:
+    """The providers whose key is there or can be fetched, and the variable for each."""
+    usable: set[str] = set()
+    variables: dict[str, str] = {}
+    commands: dict[tuple[str, ...], str] = {}
+    for entry in policy.providers:
+        if entry.key_command:
+            if entry.key_command not in commands:
+                name = f"ROUTEGUARD_GATEWAY_KEY_{len(commands) + 1}"
+                commands[entry.key_command] = name
+                result.keys.append((name, entry))
+            variables[entry.name] = commands[entry.key_command]
+            usable.add(entry.name)
+            continue
+        variables[entry.name] = entry.key_env
+        value = environ.get(entry.key_env, "")
+        if not value.strip():
+            continue
+        wrong = unusable_key(value)
+        if wrong:
+            result.findings.append(
+                Finding(
+                    "RG106",
+                    entry.key_env,
+                    f"{entry.key_env} {wrong}",
+                    where="environment",
+                    fix=f"set {entry.key_env} to a Portkey API key",
+                )
+            )
+        usable.add(entry.name)
+        result.environ[entry.key_env] = value
+    return usable, variables
+
+
+def unusable_key(value: str) -> str:
+    """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
+
+    opencode puts it into the raw text of its config before it parses it: a quote or a backslash
+    breaks the JSON, and the error prints the whole config with the key (run on 1.18.33).
+    """
+    if any(c in FORBIDDEN for c in value):
+        return "holds a quote, brace or backslash, which would break the agent's config"
+    if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
+        return "holds a blank or a control character (a line break at its end, perhaps)"
+    for prefix in _OTHER_VENDORS:
+        if value.startswith(prefix):
+            return f"begins with {prefix}, as another vendor's keys do"
+    return ""
+
+
+def _missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:
+    return Finding(
+        "RG106",
+        entry.key_env,
+        f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
+        + ("" if needed else f"; {entry.name} is left out"),
+        where="environment",
+        fix=f"export {entry.key_env}=…  (a Portkey API key), or name a command in the policy:\n"
+        'key = { command = ["op", "read", "op://…"] }',
+        severity="error" if needed else "warning",
+    )
+
+
+def _reachable(policy: CompiledPolicy, usable: set[str]) -> CompiledPolicy:
+    if len(usable) == len(policy.providers):
+        return policy
+    import copy
+
+    fewer = copy.copy(policy)
+    fewer.providers = tuple(p for p in policy.providers if p.name in usable)
+    if policy.small_model.partition("/")[0] not in usable:
+        fewer.small_model = policy.default_model
+    return fewer
+
+
+def _model_of_environment(
+    result: Plan, router: Router, ids: Mapping[str, str], route: Route
+) -> Route:
+    # `github run` takes its model from MODEL (read in the source of 1.18.33)
+    typed = result.environ.get("MODEL", "")
+    resolved = router.resolve(typed or None, None)
+    if isinstance(resolved, Finding):
+        resolved.where = "environment variable MODEL"
+        result.findings.append(resolved)
+        return route
+    result.environ["MODEL"] = f"{ids[resolved.provider]}/{resolved.model}"
+    result.changes.append(
+        environment.Change("set", "MODEL", "", f"github run starts with {resolved}")
+    )
+    return resolved
+
+
+def _kept(
+    policy: CompiledPolicy, facts: Facts, router: Router, ids: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[Route], list[Finding]]:
+    """What stays of the user's global files and of an inline config, weakest first."""
+    kept: list[dict[str, Any]] = []
+    routes: list[Route] = []
+    notes: list[Finding] = []
+    layers: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
+        (c.path, c.content, config.FROM_USER, os.path.dirname(c.path)) for c in facts.found.user
+    ]
+    inline = facts.environ.get("OPENCODE_CONFIG_CONTENT", "")
+    if inline.strip():
+        where = "OPENCODE_CONFIG_CONTENT"
+        try:
+            content = jsonc.parse(inline)
+        except jsonc.UnreadableError as error:
+            notes.append(
+                Finding(
+                    "RG303",
+                    where,
+                    f"your own inline config {error}",
+                    where="environment",
+                    fix=f"unset {where}, or repair it",
+                )
+            )
+        else:
+            # our own, seen from below an outer guarded launch, holds nothing of the user's
+            if facts.suffix not in inline:
+                layers.append((where, content, config.FROM_INLINE, facts.found.directory))
+    for where, content, keys, relative_to in layers:
+        part, more, said = config.kept_from(
+            content,
+            keys,
+            where=where,
+            router=router,
+            ids=ids,
+            environ=facts.environ,
+            home=facts.found.home,
+            relative_to=relative_to,
+            exists=os.path.isfile,
+        )
+        kept.append(part)
+        routes.extend(more)
+        notes.extend(said)
+    return kept, routes, notes
+
+
+def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
+    places, environ = facts.directories, result.environ
+    sets = dict(environment.SWITCHES)
+    sets["OPENCODE_CONFIG_CONTENT"] = content
+    sets["OPENCODE_TEST_HOME"] = places.home
+    sets["XDG_CONFIG_HOME"] = places.config
+    sets[REAL_CONFIG_HOME] = facts.environ.get("XDG_CONFIG_HOME", "")
+    # a nested `opencode` by name meets a guard whatever the shell's own PATH holds
+    sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
+    if not _same_directory(environ.get("PWD", ""), facts.working_directory):
+        sets["PWD"] = facts.working_directory
+    if policy.base_url.startswith("http://"):
+        sets.update(environment.without_proxy(environ, environment.host_of(policy.base_url)))
+    result.environ.update(sets)
+    reasons = {
+        "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",
+        "OPENCODE_TEST_HOME": "closes ~/.opencode, whose plugins the agent would import",
+        "XDG_CONFIG_HOME": "a private one: everything linked, but no plugins and no tools",
+        "PATH": "a nested opencode meets the guard",
+    }
+    result.changes += [
+        environment.Change("set", name, "", reasons.get(name, "closes another way out"))
+        for name in sets
+        if name != REAL_CONFIG_HOME
+    ]
+
+
+def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> None:
+    """Make the private directories that the plan's environment names. Raises GuardError."""
+    ids = config.provider_ids(policy, facts.suffix)
+    router = Router(policy, ids, facts.provider_ids)
+
+    def pinned_model(typed: str) -> str:
+        route = router.resolve(typed, None)
+        return "" if isinstance(route, Finding) else f"{ids[route.provider]}/{route.model}"
+
+    version = ".".join(map(str, facts.version))
+    directories.prepare(facts.directories, version, shim, pinned_model)
+
+
+def _names(value: object) -> list[str]:
+    return list(value) if isinstance(value, dict) else []

@@ -1,0 +1,240 @@
+"""What pinning cannot neutralise, or what the user should know, from the surroundings.
+
+Hot-path module. Pure, except that a digest-pinned exception reads the file it names.
+"""
+
+from __future__ import annotations
+
+import time
+
+from guard.agents.opencode import jsonc
+from guard.agents.opencode.config import ROUTE_KEYS, unsafe_substitution
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from guard.agents.opencode.surroundings import Config, Surroundings
+    from guard.policy.compiled import CompiledPolicy
+
+CODE_KEYS = ("plugin", "plugins", "reference", "references")
+"""Keys by which a config file makes the agent import code or read other trees."""
+
+
+def check(
+    found: Surroundings, policy: CompiledPolicy, environ: Mapping[str, str], now: float
+) -> list[Finding]:
+    """Every finding about files. Those of severity "error" forbid the launch."""
+    findings: list[Finding] = []
+    for path in found.code:
+        if not _allowed(path, policy, now):
+            findings.append(_code(path, "the agent imports this file when it starts", now))
+    for config in found.project:
+        findings.extend(_of_project(config, policy, environ, now))
+    for path, why in found.unreadable:
+        findings.append(_unreadable(path, why))
+    findings.extend(_of_user(found))
+    for config in found.managed:
+        findings.extend(_of_managed(config))
+    findings.extend(_of_store(found))
+    return findings
+
+
+def _of_project(
+    config: Config, policy: CompiledPolicy, environ: Mapping[str, str], now: float
+) -> list[Finding]:
+    if config.error:
+        return [_unreadable(config.path, config.error)]
+    findings: list[Finding] = []
+    if _substituted_key(config.content):
+        return [_unreadable(config.path, "a key is only known after {env:…} is replaced")]
+    injected = unsafe_substitution(config.content, environ, files=True)
+    if injected:
+        return [_unreadable(config.path, injected)]
+    reasons = [
+        f"the key {key} makes the agent load code or other directories"
+        for key in CODE_KEYS
+        if config.content.get(key)
+    ]
+    reasons += [
+        f"{where} names a package file ({spec}) that the agent would run"
+        for where, spec in _packages(config.content)
+    ]
+    if reasons and not _allowed(config.path, policy, now):
+        findings.extend(_code(config.path, reason, now) for reason in reasons)
+    ignored = [key for key in ROUTE_KEYS if key in config.content and key not in CODE_KEYS]
+    if ignored:
+        findings.append(
+            Finding(
+                "RG302",
+                ", ".join(ignored),
+                "left out: a project does not choose the route",
+                where=config.path,
+                severity="note",
+            )
+        )
+    return findings
+
+
+def _of_user(found: Surroundings) -> list[Finding]:
+    findings: list[Finding] = []
+    for config in found.user:
+        if config.error:
+            findings.append(_unreadable(config.path, config.error))
+    if found.user_code:
+        findings.append(
+            Finding(
+                "RG301",
+                ", ".join(found.user_code),
+                "not loaded under the guard: plugins and tools run inside the agent and can send "
+                "by themselves",
+                where="your own opencode directory",
+                severity="note",
+            )
+        )
+    return findings
+
+
+def _of_managed(config: Config) -> list[Finding]:
+    if config.error:
+        return [_unreadable(config.path, config.error)]
+    keys = [key for key in ROUTE_KEYS if key in config.content]
+    keys += [
+        f"{group}.{name}.model"
+        for group in ("agent", "mode", "command")
+        for name, entry in _items(config.content.get(group))
+        if isinstance(entry, dict) and "model" in entry
+    ]
+    return [
+        Finding(
+            "RG302",
+            key,
+            f"the administrator's opencode config sets {key}, which outranks the pinned route",
+            where=config.path,
+            fix="ask the administrator to leave the route to routeguard's system policy",
+        )
+        for key in keys
+    ]
+
+
+def _of_store(found: Surroundings) -> list[Finding]:
+    findings: list[Finding] = []
+    direct = []
+    for provider, kind in found.credentials:
+        if kind == "wellknown":
+            findings.append(
+                Finding(
+                    "RG305",
+                    provider,
+                    f"a login to {provider} lets that server add configuration to every launch",
+                    where=found.credentials_file,
+                    fix=f"opencode auth logout {provider}",
+                )
+            )
+        else:
+            direct.append(provider)
+    if direct:
+        findings.append(
+            Finding(
+                "RG304",
+                ", ".join(direct),
+                "stored, and not used under the guard: the pinned allow-list has other providers",
+                where=found.credentials_file,
+                fix="opencode auth logout PROVIDER removes it for good",
+            )
+        )
+    findings.extend(
+        Finding(
+            "RG302",
+            path,
+            "an organisation of the opencode console is active; its config outranks ours",
+            where=path,
+            fix="opencode console logout",
+        )
+        for path in found.accounts
+    )
+    return findings
+
+
+def _code(path: str, reason: str, now: float) -> Finding:
+    month = time.strftime("%Y-%m-%d", time.gmtime(now + 30 * 86400))
+    return Finding(
+        "RG301",
+        path,
+        f"{reason}; code inside the agent can send prompts and keys anywhere",
+        where=path,
+        fix="remove it; or, if you have read it and trust it, add to your own policy:\n"
+        f'[[exception]]\nsubject = "file:{path}"\nsha256 = "…"  # from: sha256sum {path}\n'
+        f'reason = "…"\nuntil = {month}',
+    )
+
+
+def _unreadable(path: str, why: str) -> Finding:
+    return Finding(
+        "RG303",
+        path,
+        f"the agent will read this file, and it cannot be checked: {why}",
+        where=path,
+        fix="repair it or remove it",
+    )
+
+
+def _allowed(path: str, policy: CompiledPolicy, now: float) -> bool:
+    """Whether the policy excepts `path` with the content it has now."""
+    allowance = policy.excepted(f"file:{path}", now)
+    if allowance is None or not allowance.sha256:
+        return False
+    import hashlib
+
+    try:
+        raw = jsonc.read_bytes(path)
+    except jsonc.UnreadableError:
+        return False
+    return raw is not None and hashlib.sha256(raw).hexdigest() == allowance.sha256.lower()
+
+
+def _packages(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """(where, spec) of each SDK package that is a file instead of a published package."""
+    found = []
+    for group in ("provider", "providers"):
+        for name, entry in _items(content.get(group)):
+            places = [(f"{group}.{name}", entry)]
+            if isinstance(entry, dict):
+                for model, definition in _items(entry.get("models")):
+                    places.append((f"{group}.{name}.models.{model}", definition))
+                    if isinstance(definition, dict):
+                        places.append(
+                            (f"{group}.{name}.models.{model}.provider", definition.get("provider"))
+                        )
+            for where, place in places:
+                if not isinstance(place, dict):
+                    continue
+                for key in ("npm", "package"):
+                    spec = place.get(key)
+                    if isinstance(spec, str) and _is_file(spec):
+                        found.append((f"{where}.{key}", spec))
+    return found
+
+
+def _is_file(spec: str) -> bool:
+    bare = spec.removeprefix("aisdk:").lower()
+    return bare.startswith(("file:", "/", ".", "~", "{", "data:", "http:", "https:", "git"))
+
+
+def _items(value: object) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _substituted_key(value: object) -> bool:
+    below = [value]
+    while below:
+        item = below.pop()
+        if isinstance(item, dict):
+            if any("{env:" in key or "{file:" in key for key in item):
+                return True
+            below.extend(item.values())
+        elif isinstance(item, list):
+            below.extend(item)
+    return False

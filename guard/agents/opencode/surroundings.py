@@ -1,0 +1,295 @@
+"""What opencode will find around it: config layers, plugin files, credentials, instructions.
+
+Reads, judges nothing, writes nothing. opencode 1.18.33 has two config loaders; the second ignores
+every switch and imports plugin files from `.opencode` directories of the working directory and of
+its parents, so all of them are looked at, up to the root (facts: run against the real binary).
+
+Hot-path module; `sqlite3` and `plistlib` are imported only where their files exist.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from guard import paths
+from guard.agents.opencode import jsonc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
+"""In this order; the first name that exists anywhere up to the worktree is the one used."""
+
+MANAGED = "/Library/Application Support/opencode" if sys.platform == "darwin" else "/etc/opencode"
+"""The administrator's config directory; it outranks the inline config."""
+
+_MANAGED_PREFERENCES = "ai.opencode.managed.plist"
+_CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
+_CONFIG_NAMES = ("opencode.json", "opencode.jsonc")
+_GLOBAL_NAMES = ("config.json", *_CONFIG_NAMES)
+
+
+class Config:
+    """One config file: its path, its content, or why it cannot be read (then content is empty)."""
+
+    __slots__ = ("content", "error", "path")
+
+    def __init__(self, path: str, content: dict[str, Any], error: str = "") -> None:
+        self.path = path
+        self.content = content
+        self.error = error
+
+
+class Surroundings:
+    """What a launch will meet. Paths are absolute.
+
+    `project` are config files of the working directory and its parents, nearest first; `code` are
+    plugin files there; `user` are the user's global files, weakest first; `user_code` the plugin
+    and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
+    type) pairs of the agent's store; `accounts` are Console databases with an active
+    organisation; `instructions` the instruction files of the project.
+    """
+
+    __slots__ = (
+        "accounts",
+        "code",
+        "config_directory",
+        "credentials",
+        "credentials_file",
+        "directory",
+        "home",
+        "instructions",
+        "managed",
+        "project",
+        "unreadable",
+        "user",
+        "user_code",
+        "worktree",
+    )
+
+    def __init__(
+        self, *, home: str = "/", directory: str = "/", config_directory: str = ""
+    ) -> None:
+        self.home = home
+        self.directory = directory
+        self.config_directory = config_directory
+        self.worktree = ""
+        self.project: list[Config] = []
+        self.code: list[str] = []
+        self.user: list[Config] = []
+        self.user_code: list[str] = []
+        self.managed: list[Config] = []
+        self.credentials: list[tuple[str, str]] = []
+        self.credentials_file = ""
+        self.accounts: list[str] = []
+        self.instructions: list[str] = []
+        self.unreadable: list[tuple[str, str]] = []
+
+
+def gather(
+    environ: Mapping[str, str], starts: list[str], *, managed: str = MANAGED
+) -> Surroundings:
+    """Look around from the directories `starts` (the first is where the agent will work).
+
+    `environ` is the user's own environment: XDG variables decide where opencode looks.
+    """
+    home = paths.home(environ)
+    found = Surroundings(
+        home=home,
+        directory=os.path.realpath(starts[0]),
+        config_directory=os.path.join(paths.config_home(environ), "opencode"),
+    )
+    found.worktree = worktree(found.directory)
+    _look_at_project(found, starts)
+    _look_at_user(found)
+    found.managed = _configs(managed, _CONFIG_NAMES)
+    _look_at_preferences(found)
+    _look_at_data(found, os.path.join(paths.data_home(environ), "opencode"))
+    found.instructions = instructions(found.directory, found.worktree)
+    return found
+
+
+def chain(starts: list[str]) -> list[str]:
+    """Every directory from each start up to the root, nearest first.
+
+    A start that is reached through a symlink has two chains; the agent may walk either.
+    """
+    seen: dict[str, None] = {}
+    for start in starts:
+        for spelled in (os.path.abspath(start), os.path.realpath(start)):
+            at = spelled
+            while at not in seen:
+                seen[at] = None
+                at = os.path.dirname(at)
+    return list(seen)
+
+
+def worktree(directory: str) -> str:
+    """The nearest directory up from `directory` that holds `.git`, or "/"."""
+    at = directory
+    while not os.path.lexists(os.path.join(at, ".git")):
+        above = os.path.dirname(at)
+        if above == at:
+            return at
+        at = above
+    return at
+
+
+def instructions(directory: str, top: str) -> list[str]:
+    """The instruction files from `directory` up to `top`, as opencode picks them by itself."""
+    for name in INSTRUCTION_FILES:
+        found = []
+        at = directory
+        while True:
+            path = os.path.join(at, name)
+            if os.path.isfile(path):
+                found.append(path)
+            above = os.path.dirname(at)
+            if at == top or above == at:
+                break
+            at = above
+        if found:
+            return found
+    return []
+
+
+def is_code(name: str) -> bool:
+    """Whether opencode imports a file of this name from a plugin or tool directory."""
+    return name.lower().endswith(_CODE_SUFFIXES)
+
+
+def _look_at_project(found: Surroundings, starts: list[str]) -> None:
+    for directory in chain(starts):
+        found.project.extend(_configs(directory, _CONFIG_NAMES))
+        dot = os.path.join(directory, ".opencode")
+        if not os.path.lexists(dot):
+            continue
+        found.project.extend(_configs(dot, _GLOBAL_NAMES))
+        for folder in ("plugin", "plugins"):
+            found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
+
+
+def _look_at_user(found: Surroundings) -> None:
+    found.user = _configs(found.config_directory, _GLOBAL_NAMES)
+    for base in (found.config_directory, os.path.join(found.home, ".opencode")):
+        for folder in ("plugin", "plugins", "tool", "tools"):
+            found.user_code.extend(_code_in(os.path.join(base, folder), []))
+
+
+def _configs(directory: str, names: tuple[str, ...]) -> list[Config]:
+    found = []
+    for name in names:
+        path = os.path.join(directory, name)
+        try:
+            content = jsonc.read(path)
+        except jsonc.UnreadableError as error:
+            found.append(Config(path, {}, str(error)))
+            continue
+        if content is not None:
+            found.append(Config(path, content))
+    return found
+
+
+def _code_in(folder: str, unreadable: list[tuple[str, str]]) -> list[str]:
+    """Files in `folder` and one level below it that the agent could import."""
+    found = []
+    pending = [(folder, 0)]
+    while pending:
+        at, depth = pending.pop()
+        try:
+            names = sorted(os.listdir(at))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            unreadable.append((at, error.strerror or "cannot be listed"))
+            continue
+        for name in names:
+            path = os.path.join(at, name)
+            if is_code(name):
+                found.append(path)
+            elif depth == 0 and name != "node_modules" and os.path.isdir(path):
+                pending.append((path, 1))
+    return found
+
+
+def _look_at_preferences(found: Surroundings) -> None:
+    if sys.platform != "darwin":
+        return
+    base = "/Library/Managed Preferences"
+    for directory in (base, os.path.join(base, os.path.basename(found.home))):
+        path = os.path.join(directory, _MANAGED_PREFERENCES)
+        try:
+            raw = jsonc.read_bytes(path)
+        except jsonc.UnreadableError as error:
+            found.managed.append(Config(path, {}, str(error)))
+            continue
+        if raw is None:
+            continue
+        import plistlib
+
+        try:
+            content = plistlib.loads(raw)
+        except Exception:  # plistlib raises whatever its parsers raise
+            found.managed.append(Config(path, {}, "is not a property list"))
+            continue
+        found.managed.append(Config(path, content if isinstance(content, dict) else {}))
+
+
+def _look_at_data(found: Surroundings, data: str) -> None:
+    found.credentials_file = os.path.join(data, "auth.json")
+    try:
+        store = jsonc.read(found.credentials_file) or {}
+    except jsonc.UnreadableError as error:
+        found.unreadable.append((found.credentials_file, str(error)))
+        store = {}
+    for provider, entry in store.items():
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        found.credentials.append((provider, kind if isinstance(kind, str) else "unknown"))
+    try:
+        names = sorted(os.listdir(data))
+    except OSError:
+        return
+    for name in names:
+        if name.startswith("opencode") and name.endswith(".db"):
+            path = os.path.join(data, name)
+            state = _account_state(path)
+            if state == "active":
+                found.accounts.append(path)
+            elif state:
+                found.unreadable.append((path, state))
+
+
+def _account_state(path: str) -> str:
+    """ "active" if a Console organisation is chosen in the database, "" if not, else why unknown.
+
+    The table is `account_state` with `active_org_id`, read in the source of 1.18.33.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
+            return ""
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    import sqlite3
+    from urllib.parse import quote
+
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        try:
+            connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=0.5)
+        except sqlite3.Error:
+            continue
+        try:
+            row = connection.execute(
+                "select 1 from account_state where active_org_id is not null limit 1"
+            ).fetchone()
+        except sqlite3.Error as error:
+            if "no such table" in str(error) or "no such column" in str(error):
+                return ""
+            continue
+        finally:
+            connection.close()
+        return "active" if row else ""
+    return "is not a database that can be read"

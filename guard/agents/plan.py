@@ -1,0 +1,77 @@
+"""What one launch becomes: a plain record, made by an agent's planner, shown or carried out.
+
+Hot-path module. Holds names and reasons; the only values in it are those of the environment that
+the child gets, and they are never rendered.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.agents.opencode.environment import Change
+    from guard.findings import Finding
+    from guard.policy.compiled import GatewayProvider
+
+
+class Plan:
+    """One launch: what would be started, with what, and what forbids it.
+
+    `program` is the absolute path of the real binary, `argv` its arguments without the program
+    name, `environ` the child's whole environment. `findings` of severity "error" forbid the
+    launch. `route` is `provider/model` in the policy's words, "" where no model is called.
+    `rewritten` tells in words what became of the arguments. `keys` are (variable, provider) pairs
+    whose key is fetched by a command at launch.
+    """
+
+    __slots__ = (
+        "agent",
+        "argv",
+        "changes",
+        "environ",
+        "findings",
+        "guarded",
+        "keys",
+        "kind",
+        "program",
+        "rewritten",
+        "route",
+        "typed",
+    )
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        kind: str,
+        program: str,
+        typed: list[str],
+        argv: list[str],
+        environ: dict[str, str],
+        changes: list[Change] | None = None,
+        findings: list[Finding] | None = None,
+        keys: list[tuple[str, GatewayProvider]] | None = None,
+        route: str = "",
+        rewritten: str = "",
+        guarded: bool = False,
+    ) -> None:
+        self.agent = agent
+        self.kind = kind
+        self.program = program
+        self.typed = typed
+        self.argv = argv
+        self.environ = environ
+        self.changes = changes or []
+        self.findings = findings or []
+        self.keys = keys or []
+        self.route = route
+        self.rewritten = rewritten
+        self.guarded = guarded
+
+    @property
+    def forbidden_by(self) -> list[Finding]:
+        """The findings that forbid the launch."""
+        return [f for f in self.findings if f.severity == "error"]
+
+    def removed(self, rule: str = "") -> list[str]:
+        """Names of the variables that the launch removes, all or those of one rule."""
+        return [c.name for c in self.changes if c.action == "removed" and rule in ("", c.rule)]

@@ -1,0 +1,57 @@
+"""One line per guarded or refused launch: names and decisions, never a value or a prompt.
+
+Hot-path module; `json` is imported on first use. Lines go to `audit.jsonl` in the state directory
+(mode 0600). Losing a line must never cost a launch, so write errors are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from guard import paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.plan import Plan
+
+MAX_BYTES = 1 << 20
+"""Size in bytes at which the log is moved to `audit.jsonl.1`, which it replaces."""
+
+
+def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) -> None:
+    """Append what was decided about `plan`: `decision` is "launched" or "refused"."""
+    import json
+
+    line = json.dumps(
+        {
+            "schema_version": 1,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "pid": os.getpid(),
+            "decision": decision,
+            "agent": plan.agent,
+            "command": command,
+            "kind": plan.kind,
+            "program": plan.program,
+            "route": plan.route,
+            "removed": plan.removed(),
+            "rules": sorted({f.rule for f in plan.forbidden_by}),
+        },
+        ensure_ascii=True,
+    )
+    try:
+        directory = paths.private_directory(paths.routeguard_state(environ))
+        path = os.path.join(directory, "audit.jsonl")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        handle = os.open(path, flags | os.O_NONBLOCK, 0o600)
+        try:
+            os.write(handle, line.encode() + b"\n")
+            full = os.fstat(handle).st_size > MAX_BYTES
+        finally:
+            os.close(handle)
+        if full:
+            os.replace(path, f"{path}.1")
+    except OSError:
+        pass

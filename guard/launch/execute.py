@@ -1,0 +1,305 @@
+"""`routeguard exec -- CMD…`: plan the launch, refuse it or become it.
+
+Hot-path module. The real program replaces this process, so exit status, signals, job control and
+the terminal are its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+
+from guard import paths
+from guard.agents import agent_of, run_by_package_runner
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.launch import resolve
+from guard.policy import compiled
+from guard.rules import RULES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.opencode.planner import Facts
+    from guard.agents.plan import Plan
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+
+REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
+"""Set below a guarded agent, whose config home is ours: the user's own, empty if unset."""
+
+MARKER = "ROUTEGUARD_LAUNCH"
+"""`pid:depth:program` of the launch that a process descends from."""
+
+QUIET = "ROUTEGUARD_QUIET"
+"""Set to anything but 0, a launch that goes ahead says nothing."""
+
+MAX_DEPTH = 12
+"""Launches below launches; more means that something starts itself."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `exec` with `argv`; returns only if nothing was launched, or raises GuardError."""
+    words = command_of(argv)
+    environ = environment_at_start()
+    if agent_of(words[0]):
+        _launch_agent(words, environ)
+    _launch_other(words, environ)
+    return ExitCode.INTERNAL  # execve does not return
+
+
+def environment_at_start() -> dict[str, str]:
+    """The environment we were started with.
+
+    In the C locale Python sets LC_CTYPE for itself and for its children (PEP 538); the program
+    that follows us must not inherit that.
+    """
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8") and "LC_ALL" not in environ:
+        try:
+            with open("/proc/self/environ", "rb") as block:
+                given = block.read()
+        except OSError:
+            return environ
+        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+            del environ["LC_CTYPE"]
+    return environ
+
+
+def command_of(argv: list[str]) -> list[str]:
+    """The command in `[--] CMD [ARG…]`. Raises UsageError if there is none."""
+    words = argv[1:] if argv[:1] == ["--"] else argv
+    if not words or not words[0]:
+        raise UsageError(
+            "exec needs a command", fix='routeguard exec -- opencode run "hi"   (--help for more)'
+        )
+    if words is argv and words[0].startswith("-"):
+        raise UsageError(
+            f"exec has no option {words[0]}", fix="put -- before the command: routeguard exec -- …"
+        )
+    return words
+
+
+def working_directory() -> str:
+    """The current directory. Raises GuardError if it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        raise GuardError(
+            "the current directory no longer exists",
+            why="what lies around a launch cannot be looked at from here",
+            fix="cd somewhere that exists",
+            rule="RG303",
+        ) from None
+
+
+def find_agent(name: str, environ: Mapping[str, str]) -> str:
+    """The real binary of an agent. Raises GuardError (RG502, status 127) if there is none."""
+    program = resolve.find(name, environ, _already_running(environ))
+    if not program:
+        raise GuardError(
+            f"{name} is not installed, or not on PATH",
+            where="PATH",
+            why="only routeguard's own shims were found, if anything",
+            fix="npm install -g opencode-ai   (routeguard verify --fetch-opencode tries one)",
+            rule="RG502",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    return program
+
+
+def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The program to avoid: what this very process was, if it has come back to us.
+
+    execve keeps the process id, so our own id in the marker means that the program we started
+    was a wrapper that starts us again.
+    """
+    pid, depth, program = _marker(environ)
+    if depth > MAX_DEPTH:
+        raise GuardError(
+            f"{depth} launches below one another",
+            where=f"environment variable {MARKER}",
+            why="something on PATH starts itself through routeguard",
+            fix="look at `type -a opencode`; a wrapper there should call the binary by its path",
+            rule="RG503",
+        )
+    return (os.path.realpath(program),) if pid == os.getpid() and program else ()
+
+
+def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
+    pid, _, rest = environ.get(MARKER, "").partition(":")
+    depth, _, program = rest.partition(":")
+    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit()):
+        return 0, 0, ""
+    return int(pid), int(depth), program
+
+
+def _launch_agent(words: list[str], environ: dict[str, str]) -> None:
+    from guard.agents.opencode import grammar, planner
+
+    program = find_agent(words[0], planner.without_guard(environ))
+    harmless = grammar.read(words[1:]).kind() == grammar.HARMLESS
+    try:
+        policy = load_policy(environ)
+    except PolicyError as error:
+        if not harmless:
+            raise
+        # nothing here calls a model, and a broken policy must not keep anyone from --help
+        say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
+        policy = compiled.CompiledPolicy()
+    facts = planner.look(words[1:], environ, program, working_directory(), write=not harmless)
+    plan = planner.plan(policy, facts, program, time.time())
+    carry_out(plan, policy, facts, environ)
+
+
+def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
+    """The policy of the current directory, by the user's own config home."""
+    if REAL_CONFIG_HOME in environ:
+        from guard.agents.opencode.planner import without_guard
+
+        environ = without_guard(environ)
+    return compiled.load(working_directory(), environ)
+
+
+def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[str, str]) -> None:
+    """Refuse `plan` (raises GuardError) or become its program."""
+    from guard import audit
+    from guard.agents.opencode import planner
+
+    command = facts.invocation.command
+    if plan.forbidden_by:
+        audit.record(plan, "refused", facts.environ, command)
+        raise refusal(plan)
+    if plan.guarded:
+        from guard.launch import keys
+
+        for name, entry in plan.keys:
+            plan.environ[name] = keys.fetch(entry, facts.environ, planner.unusable_key)
+        planner.prepare(policy, facts, shim_text("opencode"))
+        tell(plan, policy, environ)
+    if plan.kind != "harmless":
+        audit.record(plan, "launched", facts.environ, command)
+    become(plan.program, [plan.program, *plan.argv], plan.environ, environ)
+
+
+def refusal(plan: Plan) -> GuardError:
+    """The error that says why `plan` does not start: the first reason whole, the others below."""
+    first, *others = plan.forbidden_by
+    error = _as_error(first, f"{plan.agent} was not started: {first.message}")
+    if others:
+        error.fix += "\n" * bool(error.fix) + "and then:"
+        for finding in others:
+            error.fix += f"\n{finding.message} [{finding.rule}]"
+            if finding.where:
+                error.fix += f"\n  where: {finding.where}"
+            if finding.fix:
+                error.fix += "\n  fix:   " + finding.fix.replace("\n", "\n         ")
+    return error
+
+
+def _as_error(finding: Finding, what: str) -> GuardError:
+    return GuardError(
+        what,
+        where=finding.where,
+        why=RULES[finding.rule].title,
+        fix=finding.fix,
+        rule=finding.rule,
+    )
+
+
+def tell(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> None:
+    """One line on what the launch changed, if it changed anything one would want to know."""
+    if environ.get(QUIET, "0") not in ("", "0"):
+        return
+    parts = [plan.rewritten] if plan.rewritten else []
+    if not _marker(environ)[0]:
+        names = [c.name for c in plan.changes if c.action == "removed" and c.rule]
+        if names:
+            parts.append(f"removed {', '.join(sorted(names))}")
+    parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
+    if parts:
+        say(f"routeguard: {'; '.join(parts)}")
+
+
+def say(line: str) -> None:
+    """Write one line to stderr; a terminal that has gone away does not stop a launch."""
+    try:
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, UnicodeError):
+        pass
+
+
+def _launch_other(words: list[str], environ: dict[str, str]) -> None:
+    package = run_by_package_runner(words)
+    if package:
+        raise GuardError(
+            f"{words[0]} would fetch and start {package} past the guard",
+            where="command line",
+            why="a program at a path that nobody chose cannot be planned",
+            fix="npm install -g opencode-ai, then: opencode …",
+            rule="RG502",
+        )
+    from guard.agents.opencode import environment
+
+    policy = load_policy(environ)
+    clean, changes, _ = environment.clean(environ, policy, time.time(), agent=False)
+    shims = os.path.join(paths.routeguard_data(environ), "shims")
+    if os.path.isdir(shims):
+        others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]
+        clean["PATH"] = ":".join([shims, *others])
+    program = resolve.find(words[0], clean)
+    if not program:
+        raise GuardError(
+            f"{words[0]}: command not found",
+            where="PATH",
+            fix="check the name; shell functions and aliases are not programs",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    names = sorted(c.name for c in changes if c.action == "removed" and c.rule)
+    if names and environ.get(QUIET, "0") in ("", "0"):
+        say(f"routeguard: removed {', '.join(names)}")
+    become(program, words, clean, environ)
+
+
+def become(
+    program: str, argv: list[str], child: dict[str, str], environ: Mapping[str, str]
+) -> None:
+    """Replace this process by `program`. Raises GuardError if the system does not let us."""
+    _, depth, _ = _marker(environ)
+    child[MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
+    _default_signals()
+    try:
+        os.execve(program, argv, child)
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            # as shells do with a script that has no #! line
+            os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], child)
+        too_big = error.errno == errno.E2BIG
+        raise GuardError(
+            f"{os.path.basename(program)} could not be started",
+            where=program,
+            why=error.strerror or str(error),
+            fix="shorten the prompt, or pass it on stdin" if too_big else "reinstall it",
+            rule="RG502",
+        ) from None
+
+
+def _default_signals() -> None:
+    # Python ignores these two, and an ignored signal stays ignored across execve: `agent | head`
+    # would not end. The `signal` module costs an `enum` import; its C half has all we need
+    import _signal  # type: ignore[import-not-found]
+
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        number = getattr(_signal, name, None)
+        if number is not None:
+            _signal.signal(number, _signal.SIG_DFL)
+
+
+def shim_text(name: str) -> str:
+    """The text of a PATH shim for `name`, from `shell/shim.sh`. Raises GuardError (RG503)."""
+    from guard.install.shims import render
+
+    return render(name)

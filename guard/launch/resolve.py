@@ -1,0 +1,74 @@
+"""Finds the program a launch really means: the next one on PATH that is not us.
+
+Shims are told by what they are, not by what they are called, so a launch can never reach itself.
+
+Hot-path module.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from guard import paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+SHIM_LINE = b"# routeguard-shim"
+"""The second line of every shim of ours."""
+
+
+def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
+    """The absolute path of the program `name`, "" if there is none.
+
+    A `name` with a slash is taken as a path, unless it is a shim: then PATH is searched for its
+    last part. Relative and empty entries of PATH are not searched: what they name depends on the
+    directory one happens to be in. `avoid` are real paths that must not be chosen again.
+    """
+    if "/" in name:
+        path = os.path.abspath(name)
+        if not is_shim(path) and not _is_inside(path, paths.routeguard_data(environ)):
+            return path if _is_program(path) and os.path.realpath(path) not in avoid else ""
+        name = os.path.basename(name)
+    shims = os.path.join(paths.routeguard_data(environ), "shims")
+    for directory in environ.get("PATH", os.defpath).split(":"):
+        if not directory.startswith("/") or _is_inside(directory, shims):
+            continue
+        path = os.path.join(directory, name)
+        if not _is_program(path) or is_shim(path):
+            continue
+        if avoid and os.path.realpath(path) in avoid:
+            continue
+        return path
+    return ""
+
+
+def is_shim(path: str) -> bool:
+    """Whether the file at `path` is one of our shims, whatever it is called."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return False
+        lines = os.read(handle, 256).split(b"\n", 2)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return len(lines) > 1 and lines[0].startswith(b"#!") and lines[1].strip() == SHIM_LINE
+
+
+def _is_program(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
+    except OSError:
+        return False
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    real, base = os.path.realpath(path), os.path.realpath(directory)
+    return real == base or real.startswith(base + "/")
