@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -34,11 +35,21 @@ NO_ROUTE = {
 }
 
 
+STALL = "please-stall"
+"""A prompt with this word is answered only once `Upstream.go_on` is set."""
+
+
 class Upstream(RecordingServer):
     """The model provider: answers `ANSWER` to whoever brings the stored credential."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
     def answer(self, request: Request, exchange: Exchange) -> None:
         """A chat completion, or 401 or 404."""
+        if STALL.encode() in request.body:
+            self.go_on.wait(60)
         if request.header("authorization") != f"Bearer {PROVIDER_CREDENTIAL}":
             exchange.send_json(401, {"error": {"message": "Incorrect API key provided"}})
         elif request.target == "/v1/chat/completions":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import guard
 from guard.launch.proof import child
 from guard.launch.proof.canary import DIRECT_KEYS, Search, plant
+from guard.launch.verify import guarded_launch, without_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from guard.launch.recorder import RecordingProxy, Request
 
-MAIN = Path(guard.__file__).parent / "__main__.py"
 LIMIT = 90.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
 
@@ -167,7 +165,7 @@ class Sandbox:
         stdin: bytes = b"",
     ) -> Outcome:
         """Run `opencode ARGV` the way the shell wrapper does."""
-        return self.run([*guarded_argv(), *argv], self.environ(env), cwd, stdin)
+        return self.run([*guarded_launch(), *argv], self.environ(env), cwd, stdin)
 
     def bare(
         self,
@@ -219,20 +217,19 @@ class Sandbox:
         self._outcomes.append(outcome)
         return outcome
 
-    def leaks(self) -> list[str]:
+    def leaks(self, *planted: Path) -> list[str]:
         """Where a canary turned up that has no business there, over all runs so far.
 
-        Direct keys may be nowhere; the gateway key only in `x-portkey-api-key` at the front.
+        Direct keys may be nowhere but in the files `planted`; the gateway key only in
+        `x-portkey-api-key` at the front.
         """
         network = self.network
         search = Search({**self.direct, "PORTKEY_API_KEY": self.gateway_key})
         found = []
-        allowed = f": {self.gateway_key}\r\n".encode()
         for call in network.front.requests[self._marks[0] :]:
-            rest = [form.replace(allowed, b"", 1) for form in call.forms()]
-            if call.header("x-portkey-api-key") != self.gateway_key:
-                rest = list(call.forms())
-            found += [f"{name} at the gateway" for form in rest for name in search.found(form)]
+            for form in call.forms():
+                for name in search.found(without_key(form, self.gateway_key)):
+                    found.append(f"{name} at the gateway")
         for where, requests in (
             ("at the provider", network.upstream.requests[self._marks[1] :]),
             ("at the proxy", network.proxy.requests[self._asked :]),
@@ -251,13 +248,12 @@ class Sandbox:
                 for name in search.found(repr(outcome.environ_seen).encode())
                 if name in self.direct
             ]
-        found += [f"{name} in {path}" for name, path in search.found_under(str(self.root))]
+        found += [
+            f"{name} in {path}"
+            for name, path in search.found_under(str(self.root))
+            if Path(path) not in planted
+        ]
         return found
-
-
-def guarded_argv() -> list[str]:
-    """What a shell wrapper calls in place of `opencode`."""
-    return [sys.executable, "-I", "-S", str(MAIN), "exec", "--", "opencode"]
 
 
 def environ_of(pid: int) -> dict[str, str]:

@@ -1,0 +1,164 @@
+"""`routeguard verify`: prove the route on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from guard.errors import ExitCode, GuardError, printable
+from guard.launch.proof.fetch import PACKAGE, VERSION, fetch
+from guard.launch.resolve import find_agent
+from guard.launch.verify import Agent, Proof, Run, prove, throw_away, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+
+DEFAULT_TIMEOUT = 60.0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard verify                    the agent on PATH, bare and guarded
+  routeguard verify --fetch-opencode   get a pinned opencode from npm if none is installed
+  routeguard verify --json             the same proof for a machine
+
+Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let the loopback
+gateway stand in, 127 no agent. Nothing here reaches a network, except npm under --fetch-opencode."""
+)
+@click.option("--no-control", is_flag=True, help="Skip the run without the guard.")
+@click.option("--fetch-opencode", is_flag=True, help="Get opencode from npm if none is installed.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1.0, max=3600.0),
+    default=DEFAULT_TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each run of the agent may take.",
+)
+@click.option("--keep", is_flag=True, help="Keep the throw-away directory and print its path.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+def verify(
+    no_control: bool, fetch_opencode: bool, timeout: float, keep: bool, as_json: bool
+) -> int:
+    """Prove that opencode reaches the gateway and nobody else.
+
+    Runs the real agent with canary keys in throw-away surroundings, where the gateway is a
+    loopback server and the only way out is a proxy that records and refuses: once without the
+    guard, to show that a leak would be seen, and once through it.
+    """
+    _end_on_termination()
+    environ = dict(os.environ)
+    agent = find(environ, fetch_missing=fetch_opencode)
+    environ["PATH"] = os.pathsep.join((os.path.dirname(agent.path), environ.get("PATH", "")))
+    with throw_away(keep) as root:
+        if keep:
+            say(f"the throw-away directory is kept: {root}")
+        proof = prove(agent, environ, root, timeout=timeout, control=not no_control, say=say)
+    if as_json:
+        click.echo(json.dumps(proof.as_dict(), indent=2))
+    else:
+        click.echo(render(proof), color=_coloured(environ))
+    return ExitCode.OK if proof.passed else ExitCode.FINDINGS
+
+
+def say(text: str) -> None:
+    """One line of progress, on stderr."""
+    click.echo(f"routeguard: {printable(text)}", err=True)
+
+
+def find(environ: Mapping[str, str], *, fetch_missing: bool) -> Agent:
+    """The agent that a launch would run; fetched if there is none and `fetch_missing`.
+
+    Raises GuardError (exit status 127, RG502) if there is none or it does not run.
+    """
+    try:
+        path = find_agent("opencode", environ)
+    except GuardError as error:
+        if error.exit_code != ExitCode.NOT_FOUND:
+            raise
+        if not fetch_missing:
+            error.fix = (
+                "install opencode, or run `routeguard verify --fetch-opencode`, which gets "
+                f"{PACKAGE}@{VERSION} from npm for this proof only"
+            )
+            raise
+        path = fetch(environ, version_of=version_of, say=say)
+    version = version_of(path, environ)
+    if not version:
+        raise GuardError(
+            "the agent does not run",
+            where=path,
+            why="it does not answer --version",
+            fix="install opencode again, or remove it and use `routeguard verify --fetch-opencode`",
+            rule="RG502",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    return Agent(path, version)
+
+
+def render(proof: Proof) -> str:
+    """The proof as text: who was contacted in each run, the checks, the verdict."""
+    lines = [f"opencode {proof.agent.version}  {proof.agent.path}", ""]
+    lines += _table(proof)
+    lines.append("")
+    for check in proof.checks:
+        word = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red")
+        lines.append(f"{word}  {check.name}: {printable(check.detail)}")
+    lines.append("")
+    if proof.passed:
+        verdict = click.style("proved", fg="green", bold=True)
+        lines.append(f"{verdict}: the gateway saw the call and nobody else saw anything")
+    else:
+        failed = sum(not check.ok for check in proof.checks)
+        verdict = click.style("not proved", fg="red", bold=True)
+        lines.append(f"{verdict}: {failed} of {len(proof.checks)} checks failed")
+    return "\n".join(lines)
+
+
+def _table(proof: Proof) -> list[str]:
+    runs = [("control", proof.control), ("guarded", proof.guarded)]
+    shown = [(title, run) for title, run in runs if run is not None]
+    hosts = sorted({contact.host for _, run in shown for contact in run.contacts})
+    rows = [("contacted", *(title for title, _ in shown))]
+    rows.append(("the gateway", *(_calls(len(run.gateway)) for _, run in shown)))
+    rows += [(printable(host), *(_contact(run, host) for _, run in shown)) for host in hosts]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _calls(number: int) -> str:
+    return f"{number} calls" if number > 1 else "1 call" if number else "-"
+
+
+def _contact(run: Run, host: str) -> str:
+    for contact in run.contacts:
+        if contact.host == host:
+            keys = f", {' and '.join(contact.carried)} seen" if contact.carried else ""
+            return _calls(contact.calls) + keys
+    return "-"
+
+
+def _coloured(environ: Mapping[str, str]) -> bool:
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def _end_on_termination() -> None:
+    """End as an exception would, so that children and directories go with us."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)

@@ -1,0 +1,91 @@
+"""Fetches the agent from npm for a proof on a machine that has none.
+
+The pinned release goes into routeguard's cache, under a name that holds its version, and is put
+there by one rename: an interrupted fetch leaves nothing that would be taken for an agent.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+from guard import paths
+from guard.errors import ExitCode, GuardError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PACKAGE = "opencode-ai"
+VERSION = "1.18.33"
+"""The release whose behaviour routeguard's facts were measured on."""
+
+
+def fetched(environ: Mapping[str, str]) -> str:
+    """Where a fetched agent's binary is, whether it is there or not."""
+    folder = os.path.join(paths.routeguard_cache(environ), "agents", f"{PACKAGE}-{VERSION}")
+    return os.path.join(folder, "node_modules", ".bin", "opencode")
+
+
+def fetch(
+    environ: Mapping[str, str],
+    *,
+    version_of: Callable[[str, Mapping[str, str]], str],
+    say: Callable[[str], None],
+) -> str:
+    """The path of the fetched agent's binary, fetched now if it is not there or does not run.
+
+    Uses the user's own npm client and its settings. Raises GuardError (exit status 127, RG502)
+    if npm is missing, fails, or gives a binary that does not run.
+    """
+    binary = fetched(environ)
+    if version_of(binary, environ) == VERSION:
+        return binary
+    npm = shutil.which("npm", path=environ.get("PATH", os.defpath))
+    if npm is None:
+        raise _failed("npm is not on PATH", "install Node.js with npm, or opencode itself")
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(binary)))
+    parent = paths.private_directory(os.path.dirname(folder))
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=parent) as fresh:
+        say(f"fetching {PACKAGE}@{VERSION} with npm into {parent}")
+        _install(npm, fresh, environ)
+        # npm leaves the bin as a relative link, so it still leads to the binary after the rename
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(fresh, folder)
+    if version_of(binary, environ) != VERSION:
+        raise _failed(
+            f"{binary} does not answer --version with {VERSION}",
+            f"remove {folder} and try again, or install opencode yourself",
+        )
+    return binary
+
+
+def _install(npm: str, folder: str, environ: Mapping[str, str]) -> None:
+    # the package's install script puts the binary of this platform in place; npm 11 asks for
+    # consent by name, older releases know only --ignore-scripts
+    argv = [npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"]
+    argv += ["--ignore-scripts=false", f"--allow-scripts={PACKAGE}", f"{PACKAGE}@{VERSION}"]
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
+        raise _failed(
+            f"npm ended with status {done.returncode}: "
+            + "\n".join(printable(line) for line in said[-4:]),
+            "see that npm reaches its registry, or install opencode yourself",
+        )
+
+
+def _failed(why: str, fix: str) -> GuardError:
+    return GuardError(
+        "cannot fetch the agent", why=why, fix=fix, rule="RG502", exit_code=ExitCode.NOT_FOUND
+    )

@@ -1,0 +1,474 @@
+"""The proof of the route on this machine: canary keys, loopback servers, the real agent.
+
+The agent runs twice in throw-away surroundings. Once bare, to show that what follows could see a
+leak; once through the guard, started exactly as a shell wrapper starts it. The only way out is a
+recording proxy that lets nobody through, and the gateway is a recorder too, so no run reaches
+any network. What arrived anywhere, what was printed and what was written is searched for the
+canaries. Not on the hot path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from guard.errors import PolicyError, printable
+from guard.findings import mask
+from guard.launch.proof import child
+from guard.launch.proof.canary import Search, plant
+from guard.launch.recorder import HOST, LoopbackGateway, RecordingProxy, destination
+from guard.policy import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from guard.launch.recorder import Request
+
+PROMPT = "Reply with one word."
+KEY = "PORTKEY_API_KEY"
+MODEL, SMALL_MODEL = "verify-answer", "verify-title"
+
+FOREIGN_BASE_URL = {"ANTHROPIC_BASE_URL": "http://api.anthropic.invalid/v1"}
+"""Where a bare agent takes its key in plain sight of the proxy, so that the control shows more
+than a host name. `.invalid` never resolves (RFC 2606): the key could not leave by another way."""
+
+_KEPT = ("LANG", "LC_ALL", "LOGNAME", "PATH", "TERM", "USER")
+"""What the throw-away surroundings take over from the caller's environment: no key among it."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+_POLICY = """\
+[gateway]
+base_url = "{base_url}"
+key = {{ env = "{key}" }}
+default = "portkey/{model}"
+small = "portkey/{small}"
+
+[gateway.providers.portkey]
+name = "Portkey"
+models = ["{model}", "{small}"]
+
+[[exception]]
+subject = "{proxy}"
+reason = "the recording proxy of routeguard verify"
+until = {until}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent that is run: its binary and the version it says it is."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A host the agent asked the proxy for, how often, and the canaries the proxy saw then."""
+
+    host: str
+    calls: int
+    carried: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of the agent did. `found` are (canary name, place) pairs."""
+
+    ended: child.Ended
+    gateway: tuple[Request, ...]
+    contacts: tuple[Contact, ...]
+    found: tuple[tuple[str, str], ...]
+    environ_seen: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as the JSON output carries it."""
+        return {
+            "exit_status": self.ended.status,
+            "timed_out": self.ended.timed_out,
+            "seconds": round(self.ended.seconds, 1),
+            "gateway_calls": len(self.gateway),
+            "contacts": [
+                {"host": contact.host, "calls": contact.calls, "keys_seen": list(contact.carried)}
+                for contact in self.contacts
+            ],
+            "keys_found": [{"key": name, "where": where} for name, where in self.found],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One statement of the proof and whether it held."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Both runs and what they prove."""
+
+    agent: Agent
+    control: Run | None
+    guarded: Run
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every statement held."""
+        return all(check.ok for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The proof as the JSON output carries it."""
+        return {
+            "schema_version": 1,
+            "passed": self.passed,
+            "agent": {"path": self.agent.path, "version": self.agent.version},
+            "control": self.control.as_dict() if self.control else None,
+            "guarded": self.guarded.as_dict(),
+            "checks": [
+                {"name": check.name, "ok": check.ok, "detail": check.detail}
+                for check in self.checks
+            ],
+        }
+
+
+def guarded_launch() -> list[str]:
+    """The words by which a shell wrapper starts `opencode`."""
+    import guard
+
+    main = os.path.join(os.path.dirname(os.path.abspath(guard.__file__)), "__main__.py")
+    return [sys.executable, "-I", "-S", main, "exec", "--", "opencode"]
+
+
+def version_of(binary: str, environ: Mapping[str, str]) -> str:
+    """The version that the agent at `binary` says it is, "" if it does not say.
+
+    V1 prints `1.18.33`, V2 `opencode v2.0.10` (facts of the two releases).
+    """
+    with tempfile.TemporaryDirectory(prefix="routeguard-verify-") as folder:
+        place = Surroundings(folder, environ)
+        try:
+            ended = child.run(
+                [binary, "--version"], environ=place.environ, cwd=str(place.project), timeout=30
+            )
+        except OSError:
+            return ""
+    words = ended.out.decode(errors="replace").split()
+    return words[-1].removeprefix("v") if ended.status == 0 and words else ""
+
+
+class Surroundings:
+    """A home, a project and a temporary directory that nobody else uses, and the environment."""
+
+    def __init__(self, root: str, environ: Mapping[str, str]) -> None:
+        self.root = Path(root)
+        self.home = self.root / "home"
+        self.project = self.root / "project"
+        for folder in ("home", "project", "tmp"):
+            (self.root / folder).mkdir(parents=True)
+        self.environ = {name: environ[name] for name in _KEPT if name in environ} | {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.root / "tmp"),
+            "XDG_CACHE_HOME": str(self.home / ".cache"),
+            "XDG_CONFIG_HOME": str(self.home / ".config"),
+            "XDG_DATA_HOME": str(self.home / ".local" / "share"),
+            "XDG_STATE_HOME": str(self.home / ".local" / "state"),
+        }
+
+    def make_repository(self) -> None:
+        """Make the project a git repository, so that nothing above it counts as project."""
+        with contextlib.suppress(OSError):
+            subprocess.run(
+                ["git", "init", "-q", str(self.project)],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=30,
+            )
+
+
+@dataclass
+class Stage:
+    """The servers and keys of a proof, and how a run on them is recorded."""
+
+    gateway: LoopbackGateway
+    proxy: RecordingProxy
+    direct: Mapping[str, str]
+    timeout: float
+    _search: Search = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._search = Search({**self.direct, KEY: self.gateway.key})
+
+    def surroundings(self, root: str, environ: Mapping[str, str]) -> Surroundings:
+        """Fresh surroundings under `root` with the keys, the proxy and a policy for the gateway."""
+        place = Surroundings(root, environ)
+        place.make_repository()
+        place.environ |= {
+            **self.direct,
+            **FOREIGN_BASE_URL,
+            KEY: self.gateway.key,
+            "HTTP_PROXY": self.proxy.url,
+            "HTTPS_PROXY": self.proxy.url,
+        }
+        policy = place.home / ".config" / "routeguard" / "policy.toml"
+        policy.parent.mkdir(parents=True, mode=0o700)
+        text = _POLICY.format(
+            base_url=f"{self.gateway.url}/v1",
+            key=KEY,
+            model=MODEL,
+            small=SMALL_MODEL,
+            proxy=self.proxy_subject,
+            until=datetime.date.today() + datetime.timedelta(days=2),
+        )
+        policy.write_text(text)
+        policy.chmod(0o600)
+        return place
+
+    @property
+    def proxy_subject(self) -> str:
+        """The recording proxy as a policy exception names it."""
+        return f"proxy:{HOST}:{self.proxy.port}"
+
+    def run(self, argv: Sequence[str], place: Surroundings) -> Run:
+        """Run `argv` in `place` and gather what it did."""
+        self.gateway.requests.clear()
+        self.proxy.requests.clear()
+        pids: list[int] = []
+        environs: list[bytes] = []
+
+        def look(_: Request) -> None:
+            with contextlib.suppress(OSError, IndexError):
+                environs.append(Path(f"/proc/{pids[0]}/environ").read_bytes())
+
+        self.gateway.watchers.append(look)
+        try:
+            ended = child.run(
+                argv,
+                environ=place.environ,
+                cwd=str(place.project),
+                timeout=self.timeout,
+                started=pids.append,
+            )
+        finally:
+            self.gateway.watchers.remove(look)
+        return Run(
+            ended=ended,
+            gateway=tuple(self.gateway.requests),
+            contacts=tuple(self._contacts()),
+            found=tuple(sorted(set(self._found(place, ended, environs)))),
+            environ_seen=bool(environs),
+        )
+
+    def _contacts(self) -> Iterator[Contact]:
+        for host, calls in Counter(self.proxy.asked()).items():
+            carried: set[str] = set()
+            for request in self.proxy.requests:
+                if destination(request) == host:
+                    carried.update(*map(self._search.found, request.forms()))
+            yield Contact(host, calls, tuple(sorted(carried)))
+
+    def _found(
+        self, place: Surroundings, ended: child.Ended, environs: list[bytes]
+    ) -> Iterator[tuple[str, str]]:
+        for request in self.proxy.requests:
+            for form in request.forms():
+                for name in self._search.found(form):
+                    yield name, f"sent to {destination(request)}"
+        for request in self.gateway.requests:
+            for form in request.forms():
+                for name in self._search.found(without_key(form, self.gateway.key)):
+                    yield name, "sent to the gateway outside x-portkey-api-key"
+        for data, where in ((ended.out, "printed on stdout"), (ended.err, "printed on stderr")):
+            for name in self._search.found(data):
+                yield name, where
+        for environ in environs:
+            for name in self._search.found(environ):
+                # the gateway's key is where it belongs: the agent authenticates with it
+                if name != KEY:
+                    yield name, "in the environment of the agent"
+        for name, path in self._search.found_under(str(place.root)):
+            yield name, f"written to {os.path.relpath(path, place.root)}"
+
+    def tail(self, data: bytes, lines: int = 4) -> str:
+        """The last lines of an output, fit to be shown: one line, canaries masked."""
+        text = _COLOUR.sub("", data.decode(errors="replace"))
+        for value in (*self.direct.values(), self.gateway.key):
+            text = text.replace(value, mask(value))
+        kept = [line.strip() for line in text.splitlines() if line.strip()][-lines:]
+        return printable(" / ".join(kept))
+
+
+def without_key(request: bytes, key: str) -> bytes:
+    """`request` without the value of its `x-portkey-api-key` header, if that is `key`."""
+    head, separator, body = request.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    for index, line in enumerate(lines):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"x-portkey-api-key" and value.strip() == key.encode():
+            lines[index] = name + b":"
+    return b"\r\n".join(lines) + separator + body
+
+
+def prove(
+    agent: Agent,
+    environ: Mapping[str, str],
+    root: str,
+    *,
+    timeout: float,
+    control: bool,
+    say: Callable[[str], None],
+    launch: Sequence[str] | None = None,
+) -> Proof:
+    """Run `agent` bare (if `control`) and guarded under `root`, `timeout` seconds each at most.
+
+    `launch` are the words that start the guarded agent, by default those of a shell wrapper.
+    Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
+    for the real one.
+    """
+    word = f"answer{secrets.token_hex(8)}"
+    key = plant((KEY,))[KEY]
+    with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:
+        stage = Stage(gateway, proxy, plant(), timeout)
+        guarded_place = stage.surroundings(os.path.join(root, "guarded"), environ)
+        _require_stand_in(stage, guarded_place)
+        bare_run = None
+        if control:
+            say("control: the agent without the guard")
+            place = stage.surroundings(os.path.join(root, "control"), environ)
+            bare_run = stage.run(bare_launch(agent), place)
+        say("guarded: the agent through the guard")
+        run = stage.run([*(launch or guarded_launch()), "run", PROMPT], guarded_place)
+        checks = [_judge_control(bare_run)] if bare_run else []
+        checks += judge(stage, run, word)
+    return Proof(agent, bare_run, run, tuple(checks))
+
+
+def bare_launch(agent: Agent) -> list[str]:
+    """The words that start `agent` without the guard.
+
+    V2 hands calls to a background server that would outlive the run unless `--standalone` is
+    given (opencode.ai/v2/docs/cli.md).
+    """
+    major = agent.version.partition(".")[0]
+    standalone = ["--standalone"] if major.isdigit() and int(major) >= 2 else []
+    return [agent.path, "run", *standalone, PROMPT]
+
+
+def _require_stand_in(stage: Stage, place: Surroundings) -> None:
+    """Raise PolicyError unless the policy that will apply leads to the loopback gateway."""
+    policy = compiled.load(str(place.project), place.environ)
+    system = ", ".join(path for layer, path in policy.layers if layer == "system")
+    why = ""
+    if policy.base_url != f"{stage.gateway.url}/v1":
+        why = f"it sets the gateway to {policy.base_url}, and a user's policy may not replace that"
+    elif policy.default_provider.key_env != KEY:
+        why = f"it takes the key from elsewhere than {KEY}: a real key would be used"
+    elif policy.excepted(stage.proxy_subject) is None:
+        why = "it refuses a user's exceptions, and the recording proxy needs one"
+    if why:
+        raise PolicyError(
+            "cannot prove the route here: the system policy does not let a loopback gateway stand "
+            "in for yours",
+            where=system,
+            why=why,
+            fix="run it on a machine or in a container without that policy; here, "
+            '`routeguard explain -- opencode run "hi"` shows the route without proving it',
+        )
+
+
+def _judge_control(run: Run) -> Check:
+    keys = sorted({name for name, where in run.found if where.startswith("sent to ")})
+    if not run.contacts:
+        return Check(
+            "the proof can see a leak",
+            False,
+            "the agent contacted nobody even without the guard, so its silence under it "
+            "would prove nothing",
+        )
+    detail = f"without the guard it contacted {len(run.contacts)} other hosts"
+    if keys:
+        detail += f" and sent {', '.join(keys)}"
+    return Check("the proof can see a leak", True, detail)
+
+
+def judge(stage: Stage, run: Run, word: str) -> list[Check]:
+    """What a guarded run proves: one check per statement."""
+    return [
+        _judge_answer(stage, run, word),
+        _judge_calls(stage, run),
+        Check(
+            "nobody else was contacted",
+            not run.contacts,
+            ", ".join(contact.host for contact in run.contacts)
+            or "the proxy was asked for no host",
+        ),
+        Check(
+            "no key left its place",
+            not run.found,
+            "; ".join(f"{name} {where}" for name, where in run.found)
+            or "none in what was sent, printed or written"
+            + ("" if run.environ_seen else " (the agent's environment could not be read here)"),
+        ),
+    ]
+
+
+def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
+    name = "the agent answered through the gateway"
+    ended = run.ended
+    if ended.timed_out:
+        return Check(name, False, f"it had not ended after {stage.timeout:g} s")
+    if ended.status != 0:
+        return Check(name, False, f"exit status {ended.status}: {stage.tail(ended.err)}")
+    if word.encode() not in ended.out:
+        return Check(name, False, f"it printed something else: {stage.tail(ended.out)}")
+    return Check(name, True, "exit status 0 and the words of the gateway")
+
+
+def _judge_calls(stage: Stage, run: Run) -> Check:
+    name = "the gateway saw the call as it should be"
+    wrong = []
+    if not run.gateway:
+        wrong.append("it saw none")
+    for request in run.gateway:
+        if request.header("x-portkey-api-key") != stage.gateway.key:
+            wrong.append(f"{request.target} without the gateway key in x-portkey-api-key")
+        if request.header("authorization"):
+            wrong.append(f"{request.target} with an Authorization header, which is a provider's")
+        if request.target != "/v1/chat/completions":
+            wrong.append(f"a request for {request.target}")
+    models = {request.model for request in run.gateway}
+    if run.gateway and MODEL not in models:
+        wrong.append("no call for the model of the policy")
+    if unknown := models - {MODEL, SMALL_MODEL}:
+        wrong.append(f"calls for other models: {', '.join(sorted(unknown))}")
+    if wrong:
+        return Check(name, False, printable("; ".join(dict.fromkeys(wrong))))
+    return Check(name, True, f"{len(run.gateway)} calls, with the gateway key and no other")
+
+
+@contextlib.contextmanager
+def throw_away(keep: bool) -> Iterator[str]:
+    """A directory for a proof; removed afterwards unless it is to be kept."""
+    root = tempfile.mkdtemp(prefix="routeguard-verify-")
+    try:
+        yield root
+    finally:
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)

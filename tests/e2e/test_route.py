@@ -1,0 +1,127 @@
+"""Whatever is typed, the call arrives at the gateway, for the model that was asked for."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from harness.expect import refused, through_gateway
+from harness.sandbox import Sandbox
+
+pytestmark = pytest.mark.e2e
+
+OPENROUTER = "@openrouter-main"
+MISTRAL = "mistralai/mistral-7b-instruct"
+
+
+def test_four_direct_keys_in_the_environment(user: Sandbox) -> None:
+    done = user.guarded("run", "hi")
+    through_gateway(user, done)
+    assert not set(user.direct) & set(done.environ_seen)
+
+
+def test_no_direct_key_at_all_is_no_reason_for_a_hosted_model(user: Sandbox) -> None:
+    through_gateway(user, user.guarded("run", "hi", env=dict.fromkeys(user.direct)))
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "provider"),
+    [
+        ("--provider portkey PROMPT", "gpt-4o", ""),
+        ("--provider portkey --model gpt-4 PROMPT", "gpt-4", ""),
+        (f"--provider portkey-openrouter --model {MISTRAL} PROMPT", MISTRAL, OPENROUTER),
+        ("--provider=portkey-openrouter PROMPT", MISTRAL, OPENROUTER),
+        ("PROMPT --provider portkey-openrouter", MISTRAL, OPENROUTER),
+        ("-m gpt-4 PROMPT", "gpt-4", ""),
+        ("PROMPT --model claude-3-opus", "claude-3-opus", ""),
+        ("--model mistralai/mistral-7b PROMPT", "mistralai/mistral-7b", ""),
+        ("-m portkey/@openai-prod/org/model PROMPT", "@openai-prod/org/model", ""),
+    ],
+)
+def test_forms(user: Sandbox, words: str, model: str, provider: str) -> None:
+    done = user.guarded("run", *("say hi" if w == "PROMPT" else w for w in words.split()))
+    through_gateway(user, done, model, provider)
+    if model.startswith("@"):
+        assert "org/model" in {call.model for call in done.served}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m anthropic/claude-sonnet-4-5 hi",
+        "hi --model=openai/gpt-4o",
+        "--provider anthropic hi",
+        "--provider=openrouter --model openai/gpt-4o hi",
+    ],
+)
+def test_another_provider_is_refused(user: Sandbox, words: str) -> None:
+    refused(user, user.guarded("run", *words.split()), "RG201", "portkey/")
+
+
+def test_the_command_in_the_refusal_works(user: Sandbox) -> None:
+    done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "say hi")
+    refused(user, done, "RG201")
+    (line,) = (line for line in done.err.splitlines() if "opencode run " in line)
+    command = shlex.split(line[line.index("opencode run ") :])
+    through_gateway(user, user.guarded(*command[1:]), "claude-sonnet-4-5")
+
+
+def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) -> None:
+    user.write_policy(
+        '[opencode]\nforeign_provider = "reroute"\nreroute = { anthropic = "@anthropic-prod" }'
+    )
+    done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "hi")
+    through_gateway(user, done, "@anthropic-prod/claude-sonnet-4-5")
+    assert "claude-sonnet-4-5" in {call.model for call in done.served}
+    refused_too = user.guarded("run", "-m", "openai/gpt-4o", "hi")
+    assert (refused_too.status, refused_too.calls) == (126, [])
+
+
+def test_models_lists_the_gateways_models_and_no_other(user: Sandbox) -> None:
+    done = user.guarded("models")
+    assert done.status == 0, done
+    listed = {tuple(line.split("/", 1)) for line in done.out.split()}
+    # our providers carry a suffix that no repository can guess
+    named = {(provider.rpartition("-")[0], model) for provider, model in listed}
+    assert named == {
+        ("portkey", "gpt-4o"),
+        ("portkey", "gpt-4o-mini"),
+        ("portkey-openrouter", MISTRAL),
+    }
+    assert len({provider for provider, _ in listed}) == 2
+    assert done.asked == [], done
+    assert user.leaks() == []
+
+
+def test_version_and_help_pass_through_whatever_is_missing(user: Sandbox) -> None:
+    bare = user.bare("--version")
+    done = user.guarded("--version", env={"PORTKEY_API_KEY": None})
+    assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
+    assert done.asked == [], done
+
+
+def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
+    user: Sandbox, missing_part: object
+) -> None:
+    """Not by what the recorders saw, but by every connect() of the process and its children."""
+    import shutil
+
+    strace = shutil.which("strace")
+    if strace is None:
+        assert callable(missing_part)
+        missing_part("strace is not on PATH: apt-get install strace")
+    log = user.tmp / "strace.log"
+    from guard.launch.verify import guarded_launch
+
+    done = user.run(
+        [str(strace), "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
+        + [*guarded_launch(), "run", "hi"],
+        user.environ(),
+    )
+    through_gateway(user, done)
+    reached = [
+        line for line in log.read_text(errors="replace").splitlines() if "sa_family=AF_INET" in line
+    ]
+    gateway = f"htons({user.network.front.port})"
+    assert reached, "strace saw no connection at all"
+    assert [line for line in reached if gateway not in line] == []
