@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 
 from guard import paths
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.policy.compile import compile_exception, compile_merged
+from guard.policy.compile import compile_merged
 from guard.policy.compiled import (
     PROJECT_FILE,
     SHARED_PROJECT_FILE,
@@ -20,10 +19,13 @@ from guard.policy.compiled import (
     project_files,
     user_policy,
 )
-from guard.policy.layers import Candidate, Layer, candidates, read
-from guard.policy.merge import Merged, Value, merge
+from guard.policy.effective import as_json as effective_json
+from guard.policy.effective import dropped_json, expired, list_values, single_values, who
+from guard.policy.layers import Candidate, Layer, candidates, read, read_all
+from guard.policy.merge import Merged, merge
 from guard.policy.model import json_schema
 from guard.policy.problems import InvalidPolicyError, set_values, toml_value
+from guard.policy.write import write_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +73,7 @@ def init(project: bool, force: bool, dry_run: bool) -> int:
     else:
         path, mode = user_policy(os.environ), 0o600
         paths.private_directory(os.path.dirname(path))
-    kept = _write(path, text, mode, force)
+    kept = write_policy(path, text, mode, force)
     if kept:
         click.echo(f"kept   {printable(kept)}")
     click.echo(f"wrote  {printable(path)}")
@@ -96,7 +98,10 @@ Exit status: 0 valid, 3 not valid.""",
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def validate(files: tuple[str, ...], as_json: bool) -> int:
-    """Check policy files; every problem of a file is shown, not just the first."""
+    """Check policy files and show every problem.
+
+    Without FILE: the layers that hold in this directory, alone and together.
+    """
     results = [_check_file(name) for name in files] if files else _check_here()
     valid = all(not result["problems"] for result in results)
     if as_json:
@@ -119,9 +124,13 @@ Examples:
 @click.option("--effective", is_flag=True, help="What holds in this directory, and who set it.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def show(effective: bool, as_json: bool) -> int:
-    """Show the layers as read, or with --effective the policy that results."""
+    """Show the layers, or what results.
+
+    Without --effective: what each layer says, as read. With it: each value, the layer that set
+    it, what was dropped and why, and which exceptions have expired.
+    """
     places = _places()
-    layers = _read_all(places)
+    layers = read_all(places)
     if not effective:
         found = {layer.path: layer for layer in layers}
         if as_json:
@@ -134,7 +143,7 @@ def show(effective: bool, as_json: bool) -> int:
     merged = merge(layers)
     compiled = compile_merged(merged, layers)
     if as_json:
-        _print_json(_effective_json(merged, compiled, layers))
+        _print_json(effective_json(merged, compiled, layers))
     else:
         _print_effective(merged, compiled, layers)
     return ExitCode.OK
@@ -199,12 +208,6 @@ def _places(*, absent: bool = False) -> tuple[Candidate, ...]:
             for directory in project_directories(cwd)
         )
     return candidates(paths.SYSTEM_POLICY, user_policy(os.environ), project)
-
-
-def _read_all(places: Sequence[Candidate]) -> tuple[Layer, ...]:
-    from guard.policy.layers import read_all
-
-    return read_all(tuple(places))
 
 
 def _shared_state(place: Candidate) -> str:
@@ -331,64 +334,30 @@ def _layer_json(place: Candidate, found: dict[str, Layer]) -> dict[str, Any]:
         "policy": layer.policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
         if layer
         else {},
-        "dropped": [_dropped_json(entry) for entry in layer.dropped] if layer else [],
+        "dropped": [dropped_json(entry) for entry in layer.dropped] if layer else [],
     }
-
-
-def _effective(merged: Merged, compiled: CompiledPolicy) -> list[tuple[str, Any, Value]]:
-    """Every key that has one value: the key, the value that holds, and who set it."""
-    rows = []
-    for key, item in sorted(merged.values.items()):
-        value = item.value
-        if key == "gateway.default":
-            value = compiled.default_model
-        elif key == "gateway.small":
-            value = compiled.small_model
-        elif key == "gateway.key":
-            value = {name: getattr(value, name) for name in sorted(value.model_fields_set)}
-        elif key == "gateway.providers":
-            value = {provider.name: _provider(provider) for provider in compiled.providers}
-        rows.append((key, value, item))
-    return rows
-
-
-def _provider(provider: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {"name": provider.title}
-    for name in ("slug", "config"):
-        if getattr(provider, name):
-            out[name] = getattr(provider, name)
-    if provider.key_env:
-        out["key"] = {"env": provider.key_env}
-    else:
-        out["key"] = {"command": list(provider.key_command), "timeout": provider.key_timeout}
-    out["models"] = list(provider.models)
-    return out
 
 
 def _print_effective(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]) -> None:
     rows: list[tuple[str, str, str]] = []
-    for key, value, item in _effective(merged, compiled):
+    for key, value, item in single_values(merged, compiled):
         if key == "gateway.providers":
             for name, provider in value.items():
                 for inner, inner_value in provider.items():
-                    rows.append((f"{key}.{name}.{inner}", toml_value(inner_value), _who(item)))
+                    rows.append((f"{key}.{name}.{inner}", toml_value(inner_value), who(item)))
         else:
-            rows.append((key, toml_value(value), _who(item)))
-    for key, kept in (("keys.extra", compiled.keys_extra), ("environment.remove", compiled.remove)):
-        for item in merged.lists[key]:
-            if item.value in kept:
-                rows.append((f"{key}[]", toml_value(item.value), _who(item)))
+            rows.append((key, toml_value(value), who(item)))
+    for key, item in list_values(merged, compiled):
+        rows.append((f"{key}[]", toml_value(item.value), who(item)))
     width = max(len(key) for key, _, _ in rows)
-    for key, value, who in rows:
-        click.echo(f"{key:<{width}} = {printable(value)}  # {printable(who)}")
-    now = time.time()
+    for key, text, origin in rows:
+        click.echo(f"{printable(key):<{width}} = {printable(text)}  # {printable(origin)}")
     for item in merged.exceptions:
-        expired = compile_exception(item.value).until < now
-        mark = "EXPIRED, not honoured: " if expired else ""
+        mark = "EXPIRED, not honoured: " if expired(item) else ""
         click.echo(
             printable(
                 f"exception: {mark}{item.value.subject} until {item.value.until.isoformat()}:"
-                f" {item.value.reason.strip()}  # {_who(item)}"
+                f" {item.value.reason.strip()}  # {who(item)}"
             )
         )
     for entry in merged.dropped:
@@ -397,121 +366,5 @@ def _print_effective(merged: Merged, compiled: CompiledPolicy, layers: Sequence[
         click.echo("\nNo policy file here: every value is the default.")
 
 
-def _who(item: Value) -> str:
-    origin = item.origin
-    return f"{origin.layer} {origin.where}" if origin.where else origin.layer
-
-
-def _origin_json(item: Value) -> dict[str, Any]:
-    return {"layer": item.origin.layer, "file": item.origin.path, "line": item.origin.line}
-
-
-def _dropped_json(entry: Any) -> dict[str, Any]:
-    return {
-        "layer": entry.layer,
-        "file": entry.path,
-        "line": entry.line,
-        "key": entry.key,
-        "why": entry.why,
-    }
-
-
-def _effective_json(
-    merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value, item in _effective(merged, compiled):
-        values[key] = {"value": value, **_origin_json(item)}
-    lists = {}
-    for key, kept in (("keys.extra", compiled.keys_extra), ("environment.remove", compiled.remove)):
-        lists[key] = [
-            {"value": item.value, **_origin_json(item)}
-            for item in merged.lists[key]
-            if item.value in kept
-        ]
-    now = time.time()
-    exceptions = []
-    for item in merged.exceptions:
-        exceptions.append(
-            {
-                "subject": item.value.subject,
-                "reason": item.value.reason,
-                "until": item.value.until.isoformat(),
-                "sha256": item.value.sha256,
-                "expired": compile_exception(item.value).until < now,
-                **_origin_json(item),
-            }
-        )
-    return {
-        "layers": [{"layer": layer.layer, "path": layer.path} for layer in layers],
-        "values": values,
-        "lists": lists,
-        "exceptions": exceptions,
-        "dropped": [_dropped_json(entry) for entry in merged.dropped],
-    }
-
-
 def _print_json(content: dict[str, Any]) -> None:
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2))
-
-
-# init --------------------------------------------------------------------------------------------
-
-
-def _write(path: str, text: str, mode: int, force: bool) -> str:
-    """Write `text` to `path` in one step; returns where an existing file was kept, or "".
-
-    Follows a link to the file it stands for. Raises PolicyError if the file exists and `force`
-    is not set, or if it cannot be written.
-    """
-    if os.path.lexists(path) and not force:
-        raise PolicyError(
-            "there is a policy already",
-            where=path,
-            why="it is yours, so it stays",
-            fix="edit it; or --force, which keeps the old one beside it; or --dry-run",
-            rule="",
-        )
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.{os.urandom(4).hex()}"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, mode)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(fd)
-            kept = _keep(target) if force else ""
-            if force:
-                os.replace(temporary, target)
-            else:
-                # link, unlike rename, never replaces a file that appeared in the meantime
-                os.link(temporary, target)
-        finally:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-    except OSError as error:
-        raise PolicyError(
-            "cannot write the policy",
-            where=path,
-            why=error.strerror or str(error),
-            fix="make its directory writable for you",
-            rule="",
-        ) from None
-    return kept
-
-
-def _keep(target: str) -> str:
-    """Another name for the existing `target`: the first free of .bak, .bak2, .bak3 …"""
-    if not os.path.lexists(target):
-        return ""
-    number = 1
-    while True:
-        kept = f"{target}.bak{number if number > 1 else ''}"
-        try:
-            os.link(target, kept)
-        except FileExistsError:
-            number += 1
-            continue
-        return kept

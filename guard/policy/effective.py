@@ -1,0 +1,107 @@
+"""The policy that results, with who set each value: the content of `policy show --effective`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from guard.policy.compile import compile_exception
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from guard.policy.compiled import CompiledPolicy, GatewayProvider
+    from guard.policy.layers import Dropped, Layer
+    from guard.policy.merge import Merged, Value
+
+
+def single_values(merged: Merged, compiled: CompiledPolicy) -> list[tuple[str, Any, Value]]:
+    """Every key that has one value: the key, the value that holds, and who set it."""
+    rows = []
+    for key, item in sorted(merged.values.items()):
+        value = item.value
+        if key == "gateway.default":
+            value = compiled.default_model
+        elif key == "gateway.small":
+            value = compiled.small_model
+        elif key == "gateway.key":
+            value = {name: getattr(value, name) for name in sorted(value.model_fields_set)}
+        elif key == "gateway.providers":
+            value = {provider.name: _provider(provider) for provider in compiled.providers}
+        rows.append((key, value, item))
+    return rows
+
+
+def list_values(merged: Merged, compiled: CompiledPolicy) -> Iterator[tuple[str, Value]]:
+    """Every item of the lists that holds, with the list's key."""
+    for key, kept in (("keys.extra", compiled.keys_extra), ("environment.remove", compiled.remove)):
+        for item in merged.lists[key]:
+            if item.value in kept:
+                yield key, item
+
+
+def expired(item: Value, now: float | None = None) -> bool:
+    """Whether the exception `item` no longer holds at `now` (Unix seconds, default the clock)."""
+    moment = time.time() if now is None else now
+    return compile_exception(item.value).until < moment
+
+
+def _provider(provider: GatewayProvider) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": provider.title}
+    for name in ("slug", "config"):
+        if getattr(provider, name):
+            out[name] = getattr(provider, name)
+    if provider.key_env:
+        out["key"] = {"env": provider.key_env}
+    else:
+        out["key"] = {"command": list(provider.key_command), "timeout": provider.key_timeout}
+    out["models"] = list(provider.models)
+    return out
+
+
+def who(item: Value) -> str:
+    """The layer that set `item`, and where."""
+    origin = item.origin
+    return f"{origin.layer} {origin.where}" if origin.where else origin.layer
+
+
+def _origin_json(item: Value) -> dict[str, Any]:
+    return {"layer": item.origin.layer, "file": item.origin.path, "line": item.origin.line}
+
+
+def dropped_json(entry: Dropped) -> dict[str, Any]:
+    """A dropped key as the JSON output carries it."""
+    return {
+        "layer": entry.layer,
+        "file": entry.path,
+        "line": entry.line,
+        "key": entry.key,
+        "why": entry.why,
+    }
+
+
+def as_json(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]) -> dict[str, Any]:
+    """The policy that results, as the JSON output carries it."""
+    lists: dict[str, list[dict[str, Any]]] = {key: [] for key in merged.lists}
+    for key, item in list_values(merged, compiled):
+        lists[key].append({"value": item.value, **_origin_json(item)})
+    return {
+        "layers": [{"layer": layer.layer, "path": layer.path} for layer in layers],
+        "values": {
+            key: {"value": value, **_origin_json(item)}
+            for key, value, item in single_values(merged, compiled)
+        },
+        "lists": lists,
+        "exceptions": [
+            {
+                "subject": item.value.subject,
+                "reason": item.value.reason,
+                "until": item.value.until.isoformat(),
+                "sha256": item.value.sha256,
+                "expired": expired(item),
+                **_origin_json(item),
+            }
+            for item in merged.exceptions
+        ],
+        "dropped": [dropped_json(entry) for entry in merged.dropped],
+    }
