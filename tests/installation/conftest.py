@@ -62,7 +62,7 @@ class Home:
         }
         # the machine's own way to its package index (proxy, certificates, cache)
         for name, value in os.environ.items():
-            if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy"):
+            if name.startswith(("PIP_", "UV_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
                 self.environ[name] = value
         self.environ.setdefault("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
 

@@ -255,6 +255,7 @@ def test_uv_is_used_when_there_is_one(empty_home, tmp_path: Path) -> None:
         env=empty_home.environ,
         check=True,
     )
+    empty_home.environ |= {"UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1"}
     result = empty_home.install("--no-rc", PATH=f"{place}/bin:{empty_home.environ['PATH']}")
     assert f"{place}/bin/uv" in result.stdout
     assert home_is_complete(empty_home)
