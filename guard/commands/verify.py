@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from guard.errors import ExitCode, GuardError, printable
+from guard.launch.execute import find_agent
 from guard.launch.proof.fetch import PACKAGE, VERSION, fetch
-from guard.launch.resolve import find_agent
 from guard.launch.verify import Agent, Proof, Run, prove, throw_away, version_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ Examples:
   routeguard verify --fetch-opencode   get a pinned opencode from npm if none is installed
   routeguard verify --json             the same proof for a machine
 
-Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let the loopback
-gateway stand in, 127 no agent. Nothing here reaches a network, except npm under --fetch-opencode."""
+Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let a loopback
+gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch-opencode."""
 )
 @click.option("--no-control", is_flag=True, help="Skip the run without the guard.")
 @click.option("--fetch-opencode", is_flag=True, help="Get opencode from npm if none is installed.")
@@ -161,4 +161,6 @@ def _end_on_termination() -> None:
         raise SystemExit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+        # ignored means that somebody, nohup for one, wants us to go on
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 from harness.expect import refused, through_gateway
 from harness.sandbox import Sandbox
+
+from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
 
@@ -101,23 +106,15 @@ def test_version_and_help_pass_through_whatever_is_missing(user: Sandbox) -> Non
 
 
 def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
-    user: Sandbox, missing_part: object
+    user: Sandbox, missing_part: Callable[[str], NoReturn]
 ) -> None:
     """Not by what the recorders saw, but by every connect() of the process and its children."""
-    import shutil
-
     strace = shutil.which("strace")
     if strace is None:
-        assert callable(missing_part)
         missing_part("strace is not on PATH: apt-get install strace")
     log = user.tmp / "strace.log"
-    from guard.launch.verify import guarded_launch
-
-    done = user.run(
-        [str(strace), "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
-        + [*guarded_launch(), "run", "hi"],
-        user.environ(),
-    )
+    traced = [strace, "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
+    done = user.run([*traced, *guarded_launch(), "run", "hi"], user.environ())
     through_gateway(user, done)
     reached = [
         line for line in log.read_text(errors="replace").splitlines() if "sa_family=AF_INET" in line
