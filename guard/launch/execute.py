@@ -95,21 +95,6 @@ def working_directory() -> str:
         ) from None
 
 
-def find_agent(name: str, environ: Mapping[str, str]) -> str:
-    """The real binary of an agent. Raises GuardError (RG502, status 127) if there is none."""
-    program = resolve.find(name, environ, _already_running(environ))
-    if not program:
-        raise GuardError(
-            f"{name} is not installed, or not on PATH",
-            where="PATH",
-            why="only routeguard's own shims were found, if anything",
-            fix="npm install -g opencode-ai   (routeguard verify --fetch-opencode tries one)",
-            rule="RG502",
-            exit_code=ExitCode.NOT_FOUND,
-        )
-    return program
-
-
 def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The program to avoid: what this very process was, if it has come back to us.
 
@@ -139,7 +124,9 @@ def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
 def _launch_agent(words: list[str], environ: dict[str, str]) -> None:
     from guard.agents.opencode import grammar, planner
 
-    program = find_agent(words[0], planner.without_guard(environ))
+    program = resolve.find_agent(
+        words[0], planner.without_guard(environ), _already_running(environ)
+    )
     harmless = grammar.read(words[1:]).kind() == grammar.HARMLESS
     try:
         policy = load_policy(environ)
@@ -300,6 +287,8 @@ def _default_signals() -> None:
 
 def shim_text(name: str) -> str:
     """The text of a PATH shim for `name`, from `shell/shim.sh`. Raises GuardError (RG503)."""
-    from guard.install.shims import render
+    from guard import hook
 
-    return render(name)
+    python, main_file = hook.interpreter()
+    values = {"PYTHON": hook.quote_sh(python), "MAIN": hook.quote_sh(main_file), "NAME": name}
+    return hook.fill(hook.template("shim.sh"), values)

@@ -11,6 +11,7 @@ import os
 import stat
 
 from guard import paths
+from guard.errors import ExitCode, GuardError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,21 @@ def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> 
             continue
         return path
     return ""
+
+
+def find_agent(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
+    """The real binary of the agent `name`. Raises GuardError (RG502, status 127) if none."""
+    program = find(name, environ, avoid)
+    if not program:
+        raise GuardError(
+            f"{name} is not installed, or not on PATH",
+            where="PATH",
+            why="only routeguard's own shims were found, if anything",
+            fix="npm install -g opencode-ai   (routeguard verify --fetch-opencode tries one)",
+            rule="RG502",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    return program
 
 
 def is_shim(path: str) -> bool:
