@@ -104,9 +104,7 @@ class Home:
             check=False,
         )
 
-    def shell(
-        self, name: str, line: str, *, options: Sequence[str] = ("-i",)
-    ) -> tuple[int, bytes]:
+    def shell(self, name: str, line: str, *, options: Sequence[str] = ("-i",)) -> tuple[int, bytes]:
         """Run `line` in a shell of this home on a terminal: exit status and all that it showed."""
         import pexpect
 

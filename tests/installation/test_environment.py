@@ -14,6 +14,13 @@ import pytest
 
 pytestmark = pytest.mark.shells
 
+USED = {
+    "awk", "basename", "cat", "chmod", "cksum", "cmp", "cp", "date", "dirname", "find", "grep",
+    "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "rmdir", "sed", "sh",
+    "sort", "tail", "tr", "wc",
+}  # fmt: skip
+"""The programs that install.sh may use apart from Python."""
+
 
 def versions(home) -> set[str]:
     return {path.name for path in (home.data / "versions").iterdir()}
@@ -196,10 +203,7 @@ def bare_path(tmp_path: Path) -> Path:
     """A directory for PATH with the tools that the installer uses, and no Python."""
     tools = tmp_path / "bare"
     tools.mkdir()
-    for name in (
-        "awk basename cat chmod cksum cmp cp cut date dirname find grep head id ln ls mkdir mktemp"
-        " mv readlink rm rmdir sed sh sort tail tr wc"
-    ).split():
+    for name in USED:
         found = shutil.which(name, path="/usr/bin:/bin")
         assert found, name
         (tools / name).symlink_to(found)
@@ -233,9 +237,7 @@ def test_the_newest_python_wins(empty_home, tmp_path: Path) -> None:
     assert f"{tools}/python3.13 (3.13)" in result.stdout
 
 
-def test_a_wrapper_and_an_active_environment_are_looked_behind(
-    empty_home, tmp_path: Path
-) -> None:
+def test_a_wrapper_and_an_active_environment_are_looked_behind(empty_home, tmp_path: Path) -> None:
     tools = bare_path(tmp_path)
     project = tmp_path / "project"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(project)], check=True)

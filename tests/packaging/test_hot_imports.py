@@ -1,0 +1,63 @@
+"""The hot path loads little: asserted on what Python itself says that it imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HEAVY = {
+    "asyncio", "click", "concurrent", "contextlib", "ctypes", "dataclasses", "dotenv", "email",
+    "enum", "hashlib", "hmac", "http", "importlib.metadata", "importlib.resources", "inspect",
+    "json", "logging", "pathlib", "psutil", "pydantic", "pydantic_core", "re", "rich", "shutil",
+    "site", "socket", "ssl", "subprocess", "tempfile", "tomllib", "typing", "typing_extensions",
+    "urllib",
+}  # fmt: skip
+"""Modules (with all below them) that cost more than the whole of a hot run may."""
+
+COLD = {"guard.cli", "guard.commands", "guard.policy.compile", "guard.report", "guard.sources"}
+"""Rooms of ours that import the heavy ones."""
+
+
+def imported(home: Path, *argv: str) -> set[str]:
+    """The modules that `routeguard ARGV` imports, started as the launcher starts it."""
+    command = [
+        sys.executable, "-X", "importtime", "-I", "-S", str(ROOT / "guard/__main__.py"), *argv
+    ]  # fmt: skip
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    result = subprocess.run(
+        command, env=environ, cwd=home, capture_output=True, text=True, check=True
+    )
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip() for line in lines} - {"imported package"}
+
+
+def within(modules: set[str], packages: set[str]) -> set[str]:
+    """Those of `modules` that are one of `packages` or lie below one."""
+    return {
+        module
+        for module in modules
+        if any(module == package or module.startswith(f"{package}.") for package in packages)
+    }
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("hook", "bash"), ("hook", "zsh"), ("hook", "fish"), ("exec", "--", "true")],
+    ids=" ".join,
+)
+def test_a_hot_run_imports_nothing_heavy(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    imported(home, *argv)  # the first run compiles the policy, which is not hot
+    modules = imported(home, *argv)
+    assert "guard.errors" in modules, "the list itself is empty or cut"
+    assert within(modules, HEAVY | COLD) == set()
+
+
+def test_the_check_itself_sees_a_heavy_module(tmp_path: Path) -> None:
+    assert within(imported(tmp_path, "--version"), HEAVY) >= {"click", "re"}
