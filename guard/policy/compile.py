@@ -80,6 +80,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     ]
     if problems:
         raise InvalidPolicyError(problems)
+    merged.sort_dropped(layers)
     reroute: Mapping[str, str] = values["opencode.reroute"].value
     return CompiledPolicy(
         base_url=base_url.value,

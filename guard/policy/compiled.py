@@ -432,6 +432,9 @@ def _write(
         _make_room(directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o600)
+    except (GuardError, OSError, ValueError):
+        return
+    try:
         try:
             os.fchmod(fd, 0o600)
             complete = os.write(fd, data) == len(data)
@@ -439,10 +442,10 @@ def _write(
             os.close(fd)
         if complete:
             os.rename(temporary, path)
-        else:
-            os.unlink(temporary)
-    except (GuardError, OSError, ValueError):
-        return
+            return
+    except OSError:
+        pass
+    _remove(temporary)
 
 
 def _make_room(directory: str) -> None:
@@ -451,7 +454,14 @@ def _make_room(directory: str) -> None:
         (os.lstat(f"{directory}/{name}").st_mtime_ns, name) for name in os.listdir(directory)
     )
     for _, name in entries[: max(0, len(entries) - _CACHE_ENTRIES + 1)]:
-        os.unlink(f"{directory}/{name}")
+        _remove(f"{directory}/{name}")
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def _head(body: str) -> str:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from guard.errors import PolicyError
 from guard.policy.compiled import SHARED_PROJECT_FILE
 from guard.policy.locate import Locations, Path, Position, position
-from guard.policy.model import MAX_ITEMS, Policy, reserved
+from guard.policy.model import MAX_ITEMS, Policy, looks_like_key, reserved
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
 
 LayerName = Literal["system", "user", "project"]
@@ -64,7 +64,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Something a layer asked for and was not given, and why. Holds no value of the file."""
+    """Something a layer asked for and was not given, and why.
+
+    Holds no value but choices and names of variables.
+    """
 
     layer: LayerName
     path: str
@@ -410,5 +413,6 @@ def _keeps(word: str, key: Path, drop: Any) -> bool:
     """Whether the variable `word` must stay in an agent's environment, whatever a project says."""
     if not (reserved(word) or word.startswith("PORTKEY_")):
         return False
-    drop(key, "it names a variable that the agent or the gateway needs")
+    shown = word if re.fullmatch(r"[A-Za-z0-9_]{1,64}", word) and not looks_like_key(word) else "it"
+    drop(key, f"{shown} is a variable that the agent or the gateway needs")
     return True

@@ -49,6 +49,11 @@ class Merged:
     exceptions: list[Value] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
 
+    def sort_dropped(self, layers: Sequence[Layer]) -> None:
+        """Put `dropped` in the order of `layers`, and of the lines in each."""
+        order = {layer.path: index for index, layer in enumerate(layers)}
+        self.dropped.sort(key=lambda entry: (order[entry.path], entry.line))
+
 
 def _orders() -> dict[str, tuple[str, ...]]:
     """Every choice of the policy by its dotted key, from the loosest to the strictest."""
@@ -94,6 +99,7 @@ def merge(layers: Sequence[Layer]) -> Merged:
         merged.lists[key] = list(_union(key, layers))
     _hold_the_key(merged)
     _exceptions(layers, merged)
+    merged.sort_dropped(layers)
     return merged
 
 
