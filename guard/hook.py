@@ -1,0 +1,290 @@
+"""Prints the shell hook: `shell/hook.*` filled in with the compiled policy and our own paths.
+
+Hot-path module: it runs at every start of an interactive shell.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from guard import paths
+from guard.catalog.classify import KEY_SUFFIX, PREFIXES
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.policy import compiled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+SHELLS = ("bash", "zsh", "fish")
+"""Shells that have a hook."""
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_SCRATCH = "prompt"
+_ENV = "env:"
+
+
+def quote_sh(text: str) -> str:
+    """`text` as one word of a POSIX shell, whatever it holds but NUL."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def quote_bash(text: str) -> str:
+    """`text` as one word of bash."""
+    return quote_sh(text)
+
+
+def quote_zsh(text: str) -> str:
+    """`text` as one word of zsh, also under RC_QUOTES: two quotes never stand side by side
+    inside of a quoted part."""
+    return quote_sh(text)
+
+
+def quote_fish(text: str) -> str:
+    """`text` as one word of fish, where a backslash escapes itself and the single quote."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+_QUOTES: dict[str, Callable[[str], str]] = {
+    "bash": quote_bash,
+    "zsh": quote_zsh,
+    "fish": quote_fish,
+}
+
+
+def template(name: str, *, package: str = _HERE) -> str:
+    """The text of `shell/<name>`: from the installed package, else from the clone around it.
+
+    Raises GuardError (RG503) if it is in neither. A directory `shell` beside an installed
+    package is somebody else's, so the second place counts only where pyproject.toml lies.
+    """
+    root = os.path.dirname(package)
+    places = [os.path.join(package, "shell", name)]
+    if os.path.exists(os.path.join(root, "pyproject.toml")):
+        places.append(os.path.join(root, "shell", name))
+    for place in places:
+        try:
+            with open(place, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise GuardError(
+                "cannot read one of its own files",
+                where=place,
+                why=str(error),
+                fix="install routeguard again",
+                rule="RG503",
+            ) from None
+    raise GuardError(
+        f"one of its own files is missing: {name}",
+        where=places[0],
+        fix="install routeguard again",
+        rule="RG503",
+    )
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`text` with each `__WORD__` of `values` replaced; in one pass, so no value is read again."""
+    out: list[str] = []
+    done = 0
+    while True:
+        start = text.find("__", done)
+        if start < 0:
+            break
+        end = text.find("__", start + 2)
+        word = text[start + 2 : end] if end >= 0 else ""
+        if word in values:
+            out += (text[done:start], values[word])
+            done = end + 2
+        else:
+            out.append(text[done : start + 2])
+            done = start + 2
+    out.append(text[done:])
+    return "".join(out)
+
+
+def interpreter() -> tuple[str, str]:
+    """The absolute paths of this Python and of our main file, as the wrappers call them.
+
+    Symbolic links stay as they are: install.sh takes a new version into use by changing one.
+    Raises GuardError (RG503) if Python does not know where it lies.
+    """
+    python = sys.executable
+    if not os.path.isabs(python):
+        raise GuardError(
+            "cannot tell which Python runs it",
+            where=python or "sys.executable is empty",
+            fix="call routeguard by an absolute path",
+            rule="RG503",
+        )
+    return python, os.path.join(_HERE, "__main__.py")
+
+
+def render(
+    shell: str,
+    policy: compiled.CompiledPolicy | None,
+    *,
+    python: str,
+    main_file: str,
+    shims: str,
+    scratch: str = "",
+) -> str:
+    """The hook of `shell` for `policy`; with None only the wrappers and PATH.
+
+    `shims` is the directory of the shims, `scratch` a private directory in which each bash may
+    keep a file, or "" for none: then bash does not look for unknown keys.
+    """
+    quote = _QUOTES[shell]
+    keys, others, allowed = _names(policy)
+    with_suffix = [name for name in keys if name.endswith(KEY_SUFFIX)]
+    without_suffix = [name for name in keys if not name.endswith(KEY_SUFFIX)]
+    values = {
+        "PYTHON": quote(python),
+        "MAIN": quote(main_file),
+        "SHIMS": quote(shims),
+        "SCRATCH": quote(scratch),
+        "KEYS_ACTION": policy.keys_action if policy else "flag",
+        "KEYS_UNKNOWN": policy.keys_unknown if policy else "ignore",
+        "KEYS": " ".join(keys),
+        "KEY_GROUPS": " ".join(_groups(keys)),
+        "KEYS_WITHOUT_SUFFIX": " ".join(without_suffix),
+        "SET_KEYS_WITH_SUFFIX": _set_names(with_suffix),
+        "SET_KEYS_WITHOUT_SUFFIX": _set_names(without_suffix),
+        "OTHER_NAMES": " ".join(others),
+        "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
+        "ALLOWED": " ".join(f"{name}={until}" for name, until in allowed),
+        "ALLOWED_NAMES": " ".join(name for name, _ in allowed),
+    }
+    return fill(template(f"hook.{shell}"), values)
+
+
+def _names(
+    policy: compiled.CompiledPolicy | None,
+) -> tuple[list[str], list[str], list[tuple[str, int]]]:
+    """Names as the prompt needs them: direct keys; other known `*_API_KEY`; excepted until when.
+
+    Only names that a shell can hold: `302AI_API_KEY` is none, a launch removes it. That also
+    makes every one of them safe to write into a script without quotes.
+    """
+    if policy is None:
+        return [], [], []
+    import time
+
+    gateway = {provider.key_env for provider in policy.providers}
+    keys, others = [], list(gateway)
+    for name, (kind, _) in policy.variables.items():
+        if kind == "provider_key" and name not in gateway:
+            keys.append(name)
+        elif name.endswith(KEY_SUFFIX):
+            others.append(name)
+    now = time.time()
+    allowed: dict[str, int] = {}
+    for exception in policy.exceptions:
+        if exception.subject.startswith(_ENV) and exception.until >= now:
+            name = exception.subject[len(_ENV) :]
+            if _is_identifier(name):
+                allowed[name] = max(int(exception.until), allowed.get(name, 0))
+    return (
+        sorted(filter(_is_identifier, keys)),
+        sorted(set(filter(_is_identifier, others))),
+        sorted(allowed.items()),
+    )
+
+
+def _is_identifier(name: str) -> bool:
+    """Whether a shell can hold a variable of this name: ASCII letters, digits, underscores."""
+    return name.isascii() and name.isidentifier()
+
+
+def _set_names(names: Iterable[str]) -> str:
+    """A word that expands to the `names` that are set, each with a space behind it."""
+    return "".join(f"${{{name}+{name} }}" for name in names)
+
+
+def _groups(names: list[str]) -> list[str]:
+    """Quoted words of at most 200 `names` each: fish counts absent variables up to 255."""
+    return [quote_fish(" ".join(names[i : i + 200])) for i in range(0, len(names), 200)]
+
+
+def _alternatives(shell: str, prefixes: Iterable[str]) -> str:
+    """Patterns for `case` that match what begins with one of `prefixes`."""
+    separator = " " if shell == "fish" else "|"
+    return separator.join(
+        quote_sh(prefix) + ("'*'" if shell == "fish" else "*") for prefix in prefixes
+    )
+
+
+def _scratch(environ: Mapping[str, str]) -> str:
+    """A private directory for the files of each bash, or "" if there can be none.
+
+    What shells that have ended left there is removed; a file is named after its shell's pid.
+    """
+    try:
+        paths.private_directory(paths.routeguard_cache(environ))
+        directory = paths.private_directory(os.path.join(paths.routeguard_cache(environ), _SCRATCH))
+        for name in os.listdir(directory):
+            if name.isdigit() and not _runs(int(name)):
+                os.unlink(os.path.join(directory, name))
+    except (GuardError, OSError, KeyError):
+        return ""
+    return directory
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _shell(argv: list[str]) -> str:
+    accepted = f"routeguard hook {'|'.join(SHELLS)}"
+    fix = f"{accepted}; start files: routeguard hook --help"
+    if not argv:
+        raise UsageError("hook: say which shell", fix=fix)
+    if len(argv) > 1:
+        raise UsageError(f"hook takes one shell, not {len(argv)} words", fix=fix)
+    if argv[0] not in SHELLS:
+        raise UsageError(
+            f"no hook for the shell {argv[0]!r}",
+            why=f"there are hooks for {', '.join(SHELLS[:-1])} and {SHELLS[-1]}",
+            fix=fix,
+        )
+    return argv[0]
+
+
+def main(argv: list[str]) -> int:
+    """`routeguard hook SHELL`: print the hook; returns the exit status.
+
+    The project layer has no say: a shell outlives the directory in which it was started. With a
+    policy that cannot be read the hook still wraps every agent, and the launch says what is
+    wrong; the status is then 0 all the same, because what was printed guards the shell, and a
+    start file would take anything else for "no hook".
+    Raises UsageError for a shell without a hook, GuardError (RG503) if our files are damaged.
+    """
+    shell = _shell(argv)
+    python, main_file = interpreter()
+    policy = None
+    try:
+        policy = compiled.load("/", os.environ)
+    except PolicyError as error:
+        where = f" ({error.where})" if error.where else ""
+        said = f"routeguard: {error.what}{where} [{error.rule}]; opencode refuses to start"
+        sys.stderr.write(printable(said) + "\n")
+    text = render(
+        shell,
+        policy,
+        python=python,
+        main_file=main_file,
+        shims=os.path.join(paths.routeguard_data(os.environ), "shims"),
+        scratch=_scratch(os.environ) if shell == "bash" else "",
+    )
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(text))
+    sys.stdout.buffer.flush()
+    return ExitCode.OK

@@ -1,0 +1,177 @@
+# Printed by `routeguard hook zsh`; docs/shells.md says exactly what it does and how to undo it.
+# For zsh 5.3 and later. Words in capitals between double underscores are filled in by
+# guard/hook.py. No value of a variable is ever expanded here, only names are: not even
+# `set -x` can show a key. Written so that it also parses under `emulate sh`.
+
+# The wrappers stand alone: some agents replay a user's functions without the ones that begin
+# with an underscore. The quoted name is read correctly even while an alias of that name exists.
+function 'opencode' {
+    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        __PYTHON__ -I -S __MAIN__ exec -- opencode "$@"
+    else
+        \builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
+            "  where: "__MAIN__ \
+            '  fix:   install routeguard again and open a new shell, or let go of it:' \
+            '         unfunction opencode; then take the routeguard hook out of your start file' >&2
+        \builtin return 126
+    fi
+}
+
+function 'opencode2' {
+    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        __PYTHON__ -I -S __MAIN__ exec -- opencode2 "$@"
+    else
+        \builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
+            "  where: "__MAIN__ \
+            '  fix:   install routeguard again and open a new shell, or let go of it:' \
+            '         unfunction opencode2; then take the routeguard hook out of your start file' >&2
+        \builtin return 126
+    fi
+}
+
+# Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
+# With an argument also at names nobody has heard of. That takes the module zsh/parameter, which
+# a script must not have to load: on macOS under Rosetta loading it has hung shells.
+function __routeguard_check {
+    \builtin emulate -L zsh
+    \builtin local -a names found seen
+    \builtin local name type entry expires
+    if (( $# )); then
+        names=(__KEYS_WITHOUT_SUFFIX__)
+        found=(${(k)parameters[(I)*_API_KEY]})
+    else
+        names=(__KEYS__)
+    fi
+    for name in $names; do
+        [[ -v $name ]] && found+=($name)
+    done
+    names=()
+    for name in $found; do
+        type=${(tP)name}
+        [[ $type == *export* && -v $name ]] && names+=(${name}:$type)
+    done
+    # the same names as the last time, and nothing was or has to be done about them
+    [[ "$names" == "$__routeguard_same" ]] && \builtin return 0
+    \builtin typeset -g __routeguard_same="$names"
+
+    \builtin local -a keys others allowed
+    \builtin local keys_action=__KEYS_ACTION__ keys_unknown=__KEYS_UNKNOWN__
+    keys=(__KEYS__)
+    others=(__OTHER_NAMES__)
+    allowed=(__ALLOWED__)
+    for entry in $names; do
+        name=${entry%%:*} type=${entry#*:}
+        expires=${${(M)allowed:#$name=*}#*=}
+        if [[ -n $expires ]]; then
+            \builtin typeset -g __routeguard_same='?' # it may have run out by the next prompt
+            \builtin zmodload zsh/datetime 2>/dev/null
+            (( ${EPOCHSECONDS:-0} <= expires )) && \builtin continue
+        fi
+        if (( ${keys[(Ie)$name]} )); then
+            if [[ $keys_action != scrub ]]; then
+                entry=$name
+            elif [[ $type == *readonly* ]]; then
+                entry="$name (readonly)"
+            else
+                \builtin unset "$name"
+                \builtin typeset -g __routeguard_same='?'
+                entry=''
+                if [[ :${ROUTEGUARD_SCRUBBED}: != *:${name}:* && ${(t)ROUTEGUARD_SCRUBBED} != *readonly* ]]; then
+                    \builtin typeset -gx "ROUTEGUARD_SCRUBBED=$ROUTEGUARD_SCRUBBED${ROUTEGUARD_SCRUBBED:+:}$name"
+                fi
+            fi
+        elif [[ $keys_unknown != flag ]] || (( ${others[(Ie)$name]} )); then
+            \builtin continue
+        else
+            case $name in
+            (__OTHER_PREFIXES__) \builtin continue ;;
+            (*) entry=$name ;;
+            esac
+        fi
+        seen+=($name)
+        # already there at the last prompt, so already said: a tool that exports a name again at
+        # every prompt gets one line, not one for each
+        (( ${__routeguard_seen[(Ie)$name]} )) && \builtin continue
+        if [[ -z $entry ]]; then
+            __routeguard_scrubbed+=($name)
+        else
+            __routeguard_flagged+=($entry)
+        fi
+    done
+    \builtin typeset -ga __routeguard_seen
+    __routeguard_seen=($seen)
+    \builtin return 0
+}
+
+# Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
+function __routeguard_path {
+    \builtin emulate -L zsh
+    \builtin local front=__SHIMS__
+    [[ $PATH == $front || $PATH == ${front}:* ]] && \builtin return 0
+    [[ -d $front && ! -o restricted && ${(t)PATH} != *readonly* ]] || \builtin return 0
+    \builtin local rest=":${PATH}:"
+    while [[ $rest == *:${front}:* ]]; do
+        rest=${rest%%:${front}:*}:${rest#*:${front}:}
+    done
+    rest=${${rest#:}%:}
+    PATH=$front${rest:+:$rest}
+    \builtin return 0
+}
+
+# An alias is looked up before a function. One that begins with the name itself still comes here;
+# any other goes around the guard.
+function __routeguard_aliases {
+    \builtin emulate -L zsh
+    \builtin local name
+    for name in opencode opencode2; do
+        case ${aliases[$name]-${galiases[$name]-$name}} in
+        ($name|$name\ *) ;;
+        (*)
+            \builtin unalias $name
+            __routeguard_unaliased+=($name)
+            ;;
+        esac
+    done
+    \builtin return 0
+}
+
+function __routeguard_precmd {
+    \builtin emulate -L zsh
+    \builtin setopt no_xtrace
+    __routeguard_path
+    __routeguard_aliases
+    __routeguard_check net
+    if (( ${#__routeguard_scrubbed} )); then
+        \builtin printf 'routeguard: scrubbed %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+            "${(j:, :)__routeguard_scrubbed}" "${__routeguard_scrubbed[1]}" >&2
+    fi
+    if (( ${#__routeguard_flagged} )); then
+        \builtin printf 'routeguard: flagged %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+            "${(j:, :)__routeguard_flagged}" "${__routeguard_flagged[1]%% *}" >&2
+    fi
+    if (( ${#__routeguard_unaliased} )); then
+        \builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
+            "${(j:, :)__routeguard_unaliased}" >&2
+    fi
+    __routeguard_scrubbed=() __routeguard_flagged=() __routeguard_unaliased=()
+    \builtin return 0
+}
+
+# Once: removes itself. A function, so that it has options of its own.
+function __routeguard_setup {
+    \builtin emulate -L zsh
+    \builtin typeset -g __routeguard_same='?'
+    \builtin typeset -ga __routeguard_seen __routeguard_scrubbed __routeguard_flagged __routeguard_unaliased
+    __routeguard_seen=() __routeguard_scrubbed=() __routeguard_flagged=() __routeguard_unaliased=()
+    __routeguard_path
+    __routeguard_check
+    if \builtin alias opencode >/dev/null || \builtin alias opencode2 >/dev/null; then
+        __routeguard_aliases
+    fi
+    if [[ -o interactive ]]; then
+        \builtin typeset -ga precmd_functions
+        (( ${precmd_functions[(Ie)__routeguard_precmd]} )) || precmd_functions+=(__routeguard_precmd)
+    fi
+    \builtin unfunction __routeguard_setup
+}
+__routeguard_setup
