@@ -31,9 +31,11 @@ KINDS = (
 
 KIND_RULES = {
     "provider_key": "RG101",
+    "provider_setting": "RG101",
     "ambient": "RG107",
     "base_url": "RG103",
     "agent_redirect": "RG105",
+    "runtime": "RG108",
     "http_proxy": "RG104",
     "gateway_key": "RG106",
     "unknown_key": "RG102",

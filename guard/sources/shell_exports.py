@@ -248,7 +248,7 @@ def _verb(words: list[Word]) -> tuple[str, list[Word]]:
 
 def _flags(arguments: list[Word], marks: str) -> tuple[list[str], list[Word]]:
     """The options at the front of `arguments` (first character in `marks`), and the rest."""
-    flags = []
+    flags: list[str] = []
     for index, word in enumerate(arguments):
         if word.text == "--":
             return flags, arguments[index + 1 :]

@@ -1,0 +1,572 @@
+"""`routeguard why`: what the guard thinks of a variable, and where the variable comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import click
+
+from guard import catalog, paths
+from guard.agents.opencode import environment
+from guard.catalog.classify import classify
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.findings import mask
+from guard.policy import compiled
+from guard.policy.layers import candidates, read_all
+from guard.policy.merge import merge
+from guard.policy.model import looks_like_key
+from guard.rules import RULES
+from guard.sources import Assignment, Skipped, dotenv_files, parents, process_environment, rc_files
+
+SCHEMA_VERSION = 1
+"""Version of the JSON output; within one, keys are only added."""
+
+SCRUBBED = "ROUTEGUARD_SCRUBBED"
+"""Where the shell hook keeps the names it scrubbed in this shell, separated by colons."""
+
+KIND_TEXTS = {
+    "provider_key": "a secret of a model provider",
+    "provider_setting": "an id or place of a model provider",
+    "ambient": "a credential or place that other tools need",
+    "base_url": "an address that model calls are sent to",
+    "agent_redirect": "a variable that can redirect the agent",
+    "runtime": "a variable of the runtime under the agent",
+    "http_proxy": "an HTTP proxy",
+    "gateway_key": "the gateway's own key",
+    "gateway_setting": "a setting of the gateway's own SDKs",
+    "other_service": "a key of a service that serves no models",
+    "grey": "a key of an AI service without chat models",
+    "unknown_key": "a name that looks like an API key of a service nobody has named yet",
+    "": "nothing that decides where a model call goes",
+}
+
+_SILENT = ("", "other_service")
+_DAYS = 30
+_SET_BY_LAUNCH = frozenset((*environment.SWITCHES, "OPENCODE_CONFIG_CONTENT", "OPENCODE_TEST_HOME"))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done with a variable: one word (scrub, flag, kept, removed, set, …) and why."""
+
+    action: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known about one name. `shown` is the masked value, "" if it is not set.
+
+    `refused` says why a user's exception would be dropped, "" if it would count.
+    """
+
+    variable: catalog.Variable
+    shown: str
+    scrubbed: bool
+    leads_to: str
+    prompt: Decision
+    launch: Decision
+    finding: str
+    exception: compiled.PolicyException | None
+    subject: str
+    assignments: tuple[Assignment, ...]
+    dotenv: tuple[Assignment, ...]
+    skipped: tuple[Skipped, ...]
+    origin: parents.Origin
+    refused: str
+
+    @property
+    def name(self) -> str:
+        return self.variable.name
+
+    @property
+    def here(self) -> bool:
+        return bool(self.shown)
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  routeguard why                            the names set now that matter
+  routeguard why ANTHROPIC_API_KEY          what happens to it, where it comes from, how to allow it
+  routeguard why GITHUB_TOKEN HTTPS_PROXY --json | jq '.variables[].launch'
+
+\b
+Values are never shown, only masked. Startup files are read, not run: what `eval` or another
+program sets has no line to show.
+Exit status: 0 nothing wrong, 1 a finding for one of the names, 2 usage, 3 policy.""",
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def why(names: tuple[str, ...], as_json: bool) -> int:
+    """Explain what the guard does with environment variables.
+
+    With NAME: what it is, which rule counts it, what happens to it at the prompt and at a launch
+    under the policy here, where it was set, and how to allow or remove it. Without: a table of
+    the names set now.
+    """
+    for name in names:
+        _check_name(name)
+    environ = os.environ
+    cwd = _working_directory()
+    wanted = dict.fromkeys(names) or _noteworthy(cwd, environ)
+    answers = explain(list(wanted), cwd, environ)
+    if as_json:
+        found = {"schema_version": SCHEMA_VERSION, "variables": [_as_json(a) for a in answers]}
+        click.echo(json.dumps(found, indent=2))
+    elif names:
+        where = compiled.user_policy(environ)
+        home = paths.home(environ)
+        click.echo("\n\n".join(_render(answer, where, home) for answer in answers))
+    else:
+        click.echo(_table(answers))
+    return ExitCode.FINDINGS if any(answer.finding for answer in answers) else ExitCode.OK
+
+
+def explain(
+    names: list[str],
+    cwd: str,
+    environ: Mapping[str, str],
+    *,
+    root: str = "/",
+    chain: list[parents.Ancestor] | None = None,
+) -> list[Answer]:
+    """What is known about each of `names`. Raises PolicyError if there is no valid policy.
+
+    `root` stands for `/` in the paths of the system's startup files; `chain` are the processes
+    above this one, nearest first (by default, those of this process).
+    """
+    policy = compiled.load(cwd, environ)
+    keys = _gateway_keys(policy)
+    startup = rc_files.read(environ, root=root)
+    project = dotenv_files.read(cwd, home=paths.home(environ))
+    above = parents.ancestors() if chain is None else chain
+    refused = _exceptions_refused(cwd, environ)
+    scrubbed = _scrubbed(environ)
+    now = time.time()
+    answers = []
+    for name in names:
+        kind, owner = classify(name, policy.variables, keys)
+        variable = catalog.describe(name, kind, owner)
+        assignments = tuple(a for a in startup.assignments if a.name == name)
+        subject, exception = _exception(variable, environ, policy, now)
+        launch = _at_launch(variable, environ, policy, now, exception)
+        prompt = _at_prompt(variable, policy, exception)
+        active = name in environ or name in scrubbed or any(a.exported for a in assignments)
+        answers.append(
+            Answer(
+                variable=variable,
+                shown=mask(environ[name]) if name in environ else "",
+                scrubbed=name in scrubbed,
+                leads_to=_leads_to(kind, environ.get(name, "")),
+                prompt=prompt,
+                launch=launch,
+                finding=_finding(variable, environ, policy, active, launch, exception),
+                exception=exception,
+                subject=subject,
+                assignments=assignments,
+                dotenv=tuple(a for a in project.assignments if a.name == name),
+                skipped=(*startup.skipped, *project.skipped),
+                origin=parents.origin(name, above),
+                refused=refused,
+            )
+        )
+    return answers
+
+
+def _check_name(name: str) -> None:
+    """Refuse what is not a name, without repeating it: it may be, or hold, a secret."""
+    if "=" in name:
+        raise UsageError("wants the name of a variable, not NAME=VALUE")
+    if looks_like_key(name):
+        raise UsageError("wants the name of a variable; what was given looks like a key itself")
+    if not name or "\0" in name:
+        raise UsageError("wants the name of a variable; what was given is empty")
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise GuardError(
+            "cannot tell which directory this is",
+            why=error.strerror or str(error),
+            fix="change to a directory that exists",
+            exit_code=ExitCode.CONFIG,
+        ) from None
+
+
+def _noteworthy(cwd: str, environ: Mapping[str, str]) -> dict[str, None]:
+    policy = compiled.load(cwd, environ)
+    keys = _gateway_keys(policy)
+    names = [*process_environment.names(environ), *_scrubbed(environ)]
+    return dict.fromkeys(
+        name for name in names if classify(name, policy.variables, keys)[0] not in _SILENT
+    )
+
+
+def _gateway_keys(policy: compiled.CompiledPolicy) -> frozenset[str]:
+    return frozenset(provider.key_env for provider in policy.providers if provider.key_env)
+
+
+def _scrubbed(environ: Mapping[str, str]) -> list[str]:
+    return [name for name in environ.get(SCRUBBED, "").split(":") if name]
+
+
+def _exceptions_refused(cwd: str, environ: Mapping[str, str]) -> str:
+    places = candidates(
+        paths.SYSTEM_POLICY, compiled.user_policy(environ), compiled.project_files(cwd)
+    )
+    choice = merge(read_all(places)).values["user_exceptions"]
+    if choice.value != "refuse":
+        return ""
+    return f"the {choice.origin.layer} policy accepts no exceptions of users"
+
+
+# What happens to it ------------------------------------------------------------------------------
+
+
+def _exception(
+    variable: catalog.Variable,
+    environ: Mapping[str, str],
+    policy: compiled.CompiledPolicy,
+    now: float,
+) -> tuple[str, compiled.PolicyException | None]:
+    """The subject under which the variable can be excepted ("" if it cannot), and what does so."""
+    if variable.kind == "http_proxy":
+        host, port = environment.proxy_address(environ.get(variable.name, ""))
+        if not host or not environment.is_loopback(host):
+            return "", None
+        subject = f"proxy:{host}:{port}"
+    elif variable.kind in ("provider_key", "unknown_key") or (
+        variable.kind in ("provider_setting", "base_url", "agent_redirect", "runtime")
+        and variable.name not in _SET_BY_LAUNCH
+    ):
+        subject = f"env:{variable.name}"
+    else:
+        return "", None
+    return subject, policy.excepted(subject, now)
+
+
+def _at_prompt(
+    variable: catalog.Variable,
+    policy: compiled.CompiledPolicy,
+    exception: compiled.PolicyException | None,
+) -> Decision:
+    if variable.kind == "provider_key":
+        if exception is not None:
+            return Decision("kept", "an exception covers it")
+        if not variable.name.isidentifier():
+            return Decision("kept", "no shell can hold a variable of this name")
+        if policy.keys_action == "scrub":
+            return Decision("scrub", "removed from the shell before the prompt")
+        return Decision("flag", "named once, left in place")
+    if variable.kind == "unknown_key" and policy.keys_unknown == "flag":
+        if exception is not None:
+            return Decision("kept", "an exception covers it")
+        return Decision("flag", "named once, left in place")
+    return Decision("kept")
+
+
+def _at_launch(
+    variable: catalog.Variable,
+    environ: Mapping[str, str],
+    policy: compiled.CompiledPolicy,
+    now: float,
+    exception: compiled.PolicyException | None,
+) -> Decision:
+    """What a launch of opencode does with the variable, asked of the planner's own code."""
+    name = variable.name
+    if name in _SET_BY_LAUNCH:
+        return Decision("set", "the launch gives it a value of its own")
+    value = environ.get(name, "")
+    kept, changes, _ = environment.clean({name: value}, policy, now, agent=True)
+    if name in kept:
+        if variable.kind == "http_proxy" and environment.proxies({name: value}, policy, now):
+            return Decision("refused", "it is a proxy on this machine")
+        if exception is not None:
+            return Decision("kept", "an exception covers it")
+        if variable.kind == "ambient":
+            return Decision("kept", "other tools need it; only the gateway's providers are open")
+        if variable.kind == "base_url":
+            return Decision("kept", "it leads to the gateway")
+        return Decision("kept")
+    reason = changes[0].reason if changes else ""
+    if variable.kind == "base_url" and name not in environ:
+        reason = "unless its host is the gateway's"
+    return Decision("removed", reason)
+
+
+def _finding(
+    variable: catalog.Variable,
+    environ: Mapping[str, str],
+    policy: compiled.CompiledPolicy,
+    active: bool,
+    launch: Decision,
+    exception: compiled.PolicyException | None,
+) -> str:
+    """The rule that finds something wrong with the variable now, or "".
+
+    `active` is whether it is set, was scrubbed in this shell, or is exported by a startup file.
+    """
+    name, kind = variable.name, variable.kind
+    if kind == "gateway_key":
+        missing = name in _gateway_keys(policy) and not environ.get(name)
+        return "RG106" if missing else ""
+    if not active or exception is not None or not variable.rule:
+        return ""
+    if RULES[variable.rule].severity == "note":
+        return ""
+    if kind == "unknown_key" and policy.keys_unknown != "flag":
+        return ""
+    if kind == "http_proxy":
+        return variable.rule if launch.action == "refused" else ""
+    if kind == "base_url" and launch.action == "kept":
+        return ""
+    return variable.rule
+
+
+def _leads_to(kind: str, value: str) -> str:
+    """The host of an address, without user and password; "" for what is not an address."""
+    if kind not in ("base_url", "http_proxy") or not value.startswith(("http://", "https://")):
+        return ""
+    host, port = environment.proxy_address(value)
+    # a secret put here by mistake has no dot in it
+    if "." not in host and not environment.is_loopback(host):
+        return ""
+    return f"{host}:{port}"
+
+
+# Text --------------------------------------------------------------------------------------------
+
+
+def _render(answer: Answer, policy_file: str, home: str) -> str:
+    name = printable(answer.name)
+    rule = answer.finding or answer.variable.rule
+    head = name
+    if rule:
+        found = RULES[rule]
+        head += f"  {rule} {found.name}, {found.severity}" + (
+            "" if answer.finding else ", no finding"
+        )
+    rows = [
+        ("what", _what(answer)),
+        ("known", _known(answer)),
+        ("now", _now(answer)),
+        ("from", "\n".join(_from(answer, home))),
+        ("prompt", _decision(answer.prompt)),
+        ("launch", _decision(answer.launch)),
+        ("allowed", _allowed(answer)),
+        ("allow", _allow(answer, policy_file, home)),
+        ("remove", _remove(answer, home)),
+    ]
+    lines = [head]
+    for label, text in rows:
+        if text:
+            first, *rest = text.splitlines()
+            lines.append(f"  {label + ':':<9}{printable(first)}")
+            lines.extend(f"           {printable(line)}" for line in rest)
+    return "\n".join(lines)
+
+
+def _what(answer: Answer) -> str:
+    variable = answer.variable
+    text = KIND_TEXTS[variable.kind]
+    if variable.owner:
+        text += f" ({variable.owner})"
+    if variable.providers:
+        text += "\nalone it opens, in an unguarded opencode: " + ", ".join(variable.providers)
+    if variable.note:
+        text += f"\n{variable.note}"
+    if not variable.kind and not variable.owner:
+        text += "\nnot in the catalogue, and like no name of it"
+    return text
+
+
+def _known(answer: Answer) -> str:
+    return answer.variable.source
+
+
+def _now(answer: Answer) -> str:
+    text = f"set here, {answer.shown}" if answer.here else "not set here"
+    if answer.leads_to:
+        text += f", leads to {answer.leads_to}"
+    if answer.scrubbed:
+        if answer.here:
+            return text + "\nthe hook scrubbed it in this shell earlier; it was set again"
+        return text + ": the hook scrubbed it in this shell"
+    return text
+
+
+def _from(answer: Answer, home: str) -> list[str]:
+    lines = [_place(found, home) for found in answer.assignments]
+    for found in answer.dotenv:
+        lines.append(f"{_place(found, home)}; in the environment only if a tool loads the file")
+    lines += _from_processes(answer)
+    if not lines and answer.here:
+        lines.append("no startup file or dotenv file sets it, and no parent process can be read")
+    if not lines and not answer.here:
+        lines.append("no startup file, dotenv file or parent process has it")
+    for skipped in answer.skipped:
+        lines.append(f"not read: {_short(skipped.path, home)}: {skipped.reason}")
+    return lines
+
+
+def _from_processes(answer: Answer) -> list[str]:
+    holder, setter = answer.origin.holder, answer.origin.setter
+    if holder is None:
+        if not answer.here or setter is None:
+            return []
+        return [f"set in {_process(setter)}, which did not start with it"]
+    text = f"{_process(holder)} already started with it"
+    if setter is not None:
+        text += f"; {_process(setter)} above it did not"
+    return [text]
+
+
+def _process(found: parents.Ancestor) -> str:
+    return f"{found.program} (pid {found.pid})"
+
+
+def _place(found: Assignment, home: str) -> str:
+    hidden = "" if found.exported else ", not exported"
+    return f"{_short(found.path, home)}:{found.line}  {found.how}{hidden}"
+
+
+def _decision(decision: Decision) -> str:
+    return decision.action + (f": {decision.reason}" if decision.reason else "")
+
+
+def _allowed(answer: Answer) -> str:
+    if answer.exception is None:
+        return ""
+    until = datetime.fromtimestamp(answer.exception.until, UTC).astimezone().strftime("%Y-%m-%d")
+    return f"by an exception until {until}: {answer.exception.reason}"
+
+
+def _allow(answer: Answer, policy_file: str, home: str) -> str:
+    if not answer.finding or answer.exception is not None or not answer.subject:
+        return ""
+    if answer.refused:
+        return f"not by you: {answer.refused} ({paths.SYSTEM_POLICY})"
+    block = _exception_toml(answer.subject)
+    if not block:
+        return ""
+    return f"add to {_short(policy_file, home)}, with your reason:\n{block}"
+
+
+def _exception_toml(subject: str) -> str:
+    """The block that excepts `subject` for 30 days; "" if no policy could hold it."""
+    if not subject.isprintable() or '"' in subject or "\\" in subject:
+        return ""
+    until = date.today() + timedelta(days=_DAYS)
+    return (
+        f'[[exception]]\nsubject = "{subject}"\n'
+        f'reason = "say here why it is needed"\nuntil = {until.isoformat()}'
+    )
+
+
+def _remove(answer: Answer, home: str) -> str:
+    if not answer.finding:
+        return ""
+    if answer.finding == "RG106":
+        return f"nothing: set {answer.name} to the gateway's key before a launch"
+    lines = []
+    places = [f"{_short(a.path, home)}:{a.line}" for a in answer.assignments if a.exported]
+    if places:
+        lines.append(f"take it out of {', '.join(places)}, then open a new shell")
+    if answer.here:
+        if answer.name.isidentifier():
+            lines.append(f"in this shell: unset {answer.name}   (fish: set -e {answer.name})")
+        else:
+            lines.append(f"start programs with: env -u {answer.name} PROGRAM")
+        if not places and answer.origin.holder is not None:
+            lines.append(f"for good: where {_process(answer.origin.holder)} is started")
+    return "\n".join(lines)
+
+
+def _short(path: str, home: str) -> str:
+    prefix = home.rstrip("/") + "/"
+    return "~/" + path[len(prefix) :] if path.startswith(prefix) else path
+
+
+def _table(answers: list[Answer]) -> str:
+    if not answers:
+        return "nothing is set here that the guard has an opinion on"
+    rows = [("NAME", "KIND", "NOW", "PROMPT", "LAUNCH", "RULE")]
+    for answer in answers:
+        rows.append(
+            (
+                printable(answer.name),
+                answer.variable.kind.replace("_", " "),
+                "set" if answer.here else "scrubbed",
+                answer.prompt.action,
+                answer.launch.action,
+                answer.finding or "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, "", "more: routeguard why NAME"])
+
+
+# JSON --------------------------------------------------------------------------------------------
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    variable, exception = answer.variable, answer.exception
+    return {
+        "name": answer.name,
+        "kind": variable.kind,
+        "kind_text": KIND_TEXTS[variable.kind],
+        "owner": variable.owner,
+        "note": variable.note,
+        "providers": list(variable.providers),
+        "source": variable.source,
+        "rule": variable.rule,
+        "finding": answer.finding,
+        "set": answer.here,
+        "value": answer.shown,
+        "leads_to": answer.leads_to,
+        "scrubbed": answer.scrubbed,
+        "prompt": {"action": answer.prompt.action, "reason": answer.prompt.reason},
+        "launch": {"action": answer.launch.action, "reason": answer.launch.reason},
+        "startup_files": [_assignment_json(found) for found in answer.assignments],
+        "dotenv_files": [_assignment_json(found) for found in answer.dotenv],
+        "processes": {
+            "started_with_it": _process_json(answer.origin.holder),
+            "above_without_it": _process_json(answer.origin.setter),
+        },
+        "not_read": [{"path": s.path, "reason": s.reason} for s in answer.skipped],
+        "subject": answer.subject,
+        "exception": None
+        if exception is None
+        else {
+            "subject": exception.subject,
+            "reason": exception.reason,
+            "until": datetime.fromtimestamp(exception.until, UTC).isoformat(),
+        },
+    }
+
+
+def _assignment_json(found: Assignment) -> dict[str, Any]:
+    return {
+        "path": found.path,
+        "line": found.line,
+        "how": found.how,
+        "exported": found.exported,
+    }
+
+
+def _process_json(found: parents.Ancestor | None) -> dict[str, Any] | None:
+    return None if found is None else {"pid": found.pid, "program": found.program}
