@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from guard.errors import ExitCode, GuardError, printable
-from guard.launch.execute import find_agent
 from guard.launch.proof.fetch import PACKAGE, VERSION, fetch
+from guard.launch.resolve import find_agent
 from guard.launch.verify import Agent, Proof, Run, prove, throw_away, version_of
 
 if TYPE_CHECKING:
