@@ -45,8 +45,11 @@ def main(argv: list[str]) -> int:
     words = command_of(argv)
     environ = environment_at_start()
     if agent_of(words[0]):
-        _launch_agent(words, environ)
-    _launch_other(words, environ)
+        plan, policy, facts = plan_agent(words, environ, write=True)
+        carry_out(plan, policy, facts, environ)
+    plan = plan_other(words, environ)
+    tell(plan, environ)
+    become(plan.program, words, plan.environ, environ)
     return ExitCode.INTERNAL  # execve does not return
 
 
@@ -121,7 +124,14 @@ def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
     return int(pid), int(depth), program
 
 
-def _launch_agent(words: list[str], environ: dict[str, str]) -> None:
+def plan_agent(
+    words: list[str], environ: dict[str, str], *, write: bool
+) -> tuple[Plan, CompiledPolicy, Facts]:
+    """Plan the launch of the agent `words`; nothing is started or made ready.
+
+    `write` False leaves no trace on disk. Raises GuardError if the agent is missing, PolicyError
+    if the policy is broken and the command could call a model.
+    """
     from guard.agents.opencode import grammar, planner
 
     program = resolve.find_agent(
@@ -136,9 +146,10 @@ def _launch_agent(words: list[str], environ: dict[str, str]) -> None:
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
         policy = compiled.CompiledPolicy()
-    facts = planner.look(words[1:], environ, program, working_directory(), write=not harmless)
-    plan = planner.plan(policy, facts, program, time.time())
-    carry_out(plan, policy, facts, environ)
+    facts = planner.look(
+        words[1:], environ, program, working_directory(), write=write and not harmless
+    )
+    return planner.plan(policy, facts, program, time.time()), policy, facts
 
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
@@ -165,7 +176,7 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, planner.unusable_key)
         planner.prepare(policy, facts, shim_text("opencode"))
-        tell(plan, policy, environ)
+        tell(plan, environ)
     if plan.kind != "harmless":
         audit.record(plan, "launched", facts.environ, command)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ)
@@ -196,7 +207,7 @@ def _as_error(finding: Finding, what: str) -> GuardError:
     )
 
 
-def tell(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> None:
+def tell(plan: Plan, environ: Mapping[str, str]) -> None:
     """One line on what the launch changed, if it changed anything one would want to know."""
     if environ.get(QUIET, "0") not in ("", "0"):
         return
@@ -219,7 +230,11 @@ def say(line: str) -> None:
         pass
 
 
-def _launch_other(words: list[str], environ: dict[str, str]) -> None:
+def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
+    """Plan the launch of a command that is no agent: a cleaned environment, shims in front.
+
+    Raises GuardError if the command is missing, or is a package runner that would fetch an agent.
+    """
     package = run_by_package_runner(words)
     if package:
         raise GuardError(
@@ -230,9 +245,10 @@ def _launch_other(words: list[str], environ: dict[str, str]) -> None:
             rule="RG502",
         )
     from guard.agents.opencode import environment
+    from guard.agents.plan import Plan
 
     policy = load_policy(environ)
-    clean, changes, _ = environment.clean(environ, policy, time.time(), agent=False)
+    clean, changes, findings = environment.clean(environ, policy, time.time(), agent=False)
     shims = os.path.join(paths.routeguard_data(environ), "shims")
     if os.path.isdir(shims):
         others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]
@@ -245,10 +261,16 @@ def _launch_other(words: list[str], environ: dict[str, str]) -> None:
             fix="check the name; shell functions and aliases are not programs",
             exit_code=ExitCode.NOT_FOUND,
         )
-    names = sorted(c.name for c in changes if c.action == "removed" and c.rule)
-    if names and environ.get(QUIET, "0") in ("", "0"):
-        say(f"routeguard: removed {', '.join(names)}")
-    become(program, words, clean, environ)
+    return Plan(
+        agent="",
+        kind="other",
+        program=program,
+        typed=words[1:],
+        argv=words[1:],
+        environ=clean,
+        changes=changes,
+        findings=findings,
+    )
 
 
 def become(

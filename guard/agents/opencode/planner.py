@@ -419,6 +419,9 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         "OPENCODE_TEST_HOME": "closes ~/.opencode, whose plugins the agent would import",
         "XDG_CONFIG_HOME": "a private one: everything linked, but no plugins and no tools",
         "PATH": "a nested opencode meets the guard",
+        "PWD": "opencode starts from it, and it named another directory",
+        "NO_PROXY": "a plain-http gateway is asked without a proxy in between",
+        "no_proxy": "a plain-http gateway is asked without a proxy in between",
     }
     result.changes += [
         environment.Change("set", name, "", reasons.get(name, "closes another way out"))

@@ -1,0 +1,31 @@
+"""`routeguard exec --help`. The command itself runs on the hot path: guard/launch/execute.py."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  routeguard exec -- opencode run "hi"      the agent, planned and pinned to the gateway
+  routeguard exec -- make test              any command, without direct provider keys
+  routeguard exec -- bash -l                a shell in which every agent is guarded
+
+\b
+Exit status: the command's own; 126 refused (the reason is on stderr), 127 not found,
+2 usage, 3 policy. ROUTEGUARD_QUIET=1 keeps a launch that goes ahead silent.""",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")
+def exec_command(command: tuple[str, ...]) -> int:
+    """Run a command that can reach models through the gateway only.
+
+    A known agent (opencode) is planned: its arguments are rewritten to the gateway, its
+    environment is cleaned, its config is pinned, its surroundings are checked; then this process
+    becomes it, or says why not. Any other command gets a cleaned environment.
+    """
+    from guard.launch.execute import main
+
+    return main(["--", *command])

@@ -1,0 +1,166 @@
+"""`routeguard explain -- CMD…`: the plan of a launch, shown and not carried out."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.errors import ExitCode, printable
+
+if TYPE_CHECKING:
+    from guard.agents.opencode.planner import Facts
+    from guard.agents.plan import Plan
+    from guard.launch.today import Today
+    from guard.policy.compiled import CompiledPolicy
+
+SCHEMA_VERSION = 1
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  routeguard explain -- opencode run "hi"
+  routeguard explain -- opencode run -m anthropic/claude-sonnet-4 "hi"
+  routeguard explain --format json -- opencode | jq .route
+
+\b
+Exit status: 0 it would start, 1 it would be refused, 3 policy, 127 agent not found.""",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Text for people, or JSON with a schema_version.",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")
+def explain(format_: str, command: tuple[str, ...]) -> int:
+    """Show what a launch would become, without starting it.
+
+    First today's route with each layer's say, then the guarded one: the arguments, what is
+    removed from the environment and why, what is set, what was left out of the agent's config,
+    and what forbids the launch. Names only, no values. Nothing is written and no key is fetched.
+    """
+    from guard.agents import agent_of
+    from guard.launch import execute
+
+    words = execute.command_of(["--", *command])
+    environ = execute.environment_at_start()
+    if not agent_of(words[0]):
+        plan = execute.plan_other(words, environ)
+        policy = execute.load_policy(environ)
+        return _show(plan, policy, None, None, words, format_)
+    plan, policy, facts = execute.plan_agent(words, environ, write=False)
+    from guard import catalog
+    from guard.launch.today import unguarded
+
+    return _show(plan, policy, facts, unguarded(facts, catalog.providers()), words, format_)
+
+
+def _show(
+    plan: Plan,
+    policy: CompiledPolicy,
+    facts: Facts | None,
+    today: Today | None,
+    words: list[str],
+    format_: str,
+) -> int:
+    if format_ == "json":
+        click.echo(json.dumps(_as_json(plan, policy, facts, today, words), indent=2))
+    else:
+        for line in _as_text(plan, policy, facts, today, words):
+            click.echo(printable(line))
+    return ExitCode.FINDINGS if plan.forbidden_by else ExitCode.OK
+
+
+def _as_json(
+    plan: Plan,
+    policy: CompiledPolicy,
+    facts: Facts | None,
+    today: Today | None,
+    words: list[str],
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": words,
+        "agent": plan.agent,
+        "program": plan.program,
+        "version": ".".join(map(str, facts.version)) if facts else "",
+        "kind": plan.kind,
+        "starts": not plan.forbidden_by,
+        "today": {
+            "route": today.route,
+            "layers": [{"layer": s.layer, "where": s.where, "says": s.says} for s in today.says],
+        }
+        if today and plan.kind != "harmless"
+        else None,
+        "gateway": policy.base_url,
+        "route": plan.route,
+        "argv": plan.argv,
+        "rewritten": plan.rewritten,
+        "policy": [{"layer": layer, "path": path} for layer, path in policy.layers],
+        "changes": [change.as_dict() for change in plan.changes],
+        "findings": [finding.as_dict() for finding in plan.findings],
+    }
+
+
+def _as_text(
+    plan: Plan,
+    policy: CompiledPolicy,
+    facts: Facts | None,
+    today: Today | None,
+    words: list[str],
+) -> list[str]:
+    from guard.agents.opencode.arguments import shown
+
+    lines = [f"today    {shown(words)}"]
+    if today is not None and plan.kind != "harmless":
+        lines.append(f"  goes to   {today.route}")
+        lines += [f"  {s.layer:<17} {_where(s.where)}{s.says}" for s in today.says]
+    version = f" {'.'.join(map(str, facts.version))}" if facts and any(facts.version) else ""
+    lines += ["", f"guarded  {shown([words[0], *plan.argv])}"]
+    lines.append(f"  program   {_short(plan.program)}{version}")
+    if plan.route:
+        lines.append(f"  goes to   {plan.route} at {policy.base_url}")
+    elif plan.kind == "harmless":
+        lines.append("  calls no model: only the environment is cleaned")
+    layers = ", ".join(f"{layer} {_short(path)}" for layer, path in policy.layers)
+    lines.append(f"  policy    {layers or 'built in, no file'}")
+    for action in ("removed", "set"):
+        for change in plan.changes:
+            if change.action == action:
+                rule = f" [{change.rule}]" if change.rule else ""
+                lines.append(f"  {action:<9} {change.name}: {change.reason}{rule}")
+    for finding in plan.findings:
+        if finding.severity != "error":
+            where = f" ({_short(finding.where)})" if finding.where else ""
+            lines.append(
+                f"  {finding.severity:<9} {finding.subject}: {finding.message}{where}"
+                f" [{finding.rule}]"
+            )
+    forbidden = plan.forbidden_by
+    lines.append("")
+    if not forbidden:
+        lines.append("it would start")
+        return lines
+    lines.append("it would be refused")
+    for finding in forbidden:
+        lines.append(f"  {finding.message} [{finding.rule}]")
+        if finding.where:
+            lines.append(f"    where: {finding.where}")
+        if finding.fix:
+            lines.append("    fix:   " + finding.fix.replace("\n", "\n           "))
+    return [part for line in lines for part in line.split("\n")]
+
+
+def _where(where: str) -> str:
+    return f"{_short(where)} " if where else ""
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")
+    return "~" + path[len(home) :] if path.startswith(home + "/") else path

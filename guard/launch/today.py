@@ -1,0 +1,122 @@
+"""Where an agent would go without routeguard: what `explain` and `verify` hold against the plan.
+
+The order of layers is the one read in the source of opencode 1.18.33: inline config over project
+files over the user's files; any one variable of a provider opens it; with nothing open the
+agent's hosted free models answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from guard.agents.opencode import jsonc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.opencode.planner import Facts
+    from guard.catalog import Provider
+
+HOSTED = "a hosted free model of the agent's maker (provider opencode, opencode.ai)"
+"""Where a call goes when no provider is open; run on 1.18.33."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """What one layer has to say about the route: where it is, and what in words."""
+
+    layer: str
+    where: str
+    says: str
+
+
+@dataclass
+class Today:
+    """The route without routeguard, and each layer's say, strongest first."""
+
+    route: str = ""
+    says: list[Say] = field(default_factory=list)
+
+
+def unguarded(facts: Facts, providers: Mapping[str, Provider]) -> Today:
+    """Work out where the launch would go today. Names only, never a value of a variable."""
+    today = Today()
+    model = ""
+    typed = [o.value for o in facts.invocation.named("model", "m") if o.value]
+    if typed:
+        model = typed[-1]
+        today.says.append(Say("command line", "", f"asks for {model}"))
+    for layer, where, content in _layers(facts):
+        said = _said(content)
+        if said:
+            today.says.append(Say(layer, where, said))
+        if not model and isinstance(content.get("model"), str):
+            model = content["model"]
+    opened = _opened(facts.environ, providers)
+    for name, ids in opened.items():
+        today.says.append(Say("environment", name, f"opens {', '.join(ids)}"))
+    direct = [provider for provider, kind in facts.found.credentials if kind != "wellknown"]
+    if direct:
+        today.says.append(
+            Say("credential store", facts.found.credentials_file, f"opens {', '.join(direct)}")
+        )
+    open_ids = [i for ids in opened.values() for i in ids] + direct
+    provider = model.partition("/")[0]
+    if model and (provider in open_ids or _defines(facts, provider)):
+        today.route = f"{model}, straight to {_place(provider, providers)}"
+    elif model:
+        today.route = f"{model} is not available: the agent would stop with an error"
+    elif open_ids:
+        today.route = f"a model of {open_ids[0]}, straight to {_place(open_ids[0], providers)}"
+    else:
+        today.route = HOSTED
+    return today
+
+
+def _layers(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
+    layers: list[tuple[str, str, dict[str, Any]]] = []
+    inline = facts.environ.get("OPENCODE_CONFIG_CONTENT", "")
+    if inline.strip():
+        try:
+            layers.append(("inline config", "OPENCODE_CONFIG_CONTENT", jsonc.parse(inline)))
+        except jsonc.UnreadableError:
+            pass
+    layers += [("project config", c.path, c.content) for c in facts.found.project]
+    layers += [("user config", c.path, c.content) for c in reversed(facts.found.user)]
+    return layers
+
+
+def _said(content: Mapping[str, Any]) -> str:
+    said = []
+    if isinstance(content.get("model"), str):
+        said.append(f"sets the model {content['model']}")
+    for key in ("provider", "providers"):
+        if isinstance(content.get(key), dict) and content[key]:
+            said.append(f"defines {', '.join(content[key])}")
+    for key in ("enabled_providers", "disabled_providers"):
+        if key in content:
+            said.append(f"sets {key}")
+    return "; ".join(said)
+
+
+def _opened(environ: Mapping[str, str], providers: Mapping[str, Provider]) -> dict[str, list[str]]:
+    opened: dict[str, list[str]] = {}
+    for provider in providers.values():
+        for name in provider.env:
+            if environ.get(name):
+                opened.setdefault(name, []).append(provider.id)
+    return opened
+
+
+def _defines(facts: Facts, provider: str) -> bool:
+    for _, _, content in _layers(facts):
+        for key in ("provider", "providers"):
+            if isinstance(content.get(key), dict) and provider in content[key]:
+                return True
+    return False
+
+
+def _place(provider: str, providers: Mapping[str, Provider]) -> str:
+    entry = providers.get(provider)
+    return entry.host or entry.name if entry is not None else "the place its config names"
