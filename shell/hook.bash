@@ -33,7 +33,7 @@ function opencode2 {
 # Names that are worth a look, found without a fork: `compgen -e` lists what is exported, and a
 # private file takes its answer, because $(…) would fork. Sets $candidates of its caller.
 function __routeguard_candidates {
-    \builtin local scratch=__SCRATCH__ name opened='' started=${EPOCHREALTIME-} took
+    \builtin local scratch=__SCRATCH__ name opened='' started="${EPOCHREALTIME-}" took
     candidates=__SET_KEYS_WITHOUT_SUFFIX__
     if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
         { { opened=1 && \builtin compgen -e -X '!*_API_KEY'; } >|"$scratch/$$"; } 2>/dev/null || \:
@@ -163,7 +163,7 @@ function __routeguard_aliases {
 }
 
 function __routeguard_prompt {
-    \builtin local status=$?
+    \builtin local status="$?"
     # a restricted shell may neither redirect nor change PATH; x: see the first comment
     case $- in
     *r*) \builtin return "$status" ;;
@@ -177,7 +177,7 @@ function __routeguard_prompt {
             "$__routeguard_scrubbed" "${__routeguard_scrubbed%%,*}" >&2 || \:
     fi
     if [[ -n $__routeguard_flagged ]]; then
-        \builtin local first=${__routeguard_flagged%%,*}
+        \builtin local first="${__routeguard_flagged%%,*}"
         \builtin printf 'routeguard: flagged %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
             "$__routeguard_flagged" "${first%% *}" >&2 || \:
     fi

@@ -28,6 +28,7 @@ end
 
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 function __routeguard_check
+    set -l name
     set -l names
     set -l keys __KEYS_WITHOUT_SUFFIX__
     if test $__routeguard_rest -le 0
@@ -116,6 +117,7 @@ end
 # In fish an alias is a function: it takes the place of the wrapper instead of hiding it, so the
 # wrapper is put back from its copy.
 function __routeguard_aliases
+    set -l name
     for name in opencode opencode2
         set -l about (functions --details --verbose $name)
         test "$about[5]" = "$name, guarded by routeguard"; and continue
@@ -157,6 +159,7 @@ function __routeguard_setup
     # the first look is for known names only: a script needs no more
     set --global __routeguard_rest 1
     set --global __routeguard_pause 0
+    set -l name
     for name in opencode opencode2
         functions --query __routeguard_$name; and functions --erase __routeguard_$name
         functions --copy $name __routeguard_$name

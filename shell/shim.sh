@@ -1,3 +1,13 @@
 #!/bin/sh
 # routeguard-shim
-exec __PYTHON__ -I -S __MAIN__ exec -- __NAME__ "$@"
+# Made by `routeguard shim install`; `routeguard shim uninstall` removes it. The second line is how
+# routeguard knows a shim when it looks for the real program, so keep it as it is.
+if [ -x __PYTHON__ ] && [ -r __MAIN__ ]; then
+    exec __PYTHON__ -I -S __MAIN__ exec -- __NAME__ "$@"
+fi
+{
+    echo 'routeguard: '__NAME__' refused: its guard is gone [RG503]'
+    printf '  where: %s\n' __MAIN__
+    printf '  fix:   install routeguard again, or remove this file: %s\n' "$0"
+} >&2
+exit 126
