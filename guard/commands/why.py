@@ -14,9 +14,11 @@ import click
 
 from guard import catalog, paths
 from guard.agents.opencode import environment
+from guard.agents.opencode.planner import without_guard
 from guard.catalog.classify import classify
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask
+from guard.launch.execute import working_directory
 from guard.policy import compiled
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
@@ -48,7 +50,23 @@ KIND_TEXTS = {
 
 _SILENT = ("", "other_service")
 _DAYS = 30
-_SET_BY_LAUNCH = frozenset((*environment.SWITCHES, "OPENCODE_CONFIG_CONTENT", "OPENCODE_TEST_HOME"))
+_SURENESS = {
+    "run": "observed",
+    "src": "read there, not tried",
+    "doc": "documented",
+    "3p": "third party",
+    "common": "widely known, unverified",
+}
+_SET_BY_LAUNCH = frozenset(
+    (
+        *environment.SWITCHES,
+        "OPENCODE_CONFIG_CONTENT",
+        "OPENCODE_TEST_HOME",
+        "PATH",
+        "PWD",
+        "XDG_CONFIG_HOME",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +132,9 @@ def why(names: tuple[str, ...], as_json: bool) -> int:
     """
     for name in names:
         _check_name(name)
-    environ = os.environ
-    cwd = _working_directory()
+    # inside a guarded agent the directories of the outer launch are not the user's own
+    environ = without_guard(os.environ)
+    cwd = working_directory()
     wanted = dict.fromkeys(names) or _noteworthy(cwd, environ)
     answers = explain(list(wanted), cwd, environ)
     if as_json:
@@ -189,18 +208,6 @@ def _check_name(name: str) -> None:
         raise UsageError("wants the name of a variable; what was given looks like a key itself")
     if not name or "\0" in name:
         raise UsageError("wants the name of a variable; what was given is empty")
-
-
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise GuardError(
-            "cannot tell which directory this is",
-            why=error.strerror or str(error),
-            fix="change to a directory that exists",
-            exit_code=ExitCode.CONFIG,
-        ) from None
 
 
 def _noteworthy(cwd: str, environ: Mapping[str, str]) -> dict[str, None]:
@@ -328,7 +335,8 @@ def _finding(
         return ""
     if kind == "http_proxy":
         return variable.rule if launch.action == "refused" else ""
-    if kind == "base_url" and launch.action == "kept":
+    if kind == "base_url" and (name not in environ or launch.action == "kept"):
+        # a value that is not here may be the gateway's own address
         return ""
     return variable.rule
 
@@ -353,19 +361,19 @@ def _render(answer: Answer, policy_file: str, home: str) -> str:
     head = name
     if rule:
         found = RULES[rule]
-        head += f"  {rule} {found.name}, {found.severity}" + (
+        head += f"  [{rule}] {found.name}, {found.severity}" + (
             "" if answer.finding else ", no finding"
         )
     rows = [
         ("what", _what(answer)),
-        ("known", _known(answer)),
+        ("source", _source(answer)),
         ("now", _now(answer)),
         ("from", "\n".join(_from(answer, home))),
         ("prompt", _decision(answer.prompt)),
         ("launch", _decision(answer.launch)),
         ("allowed", _allowed(answer)),
         ("allow", _allow(answer, policy_file, home)),
-        ("remove", _remove(answer, home)),
+        ("fix", _fix(answer, home)),
     ]
     lines = [head]
     for label, text in rows:
@@ -390,8 +398,9 @@ def _what(answer: Answer) -> str:
     return text
 
 
-def _known(answer: Answer) -> str:
-    return answer.variable.source
+def _source(answer: Answer) -> str:
+    variable = answer.variable
+    return f"{variable.source} ({_SURENESS[variable.sure]})" if variable.source else ""
 
 
 def _now(answer: Answer) -> str:
@@ -424,7 +433,7 @@ def _from_processes(answer: Answer) -> list[str]:
     if holder is None:
         if not answer.here or setter is None:
             return []
-        return [f"set in {_process(setter)}, which did not start with it"]
+        return [f"{_process(setter)} did not start with it: set in it, or for this command only"]
     text = f"{_process(holder)} already started with it"
     if setter is not None:
         text += f"; {_process(setter)} above it did not"
@@ -473,11 +482,11 @@ def _exception_toml(subject: str) -> str:
     )
 
 
-def _remove(answer: Answer, home: str) -> str:
+def _fix(answer: Answer, home: str) -> str:
     if not answer.finding:
         return ""
     if answer.finding == "RG106":
-        return f"nothing: set {answer.name} to the gateway's key before a launch"
+        return f"set {answer.name} to the gateway's key"
     lines = []
     places = [f"{_short(a.path, home)}:{a.line}" for a in answer.assignments if a.exported]
     if places:
@@ -533,6 +542,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         "note": variable.note,
         "providers": list(variable.providers),
         "source": variable.source,
+        "sure": variable.sure,
         "rule": variable.rule,
         "finding": answer.finding,
         "set": answer.here,

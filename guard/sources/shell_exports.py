@@ -50,16 +50,18 @@ class _Found:
 
     def export(self, name: str, path: str, line: int, how: str) -> None:
         """`export NAME`: earlier assignments are what it hands on, else it stands for itself."""
-        self.exported.add(name)
         earlier = self.unexported.pop(name, [])
         for index in earlier:
             old = self.assignments[index]
-            place = f"line {line}" if old.path == path else f"{path}:{line}"
-            self.assignments[index] = Assignment(
-                old.name, old.path, old.line, f"{old.how}, exported on {place}"
-            )
-        if not earlier:
+            if (old.path, old.line) == (path, line):
+                form = how
+            else:
+                place = f"line {line}" if old.path == path else f"{path}:{line}"
+                form = f"{old.how}, exported on {place}"
+            self.assignments[index] = Assignment(old.name, old.path, old.line, form)
+        if not earlier and name not in self.exported:
             self.assignments.append(Assignment(name, path, line, how))
+        self.exported.add(name)
 
 
 class Scripts:
