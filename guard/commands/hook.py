@@ -1,0 +1,34 @@
+"""`routeguard hook --help`; the hook itself is printed by `guard.hook`, without click."""
+
+from __future__ import annotations
+
+import click
+
+from guard import hook as renderer
+
+
+@click.command(
+    epilog="""\b
+Start files:
+  ~/.bashrc                    eval "$(routeguard hook bash)"
+  ~/.zshrc                     eval "$(routeguard hook zsh)"
+  ~/.config/fish/config.fish   routeguard hook fish | source
+Put the line last, so that the hook sees what the rest of the file exports.
+
+\b
+Just this shell:   eval "$(routeguard hook bash)"
+Bash scripts too:  routeguard hook bash > ~/.routeguard.bash; export BASH_ENV=~/.routeguard.bash
+Undo it:           take the line out, open a new shell
+
+\b
+Exit status: 0 a hook was printed (with a policy that cannot be read: one that only wraps the
+agents, which then refuse to start), 2 no such shell, 3 routeguard's own files are damaged.""",
+)
+@click.argument("shell", metavar="[bash|zsh|fish]", required=False)
+def hook(shell: str | None) -> int:
+    """Print the code that guards a shell: wraps opencode, keeps direct provider keys out.
+
+    It is for the shell to read. At each prompt it looks at the names of exported variables,
+    without starting a process, and says in one line what it did. docs/shells.md has all of it.
+    """
+    return renderer.main([shell] if shell else [])

@@ -1,0 +1,1 @@
+"""What routeguard puts on a machine, and takes away again."""

@@ -1,0 +1,216 @@
+"""The PATH shims: small scripts named like the agents, for programs that start one without a shell.
+
+A shim is told by its second line, never by its name, so a file of somebody else's is neither
+overwritten nor removed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from guard import paths
+from guard.errors import ExitCode, GuardError
+from guard.launch.execute import shim_text
+from guard.launch.resolve import is_shim
+from guard.sources import bounded_text
+from guard.sources.rc_files import startup_files
+
+NAMES = ("opencode", "opencode2")
+"""The agents that get a shim. `opencode2` is what early builds of opencode 2 are called."""
+
+_HOOK = re.compile(r"^(?!\s*#).*routeguard['\"]?\s+hook\s+(bash|zsh|fish)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of an installation or removal: "write", "unchanged", "remove" or "keep"."""
+
+    action: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shim:
+    """The place of one shim: "current", "outdated", "missing" or "foreign" (not ours)."""
+
+    name: str
+    path: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What `command NAME` would run: a path, "" for none, and whether that is a shim."""
+
+    name: str
+    path: str
+    guarded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartFile:
+    """A start file that loads the hook of `shell`."""
+
+    shell: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far the shims guard a launch from this environment.
+
+    `on_path` is "first", "later" or "absent": where the directory of the shims stands on PATH.
+    """
+
+    directory: str
+    shims: tuple[Shim, ...]
+    on_path: str
+    resolved: tuple[Resolved, ...]
+    start_files: tuple[StartFile, ...]
+
+    @property
+    def unguarded(self) -> tuple[str, ...]:
+        """The agents on PATH that would be started past the shims."""
+        return tuple(found.name for found in self.resolved if found.path and not found.guarded)
+
+
+def directory(environ: Mapping[str, str]) -> str:
+    """The directory of the shims; it need not exist."""
+    return os.path.join(paths.routeguard_data(environ), "shims")
+
+
+def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
+    """Write every shim that is missing or outdated; each file appears whole or not at all.
+
+    Raises GuardError, before anything is written, if a file in the way is not ours, and if the
+    directory is not safe or cannot be written.
+    """
+    found = [_look(name, environ) for name in NAMES]
+    for shim in found:
+        if shim.state == "foreign":
+            raise GuardError(
+                f"there is another {shim.name} where its shim belongs, nothing was changed",
+                where=shim.path,
+                why="its second line is not that of a routeguard shim",
+                fix=f"move it away, then: routeguard shim install ({shim.path})",
+                exit_code=ExitCode.CONFIG,
+            )
+    changes = [
+        Change("unchanged" if shim.state == "current" else "write", shim.path) for shim in found
+    ]
+    if dry_run:
+        return changes
+    paths.private_directory(directory(environ))
+    for shim in found:
+        if shim.state != "current":
+            _write(shim.path, shim_text(shim.name))
+    return changes
+
+
+def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
+    """Remove every shim of ours, and the directory if nothing else is left in it.
+
+    Raises GuardError if a file cannot be removed.
+    """
+    home = directory(environ)
+    try:
+        entries = sorted(os.listdir(home))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _failure("cannot read the directory of the shims", home, error) from None
+    changes = []
+    for entry in entries:
+        path = os.path.join(home, entry)
+        ours = not os.path.islink(path) and is_shim(path)
+        changes.append(Change("remove" if ours else "keep", path))
+    if all(change.action == "remove" for change in changes):
+        changes.append(Change("remove", home))
+    if not dry_run:
+        for change in changes:
+            if change.action == "remove":
+                try:
+                    os.rmdir(change.path) if change.path == home else os.unlink(change.path)
+                except OSError as error:
+                    raise _failure("cannot remove a shim", change.path, error) from None
+    return changes
+
+
+def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
+    """What the shims cover in `environ`. `root` stands for `/` in the system's start files."""
+    home = directory(environ)
+    search = environ.get("PATH", os.defpath)
+    entries = search.split(os.pathsep)
+    on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
+    resolved = []
+    for name in NAMES:
+        path = shutil.which(name, path=search) or ""
+        resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
+    return Status(
+        directory=home,
+        shims=tuple(_look(name, environ) for name in NAMES),
+        on_path=on_path,
+        resolved=tuple(resolved),
+        start_files=_start_files(environ, root),
+    )
+
+
+def _look(name: str, environ: Mapping[str, str]) -> Shim:
+    path = os.path.join(directory(environ), name)
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return Shim(name, path, "missing")
+    except OSError as error:
+        raise _failure("cannot look at a shim", path, error) from None
+    if not stat.S_ISREG(found.st_mode) or not is_shim(path):
+        return Shim(name, path, "foreign")
+    try:
+        with open(path, "rb") as file:
+            same = file.read() == os.fsencode(shim_text(name))
+    except OSError:
+        same = False
+    executable = stat.S_IMODE(found.st_mode) == 0o755
+    return Shim(name, path, "current" if same and executable else "outdated")
+
+
+def _write(path: str, text: str) -> None:
+    pending = f"{path}.routeguard-new.{os.getpid()}"
+    try:
+        handle = os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(os.fsencode(text))
+                os.fchmod(file.fileno(), 0o755)
+            os.replace(pending, path)
+        except BaseException:
+            os.unlink(pending)
+            raise
+    except OSError as error:
+        raise _failure("cannot write a shim", path, error) from None
+
+
+def _failure(what: str, path: str, error: OSError) -> GuardError:
+    return GuardError(
+        what,
+        where=path,
+        why=error.strerror or str(error),
+        fix="make its directory writable for you, or remove what is in the way",
+        exit_code=ExitCode.CONFIG,
+    )
+
+
+def _start_files(environ: Mapping[str, str], root: str) -> tuple[StartFile, ...]:
+    found = []
+    for _, files in startup_files(environ, root=root):
+        for path in files:
+            text = bounded_text.read(path)
+            if isinstance(text, str):
+                for match in _HOOK.finditer(text):
+                    found.append(StartFile(match[1], path))
+    return tuple(dict.fromkeys(found))
