@@ -1,0 +1,218 @@
+"""The PATH shims: written whole, told by their second line, never over another file."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guard.errors import ExitCode, GuardError
+from guard.install import shims
+from guard.launch.resolve import is_shim
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture
+def run(environ: dict[str, str]) -> Run:
+    def run(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "guard", "shim", *words],
+            env={**environ, **extra},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def foreign(path: Path, text: str = "#!/bin/sh\necho mine\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_install_writes_every_shim_executable_and_identifiable(environ: dict[str, str]) -> None:
+    changes = shims.install(environ)
+    assert [change.action for change in changes] == ["write"] * len(shims.NAMES)
+    for name in shims.NAMES:
+        path = Path(shims.directory(environ), name)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+        assert path.read_text().splitlines()[:2] == ["#!/bin/sh", "# routeguard-shim"]
+        assert is_shim(str(path))
+    assert sorted(os.listdir(shims.directory(environ))) == sorted(shims.NAMES)
+
+
+def test_installing_again_writes_nothing(environ: dict[str, str]) -> None:
+    shims.install(environ)
+    path = Path(shims.directory(environ), "opencode")
+    before = path.stat()
+    assert {change.action for change in shims.install(environ)} == {"unchanged"}
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_a_shim_of_another_installation_is_replaced(environ: dict[str, str]) -> None:
+    foreign(Path(shims.directory(environ), "opencode"), "#!/bin/sh\n# routeguard-shim\nexit 1\n")
+    assert shims.status(environ).shims[0].state == "outdated"
+    shims.install(environ)
+    assert shims.status(environ).shims[0].state == "current"
+
+
+def test_a_shim_that_may_not_run_is_written_again(environ: dict[str, str]) -> None:
+    shims.install(environ)
+    path = Path(shims.directory(environ), "opencode")
+    path.chmod(0o644)
+    shims.install(environ)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("name", shims.NAMES)
+def test_a_foreign_file_is_never_overwritten_and_nothing_else_is_written(
+    environ: dict[str, str], name: str
+) -> None:
+    mine = foreign(Path(shims.directory(environ), name))
+    with pytest.raises(GuardError) as error:
+        shims.install(environ)
+    assert error.value.exit_code == ExitCode.CONFIG
+    assert error.value.where == str(mine)
+    assert mine.read_text() == "#!/bin/sh\necho mine\n"
+    assert os.listdir(mine.parent) == [name]
+
+
+def test_the_identity_line_elsewhere_in_a_file_does_not_make_it_ours(
+    environ: dict[str, str],
+) -> None:
+    foreign(Path(shims.directory(environ), "opencode"), "#!/bin/sh\n\n# routeguard-shim\n")
+    with pytest.raises(GuardError):
+        shims.install(environ)
+
+
+def test_a_link_is_foreign_even_if_it_leads_to_a_shim(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    elsewhere = foreign(tmp_path / "elsewhere", "#!/bin/sh\n# routeguard-shim\n")
+    link = Path(shims.directory(environ), "opencode")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(GuardError):
+        shims.install(environ)
+    shims.uninstall(environ)
+    assert link.is_symlink()
+    assert elsewhere.exists()
+
+
+def test_uninstall_removes_ours_and_keeps_what_is_not(environ: dict[str, str]) -> None:
+    shims.install(environ)
+    mine = foreign(Path(shims.directory(environ), "other-tool"))
+    left = foreign(mine.parent / "opencode.routeguard-new.1", "#!/bin/sh\n# routeguard-shim\n")
+    actions = {change.path: change.action for change in shims.uninstall(environ)}
+    assert actions[str(mine)] == "keep"
+    assert actions[str(left)] == "remove"
+    assert os.listdir(mine.parent) == ["other-tool"]
+
+
+def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
+    shims.install(environ)
+    shims.uninstall(environ)
+    assert not os.path.exists(shims.directory(environ))
+    assert shims.uninstall(environ) == []
+
+
+@pytest.mark.parametrize("verb", [shims.install, shims.uninstall])
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    environ: dict[str, str], verb: Callable[..., list[shims.Change]]
+) -> None:
+    if verb is shims.uninstall:
+        shims.install(environ)
+    before = sorted(Path(environ["HOME"]).rglob("*"))
+    announced = verb(environ, dry_run=True)
+    assert sorted(Path(environ["HOME"]).rglob("*")) == before
+    assert announced == verb(environ)
+
+
+def test_a_directory_that_others_can_write_to_is_made_ours_alone(environ: dict[str, str]) -> None:
+    Path(shims.directory(environ)).mkdir(parents=True)
+    os.chmod(shims.directory(environ), 0o777)
+    shims.install(environ)
+    assert stat.S_IMODE(os.stat(shims.directory(environ)).st_mode) & 0o022 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [("{shims}:/usr/bin", "first"), ("/usr/bin:{shims}", "later"), ("/usr/bin", "absent")],
+)
+def test_status_says_where_the_directory_stands_on_path(
+    environ: dict[str, str], path: str, where: str
+) -> None:
+    environ["PATH"] = path.format(shims=shims.directory(environ))
+    assert shims.status(environ).on_path == where
+
+
+def test_status_says_what_command_would_run(environ: dict[str, str], tmp_path: Path) -> None:
+    real = foreign(tmp_path / "bin" / "opencode")
+    environ["PATH"] = str(real.parent)
+    found = shims.status(environ)
+    assert (found.resolved[0].path, found.unguarded) == (str(real), ("opencode",))
+    shims.install(environ)
+    environ["PATH"] = f"{shims.directory(environ)}:{real.parent}"
+    found = shims.status(environ)
+    assert found.resolved[0].path == str(Path(shims.directory(environ), "opencode"))
+    assert found.unguarded == ()
+
+
+def test_status_names_the_start_files_that_load_the_hook(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / ".bashrc").write_text('eval "$(routeguard hook bash)"\n')
+    (tmp_path / ".zshrc").write_text(
+        "eval \"$({ [ -x '/h/routeguard' ] && '/h/routeguard' hook zsh; } || :)\"\n"
+    )
+    (tmp_path / ".profile").write_text('# eval "$(routeguard hook bash)"\n')
+    conf = tmp_path / ".config/fish/conf.d"
+    conf.mkdir(parents=True)
+    (conf / "routeguard.fish").write_text("/h/routeguard hook fish | source\n")
+    found = shims.status(environ, root=str(tmp_path / "no-root")).start_files
+    assert [(file.shell, Path(file.path).name) for file in found] == [
+        ("bash", ".bashrc"),
+        ("zsh", ".zshrc"),
+        ("fish", "routeguard.fish"),
+    ]
+
+
+def test_the_command_reports_and_exits(run: Run, tmp_path: Path) -> None:
+    real = foreign(tmp_path / "bin" / "opencode")
+    path = str(real.parent)
+    assert run("path").stdout == f"{tmp_path}/.local/share/routeguard/shims\n"
+    before = run("status", PATH=path)
+    assert before.returncode == ExitCode.FINDINGS
+    assert f"{real} (past the guard)" in before.stdout
+    assert run("install").returncode == ExitCode.OK
+    after = run("status", "--json", PATH=f"{tmp_path}/.local/share/routeguard/shims:{path}")
+    assert after.returncode == ExitCode.OK
+    document = json.loads(after.stdout)
+    assert document["schema_version"] == 1
+    assert document["on_path"] == "first"
+    assert document["unguarded"] == []
+    assert run("uninstall").stdout.count("remove  ") == len(shims.NAMES) + 1
+    assert run("uninstall").stdout == "nothing to remove\n"
+
+
+def test_a_foreign_file_ends_the_command_with_a_message(run: Run, environ: dict[str, str]) -> None:
+    mine = foreign(Path(shims.directory(environ), "opencode"))
+    result = run("install")
+    assert result.returncode == ExitCode.CONFIG
+    assert str(mine) in result.stderr
+    assert "Traceback" not in result.stderr
