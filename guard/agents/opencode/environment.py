@@ -32,10 +32,13 @@ KEPT_AGENT_VARIABLES = frozenset(
         "OPENCODE_DISABLE_PRUNE",
         "OPENCODE_DISABLE_TERMINAL_TITLE",
         "OPENCODE_LOG_LEVEL",
+        "OPENCODE_PERMISSION",
         "OPENCODE_PRINT_LOGS",
     )
 )
-"""The `OPENCODE_*` names that change neither route, nor credentials, nor code (1.18.33)."""
+"""The `OPENCODE_*` names that change neither route, nor credentials, nor code (1.18.33).
+
+`OPENCODE_PERMISSION` is among them: taking away what a user set there could only loosen it."""
 
 SWITCHES = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
