@@ -36,9 +36,9 @@ def quote_bash(text: str) -> str:
 
 
 def quote_zsh(text: str) -> str:
-    """`text` as one word of zsh, also under RC_QUOTES: two quotes never stand side by side
-    inside of a quoted part."""
-    return quote_sh(text)
+    """`text` as one word of zsh, whatever its options: RC_QUOTES reads two quotes side by side
+    in a quoted part as one, CSH_JUNKIE_QUOTES allows no new line in it."""
+    return quote_sh(text).replace("\n", "'$'\\n''")
 
 
 def quote_fish(text: str) -> str:

@@ -1,0 +1,269 @@
+"""Real shells with the hook in them: run from a file, or typed into through a pseudo-terminal.
+
+What a shell prints is only read where a line on the terminal is the thing to test; otherwise the
+truth is in files that commands leave behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pexpect
+import pytest
+
+from guard import hook
+from guard.policy.compiled import CompiledPolicy
+
+KEYS = {
+    "OPENAI_API_KEY": ("provider_key", "OpenAI"),
+    "ANTHROPIC_API_KEY": ("provider_key", "Anthropic"),
+    "CLARIFAI_PAT": ("provider_key", "Clarifai"),
+    "302AI_API_KEY": ("provider_key", "302.AI"),
+    "STRIPE_API_KEY": ("other_service", "Stripe"),
+    "GITHUB_TOKEN": ("ambient", "GitHub"),
+}
+AWKWARD = 'it\'s a "dir" $HOME `id` \\ #é*[?] \n~'
+"""Name of a directory with everything that careless quoting trips over."""
+
+FAKE_MAIN = """
+import json, os, signal, sys, time
+
+argv = sys.argv[1:]
+record = open(os.environ["RECORD"], "a", encoding="utf-8", errors="surrogateescape")
+def note(**what):
+    record.write(json.dumps(what) + "\\n")
+    record.flush()
+words = argv[3:]
+note(argv=argv, pid=os.getpid(), names=sorted(os.environ), cwd=os.getcwd())
+if words[:1] == ["cat"]:
+    note(stdin=sys.stdin.read())
+elif words[:1] == ["exit"]:
+    sys.exit(int(words[1]))
+elif words[:1] == ["kill"]:
+    os.kill(os.getpid(), int(words[1]))
+elif words[:1] == ["sleep"]:
+    signal.signal(signal.SIGCONT, lambda *_: note(event="continued"))
+    note(event="sleeping")
+    try:
+        for _ in range(600):
+            time.sleep(0.1)
+            if os.path.exists(os.environ["RECORD"] + ".end"):
+                note(event="ended")
+                sys.exit(int(words[1]))
+    except KeyboardInterrupt:
+        note(event="interrupted")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+"""Stands in for guard/__main__.py: records how it was called, then behaves as it is told."""
+
+
+class Shell:
+    """One shell: how it is started without start files, and the few words that differ."""
+
+    def __init__(self, name: str, batch: list[str], interactive: list[str]) -> None:
+        self.name = name
+        self.batch = batch
+        self.interactive = interactive
+
+    def quote(self, text: str) -> str:
+        """`text` as one word."""
+        quotes = {"bash": hook.quote_bash, "zsh": hook.quote_zsh, "fish": hook.quote_fish}
+        return quotes[self.name](text)
+
+    def export(self, name: str, value: str = "v") -> str:
+        """A command that exports a variable."""
+        if self.name == "fish":
+            return f"set -gx {name} {self.quote(value)}"
+        return f"export {name}={self.quote(value)}"
+
+    @property
+    def status(self) -> str:
+        """What expands to the status of the last command."""
+        return "$status" if self.name == "fish" else "$?"
+
+    def source(self, path: Path) -> str:
+        """A command that loads the file `path`."""
+        return f"{'source' if self.name == 'fish' else '.'} {self.quote(str(path))}"
+
+
+SHELLS = {
+    "bash": Shell(
+        "bash", ["bash", "--norc", "--noprofile"], ["bash", "--norc", "--noprofile", "-i"]
+    ),
+    "zsh": Shell("zsh", ["zsh", "-f"], ["zsh", "-f", "-i"]),
+    "fish": Shell("fish", ["fish", "--no-config"], ["fish", "--no-config", "-i"]),
+}
+
+
+class Guarded:
+    """A hook with a stand-in for routeguard behind it, in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+        self.home.mkdir(parents=True)
+        self.record = directory / "record"
+        self.shims = directory / "shims"
+        self.scratch = directory / "scratch"
+        self.scratch.mkdir()
+        self.main = directory / "main.py"
+        self.main.write_text(FAKE_MAIN)
+        self.python = directory / "python"
+        self.python.symlink_to(sys.executable)
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "TERM": "dumb",
+            "LC_ALL": "C.UTF-8",
+            "INPUTRC": "/dev/null",
+            "RECORD": str(self.record),
+        }
+
+    def hook(self, shell: Shell, policy: CompiledPolicy | None = None, **changes: Any) -> Path:
+        """Write the hook of `shell` and return its path. The default policy knows KEYS."""
+        text = hook.render(
+            shell.name,
+            policy or CompiledPolicy(variables=KEYS, **changes),
+            python=str(self.python),
+            main_file=str(self.main),
+            shims=str(self.shims),
+            scratch=str(self.scratch),
+        )
+        path = self.directory / f"hook.{shell.name}"
+        path.write_bytes(os.fsencode(text))
+        return path
+
+    def run(
+        self, shell: Shell, script: str, extra: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `script` from a file in `shell`, without start files."""
+        path = self.directory / f"script.{shell.name}"
+        path.write_text(textwrap.dedent(script))
+        return subprocess.run(
+            [*shell.batch, str(path)],
+            env={**self.environ, **(extra or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **{"stdin": subprocess.DEVNULL} | options if "input" not in options else options,
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the stand-in noted, in order."""
+        if not self.record.exists():
+            return []
+        return [json.loads(line) for line in self.record.read_text().splitlines()]
+
+
+class Session:
+    """An interactive shell in a pseudo-terminal."""
+
+    def __init__(self, shell: Shell, guarded: Guarded, extra: Mapping[str, str]) -> None:
+        self.shell = shell
+        self._count = 0
+        self.child = pexpect.spawn(
+            shell.interactive[0],
+            shell.interactive[1:],
+            env={**guarded.environ, **extra},
+            encoding="utf-8",
+            timeout=60,
+            echo=False,
+            dimensions=(50, 500),
+        )
+        # a line editor draws what is typed; neither the drawing nor the prompt is under test
+        if shell.name == "bash":
+            self.run("bind 'set enable-bracketed-paste off'; PS1=; PS2=")
+        elif shell.name == "zsh":
+            self.run("unsetopt zle; setopt no_prompt_cr no_prompt_sp; PS1=; PS2=")
+        else:
+            self.run("function fish_prompt; end")
+
+    def run(self, line: str) -> str:
+        """Type `line`, wait for the prompt after it; returns the terminal output until then."""
+        self.child.sendline(line)
+        return self.sync()
+
+    def sync(self) -> str:
+        """Wait until everything typed so far has run; one more prompt appears."""
+        self._count += 1
+        # the word is written in two parts so that drawing the command does not look like it
+        self.child.sendline(f"echo 'SYN''C{self._count}.'")
+        self.child.expect_exact(f"SYNC{self._count}.\r\n")
+        return str(self.child.before)
+
+    def value(self, expression: str) -> str:
+        """What `expression` expands to in the shell."""
+        self._count += 1
+        self.child.sendline(f"echo 'VAL''{self._count}['{expression}']'")
+        self.child.expect(rf"VAL{self._count}\[(.*?)\]\r\n")
+        return str(self.child.match.group(1))
+
+    def messages(self, output: str) -> list[str]:
+        """The lines of ours in `output`."""
+        return re.findall(r"routeguard: [^\r\n]*", output)
+
+    def close(self) -> None:
+        self.child.close(force=True)
+
+
+@pytest.fixture(params=list(SHELLS))
+def shell(request: pytest.FixtureRequest, missing_part: Callable[[str], NoReturn]) -> Shell:
+    """Each shell in turn."""
+    return present(SHELLS[request.param], missing_part)
+
+
+def present(shell: Shell, missing_part: Callable[[str], NoReturn]) -> Shell:
+    if shutil.which(shell.name) is None:
+        missing_part(f"{shell.name} is not installed (Debian: apt-get install {shell.name})")
+    return shell
+
+
+@pytest.fixture
+def bash(missing_part: Callable[[str], NoReturn]) -> Shell:
+    return present(SHELLS["bash"], missing_part)
+
+
+@pytest.fixture
+def zsh(missing_part: Callable[[str], NoReturn]) -> Shell:
+    return present(SHELLS["zsh"], missing_part)
+
+
+@pytest.fixture
+def fish(missing_part: Callable[[str], NoReturn]) -> Shell:
+    return present(SHELLS["fish"], missing_part)
+
+
+@pytest.fixture(params=["plain", AWKWARD], ids=["plain", "awkward"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
+    """A stand-in in a plainly named directory, then in one with an awkward name."""
+    return Guarded(tmp_path / request.param)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Guarded:
+    return Guarded(tmp_path / "plain")
+
+
+@pytest.fixture
+def open_session(guarded: Guarded) -> Iterator[Callable[..., Session]]:
+    """Opens interactive shells, and ends them after the test."""
+    opened: list[Session] = []
+
+    def open_one(shell: Shell, extra: Mapping[str, str] | None = None) -> Session:
+        opened.append(Session(shell, guarded, extra or {}))
+        return opened[-1]
+
+    yield open_one
+    for session in opened:
+        session.close()
