@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from harness.portkey import ANSWER, PROVIDER_CREDENTIAL
 from harness.sandbox import Sandbox
@@ -27,26 +25,9 @@ def test_a_bare_agent_without_keys_uses_a_hosted_model(user: Sandbox) -> None:
 
 def test_the_way_through_the_real_gateway(user: Sandbox) -> None:
     """An agent pinned by hand: front, real gateway, provider and back, streamed."""
-    base = f"{user.network.front.url}/v1"
-    pinned = {
-        "enabled_providers": ["portkey"],
-        "model": "portkey/gpt-4o",
-        "provider": {
-            "portkey": {
-                "npm": "@ai-sdk/openai-compatible",
-                "options": {
-                    "baseURL": base,
-                    "headers": {"x-portkey-api-key": "{env:PORTKEY_API_KEY}"},
-                },
-                "models": {"gpt-4o": {}},
-            }
-        },
-    }
-    done = user.bare(
-        "run", "hi", env={"OPENCODE_CONFIG_CONTENT": json.dumps(pinned), "NO_PROXY": "127.0.0.1"}
-    )
+    done = user.bare("run", "hi", env=user.pinned_by_hand())
     assert (done.status, done.out.strip()) == (0, ANSWER), done
-    assert done.models == {"gpt-4o"}
+    assert done.models == {"gpt-4o", "gpt-4o-mini"}
     assert {call.header("x-portkey-api-key") for call in done.calls} == {user.gateway_key}
     assert {call.header("authorization") for call in done.served} == {
         f"Bearer {PROVIDER_CREDENTIAL}"

@@ -177,6 +177,25 @@ class Sandbox:
         """Run the real opencode without the guard, in the same surroundings."""
         return self.run(["opencode", *argv], self.environ(env), cwd, stdin)
 
+    def pinned_by_hand(self) -> dict[str, str]:
+        """Variables that take a bare agent to the gateway, for a comparison with a guarded one."""
+        options = {
+            "baseURL": f"{self.network.front.url}/v1",
+            "headers": {"x-portkey-api-key": "{env:PORTKEY_API_KEY}"},
+        }
+        provider = {
+            "npm": "@ai-sdk/openai-compatible",
+            "options": options,
+            "models": {"gpt-4o": {}, "gpt-4o-mini": {}},
+        }
+        content = {
+            "enabled_providers": ["portkey"],
+            "model": "portkey/gpt-4o",
+            "small_model": "portkey/gpt-4o-mini",
+            "provider": {"portkey": provider},
+        }
+        return {"OPENCODE_CONFIG_CONTENT": json.dumps(content), "NO_PROXY": "127.0.0.1"}
+
     def run(
         self,
         argv: Sequence[str | bytes],
