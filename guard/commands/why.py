@@ -154,20 +154,22 @@ def explain(
     cwd: str,
     environ: Mapping[str, str],
     *,
+    system: str = paths.SYSTEM_POLICY,
     root: str = "/",
     chain: list[parents.Ancestor] | None = None,
 ) -> list[Answer]:
     """What is known about each of `names`. Raises PolicyError if there is no valid policy.
 
-    `root` stands for `/` in the paths of the system's startup files; `chain` are the processes
-    above this one, nearest first (by default, those of this process).
+    `system` is the path of the system layer; `root` stands for `/` in the paths of the system's
+    startup files; `chain` are the processes above this one, nearest first (by default, those of
+    this process).
     """
-    policy = compiled.load(cwd, environ)
+    policy = compiled.load(cwd, environ, system=system)
     keys = _gateway_keys(policy)
     startup = rc_files.read(environ, root=root)
     project = dotenv_files.read(cwd, home=paths.home(environ))
     above = parents.ancestors() if chain is None else chain
-    refused = _exceptions_refused(cwd, environ)
+    refused = _exceptions_refused(cwd, environ, system)
     scrubbed = _scrubbed(environ)
     now = time.time()
     answers = []
@@ -227,10 +229,9 @@ def _scrubbed(environ: Mapping[str, str]) -> list[str]:
     return [name for name in environ.get(SCRUBBED, "").split(":") if name]
 
 
-def _exceptions_refused(cwd: str, environ: Mapping[str, str]) -> str:
-    places = candidates(
-        paths.SYSTEM_POLICY, compiled.user_policy(environ), compiled.project_files(cwd)
-    )
+def _exceptions_refused(cwd: str, environ: Mapping[str, str], system: str) -> str:
+    """Why an exception in the user's policy would be dropped; "" if it would count."""
+    places = candidates(system, compiled.user_policy(environ), compiled.project_files(cwd))
     choice = merge(read_all(places)).values["user_exceptions"]
     if choice.value != "refuse":
         return ""
@@ -406,7 +407,7 @@ def _source(answer: Answer) -> str:
 def _now(answer: Answer) -> str:
     text = f"set here, {answer.shown}" if answer.here else "not set here"
     if answer.leads_to:
-        text += f", leads to {answer.leads_to}"
+        text += f", leads to {printable(answer.leads_to)}"
     if answer.scrubbed:
         if answer.here:
             return text + "\nthe hook scrubbed it in this shell earlier; it was set again"
@@ -441,12 +442,12 @@ def _from_processes(answer: Answer) -> list[str]:
 
 
 def _process(found: parents.Ancestor) -> str:
-    return f"{found.program} (pid {found.pid})"
+    return f"{printable(found.program)} (pid {found.pid})"
 
 
 def _place(found: Assignment, home: str) -> str:
     hidden = "" if found.exported else ", not exported"
-    return f"{_short(found.path, home)}:{found.line}  {found.how}{hidden}"
+    return f"{_short(found.path, home)}:{found.line}  {printable(found.how)}{hidden}"
 
 
 def _decision(decision: Decision) -> str:
@@ -457,14 +458,14 @@ def _allowed(answer: Answer) -> str:
     if answer.exception is None:
         return ""
     until = datetime.fromtimestamp(answer.exception.until, UTC).astimezone().strftime("%Y-%m-%d")
-    return f"by an exception until {until}: {answer.exception.reason}"
+    return f"by an exception until {until}: {printable(answer.exception.reason)}"
 
 
 def _allow(answer: Answer, policy_file: str, home: str) -> str:
     if not answer.finding or answer.exception is not None or not answer.subject:
         return ""
     if answer.refused:
-        return f"not by you: {answer.refused} ({paths.SYSTEM_POLICY})"
+        return f"not by you: {answer.refused}; ask who administers this machine"
     block = _exception_toml(answer.subject)
     if not block:
         return ""
@@ -486,7 +487,7 @@ def _fix(answer: Answer, home: str) -> str:
     if not answer.finding:
         return ""
     if answer.finding == "RG106":
-        return f"set {answer.name} to the gateway's key"
+        return f"set {printable(answer.name)} to the gateway's key"
     lines = []
     places = [f"{_short(a.path, home)}:{a.line}" for a in answer.assignments if a.exported]
     if places:
@@ -495,7 +496,7 @@ def _fix(answer: Answer, home: str) -> str:
         if answer.name.isidentifier():
             lines.append(f"in this shell: unset {answer.name}   (fish: set -e {answer.name})")
         else:
-            lines.append(f"start programs with: env -u {answer.name} PROGRAM")
+            lines.append(f"start programs with: env -u {printable(answer.name)} PROGRAM")
         if not places and answer.origin.holder is not None:
             lines.append(f"for good: where {_process(answer.origin.holder)} is started")
     return "\n".join(lines)
@@ -503,7 +504,7 @@ def _fix(answer: Answer, home: str) -> str:
 
 def _short(path: str, home: str) -> str:
     prefix = home.rstrip("/") + "/"
-    return "~/" + path[len(prefix) :] if path.startswith(prefix) else path
+    return printable("~/" + path[len(prefix) :] if path.startswith(prefix) else path)
 
 
 def _table(answers: list[Answer]) -> str:

@@ -255,3 +255,13 @@ def test_what_is_returned_can_be_changed_without_harm() -> None:
 def test_describe(name: str, kind: str, owner: str, rule: str) -> None:
     found = catalog.describe(name, kind, owner)
     assert (found.name, found.kind, found.owner, found.rule) == (name, kind, owner, rule)
+
+
+def test_the_docs_name_every_kind_and_every_file() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "catalog.md").read_text("utf-8")
+    for kind in catalog.KINDS:
+        assert not kind or f"| `{kind}` |" in text
+    for path in catalog.data_files():
+        assert f"`{os.path.basename(path)}`" in text
+    for pattern in catalog._toml("variables.toml")["pattern"]:
+        assert f"`{pattern.get('prefix') or pattern['suffix']}`" in text
