@@ -176,7 +176,7 @@ def test_the_policy_decides(machine: Machine) -> None:
         '[gateway]\nkey = { env = "OPENAI_API_KEY" }\n'
         '[keys]\naction = "flag"\nunknown = "ignore"\nextra = ["MY_LLM"]\n'
         '[environment]\nremove = ["SOME_VAR"]\n'
-        '[[exception]]\nsubject = "env:GROQ_API_KEY"\nreason = "speech"\nuntil = 2999-01-01\n',
+        '[[exception]]\nsubject = "env:GROQ_API_KEY"\nreason = "speech"\nuntil = 2099-01-01\n',
     )
     mine = machine.explain("MY_LLM", MY_LLM="x")
     assert (mine.variable.kind, mine.variable.owner) == ("provider_key", "your policy")
@@ -195,7 +195,7 @@ def test_the_policy_decides(machine: Machine) -> None:
     assert (allowed.prompt.action, allowed.launch.action, allowed.finding) == ("kept", "kept", "")
     ran = machine.run("GROQ_API_KEY", GROQ_API_KEY="x")
     assert ran.returncode == 0
-    assert "by an exception until 2999-01-01: speech" in ran.stdout
+    assert "by an exception until 2099-01-01: speech" in ran.stdout
     assert "[[exception]]" not in ran.stdout
 
 
