@@ -65,6 +65,9 @@ FROM_INLINE = (
 )
 """Keys of an inline config that are kept. Fewer: a directory's environment can set it."""
 
+FROM_PROJECT = ("agent", "command", "default_agent", "instructions", "mode")
+"""Keys of a project's config that are given back: words for the model, no route and no program."""
+
 ROUTE_KEYS = (
     "autoshare",
     "disabled_providers",
@@ -175,11 +178,13 @@ def kept_from(
     home: str,
     relative_to: str,
     exists: Callable[[str], bool],
+    substitutes: bool = True,
 ) -> tuple[dict[str, Any], list[Route], list[Finding]]:
     """What of a user's own config goes into ours: the part, the models it names, and notes.
 
     `where` names the layer in the notes; `relative_to` is the directory its relative paths mean;
-    `exists` tells whether a path is an existing file.
+    `exists` tells whether a path is an existing file. Without `substitutes` nothing that holds
+    `{env:…}` is kept: a repository must not choose which variable goes into a prompt.
     """
     kept: dict[str, Any] = {}
     routes: list[Route] = []
@@ -203,12 +208,29 @@ def kept_from(
             value = _instructions(value, home, relative_to, exists)
         elif key in ("agent", "mode", "command"):
             value = _with_our_models(value, router, ids, routes, notes, where)
-        reason = unsafe_substitution(value, environ)
-        if reason:
-            notes.append(Finding("RG302", key, f"left out: {reason}", where=where, severity="note"))
-            continue
-        kept[key] = value
+        for name, entry in _entries(key, value):
+            reason = unsafe_substitution(entry, environ)
+            if not substitutes and any("{env:" in text for text in _strings(entry)):
+                reason = "it reads a variable by {env:…}"
+            if not reason:
+                continue
+            subject = f"{key}.{name}" if name else key
+            notes.append(
+                Finding("RG302", subject, f"left out: {reason}", where=where, severity="note")
+            )
+            if not name or not isinstance(value, dict):
+                break
+            value = {n: e for n, e in value.items() if n != name}
+        else:
+            kept[key] = value
     return kept, routes, notes
+
+
+def _entries(key: str, value: object) -> list[tuple[str, object]]:
+    """What of `value` can be left out by itself: each agent, each server, or all of it."""
+    if key in ("agent", "command", "mcp", "mode") and isinstance(value, dict):
+        return [(name, {name: entry}) for name, entry in value.items()]
+    return [("", value)]
 
 
 def _instructions(
@@ -315,13 +337,10 @@ def render(
 
     merged: dict[str, Any] = {}
     for part in kept:
-        for key, value in part.items():
-            if isinstance(value, dict) and isinstance(merged.get(key), dict):
-                merged[key] = {**merged[key], **value}
-            elif isinstance(value, list) and isinstance(merged.get(key), list):
-                merged[key] = merged[key] + value
-            else:
-                merged[key] = value
+        files = [*merged.get("instructions", []), *part.get("instructions", [])]
+        merged = _merge(merged, part)
+        if files:
+            merged["instructions"] = files
     if instructions:
         merged["instructions"] = [*instructions, *merged.get("instructions", [])]
     dropped: list[str] = []
@@ -332,6 +351,17 @@ def render(
         largest = max(merged, key=lambda key: len(json.dumps(merged[key])))
         del merged[largest]
         dropped.append(largest)
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    # as opencode merges layers: objects deeply, everything else replaced
+    out = dict(below)
+    for key, value in above.items():
+        old = out.get(key)
+        out[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return out
 
 
 def _split(model: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ import zlib
 
 from guard import paths
 from guard.agents.opencode import jsonc
+from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ SUFFIX_LENGTH = 10
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _LINKED = ("themes", "skills", "skill", "AGENTS.md")
+_SKILLS = ("skill", "skills")
 _MARKDOWN = ("agent", "agents", "command", "commands", "mode", "modes")
 _OURS = frozenset(
     (
@@ -69,6 +71,11 @@ class Directories:
         self.config = os.path.join(self.base, "config")
         self.home = os.path.join(self.base, "home")
         self.bin = os.path.join(self.base, "bin")
+
+    def project(self, directory: str) -> str:
+        """The directory that stands in for the `.opencode` folders met from `directory`."""
+        which = zlib.crc32(os.fsencode(directory))
+        return os.path.join(self.base, "projects", f"{which:08x}")
 
 
 def suffix(environ: Mapping[str, str], *, create: bool) -> str:
@@ -151,16 +158,64 @@ def _fill_agent(
     _write(os.path.join(ours, "opencode.json"), _DENY)
     for name in ("opencode.jsonc", "config.json", "config"):
         _remove(os.path.join(ours, name))
+    _seem_installed(ours, plugin_version)
+    _give_back(ours, real, _OURS | set(_LINKED) | set(_MARKDOWN))
+
+
+def _seem_installed(directory: str, plugin_version: str) -> None:
     # opencode installs its plugin API into every config directory it may write to, from the
     # registry, unless these three say that it is there (run on 1.18.33)
-    paths.private_directory(os.path.join(ours, "node_modules"))
+    paths.private_directory(os.path.join(directory, "node_modules"))
     depends = f'{{"dependencies":{{"{_PLUGIN_API}":"{plugin_version}"}}}}'
-    _write(os.path.join(ours, "package.json"), depends + "\n")
+    _write(os.path.join(directory, "package.json"), depends + "\n")
     _write(
-        os.path.join(ours, "package-lock.json"),
+        os.path.join(directory, "package-lock.json"),
         '{"name":"opencode","lockfileVersion":3,"requires":true,"packages":{"":' + depends + "}}\n",
     )
-    _give_back(ours, real, _OURS | set(_LINKED) | set(_MARKDOWN))
+
+
+def prepare_project(
+    ours: str,
+    folders: list[str],
+    worktree: str,
+    plugin_version: str,
+    rewrite_model: Callable[[str], str],
+) -> None:
+    """Make `ours` hold the agents, commands, modes and skills of `folders`, nearest first.
+
+    Only Markdown that really lies in the worktree is linked, so no code and nothing from
+    elsewhere comes along; a file that names a model is copied with its pinned form.
+    Raises GuardError.
+    """
+    try:
+        paths.private_directory(os.path.dirname(ours))
+        paths.private_directory(ours)
+        _seem_installed(ours, plugin_version)
+        wanted: dict[str, str] = {}
+        for folder in folders:
+            for name in (*_MARKDOWN, *_SKILLS):
+                for relative in _markdown_files(os.path.join(folder, name), ""):
+                    source = os.path.join(folder, name, relative)
+                    if is_file_within(source, worktree):
+                        wanted.setdefault(os.path.join(name, relative), source)
+        for name in (*_MARKDOWN, *_SKILLS):
+            for relative in _markdown_files(os.path.join(ours, name), ""):
+                if os.path.join(name, relative) not in wanted:
+                    _remove(os.path.join(ours, name, relative))
+        for relative, source in wanted.items():
+            path = os.path.join(ours, relative)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            text = _with_our_model(source, rewrite_model)
+            if text is None:
+                if not os.path.islink(path):
+                    _remove(path)
+                _link(source, path)
+            else:
+                if os.path.islink(path):
+                    _remove(path)
+                _write(path, text)
+    except OSError as error:
+        raise _unusable(error.filename or ours, error.strerror or "") from None
 
 
 def _link_all(real: str, ours: str, skip: tuple[str, ...]) -> None:

@@ -360,9 +360,16 @@ def _kept(
     kept: list[dict[str, Any]] = []
     routes: list[Route] = []
     notes: list[Finding] = []
+    found = facts.found
     layers: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
-        (c.path, c.content, config.FROM_USER, os.path.dirname(c.path)) for c in facts.found.user
+        (c.path, c.content, config.FROM_USER, os.path.dirname(c.path)) for c in found.user
     ]
+    if policy.project_config == "read":
+        layers += [
+            (c.path, c.content, config.FROM_PROJECT, os.path.dirname(c.path))
+            for c in reversed(found.project)
+            if surroundings.is_within(c.path, found.worktree)
+        ]
     inline = facts.environ.get("OPENCODE_CONFIG_CONTENT", "")
     if inline.strip():
         where = "OPENCODE_CONFIG_CONTENT"
@@ -381,8 +388,13 @@ def _kept(
         else:
             # our own, seen from below an outer guarded launch, holds nothing of the user's
             if facts.suffix not in inline:
-                layers.append((where, content, config.FROM_INLINE, facts.found.directory))
+                layers.append((where, content, config.FROM_INLINE, found.directory))
+
+    def in_project(path: str) -> bool:
+        return surroundings.is_file_within(path, found.worktree)
+
     for where, content, keys, relative_to in layers:
+        of_project = keys is config.FROM_PROJECT
         part, more, said = config.kept_from(
             content,
             keys,
@@ -390,9 +402,10 @@ def _kept(
             router=router,
             ids=ids,
             environ=facts.environ,
-            home=facts.found.home,
+            home=found.home,
             relative_to=relative_to,
-            exists=os.path.isfile,
+            exists=in_project if of_project else os.path.isfile,
+            substitutes=not of_project,
         )
         kept.append(part)
         routes.extend(more)
@@ -405,6 +418,8 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     sets = dict(environment.SWITCHES)
     sets["OPENCODE_CONFIG_CONTENT"] = content
     sets["OPENCODE_TEST_HOME"] = places.home
+    if policy.project_config == "read" and facts.found.project_folders:
+        sets["OPENCODE_CONFIG_DIR"] = places.project(facts.found.directory)
     sets["XDG_CONFIG_HOME"] = places.config
     sets[REAL_CONFIG_HOME] = facts.environ.get("XDG_CONFIG_HOME", "")
     # a nested `opencode` by name meets a guard whatever the shell's own PATH holds
@@ -416,6 +431,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     result.environ.update(sets)
     reasons = {
         "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",
+        "OPENCODE_CONFIG_DIR": "gives back agents, commands and skills of the project",
         "OPENCODE_TEST_HOME": "closes ~/.opencode, whose plugins the agent would import",
         "XDG_CONFIG_HOME": "a private one: everything linked, but no plugins and no tools",
         "PATH": "a nested opencode meets the guard",
@@ -441,6 +457,14 @@ def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> None:
 
     version = ".".join(map(str, facts.version))
     directories.prepare(facts.directories, version, shim, pinned_model)
+    if policy.project_config == "read" and facts.found.project_folders:
+        directories.prepare_project(
+            facts.directories.project(facts.found.directory),
+            facts.found.project_folders,
+            facts.found.worktree,
+            version,
+            pinned_model,
+        )
 
 
 def _names(value: object) -> list[str]:

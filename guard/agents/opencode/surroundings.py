@@ -51,7 +51,8 @@ class Surroundings:
     plugin files there; `user` are the user's global files, weakest first; `user_code` the plugin
     and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
     type) pairs of the agent's store; `accounts` are Console databases with an active
-    organisation; `instructions` the instruction files of the project.
+    organisation; `instructions` the instruction files of the project; `project_folders` its
+    `.opencode` directories, nearest first.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Surroundings:
         "instructions",
         "managed",
         "project",
+        "project_folders",
         "unreadable",
         "user",
         "user_code",
@@ -87,6 +89,7 @@ class Surroundings:
         self.credentials_file = ""
         self.accounts: list[str] = []
         self.instructions: list[str] = []
+        self.project_folders: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
 
 
@@ -157,6 +160,17 @@ def instructions(directory: str, top: str) -> list[str]:
     return []
 
 
+def is_within(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies below it, by name."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def is_file_within(path: str, directory: str) -> bool:
+    """Whether `path` leads to a regular file that really lies below `directory`."""
+    real = os.path.realpath(path)
+    return os.path.isfile(real) and is_within(real, os.path.realpath(directory))
+
+
 def is_code(name: str) -> bool:
     """Whether opencode imports a file of this name from a plugin or tool directory."""
     return name.lower().endswith(_CODE_SUFFIXES)
@@ -171,6 +185,8 @@ def _look_at_project(found: Surroundings, starts: list[str]) -> None:
         found.project.extend(_configs(dot, _GLOBAL_NAMES))
         for folder in ("plugin", "plugins"):
             found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
+        if is_within(directory, found.worktree) and os.path.isdir(dot):
+            found.project_folders.append(dot)
 
 
 def _look_at_user(found: Surroundings) -> None:
