@@ -179,10 +179,10 @@ def empty_home(tmp_path: Path, built: Home, tools: Path) -> Home:
 @pytest.fixture
 def home(empty_home: Home, built: Home) -> Home:
     """A home where this version has been built, but nothing else of routeguard is set up."""
-    shutil.copytree(
-        built.data / "versions", empty_home.data / "versions", symlinks=True, copy_function=os.link
-    )
-    (empty_home.data / "venv").symlink_to(os.readlink(built.data / "venv"))
+    version = os.readlink(built.data / "venv")
+    (empty_home.data / "versions").mkdir(parents=True)
+    (empty_home.data / version).symlink_to(built.data / version)
+    (empty_home.data / "venv").symlink_to(version)
     return empty_home
 
 
