@@ -1,0 +1,229 @@
+"""Other programs that live in the prompt: they keep working, and so does the hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.shells
+
+Open = Callable[..., Any]
+SCRUBBED = [
+    "routeguard: scrubbed OPENAI_API_KEY (why: routeguard why OPENAI_API_KEY; "
+    "allow: an [[exception]] in the policy)"
+]
+EXPORT = "export OPENAI_API_KEY=v"
+
+
+@pytest.fixture
+def seen(guarded: Any) -> Path:
+    return Path(guarded.directory / "seen")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "PROMPT_COMMAND='echo $? >>{seen}'",
+        "PROMPT_COMMAND='echo $? >>{seen};'",
+        "PROMPT_COMMAND='echo $? >>{seen} # a comment'",
+        "PROMPT_COMMAND=$'echo $? >>{seen}\\n'",
+        "PROMPT_COMMAND=('echo $? >>{seen}')",
+        "PROMPT_COMMAND=('echo $? >>{seen}' 'echo again >/dev/null')",
+        "PROMPT_COMMAND=([3]='echo $? >>{seen}' [7]=:)",
+        "declare -a PROMPT_COMMAND; PROMPT_COMMAND='echo $? >>{seen}'",
+    ],
+)
+def test_a_command_that_was_there_before_still_runs_and_sees_the_status(
+    guarded: Any, bash: Any, open_session: Open, seen: Path, command: str
+) -> None:
+    session = open_session(bash)
+    session.run(command.format(seen=seen))
+    session.run(bash.source(guarded.hook(bash)))
+    session.run(bash.source(guarded.hook(bash)))
+    seen.write_text("")
+    session.run("(exit 3)")
+    assert seen.read_text().splitlines()[:1] == ["3"]
+    assert session.messages(session.run(EXPORT)) == SCRUBBED
+    assert (
+        session.value("${{PROMPT_COMMAND[*]}}".replace("{{", "{").replace("}}", "}")).count(
+            "routeguard"
+        )
+        <= 1
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'PROMPT_COMMAND="$PROMPT_COMMAND;echo \\$? >>{seen}"',
+        'PROMPT_COMMAND="echo \\$? >>{seen};$PROMPT_COMMAND"',
+        'PROMPT_COMMAND="echo \\$? >>{seen}${{PROMPT_COMMAND:+; $PROMPT_COMMAND}}"',
+        "PROMPT_COMMAND+=('echo $? >>{seen}')",
+        "PROMPT_COMMAND=('echo $? >>{seen}' \"${{PROMPT_COMMAND[@]}}\")",
+    ],
+)
+def test_a_command_that_comes_later_runs_and_sees_the_status(
+    guarded: Any, bash: Any, open_session: Open, seen: Path, command: str
+) -> None:
+    session = open_session(bash)
+    session.run(bash.source(guarded.hook(bash)))
+    session.run(command.format(seen=seen))
+    seen.write_text("")
+    session.run("(exit 3)")
+    assert seen.read_text().splitlines()[:1] == ["3"]
+    assert session.messages(session.run(EXPORT)) == SCRUBBED
+
+
+def test_after_somebody_took_the_whole_prompt_command_it_can_be_loaded_again(
+    guarded: Any, bash: Any, open_session: Open
+) -> None:
+    session = open_session(bash)
+    session.run(bash.source(guarded.hook(bash)))
+    session.run("PROMPT_COMMAND=:")
+    assert session.messages(session.run(EXPORT)) == []
+    assert session.messages(session.run(bash.source(guarded.hook(bash)))) == SCRUBBED
+    assert session.messages(session.run(EXPORT) + session.run("true")) == SCRUBBED
+
+
+def test_a_readonly_prompt_command_is_no_error(guarded: Any, bash: Any, open_session: Open) -> None:
+    session = open_session(bash)
+    session.run("readonly PROMPT_COMMAND=:")
+    output = session.run(f"{bash.source(guarded.hook(bash))} && opencode here")
+    assert "readonly" not in output
+    assert guarded.records()[0]["argv"][3:] == ["here"]
+
+
+def test_traps_fire_as_often_as_without_the_hook(
+    guarded: Any, bash: Any, open_session: Open, seen: Path
+) -> None:
+    session = open_session(bash)
+    session.run(bash.source(guarded.hook(bash)))
+    session.run(f"trap 'echo err >>{seen}' ERR")
+    session.run("(exit 3)")
+    session.run(EXPORT)
+    assert seen.read_text() == "err\n"
+    assert f"trap -- 'echo err >>{seen}' ERR" in session.run("trap")
+
+
+def test_under_bash_preexec_it_is_one_of_its_functions(
+    guarded: Any, bash: Any, open_session: Open, seen: Path
+) -> None:
+    """bash-preexec takes what runs after its last entry for a command that the user typed."""
+    stand_in = guarded.directory / "preexec.bash"
+    stand_in.write_text(
+        f"""bash_preexec_imported=defined __bp_mode='' precmd_functions=(first)
+first() {{ echo "precmd $?" >>{seen}; }}
+__bp_restore() {{ return "$1"; }}
+__bp_precmd_invoke_cmd() {{
+    local s=$? f; __bp_mode=''
+    for f in "${{precmd_functions[@]}}"; do __bp_restore "$s"; "$f"; done
+}}
+__bp_interactive_mode() {{ __bp_mode=on; }}
+__bp_preexec() {{
+    [[ $__bp_mode ]] || return 0
+    [[ $PROMPT_COMMAND != *"$BASH_COMMAND"* ]] || return 0
+    __bp_mode=''; echo "preexec $BASH_COMMAND" >>{seen}
+}}
+PROMPT_COMMAND=$'__bp_precmd_invoke_cmd\\n__bp_interactive_mode'
+trap '__bp_preexec' DEBUG
+"""
+    )
+    session = open_session(bash)
+    session.run(bash.source(stand_in))
+    before = session.value("$PROMPT_COMMAND")
+    session.run(bash.source(guarded.hook(bash)))
+    session.run(bash.source(guarded.hook(bash)))
+    assert session.value("$PROMPT_COMMAND") == before
+    assert session.value("${precmd_functions[*]}") == "first __routeguard_prompt"
+    assert session.messages(session.run(EXPORT)) == SCRUBBED
+    assert "preexec __routeguard" not in seen.read_text()
+    seen.write_text("")
+    session.run("(exit 4)")
+    assert "precmd 4" in seen.read_text()
+
+
+def test_zsh_functions_before_and_after_it_see_the_status(
+    guarded: Any, zsh: Any, open_session: Open, seen: Path
+) -> None:
+    session = open_session(zsh)
+    session.run(f"one() {{ echo one $? >>{seen} }}; two() {{ echo two $? >>{seen} }}")
+    session.run("precmd_functions=(one)")
+    session.run(zsh.source(guarded.hook(zsh)))
+    session.run("precmd_functions+=(two)")
+    seen.write_text("")
+    session.run("(exit 3)")
+    assert seen.read_text().splitlines()[:2] == ["one 3", "two 3"]
+    assert session.value("$precmd_functions") == "one __routeguard_precmd two"
+
+
+def test_fish_handlers_see_the_status(
+    guarded: Any, fish: Any, open_session: Open, seen: Path
+) -> None:
+    session = open_session(fish)
+    session.run(f"function one --on-event fish_prompt; echo $status >>{seen}; end")
+    session.run(fish.source(guarded.hook(fish)))
+    session.run(f"function two --on-event fish_prompt; echo $status >>{seen}; end")
+    seen.write_text("")
+    session.run("fish -c 'exit 3'")
+    assert seen.read_text().splitlines()[:2] == ["3", "3"]
+
+
+def path_of(session: Any) -> list[str]:
+    if session.shell.name == "fish":
+        return list(session.value("(string join : -- $PATH)").split(":"))
+    return list(session.value("$PATH").split(":"))
+
+
+def test_path_is_left_alone_without_shims(guarded: Any, shell: Any, open_session: Open) -> None:
+    session = open_session(shell)
+    before = path_of(session)
+    session.run(shell.source(guarded.hook(shell)))
+    session.run("true")
+    assert path_of(session) == before
+
+
+def test_shims_come_first_and_come_back_first(guarded: Any, shell: Any, open_session: Open) -> None:
+    session = open_session(shell)
+    before = path_of(session)
+    session.run(shell.source(guarded.hook(shell)))
+    guarded.shims.mkdir()
+    session.run("true")
+    assert path_of(session) == [str(guarded.shims), *before]
+    front = "set -gx PATH /opt/tool $PATH" if shell.name == "fish" else "PATH=/opt/tool:$PATH"
+    session.run(front)
+    assert path_of(session) == [str(guarded.shims), "/opt/tool", *before]
+    session.run("true")
+    assert path_of(session) == [str(guarded.shims), "/opt/tool", *before]
+
+
+def test_shims_come_first_in_an_awkward_place_too(
+    anywhere: Any, shell: Any, request: pytest.FixtureRequest
+) -> None:
+    anywhere.shims.mkdir()
+    tool = anywhere.shims / "only-here"
+    tool.write_text('#!/bin/sh\necho found >"$RECORD"\n')
+    tool.chmod(0o755)
+    rest = f"/a b:{anywhere.shims}:/usr/bin:/bin:{anywhere.shims}"
+    marker = anywhere.directory / "path"
+    script = f"{shell.source(anywhere.hook(shell))}\nonly-here\nprintenv PATH >{shell.quote(str(marker))}"
+    done = anywhere.run(shell, script, {"PATH": f"{rest}:{anywhere.environ['PATH']}"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert anywhere.record.read_text() == "found\n"
+    found = marker.read_text().removesuffix("\n")
+    assert found == f"{anywhere.shims}:/a b:/usr/bin:/bin:{anywhere.environ['PATH']}"
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_a_readonly_path_is_no_error(
+    name: str, guarded: Any, open_session: Open, request: pytest.FixtureRequest
+) -> None:
+    shell = request.getfixturevalue(name)
+    guarded.shims.mkdir()
+    session = open_session(shell)
+    session.run("readonly PATH")
+    output = session.run(shell.source(guarded.hook(shell))) + session.run(EXPORT)
+    assert "read" not in output.replace("routeguard", "")
+    assert session.messages(output) == SCRUBBED
