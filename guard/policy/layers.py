@@ -27,6 +27,9 @@ LayerName = Literal["system", "user", "project"]
 MAX_BYTES: Final = 1024 * 1024
 """A policy file is a page of text; this bounds what a repository can make us read."""
 
+_MAX_DEPTH: Final = 32
+_MAX_PROBLEMS: Final = 100
+
 _TABLE: Final = ("tool", "routeguard")
 _MENTION: Final = "tool.routeguard"
 
@@ -314,7 +317,18 @@ def _decoded(data: bytes, path: str) -> str:
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+# tomllib takes time that grows with the square of the parts of a dotted key: minutes for a line
+# of a megabyte. Every repetition is possessive, and starts only where a key can, to stay linear.
+_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP = re.compile(rf"(?<![A-Za-z0-9_.-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MAX_DEPTH},}}+")
+
+
 def _parsed(text: str, path: str) -> dict[str, Any]:
+    deep = _DEEP.search(text)
+    if deep:
+        line, column = position(text, deep.start())
+        problem = Problem(path, line, column, "", "nested too deeply to be a policy")
+        raise InvalidPolicyError([problem])
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -348,7 +362,7 @@ def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
         policy = Policy.model_validate(data)
     except ValidationError as error:
         problems = []
-        for detail in error.errors(include_url=False):
+        for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]:
             key, message, found, accepted, fix = translate(detail, detail["loc"])
             line, column = locations.find(prefix + detail["loc"])
             problems.append(

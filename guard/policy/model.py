@@ -58,7 +58,7 @@ def looks_like_key(value: str) -> bool:
     """
     if _KEY_PREFIXES.search(value):
         return True
-    for word in re.split(r"[\s/.:@,;=&?]+", value):
+    for word in re.split(r"[\s/.:@,;=&?-]+", value):
         if (
             len(word) >= _KEY_LENGTH
             and sum(char.isdigit() for char in word) >= _KEY_DIGITS

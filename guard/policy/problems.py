@@ -116,14 +116,20 @@ class InvalidPolicyError(PolicyError):
 
 
 def dotted(path: Path) -> str:
-    """`path` as TOML writes a key, with list items as `[index]`."""
+    """`path` as TOML writes a key, with list items as `[index]`; shortened, and never a secret."""
     out = ""
     for step in path:
         if isinstance(step, int):
             out += f"[{step}]"
         else:
+            if looks_like_key(step):
+                step = mask(step)
             plain = step.replace("-", "").replace("_", "")
-            word = step if plain.isascii() and plain.isalnum() else _quoted(step)
+            word = (
+                step
+                if plain.isascii() and plain.isalnum() and len(step) <= _SHOWN_LENGTH
+                else _quoted(step)
+            )
             out += f".{word}" if out else word
     return out
 
@@ -192,6 +198,9 @@ def translate(error: ErrorDetails, path: Path) -> tuple[Path, str, str, str, str
         fix = str(context.get("fix", ""))
         found = "" if isinstance(value, dict) else shown(value, path)
         return path, "cannot be used", found, str(context["accepted"]), fix
+    if kind in ("too_long", "too_short"):
+        bound = f"at most {context['max_length']}" if kind == "too_long" else "at least 1"
+        return path, "wrong length", shown(value, path), f"{bound} items", ""
     if kind in _WANTED:
         return path, "wrong type", shown(value, path), _WANTED[kind], ""
     return path, "cannot be used", shown(value, path), error["msg"].removeprefix("Input "), ""
@@ -213,8 +222,7 @@ def _unknown(path: Path) -> tuple[Path, str, str, str, str]:
         elsewhere = [key for key in _all_keys() if key.rpartition(".")[2] == name]
         if elsewhere:
             fix = f"did you mean {elsewhere[0]}?"
-    shown_path = (*path[:-1], mask(name)) if looks_like_key(name) else path
-    return shown_path, "unknown key", "", ", ".join(known), fix
+    return path, "unknown key", "", ", ".join(known), fix
 
 
 def keys(model: type[BaseModel]) -> dict[str, Any]:

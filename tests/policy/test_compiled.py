@@ -44,7 +44,7 @@ project_config = "ignore"
 remove = ["SOME_VAR"]
 [[exception]]
 subject = "server:http://localhost:4096/"
-reason = "editor – until it speaks TLS"
+reason = "editor “old” until it speaks TLS"
 until = 2100-01-01T00:00:00Z
 """
 

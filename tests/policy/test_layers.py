@@ -1,0 +1,405 @@
+"""Files that are believed, files that are not, and what their errors say."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from guard.errors import PolicyError
+from guard.policy.compiled import project_files
+from guard.policy.layers import MAX_BYTES, Candidate, read
+from guard.policy.problems import InvalidPolicyError
+
+LITERAL_KEY = "pk-live-0123456789abcdefXYZ"
+
+
+def problems(machine, text: str | bytes, layer: str = "user"):
+    """What is wrong with `text` as a layer; at least one thing."""
+    path = machine.project if layer == "project" else machine.user
+    machine.write(path, text)
+    with pytest.raises(InvalidPolicyError) as caught:
+        read(Candidate(layer, str(path)))
+    assert all(problem.file == str(path) for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def only(machine, text: str | bytes, layer: str = "user"):
+    (problem,) = problems(machine, text, layer)
+    return problem
+
+
+class TestTrust:
+    @pytest.mark.parametrize("layer", ["system", "user"])
+    @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])
+    def test_writable_by_others(self, machine, layer, mode):
+        path = machine.write(machine.user, "", mode)
+        with pytest.raises(PolicyError, match="others can write") as caught:
+            read(Candidate(layer, str(path)))
+        assert "chmod go-w" in caught.value.fix
+
+    @pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444])
+    def test_readable_by_others_is_fine(self, machine, mode):
+        assert read(Candidate("user", str(machine.write(machine.user, "", mode))))
+
+    def test_a_project_is_anybodys(self, machine):
+        machine.write(machine.project, "", 0o666)
+        if os.geteuid() == 0:
+            os.chown(machine.project, 12345, 12345)
+        assert read(Candidate("project", str(machine.project)))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    @pytest.mark.parametrize("layer", ["system", "user"])
+    def test_foreign_owner(self, machine, layer):
+        machine.write(machine.user, "")
+        os.chown(machine.user, 12345, 12345)
+        with pytest.raises(PolicyError, match="somebody else") as caught:
+            read(Candidate(layer, str(machine.user)))
+        assert "12345" in caught.value.why
+
+    def test_foreign_owner_without_being_root(self, machine, monkeypatch):
+        machine.write(machine.user, "")
+        owner = machine.user.stat().st_uid
+        real = os.fstat
+
+        def fstat(fd):
+            found = real(fd)
+            return os.stat_result((*found[:4], owner + 4711, *found[5:]))
+
+        monkeypatch.setattr(os, "fstat", fstat)
+        with pytest.raises(PolicyError, match="somebody else"):
+            read(Candidate("user", str(machine.user)))
+
+    def test_roots_file_is_believed_by_others(self, machine, monkeypatch):
+        machine.write(machine.user, "")
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+        if machine.user.stat().st_uid == 0:
+            assert read(Candidate("system", str(machine.user)))
+
+    def test_judged_after_following_links(self, machine):
+        target = machine.write(machine.home / "dotfiles.toml", "", 0o666)
+        machine.user.symlink_to(target)
+        with pytest.raises(PolicyError, match="others can write"):
+            read(Candidate("user", str(machine.user)))
+        target.chmod(0o600)
+        assert read(Candidate("user", str(machine.user)))
+
+    def test_a_draft_is_not_judged(self, machine):
+        path = machine.write(machine.user, "", 0o666)
+        assert read(Candidate("user", str(path), judged=False))
+
+
+class TestFiles:
+    @pytest.mark.parametrize("layer", ["system", "user", "project"])
+    def test_absent(self, machine, layer):
+        assert read(Candidate(layer, str(machine.user))) is None
+        assert read(Candidate(layer, str(machine.user / "below"))) is None
+
+    @pytest.mark.parametrize("layer", ["system", "user", "project"])
+    def test_fifo_does_not_hang(self, machine, layer):
+        os.mkfifo(machine.project, 0o600)
+        with pytest.raises(PolicyError, match="not a regular file"):
+            read(Candidate(layer, str(machine.project)))
+
+    @pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "/", "/proc/self/mem"])
+    def test_link_to_something_else(self, machine, target):
+        machine.project.symlink_to(target)
+        with pytest.raises(PolicyError):
+            read(Candidate("project", str(machine.project)))
+
+    @pytest.mark.parametrize("layer", ["system", "user", "project"])
+    def test_link_that_leads_nowhere_is_not_absence(self, machine, layer):
+        machine.project.symlink_to("nowhere")
+        with pytest.raises(PolicyError, match="cannot read"):
+            read(Candidate(layer, str(machine.project)))
+        assert project_files(str(machine.work)) == (str(machine.project),)
+        machine.user.symlink_to("nowhere")
+        with pytest.raises(PolicyError, match="cannot read"):
+            machine.load()
+
+    def test_link_to_itself(self, machine):
+        machine.project.symlink_to(machine.project)
+        with pytest.raises(PolicyError, match="cannot read"):
+            machine.load()
+
+    def test_unreadable(self, machine, monkeypatch):
+        machine.write(machine.user, "")
+        real = os.open
+
+        def refuse(path, *args, **kwargs):
+            if path == str(machine.user):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", refuse)
+        with pytest.raises(PolicyError, match="cannot read") as caught:
+            machine.load()
+        assert caught.value.where == str(machine.user)
+        assert caught.value.why == "Permission denied"
+
+    @pytest.mark.parametrize("layer", ["system", "user", "project"])
+    def test_size_is_bounded(self, machine, layer):
+        machine.write(machine.project, b"#" * MAX_BYTES)
+        assert read(Candidate(layer, str(machine.project)))
+        machine.write(machine.project, b"#" * (MAX_BYTES + 1))
+        with pytest.raises(PolicyError, match="too big"):
+            read(Candidate(layer, str(machine.project)))
+
+    def test_a_hostile_project_refuses_the_launch_and_nothing_else(self, machine):
+        os.mkfifo(machine.project)
+        with pytest.raises(PolicyError):
+            machine.load()
+        assert stat.S_ISFIFO(machine.project.lstat().st_mode)
+
+
+class TestText:
+    def test_not_toml(self, machine):
+        problem = only(machine, "schema = 1\n[gateway]\nbase_url = https://x\n")
+        assert (problem.line, problem.column) == (3, 12)
+        assert problem.message == "not valid TOML: Invalid value"
+        assert 'key = "value"' in problem.fix
+
+    def test_end_of_document(self, machine):
+        problem = only(machine, 'schema = 1\nuser_exceptions = "acc')
+        assert problem.line == 2
+
+    @pytest.mark.parametrize("text", [b"a = 'caf\xe9'", b"\xff\xfes\0c\0", b"# \x80"])
+    def test_not_utf8(self, machine, text):
+        assert "not UTF-8" in only(machine, text).message
+
+    def test_not_utf8_position(self, machine):
+        problem = only(machine, "# ok: é\n  x = '".encode() + b"\xe9'")
+        assert (problem.line, problem.column) == (2, 8)
+
+    def test_nul_bytes(self, machine):
+        problem = only(machine, "schema = 1\n\0")
+        assert problem.line == 2
+        assert problem.message.startswith("not valid TOML")
+
+    def test_byte_order_mark_and_carriage_returns(self, machine):
+        machine.write(machine.user, b"\xef\xbb\xbfschema = 1\r\n[keys]\r\naction = 'flag'\r\n")
+        layer = read(Candidate("user", str(machine.user)))
+        assert layer.policy.keys.action == "flag"
+        assert layer.find(("keys", "action")).line == 3
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a = " + "[" * 50_000 + "]" * 50_000,
+            "a" + ".a" * 200_000 + " = 1",
+            "[" + "'a' . " * 100_000 + "a]",
+            'x = { "a"' + '."a"' * 50_000 + " = 1 }",
+        ],
+    )
+    def test_nested_too_deeply(self, machine, text):
+        assert "nested too deeply" in only(machine, text).message
+
+    def test_depth_of_a_real_key(self, machine):
+        machine.write(machine.user, "# " + "a." * 20 + "\n[keys]\naction = 'flag'")
+        assert read(Candidate("user", str(machine.user)))
+
+    def test_huge_integer(self, machine):
+        assert "not valid TOML" in only(machine, "schema = " + "9" * 5000).message
+        assert only(machine, "schema = " + "0x" + "f" * 5000).found == "a huge integer"
+
+
+class TestMessages:
+    def test_unknown_key(self, machine):
+        problem = only(machine, "[proxies]\n  acton = 'stop'")
+        assert (problem.line, problem.column, problem.key) == (2, 3, "proxies.acton")
+        assert problem.message == "unknown key"
+        assert problem.fix == "did you mean action?"
+        assert problem.accepted == "action"
+
+    def test_unknown_table(self, machine):
+        problem = only(machine, "[gatway]\nbase_url = 'x'")
+        assert (problem.line, problem.fix) == (1, "did you mean gateway?")
+
+    def test_key_in_the_wrong_table(self, machine):
+        assert only(machine, "base_url = 'x'").fix == "did you mean gateway.base_url?"
+
+    def test_wrong_type(self, machine):
+        problem = only(machine, "[keys]\nextra = 'A'")
+        assert problem.text == 'keys.extra: wrong type; found "A"; accepted: an array'
+
+    def test_section_of_wrong_type(self, machine):
+        problem = only(machine, "gateway = 'https://api.portkey.ai/v1'")
+        assert problem.accepted == "a table"
+
+    def test_choice(self, machine):
+        problem = only(machine, "[keys]\naction = 'srub'")
+        assert problem.found == '"srub"'
+        assert problem.accepted == '"flag" or "scrub"'
+        assert problem.fix == 'did you mean "scrub"?'
+
+    def test_every_problem_is_named_once_in_order(self, machine):
+        found = problems(
+            machine, "nope = 1\n[keys]\naction = 1\nunknown = 2\n[[exception]]\nsubject = 'x'"
+        )
+        assert [(item.line, item.key) for item in found] == [
+            (1, "nope"),
+            (3, "keys.action"),
+            (4, "keys.unknown"),
+            (5, "exception[0].reason"),
+            (5, "exception[0].until"),
+            (6, "exception[0].subject"),
+        ]
+
+    def test_exception_without_until_reason_sha256(self, machine):
+        found = problems(machine, "[[exception]]\nsubject = 'file:/x'")
+        assert [item.key for item in found] == ["exception[0].reason", "exception[0].until"]
+        problem = only(
+            machine, "[[exception]]\nsubject = 'file:/x'\nreason = 'r'\nuntil = 2026-12-31"
+        )
+        assert "sha256" in problem.accepted
+
+    def test_quoted_date(self, machine):
+        problem = only(
+            machine, "[[exception]]\nsubject = 'env:A'\nreason = 'r'\nuntil = '2026-12-31'"
+        )
+        assert problem.accepted == "a date without quotes, such as 2026-12-31"
+
+    def test_plain_http(self, machine):
+        problem = only(machine, "[gateway]\nbase_url = 'http://gw.example.com/v1'")
+        assert problem.found == '"http://gw.example.com/v1"'
+        assert "http only for this machine" in problem.accepted
+
+    def test_provider_name(self, machine):
+        problem = only(machine, "[gateway.providers.My_One]\nslug = 'x'")
+        assert (problem.line, problem.key) == (1, "gateway.providers.My_One")
+
+    def test_rendered(self, machine):
+        machine.write(machine.user, "[keys]\naction = 'x'\n[proxies]\naction = 'y'")
+        with pytest.raises(PolicyError) as caught:
+            machine.load()
+        text = caught.value.render()
+        assert f"where: {machine.user}" in text
+        assert "2:1: keys.action" in text
+        assert "4:1: proxies.action" in text
+        assert "[RG501]" in text
+
+    def test_problems_of_two_layers(self, machine):
+        machine.write(machine.user, "a = 1")
+        machine.write(machine.project, "b = 1")
+        with pytest.raises(InvalidPolicyError) as caught:
+            machine.load()
+        assert [item.file for item in caught.value.problems] == [
+            str(machine.user),
+            str(machine.project),
+        ]
+        assert f"{machine.project}:1:1: b" in caught.value.render()
+
+    def test_control_characters_do_not_reach_the_terminal(self, machine):
+        machine.write(machine.project, '"\\u001b[2J" = 1\n')
+        with pytest.raises(InvalidPolicyError) as caught:
+            machine.load()
+        assert "\x1b" not in caught.value.render()
+
+    def test_a_flood_is_bounded(self, machine):
+        found = problems(machine, "".join(f"k{number} = 1\n" for number in range(5000)))
+        assert len(found) == 100
+
+
+class TestSecrets:
+    """Whatever is wrong, a value that could be a key is not repeated."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"[gateway]\nkey = '{LITERAL_KEY}'",
+            f"[gateway]\nkey = {{ env = '{LITERAL_KEY}' }}",
+            f"[gateway]\nkey = {{ command = ['echo', '{LITERAL_KEY}'] }}",
+            f"[gateway]\nkey = {{ command = '{LITERAL_KEY}' }}",
+            f"[gateway]\nbase_url = 'https://x:{LITERAL_KEY}@api.portkey.ai/v1'",
+            f"[gateway]\nbase_url = 'https://api.portkey.ai/v1?key={LITERAL_KEY}'",
+            f"[gateway]\napi_key = '{LITERAL_KEY}'",
+            f"[gateway.providers.portkey]\nslug = '{LITERAL_KEY} x'",
+            f"[gateway.providers.portkey]\nkey = '{LITERAL_KEY}'",
+            f"[keys]\nextra = ['{LITERAL_KEY}']",
+            f"[keys]\naction = '{LITERAL_KEY}'",
+            f"[[exception]]\nsubject = 'env:{LITERAL_KEY}'\nreason = 'r'\nuntil = 2026-12-31",
+            f"'{LITERAL_KEY}' = 1",
+            f"schema = '{LITERAL_KEY}'",
+        ],
+    )
+    def test_never_echoed(self, machine, text):
+        machine.write(machine.user, text)
+        with pytest.raises(PolicyError) as caught:
+            machine.load()
+        said = caught.value.render()
+        assert LITERAL_KEY not in said
+        assert LITERAL_KEY[3:-3] not in said
+
+    def test_said_so(self, machine):
+        problem = only(machine, f"[gateway]\nkey = '{LITERAL_KEY}'")
+        assert problem.found == "what looks like a key (pk****YZ, not shown)"
+        assert 'key = { env = "PORTKEY_API_KEY" }' in problem.fix
+        assert "rotate it" in problem.fix
+
+    def test_name_of_a_variable_as_a_string(self, machine):
+        problem = only(machine, "[gateway]\nkey = 'MY_KEY'")
+        assert 'key = { env = "PORTKEY_API_KEY" }' in problem.fix
+
+
+class TestShared:
+    """pyproject.toml belongs to others: it is our business only if it mentions us."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[project]\nname = 'x'",
+            "",
+            "[tool]\nx = 1",
+            "tool = 3",
+            "[tool.ruff]\nx = 1",
+            "this is not TOML",
+            b"\xff\xfe",
+            "\0",
+            "a = " + "[" * 50_000,
+            b"#" * (MAX_BYTES + 1),
+        ],
+    )
+    def test_without_our_table(self, machine, text):
+        machine.write(machine.pyproject, text)
+        assert read(Candidate("project", str(machine.pyproject))) is None
+        assert machine.load().layers == ()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "this is not TOML\n[tool.routeguard]",
+            b"[tool.routeguard]\n# \xff",
+            "[tool.routeguard]\nacton = 1",
+            "[tool]\nrouteguard = 1",
+            b"[tool.routeguard]\n" + b"#" * MAX_BYTES,
+        ],
+    )
+    def test_with_our_table_fails_closed(self, machine, text):
+        machine.write(machine.pyproject, text)
+        with pytest.raises(PolicyError):
+            machine.load()
+
+    def test_is_read(self, machine):
+        machine.write(
+            machine.pyproject, "[project]\nname='x'\n\n[tool.routeguard.proxies]\naction = 'stop'"
+        )
+        layer = read(Candidate("project", str(machine.pyproject)))
+        assert layer.policy.proxies.action == "stop"
+        assert layer.find(("proxies", "action")) == (5, 1)
+        assert machine.load().proxies_action == "stop"
+
+    def test_position_of_an_error(self, machine):
+        machine.write(machine.pyproject, "[project]\n[tool.routeguard.proxies]\naction = 'halt'")
+        with pytest.raises(InvalidPolicyError) as caught:
+            machine.load()
+        assert caught.value.problems[0].where == f"{machine.pyproject}:3:1"
+
+    @pytest.mark.parametrize("target", ["/dev/zero", "nowhere", "/"])
+    def test_link_elsewhere_is_ignored(self, machine, target):
+        machine.pyproject.symlink_to(target)
+        assert machine.load().layers == ()
+
+    def test_fifo_is_ignored(self, machine):
+        os.mkfifo(machine.pyproject)
+        assert machine.load().layers == ()
