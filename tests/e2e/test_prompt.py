@@ -32,7 +32,7 @@ def prompts(done: Outcome) -> list[object]:
     [
         pytest.param(["run", "first", "--", *LOOKS_LIKE_OPTIONS], id="after the separator"),
         pytest.param(
-            ["run", "say --model openai/x please", "--title", "-m x", "", "and\n--provider y"],
+            ["run", "say --model openai/x please", "--title=-m x", "", "and\n--provider y"],
             id="quoted words",
         ),
         pytest.param(["run", b"caf\xe9 \xff\xfe", "--", b"-m \x80"], id="bytes that are no UTF-8"),

@@ -1,0 +1,142 @@
+"""The command: what it prints, how it ends, and what it says when there is no agent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from guard.commands.verify import render
+from guard.launch.proof.child import Ended
+from guard.launch.verify import Agent, Check, Contact, Proof, Run
+
+SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'
+
+
+def routeguard(
+    tmp_path: Path, *words: str, agent: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `routeguard verify` where `agent` (a script) is the only opencode."""
+    programs = tmp_path / "bin"
+    programs.mkdir(exist_ok=True)
+    if agent:
+        (programs / "opencode").write_text(agent)
+        (programs / "opencode").chmod(0o755)
+    base = {
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "guard", "verify", *words],
+        env=base | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> Run:
+    return Run(Ended(0, b"", b"", 1.0, False), (), contacts, found, environ_seen=True)
+
+
+def proof(*checks: Check, control: Run | None = None, guarded: Run | None = None) -> Proof:
+    return Proof(Agent("/bin/opencode", "1.18.33"), control, guarded or run(), checks)
+
+
+def test_the_table_names_everybody_who_was_contacted() -> None:
+    control = run(Contact("api.x.test:443", 2, ()), Contact("y.test:80", 1, ("A_KEY", "B_KEY")))
+    text = click.unstyle(render(proof(Check("a", True, "fine"), control=control, guarded=run())))
+    assert text.splitlines() == [
+        "opencode 1.18.33  /bin/opencode",
+        "",
+        "contacted        control                        guarded",
+        "the gateway      -                              -",
+        "api.x.test:443   2 calls                        -",
+        "y.test:80        1 call, A_KEY and B_KEY seen   -",
+        "",
+        "ok    a: fine",
+        "",
+        "proved: the gateway saw the call and nobody else saw anything",
+    ]
+
+
+def test_a_failed_check_makes_the_verdict() -> None:
+    text = click.unstyle(render(proof(Check("a", True, "fine"), Check("b", False, "not\x1b"))))
+    assert "control" not in text
+    assert "FAIL  b: not\\x1b" in text.splitlines()
+    assert text.endswith("not proved: 1 of 2 checks failed")
+
+
+def test_no_agent(tmp_path: Path) -> None:
+    done = routeguard(tmp_path)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert "[RG502]" in done.stderr
+    assert "routeguard verify --fetch-opencode" in done.stderr
+
+
+def test_no_npm_to_fetch_with(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = routeguard(tmp_path, "--fetch-opencode", PATH=str(tmp_path / "none"))
+    assert done.returncode == 127
+    assert "npm is not on PATH" in done.stderr
+
+
+def test_an_agent_that_does_not_run(tmp_path: Path) -> None:
+    done = routeguard(tmp_path, agent="#!/bin/sh\nexit 1\n")
+    assert done.returncode == 127
+    assert "--version" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--timeout", "0"), ("--timeout", "soon"), ("--nope",), ("x",)])
+def test_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert routeguard(tmp_path, *words, agent=SILENT).returncode == 2
+
+
+def test_an_agent_that_calls_nobody_is_not_proved(tmp_path: Path) -> None:
+    done = routeguard(tmp_path, agent=SILENT)
+    assert done.returncode == 1, done.stderr
+    assert "FAIL  the proof can see a leak" in done.stdout
+    assert done.stdout.endswith("not proved: 3 of 5 checks failed\n")
+    assert done.stderr.splitlines() == [
+        "routeguard: control: the agent without the guard",
+        "routeguard: guarded: the agent through the guard",
+    ]
+    assert "\x1b" not in done.stdout
+    assert list(tmp_path.glob("routeguard-verify-*")) == []
+
+
+def test_colour_only_where_asked_for(tmp_path: Path) -> None:
+    words = ("--no-control",)
+    assert "\x1b[31m" in routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1").stdout
+    both = routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1", NO_COLOR="1")
+    assert "\x1b" not in both.stdout
+
+
+def test_json(tmp_path: Path) -> None:
+    done = routeguard(tmp_path, "--json", "--no-control", agent=SILENT)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["schema_version"] == 1
+    assert found["passed"] is False
+    assert found["control"] is None
+    assert found["agent"] == {"path": str(tmp_path / "bin" / "opencode"), "version": "1.18.33"}
+    assert found["guarded"]["exit_status"] == 0
+    assert [check["ok"] for check in found["checks"]] == [False, False, True, True]
+
+
+def test_a_fetched_agent_is_used_where_none_is_installed(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "routeguard" / "agents" / "opencode-ai-1.18.33"
+    binary = folder / "node_modules" / ".bin" / "opencode"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(SILENT)
+    binary.chmod(0o755)
+    done = routeguard(tmp_path, "--fetch-opencode", "--json", "--no-control")
+    assert json.loads(done.stdout)["agent"]["path"] == str(binary)
