@@ -1,0 +1,98 @@
+"""docs/policy.md and the templates say what the model says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from guard.policy.layers import _PROJECT_MAY, Candidate, read
+from guard.policy.model import KeySource, Policy
+
+DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
+
+
+def rows(model: type[BaseModel] = Policy, prefix: str = ""):
+    """The table's rows, key by key."""
+    for name, info in model.model_fields.items():
+        key = prefix + (info.alias or name)
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not KeySource:
+            yield from rows(kind, f"{key}.")
+            continue
+        type_name, inner = describe(kind)
+        if info.is_required():
+            default = "required"
+        else:
+            default = shown(info.get_default(call_default_factory=True))
+        path = tuple(key.split("."))
+        layers = "S U P" if path in _PROJECT_MAY else "S U"
+        yield f"| `{key}` | {type_name} | {default} | {layers} | {info.description} |"
+        if inner is not None:
+            end = "" if key == "exception" else ".NAME"
+            yield from rows(inner, f"{key}{end}.")
+
+
+def describe(kind):
+    if get_origin(kind) is Literal:
+        words = [f"`{word}`" for word in get_args(kind)]
+        return " < ".join(words), None
+    if get_origin(kind) is list:
+        inner = get_args(kind)[0]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return "tables", inner
+        return "list of strings", None
+    if get_origin(kind) is dict:
+        inner = get_args(kind)[1]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return "table of tables", inner
+        return "table of strings", None
+    if kind is KeySource:
+        return "`{ env }` or `{ command, timeout }`", None
+    return {str: "string", float: "seconds"}.get(kind, "date, or date with time"), None
+
+
+def shown(default: object) -> str:
+    if isinstance(default, KeySource):
+        return f'`{{ env = "{default.env}" }}`' if default.model_fields_set else "–"  # noqa: RUF001
+    if isinstance(default, bool | int | float):
+        return f"`{default}`"
+    return f"`{default}`" if default and isinstance(default, str) else "–"  # noqa: RUF001
+
+
+def test_keys_are_current():
+    text = DOCS.read_text()
+    found = re.search(r"<!-- keys: .*?\|---\|\n(.*?)<!-- /keys -->", text, re.DOTALL)
+    assert found
+    assert found.group(1).splitlines() == list(rows())
+
+
+@pytest.mark.parametrize("name", ["user", "project"])
+def test_template_is_the_defaults_and_more_to_uncomment(machine, name):
+    text = resources.files("guard.policy").joinpath("template", f"{name}.toml").read_text()
+    path = machine.write(getattr(machine, name), text)
+    policy = machine.load()
+    assert policy.notes == ()
+    for attribute, value in (("keys_action", "scrub"), ("servers", "refuse"), ("remove", ())):
+        assert getattr(policy, attribute) == value
+    every = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text)
+    assert every.count("\n# ") < text.count("\n# ")
+    every = every.replace('key = { env = "PORTKEY_API_KEY" }\n', "")
+    machine.write(path, every)
+    assert tomllib.loads(every)
+    layer = read(Candidate(name, str(path)))
+    assert layer.dropped == ()
+    assert machine.load().notes == ()
+
+
+def test_examples_in_the_docs_are_valid(machine):
+    blocks = re.findall(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        machine.write(machine.user, block)
+        machine.load()
