@@ -195,7 +195,7 @@ target_of() {
     printf '%s\n' "$target"
 }
 
-mine() { [ -n "$(find "$1" -prune -user "$(id -u)" 2>/dev/null)" ]; }
+mine() { [ -n "$(find -H "$1" -prune -user "$(id -u)" 2>/dev/null)" ]; }
 
 # nearest FILE: the deepest directory above FILE that exists
 nearest() {
@@ -327,7 +327,9 @@ chosen_shells() {
     *' bash '* | *' zsh '* | *' fish '*) say "$SHELLS" && return ;;
     esac
     found=''
-    case ${SHELL##*/} in bash | zsh | fish) found=${SHELL##*/} ;; esac
+    login=${SHELL-}
+    login=${login##*/}
+    case $login in bash | zsh | fish) found=$login ;; esac
     [ ! -e "$HOME/.bashrc" ] || found="$found bash"
     [ ! -e "$ZSHRC" ] || found="$found zsh"
     [ ! -d "$CONFIG_HOME/fish" ] || found="$found fish"
@@ -539,9 +541,12 @@ install() {
             done
             BUILDING=$DATA/versions/$version
             build "$BUILDING" || fail "the environment could not be built (see above); nothing was changed"
-            works "$BUILDING" || fail "the new version does not start; nothing was changed" \
-                "see:   run again with --force, and report it with what this prints:" \
-                "       $("$BUILDING/bin/python" -I -S "$BUILDING/run/guard/__main__.py" --version 2>&1 | tail -n 3)"
+            for command in --version 'hook bash' 'hook zsh' 'hook fish'; do
+                # shellcheck disable=SC2086  # the words of the command
+                "$BUILDING/bin/python" -I -S "$BUILDING/run/guard/__main__.py" $command >"$SCRATCH/said" 2>&1 ||
+                    fail "the new version does not start; nothing was changed" \
+                        "where: routeguard $command" "why:   $(tail -n 3 "$SCRATCH/said")"
+            done
             ln -s "versions/$version" "$DATA/venv.new.$$"
             "$PYTHON" -I -c 'import os, sys; os.replace(sys.argv[1], sys.argv[2])' "$DATA/venv.new.$$" "$DATA/venv"
             # the version before this one stays: a command that is running may still need it
@@ -607,8 +612,12 @@ uninstall() {
         say "Removing routeguard:"
     fi
 
-    # The shells first: while there is a launcher, they are guarded; without one, they would refuse.
-    while IFS= read -r file <&3; do remove_block "$file"; done 3<"$SCRATCH/files"
+    # The shells first: one that starts while there is a block but no launcher would refuse.
+    while IFS= read -r file <&3; do
+        remove_block "$file"
+        # of an installation that was killed
+        [ -n "$DRY" ] || rm -f "$file".routeguard-new.*
+    done 3<"$SCRATCH/files"
     if [ -d "$DATA/shims" ]; then
         say "  shims      $DATA/shims/"
         if [ -z "$DRY" ]; then
@@ -657,7 +666,7 @@ uninstall() {
             [ -z "$directory" ] || rmdir "$directory" 2>/dev/null || :
         done <"$SCRATCH/made"
     fi
-    say "Done. Shells that are open stay as they are until they end."
+    say "Done. Shells that are open now refuse opencode until they end."
 }
 
 # ---------------------------------------------------------------- arguments
@@ -706,7 +715,9 @@ case $HOME in
 '*) fail "HOME holds a newline" ;;
 esac
 [ -d "$HOME" ] || fail "HOME is not a directory" "where: $HOME"
-mine "$HOME" || fail "HOME belongs to another user" "where: $HOME" "fix:   run it as yourself, without sudo"
+if [ "$(id -u)" = 0 ] && ! mine "$HOME"; then
+    fail "HOME belongs to another user" "where: $HOME" "fix:   run it as yourself, without sudo"
+fi
 
 # a relative value in an XDG variable is invalid and ignored (XDG Base Directory Specification)
 base() { case $1 in /*) printf '%s\n' "${1%/}" ;; *) printf '%s\n' "$HOME/$2" ;; esac; }

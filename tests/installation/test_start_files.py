@@ -237,6 +237,13 @@ def test_the_default_is_the_login_shell_and_what_has_a_start_file(
         assert "hook bash" in result.stdout
 
 
+def test_no_login_shell_is_no_problem(home) -> None:
+    del home.environ["SHELL"]
+    (home.path / ".zshrc").touch()
+    home.install()
+    assert BEGIN in (home.path / ".zshrc").read_bytes()
+
+
 def test_start_files_can_be_left_alone(home) -> None:
     (home.path / ".zshrc").write_bytes(b"export A=1\n")
     home.install("--no-rc", SHELL="/bin/zsh")
