@@ -137,7 +137,7 @@ def render(
     keep a file, or "" for none: then bash does not look for unknown keys.
     """
     quote = _QUOTES[shell]
-    keys, others, allowed = _names(policy)
+    keys, others, allowed = _names(shell, policy)
     with_suffix = [name for name in keys if name.endswith(KEY_SUFFIX)]
     without_suffix = [name for name in keys if not name.endswith(KEY_SUFFIX)]
     values = {
@@ -161,12 +161,12 @@ def render(
 
 
 def _names(
-    policy: compiled.CompiledPolicy | None,
+    shell: str, policy: compiled.CompiledPolicy | None
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """Names as the prompt needs them: direct keys; other known `*_API_KEY`; excepted until when.
 
-    Only names that a shell can hold: `302AI_API_KEY` is none, a launch removes it. That also
-    makes every one of them safe to write into a script without quotes.
+    Only names that `shell` can hold; a launch removes the others. That also makes every one of
+    them safe to write into a script without quotes.
     """
     if policy is None:
         return [], [], []
@@ -184,18 +184,23 @@ def _names(
     for exception in policy.exceptions:
         if exception.subject.startswith(_ENV) and exception.until >= now:
             name = exception.subject[len(_ENV) :]
-            if _is_identifier(name):
+            if _holds(shell, name):
                 allowed[name] = max(int(exception.until), allowed.get(name, 0))
     return (
-        sorted(filter(_is_identifier, keys)),
-        sorted(set(filter(_is_identifier, others))),
+        sorted(name for name in keys if _holds(shell, name)),
+        sorted({name for name in others if _holds(shell, name)}),
         sorted(allowed.items()),
     )
 
 
-def _is_identifier(name: str) -> bool:
-    """Whether a shell can hold a variable of this name: ASCII letters, digits, underscores."""
-    return name.isascii() and name.isidentifier()
+def _holds(shell: str, name: str) -> bool:
+    """Whether `shell` can have a variable of this name: ASCII letters, digits, underscores.
+
+    `302AI_API_KEY` begins with a digit, which only fish allows.
+    """
+    return name.isascii() and (
+        name.isidentifier() or (shell == "fish" and f"_{name}".isidentifier())
+    )
 
 
 def _set_names(names: Iterable[str]) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
+_NO_MODEL = ("harmless", "local")
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
@@ -96,7 +98,7 @@ def _as_json(
             "route": today.route,
             "layers": [{"layer": s.layer, "where": s.where, "says": s.says} for s in today.says],
         }
-        if today and plan.kind != "harmless"
+        if today and plan.kind not in _NO_MODEL
         else None,
         "gateway": policy.base_url,
         "route": plan.route,
@@ -118,7 +120,7 @@ def _as_text(
     from guard.agents.opencode.arguments import shown
 
     lines = [f"today    {shown(words)}"]
-    if today is not None and plan.kind != "harmless":
+    if today is not None and plan.kind not in _NO_MODEL:
         lines.append(f"  goes to   {today.route}")
         lines += [f"  {s.layer:<17} {_where(s.where)}{s.says}" for s in today.says]
     version = f" {'.'.join(map(str, facts.version))}" if facts and any(facts.version) else ""
@@ -126,8 +128,8 @@ def _as_text(
     lines.append(f"  program   {_short(plan.program)}{version}")
     if plan.route:
         lines.append(f"  goes to   {plan.route} at {policy.base_url}")
-    elif plan.kind == "harmless":
-        lines.append("  calls no model: only the environment is cleaned")
+    elif plan.kind in _NO_MODEL:
+        lines.append("  calls no model: started with a clean environment, without the gateway key")
     layers = ", ".join(f"{layer} {_short(path)}" for layer, path in policy.layers)
     lines.append(f"  policy    {layers or 'built in, no file'}")
     for action in ("removed", "set"):

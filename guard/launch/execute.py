@@ -177,7 +177,7 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
             plan.environ[name] = keys.fetch(entry, facts.environ, planner.unusable_key)
         planner.prepare(policy, facts, shim_text("opencode"))
         tell(plan, environ)
-    if plan.kind != "harmless":
+    if plan.kind not in ("harmless", "local"):
         audit.record(plan, "launched", facts.environ, command)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HARMLESS = "harmless"
+LOCAL = "local"
 GUARDED = "guarded"
 SERVER = "server"
 REMOTE = "remote"
@@ -51,8 +52,11 @@ _MODEL = frozenset(("model", "m"))
 class Spec:
     """The options of one command, and what kind of launch it is.
 
-    `kind`: HARMLESS makes no model call, GUARDED may make one, SERVER lets other programs make
-    them, REMOTE hands them to another server.
+    `kind`: HARMLESS makes no model call and opens no project, LOCAL makes none but opens the
+    project, with its plugins and MCP servers, GUARDED may make a call, SERVER lets other programs
+    make them, REMOTE hands them to another server. That `mcp list`, `agent list`, `session list`,
+    `stats`, `export` and `debug info` run a project's plugins was observed on 1.18.33; so was that
+    those left HARMLESS here do not.
     """
 
     __slots__ = ("arrays", "booleans", "kind", "model", "name", "strings")
@@ -138,7 +142,7 @@ _COMMANDS = {
     "models": Spec("models", GUARDED, booleans=frozenset(("verbose", "refresh"))),
     "pr": Spec("pr", GUARDED),
     "debug": Spec("debug", GUARDED, strings=frozenset(("tool", "params"))),
-    "agent list": Spec("agent list", HARMLESS),
+    "agent list": Spec("agent list", LOCAL),
     "agent create": Spec(
         "agent create",
         GUARDED,
@@ -146,15 +150,17 @@ _COMMANDS = {
         model=True,
     ),
     "github run": Spec("github run", GUARDED, strings=frozenset(("event", "token"))),
-    "github install": Spec("github install", HARMLESS),
-    "providers": Spec("providers", HARMLESS),
-    "mcp": Spec("mcp", HARMLESS, arrays=frozenset(("env", "header"))),
-    "session": Spec("session", HARMLESS),
-    "plugin": Spec("plugin", HARMLESS, booleans=frozenset(("global", "g", "force", "f"))),
-    "export": Spec("export", HARMLESS, booleans=frozenset(("sanitize",))),
-    "import": Spec("import", HARMLESS),
-    "stats": Spec("stats", HARMLESS),
-    "db": Spec("db", HARMLESS),
+    "github install": Spec("github install", LOCAL),
+    "providers": Spec("providers", LOCAL),
+    "providers list": Spec("providers list", HARMLESS),
+    "mcp": Spec("mcp", LOCAL, arrays=frozenset(("env", "header"))),
+    "session": Spec("session", LOCAL),
+    "plugin": Spec("plugin", LOCAL, booleans=frozenset(("global", "g", "force", "f"))),
+    "export": Spec("export", LOCAL, booleans=frozenset(("sanitize",))),
+    "import": Spec("import", LOCAL),
+    "stats": Spec("stats", LOCAL),
+    "db": Spec("db", LOCAL),
+    "db path": Spec("db path", HARMLESS),
     "upgrade": Spec("upgrade", HARMLESS),
     "uninstall": Spec(
         "uninstall",
@@ -166,9 +172,9 @@ _COMMANDS = {
     "generate": Spec("generate", HARMLESS),
     # printing where files lie makes no call and must work when nothing else does
     "debug paths": Spec("debug paths", HARMLESS),
-    "debug info": Spec("debug info", HARMLESS),
+    "debug info": Spec("debug info", LOCAL),
 }
-_WITH_SUBCOMMANDS = ("agent", "github", "debug")
+_WITH_SUBCOMMANDS = ("agent", "db", "debug", "github", "providers")
 _ALIASES = {"auth": "providers", "plug": "plugin"}
 _NAMES = frozenset(name.partition(" ")[0] for name in _COMMANDS)
 
@@ -266,8 +272,7 @@ def read(argv: Sequence[str]) -> Invocation:
             longer = longer.removesuffix(" ls") + (" list" if longer.endswith(" ls") else "")
             if longer in _COMMANDS:
                 name, used = longer, 2
-        # `opencode agent` alone prints help; read it as its harmless sibling
-        spec = _COMMANDS.get(name) or Spec(name, HARMLESS)
+        spec = _COMMANDS.get(name) or Spec(name, LOCAL)
     options, positionals = _scan(words, separator, spec)
     return Invocation(words, spec, options, positionals[used:], separator)
 

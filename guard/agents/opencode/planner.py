@@ -177,18 +177,34 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         findings=findings,
     )
     _without_half_of_cloudflare(result)
+    if result.kind in (grammar.HARMLESS, grammar.LOCAL, grammar.REMOTE):
+        _without_gateway_keys(policy, result)
     if result.kind == grammar.HARMLESS:
         result.findings = []
+        return result
+    if result.kind == grammar.LOCAL:
+        # these open the project: its plugins would run, its MCP servers start
+        result.findings += preflight.check_project(facts.found, policy, environ, now)
+        result.environ.update(environment.SWITCHES)
         return result
     result.findings += binary.judge(facts.version, program)
     result.findings += arguments.other_servers(invocation, policy, now)
     result.findings += environment.proxies(environ, policy, now)
     result.findings += preflight.check(facts.found, policy, environ, now)
     if result.kind == grammar.REMOTE:
+        result.environ.update(environment.SWITCHES)
         return result
     result.guarded = True
     _pin(policy, facts, result, now)
     return result
+
+
+def _without_gateway_keys(policy: CompiledPolicy, result: Plan) -> None:
+    for entry in policy.providers:
+        if result.environ.pop(entry.key_env, None) is not None:
+            result.changes.append(
+                environment.Change("removed", entry.key_env, "", "this command calls no model")
+            )
 
 
 def _without_half_of_cloudflare(result: Plan) -> None:

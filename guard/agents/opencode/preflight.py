@@ -27,6 +27,20 @@ def check(
     found: Surroundings, policy: CompiledPolicy, environ: Mapping[str, str], now: float
 ) -> list[Finding]:
     """Every finding about files. Those of severity "error" forbid the launch."""
+    findings = check_project(found, policy, environ, now)
+    for path, why in found.unreadable_store:
+        findings.append(_unreadable(path, why))
+    findings.extend(_of_user(found))
+    for config in found.managed:
+        findings.extend(_of_managed(config))
+    findings.extend(_of_store(found))
+    return findings
+
+
+def check_project(
+    found: Surroundings, policy: CompiledPolicy, environ: Mapping[str, str], now: float
+) -> list[Finding]:
+    """Findings about what a project would make the agent run, whether it calls a model or not."""
     findings: list[Finding] = []
     for path in found.code:
         if not _allowed(path, policy, now):
@@ -35,10 +49,6 @@ def check(
         findings.extend(_of_project(config, policy, environ, now))
     for path, why in found.unreadable:
         findings.append(_unreadable(path, why))
-    findings.extend(_of_user(found))
-    for config in found.managed:
-        findings.extend(_of_managed(config))
-    findings.extend(_of_store(found))
     return findings
 
 

@@ -52,7 +52,8 @@ class Surroundings:
     and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
     type) pairs of the agent's store; `accounts` are Console databases with an active
     organisation; `instructions` the instruction files of the project; `project_folders` its
-    `.opencode` directories, nearest first.
+    `.opencode` directories, nearest first; `unreadable` are (path, why) of plugin folders,
+    `unreadable_store` of the agent's own data.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Surroundings:
         "project",
         "project_folders",
         "unreadable",
+        "unreadable_store",
         "user",
         "user_code",
         "worktree",
@@ -91,6 +93,7 @@ class Surroundings:
         self.instructions: list[str] = []
         self.project_folders: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
+        self.unreadable_store: list[tuple[str, str]] = []
 
 
 def gather(
@@ -260,7 +263,7 @@ def _look_at_data(found: Surroundings, data: str) -> None:
     try:
         store = jsonc.read(found.credentials_file) or {}
     except jsonc.UnreadableError as error:
-        found.unreadable.append((found.credentials_file, str(error)))
+        found.unreadable_store.append((found.credentials_file, str(error)))
         store = {}
     for provider, entry in store.items():
         kind = entry.get("type") if isinstance(entry, dict) else None
@@ -276,7 +279,7 @@ def _look_at_data(found: Surroundings, data: str) -> None:
             if state == "active":
                 found.accounts.append(path)
             elif state:
-                found.unreadable.append((path, state))
+                found.unreadable_store.append((path, state))
 
 
 def _account_state(path: str) -> str:
