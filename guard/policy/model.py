@@ -391,10 +391,10 @@ class Keys(Section):
 
 
 class Proxies(Section):
-    """Local model proxies that listen on this machine."""
+    """HTTP proxies on this machine that the environment names."""
 
     action: Literal["flag", "refuse", "stop"] = Field(
-        default="refuse", description="say so, refuse the launch, or stop the process"
+        default="refuse", description="say so, or refuse the launch (`stop` refuses it, too)"
     )
 
 

@@ -161,6 +161,7 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
                 where="environment",
                 fix=f"unset {name}, or add an [[exception]] with the subject "
                 f"proxy:{host}:{port} to your policy",
+                severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )
     return findings
