@@ -36,7 +36,7 @@ function __routeguard_candidates {
     \builtin local scratch=__SCRATCH__ name opened='' started="${EPOCHREALTIME-}" took
     candidates=__SET_KEYS_WITHOUT_SUFFIX__
     if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
-        { { opened=1 && \builtin compgen -e -X '!*_API_KEY'; } >|"$scratch/$$"; } 2>/dev/null || \:
+        { { opened=1 && \builtin compgen -e -X '!?*_API_KEY'; } >|"$scratch/$$"; } 2>/dev/null || \:
     fi
     if [[ -n $opened ]]; then
         while IFS='' \builtin read -r name; do

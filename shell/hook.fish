@@ -33,7 +33,7 @@ function __routeguard_check
     set -l keys __KEYS_WITHOUT_SUFFIX__
     if test $__routeguard_rest -le 0
         # neither the substitution nor the pipe forks: all in it is part of fish
-        set names (set --names --export | string match -- '*_API_KEY')
+        set names (set --names --export | string match --regex -- '^[A-Za-z0-9_]+_API_KEY$')
         set __routeguard_rest $__routeguard_pause
     else
         set __routeguard_rest (math $__routeguard_rest - 1)

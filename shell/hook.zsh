@@ -38,7 +38,7 @@ function __routeguard_check {
     \builtin local name type entry expires
     if (( $# )); then
         names=(__KEYS_WITHOUT_SUFFIX__)
-        found=(${(k)parameters[(I)*_API_KEY]})
+        found=(${(k)parameters[(I)?*_API_KEY]})
     else
         names=(__KEYS__)
     fi

@@ -100,7 +100,7 @@ SHELLS = {
     "bash": Shell(
         "bash", ["bash", "--norc", "--noprofile"], ["bash", "--norc", "--noprofile", "-i"]
     ),
-    "zsh": Shell("zsh", ["zsh", "-f"], ["zsh", "-f", "-i"]),
+    "zsh": Shell("zsh", ["zsh", "-f"], ["zsh", "-f", "-i", "+Z"]),
     "fish": Shell("fish", ["fish", "--no-config"], ["fish", "--no-config", "-i"]),
 }
 
@@ -181,11 +181,12 @@ class Session:
             echo=False,
             dimensions=(50, 500),
         )
+        self.child.delaybeforesend = None
         # a line editor draws what is typed; neither the drawing nor the prompt is under test
         if shell.name == "bash":
             self.run("bind 'set enable-bracketed-paste off'; PS1=; PS2=")
         elif shell.name == "zsh":
-            self.run("unsetopt zle; setopt no_prompt_cr no_prompt_sp; PS1=; PS2=")
+            self.run("setopt no_prompt_cr no_prompt_sp; PS1=; PS2=")
         else:
             self.run("function fish_prompt; end")
 

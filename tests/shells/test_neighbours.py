@@ -43,9 +43,8 @@ def test_a_command_that_was_there_before_still_runs_and_sees_the_status(
     session.run(command.format(seen=seen))
     session.run(bash.source(guarded.hook(bash)))
     session.run(bash.source(guarded.hook(bash)))
-    seen.write_text("")
     session.run("(exit 3)")
-    assert seen.read_text().splitlines()[:1] == ["3"]
+    assert seen.read_text().splitlines().count("3") == 1
     assert session.messages(session.run(EXPORT)) == SCRUBBED
     assert (
         session.value("${{PROMPT_COMMAND[*]}}".replace("{{", "{").replace("}}", "}")).count(
@@ -71,9 +70,8 @@ def test_a_command_that_comes_later_runs_and_sees_the_status(
     session = open_session(bash)
     session.run(bash.source(guarded.hook(bash)))
     session.run(command.format(seen=seen))
-    seen.write_text("")
     session.run("(exit 3)")
-    assert seen.read_text().splitlines()[:1] == ["3"]
+    assert seen.read_text().splitlines().count("3") == 1
     assert session.messages(session.run(EXPORT)) == SCRUBBED
 
 
@@ -140,7 +138,6 @@ trap '__bp_preexec' DEBUG
     assert session.value("${precmd_functions[*]}") == "first __routeguard_prompt"
     assert session.messages(session.run(EXPORT)) == SCRUBBED
     assert "preexec __routeguard" not in seen.read_text()
-    seen.write_text("")
     session.run("(exit 4)")
     assert "precmd 4" in seen.read_text()
 
@@ -153,9 +150,9 @@ def test_zsh_functions_before_and_after_it_see_the_status(
     session.run("precmd_functions=(one)")
     session.run(zsh.source(guarded.hook(zsh)))
     session.run("precmd_functions+=(two)")
-    seen.write_text("")
     session.run("(exit 3)")
-    assert seen.read_text().splitlines()[:2] == ["one 3", "two 3"]
+    lines = seen.read_text().splitlines()
+    assert (lines.count("one 3"), lines.count("two 3")) == (1, 1)
     assert session.value("$precmd_functions") == "one __routeguard_precmd two"
 
 
@@ -166,9 +163,8 @@ def test_fish_handlers_see_the_status(
     session.run(f"function one --on-event fish_prompt; echo $status >>{seen}; end")
     session.run(fish.source(guarded.hook(fish)))
     session.run(f"function two --on-event fish_prompt; echo $status >>{seen}; end")
-    seen.write_text("")
     session.run("fish -c 'exit 3'")
-    assert seen.read_text().splitlines()[:2] == ["3", "3"]
+    assert seen.read_text().splitlines().count("3") == 2
 
 
 def path_of(session: Any) -> list[str]:
@@ -208,7 +204,8 @@ def test_shims_come_first_in_an_awkward_place_too(
     tool.chmod(0o755)
     rest = f"/a b:{anywhere.shims}:/usr/bin:/bin:{anywhere.shims}"
     marker = anywhere.directory / "path"
-    script = f"{shell.source(anywhere.hook(shell))}\nonly-here\nprintenv PATH >{shell.quote(str(marker))}"
+    show = f"printenv PATH >{shell.quote(str(marker))}"
+    script = f"{shell.source(anywhere.hook(shell))}\nonly-here\n{show}"
     done = anywhere.run(shell, script, {"PATH": f"{rest}:{anywhere.environ['PATH']}"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert anywhere.record.read_text() == "found\n"
@@ -225,5 +222,6 @@ def test_a_readonly_path_is_no_error(
     session = open_session(shell)
     session.run("readonly PATH")
     output = session.run(shell.source(guarded.hook(shell))) + session.run(EXPORT)
-    assert "read" not in output.replace("routeguard", "")
+    assert "read-only" not in output
+    assert "readonly variable" not in output
     assert session.messages(output) == SCRUBBED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -181,18 +182,26 @@ def test_ctrl_z_stops_it_and_fg_goes_on_with_its_status(
     pid = guarded.records()[0]["pid"]
     session.child.send("\x1a")
     wait_for(lambda: process_state(pid) == "T")
-    assert "opencode sleep 5" in session.run("jobs") or "exec -- opencode" in session.run("jobs")
+    assert re.search("stopped|suspended", session.run("jobs"), re.IGNORECASE)
     session.child.sendline("fg")
     wait_for(lambda: {"event": "continued"} in guarded.records())
     Path(f"{guarded.record}.end").touch()
     wait_for(lambda: {"event": "ended"} in guarded.records())
-    assert session.value(shell.status) == "5"
+    # after `fg`, fish answers 0 for every command and zsh 5.9 for every function
+    expected = ("5",) if shell.name == "bash" else ("5", "0")
+    assert session.value(shell.status) in expected
     assert len([record for record in guarded.records() if "argv" in record]) == 1
 
 
+@pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_it_runs_in_the_background(
-    guarded: Any, shell: Any, open_session: Callable[..., Any]
+    name: str,
+    guarded: Any,
+    open_session: Callable[..., Any],
+    request: pytest.FixtureRequest,
 ) -> None:
+    """Not in fish, where no function can be put into the background."""
+    shell = request.getfixturevalue(name)
     session = open_session(shell)
     session.run(shell.source(guarded.hook(shell)))
     session.run("opencode sleep 0 &")
