@@ -275,7 +275,7 @@ def test_uv_is_used_when_there_is_one(empty_home, tmp_path: Path) -> None:
     result = empty_home.install("--no-rc", PATH=f"{place}/bin:{empty_home.environ['PATH']}")
     assert f"{place}/bin/uv" in result.stdout
     assert home_is_complete(empty_home)
-    assert not (empty_home.path / ".cache").exists(), "a cache of uv was made"
+    assert not (empty_home.path / ".cache/uv").exists(), "a cache of uv was made"
 
 
 def home_is_complete(home) -> bool:
