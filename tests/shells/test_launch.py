@@ -1,0 +1,164 @@
+"""Wrapper and shim with the real routeguard behind them, and a stand-in for the agent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import guard
+from guard import hook
+
+pytestmark = pytest.mark.shells
+
+MAIN = Path(guard.__file__).with_name("__main__.py")
+VERSION = "1.18.33"
+
+
+class Machine:
+    """A home directory with an agent on PATH that notes how it was called."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+        self.home.mkdir(parents=True)
+        self.calls = directory / "calls"
+        self.shims = self.home / ".local/share/routeguard/shims"
+        agent = directory / "bin" / "opencode"
+        agent.parent.mkdir()
+        agent.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1" != --version ] || {{ echo {VERSION}; exit; }}\n'
+            f'echo "$*" "keys:${{OPENAI_API_KEY-}}" >>\'{self.calls}\'\n'
+            "exit 5\n"
+        )
+        agent.chmod(0o755)
+        self.environ = {
+            "PATH": f"{agent.parent}:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "PORTKEY_API_KEY": "k",
+            "OPENAI_API_KEY": "CANARY",
+        }
+
+    def routeguard(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-I", "-S", str(MAIN), *argv],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    def run(self, argv: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv,
+            env={**self.environ, **environ},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def load(shell: Any) -> str:
+    """The line of a start file, as the documentation gives it."""
+    command = f"'{sys.executable}' -I -S '{MAIN}' hook {shell.name}"
+    return f"{command} | source" if shell.name == "fish" else f'eval "$({command})"'
+
+
+def script(machine: Machine, shell: Any, text: str) -> list[str]:
+    path = machine.directory / f"script.{shell.name}"
+    path.write_text(text)
+    return [*shell.batch, str(path)]
+
+
+def test_an_allowed_launch_runs_once_with_its_own_status(machine: Machine, shell: Any) -> None:
+    text = f"{load(shell)}\nopencode run 'two words'\nexit {shell.status}\n"
+    done = machine.run(script(machine, shell, text))
+    assert done.returncode == 5, done.stderr
+    assert machine.called() == ["run two words keys:"]
+
+
+def test_a_broken_policy_leaves_the_shell_usable_and_the_agent_not_run(
+    machine: Machine, shell: Any
+) -> None:
+    policy = machine.home / ".config/routeguard/policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("[gateway\n")
+    text = f"{load(shell)}\nopencode run hi\necho status {shell.status}\n"
+    done = machine.run(script(machine, shell, text))
+    assert done.stdout == "status 3\n"
+    assert done.stderr.count("RG501") == 2  # once from the hook, once from the launch
+    assert machine.called() == []
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["/usr/bin/env", "opencode"], ["sh", "-c", 'opencode "$@"', "sh"], ["nice", "opencode"]],
+    ids=["env", "sh", "nice"],
+)
+def test_a_shim_guards_a_launch_without_a_hook(machine: Machine, argv: list[str]) -> None:
+    machine.routeguard("shim", "install")
+    path = f"{machine.shims}:{machine.environ['PATH']}"
+    done = machine.run([*argv, "run", "two words"], PATH=path)
+    assert done.returncode == 5, done.stderr
+    assert machine.called() == ["run two words keys:"]
+
+
+def test_the_hook_puts_the_shims_first_so_that_command_is_guarded_too(
+    machine: Machine, shell: Any
+) -> None:
+    machine.routeguard("shim", "install")
+    # set again, because the hook has removed it from this shell
+    text = f"{load(shell)}\n{shell.export('OPENAI_API_KEY', 'CANARY')}\ncommand opencode run hi\n"
+    done = machine.run(script(machine, shell, text))
+    assert done.returncode == 5, done.stderr
+    assert machine.called() == ["run hi keys:"]
+
+
+def test_shims_twice_on_path_and_nothing_behind_them_end_in_not_found(machine: Machine) -> None:
+    machine.routeguard("shim", "install")
+    copy = machine.directory / "copy"
+    shutil.copytree(machine.shims, copy)
+    path = f"{copy}:{machine.shims}:{machine.shims}:/usr/bin:/bin"
+    done = machine.run(["/usr/bin/env", "opencode", "run", "hi"], PATH=path)
+    assert done.returncode == 127
+    assert "RG502" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["sh", "dash", "bash", "zsh"])
+def test_a_shim_whose_guard_is_gone_refuses(
+    tmp_path: Path, program: str, anywhere: Any, missing_part: Any
+) -> None:
+    if shutil.which(program) is None:
+        missing_part(f"{program} is not installed (Debian: apt-get install {program})")
+    shim = anywhere.directory / "shim"
+    values = {
+        "PYTHON": hook.quote_sh(str(anywhere.python)),
+        "MAIN": hook.quote_sh(str(anywhere.main)),
+        "NAME": "opencode",
+    }
+    shim.write_bytes(os.fsencode(hook.fill(hook.template("shim.sh"), values)))
+    argv = [program, str(shim), "run", "two words", ""]
+    done = subprocess.run(argv, env=anywhere.environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert anywhere.records()[0]["argv"] == ["exec", "--", "opencode", "run", "two words", ""]
+    anywhere.main.unlink()
+    done = subprocess.run(argv, env=anywhere.environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith("routeguard: opencode refused: its guard is gone [RG503]\n")
+    assert str(shim) in done.stderr
+    assert len(anywhere.records()) == 1
