@@ -20,13 +20,15 @@ class Plan:
     name, `environ` the child's whole environment. `findings` of severity "error" forbid the
     launch. `route` is `provider/model` in the policy's words, "" where no model is called.
     `rewritten` tells in words what became of the arguments. `keys` are (variable, provider) pairs
-    whose key is fetched by a command at launch.
+    whose key is fetched by a command at launch. `directory` is where the process starts, ""
+    for where we are.
     """
 
     __slots__ = (
         "agent",
         "argv",
         "changes",
+        "directory",
         "environ",
         "findings",
         "guarded",
@@ -53,6 +55,7 @@ class Plan:
         route: str = "",
         rewritten: str = "",
         guarded: bool = False,
+        directory: str = "",
     ) -> None:
         self.agent = agent
         self.kind = kind
@@ -66,6 +69,7 @@ class Plan:
         self.route = route
         self.rewritten = rewritten
         self.guarded = guarded
+        self.directory = directory
 
     @property
     def forbidden_by(self) -> list[Finding]:

@@ -179,6 +179,8 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
         tell(plan, environ)
     if plan.kind not in ("harmless", "local"):
         audit.record(plan, "launched", facts.environ, command)
+    if plan.directory:
+        os.chdir(plan.directory)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ)
 
 

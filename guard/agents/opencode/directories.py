@@ -59,7 +59,7 @@ _PLUGIN_API = "@opencode-ai/plugin"
 class Directories:
     """Where a launch's private directories lie. Absolute paths."""
 
-    __slots__ = ("base", "bin", "config", "home", "real_config", "real_home")
+    __slots__ = ("base", "bin", "config", "empty", "home", "real_config", "real_home")
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         state = os.path.join(paths.routeguard_state(environ), "opencode")
@@ -71,6 +71,7 @@ class Directories:
         self.config = os.path.join(self.base, "config")
         self.home = os.path.join(self.base, "home")
         self.bin = os.path.join(self.base, "bin")
+        self.empty = os.path.join(self.base, "empty")
 
     def project(self, directory: str) -> str:
         """The directory that stands in for the `.opencode` folders met from `directory`."""
@@ -132,6 +133,7 @@ def prepare(
         directories.config,
         directories.home,
         directories.bin,
+        directories.empty,
     ):
         paths.private_directory(path)
     try:
@@ -140,6 +142,8 @@ def prepare(
         for name in _HOME_LINKED:
             _link(os.path.join(directories.real_home, name), os.path.join(directories.home, name))
         _write(os.path.join(directories.bin, "opencode"), shim, mode=0o700)
+        # the nearest one counts: no tsconfig.json of a directory above is looked at
+        _write(os.path.join(directories.empty, "tsconfig.json"), "{}\n")
     except OSError as error:
         raise _unusable(error.filename or directories.base, error.strerror or "") from None
 

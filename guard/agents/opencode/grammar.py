@@ -10,7 +10,9 @@ real binary); the parsing rules are those of yargs-parser:
 - an array option (`-f`) takes every following word up to the next dash;
 - a boolean followed by the word `true` or `false` takes that word;
 - `-abc` is a cluster of letters; `-m=X` and `-m@x` give the last letter a value;
-- everything after the first `--` is message text.
+- after a short option even `--`, `-` and `---x` are values; any other `--` ends the options, and
+  everything after it is message text;
+- a positional is an option as well: `--project DIR`, `--url URL`, `--message TEXT`.
 
 Hot-path module. Pure.
 """
@@ -85,7 +87,7 @@ _ROOT = Spec(
     "",
     GUARDED,
     booleans=_SESSION_BOOLEANS | {"mdns"},
-    strings=_NETWORK_STRINGS | {"session", "s", "prompt", "agent", "replay-limit"},
+    strings=_NETWORK_STRINGS | {"session", "s", "prompt", "agent", "replay-limit", "project"},
     arrays=frozenset(("cors",)),
     model=True,
 )
@@ -125,7 +127,7 @@ _COMMANDS = {
                 "replay-limit",
             )
         ),
-        arrays=frozenset(("file", "f")),
+        arrays=frozenset(("file", "f", "message")),
         model=True,
     ),
     "serve": _server("serve"),
@@ -136,7 +138,7 @@ _COMMANDS = {
         REMOTE,
         booleans=_SESSION_BOOLEANS,
         strings=frozenset(
-            ("dir", "session", "s", "password", "p", "username", "u", "replay-limit")
+            ("dir", "session", "s", "password", "p", "username", "u", "replay-limit", "url")
         ),
     ),
     "models": Spec("models", GUARDED, booleans=frozenset(("verbose", "refresh"))),
@@ -261,8 +263,7 @@ class Invocation:
 def read(argv: Sequence[str]) -> Invocation:
     """Read `argv` (without the program name) as opencode 1.x does. Never fails."""
     words = tuple(argv)
-    separator = words.index("--") if "--" in words else len(words)
-    _, free = _scan(words, separator, _TOP_LEVEL)
+    _, free, _ = _scan(words, _TOP_LEVEL)
     spec, used = _ROOT, 0
     if free and _ALIASES.get(free[0][1], free[0][1]) in _NAMES:
         name = _ALIASES.get(free[0][1], free[0][1])
@@ -272,95 +273,188 @@ def read(argv: Sequence[str]) -> Invocation:
             longer = longer.removesuffix(" ls") + (" list" if longer.endswith(" ls") else "")
             if longer in _COMMANDS:
                 name, used = longer, 2
-        spec = _COMMANDS.get(name) or Spec(name, LOCAL)
-    options, positionals = _scan(words, separator, spec)
+        # `opencode agent` alone prints help; read it as its harmless sibling
+        spec = _COMMANDS.get(name) or Spec(name, HARMLESS)
+    options, positionals, separator = _scan(words, spec)
     return Invocation(words, spec, options, positionals[used:], separator)
 
 
-def _scan(
-    words: tuple[str, ...], separator: int, spec: Spec
-) -> tuple[list[Option], list[tuple[int, str]]]:
+def _scan(words: tuple[str, ...], spec: Spec) -> tuple[list[Option], list[tuple[int, str]], int]:
+    """The options, the free words, and where the `--` stands that ends both."""
     options: list[Option] = []
     positionals: list[tuple[int, str]] = []
     at = 0
-    while at < separator:
+    while at < len(words) and words[at] != "--":
         word = words[at]
-        if word == "-" or not word.startswith("-") or _is_number(word):
+        found = [] if _is_free(word) else _options(words, at, spec)
+        if found:
+            options.extend(found)
+            at = found[-1].end
+        else:
             positionals.append((at, word))
             at += 1
-            continue
-        option = _long(words, at, separator, spec) if word[1] == "-" else None
-        if option is None:
-            cluster = _short(words, at, separator, spec)
-            options.extend(cluster)
-            at = cluster[-1].end
-        else:
-            options.append(option)
-            at = option.end
-    return options, positionals
+    return options, positionals, at
 
 
-def _long(words: tuple[str, ...], at: int, separator: int, spec: Spec) -> Option:
-    name, equals, value = words[at][2:].partition("=")
-    name = kebab(name)
-    if equals:
+def _is_free(word: str) -> bool:
+    dashes = len(word) - len(word.lstrip("-"))
+    if dashes >= 3:
+        return word[dashes : dashes + 1] in ("", "=")  # `---` and `---=x` name nothing
+    return dashes == 0 or word == "-" or _is_negative(word)
+
+
+def _options(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+    word = words[at]
+    if word.startswith("--"):
+        return _long(words, at, spec)
+    return _dotted(words, at, spec) or _short(words, at, spec)
+
+
+def _long(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+    # yargs matches names with `.`, which stops at a line break: `--attach\nx` is `--attach`
+    line = _first_line(words[at])
+    if "=" in line[3:]:
+        name, _, value = words[at][2:].partition("=")
+        if not name:
+            name, _, value = "-", "", words[at][3:]
+        name = kebab(name)
         if name in spec.arrays:
-            end, more = _following(words, at + 1, separator)
-            return Option(name, at, end, value, values=(value, *more))
-        return Option(name, at, at + 1, value)
-    return _with_next(name, words, at, separator, spec, "")
+            end, more = _following(words, at + 1)
+            return [Option(name, at, end, value, values=(value, *more))]
+        return [Option(name, at, at + 1, value)]
+    name = kebab(line[2:])
+    if name.startswith("no-") and name != "no-":
+        return [Option(name, at, at + 1, None)]
+    if not name:
+        return []
+    return [_with_next(name, words, at, spec, "", short=False)]
 
 
-def _short(words: tuple[str, ...], at: int, separator: int, spec: Spec) -> list[Option]:
-    letters = words[at][1:]
+def _dotted(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+    """`-m.x VALUE`, which sets a field of an option."""
+    word, line = words[at], _first_line(words[at])
+    if line[2:3] != "." or len(line) < 4:
+        return []
+    if "=" in line[4:]:
+        name, _, value = word[1:].partition("=")
+        return [Option(name, at, at + 1, value)]
+    name = line[1:]
+    if at + 1 < len(words) and not words[at + 1].startswith("-"):
+        return [Option(name, at, at + 2, words[at + 1])]
+    return [Option(name, at, at + 1, None)]
+
+
+def _short(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+    units = _utf16(words[at][1:])
     found: list[Option] = []
-    for index, letter in enumerate(letters):
-        rest = letters[index + 1 :]
-        if not rest:
-            found.append(_with_next(letter, words, at, separator, spec, letters[:index]))
-            break
-        if rest[0] == "=":
-            found.append(Option(letter, at, at + 1, rest[1:], letters=letters[:index]))
-            break
-        if not (rest[0].isalnum() or rest[0] == "_") or (
-            letter.isalpha() and _is_number(rest, negative=True)
-        ):
-            found.append(Option(letter, at, at + 1, rest, letters=letters[:index]))
-            break
-        found.append(Option(letter, at, at + 1, None, letters=letters[:index]))
+    for index, letter in enumerate(units[:-1]):
+        rest = units[index + 1 :]
+        before = "".join(units[:index])
+        if rest[0] == "=" and len(rest) > 1:
+            value = _text(rest[1:])
+            end, more = at + 1, ()
+            if letter in spec.arrays:
+                end, more = _following(words, at + 1)
+            values = (value, *more) if letter in spec.arrays else ()
+            return [*found, Option(letter, at, end, value, values=values, letters=before)]
+        if rest == ["-"]:
+            # this letter gets the dash, and no other letter follows
+            return [*found, Option(letter, at, at + 1, "-", letters=before)]
+        numbered = letter.isascii() and letter.isalpha() and _is_number("".join(rest))
+        if numbered or (len(rest) > 1 and not _is_word(rest[0])):
+            return [*found, Option(letter, at, at + 1, _text(rest), letters=before)]
+        found.append(Option(letter, at, at + 1, None, letters=before))
+    found.append(_with_next(units[-1], words, at, spec, "".join(units[:-1]), short=True))
     return found
 
 
 def _with_next(
-    name: str, words: tuple[str, ...], at: int, separator: int, spec: Spec, letters: str
+    name: str, words: tuple[str, ...], at: int, spec: Spec, letters: str, *, short: bool
 ) -> Option:
     if name in spec.arrays:
-        end, values = _following(words, at + 1, separator)
+        end, values = _following(words, at + 1)
         first = values[0] if values else None
         return Option(name, at, end, first, values=values, letters=letters)
-    following = words[at + 1] if at + 1 < separator else None
-    if name in spec.booleans or name.startswith("no-"):
-        if following in ("true", "false") and not name.startswith("no-"):
-            return Option(name, at, at + 2, following, letters=letters)
-        return Option(name, at, at + 1, None, letters=letters)
-    if following is not None and (not following.startswith("-") or _is_number(following)):
+    following = words[at + 1] if at + 1 < len(words) else None
+    if following in ("true", "false") or (
+        following is not None
+        and name not in spec.booleans
+        and (_is_negative(following) or not _looks_like_option(following, short=short))
+    ):
         return Option(name, at, at + 2, following, letters=letters)
     return Option(name, at, at + 1, None, letters=letters)
 
 
-def _following(words: tuple[str, ...], start: int, separator: int) -> tuple[int, tuple[str, ...]]:
+def _looks_like_option(word: str, *, short: bool) -> bool:
+    """Whether `word` is no value for the option before it.
+
+    After a short one, yargs takes `-`, `--` and everything with three dashes as a value.
+    """
+    if not short:
+        return word.startswith("-")
+    return (word[:1] == "-" and word[1:2] not in ("", "-")) or (
+        word[:2] == "--" and word[2:3] not in ("", "-")
+    )
+
+
+def _following(words: tuple[str, ...], start: int) -> tuple[int, tuple[str, ...]]:
     end = start
-    while end < separator and (not words[end].startswith("-") or _is_number(words[end])):
+    while end < len(words) and (not words[end].startswith("-") or _is_negative(words[end])):
         end += 1
     return end, words[start:end]
 
 
-def _is_number(word: str, *, negative: bool = False) -> bool:
-    # yargs-parser reads -1 as a value, not as the option 1
-    body = word[1:] if word.startswith("-") else word
-    if not word.startswith("-") and not negative:
+def _first_line(word: str) -> str:
+    for end in "\n\r\u2028\u2029":
+        word = word.partition(end)[0]
+    return word
+
+
+def _utf16(text: str) -> list[str]:
+    """`text` as JavaScript counts it: a character beyond U+FFFF is two."""
+    if text.isascii():
+        return list(text)
+    units: list[str] = []
+    for char in text:
+        code = ord(char) - 0x10000
+        units += char if code < 0 else (chr(0xD800 + (code >> 10)), chr(0xDC00 + (code & 0x3FF)))
+    return units
+
+
+def _text(units: list[str]) -> str:
+    joined = "".join(units)
+    if joined.isascii():
+        return joined
+    return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def _is_word(char: str) -> bool:
+    return char.isascii() and (char.isalnum() or char == "_")
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _is_negative(word: str) -> bool:
+    """Whether yargs reads `word` as a negative number: `-1`, `-1.5` or `-.5`."""
+    whole, point, part = word[1:].partition(".")
+    if not word.startswith("-"):
         return False
-    return bool(body) and body.isascii() and body.replace(".", "", 1).isdigit()
+    if point:
+        return (not whole or _digits(whole)) and _digits(part)
+    return _digits(whole)
+
+
+def _is_number(text: str) -> bool:
+    """Whether yargs takes `text`, which follows a letter, as the value of that letter."""
+    mantissa, e, exponent = text.removeprefix("-").partition("e")
+    whole, _, part = mantissa.partition(".")
+    return (
+        _digits(whole)
+        and (not part or _digits(part))
+        and (not e or _digits(exponent.removeprefix("-")))
+    )
 
 
 def kebab(name: str) -> str:

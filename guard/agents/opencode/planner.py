@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from guard import paths
 from guard.agents.opencode import (
     arguments,
     binary,
@@ -104,7 +105,7 @@ def look(
         invocation=invocation,
         environ=own,
         version=binary.version(program, own, ask=write),
-        found=surroundings.gather(own, starts),
+        found=surroundings.gather(own, starts, elsewhere=starts_elsewhere(invocation)),
         suffix=directories.suffix(own, create=write),
         places=directories.Directories(own),
         provider_ids=_catalogue_ids(),
@@ -112,9 +113,27 @@ def look(
     )
 
 
+def starts_elsewhere(invocation: grammar.Invocation) -> bool:
+    """Whether this command can start in an empty directory: it works where PWD says.
+
+    `run` does (read in the source of 1.18.33, and run); the TUI changes to its project before it
+    starts its worker, and the other commands work in the directory they are started in.
+    """
+    return invocation.command == "run"
+
+
 def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` as it was before an outer guarded launch pointed it at our directories."""
+    """`environ` as it was before an outer guarded launch pointed it at our directories.
+
+    Relative directories in XDG variables and HOME are dropped: opencode would look for its
+    credentials below the working directory, where a repository can put them (run on 1.18.33).
+    """
     own = dict(environ)
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        if name in own and not os.path.isabs(own[name]):
+            del own[name]
+    if not os.path.isabs(own.get("HOME", "")):
+        own["HOME"] = paths.home(own)
     real = own.pop(REAL_CONFIG_HOME, None)
     if real is None:
         return own
@@ -442,6 +461,8 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
     if not _same_directory(environ.get("PWD", ""), facts.working_directory):
         sets["PWD"] = facts.working_directory
+    if starts_elsewhere(facts.invocation):
+        result.directory = places.empty
     if policy.base_url.startswith("http://"):
         sets.update(environment.without_proxy(environ, environment.host_of(policy.base_url)))
     result.environ.update(sets)

@@ -45,6 +45,9 @@ def check_project(
     for path in found.code:
         if not _allowed(path, policy, now):
             findings.append(_code(path, "the agent imports this file when it starts", now))
+    for path, why in found.imports:
+        if not _allowed(path, policy, now):
+            findings.append(_code(path, f"this file {why}", now))
     for config in found.project:
         findings.extend(_of_project(config, policy, environ, now))
     for path, why in found.unreadable:

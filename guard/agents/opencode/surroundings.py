@@ -14,7 +14,7 @@ import stat
 import sys
 
 from guard import paths
-from guard.agents.opencode import jsonc
+from guard.agents.opencode import imports, jsonc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Surroundings:
     and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
     type) pairs of the agent's store; `accounts` are Console databases with an active
     organisation; `instructions` the instruction files of the project; `project_folders` its
-    `.opencode` directories, nearest first; `unreadable` are (path, why) of plugin folders,
-    `unreadable_store` of the agent's own data.
+    `.opencode` directories, nearest first; `imports` are (path, why) of what would answer the
+    agent's optional imports from its working directory; `unreadable` are (path, why) of plugin
+    folders, `unreadable_store` of the agent's own data.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Surroundings:
         "credentials_file",
         "directory",
         "home",
+        "imports",
         "instructions",
         "managed",
         "project",
@@ -90,6 +92,7 @@ class Surroundings:
         self.credentials: list[tuple[str, str]] = []
         self.credentials_file = ""
         self.accounts: list[str] = []
+        self.imports: list[tuple[str, str]] = []
         self.instructions: list[str] = []
         self.project_folders: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
@@ -97,11 +100,16 @@ class Surroundings:
 
 
 def gather(
-    environ: Mapping[str, str], starts: list[str], *, managed: str = MANAGED
+    environ: Mapping[str, str],
+    starts: list[str],
+    *,
+    elsewhere: bool = False,
+    managed: str = MANAGED,
 ) -> Surroundings:
     """Look around from the directories `starts` (the first is where the agent will work).
 
     `environ` is the user's own environment: XDG variables decide where opencode looks.
+    `elsewhere` tells that the process will not work in any of `starts` itself.
     """
     home = paths.home(environ)
     found = Surroundings(
@@ -111,6 +119,9 @@ def gather(
     )
     found.worktree = worktree(found.directory)
     _look_at_project(found, starts)
+    if not elsewhere:
+        for start in dict.fromkeys(os.path.realpath(start) for start in starts):
+            found.imports += [i for i in imports.answers(start) if i not in found.imports]
     _look_at_user(found)
     found.managed = _configs(managed, _CONFIG_NAMES)
     _look_at_preferences(found)
