@@ -20,9 +20,26 @@ class Finding:
     `subject` is what the finding is about (a variable name, an option, a file), `where` is where
     it was found (`file:line:column`, "environment", "command line"), `fix` is what to do. All are
     plain text for a terminal or a log and must not hold a secret value.
+
+    A finding in a file also has its `path` and the place in it: `line`, `column`, `end_line`,
+    `end_column` count from 1 (0 is unknown), the end is exclusive. `digest` recognises the same
+    secret elsewhere; see `digest()`.
     """
 
-    __slots__ = ("fix", "message", "rule", "severity", "subject", "where")
+    __slots__ = (
+        "column",
+        "digest",
+        "end_column",
+        "end_line",
+        "fix",
+        "line",
+        "message",
+        "path",
+        "rule",
+        "severity",
+        "subject",
+        "where",
+    )
 
     def __init__(
         self,
@@ -33,11 +50,23 @@ class Finding:
         where: str = "",
         fix: str = "",
         severity: str = "",
+        path: str = "",
+        line: int = 0,
+        column: int = 0,
+        end_line: int = 0,
+        end_column: int = 0,
+        digest: str = "",
     ) -> None:
         self.rule = rule
         self.subject = subject
         self.message = message
-        self.where = where
+        self.where = where or (f"{path}:{line}:{column}" if line else path)
+        self.path = path
+        self.line = line
+        self.column = column
+        self.end_line = end_line
+        self.end_column = end_column
+        self.digest = digest
         self.fix = fix
         self.severity = severity or RULES[rule].severity
 

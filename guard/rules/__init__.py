@@ -28,22 +28,31 @@ _DECLARED = (
     Rule("RG106", "gateway-key", "error", "the gateway key is missing or cannot be the gateway's"),
     Rule("RG107", "ambient-credential", "note", "another tool's credential that opens a provider"),
     Rule("RG108", "weakened-tls", "error", "TLS verification is switched off or redirected"),
+    Rule("RG111", "literal-provider-key", "error", "a provider's key written out in a file"),
+    Rule("RG112", "key-handed-to-ci", "error", "a CI job that hands a direct key to a step"),
     # command line
     Rule("RG201", "foreign-provider", "error", "a model provider other than the gateway"),
     Rule("RG202", "foreign-server", "error", "another agent server decides the route"),
     Rule("RG203", "agent-server", "error", "an agent server that other programs can drive"),
     Rule("RG204", "unsupported-agent-version", "error", "a version whose route cannot be held"),
     Rule("RG205", "ambiguous-arguments", "error", "arguments that can be read in two ways"),
+    Rule("RG206", "unnamed-provider", "warning", "a call that leaves the provider to chance"),
     # the agent's own files
     Rule("RG301", "code-loading-config", "error", "files that load code into the agent"),
     Rule("RG302", "config-leaves-gateway", "error", "configuration that overrides the route"),
     Rule("RG303", "unreadable-agent-config", "error", "configuration that cannot be read"),
     Rule("RG304", "stored-direct-credential", "note", "a provider credential in the agent's store"),
     Rule("RG305", "remote-config-login", "error", "a login that fetches configuration remotely"),
+    # local proxies
+    Rule("RG401", "local-proxy-service", "error", "a service that runs a model proxy locally"),
     # routeguard itself
     Rule("RG501", "policy-invalid", "error", "the policy cannot be read or trusted"),
     Rule("RG502", "agent-not-found", "error", "the agent is not installed"),
     Rule("RG503", "guard-damaged", "error", "routeguard's own files are missing or not safe"),
+    # `check` itself
+    Rule("RG901", "suppression-without-reason", "warning", "a finding silenced without a reason"),
+    Rule("RG902", "unused-suppression", "note", "a suppression that silences nothing"),
+    Rule("RG903", "file-not-checked", "note", "a file that could not be checked"),
 )
 
 RULES = {rule.id: rule for rule in _DECLARED}
