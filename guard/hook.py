@@ -148,7 +148,8 @@ def render(
         "KEYS_ACTION": policy.keys_action if policy else "flag",
         "KEYS_UNKNOWN": policy.keys_unknown if policy else "ignore",
         "KEYS": " ".join(keys),
-        "KEY_GROUPS": " ".join(_groups(keys)),
+        "QUERIES": _queries(keys),
+        "PATTERN": "|".join([f"[A-Za-z0-9_]+{KEY_SUFFIX}", *without_suffix]),
         "KEYS_WITHOUT_SUFFIX": " ".join(without_suffix),
         "SET_KEYS_WITH_SUFFIX": _set_names(with_suffix),
         "SET_KEYS_WITHOUT_SUFFIX": _set_names(without_suffix),
@@ -208,9 +209,14 @@ def _set_names(names: Iterable[str]) -> str:
     return "".join(f"${{{name}+{name} }}" for name in names)
 
 
-def _groups(names: list[str]) -> list[str]:
-    """Quoted words of at most 200 `names` each: fish counts absent variables up to 255."""
-    return [quote_fish(" ".join(names[i : i + 200])) for i in range(0, len(names), 200)]
+def _queries(names: list[str]) -> str:
+    """Commands of fish that return 0 if one of `names` is exported."""
+    lines = [""]
+    for start in range(0, len(names), 200):
+        group = names[start : start + 200]
+        lines.append(f"set --query --export -- {' '.join(group)}")
+        lines.append(f"test $status -lt {len(group)}; and return 0")
+    return "\n    ".join(lines).strip()
 
 
 def _alternatives(shell: str, prefixes: Iterable[str]) -> str:

@@ -31,15 +31,24 @@ function opencode2 {
 }
 
 # Names that are worth a look, found without a fork: `compgen -e` lists what is exported, and a
-# private file takes its answer, because $(…) would fork. Sets $candidates of its caller.
+# private file takes its answer, because $(…) would fork. The file is written over, not emptied
+# first, which costs a disk a multiple; a dot ends what counts. Sets $candidates of its caller,
+# and $same to the variable that holds what the same kind of look found the last time.
 function __routeguard_candidates {
     \builtin local scratch=__SCRATCH__ name opened='' started="${EPOCHREALTIME-}" took
     candidates=__SET_KEYS_WITHOUT_SUFFIX__
     if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
-        { { opened=1 && \builtin compgen -e -X '!?*_API_KEY'; } >|"$scratch/$$"; } 2>/dev/null || \:
+        {
+            {
+                opened=1
+                \builtin compgen -e -X '!?*_API_KEY'
+                \builtin echo .
+            } 1<>"$scratch/$$"
+        } 2>/dev/null || \:
     fi
     if [[ -n $opened ]]; then
-        while IFS='' \builtin read -r name; do
+        same=__routeguard_same_all
+        while IFS='' \builtin read -r name && [[ $name != . ]]; do
             candidates+="$name "
         done <"$scratch/$$"
         # `compgen` is slow among a thousand names: a pass of N microseconds, if that is more than
@@ -49,6 +58,7 @@ function __routeguard_candidates {
             __routeguard_rest=$((took < 1000 ? 0 : took / 100))
         fi
     else
+        same=__routeguard_same_known
         __routeguard_rest=$((__routeguard_rest - 1))
         candidates+=__SET_KEYS_WITH_SUFFIX__
         candidates+=$__routeguard_unknown
@@ -57,7 +67,7 @@ function __routeguard_candidates {
 
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 function __routeguard_check {
-    \builtin local IFS=$' \t\n' candidates='' exported='' unknown='' seen=' ' name entry now=0
+    \builtin local IFS=$' \t\n' candidates='' exported='' unknown='' seen=' ' name entry same now=0
     __routeguard_candidates
     for name in $candidates; do
         [[ -n ${!name+x} ]] || \builtin continue
@@ -69,8 +79,8 @@ function __routeguard_check {
         exported+="$name "
     done
     # the same names as the last time, and nothing was or has to be done about them
-    [[ $exported != "$__routeguard_same" ]] || \builtin return 0
-    __routeguard_same=$exported
+    [[ $exported != "${!same}" ]] || \builtin return 0
+    \builtin printf -v "$same" '%s' "$exported"
 
     \builtin local keys=' __KEYS__ ' others=' __OTHER_NAMES__ ' allowed='__ALLOWED__'
     \builtin local keys_action=__KEYS_ACTION__ keys_unknown=__KEYS_UNKNOWN__
@@ -86,15 +96,15 @@ function __routeguard_check {
     for name in $exported; do
         for entry in $allowed; do
             if [[ ${entry%%=*} == "$name" && ${entry#*=} -ge $now ]]; then
-                __routeguard_same='?' # it may have run out by the next prompt
+                __routeguard_same_all='?' __routeguard_same_known='?' # it may have run out by the next prompt
                 \builtin continue 2
             fi
         done
-        if [[ ${keys#*" $name "} != "$keys" ]]; then
+        if [[ $keys == *" $name "* ]]; then
             if [[ $keys_action != scrub ]]; then
                 entry=$name
             elif \builtin unset -v "$name" 2>/dev/null; then
-                __routeguard_same='?'
+                __routeguard_same_all='?' __routeguard_same_known='?'
                 entry=''
                 case :${ROUTEGUARD_SCRUBBED-}: in
                 *:"$name":*) ;;
@@ -106,7 +116,7 @@ function __routeguard_check {
             else
                 entry="$name (readonly)"
             fi
-        elif [[ $keys_unknown != flag || ${others#*" $name "} != "$others" ]]; then
+        elif [[ $keys_unknown != flag || $others == *" $name "* ]]; then
             \builtin continue
         else
             case $name in
@@ -117,7 +127,7 @@ function __routeguard_check {
         seen+="$name "
         # already there at the last prompt, so already said: a tool that exports a name again at
         # every prompt gets one line, not one for each
-        [[ ${__routeguard_seen#*" $name "} == "$__routeguard_seen" ]] || \builtin continue
+        [[ $__routeguard_seen != *" $name "* ]] || \builtin continue
         if [[ -z $entry ]]; then
             __routeguard_scrubbed+="${__routeguard_scrubbed:+, }$name"
         else
@@ -192,7 +202,8 @@ function __routeguard_prompt {
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup {
     # the first look is for known names only: a script (BASH_ENV) needs no more, and no file
-    __routeguard_seen=' ' __routeguard_same='?' __routeguard_unknown='' __routeguard_rest=1
+    __routeguard_seen=' ' __routeguard_unknown='' __routeguard_rest=1
+    __routeguard_same_all='?' __routeguard_same_known='?'
     __routeguard_scrubbed='' __routeguard_flagged='' __routeguard_unaliased=''
     case $- in
     *r*) \builtin return 0 ;;

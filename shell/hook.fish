@@ -26,38 +26,39 @@ function opencode2 --description 'opencode2, guarded by routeguard'
     end
 end
 
+# Whether a direct key is exported. `set --query` answers how many of many names are not there, up
+# to 255, so guard/hook.py asks for at most 200 at a time.
+function __routeguard_any
+    __QUERIES__
+    return 1
+end
+
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 function __routeguard_check
-    set -l name
+    set -l same __routeguard_same_all
     set -l names
-    set -l keys __KEYS_WITHOUT_SUFFIX__
-    if test $__routeguard_rest -le 0
-        # neither the substitution nor the pipe forks: all in it is part of fish
-        set names (set --names --export | string match --regex -- '^[A-Za-z0-9_]+_API_KEY$')
-        set __routeguard_rest $__routeguard_pause
-    else
-        set __routeguard_rest (math $__routeguard_rest - 1)
-        set keys __KEYS__
-        set names $__routeguard_unknown
-    end
-    # one question for many names; `set --query` answers how many of them are not there, up to 255
-    set -l group
-    set -l any
-    for group in __KEY_GROUPS__
-        set group (string split ' ' -- $group)
-        set --query --export -- $group
-        test $status -lt (count $group); and set any yes
-    end
-    if set --query any[1]
-        for name in $keys
+    set -l name
+    if set --query __routeguard_rest[1]
+        set same __routeguard_same_known
+        set --erase __routeguard_rest[1]
+        for name in $__routeguard_unknown
             set --query --export -- $name; and set --append names $name
         end
+        if __routeguard_any
+            for name in __KEYS__
+                set --query --export -- $name; and set --append names $name
+            end
+        end
+    else
+        # neither the substitution nor the pipe forks: all in it is part of fish
+        set names (set --names --export | string match --regex -- '^(?:__PATTERN__)$')
+        set __routeguard_rest $__routeguard_pause
     end
     # the same names as the last time, and nothing was or has to be done about them
-    test "$names" = "$__routeguard_same"; and return 0
-    set __routeguard_same "$names"
+    test "$names" = "$$same"; and return 0
+    set $same "$names"
 
-    set keys __KEYS__
+    set -l keys __KEYS__
     set -l others __OTHER_NAMES__
     set -l allowed __ALLOWED_NAMES__
     set -l action __KEYS_ACTION__
@@ -71,7 +72,8 @@ function __routeguard_check
         if contains -- $name $keys
             if test $action = scrub
                 set --erase --global -- $name
-                set __routeguard_same '?'
+                set __routeguard_same_all '?'
+                set __routeguard_same_known '?'
                 if set --query --export -- $name
                     # a universal variable is a file of the user's, and every fish has it
                     set entry "$name (universal)"
@@ -107,7 +109,7 @@ end
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
 function __routeguard_path
-    test "$PATH[1]" != __SHIMS__; and test -d __SHIMS__; or return 0
+    test -d __SHIMS__; or return 0
     while set -l index (contains --index -- __SHIMS__ $PATH)
         set --erase PATH[$index]
     end
@@ -127,10 +129,7 @@ function __routeguard_aliases
     end
 end
 
-function __routeguard_prompt --on-event fish_prompt
-    __routeguard_path
-    __routeguard_aliases
-    __routeguard_check
+function __routeguard_say
     if set --query __routeguard_scrubbed[1]
         printf 'routeguard: scrubbed %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
             (string join ', ' -- $__routeguard_scrubbed) $__routeguard_scrubbed[1] >&2
@@ -148,28 +147,45 @@ function __routeguard_prompt --on-event fish_prompt
     set __routeguard_unaliased
 end
 
+# Every command counts here: fish takes some ten microseconds for one.
+function __routeguard_prompt --on-event fish_prompt
+    test "$PATH[1]" = __SHIMS__; or __routeguard_path
+    # the fifth line about a function is its description
+    set -l about (functions --details --verbose opencode; functions --details --verbose opencode2)
+    test "$about[5] $about[10]" = 'opencode, guarded by routeguard opencode2, guarded by routeguard'
+    or __routeguard_aliases
+    __routeguard_check
+    set --query __routeguard_scrubbed[1] __routeguard_flagged[1] __routeguard_unaliased[1]
+    test $status -eq 3; or __routeguard_say
+end
+
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup
-    set --global __routeguard_same '?'
+    set --global __routeguard_same_all '?'
+    set --global __routeguard_same_known '?'
     set --global __routeguard_seen
     set --global __routeguard_unknown
     set --global __routeguard_scrubbed
     set --global __routeguard_flagged
     set --global __routeguard_unaliased
     # the first look is for known names only: a script needs no more
-    set --global __routeguard_rest 1
-    set --global __routeguard_pause 0
+    set --global __routeguard_rest x
+    set --global __routeguard_pause
     set -l name
     for name in opencode opencode2
         functions --query __routeguard_$name; and functions --erase __routeguard_$name
         functions --copy $name __routeguard_$name
     end
-    __routeguard_path
+    test "$PATH[1]" = __SHIMS__; or __routeguard_path
     __routeguard_check
     if status is-interactive
-        # listing more than some hundred names costs as much as a fork: then only every so often
+        # listing many names costs as much as a fork: then only at every so many prompts, at the
+        # others known names are asked for; $__routeguard_pause has a word for each of these
         set -l many (count (set --names --export))
-        test $many -gt 300; and set __routeguard_pause (math --scale 0 $many / 50)
+        if test $many -gt 150
+            set many (math --scale 0 $many / 25)
+            set __routeguard_pause (string repeat --count $many 'x ' | string split --no-empty ' ')
+        end
     else
         functions --erase __routeguard_prompt
     end

@@ -429,3 +429,57 @@ def test_loading_it_again_keeps_one_entry(guarded: Any, shell: Any, open_session
     assert session.messages(session.run(shell.export("OPENAI_API_KEY"))) == [
         scrubbed("OPENAI_API_KEY")
     ]
+
+
+def test_among_a_thousand_names_a_key_goes_at_once_and_an_unknown_one_is_said(
+    guarded: Any, shell: Any, open_session: Open
+) -> None:
+    session = open_session(shell, {f"VARIABLE_NUMBER_{n}": "v" for n in range(1000)})
+    session.run(shell.source(guarded.hook(shell)))
+    for _ in range(30):
+        assert session.messages(session.run(shell.export("OPENAI_API_KEY"))) == [
+            scrubbed("OPENAI_API_KEY")
+        ]
+        assert session.messages(session.run("true")) == []
+    assert until_said(session, shell.export("FOO_API_KEY")) == [flagged("FOO_API_KEY")]
+    for _ in range(50):
+        assert session.messages(session.run("true")) == []
+
+
+@pytest.mark.parametrize("version", ["3 2", "4 0", "4 2"])
+def test_what_an_older_bash_would_do(
+    guarded: Any, bash: Any, open_session: Open, version: str
+) -> None:
+    """The same branches, taken by the bash that is here: there is no older one to be had."""
+    path = guarded.hook(bash)
+    text = path.read_text()
+    for name in ("BASH_VERSINFO", "EPOCHREALTIME", "EPOCHSECONDS"):
+        assert name in text
+        text = text.replace(name, f"OLD_{name}")
+    path.write_text(f"OLD_BASH_VERSINFO=({version})\n{text}")
+    session = open_session(bash, {"OPENAI_API_KEY": "v"})
+    session.run("set -u; PROMPT_COMMAND=:")
+    assert session.messages(session.run(bash.source(path))) == [scrubbed("OPENAI_API_KEY")]
+    assert session.messages(session.run("OPENAI_API_KEY=v CLARIFAI_PAT=v")) == []
+    assert session.messages(session.run("export CLARIFAI_PAT FOO_API_KEY=v STRIPE_API_KEY=v")) == [
+        scrubbed("CLARIFAI_PAT"),
+        flagged("FOO_API_KEY"),
+    ]
+    assert session.value("${OPENAI_API_KEY-gone}${CLARIFAI_PAT-gone}") == "vgone"
+    output = session.run("export ANTHROPIC_API_KEY=v; readonly ANTHROPIC_API_KEY")
+    assert session.messages(output) == [flagged("ANTHROPIC_API_KEY (readonly)")]
+    assert session.messages(session.run("true")) == []
+    session.run("opencode run")
+    assert guarded.records()[0]["argv"][3:] == ["run"]
+
+
+def test_a_bash_without_a_private_file_still_knows_the_keys(
+    guarded: Any, bash: Any, open_session: Open
+) -> None:
+    path = guarded.hook(bash)
+    path.write_text(path.read_text().replace(str(guarded.scratch), "/nowhere/at/all"))
+    session = open_session(bash)
+    session.run(bash.source(path))
+    output = session.run("export OPENAI_API_KEY=v CLARIFAI_PAT=v FOO_API_KEY=v")
+    assert session.messages(output) == [scrubbed("CLARIFAI_PAT", "OPENAI_API_KEY")]
+    assert "nowhere" not in output.replace("FOO_API_KEY", "")
