@@ -1,0 +1,52 @@
+"""What one check found: the only thing that a reporter is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from guard.findings import SEVERITIES, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one check.
+
+    `findings` are sorted (path, line, column, rule) and are what is reported; `suppressed` were
+    silenced in the file by a comment with a reason, `baselined` by the baseline, `excepted` by
+    an exception of the policy. `files_checked` counts files that were read and judged.
+    `root` is the directory to which the findings' paths are relative; "" for an environment.
+    `seconds` is the wall time of the check. `kind` is "files" or "environment". `remarks` are
+    lines about the check as a whole (the runner met, what was selected), for people.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    suppressed: tuple[Finding, ...] = ()
+    baselined: tuple[Finding, ...] = ()
+    excepted: tuple[Finding, ...] = ()
+    files_checked: int = 0
+    files_skipped: int = 0
+    root: str = ""
+    kind: str = "files"
+    seconds: float = 0.0
+    remarks: tuple[str, ...] = field(default=())
+
+    def count(self, severity: str) -> int:
+        """How many findings have exactly this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def fails(self, threshold: str) -> bool:
+        """Whether a finding is at least as serious as `threshold` ("note", "warning", "error")."""
+        floor = SEVERITIES.index(threshold)
+        return any(SEVERITIES.index(finding.severity) >= floor for finding in self.findings)
+
+
+def order(finding: Finding) -> tuple[str, int, int, str, str, str]:
+    """The sort key of findings: path, line, column, rule; then what makes the order total."""
+    return (
+        finding.path or finding.where,
+        finding.line,
+        finding.column,
+        finding.rule,
+        finding.subject,
+        finding.message,
+    )

@@ -1,0 +1,104 @@
+"""One file's content, with places in it that a person and an editor understand."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from bisect import bisect_right
+
+# (mark, codec), the four-byte marks first: UTF-32 LE begins with the mark of UTF-16 LE
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def wide_encoding(data: bytes) -> str:
+    """The encoding that a UTF-16 or UTF-32 byte order mark announces, "" if there is none."""
+    for mark, encoding in _MARKS[1:]:
+        if data.startswith(mark):
+            return encoding
+    return ""
+
+
+def decode(data: bytes) -> str:
+    """`data` as text: by its byte order mark, which is dropped, else UTF-8.
+
+    Never raises. Invalid UTF-8 becomes lone surrogates (`surrogateescape`), so that positions
+    stay right; what is invalid in UTF-16 and UTF-32 becomes U+FFFD. Line ends stay as they are.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            errors = "surrogateescape" if encoding == "utf-8" else "replace"
+            return data[len(mark) :].decode(encoding, errors)
+    return data.decode("utf-8", "surrogateescape")
+
+
+class SourceFile:
+    """A file that was read: its bytes, its text, and where in the text something stands.
+
+    `path` is the path as shown, relative to the root of the check; `absolute` where the file
+    lies. Both are file-system strings (`surrogateescape`) and may hold any character.
+    """
+
+    __slots__ = ("_starts", "_text", "absolute", "data", "name", "path")
+
+    def __init__(self, path: str, data: bytes, *, absolute: str = "") -> None:
+        self.path = path
+        self.absolute = absolute or os.path.abspath(path)
+        self.name = os.path.basename(path)
+        self.data = data
+        self._text: str | None = None
+        self._starts: list[int] | None = None
+
+    @property
+    def text(self) -> str:
+        """The decoded content, as `decode()` has it; decoded once, when first asked for."""
+        if self._text is None:
+            self._text = decode(self.data)
+        return self._text
+
+    def _line_starts(self) -> list[int]:
+        if self._starts is None:
+            starts = [0]
+            text, offset = self.text, 0
+            while offset := text.find("\n", offset) + 1:
+                starts.append(offset)
+            self._starts = starts
+        return self._starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """The (line, column) of the character at `offset` in `text`, both from 1.
+
+        A column counts characters, and an offset behind the end stands at the end.
+        """
+        offset = max(0, min(offset, len(self.text)))
+        starts = self._line_starts()
+        line = bisect_right(starts, offset)
+        return line, offset - starts[line - 1] + 1
+
+    def offset(self, line: int, column: int = 1) -> int:
+        """The offset in `text` of a (line, column) that counts from 1; the inverse of `position`.
+
+        A line behind the last one stands at the end of the text.
+        """
+        starts = self._line_starts()
+        if line > len(starts):
+            return len(self.text)
+        return min(starts[max(line, 1) - 1] + max(column, 1) - 1, len(self.text))
+
+    def line(self, number: int) -> str:
+        """The text of line `number` (from 1) without its line end; "" if there is no such line."""
+        starts = self._line_starts()
+        if not 1 <= number <= len(starts):
+            return ""
+        end = starts[number] - 1 if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].removesuffix("\r")
+
+    @property
+    def line_count(self) -> int:
+        """How many lines the text has; a line end at the very end begins one more, empty, line."""
+        return len(self._line_starts())
