@@ -106,40 +106,52 @@ def test_traps_fire_as_often_as_without_the_hook(
     assert f"trap -- 'echo err >>{seen}' ERR" in session.run("trap")
 
 
-def test_under_bash_preexec_it_is_one_of_its_functions(
-    guarded: Any, bash: Any, open_session: Open, seen: Path
-) -> None:
-    """bash-preexec takes what runs after its last entry for a command that the user typed."""
-    stand_in = guarded.directory / "preexec.bash"
-    stand_in.write_text(
-        f"""bash_preexec_imported=defined __bp_mode='' precmd_functions=(first)
-first() {{ echo "precmd $?" >>{seen}; }}
-__bp_restore() {{ return "$1"; }}
-__bp_precmd_invoke_cmd() {{
-    local s=$? f; __bp_mode=''
-    for f in "${{precmd_functions[@]}}"; do __bp_restore "$s"; "$f"; done
-}}
-__bp_interactive_mode() {{ __bp_mode=on; }}
-__bp_preexec() {{
-    [[ $__bp_mode ]] || return 0
-    [[ $PROMPT_COMMAND != *"$BASH_COMMAND"* ]] || return 0
-    __bp_mode=''; echo "preexec $BASH_COMMAND" >>{seen}
-}}
-PROMPT_COMMAND=$'__bp_precmd_invoke_cmd\\n__bp_interactive_mode'
-trap '__bp_preexec' DEBUG
+PREEXEC = r"""
+bash_preexec_imported=defined mode='' precmd_functions=(first "${precmd_functions[@]}")
+first() { echo "precmd $?" >>SEEN; }
+give() { return "$1"; }
+__bp_precmd_invoke_cmd() {
+    local status=$? each
+    for each in "${precmd_functions[@]}"; do give "$status"; "$each"; done
+}
+__bp_interactive_mode() { mode=on; }
+preexec() {
+    [[ $mode ]] || return 0
+    mode=''
+    local line
+    while read -r line; do [[ $line != "$BASH_COMMAND" ]] || return 0; done <<<"$PROMPT_COMMAND"
+    echo "preexec $BASH_COMMAND" >>SEEN
+}
+PROMPT_COMMAND=$'__bp_precmd_invoke_cmd\n'"$PROMPT_COMMAND"$'\n__bp_interactive_mode'
+trap preexec DEBUG
 """
-    )
+"""What counts of bash-preexec: the order of its entries, `$?` for its functions, and that whatever
+runs after its last entry is taken for a command that the user typed."""
+
+
+@pytest.mark.parametrize("first", ["hook", "preexec"])
+def test_under_bash_preexec_the_hook_is_no_command_of_the_users(
+    guarded: Any, bash: Any, open_session: Open, seen: Path, first: str
+) -> None:
+    preexec = guarded.directory / "preexec.bash"
+    preexec.write_text(PREEXEC.replace("SEEN", str(seen)))
     session = open_session(bash)
-    session.run(bash.source(stand_in))
-    before = session.value("$PROMPT_COMMAND")
+    session.run("unset PROMPT_COMMAND")
+    files = [guarded.hook(bash), preexec]
+    for path in files if first == "hook" else files[::-1]:
+        session.run(bash.source(path))
+    before = session.value("${PROMPT_COMMAND//$'\\n'/|}")
+    if first == "preexec":
+        assert "routeguard" not in before
+        assert session.value("${precmd_functions[*]}") == "first __routeguard_prompt"
     session.run(bash.source(guarded.hook(bash)))
-    session.run(bash.source(guarded.hook(bash)))
-    assert session.value("$PROMPT_COMMAND") == before
-    assert session.value("${precmd_functions[*]}") == "first __routeguard_prompt"
+    assert session.value("${PROMPT_COMMAND//$'\\n'/|}") == before
     assert session.messages(session.run(EXPORT)) == SCRUBBED
-    assert "preexec __routeguard" not in seen.read_text()
     session.run("(exit 4)")
+    session.run("")
     assert "precmd 4" in seen.read_text()
+    assert "preexec export OPENAI_API_KEY=v" in seen.read_text()
+    assert "preexec __routeguard" not in seen.read_text()
 
 
 def test_zsh_functions_before_and_after_it_see_the_status(
