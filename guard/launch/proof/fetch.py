@@ -6,6 +6,7 @@ there by one rename: an interrupted fetch leaves nothing that would be taken for
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -63,10 +64,18 @@ def fetch(
 
 
 def _install(npm: str, folder: str, environ: Mapping[str, str]) -> None:
-    # the package's install script puts the binary of this platform in place; npm 11 asks for
-    # consent by name, older releases know only --ignore-scripts
-    argv = [npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"]
-    argv += ["--ignore-scripts=false", f"--allow-scripts={PACKAGE}", f"{PACKAGE}@{VERSION}"]
+    # the package's install script puts the binary of this platform in place; npm 11 wants it
+    # allowed by name in package.json (and refuses the option that says the same), older releases
+    # know only --ignore-scripts
+    wanted = {
+        "private": True,
+        "dependencies": {PACKAGE: VERSION},
+        "allowScripts": {PACKAGE: True},
+    }
+    with open(os.path.join(folder, "package.json"), "w", encoding="ascii") as file:
+        json.dump(wanted, file)
+    argv = [npm, "install", "--prefix", folder, "--ignore-scripts=false"]
+    argv += ["--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(
         argv,
         cwd=folder,

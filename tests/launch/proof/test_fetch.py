@@ -6,6 +6,7 @@ it installed); here it has to fail, to stop half-way and to be missing.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,8 @@ def test_fetched_once_and_used_again(tmp_path: Path, environ: dict[str, str]) ->
     assert len(said) == 1
     (call,) = Path(environ["LOG"]).read_text().splitlines()
     assert call.split()[0] == "install"
-    assert call.split()[-1] == f"opencode-ai@{fetch.VERSION}"
+    wanted = json.loads((Path(binary).parents[2] / "package.json").read_text())
+    assert wanted["dependencies"] == {"opencode-ai": fetch.VERSION}
     assert leftovers(tmp_path) == [f"opencode-ai-{fetch.VERSION}"]
 
 
