@@ -35,7 +35,7 @@ function opencode2 {
 # first, which costs a disk a multiple; a dot ends what counts. Sets $candidates of its caller,
 # and $same to the variable that holds what the same kind of look found the last time.
 function __routeguard_candidates {
-    \builtin local scratch=__SCRATCH__ name opened='' started="${EPOCHREALTIME-}" took
+    \builtin local scratch=__SCRATCH__ name opened=''
     candidates=__SET_KEYS_WITHOUT_SUFFIX__
     if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
         {
@@ -51,12 +51,7 @@ function __routeguard_candidates {
         while IFS='' \builtin read -r name && [[ $name != . ]]; do
             candidates+="$name "
         done <"$scratch/$$"
-        # `compgen` is slow among a thousand names: a pass of N microseconds, if that is more than
-        # one millisecond, is paid off over the next N/100 prompts. They look for known names only.
-        if [[ -n $started ]]; then
-            took=$((${EPOCHREALTIME/[.,]/} - ${started/[.,]/}))
-            __routeguard_rest=$((took < 1000 ? 0 : took / 100))
-        fi
+        __routeguard_rest=$__routeguard_pause
     else
         same=__routeguard_same_known
         __routeguard_rest=$((__routeguard_rest - 1))
@@ -203,7 +198,7 @@ function __routeguard_prompt {
 function __routeguard_setup {
     # the first look is for known names only: a script (BASH_ENV) needs no more, and no file
     __routeguard_seen=' ' __routeguard_unknown='' __routeguard_rest=1
-    __routeguard_same_all='?' __routeguard_same_known='?'
+    __routeguard_same_all='?' __routeguard_same_known='?' __routeguard_pause=0
     __routeguard_scrubbed='' __routeguard_flagged='' __routeguard_unaliased=''
     case $- in
     *r*) \builtin return 0 ;;
@@ -212,6 +207,15 @@ function __routeguard_setup {
     __routeguard_check
     [[ $- == *i* ]] || \builtin return 0
     __routeguard_aliases
+
+    # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts,
+    # at the others known names are asked for
+    \builtin local scratch=__SCRATCH__
+    \builtin local -a names
+    if [[ -n $scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
+        { \builtin compgen -e >|"$scratch/$$" && \builtin mapfile -t names <"$scratch/$$"; } 2>/dev/null || \:
+        __routeguard_pause=$((${#names[@]} > 300 ? ${#names[@]} / 25 : 0))
+    fi
 
     \builtin local IFS=$' \t\n' last=0 index
     [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-}" != *__routeguard_prompt* ]] || \builtin return 0

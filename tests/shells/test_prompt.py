@@ -150,9 +150,9 @@ def test_what_went_away_and_came_back_is_said_again(
 
 
 def until_said(session: Any, line: str) -> list[str]:
-    """Our lines after `line`; on a machine this busy a slow look is put off for some prompts."""
+    """Our lines after `line`, or after one of the next prompts."""
     messages = session.messages(session.run(line))
-    for _ in range(200):
+    for _ in range(100):
         if messages:
             break
         messages = session.messages(session.run("true"))
@@ -165,7 +165,9 @@ def test_an_unknown_key_is_flagged_once_and_stays(
     session = hooked(open_session, guarded, shell)
     unset = "set -e" if shell.name == "fish" else "unset"
     for _ in range(2):
-        assert until_said(session, shell.export("FOO_API_KEY")) == [flagged("FOO_API_KEY")]
+        assert session.messages(session.run(shell.export("FOO_API_KEY"))) == [
+            flagged("FOO_API_KEY")
+        ]
         assert "FOO_API_KEY" in names_seen(session, guarded)
         for _ in range(5):
             assert session.messages(session.run("true")) == []
@@ -351,7 +353,7 @@ def test_errexit_does_not_end_the_shell(
     assert session.messages(session.run("! export OPENAI_API_KEY=v")) == [
         scrubbed("OPENAI_API_KEY")
     ]
-    assert until_said(session, "export FOO_API_KEY=v") == [flagged("FOO_API_KEY")]
+    assert session.messages(session.run("export FOO_API_KEY=v")) == [flagged("FOO_API_KEY")]
 
 
 @pytest.mark.parametrize(
@@ -391,7 +393,7 @@ def test_the_prompt_under_other_bash_options(
     session.run(options)
     session.run(bash.source(guarded.hook(bash)))
     assert session.messages(session.run("export OPENAI_API_KEY=v")) == [scrubbed("OPENAI_API_KEY")]
-    assert until_said(session, "export FOO_API_KEY=v") == [flagged("FOO_API_KEY")]
+    assert session.messages(session.run("export FOO_API_KEY=v")) == [flagged("FOO_API_KEY")]
     for _ in range(3):
         assert session.messages(session.run("true")) == []
 
@@ -453,7 +455,7 @@ def test_what_an_older_bash_would_do(
     """The same branches, taken by the bash that is here: there is no older one to be had."""
     path = guarded.hook(bash)
     text = path.read_text()
-    for name in ("BASH_VERSINFO", "EPOCHREALTIME", "EPOCHSECONDS"):
+    for name in ("BASH_VERSINFO", "EPOCHSECONDS"):
         assert name in text
         text = text.replace(name, f"OLD_{name}")
     path.write_text(f"OLD_BASH_VERSINFO=({version})\n{text}")
