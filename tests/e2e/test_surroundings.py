@@ -99,7 +99,6 @@ def redirected(user: Sandbox) -> tuple[dict[str, str], Path]:
         "OPENCODE_AUTH_CONTENT": json.dumps({"openai": {"type": "api", "key": "k"}}),
         "OPENCODE_MODELS_URL": "http://elsewhere.invalid",
         "OPENCODE_MODELS_PATH": str(catalogue),
-        "OPENCODE_PERMISSION": '{"bash": "allow"}',
         "OPENAI_BASE_URL": ELSEWHERE,
         "ANTHROPIC_BASE_URL": ELSEWHERE,
         "BUN_INSPECT_PRELOAD": str(plugin),

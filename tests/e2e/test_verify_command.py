@@ -60,6 +60,8 @@ def test_a_signal_ends_the_agent_too_and_leaves_nothing(user: Sandbox, number: i
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
+        # whoever runs the tests in the background may ignore SIGINT, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     agent = await_agent(process.pid)
     os.kill(process.pid, number)

@@ -23,6 +23,9 @@ PACKAGE = "opencode-ai"
 VERSION = "1.18.33"
 """The release whose behaviour routeguard's facts were measured on."""
 
+_PATIENCE = 600.0
+"""Seconds npm may take: the package is large, and npm retries for long where it is offline."""
+
 
 def fetched(environ: Mapping[str, str]) -> str:
     """Where a fetched agent's binary is, whether it is there or not."""
@@ -76,15 +79,22 @@ def _install(npm: str, folder: str, environ: Mapping[str, str]) -> None:
         json.dump(wanted, file)
     argv = [npm, "install", "--prefix", folder, "--ignore-scripts=false"]
     argv += ["--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(
-        argv,
-        cwd=folder,
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(
+            f"npm had not ended after {_PATIENCE:g} seconds",
+            "see that npm reaches its registry, or install opencode yourself",
+        ) from None
     if done.returncode != 0:
         said = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
         raise _failed(

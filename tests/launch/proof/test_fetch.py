@@ -107,3 +107,14 @@ def test_no_npm(tmp_path: Path, environ: dict[str, str]) -> None:
         run(environ | {"PATH": str(tmp_path / "bin")})
     assert raised.value.exit_code == 127
     assert "npm is not on PATH" in raised.value.why
+
+
+def test_an_npm_that_hangs_is_not_waited_for(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_PATIENCE", 0.2)
+    npm(tmp_path, "#!/bin/sh\nexec sleep 600\n")
+    with pytest.raises(GuardError) as raised:
+        run(environ)
+    assert "had not ended" in raised.value.why
+    assert leftovers(tmp_path) == []
