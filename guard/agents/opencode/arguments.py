@@ -5,7 +5,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.opencode.grammar import NETWORK, REMOTE, SERVER, Invocation, Option
+from guard.agents.opencode.grammar import NETWORK, REMOTE, SERVER, Invocation, Option, read
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
 
@@ -40,8 +40,10 @@ def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> R
         _rewrite_model(invocation, router, ids, result)
     elif invocation.command == "models":
         for index, word in invocation.positionals[:1]:
-            if word in ids:
-                result.argv[index] = ids[word]
+            result.argv[index] = ids.get(word, word)
+        for option in invocation.named("provider"):
+            if option.value is not None and option.value in ids:
+                result.argv[option.start : option.end] = [f"--provider={ids[option.value]}"]
     return result
 
 
@@ -129,30 +131,36 @@ def _spliced(
 ) -> list[str] | None:
     """The arguments with `token` for the model and without `--provider`.
 
-    None if taking an option out would hand the word after it to the option before it.
+    None if taking an option out would hand the word after it to the option before it, or take
+    the other letters of a cluster along.
     """
-    put, drop = (model, provider) if model is not None else (provider, None)
-    if drop is not None and not _removable(invocation, drop):
-        put, drop = drop, put
-        if drop is not None and not _removable(invocation, drop):
-            return None
-    argv = list(invocation.argv)
-    edits = [(option, option is put) for option in (put, drop) if option is not None]
-    for option, keeps in sorted(edits, key=lambda edit: -edit[0].start):
-        words = [f"-{option.letters}"] if option.letters else []
-        if keeps:
-            words.append(token)
-        argv[option.start : option.end] = words
-    return argv
+    for put, drop in ((model, provider), (provider, model)):
+        if put is None:
+            continue
+        argv = list(invocation.argv)
+        edits = [(option, option is put) for option in (put, drop) if option is not None]
+        for option, keeps in sorted(edits, key=lambda edit: -edit[0].start):
+            words = [f"-{option.letters}"] if option.letters else []
+            if keeps:
+                words.append(token)
+            argv[option.start : option.end] = words
+        if _says(read(argv)) == _says(invocation):
+            return argv
+    return None
 
 
-def _removable(invocation: Invocation, option: Option) -> bool:
-    if option.letters:
-        return False
-    if option.end >= invocation.separator or invocation.argv[option.end].startswith("-"):
-        return True
-    before = [o for o in invocation.options if o.end == option.start]
-    return all(o.value is not None and not o.values for o in before)
+def _says(invocation: Invocation) -> tuple[object, ...]:
+    """What a command line says apart from the model: equal before and after a rewriting."""
+    return (
+        invocation.command,
+        [word for _, word in invocation.positionals],
+        invocation.argv[invocation.separator :],
+        [
+            (option.name, option.value, option.values)
+            for option in invocation.options
+            if option.name not in ("model", "m", "provider")
+        ],
+    )
 
 
 def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) -> list[Finding]:
@@ -160,7 +168,8 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
     findings = []
     urls = []
     if invocation.spec.kind == REMOTE:
-        urls += [word for _, word in invocation.positionals[:1]] or [""]
+        named = [option.value or "" for option in invocation.named("url")]
+        urls += [word for _, word in invocation.positionals[:1]] + named or [""]
     urls += [option.value or "" for option in invocation.named("attach")]
     for url in urls:
         if url and policy.excepted(f"server:{url.rstrip('/')}", now) is not None:

@@ -352,11 +352,10 @@ def _short(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
         before = "".join(units[:index])
         if rest[0] == "=" and len(rest) > 1:
             value = _text(rest[1:])
-            end, more = at + 1, ()
-            if letter in spec.arrays:
-                end, more = _following(words, at + 1)
-            values = (value, *more) if letter in spec.arrays else ()
-            return [*found, Option(letter, at, end, value, values=values, letters=before)]
+            if letter not in spec.arrays:
+                return [*found, Option(letter, at, at + 1, value, letters=before)]
+            end, more = _following(words, at + 1)
+            return [*found, Option(letter, at, end, value, values=(value, *more), letters=before)]
         if rest == ["-"]:
             # this letter gets the dash, and no other letter follows
             return [*found, Option(letter, at, at + 1, "-", letters=before)]

@@ -95,6 +95,9 @@ def parse(text: str) -> dict[str, Any]:
         raise UnreadableError(f"is not valid JSON at line {error.lineno}") from None
     except RecursionError:
         raise UnreadableError("is nested too deeply") from None
+    except ValueError:
+        # Python reads no number of more than 4300 digits
+        raise UnreadableError("holds a number that is too long") from None
     if not isinstance(value, dict):
         raise UnreadableError("is not a JSON object")
     if _deeper_than(value, _MAX_DEPTH):

@@ -162,9 +162,9 @@ class Router:
     def _near(self, typed: str) -> str:
         # a typing error in one of our names must not become a model of the default provider
         for name in self._names.values():
-            if typed.startswith("portkey") or _one_edit(typed, name):
+            if _one_edit(typed, name):
                 return name
-        return ""
+        return next(iter(self._names.values())) if typed.startswith("portkey") else ""
 
     def _ours(self) -> str:
         return ", ".join(p.name for p in self._policy.providers)
