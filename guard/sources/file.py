@@ -42,12 +42,16 @@ class SourceFile:
 
     `path` is the path as shown, relative to the root of the check; `absolute` where the file
     lies. Both are file-system strings (`surrogateescape`) and may hold any character.
+    `digest_key` is the key of the digests by which secrets are recognised; empty for none.
     """
 
-    __slots__ = ("_starts", "_text", "absolute", "data", "name", "path")
+    __slots__ = ("_starts", "_text", "absolute", "data", "digest_key", "name", "path")
 
-    def __init__(self, path: str, data: bytes, *, absolute: str = "") -> None:
+    def __init__(
+        self, path: str, data: bytes, *, absolute: str = "", digest_key: bytes = b""
+    ) -> None:
         self.path = path
+        self.digest_key = digest_key
         self.absolute = absolute or os.path.abspath(path)
         self.name = os.path.basename(path)
         self.data = data
