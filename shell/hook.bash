@@ -35,22 +35,19 @@ function opencode2 {
 # first, which costs a disk a multiple; a dot ends what counts. Sets $candidates of its caller,
 # and $same to the variable that holds what the same kind of look found the last time.
 function __routeguard_candidates {
-    \builtin local scratch=__SCRATCH__ name opened=''
+    \builtin local scratch=__SCRATCH__ names opened=''
     candidates=__SET_KEYS_WITHOUT_SUFFIX__
     if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
         {
-            {
-                opened=1
-                \builtin compgen -e -X '!?*_API_KEY'
-                \builtin echo .
-            } 1<>"$scratch/$$"
-        } 2>/dev/null || \:
+            opened=1
+            \builtin compgen -e -X '!?*_API_KEY'
+            \builtin echo .
+        } 2>/dev/null 1<>"$scratch/$$" || \:
     fi
     if [[ -n $opened ]]; then
         same=__routeguard_same_all
-        while IFS='' \builtin read -r name && [[ $name != . ]]; do
-            candidates+="$name "
-        done <"$scratch/$$"
+        IFS='' \builtin read -r -d . names <"$scratch/$$" || names=''
+        candidates+=$names
         __routeguard_rest=$__routeguard_pause
     else
         same=__routeguard_same_known
@@ -224,7 +221,8 @@ function __routeguard_setup {
         precmd_functions+=(__routeguard_prompt)
     # `NAME && :` keeps $? for what follows, and neither `set -e` nor an ERR trap acts on it. A new
     # line separates, whatever the text before it ends in.
-    elif ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)) && ((${#PROMPT_COMMAND[@]} > 1)); then
+    elif [[ -n ${PROMPT_COMMAND[*]+x} ]] &&
+        ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501 && ${#PROMPT_COMMAND[@]} > 1)); then
         for index in "${!PROMPT_COMMAND[@]}"; do last=$index; done
         \builtin printf -v "PROMPT_COMMAND[$((last + 1))]" '%s' '__routeguard_prompt && :' 2>/dev/null || \:
     else
