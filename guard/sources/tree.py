@@ -1,0 +1,403 @@
+"""Which files a check looks at, and reading one of them without being held up or led astray.
+
+In a repository git is asked (gitignore(5) is git's to interpret); elsewhere the tree is walked.
+A repository is not trusted: names, links and file types in it are whatever somebody put there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from guard.errors import UsageError, printable
+from guard.sources import Skipped
+from guard.sources.file import SourceFile, wide_encoding
+
+LIMIT = 8 * 1024 * 1024
+"""Bytes. A larger file is not checked."""
+
+LINE_LIMIT = 1024 * 1024
+"""Bytes. A file with a longer line is not checked: nobody wrote it, and patterns take long on it."""
+
+SKIPPED_DIRECTORIES = frozenset(
+    (
+        ".cache",
+        ".direnv",
+        ".eggs",
+        ".git",
+        ".hg",
+        ".jj",
+        ".mypy_cache",
+        ".nox",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".svn",
+        ".terraform",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        "venv",
+    )
+)
+"""Directories that are not entered where git cannot be asked what is ignored."""
+
+_HEAD = 8 * 1024
+_GIT_TIMEOUT = 120.0
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes."""
+
+    path: str
+    absolute: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a check looks at.
+
+    `root` is the directory to which the entries' paths are relative; what lies outside it has an
+    absolute path. `skipped` are places that were found and cannot be read, with paths like those
+    of the entries; `nested` other repositories that were not entered. `whole` says that nothing
+    below the root was left out by the arguments.
+    """
+
+    root: str
+    entries: tuple[Entry, ...]
+    skipped: tuple[Skipped, ...] = ()
+    nested: tuple[str, ...] = ()
+    whole: bool = False
+
+
+def worktree(directory: str) -> str:
+    """The nearest directory up from `directory` that holds `.git`; "" if there is none."""
+    at = os.path.realpath(directory)
+    while not os.path.lexists(os.path.join(at, ".git")):
+        above = os.path.dirname(at)
+        if above == at:
+            return ""
+        at = above
+    return at
+
+
+def collect(targets: Sequence[str], cwd: str) -> Tree:
+    """The files that a check of `targets` (files and directories, relative to `cwd`) looks at.
+
+    Without targets: the whole repository of `cwd`, from its root, or else the tree below `cwd`.
+    A named file is taken even if git ignores it; of a named directory, what git does not ignore,
+    or everything if git ignores the directory itself. Raises UsageError for a target that does
+    not exist.
+    """
+    named = [_locate(target, cwd) for target in targets]
+    root = _root(named, cwd)
+    found = _Collector(root)
+    if not named:
+        found.directory(root)
+    for path, is_directory in named:
+        if is_directory:
+            found.directory(path)
+        else:
+            found.file(path, named=True)
+    return Tree(
+        root=root,
+        entries=tuple(sorted(found.entries.values(), key=lambda entry: entry.path)),
+        skipped=tuple(dict.fromkeys(found.skipped)),
+        nested=tuple(sorted(found.nested)),
+        whole=not named or (root, True) in named,
+    )
+
+
+def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | None:
+    """The file at `entry`; None if it is gone or binary; Skipped if it cannot be checked.
+
+    Never waits (a FIFO is opened without), never follows a link, never reads more than LIMIT
+    bytes. A file that changes meanwhile is read once more, and given up if it goes on changing.
+    """
+    data: bytes | str | None = None
+    for _ in range(2):
+        data = _read_once(entry.absolute)
+        if data != _CHANGED:
+            break
+    if isinstance(data, str):
+        return Skipped(entry.path, data)
+    if data is None:
+        return None
+    if len(data) > LINE_LIMIT and _longest_line(data) > LINE_LIMIT:
+        return Skipped(entry.path, f"a line is longer than {LINE_LIMIT // 1024} KiB")
+    return SourceFile(entry.path, data, absolute=entry.absolute, digest_key=digest_key)
+
+
+_CHANGED = "it changes while it is read"
+
+
+def _read_once(path: str) -> bytes | str | None:
+    """The content; why there is none, in words; None for what is no text or not there."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except OSError as error:
+        return None if error.errno in _GONE else _reason(error)
+    except ValueError:
+        # a NUL in a name names no file
+        return None
+    try:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            return _kind(before.st_mode)
+        head = os.read(fd, _HEAD)
+        if _is_binary(head):
+            return None
+        if before.st_size > LIMIT:
+            return f"larger than {LIMIT // (1024 * 1024)} MiB"
+        data = head + _rest(fd, LIMIT + 1 - len(head)) if len(head) == _HEAD else head
+        after = os.fstat(fd)
+    except OSError as error:
+        return _reason(error)
+    finally:
+        os.close(fd)
+    if _state(before) != _state(after):
+        return _CHANGED
+    if len(data) > LIMIT:
+        return f"larger than {LIMIT // (1024 * 1024)} MiB"
+    return data
+
+
+def _rest(fd: int, most: int) -> bytes:
+    parts = []
+    while most > 0 and (part := os.read(fd, min(most, 1 << 20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_binary(head: bytes) -> bool:
+    return b"\0" in head and not wide_encoding(head)
+
+
+def _longest_line(data: bytes) -> int:
+    longest = start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        longest = max(longest, end - start)
+        start = end + 1
+    return max(longest, len(data) - start)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "a link"
+    if error.errno in (errno.EAGAIN, errno.ENXIO):
+        return "reading it would wait"
+    return (error.strerror or str(error)).lower()
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a FIFO, not a file"
+    if stat.S_ISSOCK(mode):
+        return "a socket, not a file"
+    if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+        return "a device, not a file"
+    return "not a regular file"
+
+
+def _locate(target: str, cwd: str) -> tuple[str, bool]:
+    """Where `target` lies and whether it is a directory. The last part of a file stays as named:
+    whether it is a link matters."""
+    path = os.path.join(cwd, target)
+    try:
+        mode = os.lstat(path).st_mode
+        is_directory = stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and os.path.isdir(path))
+        if is_directory:
+            return os.path.realpath(path), True
+        path = os.path.normpath(path) if ".." not in path else path
+        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)), False
+    except (OSError, ValueError) as error:
+        why = error.strerror or "" if isinstance(error, OSError) else "a NUL in a name"
+        raise UsageError(
+            f"cannot check {printable(target)}",
+            why=why.lower(),
+            fix="name files or directories that exist; without a path the repository is checked",
+        ) from None
+
+
+def _root(named: Sequence[tuple[str, bool]], cwd: str) -> str:
+    """The directory that paths are relative to: of one repository its root, else the place in
+    common, which is `cwd` if everything lies below it."""
+    here = os.path.realpath(cwd)
+    if not named:
+        return worktree(here) or here
+    places = {path if is_directory else os.path.dirname(path) for path, is_directory in named}
+    repositories = {worktree(place) for place in places}
+    if len(repositories) == 1 and "" not in repositories:
+        return repositories.pop()
+    if all(_is_within(place, here) for place in places):
+        return here
+    return os.path.commonpath(places)
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+class _Collector:
+    """Gathers entries below one root, each file once however it is reached."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.entries: dict[str, Entry] = {}
+        self.skipped: list[Skipped] = []
+        self.nested: set[str] = set()
+        self._below = root.rstrip("/") + "/"
+
+    def shown(self, path: str) -> str:
+        return path[len(self._below) :] if path.startswith(self._below) else path
+
+    def skip(self, path: str, reason: str) -> None:
+        self.skipped.append(Skipped(self.shown(path), reason))
+
+    def directory(self, directory: str) -> None:
+        links: list[str] = []
+        for path in self._files(directory):
+            self.file(path, links=links)
+        # last, so that a link to a listed file is not what the file is shown as
+        for path in links:
+            self._link(path, named=False)
+
+    def file(self, path: str, *, named: bool = False, links: list[str] | None = None) -> None:
+        if path in self.entries:
+            return
+        try:
+            found = os.lstat(path)
+        except OSError as error:
+            if error.errno not in _GONE:
+                self.skip(path, _reason(error))
+            return
+        except ValueError:
+            return
+        mode = found.st_mode
+        if stat.S_ISREG(mode):
+            self.entries[path] = Entry(self.shown(path), path, found.st_size)
+        elif stat.S_ISLNK(mode):
+            if links is None:
+                self._link(path, named=named)
+            else:
+                links.append(path)
+        elif stat.S_ISDIR(mode):
+            # a submodule, or a repository that nobody added
+            self.nested.add(self.shown(path))
+        else:
+            self.skip(path, _kind(mode))
+
+    def _link(self, path: str, *, named: bool) -> None:
+        try:
+            real = os.path.realpath(path, strict=True)
+            found = os.stat(real, follow_symlinks=False)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self.skip(path, "a loop of links")
+            elif error.errno not in _GONE:
+                self.skip(path, _reason(error))
+            return
+        top = worktree(os.path.dirname(path)) or ("" if named else self.root)
+        if top and not _is_within(real, top):
+            self.skip(path, "a link that leads out of the tree")
+        elif stat.S_ISREG(found.st_mode):
+            if real not in self.entries:
+                self.entries[real] = Entry(self.shown(path), real, found.st_size)
+        elif not stat.S_ISDIR(found.st_mode):
+            self.skip(path, _kind(found.st_mode))
+
+    def _files(self, directory: str) -> Iterable[str]:
+        repository = worktree(directory)
+        if not repository:
+            return self._walk(directory)
+        listed = self._ask_git(repository, directory)
+        if listed is None or (not listed and directory != repository):
+            # git does not answer, or ignores what was named
+            return self._walk(directory)
+        return listed
+
+    def _ask_git(self, repository: str, directory: str) -> list[str] | None:
+        try:
+            return git_files(repository, directory)
+        except _GitError as error:
+            self.skip(repository, f"git does not list it ({error}); everything in it was read")
+            return None
+
+    def _walk(self, top: str) -> Iterator[str]:
+        """The files below `top`. A repository on the way is asked what it ignores."""
+        pending = [top]
+        while pending:
+            at = pending.pop()
+            try:
+                with os.scandir(at) as found:
+                    items = sorted(found, key=lambda item: item.name, reverse=True)
+            except OSError as error:
+                self.skip(at, _reason(error))
+                continue
+            if at != top and any(item.name == ".git" for item in items):
+                listed = self._ask_git(at, at)
+                if listed is not None:
+                    yield from listed
+                    continue
+            for item in items:
+                if not item.is_dir(follow_symlinks=False):
+                    yield item.path
+                elif item.name not in SKIPPED_DIRECTORIES:
+                    pending.append(item.path)
+
+
+class _GitError(Exception):
+    """git could not say what is in a repository; the text says why."""
+
+
+def git_files(repository: str, directory: str) -> list[str]:
+    """Tracked and untracked-not-ignored paths of `repository` below `directory`, absolute.
+
+    git runs with no variable that could point it elsewhere, and with the two settings of a
+    repository off by which listing files would start a program (git-config(1): core.fsmonitor,
+    core.hooksPath). Raises _GitError if it is missing, refuses or takes too long.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    command = ["git", "--literal-pathspecs", "-C", repository]
+    command += ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command += ["--", os.path.relpath(directory, repository)]
+    try:
+        done = subprocess.run(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_TIMEOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise _GitError("git is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise _GitError(f"no answer within {_GIT_TIMEOUT:g} seconds") from None
+    except OSError as error:
+        raise _GitError(_reason(error)) from None
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
+        raise _GitError(said.removeprefix("fatal: ") or f"status {done.returncode}")
+    names = dict.fromkeys(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
+    return [
+        os.path.join(repository, name.rstrip("/"))
+        for name in names
+        # git prints nothing above itself; a repository whose config moves its worktree could
+        if not name.startswith(("../", "/"))
+    ]
