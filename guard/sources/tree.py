@@ -21,7 +21,7 @@ LIMIT = 8 * 1024 * 1024
 """Bytes. A larger file is not checked."""
 
 LINE_LIMIT = 1024 * 1024
-"""Bytes. A file with a longer line is not checked: nobody wrote it, and patterns take long on it."""
+"""Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
 
 SKIPPED_DIRECTORIES = frozenset(
     (
@@ -354,7 +354,8 @@ class _Collector:
                     continue
             for item in items:
                 if not item.is_dir(follow_symlinks=False):
-                    yield item.path
+                    if item.name != ".git":
+                        yield item.path
                 elif item.name not in SKIPPED_DIRECTORIES:
                     pending.append(item.path)
 

@@ -1,0 +1,188 @@
+"""Suppressions in a file: `routeguard: ignore[RG201] reason` in a comment.
+
+A suppression holds for its own line, or, if it stands alone on a line, for the next line that is
+no such comment. It counts only with a reason: without one it silences nothing and is itself a
+finding. One that silences nothing is a note. In files that cannot hold comments (JSON) the
+baseline and the policy's exceptions do the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from guard.errors import printable
+from guard.findings import Finding
+from guard.rules import RULES
+from guard.sources.file import SourceFile
+
+NEEDLE = b"routeguard:"
+"""A file without these bytes (in UTF-8) holds no suppression."""
+
+UNSUPPRESSIBLE = frozenset(("RG901", "RG902", "RG903"))
+"""Rules about the check itself; a comment does not silence them."""
+
+_MARK = re.compile(r"routeguard:[ \t]*ignore(?:[ \t]*\[(?P<ids>[^\]\n]*)\])?(?P<rest>[^\n]*)")
+
+# how comments begin and end in shell, Python, C, SQL, INI, Lisp, HTML, Haskell, ML, TeX, Vim,
+# batch, m4, roff and the template languages
+_OPENER = re.compile(r"#|//|--|;|/\*|<!--|\{-|\(\*|%|\"|'|\*|\b(?:REM|rem|dnl)\b|\.\\")
+_ONLY_OPENER = re.compile(
+    r"[ \t]*(?:#+!?|//+!?|--+|;+|/\*+!?|<!--+|\{-|\(\*|%+|\"|'|\*|REM|rem|dnl|\.\\\""
+    r"|\{#-?|\{\{-?!(?:--)?|<%-?#?)[ \t]*\Z"
+)
+_CLOSER = re.compile(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
+_WORD = re.compile(r"\w")
+
+
+@dataclass(slots=True)
+class Suppression:
+    """One comment. `line`, `column` and `end_column` count from 1, the end is exclusive.
+
+    `alone` says that nothing else stands on its line, `covers` are the lines it holds for, `used`
+    the ids of `ids` that silenced something.
+    """
+
+    line: int
+    column: int
+    end_column: int
+    ids: tuple[str, ...]
+    reason: str
+    alone: bool
+    covers: frozenset[int]
+    used: set[str] = field(default_factory=set)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it silences anything at all: only with a reason, a word at least."""
+        return _WORD.search(self.reason) is not None
+
+
+def suppressions(file: SourceFile) -> list[Suppression]:
+    """Every suppression in `file`, in order."""
+    text = file.text
+    found: list[Suppression] = []
+    for match in _MARK.finditer(text):
+        line, column = file.position(match.start())
+        before = text[match.start() - column + 1 : match.start()]
+        if not _OPENER.search(before):
+            continue
+        reason, *after = _CLOSER.split(match["rest"], maxsplit=1)
+        alone = _ONLY_OPENER.match(before) is not None and not "".join(after).strip()
+        found.append(
+            Suppression(
+                line=line,
+                column=column,
+                end_column=column + len(match.group()) - len(match["rest"]) + len(reason.rstrip()),
+                ids=tuple(
+                    filter(None, (i.strip().upper() for i in (match["ids"] or "").split(",")))
+                ),
+                reason=reason.strip(" \t\r:-"),
+                alone=alone,
+                covers=frozenset((line,)),
+            )
+        )
+    alone_on = {suppression.line for suppression in found if suppression.alone}
+    for suppression in found:
+        if suppression.alone:
+            below = suppression.line + 1
+            while below in alone_on:
+                below += 1
+            suppression.covers = frozenset((suppression.line, below))
+    return found
+
+
+def apply(
+    file: SourceFile, findings: Iterable[Finding], selected: Collection[str]
+) -> tuple[list[Finding], list[Finding]]:
+    """(what remains, what is silenced) of `findings`; what remains includes RG901 and RG902.
+
+    `selected` are the ids of the rules that were looked for: a suppression of another rule is
+    not called unused.
+    """
+    given = suppressions(file)
+    remaining: list[Finding] = []
+    silenced: list[Finding] = []
+    for finding in findings:
+        by = _silencer(finding, given)
+        if by is None:
+            remaining.append(finding)
+        else:
+            by.used.add(finding.rule)
+            silenced.append(finding)
+    for suppression in given:
+        remaining.extend(_about(file, suppression, selected))
+    return remaining, silenced
+
+
+def _silencer(finding: Finding, given: list[Suppression]) -> Suppression | None:
+    if finding.rule in UNSUPPRESSIBLE or not finding.line:
+        return None
+    for suppression in given:
+        # a comment behind the last line of a call that takes several is on the call's line, too
+        if finding.rule in suppression.ids and (
+            finding.line in suppression.covers
+            or (not suppression.alone and finding.end_line in suppression.covers)
+        ):
+            if suppression.holds:
+                return suppression
+            # it would have silenced: what is said about it is the missing reason
+            suppression.used.add(finding.rule)
+    return None
+
+
+def _about(
+    file: SourceFile, suppression: Suppression, selected: Collection[str]
+) -> Iterator[Finding]:
+    def finding(rule: str, subject: str, message: str, fix: str) -> Finding:
+        return Finding(
+            rule,
+            subject,
+            message,
+            fix=fix,
+            path=file.path,
+            line=suppression.line,
+            column=suppression.column,
+            end_line=suppression.line,
+            end_column=suppression.end_column,
+        )
+
+    if not suppression.ids:
+        yield finding(
+            "RG902",
+            "ignore",
+            "a suppression that names no rule silences nothing",
+            "name the rules: routeguard: ignore[RG201] reason",
+        )
+        return
+    ids = ", ".join(suppression.ids)
+    if not suppression.holds:
+        yield finding(
+            "RG901",
+            printable(ids),
+            "a suppression without a reason silences nothing",
+            f"say why, behind the bracket: routeguard: ignore[{printable(ids)}] reason",
+        )
+    for id_ in dict.fromkeys(suppression.ids):
+        if id_ not in RULES:
+            yield finding(
+                "RG902",
+                printable(id_),
+                f"a suppression of {printable(id_)}, which is no rule",
+                "`routeguard rules` lists them",
+            )
+        elif id_ in UNSUPPRESSIBLE:
+            yield finding(
+                "RG902",
+                id_,
+                f"{id_} is about the check itself; a comment does not silence it",
+                f"leave it out with --ignore {id_}",
+            )
+        elif id_ not in suppression.used and id_ in selected:
+            yield finding(
+                "RG902",
+                id_,
+                f"a suppression of {id_} that silences nothing here",
+                "remove it (--fix does, where it stands alone)",
+            )
