@@ -17,12 +17,15 @@ class Word:
     """One word: `text` with its quotes taken off.
 
     `literal` is False if the shell would expand something in it. `bare` is the number of leading
-    characters that were neither quoted nor expanded: in `A="b"` they are `A=`.
+    characters that were neither quoted nor expanded: in `A="b"` they are `A=`. `start` and `end`
+    are its offsets in the script, quotes included.
     """
 
     text: str = ""
     literal: bool = True
     bare: int = -1
+    start: int = 0
+    end: int = 0
 
     def close(self) -> None:
         """From here on the characters do not count as bare."""
@@ -77,7 +80,7 @@ class _Reader:
     def add(self, text: str, *, quoted: bool = False, literal: bool = True) -> None:
         if self.word is None:
             self.word = []
-            self.made = Word()
+            self.made = Word(start=self.at)
             if not self.command.words:
                 self.command.line = self.line
         if quoted or not literal:
@@ -94,6 +97,7 @@ class _Reader:
         if self.word is None:
             return
         self.made.text = "".join(self.word)
+        self.made.end = self.at
         self.made.close()
         if self.drop_next:
             self.drop_next = False
@@ -179,7 +183,7 @@ class _Posix(_Reader):
         return False
 
     def double_quoted(self) -> None:
-        end = _skip(self.text, self.at + 1, '"')
+        end = skip(self.text, self.at + 1, '"')
         inside = self.text[self.at + 1 : max(self.at + 1, end - 1)]
         self.add("", quoted=True)
         if "$" in inside or "`" in inside or "\\" in inside:
@@ -208,7 +212,7 @@ class _Posix(_Reader):
             self.at += 1
 
     def substitution(self, start: int, closer: str) -> None:
-        end = _skip(self.text, start, closer)
+        end = skip(self.text, start, closer)
         self.add(self.text[self.at : end], literal=False)
         self.advance(end)
 
@@ -265,14 +269,14 @@ class _Posix(_Reader):
     def parenthesis(self) -> bool:
         if self.word is not None and self.word[-1] == "=":
             # an array: its elements are not commands
-            end = _skip(self.text, self.at + 1, ")")
+            end = skip(self.text, self.at + 1, ")")
             self.add("", literal=False)
             self.advance(end)
             return False
         arithmetic = self.text.startswith("((", self.at)
         if arithmetic and self.word is None and not self.command.words:
             # `<<` in here is a shift, not a here-document
-            self.advance(_skip(self.text, self.at + 1, ")"))
+            self.advance(skip(self.text, self.at + 1, ")"))
             return True
         return self.end_command()
 
@@ -297,7 +301,7 @@ class _Fish(_Reader):
         elif char in "'\"":
             self.quoted(char)
         elif char == "(":
-            end = _skip(self.text, self.at + 1, ")")
+            end = skip(self.text, self.at + 1, ")")
             self.add(self.text[self.at : end], literal=False)
             self.advance(end)
         elif char == "$":
@@ -330,7 +334,7 @@ class _Fish(_Reader):
         self.advance(min(end + 1, len(self.text)))
 
 
-def _skip(text: str, at: int, closer: str) -> int:
+def skip(text: str, at: int, closer: str) -> int:
     """The position behind the `closer` that matches an opener just before `at`.
 
     Knows quotes and nested substitutions; the end of the text if it is never closed. A list

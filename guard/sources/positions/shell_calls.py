@@ -1,0 +1,555 @@
+"""What a shell text starts and which variables it sets, seen through the programs in between.
+
+`sudo env X=1 nohup bash -c 'timeout 60 opencode run'` starts opencode. A program that starts
+another one is described in the tables below: which of its options take a value, how many words it
+wants for itself, and whether the rest is a command or the text of one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from guard.sources.positions.shell_tree import Assignment, Command, Word, commands
+from guard.sources.positions.text import Text, joined
+
+MAX_DEPTH = 8
+"""How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
+
+MAX_CALLS = 20_000
+"""How many calls of one text are looked at."""
+
+SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
+
+_ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_DECLARING = frozenset(("export", "declare", "typeset", "readonly", "local"))
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A program that starts the command in its arguments.
+
+    `short` are the letters and `long` the names of options that take the next word, `skip` is how
+    many words it wants for itself, `assigns` that `NAME=value` may stand before the command, and
+    `text` that the words are one text for a shell.
+    """
+
+    short: str = ""
+    long: frozenset[str] = frozenset()
+    skip: int = 0
+    assigns: bool = False
+    text: bool = False
+
+
+def _long(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+# options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9, util-linux 2.39
+_WRAPPERS = {
+    "sudo": Wrapper(
+        "CDghpRrTtuU",
+        _long("--close-from --chdir --group --host --prompt --chroot --role --type --user"),
+        assigns=True,
+    ),
+    "doas": Wrapper("Cu", assigns=True),
+    "env": Wrapper("uC", _long("--unset --chdir"), assigns=True),
+    "cross-env": Wrapper(assigns=True),
+    "cross-env-shell": Wrapper(assigns=True, text=True),
+    "time": Wrapper("fo", _long("--format --output")),
+    "gtime": Wrapper("fo", _long("--format --output")),
+    "command": Wrapper(),
+    "builtin": Wrapper(),
+    "exec": Wrapper("a"),
+    "nohup": Wrapper(),
+    "setsid": Wrapper(),
+    "nice": Wrapper("n", _long("--adjustment")),
+    "ionice": Wrapper("cn", _long("--class --classdata")),
+    "stdbuf": Wrapper("ioe", _long("--input --output --error")),
+    "timeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
+    "gtimeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
+    "chronic": Wrapper(),
+    "unbuffer": Wrapper(),
+    "caffeinate": Wrapper("tw"),
+    "xvfb-run": Wrapper("enpsfw", _long("--server-num --server-args --auth-file --wait")),
+    "xargs": Wrapper(
+        "IEdLnPsa",
+        _long("--delimiter --arg-file --max-args --max-procs --max-lines --replace --max-chars"),
+    ),
+    "watch": Wrapper("n", _long("--interval"), text=True),
+    "strace": Wrapper("eopsuPEI"),
+    "systemd-run": Wrapper(
+        "pMuHEGt", _long("--unit --property --setenv --description --slice --uid --gid --machine")
+    ),
+    "screen": Wrapper("SctTehps"),
+    "start-stop-daemon": Wrapper("acdgknNprsuxRPC"),
+    "noglob": Wrapper(),
+    "nocorrect": Wrapper(),
+    "then": Wrapper(),
+    "do": Wrapper(),
+    "concurrently": Wrapper(
+        "nplckms", _long("--names --prefix --prefix-colors --kill-others --max-processes --success")
+    ),
+}
+
+# programs that start what stands behind a `--` in their arguments
+_BEHIND_DASHES = frozenset(
+    "op doppler infisical dotenv dotenvx direnv mise rtx chamber aws-vault kubectl oc devbox "
+    "uv poetry pipenv hatch teller vault bws secrethub summon envconsul npm pnpm yarn bun nix "
+    "flox devenv pixi conda mamba start-stop-daemon".split()
+)
+
+# programs that start the command behind these words, without a `--`
+_BEHIND_WORDS = {
+    "uv": ("run",),
+    "poetry": ("run",),
+    "pipenv": ("run",),
+    "hatch": ("run",),
+    "pixi": ("run",),
+    "bundle": ("exec",),
+    "asdf": ("exec",),
+    "volta": ("run",),
+}
+
+# programs that fetch a package and start it: the words before the package, options with a value
+_PACKAGE_RUNNERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "npx": ((),),
+    "pnpx": ((),),
+    "bunx": ((),),
+    "uvx": ((),),
+    "npm": (("exec",), ("x",)),
+    "pnpm": (("dlx",), ("exec",)),
+    "yarn": (("dlx",), ("exec",)),
+    "bun": (("x",),),
+    "uv": (("tool", "run"),),
+    "pipx": (("run",),),
+}
+_PACKAGE_OPTIONS = frozenset(
+    "-p --package --from --with --python --spec --prefix --registry".split()
+)
+
+# docker and podman: options of `run` and `exec` that take a value (docker CLI reference)
+_DOCKER_SHORT = "eplvwuhmac"
+_DOCKER_LONG = _long(
+    "--name --env --env-file --publish --expose --volume --mount --network --net --restart --user "
+    "--workdir --entrypoint --platform --gpus --memory --cpus --label --hostname --add-host "
+    "--shm-size --ulimit --device --cap-add --cap-drop --dns --ip --ipc --pid --pull --runtime "
+    "--security-opt --tmpfs --log-driver --log-opt --health-cmd --stop-signal --file "
+    "--project-name --profile --project-directory --index --cidfile --link --group-add"
+)
+_TMUX_SHORT = "cnstxyeFlbTf"
+_TMUX_STARTS = frozenset(
+    "new new-session neww new-window splitw split-window respawn-pane respawn-window "
+    "display-popup popup".split()
+)
+
+
+@dataclass(slots=True)
+class Call:
+    """A program that is started: its words (the program first) and what is set for it alone.
+
+    `package` tells that the program is named by a package that is fetched, `image` that it is the
+    image of a container.
+    """
+
+    words: list[Word]
+    environment: list[Assignment] = field(default_factory=list)
+    package: bool = False
+    image: bool = False
+
+    @property
+    def program(self) -> str:
+        """The last part of the program's path, "" where only a running shell could tell."""
+        name = self.words[0].shown
+        last = name.rpartition("/")[2]
+        return "" if any(c in last for c in "$`(") else last
+
+
+@dataclass(slots=True)
+class Setting:
+    """A variable that the text sets, for what it starts if `exported`; `value` None if unknown."""
+
+    name: str
+    value: Word | None
+    start: int
+    end: int
+    exported: bool
+
+
+@dataclass(slots=True)
+class Script:
+    """What a text does: calls, settings, and the variables that have one known value in it."""
+
+    calls: list[Call] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    constants: dict[str, str] = field(default_factory=dict)
+
+    def value(self, word: Word) -> str | None:
+        """What the program gets for `word`, as far as the text itself tells; else None."""
+        if word.literal:
+            return word.content.value
+        written = word.content.value
+        names = [a or b for a, b in _REFERENCE.findall(written)]
+        if not names or any(name not in self.constants for name in names):
+            return None
+        filled = _REFERENCE.sub(lambda m: self.constants[m.group(1) or m.group(2)], written)
+        return None if any(c in filled for c in "$`") else filled
+
+
+def read(text: Text) -> Script:
+    """What `text` starts and sets. Raises shell_tree.UnparsedError."""
+    return read_all([text])
+
+
+def read_all(texts: list[Text]) -> Script:
+    """What several texts of one file start and set, as if they were one."""
+    reading = _Reading()
+    for text in texts:
+        reading.text(text, 0)
+    return reading.script()
+
+
+class _Reading:
+    def __init__(self) -> None:
+        self._found = Script()
+        self._values: dict[str, set[str | None]] = {}
+        self._exported: set[str] = set()
+        self._all_export = False
+
+    def script(self) -> Script:
+        found = self._found
+        for setting in found.settings:
+            setting.exported = setting.exported or setting.name in self._exported
+        found.constants = {
+            name: next(iter(values))
+            for name, values in self._values.items()
+            if len(values) == 1 and None not in values
+        }  # type: ignore[misc]
+        return found
+
+    def text(self, text: Text, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            return
+        for command in commands(text):
+            if len(self._found.calls) >= MAX_CALLS:
+                return
+            self._command(command, depth)
+
+    def _command(self, command: Command, depth: int) -> None:
+        if not command.words:
+            for assignment in command.assignments:
+                self._set(assignment, exported=self._all_export)
+            return
+        verb = command.words[0].value
+        if verb in _DECLARING:
+            self._declare(verb, command.words[1:])
+            return
+        if verb == "set":
+            flags = [w.shown for w in command.words[1:]]
+            if "-o" in flags and "allexport" in flags:
+                self._all_export = True
+            elif any(f[:1] == "-" and f[1:].isalpha() and "a" in f for f in flags):
+                self._all_export = True
+            return
+        if verb in ("read", "mapfile", "getopts", "for", "select"):
+            for word in command.words[1:]:
+                self._values.setdefault(word.shown, set()).add(None)
+        self._call(command.words, command.assignments, command.stdin, depth)
+
+    def _set(self, assignment: Assignment, *, exported: bool) -> None:
+        value = assignment.value
+        self._values.setdefault(assignment.name, set()).add(value.value)
+        self._found.settings.append(
+            Setting(assignment.name, value, assignment.start, assignment.end, exported)
+        )
+
+    def _declare(self, verb: str, words: list[Word]) -> None:
+        exported = verb == "export" or self._all_export
+        for word in words:
+            flags = word.shown
+            if flags[:1] in ("-", "+") and len(flags) > 1:
+                if flags[0] == "-" and "x" in flags:
+                    exported = True
+                elif flags[0] == "-" and ("f" in flags or (verb == "export" and "n" in flags)):
+                    return
+                continue
+            assignment = assigned(word)
+            if assignment is not None:
+                self._set(assignment, exported=exported)
+            elif exported and word.literal:
+                self._exported.add(word.shown)
+
+    def _call(
+        self,
+        words: list[Word],
+        environment: list[Assignment],
+        stdin: Text | None,
+        depth: int,
+        *,
+        package: bool = False,
+    ) -> None:
+        """One call and what it starts in turn; a loop takes the place of recursion."""
+        steps = 0
+        while words and steps < 32:
+            steps += 1
+            call = Call(words, environment, package)
+            self._found.calls.append(call)
+            program = call.program
+            if package:
+                program = package_name(program if "/" not in words[0].shown else words[0].shown)
+            package = False
+            if program in SHELLS:
+                self._shell(words[1:], stdin, depth)
+                return
+            if program in ("docker", "podman", "nerdctl"):
+                words, environment = self._container(words, depth)
+                continue
+            runner = _runner(program, words)
+            if runner is not None:
+                options, words = _package(words[runner:])
+                package = True
+                for option, word in options:
+                    if option in ("-c", "--call"):
+                        self.text(word.content, depth + 1)
+                continue
+            wrapper = _WRAPPERS.get(program)
+            if wrapper is not None:
+                if program == "concurrently":
+                    for word in _operands(words[1:], wrapper):
+                        self.text(word.content, depth + 1)
+                    return
+                if program == "command" and any(w.shown in ("-v", "-V") for w in words[1:2]):
+                    return
+                words, more = _unwrapped(words[1:], wrapper)
+                environment = [*environment, *more]
+                if wrapper.text and words:
+                    self.text(joined([w.content for w in words], " "), depth + 1)
+                    return
+                continue
+            following = self._other(program, words, depth)
+            if following is None:
+                return
+            words = following
+
+    def _other(self, program: str, words: list[Word], depth: int) -> list[Word] | None:
+        """The command that another kind of program starts; texts are read at once."""
+        rest = words[1:]
+        if program == "eval":
+            if rest:
+                self.text(joined([w.content for w in rest], " "), depth + 1)
+            return None
+        if program == "trap":
+            if rest and rest[0].shown not in ("-", "-l", "-p", "--"):
+                self.text(rest[0].content, depth + 1)
+            return None
+        if program in ("alias", "abbr"):
+            self._alias(rest, depth)
+            return None
+        if program in ("su", "runuser", "script", "flock", "nix-shell", "nodemon"):
+            flags = ("-c", "--command", "--run", "--exec", "-x")
+            for flag, word in zip(rest, rest[1:], strict=False):
+                if flag.shown in flags:
+                    self.text(word.content, depth + 1)
+            if program == "flock":
+                return _operands(rest, Wrapper("wE", _long("--timeout")))[1:]
+            return None
+        if program == "ssh":
+            operands = _operands(rest, Wrapper("BbcDEeFIiJLlmOopQRSWw"))[1:]
+            if len(operands) == 1:
+                self.text(operands[0].content, depth + 1)
+                return None
+            return operands
+        if program == "find":
+            for index, word in enumerate(rest):
+                if word.shown in ("-exec", "-execdir", "-ok", "-okdir"):
+                    return rest[index + 1 :]
+            return None
+        if program == "tmux":
+            self._tmux(rest, depth)
+            return None
+        if program in _BEHIND_DASHES:
+            for index, word in enumerate(rest):
+                if word.shown == "--":
+                    return rest[index + 1 :]
+        behind = _BEHIND_WORDS.get(program)
+        if behind and rest and rest[0].shown in behind:
+            return _operands(rest[1:], Wrapper("p", _PACKAGE_OPTIONS | {"--env-file", "--group"}))
+        return None
+
+    def _alias(self, words: list[Word], depth: int) -> None:
+        if len(words) > 1 and not any("=" in w.shown for w in words):
+            # fish: `alias NAME TEXT`, `abbr -a NAME TEXT…`
+            words = [w for w in words if not w.shown.startswith("-")][1:]
+            if words:
+                self.text(joined([w.content for w in words], " "), depth + 1)
+            return
+        for word in words:
+            name, equals, _ = word.shown.partition("=")
+            if equals:
+                self.text(word.content[len(name) + 1 :], depth + 1)
+
+    def _tmux(self, words: list[Word], depth: int) -> None:
+        operands = _operands(words, Wrapper("LSfc"))
+        if not operands:
+            return
+        verb, rest = operands[0].shown, _operands(operands[1:], Wrapper(_TMUX_SHORT))
+        if verb in _TMUX_STARTS:
+            if len(rest) == 1:
+                self.text(rest[0].content, depth + 1)
+            elif rest:
+                self._call(rest, [], None, depth)
+        elif verb in ("send", "send-keys"):
+            for word in rest:
+                if " " in word.shown:
+                    self.text(word.content, depth + 1)
+
+    def _shell(self, words: list[Word], stdin: Text | None, depth: int) -> None:
+        at, text_wanted, reads_stdin = 0, False, False
+        while at < len(words):
+            shown = words[at].shown
+            if shown[:1] not in ("-", "+") or shown in ("-", "--"):
+                at += shown in ("-", "--")
+                break
+            if not shown.startswith("--"):
+                text_wanted = text_wanted or ("c" in shown[1:] and shown[0] == "-")
+                reads_stdin = reads_stdin or "s" in shown[1:]
+                at += shown[-1] in "oO"
+            elif shown in ("--rcfile", "--init-file", "--command"):
+                text_wanted = text_wanted or shown == "--command"
+                at += shown != "--command"
+            at += 1
+        if text_wanted:
+            if at < len(words):
+                self.text(words[at].content, depth + 1)
+        elif stdin is not None and (reads_stdin or at >= len(words)):
+            self.text(stdin, depth + 1)
+
+    def _container(self, words: list[Word], depth: int) -> tuple[list[Word], list[Assignment]]:
+        """What a container runs. Its variables become settings, its image a call of its own."""
+        at = 1
+        while at < len(words) and words[at].shown.startswith("-"):
+            at += 2 if words[at].shown in ("-c", "-H", "--context", "--host") else 1
+        verbs = [w.shown for w in words[at : at + 2]]
+        compose = False
+        if verbs[:1] == ["compose"]:
+            at += 1
+            while at < len(words) and words[at].shown.startswith("-"):
+                at += 2 if _takes_next(words[at].shown, "fp", _DOCKER_LONG) else 1
+            verbs = [w.shown for w in words[at : at + 1]]
+            compose = True
+        elif verbs[:1] == ["container"]:
+            at += 1
+            verbs = verbs[1:]
+        if verbs[:1] not in (["run"], ["exec"], ["create"]):
+            return [], []
+        at += 1
+        settings: list[Assignment] = []
+        while at < len(words) and words[at].shown.startswith("-"):
+            shown = words[at].shown
+            taken = _takes_next(shown, _DOCKER_SHORT, _DOCKER_LONG)
+            variable: Word | None = None
+            if taken and at + 1 < len(words) and (shown == "--env" or shown[-1] == "e"):
+                if shown == "--env" or not shown.startswith("--"):
+                    variable = words[at + 1]
+            elif shown.startswith("--env="):
+                variable = words[at].after(len("--env="))
+            elif shown.startswith("-e") and len(shown) > 2:
+                variable = words[at].after(3 if shown[2] == "=" else 2)
+            if variable is not None:
+                self._handed(variable)
+            if shown == "--entrypoint" and at + 1 < len(words):
+                self._found.calls.append(Call([words[at + 1]]))
+            at += 2 if taken else 1
+        if at >= len(words):
+            return [], []
+        if verbs[:1] != ["exec"] and not compose:
+            self._found.calls.append(Call([words[at]], image=True))
+        return words[at + 1 :], settings
+
+    def _handed(self, word: Word) -> None:
+        assignment = assigned(word)
+        if assignment is not None:
+            self._found.settings.append(
+                Setting(assignment.name, assignment.value, word.start, word.end, True)
+            )
+        elif word.literal:
+            self._found.settings.append(Setting(word.shown, None, word.start, word.end, True))
+
+
+def assigned(word: Word) -> Assignment | None:
+    """`word` as `NAME=value`, or None."""
+    found = _ASSIGNS.match(word.shown)
+    if found is None:
+        return None
+    return Assignment(found.group(1), word.after(found.end()), word.start, word.end)
+
+
+def package_name(spec: str) -> str:
+    """The name in a package specification: `opencode-ai@latest`, `litellm[proxy]==1.2`."""
+    head, at, _ = spec[1:].partition("@")
+    name = spec[:1] + head if at else spec
+    return re.split(r"[\[=<>~!]", name)[0]
+
+
+def _takes_next(shown: str, short: str, long: frozenset[str]) -> bool:
+    if shown.startswith("--"):
+        return shown in long
+    # the last letter of a cluster gets the next word; one in the middle has what follows it
+    return len(shown) > 1 and shown[-1] in short and not any(c in short for c in shown[1:-1])
+
+
+def _operands(words: list[Word], wrapper: Wrapper) -> list[Word]:
+    """The words behind the options at the front."""
+    at = 0
+    while at < len(words):
+        shown = words[at].shown
+        if shown == "--":
+            return words[at + 1 :]
+        if not shown.startswith("-") or shown == "-":
+            break
+        at += 2 if _takes_next(shown, wrapper.short, wrapper.long) else 1
+    return words[at:]
+
+
+def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[Assignment]]:
+    words = _operands(words, wrapper)
+    environment: list[Assignment] = []
+    while wrapper.assigns and words:
+        assignment = assigned(words[0])
+        if assignment is None:
+            break
+        environment.append(assignment)
+        words = words[1:]
+    return words[wrapper.skip :], environment
+
+
+def _runner(program: str, words: list[Word]) -> int | None:
+    """How many words come before the package that `program` starts, None if it starts none."""
+    for verbs in _PACKAGE_RUNNERS.get(program, ()):
+        if tuple(w.shown for w in words[1 : 1 + len(verbs)]) == verbs:
+            return 1 + len(verbs)
+    return None
+
+
+def _package(words: list[Word]) -> tuple[list[tuple[str, Word]], list[Word]]:
+    """The options before a package (those with a value), and the package with its arguments."""
+    options: list[tuple[str, Word]] = []
+    at = 0
+    while at < len(words):
+        shown = words[at].shown
+        if shown == "--":
+            at += 1
+            break
+        if not shown.startswith("-"):
+            break
+        if shown in _PACKAGE_OPTIONS or shown in ("-c", "--call"):
+            if at + 1 < len(words):
+                options.append((shown, words[at + 1]))
+            at += 1
+        at += 1
+    rest = words[at:]
+    if len(rest) > 1 and rest[1].shown == "--":
+        # `npm exec PACKAGE -- ARGUMENTS`
+        rest = [rest[0], *rest[2:]]
+    return options, rest
