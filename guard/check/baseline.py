@@ -7,6 +7,7 @@ key cannot be tried on it. Lines may move; a line that changes its words is a ne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -174,16 +175,9 @@ def write(baseline: Baseline, path: str) -> None:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary:
-            _remove(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise _unusable(path, (error.strerror or str(error)).lower(), "name another file") from None
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
 
 
 def _unusable(path: str, why: str, fix: str) -> GuardError:

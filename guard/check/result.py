@@ -11,14 +11,16 @@ from guard.findings import SEVERITIES, Finding
 class Result:
     """The outcome of one check.
 
-    `findings` are sorted (path, line, column, rule) and are what is reported; `suppressed` were
-    silenced in the file by a comment with a reason, `baselined` by the baseline, `excepted` by
-    an exception of the policy. `fingerprints` stand beside `findings`, one for each: 16 hex digits
-    that stay the same when lines move and hold nothing of a value. `files_checked` counts files that were read and judged.
-    `root` is the directory to which the findings' paths are relative (what lies outside has an
-    absolute path); in an environment, where every path is absolute, the directory asked about.
+    `findings` are sorted (path, line, column, rule) and are what is reported. `fingerprints` stand
+    beside them, one for each: 16 hex digits that stay the same when lines move and hold nothing
+    of a value. `suppressed` were silenced in the file by a comment with a reason, `baselined` by
+    the baseline, `excepted` by an exception of the policy.
+
+    `files_checked` counts files that were read and judged, `files_skipped` those that could not
+    be. `root` is the directory to which the findings' paths are relative (what lies outside has
+    an absolute path); in an environment, where every path is absolute, the directory asked about.
     `seconds` is the wall time of the check. `kind` is "files" or "environment". `remarks` are
-    lines about the check as a whole (the runner met, what was selected), for people.
+    lines about the check as a whole, for people.
     """
 
     findings: tuple[Finding, ...] = ()
