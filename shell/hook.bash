@@ -208,7 +208,8 @@ function __routeguard_setup {
     # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts,
     # at the others known names are asked for
     \builtin local scratch=__SCRATCH__
-    \builtin local -a names
+    \builtin local names
+    names=()
     if [[ -n $scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
         { \builtin compgen -e >|"$scratch/$$" && \builtin mapfile -t names <"$scratch/$$"; } 2>/dev/null || \:
         __routeguard_pause=$((${#names[@]} > 300 ? ${#names[@]} / 25 : 0))
@@ -219,11 +220,14 @@ function __routeguard_setup {
     # bash-preexec takes everything behind its own last entry for a command of the user's
     if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
         precmd_functions+=(__routeguard_prompt)
+        \builtin return 0
+    fi
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+        for index in "${!PROMPT_COMMAND[@]}"; do last=$index; done
+    fi
     # `NAME && :` keeps $? for what follows, and neither `set -e` nor an ERR trap acts on it. A new
     # line separates, whatever the text before it ends in.
-    elif [[ -n ${PROMPT_COMMAND[*]+x} ]] &&
-        ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501 && ${#PROMPT_COMMAND[@]} > 1)); then
-        for index in "${!PROMPT_COMMAND[@]}"; do last=$index; done
+    if ((last > 0)); then
         \builtin printf -v "PROMPT_COMMAND[$((last + 1))]" '%s' '__routeguard_prompt && :' 2>/dev/null || \:
     else
         \builtin printf -v PROMPT_COMMAND '%s' \

@@ -75,6 +75,18 @@ def test_a_command_that_comes_later_runs_and_sees_the_status(
     assert session.messages(session.run(EXPORT)) == SCRUBBED
 
 
+@pytest.mark.parametrize(
+    "before", ["unset PROMPT_COMMAND", "PROMPT_COMMAND=", "PROMPT_COMMAND=:", "PROMPT_COMMAND=()"]
+)
+def test_it_finds_its_place_under_nounset(
+    guarded: Any, bash: Any, open_session: Open, before: str
+) -> None:
+    session = open_session(bash)
+    session.run(f"{before}; set -u")
+    assert "unbound" not in session.run(bash.source(guarded.hook(bash)))
+    assert session.messages(session.run(EXPORT)) == SCRUBBED
+
+
 def test_after_somebody_took_the_whole_prompt_command_it_can_be_loaded_again(
     guarded: Any, bash: Any, open_session: Open
 ) -> None:
