@@ -10,6 +10,7 @@ import os
 import time
 
 from guard import paths
+from guard.errors import GuardError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,5 +54,5 @@ def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) 
             os.close(handle)
         if full:
             os.replace(path, f"{path}.1")
-    except OSError:
+    except (OSError, GuardError):
         pass

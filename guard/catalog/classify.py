@@ -18,6 +18,7 @@ PREFIXES = (
     ("LD_", "runtime", "dynamic linker"),
     ("DYLD_", "runtime", "dynamic linker"),
     ("OTEL_", "runtime", "OpenTelemetry"),
+    ("OTUI_", "runtime", "OpenTUI"),
 )
 """(prefix, kind, owner) of names that belong to a program whatever follows."""
 

@@ -45,7 +45,8 @@ def explain(format_: str, command: tuple[str, ...]) -> int:
 
     First today's route with each layer's say, then the guarded one: the arguments, what is
     removed from the environment and why, what is set, what was left out of the agent's config,
-    and what forbids the launch. Names only, no values. Nothing is written and no key is fetched.
+    and what forbids the launch. Names only, no values. No key is fetched, and nothing is written
+    but the cache of the compiled policy.
     """
     from guard.agents import agent_of
     from guard.launch import execute

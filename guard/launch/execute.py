@@ -175,7 +175,8 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
 
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, planner.unusable_key)
-        planner.prepare(policy, facts, shim_text("opencode"))
+        for sentence in planner.prepare(policy, facts, shim_text("opencode")):
+            say(f"routeguard: {sentence}")
         tell(plan, environ)
     if plan.kind not in ("harmless", "local"):
         audit.record(plan, "launched", facts.environ, command)
@@ -287,7 +288,10 @@ def become(
     except OSError as error:
         if error.errno == errno.ENOEXEC:
             # as shells do with a script that has no #! line
-            os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], child)
+            try:
+                os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], child)
+            except OSError as second:
+                error = second
         too_big = error.errno == errno.E2BIG
         raise GuardError(
             f"{os.path.basename(program)} could not be started",

@@ -85,7 +85,7 @@ def parse(text: str) -> tuple[int, int, int]:
     """The first `N.N.N` in the first line of `text`: 1.x prints it bare, 2.x with a name."""
     for word in text.split("\n", 1)[0].replace("v", " ").split():
         parts = word.split("-")[0].split("+")[0].split(".")
-        if len(parts) == 3 and all(p.isascii() and p.isdigit() for p in parts):
+        if len(parts) == 3 and all(p.isascii() and p.isdigit() and len(p) < 9 for p in parts):
             return int(parts[0]), int(parts[1]), int(parts[2])
     return (0, 0, 0)
 

@@ -13,7 +13,7 @@ from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any
 
     from guard.agents.opencode.route import Route, Router
@@ -179,6 +179,7 @@ def kept_from(
     relative_to: str,
     exists: Callable[[str], bool],
     substitutes: bool = True,
+    withheld: Collection[str] = (),
 ) -> tuple[dict[str, Any], list[Route], list[Finding]]:
     """What of a user's own config goes into ours: the part, the models it names, and notes.
 
@@ -206,10 +207,21 @@ def kept_from(
         value = config[key]
         if key == "instructions":
             value = _instructions(value, home, relative_to, exists)
+        elif key == "skills" and isinstance(value, dict) and "urls" in value:
+            value = {k: v for k, v in value.items() if k != "urls"}
+            notes.append(
+                Finding(
+                    "RG302",
+                    "skills.urls",
+                    "left out: they are fetched at every start",
+                    where=where,
+                    severity="note",
+                )
+            )
         elif key in ("agent", "mode", "command"):
             value = _with_our_models(value, router, ids, routes, notes, where)
         for name, entry in _entries(key, value):
-            reason = unsafe_substitution(entry, environ)
+            reason = unsafe_substitution(entry, environ, withheld=withheld)
             if not substitutes and any("{env:" in text for text in _strings(entry)):
                 reason = "it reads a variable by {env:…}"
             if not reason:
@@ -289,13 +301,24 @@ def _with_our_models(
     return out
 
 
-def unsafe_substitution(value: object, environ: Mapping[str, str], *, files: bool = False) -> str:
+_SET_BY_LAUNCH = ("OPENCODE_", "ROUTEGUARD_", "XDG_CONFIG_HOME", "NO_PROXY", "no_proxy")
+"""Beginnings of the names whose values the agent sees are not the user's."""
+
+
+def unsafe_substitution(
+    value: object,
+    environ: Mapping[str, str],
+    *,
+    files: bool = False,
+    withheld: Collection[str] = (),
+) -> str:
     """Why `value` must not stand in a config that opencode substitutes as raw text, or "".
 
     `{env:NAME}` is replaced before parsing: a quote or a backslash in the variable ends the
     string it stands in, and what follows is read as config; where that is no JSON, the error
     prints the whole config with the gateway key in it (run on 1.18.33). `files` tells that
-    `{file:…}` may stand: opencode escapes what it reads from a file.
+    `{file:…}` may stand: opencode escapes what it reads from a file. `withheld` are the gateway's
+    keys, which go into no header and no prompt but the pinned one.
     """
     for text in _strings(value):
         if "{file:" in text and not files:
@@ -305,6 +328,8 @@ def unsafe_substitution(value: object, environ: Mapping[str, str], *, files: boo
             name, closed, rest = rest.partition("{env:")[2].partition("}")
             if not closed:
                 return "it holds an {env: without an end"
+            if name.startswith(_SET_BY_LAUNCH) or name in withheld:
+                return f"it reads {name}, which is not for this config"
             if any(c in '"\\' or not c.isprintable() for c in environ.get(name, "")):
                 return f"the value of {name} would break the config's JSON"
     return ""

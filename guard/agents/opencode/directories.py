@@ -13,12 +13,13 @@ Hot-path module.
 
 from __future__ import annotations
 
-import errno
 import os
+import time
 import zlib
 
 from guard import paths
 from guard.agents.opencode import jsonc
+from guard.agents.opencode.mirror import Mirror, files_below, replace
 from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
 
@@ -29,31 +30,27 @@ if TYPE_CHECKING:
 SUFFIX_LENGTH = 10
 """Characters of the provider ids' suffix: 50 bits, and it never leaves the machine."""
 
+LOCK_SECONDS = 15.0
+"""Seconds to wait for another launch that prepares the same directories; it takes milliseconds."""
+
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_LINKED = ("themes", "skills", "skill", "AGENTS.md")
 _SKILLS = ("skill", "skills")
 _MARKDOWN = ("agent", "agents", "command", "commands", "mode", "modes")
-_OURS = frozenset(
-    (
-        ".gitignore",
-        "bun.lock",
-        "config.json",
-        "node_modules",
-        "opencode.json",
-        "opencode.jsonc",
-        "package-lock.json",
-        "package.json",
-        "tui.json",
-        "tui.jsonc",
-    )
-)
+_FOLDERS = (*_MARKDOWN, *_SKILLS, "themes")
+_AGENT_OWN = (".gitignore", "bun.lock", "node_modules", "package-lock.json", "package.json")
+_CODE = ("plugin", "plugins", "tool", "tools")
+_CONFIGS = ("config", "config.json", "opencode.json", "opencode.jsonc", "tui.json", "tui.jsonc")
+_PLUGIN_KEYS = ("plugin", "plugins")
 _HOME_LINKED = (".claude", ".agents")
 
+# opencode writes the first key into a config that lacks it, and the file would not be ours then
 _DENY = (
-    '{"experimental":{"policies":[{"effect":"deny","action":"provider.use","resource":"*"}]},'
+    '{"$schema":"https://opencode.ai/config.json",'
+    '"experimental":{"policies":[{"effect":"deny","action":"provider.use","resource":"*"}]},'
     '"policies":[{"effect":"deny","action":"provider.use","resource":"*"}]}\n'
 )
 _PLUGIN_API = "@opencode-ai/plugin"
+_COPY_MARK = "# routeguard: copy; edit the original"
 
 
 class Directories:
@@ -97,7 +94,7 @@ def suffix(environ: Mapping[str, str], *, create: bool) -> str:
     fresh = "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
     try:
         if not _write_new(path, fresh + "\n") and not _read_suffix(path):
-            _write(path, fresh + "\n")  # what is there is damaged
+            replace(path, f"{fresh}\n".encode(), 0o600)  # what is there is damaged
     except OSError as error:
         raise _unusable(path, error.strerror or "") from None
     known = _read_suffix(path)
@@ -119,16 +116,18 @@ def prepare(
     plugin_version: str,
     shim: str,
     rewrite_model: Callable[[str], str],
-) -> None:
+) -> list[str]:
     """Make the private directories as they must be now. Safe beside other launches.
 
     `plugin_version` is the agent's version, `shim` the text of a PATH shim for the agent,
     `rewrite_model` maps the `model` of an agent or command file to its pinned form ("" drops it).
-    Raises GuardError where a directory is not ours to write.
+    Returns a sentence for each file of the user's that had to be put somewhere else. Raises
+    GuardError where a directory is not ours to write.
     """
+    state = os.path.dirname(directories.base)
     for path in (
-        paths.private_directory(os.path.dirname(os.path.dirname(directories.base))),
-        os.path.dirname(directories.base),
+        os.path.dirname(state),
+        state,
         directories.base,
         directories.config,
         directories.home,
@@ -136,269 +135,297 @@ def prepare(
         directories.empty,
     ):
         paths.private_directory(path)
+    lock = _lock(directories.base)
     try:
-        _link_all(directories.real_config, directories.config, skip=("opencode",))
-        _fill_agent(directories, plugin_version, rewrite_model)
-        for name in _HOME_LINKED:
-            _link(os.path.join(directories.real_home, name), os.path.join(directories.home, name))
-        _write(os.path.join(directories.bin, "opencode"), shim, mode=0o700)
+        kept = _fill_config(directories, plugin_version, rewrite_model)
+        kept += _fill_home(directories)
+        empty = _mirror(directories, "empty", "")
         # the nearest one counts: no tsconfig.json of a directory above is looked at
-        _write(os.path.join(directories.empty, "tsconfig.json"), "{}\n")
+        empty.collect("", code=("node_modules", "package.json", "tsconfig.json"))
+        empty.write("tsconfig.json", "{}\n")
+        empty.finish()
+        programs = _mirror(directories, "bin", "")
+        programs.collect("")
+        programs.write("opencode", shim, mode=0o700)
+        programs.finish()
     except OSError as error:
         raise _unusable(error.filename or directories.base, error.strerror or "") from None
+    finally:
+        os.close(lock)
+    return kept + empty.kept + programs.kept
 
 
-def _fill_agent(
-    directories: Directories, plugin_version: str, rewrite_model: Callable[[str], str]
-) -> None:
-    real = os.path.join(directories.real_config, "opencode")
-    ours = paths.private_directory(os.path.join(directories.config, "opencode"))
-    for name in _LINKED:
-        _link(os.path.join(real, name), os.path.join(ours, name))
-    for name in _MARKDOWN:
-        _mirror_markdown(os.path.join(real, name), os.path.join(ours, name), rewrite_model)
-    for name in ("tui.json", "tui.jsonc"):
-        _without_plugins(os.path.join(real, name), os.path.join(ours, name))
-    _write(os.path.join(ours, "opencode.json"), _DENY)
-    for name in ("opencode.jsonc", "config.json", "config"):
-        _remove(os.path.join(ours, name))
-    _seem_installed(ours, plugin_version)
-    _give_back(ours, real, _OURS | set(_LINKED) | set(_MARKDOWN))
+def _lock(base: str) -> int:
+    """An open file whose closing lets the next launch in: each must see what the last one wrote.
+
+    Raises GuardError if another launch holds it for longer than LOCK_SECONDS.
+    """
+    import fcntl
+
+    path = os.path.join(base, "lock")
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(path, error.strerror or "") from None
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError:
+            if time.monotonic() > until:
+                os.close(handle)
+                raise _unusable(path, "another launch has held it for a while") from None
+            time.sleep(0.01)
 
 
-def _seem_installed(directory: str, plugin_version: str) -> None:
-    # opencode installs its plugin API into every config directory it may write to, from the
-    # registry, unless these three say that it is there (run on 1.18.33)
-    paths.private_directory(os.path.join(directory, "node_modules"))
-    depends = f'{{"dependencies":{{"{_PLUGIN_API}":"{plugin_version}"}}}}'
-    _write(os.path.join(directory, "package.json"), depends + "\n")
-    _write(
-        os.path.join(directory, "package-lock.json"),
-        '{"name":"opencode","lockfileVersion":3,"requires":true,"packages":{"":' + depends + "}}\n",
+def _mirror(
+    directories: Directories, name: str, real: str, origins: tuple[str, ...] = ()
+) -> Mirror:
+    return Mirror(
+        os.path.join(directories.base, name),
+        real,
+        os.path.join(directories.base, "set-aside"),
+        os.path.join(directories.base, f"{name.replace('/', '-')}.written"),
+        origins,
     )
 
 
-def prepare_project(
-    ours: str,
-    folders: list[str],
-    worktree: str,
-    plugin_version: str,
-    rewrite_model: Callable[[str], str],
-) -> None:
-    """Make `ours` hold the agents, commands, modes and skills of `folders`, nearest first.
-
-    Only Markdown that really lies in the worktree is linked, so no code and nothing from
-    elsewhere comes along; a file that names a model is copied with its pinned form.
-    Raises GuardError.
-    """
-    try:
-        paths.private_directory(os.path.dirname(ours))
-        paths.private_directory(ours)
-        _seem_installed(ours, plugin_version)
-        wanted: dict[str, str] = {}
-        for folder in folders:
-            for name in (*_MARKDOWN, *_SKILLS):
-                for relative in _markdown_files(os.path.join(folder, name), ""):
-                    source = os.path.join(folder, name, relative)
-                    if is_file_within(source, worktree):
-                        wanted.setdefault(os.path.join(name, relative), source)
-        for name in (*_MARKDOWN, *_SKILLS):
-            for relative in _markdown_files(os.path.join(ours, name), ""):
-                if os.path.join(name, relative) not in wanted:
-                    _remove(os.path.join(ours, name, relative))
-        for relative, source in wanted.items():
-            path = os.path.join(ours, relative)
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            text = _with_our_model(source, rewrite_model)
-            if text is None:
-                if not os.path.islink(path):
-                    _remove(path)
-                _link(source, path)
-            else:
-                if os.path.islink(path):
-                    _remove(path)
-                _write(path, text)
-    except OSError as error:
-        raise _unusable(error.filename or ours, error.strerror or "") from None
-
-
-def _link_all(real: str, ours: str, skip: tuple[str, ...]) -> None:
-    _give_back(ours, real, set(skip))
-    try:
-        wanted = {name for name in os.listdir(real) if name not in skip}
-    except (FileNotFoundError, NotADirectoryError):
-        wanted = set()
+def _fill_config(
+    directories: Directories, plugin_version: str, rewrite_model: Callable[[str], str]
+) -> list[str]:
+    mirror = _mirror(directories, "config", directories.real_config)
+    mirror.collect("", ("opencode",))
+    real = directories.real_config
+    wanted = set(_names(real)) - {"opencode"}
     for name in wanted:
-        _link(os.path.join(real, name), os.path.join(ours, name))
-    for name in os.listdir(ours):
-        path = os.path.join(ours, name)
-        if name not in wanted and name not in skip and os.path.islink(path):
-            _link(os.path.join(real, name), path)
+        mirror.link(name, os.path.join(real, name))
+    for name in _names(mirror.ours):
+        if name not in wanted and name != "opencode" and mirror.is_link_of_ours(name):
+            mirror.drop(name)
+    paths.private_directory(os.path.join(mirror.ours, "opencode"))
+    mirror.collect("opencode", (*_AGENT_OWN, *_FOLDERS), code=(*_CODE, *_CONFIGS))
+    mirror.link("opencode/AGENTS.md", os.path.join(real, "opencode", "AGENTS.md"))
+    for name in _FOLDERS:
+        _mirror_folder(mirror, f"opencode/{name}", rewrite_model if name in _MARKDOWN else None)
+    for name in ("tui.json", "tui.jsonc"):
+        _without_plugins(mirror, f"opencode/{name}")
+    mirror.write("opencode/opencode.json", _DENY)
+    _seem_installed(mirror, "opencode", plugin_version)
+    mirror.finish()
+    return mirror.kept
 
 
-def _link(target: str, path: str) -> None:
-    """Make `path` a link to `target`, or nothing if `target` does not exist."""
-    if not os.path.lexists(target):
-        if os.path.islink(path):
-            _remove(path)
-        return
+def _fill_home(directories: Directories) -> list[str]:
+    mirror = _mirror(directories, "home", directories.real_home)
+    mirror.collect("", _HOME_LINKED, code=(".opencode",))
+    for name in _HOME_LINKED:
+        mirror.link(name, os.path.join(directories.real_home, name))
+    mirror.finish()
+    return mirror.kept
+
+
+def _names(directory: str) -> list[str]:
     try:
-        if os.readlink(path) == target:
-            return
-        _remove(path)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            return  # a real file of a program's: kept until it can be given back
-    try:
-        os.symlink(target, path)
-    except FileExistsError:
-        pass  # another launch was faster
-
-
-def _give_back(ours: str, real: str, ours_by_name: set[str] | frozenset[str]) -> None:
-    """Move what a program created in our directory to the user's own."""
-    for name in os.listdir(ours):
-        path = os.path.join(ours, name)
-        if name in ours_by_name or os.path.islink(path):
-            continue
-        _move(path, os.path.join(real, name))
-
-
-def _move(path: str, target: str) -> None:
-    if os.path.lexists(target):
-        return
-    try:
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        os.rename(path, target)
+        return os.listdir(directory)
     except OSError:
-        pass  # another file system, or no right to: it stays where it is, and still works
+        return []
 
 
-def _mirror_markdown(real: str, ours: str, rewrite_model: Callable[[str], str]) -> None:
-    """Agents and commands: linked as a folder, or one by one where a file names a model."""
-    files = list(_markdown_files(real, ""))
+def _mirror_folder(mirror: Mirror, folder: str, rewrite_model: Callable[[str], str] | None) -> None:
+    """Link `folder` as a whole, or file by file where one of its files names a model."""
+    real, ours = os.path.join(mirror.real, folder), os.path.join(mirror.ours, folder)
+    _restore_edited(mirror, folder)
+    mirror.collect(folder, below=True)
     copies = {}
+    files = list(files_below(real))
     for relative in files:
         text = _with_our_model(os.path.join(real, relative), rewrite_model)
         if text is not None:
             copies[relative] = text
-    if os.path.isdir(ours) and not os.path.islink(ours):
-        _give_back_new(ours, real, set(files))
-        files = list(_markdown_files(real, ""))
     if not copies:
-        if os.path.isdir(ours) and not os.path.islink(ours):
-            _clear(ours)
-        _link(real, ours)
-        return
+        _empty_folder(mirror, folder, set())
+        if not os.path.lexists(ours) or os.path.islink(ours):
+            mirror.link(folder, real)
+            return
     if os.path.islink(ours):
-        _remove(ours)
+        mirror.drop(folder)
     paths.private_directory(ours)
     for relative in files:
-        path = os.path.join(ours, relative)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        inside = f"{folder}/{relative}"
+        os.makedirs(os.path.dirname(os.path.join(ours, relative)), mode=0o700, exist_ok=True)
         if relative in copies:
-            _write(path, copies[relative])
+            mirror.write(inside, copies[relative])
         else:
-            _link(os.path.join(real, relative), path)
-    known = set(files)
-    for relative in list(_markdown_files(ours, "")):
-        if relative not in known:
-            _remove(os.path.join(ours, relative))
+            mirror.link(inside, os.path.join(real, relative))
+    _empty_folder(mirror, folder, set(files))
 
 
-def _give_back_new(ours: str, real: str, known: set[str]) -> None:
-    for relative in list(_markdown_files(ours, "")):
-        path = os.path.join(ours, relative)
-        if relative not in known and not os.path.islink(path) and not _is_copy(path):
-            _move(path, os.path.join(real, relative))
+def _empty_folder(mirror: Mirror, folder: str, keep: set[str]) -> None:
+    """Drop our own links and copies in `folder` but those in `keep`, and folders left empty."""
+    base = os.path.join(mirror.ours, folder)
+    if os.path.islink(base):
+        return
+    for relative in list(files_below(base)):
+        if relative not in keep:
+            mirror.drop(f"{folder}/{relative}")
+    for at, _, _ in os.walk(base, topdown=False):
+        try:
+            os.rmdir(at)
+        except OSError:
+            pass
 
 
-_COPY_MARK = "\n# routeguard: copy; edit the original"
-
-
-def _is_copy(path: str) -> bool:
-    try:
-        return _COPY_MARK.encode() in (jsonc.read_bytes(path) or b"")
-    except jsonc.UnreadableError:
-        return False
-
-
-def _markdown_files(base: str, below: str, depth: int = 0) -> list[str]:
-    found: list[str] = []
-    try:
-        names = sorted(os.listdir(os.path.join(base, below)))
-    except OSError:
-        return found
-    for name in names:
-        relative = os.path.join(below, name)
+def _restore_edited(mirror: Mirror, folder: str) -> None:
+    """Put the original's model back into copies that were edited, so that they can go home."""
+    base = os.path.join(mirror.ours, folder)
+    if os.path.islink(base):
+        return
+    for relative in list(files_below(base)):
+        inside = f"{folder}/{relative}"
+        if os.path.islink(os.path.join(base, relative)) or mirror.is_ours(inside):
+            continue
+        text = _read_text(os.path.join(base, relative))
+        if text is None or _COPY_MARK not in text:
+            continue
+        original = _read_text(os.path.join(mirror.real, inside)) or ""
+        model = _model_line(original)
+        lines = text.split("\n")
+        at = lines.index(_COPY_MARK) if _COPY_MARK in lines else 0
+        if at < 1:
+            continue
+        lines[at - 1 : at + 1] = [original.split("\n")[model]] if model else [lines[at - 1]]
         path = os.path.join(base, relative)
-        if name.endswith(".md"):
-            found.append(relative)
-        elif depth < 4 and os.path.isdir(path):
-            found.extend(_markdown_files(base, relative, depth + 1))
-    return found
+        times = os.stat(path)
+        replace(path, "\n".join(lines).encode(), 0o600)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def _with_our_model(path: str, rewrite_model: Callable[[str], str]) -> str | None:
-    """The text of an agent or command file with its model in the pinned form, or None."""
+def _read_text(path: str) -> str | None:
     try:
-        text = (jsonc.read_bytes(path) or b"").decode("utf-8")
+        raw = jsonc.read_bytes(path)
+        return None if raw is None else raw.decode("utf-8")
     except (jsonc.UnreadableError, UnicodeDecodeError):
         return None
+
+
+def _model_line(text: str) -> int:
+    """The index of the line of the front matter that names a model, 0 if none does."""
     if not text.startswith("---"):
+        return 0
+    for number, line in enumerate(text.split("\n")[1:], 1):
+        if line.strip() == "---":
+            return 0
+        # at the left edge: an indented one belongs to another key
+        key, colon, _ = line.partition(":")
+        if colon and key.rstrip().strip("\"'") == "model":
+            return number
+    return 0
+
+
+def _with_our_model(path: str, rewrite_model: Callable[[str], str] | None) -> str | None:
+    """The text of an agent or command file with its model in the pinned form, or None."""
+    if rewrite_model is None or not path.endswith(".md"):
+        return None
+    text = _read_text(path)
+    number = _model_line(text) if text else 0
+    if not text or not number:
         return None
     lines = text.split("\n")
-    for number, line in enumerate(lines[1:], 1):
-        if line.strip() == "---":
-            return None
-        key, colon, value = line.partition(":")
-        if colon and key.strip().strip("\"'") == "model":
-            typed = value.partition(" #")[0].strip().strip("\"'")
-            pinned = rewrite_model(typed)
-            if pinned == typed:
-                return None
-            lines[number] = (f'model: "{pinned}"' if pinned else "") + _COPY_MARK
-            return "\n".join(lines)
-    return None
+    typed = lines[number].partition(":")[2].partition(" #")[0].strip().strip("\"'")
+    pinned = rewrite_model(typed)
+    if pinned == typed:
+        return None
+    lines[number : number + 1] = [f'model: "{pinned}"' if pinned else "", _COPY_MARK]
+    return "\n".join(lines)
 
 
-def _without_plugins(real: str, ours: str) -> None:
+def _without_plugins(mirror: Mirror, relative: str) -> None:
     """Link the TUI's own config, or copy it without the plugins it names."""
     import json
 
+    real = os.path.join(mirror.real, relative)
     try:
         content = jsonc.read(real)
     except jsonc.UnreadableError:
-        content = {}
-    if content is None:
-        _remove(ours)
+        mirror.drop(relative)
         return
-    if not any(key in content for key in ("plugin", "plugins")):
-        if not os.path.islink(ours):
-            _remove(ours)
-        _link(real, ours)
+    if content is None or not any(key in _PLUGIN_KEYS or "{" in key for key in content):
+        mirror.link(relative, real)
         return
-    kept = {k: v for k, v in content.items() if k not in ("plugin", "plugins")}
-    if os.path.islink(ours):
-        _remove(ours)
-    _write(ours, json.dumps(kept, indent=2) + "\n")
+    # a key with a brace is only known after opencode has substituted it
+    kept = {k: v for k, v in content.items() if k not in _PLUGIN_KEYS and "{" not in k}
+    mirror.write(relative, json.dumps(kept, indent=2) + "\n")
 
 
-def _write(path: str, text: str, *, mode: int = 0o600) -> None:
-    """Write `text` to `path` atomically, unless it is there already."""
-    raw = text.encode("utf-8", "surrogateescape")
+def _seem_installed(mirror: Mirror, folder: str, plugin_version: str) -> None:
+    # opencode installs its plugin API into every config directory it may write to, from the
+    # registry, unless these three say that it is there (run on 1.18.33)
+    base = os.path.join(mirror.ours, folder)
+    paths.private_directory(os.path.join(base, "node_modules"))
+    depends = f'{{"dependencies":{{"{_PLUGIN_API}":"{plugin_version}"}}}}'
+    lock = '{"name":"opencode","lockfileVersion":3,"requires":true,"packages":{"":'
+    for name, text in (
+        ("package.json", depends + "\n"),
+        ("package-lock.json", lock + depends + "}}\n"),
+    ):
+        raw = text.encode()
+        try:
+            if jsonc.read_bytes(os.path.join(base, name)) == raw:
+                continue
+        except jsonc.UnreadableError:
+            pass
+        replace(os.path.join(base, name), raw, 0o600)
+
+
+def prepare_project(
+    directories: Directories,
+    directory: str,
+    folders: list[str],
+    worktree: str,
+    plugin_version: str,
+    rewrite_model: Callable[[str], str],
+) -> list[str]:
+    """Make the stand-in for `folders` (the `.opencode` of the project at `directory` and above).
+
+    It holds their agents, commands, modes and skills, nearest first. Only files that really lie
+    in the worktree are linked, and no code; a file that names a model is copied with its pinned
+    form. Returns and raises as `prepare` does.
+    """
+    ours = directories.project(directory)
+    lock = _lock(directories.base)
     try:
-        if not os.path.islink(path) and jsonc.read_bytes(path) == raw:
-            return
-    except jsonc.UnreadableError:
-        pass
-    temporary = f"{path}.{os.getpid()}"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    try:
-        os.write(handle, raw)
+        paths.private_directory(os.path.dirname(ours))
+        paths.private_directory(ours)
+        name = os.path.relpath(ours, directories.base)
+        mirror = _mirror(directories, name, folders[0], tuple(folders[1:]))
+        mirror.collect("", (*_AGENT_OWN, *_MARKDOWN, *_SKILLS), code=(*_CODE, *_CONFIGS))
+        for name in (*_MARKDOWN, *_SKILLS):
+            _restore_edited(mirror, name)
+            mirror.collect(name, below=True)
+            wanted: dict[str, str] = {}
+            for folder in folders:
+                for relative in files_below(os.path.join(folder, name)):
+                    source = os.path.join(folder, name, relative)
+                    if relative.endswith(".md") and is_file_within(source, worktree):
+                        wanted.setdefault(relative, source)
+            for relative, source in wanted.items():
+                inside = f"{name}/{relative}"
+                path = os.path.join(ours, inside)
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                text = _with_our_model(source, rewrite_model if name in _MARKDOWN else None)
+                if text is None:
+                    mirror.link(inside, source)
+                else:
+                    mirror.write(inside, text)
+            _empty_folder(mirror, name, set(wanted))
+        _seem_installed(mirror, "", plugin_version)
+        mirror.finish()
+    except OSError as error:
+        raise _unusable(error.filename or ours, error.strerror or "") from None
     finally:
-        os.close(handle)
-    os.replace(temporary, path)
+        os.close(lock)
+    return mirror.kept
 
 
 def _write_new(path: str, text: str) -> bool:
@@ -407,7 +434,7 @@ def _write_new(path: str, text: str) -> bool:
     Linked into place, so that another launch never sees half of it.
     """
     temporary = f"{path}.{os.getpid()}"
-    _write(temporary, text)
+    replace(temporary, text.encode(), 0o600)
     try:
         os.link(temporary, path)
         return True
@@ -417,29 +444,8 @@ def _write_new(path: str, text: str) -> bool:
         os.replace(temporary, path)
         return True
     finally:
-        _remove(temporary)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-
-
-def _clear(directory: str) -> None:
-    """Remove links and our copies below `directory`, then every folder that is empty."""
-    for base, folders, files in os.walk(directory, topdown=False):
-        for name in files:
-            path = os.path.join(base, name)
-            if os.path.islink(path) or _is_copy(path):
-                _remove(path)
-        for name in folders:
-            path = os.path.join(base, name)
-            if os.path.islink(path):
-                _remove(path)
         try:
-            os.rmdir(base)
+            os.unlink(temporary)
         except OSError:
             pass
 

@@ -131,7 +131,9 @@ def clean(
 
 
 def _same_host(url: str, other: str) -> bool:
-    return url.startswith("https://") and host_of(url) == host_of(other)
+    # spelled exactly: what a URL parser makes of anything else is its own choice
+    plain = f"https://{host_of(other)}"
+    return url == plain or url.startswith((f"{plain}/", f"{plain}:443/"))
 
 
 def host_of(url: str) -> str:
@@ -168,26 +170,56 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
 
 
 def proxy_address(value: str) -> tuple[str, int]:
-    """Host and port of a proxy URL; ("", 0) if there is none. Tolerates a missing scheme."""
-    scheme, separator, rest = value.partition("://")
-    if not separator:
-        scheme, rest = "http", value
-    authority = rest.partition("/")[0].rpartition("@")[2].strip()
+    """Host and port of a proxy URL; ("", 0) if there is none.
+
+    Read as the WHATWG URL standard reads http and https: slashes and backslashes after the scheme
+    in any number, the authority up to the next of `/ \\ ? #`, the host percent-decoded. A missing
+    scheme is tolerated.
+    """
+    text = "".join(c for c in value.strip() if c.isprintable())
+    scheme, rest = "http", text
+    lowered = text.lower()
+    if lowered.startswith(("http:", "https:")):
+        scheme, _, rest = lowered.partition(":")
+        rest = rest.lstrip("/\\")
+    elif "://" in lowered:
+        scheme, _, rest = lowered.partition("://")
+    end = min((at for at in map(rest.find, "/\\?#") if at >= 0), default=len(rest))
+    authority = rest[:end].rpartition("@")[2]
     if authority.startswith("["):
         host, _, tail = authority[1:].partition("]")
         port = tail.removeprefix(":")
     else:
         host, _, port = authority.partition(":")
+    if "%" in host:
+        from urllib.parse import unquote
+
+        host = unquote(host)
     if not host:
         return "", 0
-    default = 443 if scheme.lower() == "https" else 80
-    return host.lower(), int(port) if port.isascii() and port.isdigit() else default
+    default = 443 if scheme == "https" else 80
+    return host.lower(), int(port) if port.isascii() and port.isdigit() and len(
+        port
+    ) < 6 else default
+
+
+_NAMES_OF_THIS_MACHINE = frozenset(
+    (
+        "localhost",
+        "localhost.localdomain",
+        "localhost6",
+        "localhost6.localdomain6",
+        "ip6-localhost",
+        "ip6-loopback",
+    )
+)
+"""Names that the hosts files of Debian, Fedora and macOS give to this machine."""
 
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine: loopback, unspecified, or a spelling of them."""
     host = host.lower().rstrip(".")
-    if host == "localhost" or host.endswith(".localhost") or host.startswith("127."):
+    if host in _NAMES_OF_THIS_MACHINE or host.endswith(".localhost") or host.startswith("127."):
         return True
     import socket
 

@@ -149,7 +149,7 @@ def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
 def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str) -> list[str]:
     """The directories the agent may work in, the likeliest first."""
     starts = []
-    named = [o.value for o in invocation.named("dir", "cwd") if o.value]
+    named = [o.value for o in invocation.named("dir", "cwd", "project") if o.value]
     if invocation.command == "":
         named += [word for _, word in invocation.positionals[:1]]
     starts += [os.path.join(cwd, path) for path in named]
@@ -260,7 +260,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan, now: float) -> None
         result.findings.append(_missing_key(entry, needed=needed))
     if any(p.name == route.provider for p in missing) or not usable:
         return
-    kept, routes, notes = _kept(policy, facts, router, ids)
+    kept, routes, notes = _kept(policy, facts, router, ids, result.environ)
     result.findings += notes
     reachable = _reachable(policy, usable)
     pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *routes])
@@ -389,7 +389,11 @@ def _model_of_environment(
 
 
 def _kept(
-    policy: CompiledPolicy, facts: Facts, router: Router, ids: Mapping[str, str]
+    policy: CompiledPolicy,
+    facts: Facts,
+    router: Router,
+    ids: Mapping[str, str],
+    environ: Mapping[str, str],
 ) -> tuple[list[dict[str, Any]], list[Route], list[Finding]]:
     """What stays of the user's global files and of an inline config, weakest first."""
     kept: list[dict[str, Any]] = []
@@ -425,6 +429,8 @@ def _kept(
             if facts.suffix not in inline:
                 layers.append((where, content, config.FROM_INLINE, found.directory))
 
+    withheld = {p.key_env for p in policy.providers if p.key_env}
+
     def in_project(path: str) -> bool:
         return surroundings.is_file_within(path, found.worktree)
 
@@ -436,7 +442,8 @@ def _kept(
             where=where,
             router=router,
             ids=ids,
-            environ=facts.environ,
+            environ=environ,
+            withheld=withheld,
             home=found.home,
             relative_to=relative_to,
             exists=in_project if of_project else os.path.isfile,
@@ -483,8 +490,11 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     ]
 
 
-def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> None:
-    """Make the private directories that the plan's environment names. Raises GuardError."""
+def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> list[str]:
+    """Make the private directories that the plan's environment names. Raises GuardError.
+
+    Returns a sentence for each file that had to be put somewhere else.
+    """
     ids = config.provider_ids(policy, facts.suffix)
     router = Router(policy, ids, facts.provider_ids)
 
@@ -493,15 +503,17 @@ def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> None:
         return "" if isinstance(route, Finding) else f"{ids[route.provider]}/{route.model}"
 
     version = ".".join(map(str, facts.version))
-    directories.prepare(facts.directories, version, shim, pinned_model)
+    kept = directories.prepare(facts.directories, version, shim, pinned_model)
     if policy.project_config == "read" and facts.found.project_folders:
-        directories.prepare_project(
-            facts.directories.project(facts.found.directory),
+        kept += directories.prepare_project(
+            facts.directories,
+            facts.found.directory,
             facts.found.project_folders,
             facts.found.worktree,
             version,
             pinned_model,
         )
+    return kept
 
 
 def _names(value: object) -> list[str]:

@@ -308,7 +308,9 @@ def _account_state(path: str) -> str:
 
     for mode in ("mode=ro", "mode=ro&immutable=1"):
         try:
-            connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=0.5)
+            connection = sqlite3.connect(
+                f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=0.5
+            )
         except sqlite3.Error:
             continue
         try:
