@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from guard.rules.files import secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,5 +41,5 @@ class Detector(Protocol):
         ...
 
 
-DETECTORS: tuple[Detector, ...] = ()
+DETECTORS: tuple[Detector, ...] = (secrets.DETECTOR,)
 """Every detector, in the order in which a file meets them."""

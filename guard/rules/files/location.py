@@ -1,4 +1,4 @@
-"""The place of a finding in a file: character offsets become lines and columns, a secret a digest."""
+"""The place of a finding in a file: offsets become lines and columns, a secret its digest."""
 
 from __future__ import annotations
 
@@ -23,14 +23,12 @@ def at(
 ) -> Finding:
     """The finding of `rule` in `file` between two character offsets of its text (end exclusive).
 
-    `secret` is the value the finding is about, if it is about one. It is never kept: where the
-    file carries a `digest_key` (bytes; set by whoever runs the detectors), the finding carries
-    the keyed digest by which the same value can be recognised elsewhere, otherwise nothing.
-    `subject` and `message` must not hold it.
+    `secret` is the value the finding is about, if it is about one. It is never kept: a file with
+    a `digest_key` gives the finding the keyed digest by which the same value can be recognised
+    elsewhere, another gives it none. `subject` and `message` must not hold it.
     """
     line, column = file.position(start)
     end_line, end_column = file.position(max(start, end))
-    key: bytes = getattr(file, "digest_key", b"")
     return Finding(
         rule,
         subject,
@@ -42,5 +40,5 @@ def at(
         column=column,
         end_line=end_line,
         end_column=end_column,
-        digest=digest(secret, key) if secret and key else "",
+        digest=digest(secret, file.digest_key) if secret and file.digest_key else "",
     )

@@ -1,0 +1,86 @@
+"""What provider keys look like, from secrets.toml. Cold path: only `check` reads it."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+
+_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixedKey:
+    """A key that begins in its own way.
+
+    `prefix` is exact, `charset` the inside of a regex class, `body` a regex for all that follows
+    the prefix, `entropy` the least entropy of that in bits per character. With `words`, one of
+    them (lower case) has to stand nearby.
+    """
+
+    owner: str
+    prefix: str
+    charset: str
+    body: str
+    entropy: float
+    words: tuple[str, ...]
+    source: str
+    sure: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key without a form of its own, recognised by one of `words` (lower case) in its name."""
+
+    owner: str
+    words: tuple[str, ...]
+    value: str
+    entropy: float
+    source: str
+    sure: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPatterns:
+    """All of them, and the lower-case words that make a text a placeholder."""
+
+    prefixed: tuple[PrefixedKey, ...]
+    named: tuple[NamedKey, ...]
+    placeholders: tuple[str, ...]
+
+
+@cache
+def secret_patterns() -> SecretPatterns:
+    """The patterns in the order of the file, longer prefixes first."""
+    with open(_FILE, "rb") as file:
+        content = tomllib.load(file)
+    prefixed = [
+        PrefixedKey(
+            owner=entry["owner"],
+            prefix=entry["prefix"],
+            charset=entry["charset"],
+            body=entry["body"],
+            entropy=entry["entropy"],
+            words=tuple(entry["words"]),
+            source=entry["source"],
+            sure=entry["sure"],
+        )
+        for entry in content["key"]
+    ]
+    named = [
+        NamedKey(
+            owner=entry["owner"],
+            words=tuple(entry["words"]),
+            value=entry["value"],
+            entropy=entry["entropy"],
+            source=entry["source"],
+            sure=entry["sure"],
+        )
+        for entry in content["named"]
+    ]
+    return SecretPatterns(
+        prefixed=tuple(sorted(prefixed, key=lambda pattern: -len(pattern.prefix))),
+        named=tuple(named),
+        placeholders=tuple(content["placeholder"]["words"]),
+    )
