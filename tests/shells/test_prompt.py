@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -485,3 +486,27 @@ def test_a_bash_without_a_private_file_still_knows_the_keys(
     output = session.run("export OPENAI_API_KEY=v CLARIFAI_PAT=v FOO_API_KEY=v")
     assert session.messages(output) == [scrubbed("CLARIFAI_PAT", "OPENAI_API_KEY")]
     assert "nowhere" not in output.replace("FOO_API_KEY", "")
+
+
+UNDO = {
+    "bash": "unset -f opencode opencode2; "
+    "PROMPT_COMMAND=${PROMPT_COMMAND/__routeguard_prompt && :/:}",
+    "zsh": "unfunction opencode opencode2; "
+    "precmd_functions=(${precmd_functions:#__routeguard_precmd})",
+    "fish": "functions --erase __routeguard_prompt opencode opencode2",
+}
+
+
+def test_what_the_documentation_says_to_undo_it(
+    guarded: Any, shell: Any, open_session: Open
+) -> None:
+    documented = Path(__file__).parents[2].joinpath("docs", "shells.md").read_text()
+    assert f"{UNDO[shell.name]} " in documented
+    session = hooked(open_session, guarded, shell)
+    session.run(UNDO[shell.name])
+    line = f"{shell.export('OPENAI_API_KEY')}; alias opencode='echo alias'"
+    output = session.run(line) + session.run("true")
+    assert "alias run" in session.run("opencode run")
+    assert session.messages(output) == []
+    assert "routeguard" not in output.replace("__routeguard", "")
+    assert "OPENAI_API_KEY" in names_seen(session, guarded)
