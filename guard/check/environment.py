@@ -1,0 +1,386 @@
+"""The environment lint: what a launch of the agent would meet here, judged by the launch itself.
+
+The plan of a launch is made and not carried out; what it would remove, miss or refuse becomes a
+finding, in the launch's own words. Around it: startup files and dotenv files that would set such
+a variable again, and under CI the files by which a step hands variables to the next.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dotenv.parser import parse_stream
+
+from guard import catalog, paths
+from guard.agents.opencode import environment, planner
+from guard.catalog.classify import classify
+from guard.check import baseline, suppress
+from guard.check.result import Result, order
+from guard.check.runners import Runner, handed_on
+from guard.errors import GuardError, UsageError, printable
+from guard.findings import Finding
+from guard.launch import resolve
+from guard.policy.compiled import CompiledPolicy
+from guard.rules import RULES
+from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
+from guard.sources.file import SourceFile
+from guard.sources.shell_exports import POSIX, Scripts
+
+_VARIABLE_RULES = frozenset(f"RG10{digit}" for digit in range(1, 9))
+
+_SET_BY_LAUNCH = frozenset(
+    (
+        *environment.SWITCHES,
+        "OPENCODE_CONFIG_CONTENT",
+        "OPENCODE_CONFIG_DIR",
+        "OPENCODE_TEST_HOME",
+    )
+)
+"""What a guarded launch sets, so what an environment inside one holds."""
+
+_PLACES = ("HOME", "PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+_BLANKS = re.compile(r"[^\S\r\n]{64,}")
+_LIMIT = 256 * 1024
+_DYNAMIC = re.compile(r"[$`(]")
+
+Place = Callable[[str], tuple[str, int]]
+"""The file and line that give a variable its value, ("", 0) for the process environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked about: the environment, the directory, the policy, the time (Unix seconds).
+
+    `runner` is set under CI. `root` stands for `/` in the paths of the system's startup files.
+    """
+
+    environ: Mapping[str, str]
+    cwd: str
+    policy: CompiledPolicy
+    now: float
+    runner: Runner | None = None
+    root: str = "/"
+
+
+def check(asked: Asked, selected: frozenset[str]) -> Result:
+    """Check the process environment and what lies around a launch from here."""
+    findings = list(_of_launch(asked))
+    remarks = []
+    if asked.runner is None:
+        readings = [rc_files.read(asked.environ, root=asked.root)]
+        findings += _of_assignments(asked, readings[0].assignments, "a shell that starts sets it")
+    else:
+        remarks.append(f"a job of {asked.runner.name}")
+        readings = []
+        findings += _of_handed_on(asked)
+    readings.append(dotenv_files.read(asked.cwd, home=paths.home(asked.environ)))
+    findings += _of_assignments(
+        asked, readings[-1].assignments, "a tool that loads the file hands it on"
+    )
+    for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
+        findings.append(_unread(skipped))
+    return _result(asked, findings, selected, remarks)
+
+
+def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
+    """Check the variables in the dotenv file `path`, as if they were the environment.
+
+    Raises UsageError if it cannot be read.
+    """
+    absolute = os.path.join(asked.cwd, path)
+    text = bounded_text.read(absolute, _LIMIT)
+    if not isinstance(text, str):
+        why = "there is no such file" if text is None else text.reason
+        raise UsageError(f"cannot read the environment file {printable(path)}", why=why)
+    lines: dict[str, int] = {}
+    environ = {name: asked.environ[name] for name in _PLACES if name in asked.environ}
+    for name, value, line in _dotenv(text):
+        environ[name] = value
+        lines[name] = line
+
+    def place(name: str) -> tuple[str, int]:
+        return (absolute, lines[name]) if name in lines else (absolute, 0)
+
+    of_file = Asked(environ, asked.cwd, asked.policy, asked.now, asked.runner, asked.root)
+    findings = [
+        finding
+        for finding in _of_launch(of_file, place)
+        if finding.rule in _VARIABLE_RULES and finding.subject not in _PLACES
+    ]
+    return _result(asked, findings, selected, [])
+
+
+# What the launch says ----------------------------------------------------------------------------
+
+
+def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Finding]:
+    """The findings of the plan of a bare launch, and one for each variable it would remove."""
+    own = planner.without_guard(asked.environ)
+    program, known = _agent(own)
+    facts = planner.look([], own, program, asked.cwd, write=False)
+    plan = planner.plan(asked.policy, facts, program, asked.now)
+    inside = planner.REAL_CONFIG_HOME in asked.environ
+    for change in plan.changes:
+        if change.action != "removed" or not change.rule or not own.get(change.name):
+            continue
+        if inside and change.name in _SET_BY_LAUNCH:
+            continue
+        if environment.SWITCHES.get(change.name) == own[change.name]:
+            continue
+        finding = _of_variable(asked, change.name, change.reason)
+        if finding is not None:
+            yield _placed(finding, place(change.name), asked)
+    for name in sorted(own):
+        if own[name] and (finding := _of_unknown(asked, name)) is not None:
+            yield _placed(finding, place(name), asked)
+    for finding in plan.findings:
+        if finding.rule == "RG204" and not known:
+            continue
+        if finding.where == "environment":
+            yield _placed(finding, place(finding.subject), asked)
+        else:
+            if os.path.isabs(finding.where):
+                finding.path = _shown(finding.where, asked.cwd)
+            yield finding
+
+
+def _agent(environ: Mapping[str, str]) -> tuple[str, bool]:
+    """The agent's program, and whether there is one here: in CI it may be installed later."""
+    try:
+        return resolve.find_agent("opencode", environ), True
+    except GuardError:
+        return "opencode", False
+
+
+def _of_variable(asked: Asked, name: str, reason: str) -> Finding | None:
+    """The finding for a variable that a launch removes; None if that is no finding by itself."""
+    kind, owner = _classified(name, asked.policy)
+    rule = catalog.describe(name, kind, owner).rule
+    if not rule:
+        return None
+    flagged = rule == "RG101" and asked.policy.keys_action == "flag"
+    return Finding(
+        rule,
+        name,
+        f"{name} {reason}",
+        where="environment",
+        fix=_removal(asked, name),
+        severity="warning" if flagged and RULES[rule].severity == "error" else "",
+    )
+
+
+def _of_unknown(asked: Asked, name: str) -> Finding | None:
+    kind, owner = _classified(name, asked.policy)
+    if kind != "unknown_key" or asked.policy.keys_unknown != "flag":
+        return None
+    if asked.policy.excepted(f"env:{name}", asked.now) is not None:
+        return None
+    variable = catalog.describe(name, kind, owner)
+    return Finding(
+        "RG102",
+        name,
+        f"{name} {variable.note}",
+        where="environment",
+        fix=f"if it opens a model provider: {_removal(asked, name)}\n"
+        f"if not, add an [[exception]] with the subject env:{name} to your policy",
+    )
+
+
+def _classified(name: str, policy: CompiledPolicy) -> tuple[str, str]:
+    gateway_keys = {entry.key_env for entry in policy.providers if entry.key_env}
+    return classify(name, policy.variables, gateway_keys)
+
+
+def _removal(asked: Asked, name: str) -> str:
+    if asked.runner is not None:
+        return f"take {name} out of {asked.runner.set_in}"
+    if not name.isidentifier():
+        return f"start programs with: env -u {name} PROGRAM"
+    return f"unset {name}   (where it comes from: routeguard why {name})"
+
+
+def _placed(finding: Finding, place: tuple[str, int], asked: Asked) -> Finding:
+    path, line = place
+    if not path:
+        return finding
+    finding.path, finding.line, finding.column = _shown(path, asked.cwd), line, 1 if line else 0
+    finding.where = f"{finding.path}:{line}" if line else finding.path
+    if finding.rule != "RG106":
+        finding.fix = f"remove {finding.subject} from {finding.where}"
+    return finding
+
+
+# Files that set variables ------------------------------------------------------------------------
+
+
+def _of_assignments(
+    asked: Asked, assignments: Iterable[Assignment], consequence: str
+) -> Iterator[Finding]:
+    texts: dict[str, list[str]] = {}
+    for assignment in assignments:
+        if not assignment.exported:
+            continue
+        kind, _ = _classified(assignment.name, asked.policy)
+        if kind not in _KINDS:
+            continue
+        if assignment.path not in texts:
+            text = bounded_text.read(assignment.path)
+            texts[assignment.path] = text.split("\n") if isinstance(text, str) else []
+        lines = texts[assignment.path]
+        line = lines[assignment.line - 1] if assignment.line <= len(lines) else ""
+        place = (assignment.path, assignment.line)
+        value = _value(line, assignment.name)
+        yield from _of_one(asked, assignment.name, value, place, consequence)
+
+
+_KINDS = frozenset(
+    (
+        "provider_key",
+        "provider_setting",
+        "base_url",
+        "agent_redirect",
+        "runtime",
+        "unknown_key",
+        "http_proxy",
+    )
+)
+
+_ADDRESSES = ("base_url", "http_proxy")
+
+
+def _of_one(
+    asked: Asked, name: str, value: str, place: tuple[str, int], consequence: str
+) -> Iterator[Finding]:
+    """The findings for one assignment, as a launch with only this variable would have them."""
+    kind, _ = _classified(name, asked.policy)
+    if not value or (kind in _ADDRESSES and _DYNAMIC.search(value)):
+        # where an address leads that only a running shell knows cannot be told
+        return
+    found = environment.proxies({name: value}, asked.policy, asked.now)
+    unknown = _of_unknown(asked, name)
+    if unknown is not None:
+        found.append(unknown)
+    _, changes, _ = environment.clean({name: value}, asked.policy, asked.now, agent=True)
+    for change in changes:
+        if change.rule and environment.SWITCHES.get(name) != value:
+            finding = _of_variable(asked, name, f"{change.reason}; {consequence}")
+            if finding is not None:
+                found.append(finding)
+    for finding in found:
+        yield _placed(finding, place, asked)
+
+
+def _value(line: str, name: str) -> str:
+    """What `line` gives to `name`, without quotes; "" if that is nothing. Kept in memory only."""
+    match = re.search(
+        rf"(?<![A-Za-z0-9_]){re.escape(name)}(?:\s*[=:]\s*|\s+(?:DEFAULT=)?)(\"[^\"]*|'[^']*|[^\s;#]*)",
+        line,
+    )
+    # the source saw the assignment: if its form is not one of these, it is not an empty one
+    return match.group(1).strip("\"'") if match else "?"
+
+
+def _of_handed_on(asked: Asked) -> Iterator[Finding]:
+    """The files by which a step of a job sets variables for the steps after it."""
+    consequence = "the steps that follow get it"
+    path = asked.environ.get("GITHUB_ENV", "")
+    if os.path.isabs(path):
+        text = bounded_text.read(path)
+        if isinstance(text, Skipped):
+            yield _unread(text)
+        elif text is not None:
+            for name, value, line in handed_on(text):
+                yield from _of_one(asked, name, value, (path, line), consequence)
+    path = asked.environ.get("BASH_ENV", "")
+    if os.path.isabs(path):
+        # every bash that runs a script reads it (bash(1)); CircleCI hands variables on with it
+        script = Scripts(asked.environ, paths.home(asked.environ))
+        script.read(path, POSIX)
+        yield from _of_assignments(asked, script.assignments, consequence)
+        for skipped in script.skipped:
+            yield _unread(skipped)
+
+
+def _dotenv(text: str) -> Iterator[tuple[str, str, int]]:
+    """(name, value, line) of each assignment, parsed as the tools that load dotenv files do."""
+    # the parser's search for a trailing comment takes quadratic time in a run of blanks
+    for binding in parse_stream(io.StringIO(_BLANKS.sub(" " * 64, text))):
+        if binding.key is None or binding.value is None:
+            continue
+        written = binding.original.string
+        # the parser counts from the blank lines before an assignment
+        blank = written[: len(written) - len(written.lstrip())]
+        yield binding.key, binding.value, binding.original.line + blank.count("\n")
+
+
+def _unread(skipped: Skipped) -> Finding:
+    return Finding(
+        "RG903",
+        skipped.path,
+        f"not checked: {skipped.reason}",
+        path=skipped.path,
+        fix="look at it yourself",
+    )
+
+
+# The result --------------------------------------------------------------------------------------
+
+
+def _shown(path: str, root: str) -> str:
+    below = os.path.realpath(root).rstrip("/") + "/"
+    return path[len(below) :] if path.startswith(below) else path
+
+
+def _result(
+    asked: Asked, findings: Iterable[Finding], selected: frozenset[str], remarks: list[str]
+) -> Result:
+    root = os.path.realpath(asked.cwd)
+    unique: dict[tuple[str, str, str, int], Finding] = {}
+    for finding in findings:
+        if finding.rule in selected:
+            unique.setdefault((finding.rule, finding.subject, finding.where, finding.line), finding)
+    remaining: list[Finding] = []
+    silenced: list[Finding] = []
+    files: dict[str, SourceFile] = {}
+    for path in dict.fromkeys(f.path for f in unique.values() if f.path and f.line):
+        absolute = os.path.join(root, path)
+        file = tree.read(tree.Entry(path, os.path.realpath(absolute)))
+        if isinstance(file, SourceFile):
+            files[path] = file
+    for finding in unique.values():
+        file = files.get(finding.path) if finding.line else None
+        if file is None:
+            remaining.append(finding)
+            continue
+        # the file as a whole is not checked, so nothing is said about its other suppressions
+        kept, quiet = suppress.apply(file, [finding], frozenset())
+        remaining += [f for f in kept if f is finding]
+        silenced += quiet
+    remaining.sort(key=order)
+    prints = []
+    for finding in remaining:
+        source = files.get(finding.path)
+        text = source.line(finding.line) if source is not None and finding.line else finding.subject
+        prints.append(baseline.fingerprint(finding, text))
+    return Result(
+        findings=tuple(remaining),
+        fingerprints=tuple(prints),
+        suppressed=tuple(sorted(silenced, key=order)),
+        files_checked=len(files),
+        files_skipped=sum(f.rule == "RG903" for f in remaining),
+        root=root,
+        kind="environment",
+        remarks=tuple(remarks),
+    )
+
+
+def asked_now(
+    environ: Mapping[str, str], cwd: str, policy: CompiledPolicy, runner: Runner | None
+) -> Asked:
+    """What is asked about by a person or a job, now."""
+    return Asked(environ, cwd, policy, time.time(), runner)

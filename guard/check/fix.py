@@ -1,0 +1,245 @@
+"""`check --fix`: the few changes that are certainly safe, shown as a diff before any is written.
+
+A key in a dotenv file is commented out; a call that names one of the policy's providers in a form
+that opencode does not know gets the form it knows; a suppression that silences nothing and stands
+alone on its line goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from guard.check import suppress
+from guard.errors import ExitCode, GuardError, printable
+from guard.findings import Finding
+from guard.policy.compiled import CompiledPolicy
+from guard.sources import tree
+from guard.sources.file import SourceFile, wide_encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace line `line` (from 1) by `after`; None takes the line away.
+
+    `before` is the line as it was read; both are without line ends. They may hold a secret, so
+    what is shown of them goes through `masked`.
+    """
+
+    line: int
+    before: str
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one file: its content before and after, and the edits in between."""
+
+    path: str
+    absolute: str
+    before: bytes
+    after: bytes
+    edits: tuple[Edit, ...]
+
+
+_DOTENV = re.compile(
+    r"(?P<lead>[ \t]*)(?P<rest>(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*="
+    # a value that ends on its line
+    r"[ \t]*(?:\"[^\"\\]*\"|'[^'\\]*'|[^\s\"'`\\]*)[ \t]*(?:#.*)?)\Z"
+)
+_PROVIDER = r"--provider(?:=|[ \t]+)(?P<provider>[a-z0-9][a-z0-9-]*)"
+_MODEL = r"(?:--model|-m)(?:=|[ \t]+)(?P<model>[A-Za-z0-9@][A-Za-z0-9@._:/-]*)"
+_CALLS = (
+    re.compile(rf"(?<!\S){_PROVIDER}[ \t]+{_MODEL}(?![^\s;&|)])"),
+    re.compile(rf"(?<!\S){_MODEL}[ \t]+{_PROVIDER}(?![^\s;&|)])"),
+)
+_CALL_RULES = ("RG201", "RG205", "RG206")
+
+_MASKS = (
+    re.compile(r"(?P<keep>(?<![\w-])[A-Za-z_]\w*[ \t]*=[ \t]*)(?:\"[^\"]*\"?|'[^']*'?|[^\s#]+)"),
+    re.compile(r"(?P<keep>\b(?i:bearer|basic|authorization|key|token|password)\b:?[ \t]+)\S+"),
+    re.compile(r"(?P<keep>)[^\s\"']*\w{20,}[^\s\"']*"),
+)
+
+
+def plan(
+    findings: Iterable[Finding], files: Iterable[tree.Entry], policy: CompiledPolicy
+) -> list[Change]:
+    """The changes that answer some of `findings`; nothing is written.
+
+    A file that can no longer be read, or is written in UTF-16 or UTF-32, is left alone.
+    """
+    by_path: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.line:
+            by_path.setdefault(finding.path, []).append(finding)
+    changes = []
+    for entry in files:
+        if entry.path in by_path:
+            file = tree.read(entry)
+            if isinstance(file, SourceFile) and not wide_encoding(file.data):
+                change = _change(file, by_path[entry.path], policy)
+                if change is not None:
+                    changes.append(change)
+    return changes
+
+
+def _change(file: SourceFile, findings: Sequence[Finding], policy: CompiledPolicy) -> Change | None:
+    edits: dict[int, Edit] = {}
+    for finding in findings:
+        # one edit a line: a second would not see what the first did to it
+        edit = None if finding.line in edits else _edit(file, finding, policy)
+        if edit is not None:
+            edits[edit.line] = edit
+    if not edits:
+        return None
+    after = []
+    for number, (text, end) in enumerate(_lines(file.text), start=1):
+        edit = edits.get(number)
+        if edit is None:
+            after.append(text + end)
+        elif edit.after is not None:
+            after.append(edit.after + end)
+    mark = file.data[: len(file.data) - len(file.text.encode("utf-8", "surrogateescape"))]
+    return Change(
+        path=file.path,
+        absolute=file.absolute,
+        before=file.data,
+        after=mark + "".join(after).encode("utf-8", "surrogateescape"),
+        edits=tuple(edits[number] for number in sorted(edits)),
+    )
+
+
+def _edit(file: SourceFile, finding: Finding, policy: CompiledPolicy) -> Edit | None:
+    line = file.line(finding.line)
+    after: str | None
+    if finding.rule == "RG101" and is_dotenv(file.name):
+        after = _commented_out(line, finding.subject)
+    elif finding.rule in _CALL_RULES:
+        after = _with_known_form(line, policy)
+    elif finding.rule == "RG902":
+        return Edit(finding.line, line, None) if _is_only_that(file, finding) else None
+    else:
+        return None
+    return Edit(finding.line, line, after) if after is not None and after != line else None
+
+
+def is_dotenv(name: str) -> bool:
+    """Whether tools that load dotenv files would load one of this name. `.envrc` is a script."""
+    return name == ".env" or name.startswith(".env.") or name.endswith(".env")
+
+
+def _commented_out(line: str, name: str) -> str | None:
+    match = _DOTENV.match(line)
+    if match is None or match["name"] != name:
+        return None
+    return f"{match['lead']}# {match['rest']}"
+
+
+def _with_known_form(line: str, policy: CompiledPolicy) -> str | None:
+    """`line` with `--provider P --model M` as `-m P/M`, as a guarded launch reads it."""
+    if "opencode" not in line:
+        return None
+    for call in _CALLS:
+        found = list(call.finditer(line))
+        if len(found) != 1:
+            continue
+        provider, model = found[0]["provider"], found[0]["model"]
+        if policy.provider(provider) is None:
+            continue
+        route = model if model.startswith(f"{provider}/") else f"{provider}/{model}"
+        return f"{line[: found[0].start()]}-m {route}{line[found[0].end() :]}"
+    return None
+
+
+def _is_only_that(file: SourceFile, finding: Finding) -> bool:
+    """Whether the line holds a suppression of this one rule, which is unused, and nothing else."""
+    for suppression in suppress.suppressions(file):
+        if suppression.line == finding.line and suppression.column == finding.column:
+            return suppression.alone and suppression.ids == (finding.subject,)
+    return False
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    """(line, its end) of each line of `text`; together they are `text`."""
+    found = []
+    for part in text.split("\n"):
+        bare = part.removesuffix("\r")
+        found.append((bare, part[len(bare) :] + "\n"))
+    last, end = found.pop()
+    return [*found, (last, end[:-1])]
+
+
+def masked(line: str) -> str:
+    """`line` for a terminal: what is assigned, follows a word like "token" or is long is hidden."""
+    for pattern in _MASKS:
+        line = pattern.sub(lambda match: match["keep"] + "****", line)
+    return printable(line)
+
+
+def diff(changes: Iterable[Change]) -> str:
+    """`changes` as a unified diff without context; values are masked, so it cannot be applied."""
+    out = []
+    for change in changes:
+        name = printable(change.path)
+        out += [f"--- {name}", f"+++ {name}"]
+        gone = 0
+        for edit in change.edits:
+            if edit.after is None:
+                out.append(f"@@ -{edit.line} +{edit.line - gone - 1},0 @@")
+                gone += 1
+            else:
+                out.append(f"@@ -{edit.line} +{edit.line - gone} @@")
+            out.append(f"-{masked(edit.before)}")
+            if edit.after is not None:
+                out.append(f"+{masked(edit.after)}")
+    return "\n".join(out)
+
+
+def apply(change: Change) -> None:
+    """Write `change`, whole or not at all, with the file's mode kept.
+
+    Raises GuardError (exit status 3) if the file is not what it was when the change was planned,
+    is a link, or cannot be written.
+    """
+    temporary = ""
+    try:
+        found = os.lstat(change.absolute)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise _failed(change, "it is a link, or has a second name")
+        now = tree.read(tree.Entry(change.path, change.absolute))
+        if not isinstance(now, SourceFile) or now.data != change.before:
+            raise _failed(change, "it changed since it was checked")
+        fd, temporary = tempfile.mkstemp(
+            prefix=".routeguard-", dir=os.path.dirname(change.absolute)
+        )
+        with open(fd, "wb") as file:
+            file.write(change.after)
+            file.flush()
+            with contextlib.suppress(OSError):
+                os.fchown(fd, found.st_uid, found.st_gid)
+            os.fchmod(fd, stat.S_IMODE(found.st_mode))
+            os.fsync(fd)
+        os.replace(temporary, change.absolute)
+        temporary = ""
+    except OSError as error:
+        raise _failed(change, (error.strerror or str(error)).lower()) from None
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _failed(change: Change, why: str) -> GuardError:
+    return GuardError(
+        "a fix could not be written",
+        where=change.path,
+        why=why,
+        fix="check again, or change it by hand",
+        exit_code=ExitCode.CONFIG,
+    )
