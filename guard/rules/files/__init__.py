@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from guard.rules.files import secrets
+from guard.rules.files import secrets, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,5 +41,8 @@ class Detector(Protocol):
         ...
 
 
-DETECTORS: tuple[Detector, ...] = (secrets.DETECTOR,)
+DETECTORS: tuple[Detector, ...] = (
+    secrets.DETECTOR,
+    shell.DETECTOR,
+)
 """Every detector, in the order in which a file meets them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from guard.sources.positions.shell_tree import Assignment, Command, Word, commands
 from guard.sources.positions.text import Text, joined
@@ -94,10 +95,10 @@ _WRAPPERS = {
 }
 
 # programs that start what stands behind a `--` in their arguments
-_BEHIND_DASHES = frozenset(
+_BEHIND_DASHES = _long(
     "op doppler infisical dotenv dotenvx direnv mise rtx chamber aws-vault kubectl oc devbox "
     "uv poetry pipenv hatch teller vault bws secrethub summon envconsul npm pnpm yarn bun nix "
-    "flox devenv pixi conda mamba start-stop-daemon".split()
+    "flox devenv pixi conda mamba start-stop-daemon"
 )
 
 # programs that start the command behind these words, without a `--`
@@ -125,9 +126,7 @@ _PACKAGE_RUNNERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "uv": (("tool", "run"),),
     "pipx": (("run",),),
 }
-_PACKAGE_OPTIONS = frozenset(
-    "-p --package --from --with --python --spec --prefix --registry".split()
-)
+_PACKAGE_OPTIONS = _long("-p --package --from --with --python --spec --prefix --registry")
 
 # docker and podman: options of `run` and `exec` that take a value (docker CLI reference)
 _DOCKER_SHORT = "eplvwuhmac"
@@ -139,9 +138,9 @@ _DOCKER_LONG = _long(
     "--project-name --profile --project-directory --index --cidfile --link --group-add"
 )
 _TMUX_SHORT = "cnstxyeFlbTf"
-_TMUX_STARTS = frozenset(
+_TMUX_STARTS = _long(
     "new new-session neww new-window splitw split-window respawn-pane respawn-window "
-    "display-popup popup".split()
+    "display-popup popup"
 )
 
 
@@ -168,13 +167,18 @@ class Call:
 
 @dataclass(slots=True)
 class Setting:
-    """A variable that the text sets, for what it starts if `exported`; `value` None if unknown."""
+    """A variable that the text sets, for what it starts if `exported`.
+
+    `handed` tells that a container gets it, which has nothing of what is set around it; then
+    `value` is None if it gets what is set there under the same name.
+    """
 
     name: str
     value: Word | None
     start: int
     end: int
     exported: bool
+    handed: bool = False
 
 
 @dataclass(slots=True)
@@ -210,6 +214,15 @@ def read_all(texts: list[Text]) -> Script:
     return reading.script()
 
 
+def follow(words: list[Word], into: Script) -> None:
+    """Add the call `words`, read by another shell's grammar, and what it starts to `into`."""
+    reading = _Reading()
+    reading.call(words)
+    found = reading.script()
+    into.calls += found.calls
+    into.settings += found.settings
+
+
 class _Reading:
     def __init__(self) -> None:
         self._found = Script()
@@ -221,11 +234,10 @@ class _Reading:
         found = self._found
         for setting in found.settings:
             setting.exported = setting.exported or setting.name in self._exported
-        found.constants = {
-            name: next(iter(values))
-            for name, values in self._values.items()
-            if len(values) == 1 and None not in values
-        }  # type: ignore[misc]
+        for name, values in self._values.items():
+            value = next(iter(values)) if len(values) == 1 else None
+            if value is not None:
+                found.constants[name] = value
         return found
 
     def text(self, text: Text, depth: int) -> None:
@@ -235,6 +247,9 @@ class _Reading:
             if len(self._found.calls) >= MAX_CALLS:
                 return
             self._command(command, depth)
+
+    def call(self, words: list[Word]) -> None:
+        self._command(Command(words, []), 0)
 
     def _command(self, command: Command, depth: int) -> None:
         if not command.words:
@@ -247,9 +262,9 @@ class _Reading:
             return
         if verb == "set":
             flags = [w.shown for w in command.words[1:]]
-            if "-o" in flags and "allexport" in flags:
-                self._all_export = True
-            elif any(f[:1] == "-" and f[1:].isalpha() and "a" in f for f in flags):
+            if ("-o" in flags and "allexport" in flags) or any(
+                f[:1] == "-" and f[1:].isalpha() and "a" in f for f in flags
+            ):
                 self._all_export = True
             return
         if verb in ("read", "mapfile", "getopts", "for", "select"):
@@ -348,7 +363,7 @@ class _Reading:
             return None
         if program in ("su", "runuser", "script", "flock", "nix-shell", "nodemon"):
             flags = ("-c", "--command", "--run", "--exec", "-x")
-            for flag, word in zip(rest, rest[1:], strict=False):
+            for flag, word in pairwise(rest):
                 if flag.shown in flags:
                     self.text(word.content, depth + 1)
             if program == "flock":
@@ -471,7 +486,7 @@ class _Reading:
         assignment = assigned(word)
         if assignment is not None:
             self._found.settings.append(
-                Setting(assignment.name, assignment.value, word.start, word.end, True)
+                Setting(assignment.name, assignment.value, word.start, word.end, True, handed=True)
             )
         elif word.literal:
             self._found.settings.append(Setting(word.shown, None, word.start, word.end, True))

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from guard.sources.positions.text import Text, joined
@@ -253,7 +254,7 @@ class _Walk:
 
     def _pipeline(self, children: list[Node]) -> None:
         stages = [c for c in children if c.is_named]
-        for before, after in zip(stages, stages[1:], strict=False):
+        for before, after in pairwise(stages):
             reader = _first_command(after)
             if reader is None:
                 continue

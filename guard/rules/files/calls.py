@@ -1,0 +1,294 @@
+"""What a rule says about a shell text in a file: agent calls, local proxies, variables.
+
+An opencode call is read with the launch's own grammar and resolved by the launch's own router, so
+that a commit fails for what a launch would refuse, with the same id and the same words.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from guard.agents.opencode.arguments import other_servers, rewrite
+from guard.agents.opencode.grammar import GUARDED, LOCAL, REMOTE, SERVER
+from guard.agents.opencode.grammar import read as read_arguments
+from guard.agents.opencode.route import Router
+from guard.catalog import local_proxies
+from guard.findings import Finding
+from guard.rules.files import variables
+from guard.rules.files.location import at
+from guard.sources.positions.shell_calls import Call, Script, package_name, read_all
+from guard.sources.positions.shell_tree import UnparsedError, Word
+from guard.sources.positions.text import Text
+
+if TYPE_CHECKING:
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+PROGRAMS = frozenset(("opencode", "opencode2", "opencode.exe", "opencode.cmd"))
+"""Names under which opencode is installed; `opencode2` is that of early 2.x releases."""
+
+PACKAGES = frozenset(("opencode-ai", "@opencode/cli", "opencode"))
+"""npm packages that hold opencode (1.x, 2.x), and the name of the program they install."""
+
+NEEDLES = (
+    b"opencode",
+    *variables.NEEDLES,
+    *sorted(word.encode() for word in local_proxies.words()),
+)
+"""Lower-case bytes of which every shell text with a finding holds one."""
+
+
+@cache
+def _foreign() -> frozenset[str]:
+    from guard.catalog import providers
+
+    return frozenset(providers())
+
+
+def router(policy: CompiledPolicy) -> Router:
+    """The launch's router, for names as they stand in files."""
+    return Router(policy, _ids(policy), _foreign())
+
+
+def _ids(policy: CompiledPolicy) -> dict[str, str]:
+    return {p.name: p.name for p in policy.providers}
+
+
+def check_texts(
+    file: SourceFile,
+    policy: CompiledPolicy,
+    texts: Iterable[Text],
+    *,
+    where: str = "a child process",
+    ci: bool = False,
+    exported: bool = False,
+) -> Iterator[Finding]:
+    """Findings in the shell texts of one file.
+
+    `where` says what gets the variables that are set there; `ci` that it is a CI job; `exported`
+    that every variable set there reaches what is started.
+    """
+    script = Script()
+    for text in texts:
+        try:
+            found = read_all([text])
+        except UnparsedError as error:
+            yield at(
+                file,
+                "RG903",
+                text.start,
+                text.start,
+                file.path,
+                f"the shell text here {error}, so it was not checked",
+            )
+            continue
+        script.calls += found.calls
+        script.settings += found.settings
+        for name, value in found.constants.items():
+            if script.constants.setdefault(name, value) != value:
+                script.constants[name] = "$"
+    yield from check_script(file, policy, script, where=where, ci=ci, exported=exported)
+
+
+def check_script(
+    file: SourceFile,
+    policy: CompiledPolicy,
+    script: Script,
+    *,
+    where: str = "a child process",
+    ci: bool = False,
+    exported: bool = False,
+) -> Iterator[Finding]:
+    """Findings in a shell text that is already read; see `check_texts`."""
+    seen: set[int] = set()
+    for call in script.calls:
+        agent = is_opencode(call)
+        if agent:
+            yield from opencode_call(file, policy, call, script)
+        else:
+            yield from proxy_call(file, policy, call, script)
+        for assignment in call.environment:
+            if assignment.start in seen and not agent:
+                continue
+            first = assignment.start not in seen
+            seen.add(assignment.start)
+            for finding in variables.judge(
+                file,
+                policy,
+                assignment.name,
+                script.value(assignment.value) or assignment.value.shown,
+                assignment.start,
+                assignment.end,
+                where="the command" if not agent else "opencode",
+                ci=ci,
+                agent=agent,
+                handed=False,
+            ):
+                if first or finding.rule == "RG108":
+                    yield finding
+    for setting in script.settings:
+        if not (setting.exported or exported):
+            continue
+        yield from variables.judge(
+            file,
+            policy,
+            setting.name,
+            None if setting.value is None else setting.value.shown,
+            setting.start,
+            setting.end,
+            where="the container" if setting.handed else where,
+            ci=ci,
+            handed=setting.handed,
+        )
+
+
+def is_opencode(call: Call) -> bool:
+    """Whether `call` starts opencode."""
+    if call.image or not call.words:
+        return False
+    if call.package:
+        return package_name(call.words[0].shown) in PACKAGES or call.program in PROGRAMS
+    return call.program in PROGRAMS
+
+
+def opencode_call(
+    file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
+) -> Iterator[Finding]:
+    """Findings for one opencode call, each at the word that it is about."""
+    words = call.words[1:]
+    known = [script.value(word) for word in words]
+    argv = [
+        word.shown if value is None else value for word, value in zip(words, known, strict=True)
+    ]
+    invocation = read_arguments(argv)
+    kind = invocation.kind()
+    name = call.words[0]
+    if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
+        return
+    for finding in other_servers(invocation, policy, time.time()):
+        options = invocation.named("attach") if finding.rule == "RG202" else []
+        if options:
+            yield _at_words(file, finding, words[options[0].start : options[0].end])
+        else:
+            yield _at_words(file, finding, [name, *words[:1]])
+    if kind != GUARDED or not invocation.spec.model or invocation.named("attach"):
+        return
+    models = invocation.named("model", "m")
+    providers = invocation.named("provider")
+    named = sorted((*models, *providers), key=lambda option: option.start)
+    about = [word for o in named for word in words[o.start : o.end]]
+    if any(known[i] is None for o in named for i in range(o.start, o.end)):
+        yield from _partly_known(file, policy, [w for w in about if not w.literal])
+        return
+    result = rewrite(invocation, router(policy), _ids(policy))
+    if result.findings:
+        for finding in result.findings:
+            yield _at_words(file, finding, about or [name])
+        return
+    if not models and not providers:
+        if any(word.splits and not word.literal for word in words):
+            return  # `opencode "$@"`: who calls this script names the model
+        yield _unnamed(file, [name], "opencode", "names no model", str(result.route))
+    elif providers:
+        yield _unnamed(
+            file,
+            about,
+            "--provider",
+            "opencode has no --provider: it starts only where routeguard is",
+            str(result.route),
+        )
+    else:
+        typed = models[-1].value or ""
+        if typed.partition("/")[0] not in _ids(policy):
+            yield _unnamed(
+                file,
+                about,
+                typed or "-m",
+                "names a model without the gateway's provider",
+                str(result.route),
+            )
+
+
+def _partly_known(file: SourceFile, policy: CompiledPolicy, words: list[Word]) -> Iterator[Finding]:
+    """For `-m anthropic/$MODEL`, of which only the provider is known."""
+    for word in words:
+        shown = word.shown.removeprefix("--model=").removeprefix("-m=").removeprefix("--m=")
+        head, slash, _ = shown.partition("/")
+        if not slash or any(c in head for c in "$`("):
+            continue
+        resolved = router(policy).resolve(f"{head}/MODEL", None)
+        if isinstance(resolved, Finding):
+            yield _at_words(file, resolved, [word])
+
+
+def _unnamed(file: SourceFile, words: list[Word], subject: str, what: str, route: str) -> Finding:
+    message = what if what.startswith("opencode") else f"this call {what}"
+    return at(
+        file,
+        "RG206",
+        words[0].start,
+        words[-1].end,
+        subject,
+        f"{message}; a guarded machine sends it to {route}, another one wherever it is set up for",
+        fix=f"name it: -m {route}",
+    )
+
+
+def _at_words(file: SourceFile, finding: Finding, words: list[Word]) -> Finding:
+    return at(
+        file,
+        finding.rule,
+        words[0].start,
+        words[-1].end,
+        finding.subject,
+        finding.message,
+        fix=finding.fix,
+        severity=finding.severity,
+    )
+
+
+def proxy_call(
+    file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
+) -> Iterator[Finding]:
+    """A finding if `call` starts a local model proxy."""
+    if call.image:
+        found = local_proxies.image(call.words[0].shown)
+    else:
+        arguments = [script.value(word) or word.shown for word in call.words[1:]]
+        shown = call.words[0].shown
+        program = package_name(shown) if call.package else call.program
+        found = local_proxies.started(program, arguments, package=call.package)
+        if found is None and call.package:
+            found = local_proxies.started(call.program, arguments)
+    if found is not None:
+        yield from proxy_service(file, policy, found, call.words[0].start, call.words[-1].end)
+
+
+def proxy_service(
+    file: SourceFile,
+    policy: CompiledPolicy,
+    proxy: local_proxies.Proxy,
+    start: int,
+    end: int,
+) -> Iterator[Finding]:
+    """The finding for a local model proxy that is run, unless the policy allows it."""
+    from guard.agents.opencode.environment import host_of, is_loopback
+
+    if proxy.id == "portkey-gateway-oss" and is_loopback(host_of(policy.base_url)):
+        return
+    if any(policy.excepted(f"port:{port}") is not None for port in proxy.ports):
+        return
+    port = f", on port {proxy.ports[0]} unless told otherwise" if proxy.ports else ""
+    yield at(
+        file,
+        "RG401",
+        start,
+        end,
+        proxy.name,
+        f"runs {proxy.name} on this machine{port}: calls through it do not reach the gateway",
+        fix=f"call the gateway ({policy.base_url}); or add an [[exception]] with the subject "
+        f"port:{proxy.ports[0] if proxy.ports else 'N'} to your policy",
+    )

@@ -1,0 +1,282 @@
+"""Shell scripts, startup files, Makefiles and justfiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from guard.rules.files.calls import NEEDLES, check_script, check_texts
+from guard.rules.files.variables import judge
+from guard.sources.positions.shell_calls import Script, Setting, follow
+from guard.sources.positions.shell_tree import Word
+from guard.sources.positions.text import Text, joined
+from guard.sources.shell_commands import Word as FishWord
+from guard.sources.shell_commands import fish_commands
+
+if TYPE_CHECKING:
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_SUFFIXES = (".sh", ".bash", ".zsh", ".ksh", ".fish", ".command", ".bats", ".mk")
+_RC = frozenset(
+    (
+        ".bashrc",
+        ".bash_profile",
+        ".bash_login",
+        ".bash_logout",
+        ".bash_aliases",
+        ".profile",
+        ".zshrc",
+        ".zshenv",
+        ".zprofile",
+        ".zlogin",
+        ".kshrc",
+        ".xprofile",
+        ".xinitrc",
+        ".xsessionrc",
+        "bashrc",
+        "bash_profile",
+        "zshrc",
+        "zshenv",
+        "zprofile",
+        "profile",
+        "dot_bashrc",
+        "dot_bash_profile",
+        "dot_zshrc",
+        "dot_zshenv",
+        "dot_zprofile",
+        "dot_profile",
+    )
+)
+_MAKEFILES = frozenset(("makefile", "gnumakefile", "bsdmakefile"))
+_JUSTFILES = frozenset(("justfile", ".justfile"))
+_SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
+
+_MAKE_REFERENCE = re.compile(r"\$\$|\$\(shell\s+|\$\([^()\s]*\)|\$\{[^{}\s]*\}|\$\([^()]*\)")
+_MAKE_EXPORT = re.compile(
+    r"(?:[^\s:#=]+\s*:\s*)?export\s+([A-Za-z_]\w*)\s*(?:[:?+]{0,3}=)\s*([^\n#]*)"
+)
+_MAKE_RULE = re.compile(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
+_JUST_EXPORT = re.compile(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
+_JUST_RECIPE = re.compile(r"@?[A-Za-z_][\w-]*(?:\s+[^:=]*)?:(?!=)")
+_JUST_REFERENCE = re.compile(r"\{\{.*?\}\}")
+
+
+class Shell:
+    """Agent calls, variables and local proxies in shell text."""
+
+    name = "shell"
+    needles = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """Files with a shell's suffix or name; a file without a suffix may have a shebang."""
+        lower = name.lower()
+        return (
+            lower.endswith(_SUFFIXES)
+            or "." not in name
+            or name in _RC
+            or lower.startswith("makefile.")
+            or lower in _JUSTFILES
+            or lower.endswith(".just")
+        )
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in the file's shell text."""
+        lower = file.name.lower()
+        if lower in _MAKEFILES or lower.startswith("makefile.") or lower.endswith(".mk"):
+            yield from _makefile(file, policy)
+            return
+        if lower in _JUSTFILES or lower.endswith(".just"):
+            yield from _justfile(file, policy)
+            return
+        shell = shebang(file.text)
+        if lower.endswith(".fish") or shell == "fish":
+            yield from check_script(file, policy, fish_script(file.text))
+            return
+        if shell or lower.endswith(_SUFFIXES) or file.name in _RC:
+            yield from check_texts(file, policy, [Text.of(file.text)])
+
+
+def shebang(text: str) -> str:
+    """The shell that the first line of `text` names, "" if it names none."""
+    if not text.startswith("#!"):
+        return ""
+    words = text[2:200].partition("\n")[0].split()
+    if words and words[0].rpartition("/")[2] == "env":
+        words = [word for word in words[1:] if word[0] != "-" and "=" not in word]
+    name = words[0].rpartition("/")[2] if words else ""
+    return name if name in _SHELLS else ""
+
+
+def fish_script(text: str) -> Script:
+    """The calls and the exported variables of a fish script; substitutions are not followed."""
+    script = Script()
+    for command in fish_commands(text):
+        words = [_fish_word(text, word) for word in command.words]
+        while words and words[0].shown in ("and", "or", "not", "if", "while", "begin", "else"):
+            words = words[1:]
+        if not words:
+            continue
+        if words[0].shown == "set":
+            _fish_set(script, words[1:])
+            continue
+        follow(words, script)
+    return script
+
+
+def _fish_set(script: Script, words: list[Word]) -> None:
+    exported = False
+    while words and words[0].shown.startswith("-"):
+        flag = words[0].shown
+        if flag in ("--erase", "--query", "--unexport") or (
+            flag[1:2] != "-" and any(c in flag for c in "equn")
+        ):
+            return
+        exported = exported or flag == "--export" or (flag[1:2] != "-" and "x" in flag)
+        words = words[1:]
+    if len(words) < 2:
+        return
+    value = words[1]
+    script.settings.append(Setting(words[0].shown, value, words[0].start, words[-1].end, exported))
+
+
+def _fish_word(text: str, word: FishWord) -> Word:
+    written = text[word.start : word.end]
+    if written == word.text:
+        content = Text.of(word.text, word.start)
+    else:
+        content = Text(word.text, [word.start] * len(word.text) + [word.end])
+    return Word(content, word.start, word.end, literal=word.literal, splits=not word.literal)
+
+
+def _makefile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    recipes: list[Text] = []
+    lines = Text.of(file.text).lines()
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if line.value.startswith("\t"):
+            parts = [line]
+            while parts[-1].value.endswith("\\") and at < len(lines):
+                following = lines[at]
+                parts.append(following[1:] if following.value.startswith("\t") else following)
+                at += 1
+            recipes.append(_recipe(joined(parts, "\n")))
+            continue
+        rule = _MAKE_RULE.match(line.value)
+        if rule:
+            recipes.append(_recipe(line[rule.end() :]))
+        found = _MAKE_EXPORT.match(line.value)
+        if found:
+            yield from judge(
+                file,
+                policy,
+                found.group(1),
+                _make_value(found.group(2).strip()),
+                line.start + found.start(1),
+                line.start + found.end(2),
+                where="every recipe",
+            )
+    yield from check_texts(file, policy, recipes, where="the recipe's commands")
+
+
+def _make_value(value: str) -> str:
+    return re.sub(r"\$\((\w+)\)", r"${\1}", value)
+
+
+def _recipe(text: Text) -> Text:
+    """A recipe line as the shell gets it, make's own references as expansions of the shell."""
+    value = text.value
+    start = 0
+    while start < len(value) and value[start] in "@-+ \t":
+        start += 1
+    parts = []
+    at = start
+    for match in _MAKE_REFERENCE.finditer(value, start):
+        parts.append(text[at : match.start()])
+        found = match.group()
+        place = text.places[match.start()]
+        if found == "$$":
+            parts.append(text[match.start() : match.start() + 1])
+        elif found.startswith("$(shell"):
+            parts.append(text[match.start() : match.start() + 2])
+        else:
+            name = found[2:-1] if found[2:-1].isidentifier() else "_"
+            shown = f"${{{name}}}"
+            parts.append(Text(shown, [place] * len(shown) + [text.places[match.end()]]))
+        at = match.end()
+    parts.append(text[at:])
+    return joined(parts)
+
+
+def _justfile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    bodies: list[Text] = []
+    body: list[Text] = []
+    inside = False
+
+    def finish() -> None:
+        if not body:
+            return
+        first = body[0].strip().value
+        if first.startswith("#!"):
+            if shebang(first):
+                bodies.append(_just(joined(body[1:], "\n")))
+        else:
+            bodies.extend(_just_lines(body))
+        body.clear()
+
+    for line in Text.of(file.text).lines():
+        if line.value[:1] in (" ", "\t") and inside:
+            body.append(line)
+            continue
+        if not line.value.strip() and inside:
+            continue
+        finish()
+        inside = bool(_JUST_RECIPE.match(line.value))
+        found = _JUST_EXPORT.match(line.value)
+        if found:
+            yield from judge(
+                file,
+                policy,
+                found.group(1),
+                found.group(3),
+                line.start + found.start(1),
+                line.start + found.end(3),
+                where="every recipe",
+            )
+    finish()
+    yield from check_texts(file, policy, bodies, where="the recipe's commands")
+
+
+def _just_lines(body: list[Text]) -> list[Text]:
+    found: list[list[Text]] = []
+    continued = False
+    for line in body:
+        if continued:
+            found[-1].append(line)
+        else:
+            stripped = line.strip()
+            marks = len(stripped.value) - len(stripped.value.lstrip("@-"))
+            found.append([stripped[marks:]])
+        continued = line.value.endswith("\\")
+    return [_just(joined(parts, "\n")) for parts in found]
+
+
+def _just(text: Text) -> Text:
+    parts = []
+    at = 0
+    for match in _JUST_REFERENCE.finditer(text.value):
+        parts.append(text[at : match.start()])
+        name = match.group()[2:-2].strip()
+        shown = f"${{{name if name.isidentifier() else '_'}}}"
+        place = text.places[match.start()]
+        parts.append(Text(shown, [place] * len(shown) + [text.places[match.end()]]))
+        at = match.end()
+    parts.append(text[at:])
+    return joined(parts)
+
+
+DETECTOR = Shell()
