@@ -11,6 +11,7 @@ from guard import __version__
 from guard.errors import ExitCode
 
 COMMANDS = {
+    "check": "guard.commands.check:check",
     "completion": "guard.commands.completion:completion",
     "exec": "guard.commands.exec:exec_command",
     "explain": "guard.commands.explain:explain",

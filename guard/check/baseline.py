@@ -102,9 +102,18 @@ def of(findings: Iterable[tuple[Finding, str]]) -> Baseline:
     )
 
 
-def kept(old: Baseline, new: Baseline, checked: Collection[str]) -> Baseline:
-    """`new` with those entries of `old` whose files (paths) were not among the `checked` ones."""
-    others = {key: count for key, count in old.entries.items() if key[1] not in checked}
+def kept(
+    old: Baseline, new: Baseline, checked: Collection[str] | None, rules: Collection[str]
+) -> Baseline:
+    """`new`, with those entries of `old` that this check could not have found again.
+
+    `checked` are the paths that were looked at (None: all), `rules` the ids looked for.
+    """
+    others = {
+        key: count
+        for key, count in old.entries.items()
+        if key[0] not in rules or (checked is not None and key[1] not in checked)
+    }
     return Baseline({**others, **new.entries})
 
 

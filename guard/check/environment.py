@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -377,10 +376,3 @@ def _result(
         kind="environment",
         remarks=tuple(remarks),
     )
-
-
-def asked_now(
-    environ: Mapping[str, str], cwd: str, policy: CompiledPolicy, runner: Runner | None
-) -> Asked:
-    """What is asked about by a person or a job, now."""
-    return Asked(environ, cwd, policy, time.time(), runner)

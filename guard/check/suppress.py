@@ -26,14 +26,18 @@ UNSUPPRESSIBLE = frozenset(("RG901", "RG902", "RG903"))
 _MARK = re.compile(r"routeguard:[ \t]*ignore(?:[ \t]*\[(?P<ids>[^\]\n]*)\])?(?P<rest>[^\n]*)")
 
 # how comments begin and end in shell, Python, C, SQL, INI, Lisp, HTML, Haskell, ML, TeX, Vim,
-# batch, m4, roff and the template languages
-_OPENER = re.compile(r"#|//|--|;|/\*|<!--|\{-|\(\*|%|\"|'|\*|\b(?:REM|rem|dnl)\b|\.\\")
+# batch, m4, roff and the template languages; what is an operator or a quote elsewhere counts
+# only at the beginning of a line
+_OPENER = re.compile(r"(?:(?:^|[\s;,)}\]>])(?:#|//|--|;|/\*|\{-|\(\*)|<!--|<%|\{#|\{\{-?!)")
 _ONLY_OPENER = re.compile(
     r"[ \t]*(?:#+!?|//+!?|--+|;+|/\*+!?|<!--+|\{-|\(\*|%+|\"|'|\*|REM|rem|dnl|\.\\\""
     r"|\{#-?|\{\{-?!(?:--)?|<%-?#?)[ \t]*\Z"
 )
 _CLOSER = re.compile(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
 _WORD = re.compile(r"\w")
+
+_PROSE = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".txt")
+"""Where a suppression may be an example of one, so that nothing is said about it."""
 
 
 @dataclass(slots=True)
@@ -66,10 +70,11 @@ def suppressions(file: SourceFile) -> list[Suppression]:
     for match in _MARK.finditer(text):
         line, column = file.position(match.start())
         before = text[match.start() - column + 1 : match.start()]
-        if not _OPENER.search(before):
+        alone = _ONLY_OPENER.match(before) is not None
+        if not alone and not _OPENER.search(before):
             continue
         reason, *after = _CLOSER.split(match["rest"], maxsplit=1)
-        alone = _ONLY_OPENER.match(before) is not None and not "".join(after).strip()
+        alone = alone and not "".join(after).strip()
         found.append(
             Suppression(
                 line=line,
@@ -111,8 +116,9 @@ def apply(
         else:
             by.used.add(finding.rule)
             silenced.append(finding)
-    for suppression in given:
-        remaining.extend(_about(file, suppression, selected))
+    if not file.name.lower().endswith(_PROSE):
+        for suppression in given:
+            remaining.extend(_about(file, suppression, selected))
     return remaining, silenced
 
 

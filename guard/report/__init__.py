@@ -1,0 +1,1 @@
+"""Reporters: each writes a finished check in one format and judges nothing."""

@@ -1,0 +1,77 @@
+"""Findings for people, on a terminal."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from guard.errors import printable
+from guard.rules import RULES
+
+if TYPE_CHECKING:
+    from guard.check.result import Result
+    from guard.findings import Finding
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def render(result: Result, *, color: bool, root: str) -> str:
+    """`result` as text: one block for each finding, then one line in sum.
+
+    Paths are shown relative to `root`.
+    """
+    lines = []
+    for finding in result.findings:
+        severity = finding.severity
+        if color:
+            severity = click.style(severity, fg=_COLOURS[severity], bold=True)
+        place = printable(_place(finding, result.root, root))
+        rule = f"{finding.rule} {RULES[finding.rule].name}"
+        lines.append(f"{place}: {severity} [{rule}] {printable(_said(finding))}")
+        for number, line in enumerate(finding.fix.splitlines()):
+            lines.append(f"    {'fix: ' if number == 0 else '     '}{printable(line)}")
+    lines += [f"note: {printable(remark)}" for remark in result.remarks]
+    lines.append(_sum(result))
+    return "\n".join(lines)
+
+
+def _place(finding: Finding, base: str, root: str) -> str:
+    if not finding.path:
+        return finding.where or finding.subject
+    path = os.path.relpath(os.path.join(base, finding.path), root)
+    if not finding.line:
+        return path
+    return f"{path}:{finding.line}:{finding.column}" if finding.column else f"{path}:{finding.line}"
+
+
+def _said(finding: Finding) -> str:
+    if finding.subject in finding.message or finding.subject == finding.path:
+        return finding.message
+    return f"{finding.subject}: {finding.message}"
+
+
+def _sum(result: Result) -> str:
+    counts = [
+        f"{number} {severity}{'' if number == 1 else 's'}"
+        for severity in ("error", "warning", "note")
+        if (number := result.count(severity))
+    ]
+    parts = [", ".join(counts) or "no findings"]
+    if result.kind == "files":
+        parts.append(_files(result.files_checked, "checked"))
+        if result.files_skipped:
+            parts.append(f"{result.files_skipped} not")
+    for found, word in (
+        (result.suppressed, "suppressed"),
+        (result.baselined, "in the baseline"),
+        (result.excepted, "excepted by the policy"),
+    ):
+        if found:
+            parts.append(f"{len(found)} {word}")
+    return f"{'; '.join(parts)} ({result.seconds:.1f} s)"
+
+
+def _files(number: int, word: str) -> str:
+    return f"{number} file{'' if number == 1 else 's'} {word}"
