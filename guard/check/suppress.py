@@ -88,13 +88,13 @@ def suppressions(file: SourceFile) -> list[Suppression]:
                 covers=frozenset((line,)),
             )
         )
-    alone_on = {suppression.line for suppression in found if suppression.alone}
-    for suppression in found:
+    covered: dict[int, int] = {}
+    for suppression in reversed(found):
         if suppression.alone:
             below = suppression.line + 1
-            while below in alone_on:
-                below += 1
-            suppression.covers = frozenset((suppression.line, below))
+            # below a row of them is what the last of the row holds for
+            covered[suppression.line] = covered.get(below, below)
+            suppression.covers = frozenset((suppression.line, covered[suppression.line]))
     return found
 
 
@@ -109,8 +109,12 @@ def apply(
     given = suppressions(file)
     remaining: list[Finding] = []
     silenced: list[Finding] = []
+    by_line: dict[int, list[Suppression]] = {}
+    for suppression in given:
+        for line in suppression.covers:
+            by_line.setdefault(line, []).append(suppression)
     for finding in findings:
-        by = _silencer(finding, given)
+        by = _silencer(finding, by_line)
         if by is None:
             remaining.append(finding)
         else:
@@ -122,15 +126,15 @@ def apply(
     return remaining, silenced
 
 
-def _silencer(finding: Finding, given: list[Suppression]) -> Suppression | None:
+def _silencer(finding: Finding, by_line: dict[int, list[Suppression]]) -> Suppression | None:
     if finding.rule in UNSUPPRESSIBLE or not finding.line:
         return None
-    for suppression in given:
+    near = list(by_line.get(finding.line, ()))
+    if finding.end_line > finding.line:
         # a comment behind the last line of a call that takes several is on the call's line, too
-        if finding.rule in suppression.ids and (
-            finding.line in suppression.covers
-            or (not suppression.alone and finding.end_line in suppression.covers)
-        ):
+        near += [s for s in by_line.get(finding.end_line, ()) if not s.alone]
+    for suppression in near:
+        if finding.rule in suppression.ids:
             if suppression.holds:
                 return suppression
             # it would have silenced: what is said about it is the missing reason
