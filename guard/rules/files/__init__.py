@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from guard.rules.files import secrets, shell
+from guard.rules.files import base_urls, dotenv, secrets, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,8 @@ class Detector(Protocol):
 
 DETECTORS: tuple[Detector, ...] = (
     secrets.DETECTOR,
+    dotenv.DETECTOR,
+    base_urls.DETECTOR,
     shell.DETECTOR,
 )
 """Every detector, in the order in which a file meets them."""

@@ -162,7 +162,7 @@ def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
     every name that ends in a known one behind such a prefix.
     """
     gateway_keys = {provider.key_env for provider in policy.providers if provider.key_env}
-    variables = policy.variables or _catalogued()
+    variables = policy.variables or catalogued_variables()
     kind, owner = classify(name, variables, gateway_keys)
     if kind not in ("", "unknown_key"):
         return kind, owner
@@ -176,7 +176,8 @@ def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
 
 
 @cache
-def _catalogued() -> Mapping[str, tuple[str, str]]:
+def catalogued_variables() -> Mapping[str, tuple[str, str]]:
+    """(kind, owner) by name, for a policy that was built without the catalogue."""
     from guard.catalog import variables
 
     return {name: (known.kind, known.owner) for name, known in variables().items()}

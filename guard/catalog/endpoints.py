@@ -1,0 +1,76 @@
+"""Which URLs are calls to a model: hosts, their paths, the ports of local proxies. Cold path."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from typing import Any
+
+from guard import catalog
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+# what the first part of an API's host name says; a host without such a part may be a website
+_API_WORDS = (
+    "api", "inference", "infer", "gateway", "router", "llm", "aiplatform", "generativelanguage",
+    "dashscope", "models", "endpoints", "token", "coding", "tokenhub", "maas",
+)  # fmt: skip
+
+_API_ROOTS = ("v1", "api", "anthropic")
+
+
+def is_provider_url(host: str, path: str) -> bool:
+    """Whether a request to `path` (begins with "/", or empty) at `host` reaches a model provider.
+
+    `host` is lower case without port. Hosts that also serve a website count only below the path
+    of their API.
+    """
+    first = path.lstrip("/").partition("/")[0].partition("?")[0]
+    if first in _endpoints()["pages"]["first"]:
+        return False
+    known = _paths().get(host)
+    if known is not None:
+        first_label = host.partition(".")[0]
+        if any(word in first_label for word in _API_WORDS) or "" in known:
+            return True
+        return first in _API_ROOTS or any(
+            path == start or path.startswith(start + "/") for start in known
+        )
+    api = _endpoints()["api"]
+    if host in api["hosts"] or host.endswith(tuple(api["suffixes"])):
+        return True
+    bedrock = _endpoints()["bedrock"]
+    return host.startswith(tuple(bedrock["prefixes"])) and host.endswith(tuple(bedrock["suffixes"]))
+
+
+def is_gateway_host(host: str) -> bool:
+    """Whether `host` (lower case) is one of Portkey's own."""
+    suffixes: list[str] = _endpoints()["gateway"]["suffixes"]
+    return host.endswith(tuple(suffixes)) or any(host == end[1:] for end in suffixes)
+
+
+@cache
+def proxy_ports() -> tuple[frozenset[int], frozenset[int]]:
+    """Ports of local model proxies: those that say so alone, and those others use too."""
+    loopback = _endpoints()["loopback"]
+    return frozenset(loopback["alone"]), frozenset(loopback["shared"])
+
+
+@cache
+def _endpoints() -> dict[str, Any]:
+    with open(os.path.join(_HERE, "endpoints.toml"), "rb") as file:
+        return tomllib.load(file)
+
+
+@cache
+def _paths() -> dict[str, frozenset[str]]:
+    """The hosts that serve models, each with the paths below which it does; "" is everywhere."""
+    found: dict[str, set[str]] = {host: set() for host in catalog.hosts()}
+    for provider in catalog.providers().values():
+        if provider.host in found:
+            _, _, rest = provider.api.partition("://")
+            path = "/" + rest.partition("/")[2] if "/" in rest else ""
+            start = path.partition("$")[0].rstrip("/")
+            found[provider.host].add(start)
+    return {host: frozenset(paths) for host, paths in found.items()}

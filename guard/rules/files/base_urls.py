@@ -1,0 +1,264 @@
+"""A base URL or a call that leaves the gateway (RG103), in code, configuration and CI.
+
+Two things are looked for: URLs of a model provider's API, and base URLs on this machine, where a
+local proxy answers. A URL in a comment, in prose or in a page for people is neither.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
+from guard.rules.files import file_names
+from guard.rules.files.location import at
+from guard.rules.files.secrets import catalogued_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_URL = re.compile(r"http(?:s?)://(?P<rest>[^\s\"'`<>\\)\]}|,;]*+)", re.IGNORECASE)
+_LONGEST = 2000
+
+# `OLLAMA_HOST=127.0.0.1:11434`: an address without a scheme
+_ADDRESS = re.compile(
+    r"(?P<name>OLLAMA_HOST|OPENAI_HOST|ANTHROPIC_HOST|OLLAMA_API_BASE|OPENAI_API_BASE)"
+    r"[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?P<value>[A-Za-z0-9.\[\]:-]{3,80}+)(?![/\w])"
+)
+
+# what is given the URL: base_url="…", baseURL: "…", OPENAI_BASE_URL=…, ("OPENAI_BASE_URL", "…"),
+# os.environ["X"] = "…", a fallback after || ?? or :-
+_KEY = re.compile(
+    r"(?P<key>[A-Za-z_][A-Za-z0-9_.-]{0,60})[\"'`]?[\])]{0,2}[ \t]{0,4}"
+    r"(?:=>|[:?]?=|:-|:|\|\||\?\?|,|\bor\b)[ \t]{0,4}[frbu]{0,2}[\"'`]?\Z"
+)
+_BEFORE = 120
+
+_BASE_NAMES = frozenset(
+    (
+        "baseurl", "apibase", "apibaseurl", "baseapiurl", "apiurl", "apihost", "basepath",
+        "endpoint", "apiendpoint", "azureendpoint", "baseendpoint", "serverurl", "endpointurl",
+        "url", "host", "apiroot", "upstream", "target", "base",
+    )
+)  # fmt: skip
+_MODEL_WORDS = (
+    "openai", "anthropic", "claude", "gemini", "ollama", "litellm", "llm", "openrouter",
+    "lmstudio", "vllm", "deepseek", "mistral", "groq", "codex", "opencode", "goose", "copilot",
+    "completion",
+)  # fmt: skip
+_ENDINGS = ("url", "base", "host", "endpoint", "api", "server", "proxy")
+
+_COMMENT = re.compile(r"\s*(?:#(?!define|include)|//|/\*|\*|--|;|<!--|%|REM\b|rem\b)")
+_TRAILING_COMMENTS = (" # ", "\t# ", " // ", "\t// ")
+_LINE = 300
+"""Characters before a URL in which a comment has to begin to be seen."""
+
+_NEARBY = 400
+_SAMPLE_HOST = re.compile(
+    r"(?:.*\.)?example(?:\.\w+)?|.*\.(?:example|invalid|test)|.*your.*|.*-xxx+.*"
+)
+
+_API_PATHS = ("/v1", "/api", "/anthropic", "/openai", "/chat", "/completions")
+
+
+class _Address:
+    """What a URL says about where it goes."""
+
+    __slots__ = ("host", "path", "port")
+
+    def __init__(self, host: str, port: int, path: str) -> None:
+        self.host = host
+        self.port = port
+        self.path = path
+
+    @property
+    def shown(self) -> str:
+        """The host, with the port if it is given."""
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+
+def address_of(url: str) -> _Address | None:
+    """Host (lower case, no brackets), port (0 if not given) and path of an http(s) URL.
+
+    The scheme may be missing. None if there is no host that could be read, as in a template.
+    User information is left out.
+    """
+    _, separator, rest = url.partition("://")
+    if not separator:
+        rest = url
+    authority, slash, path = rest.partition("/")
+    authority = authority.partition("?")[0].partition("#")[0].rpartition("@")[2].strip()
+    if authority.startswith("["):
+        host, _, tail = authority[1:].partition("]")
+        port = tail.removeprefix(":")
+    else:
+        host, _, port = authority.partition(":")
+    host = host.lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*|::1?", host):
+        return None
+    number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
+    return _Address(host, number, slash + path.partition("?")[0])
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether `host` is loopback, unspecified, or a container's name for its host."""
+    return (
+        host in ("localhost", "::1", "::", "0.0.0.0", "host.docker.internal")  # noqa: S104
+        or host.endswith(".localhost")
+        or (host.startswith("127.") and host.replace(".", "").isdigit())
+    )
+
+
+def is_gateway(address: _Address, policy: CompiledPolicy) -> bool:
+    """Whether the address is the policy's gateway, or one of Portkey's own hosts."""
+    gateway = address_of(policy.base_url)
+    if gateway is not None and (address.host, address.port) == (gateway.host, gateway.port):
+        return True
+    return is_gateway_host(address.host)
+
+
+def leaves_gateway(name: str, address: _Address) -> bool:
+    """Whether the variable `name` is a model's base URL, so that any host but ours is foreign.
+
+    A GitLab instance's address says nothing about models, and a sample's host nothing at all.
+    """
+    kind, owner = catalogued_variables().get(name, ("", ""))
+    return kind == "base_url" and owner != "GitLab Duo" and not _SAMPLE_HOST.fullmatch(address.host)
+
+
+def fix_for(policy: CompiledPolicy) -> str:
+    """What to do about a base URL that is not the gateway's."""
+    return f"use the gateway: {policy.base_url}"
+
+
+class BaseURLs:
+    """RG103 in code, configuration and CI files."""
+
+    name = "base-urls"
+    needles = (b"http://", b"https://", b"ollama_host", b"openai_host", b"anthropic_host")
+
+    def wants(self, path: str, name: str) -> bool:
+        """Code, configuration, scripts and CI; not prose, lock files, snapshots, translations.
+
+        The agents' own configuration has a rule of its own (RG302), dotenv files are read as such.
+        """
+        return (
+            file_names.is_code(name) or file_names.is_configuration(name)
+        ) and not file_names.is_generated(path, name)
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+        """A finding for each URL, at the URL."""
+        text = file.text
+        code = file_names.is_code(file.name) and not file_names.is_script(file.name)
+        test = file_names.is_test(file.path, file.name)
+        for match in _URL.finditer(text):
+            start, end = match.span()
+            if end - start > _LONGEST:
+                continue
+            address = address_of(match.group())
+            if address is None or is_gateway(address, policy):
+                continue
+            local = is_this_machine(address.host)
+            provider = not local and is_provider_url(address.host, address.path)
+            before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
+            found = _KEY.search(before)
+            key = found["key"] if found else ""
+            if not (local or provider or leaves_gateway(key, address)):
+                continue
+            if _in_comment(file, start):
+                continue
+            quoted = before[-1:] in ("'", '"', "`")
+            if local:
+                if not _is_model_base(text, start, key, address):
+                    continue
+                message = f"{key or 'a call'} goes to {address.shown}, a server on this machine"
+            elif (not key and test) or ((code or file.name.endswith(".json")) and not quoted):
+                continue
+            else:
+                what = key if _is_base(key) else "a call"
+                message = f"{what} goes to {address.host}, not to the gateway"
+            yield at(
+                file,
+                "RG103",
+                start,
+                end,
+                key if _is_base(key) else address.shown,
+                message,
+                fix=fix_for(policy),
+            )
+        yield from _addresses(file, policy)
+
+
+def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+    for match in _ADDRESS.finditer(file.text):
+        address = address_of(match["value"])
+        if address is None or is_gateway(address, policy) or _in_comment(file, match.start()):
+            continue
+        if match["value"].lower() in ("http", "https") or not (
+            is_this_machine(address.host) or is_provider_url(address.host, "")
+        ):
+            continue
+        yield at(
+            file,
+            "RG103",
+            match.start("value"),
+            match.end("value"),
+            match["name"],
+            f"{match['name']} goes to {address.shown}, not to the gateway",
+            fix=fix_for(policy),
+        )
+
+
+def _in_comment(file: SourceFile, start: int) -> bool:
+    text = file.text
+    line = text.rfind("\n", max(0, start - _LINE), start) + 1
+    before = text[line or max(0, start - _LINE) : start]
+    if (line or start <= _LINE) and _COMMENT.match(before):
+        return True
+    return any(mark in before for mark in _TRAILING_COMMENTS)
+
+
+def _plain(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", "").replace("-", "").lower()
+
+
+def _is_base(key: str) -> bool:
+    """Whether `key` names a base URL, of anything."""
+    plain = _plain(key)
+    return plain in _BASE_NAMES or _names_model(key)
+
+
+def _names_model(key: str) -> bool:
+    """Whether `key` names the place of a model service: OPENAI_BASE_URL, ollamaHost, llm_url."""
+    if not key:
+        return False
+    if catalogued_variables().get(key, ("", ""))[0] == "base_url":
+        return True
+    plain = _plain(key)
+    return plain.endswith(_ENDINGS) and any(word in plain for word in _MODEL_WORDS)
+
+
+def _is_model_base(text: str, start: int, key: str, address: _Address) -> bool:
+    """Whether a URL on this machine is where a program looks for models.
+
+    By the name it is given to; else by a port that only model proxies use; else, for a name like
+    `baseURL`, by a port that they share with others, an API path, and talk of models around it.
+    """
+    if _names_model(key):
+        return True
+    alone, shared = proxy_ports()
+    if address.port in alone:
+        return _is_base(key) or address.path.startswith(_API_PATHS)
+    if address.port not in shared or not _is_base(key):
+        return False
+    if not address.path.rstrip("/").endswith(("/v1", "/anthropic", "/openai")):
+        return False
+    around = text[max(0, start - _NEARBY) : start + _NEARBY].lower()
+    return any(word in around for word in _MODEL_WORDS)
+
+
+DETECTOR = BaseURLs()

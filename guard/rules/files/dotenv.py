@@ -1,0 +1,288 @@
+"""Variables that a file puts into an environment (RG101 to RG105, RG108), judged as at a launch.
+
+Dotenv files and docker's env files, `.envrc`, mise's `[env]`, Terraform's variable files. A value
+that only stands for a key is silent. A reference (`op://…`, `$(…)`, `${OTHER}`, an encrypted
+value) still hands the provider's key to a process, but the file does not hold it: a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from guard import catalog
+from guard.rules.files import file_names
+from guard.rules.files.base_urls import address_of, fix_for, is_gateway, is_this_machine
+from guard.rules.files.location import at
+from guard.rules.files.secrets import is_placeholder, variable_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_LONGEST_VALUE = 64 * 1024
+"""Characters of one quoted value; a quote that is not closed by then is part of the text."""
+
+# NAME=value, with what a shell may have before it
+_NAME = re.compile(
+    r"[ \t]*(?:(?:export|declare[ \t]+-g?x|typeset[ \t]+-g?x|setenv)[ \t]+)?"
+    r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+)[ \t]*=[ \t]*"
+)
+_PLAIN = re.compile(r"[^\r\n]*+")
+_BARE = re.compile(r"[^\s;]*+")
+_COMMENT = re.compile(r"[ \t]#[^\r\n]*+")
+
+# TOML and HCL: name = "value", "name" = 'value', {name = "value"}
+_SETTING = re.compile(
+    r"(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]{2,100}+)(?P=quote)[ \t]{0,20}=[ \t]{0,20}"
+    r"(?:\{[ \t]{0,20}value[ \t]{0,20}=[ \t]{0,20})?"
+    r"(?:\"(?P<double>[^\"\r\n]*+)\"|'(?P<single>[^'\r\n]*+)')"
+)
+_SETTING_COMMENT = re.compile(r"[ \t]*(?:#|//)")
+
+_MISE = re.compile(r"\.?mise(?:\.[\w-]+)*\.toml|\.?rtx(?:\.local)?\.toml")
+_REFERENCE = re.compile(
+    r"op://|vault:|ref\+|awssm:|gcpsm:|ENC\[|encrypted:|secret:|keyring:|sops:|age\d?:"
+    r"|\$\(|`|\$\{|\$[A-Za-z_]|\{\{|%[A-Za-z_]+%|<%|!\S|@\w+\(|\{env:|\{file:|arn:aws"
+)
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
+
+_SAID = {
+    "provider_key": "is a key that reaches {owner} directly",
+    "provider_setting": "alone opens {owner}",
+    "agent_redirect": "redirects {owner}",
+    "unknown_key": "is an API key of a service nobody has named yet",
+}
+
+
+class _Assignment:
+    """A name and the value it is given, with their places in the text."""
+
+    __slots__ = ("name", "name_at", "value", "value_at")
+
+    def __init__(self, name: str, name_at: int, value: str, value_at: int) -> None:
+        self.name = name
+        self.name_at = name_at
+        self.value = value
+        self.value_at = value_at
+
+
+def _dotenv(text: str, *, shell: bool) -> Iterator[_Assignment]:
+    """The assignments of a dotenv file, as python-dotenv and docker read them, or of a `.envrc`.
+
+    A quoted value may span lines. In shell text a value ends at a blank, and a line may hold
+    several assignments.
+    """
+    offset, size = 0, len(text)
+    while offset < size:
+        match = _NAME.match(text, offset)
+        if match is None:
+            offset = _next_line(text, offset)
+            continue
+        start = match.end()
+        quote = text[start : start + 1]
+        if quote in ("'", '"', "`"):
+            end = _closing(text, start, quote)
+            if end > 0:
+                yield _Assignment(
+                    match["name"], match.start("name"), text[start + 1 : end], start + 1
+                )
+                offset = end + 1 if shell else _next_line(text, end)
+                continue
+        plain = (_BARE if shell and not text.startswith("$(", start) else _PLAIN).match(text, start)
+        value = plain.group() if plain else ""
+        comment = _COMMENT.search(value)
+        if comment:
+            value = value[: comment.start()]
+        value = "" if value.lstrip().startswith("#") else value.rstrip()
+        yield _Assignment(match["name"], match.start("name"), value, start)
+        offset = start + len(value)
+        if not shell or offset == start or text[offset : offset + 1] not in (" ", "\t"):
+            offset = _next_line(text, offset)
+
+
+def _next_line(text: str, offset: int) -> int:
+    line_end = text.find("\n", offset)
+    return len(text) if line_end < 0 else line_end + 1
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    """The offset of the quote that closes the one at `start`; 0 if there is none in reach."""
+    limit = min(len(text), start + _LONGEST_VALUE)
+    offset = start + 1
+    while (end := text.find(quote, offset, limit)) > 0:
+        backslashes = 0
+        while text[end - 1 - backslashes] == "\\" and end - 1 - backslashes > start:
+            backslashes += 1
+        if quote == "'" or backslashes % 2 == 0:
+            return end
+        offset = end + 1
+    return 0
+
+
+def _settings(text: str) -> Iterator[_Assignment]:
+    """The assignments of string values in TOML or HCL, wherever in a table they stand."""
+    offset = 0
+    for line in text.splitlines(keepends=True):
+        if not _SETTING_COMMENT.match(line):
+            for match in _SETTING.finditer(line):
+                group = "double" if match["double"] is not None else "single"
+                yield _Assignment(
+                    match["name"],
+                    offset + match.start("name"),
+                    match[group],
+                    offset + match.start(group),
+                )
+        offset += len(line)
+
+
+class Dotenv:
+    """RG101 … RG105 and RG108 for files that fill an environment."""
+
+    name = "dotenv"
+    needles = (b"",)
+
+    def wants(self, path: str, name: str) -> bool:
+        """Dotenv and docker env files, `.envrc`, mise's configuration, `*.tfvars`."""
+        return (
+            file_names.is_dotenv(name)
+            or name == ".envrc"
+            or _is_mise(path, name)
+            or name.endswith((".tfvars", ".auto.tfvars"))
+        )
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+        """A finding for each variable that a launch here would remove or refuse, at its name."""
+        if file.name == ".envrc" or file_names.is_dotenv(file.name):
+            assignments = _dotenv(file.text, shell=file.name == ".envrc")
+        else:
+            assignments = _settings(file.text)
+        sample = file_names.is_dotenv_sample(file.name)
+        for assignment in assignments:
+            finding = _judge(file, assignment, policy, sample=sample)
+            if finding is not None:
+                yield finding
+
+
+def _is_mise(path: str, name: str) -> bool:
+    return bool(_MISE.fullmatch(name)) or path.endswith(
+        (".config/mise/config.toml", "mise/config.toml", ".mise/config.toml")
+    )
+
+
+def _judge(
+    file: SourceFile, found: _Assignment, policy: CompiledPolicy, *, sample: bool
+) -> Finding | None:
+    """What a launch would say about the variable, if anything.
+
+    In a sample (`.env.example`) a key's value is a matter of its form alone (RG111): there a
+    name says what to fill in, not what is in force.
+    """
+    value = found.value.strip()
+    kind, owner = variable_kind(found.name, policy)
+    if not value or not kind:
+        return None
+    end = found.name_at + len(found.name)
+    if kind in ("provider_key", "provider_setting", "unknown_key"):
+        if sample or is_placeholder(value) or (kind == "unknown_key" and _is_off(policy)):
+            return None
+        reference = _REFERENCE.match(value) is not None
+        if reference and (kind == "unknown_key" or _is_gateway_key(value, policy)):
+            return None
+        rule = "RG102" if kind == "unknown_key" else "RG101"
+        said = _SAID[kind].format(owner=owner or "a provider")
+        return at(
+            file,
+            rule,
+            found.name_at,
+            end,
+            found.name,
+            f"{found.name} {said}" + (", handed on by reference" if reference else ""),
+            fix=(
+                f"name {found.name} in your policy if it is a model key, or except it"
+                if rule == "RG102"
+                else f"remove {found.name}; keep the credential in Portkey and call the gateway"
+            ),
+            severity="warning" if reference else "",
+            secret="" if reference or kind == "provider_setting" else value,
+        )
+    if kind == "base_url":
+        return _judge_base_url(file, found, value, policy)
+    if kind == "http_proxy":
+        return _judge_proxy(file, found, value)
+    rule = catalog.describe(found.name, kind, owner).rule
+    if kind == "agent_redirect" and rule == "RG105" and not sample:
+        return at(
+            file,
+            rule,
+            found.name_at,
+            end,
+            found.name,
+            f"{found.name} {_SAID[kind].format(owner=owner)}",
+            fix=f"remove {found.name}",
+        )
+    if found.name == "NODE_TLS_REJECT_UNAUTHORIZED" and value == "0":
+        return at(
+            file,
+            "RG108",
+            found.name_at,
+            end,
+            found.name,
+            f"{found.name}=0 switches off the check of every server's certificate",
+            fix=f"remove {found.name}",
+        )
+    return None
+
+
+def _is_off(policy: CompiledPolicy) -> bool:
+    return policy.keys_unknown == "ignore"
+
+
+def _is_gateway_key(value: str, policy: CompiledPolicy) -> bool:
+    """Whether a reference only hands on the gateway's key: `OPENAI_API_KEY=${PORTKEY_API_KEY}`."""
+    match = _VARIABLE.match(value)
+    if match is None:
+        return False
+    return variable_kind(match[1], policy)[0] in ("gateway_key", "gateway_setting")
+
+
+def _judge_base_url(
+    file: SourceFile, found: _Assignment, value: str, policy: CompiledPolicy
+) -> Finding | None:
+    address = address_of(value)
+    if address is None or _REFERENCE.match(value) or is_gateway(address, policy):
+        return None
+    if found.name == "GITLAB_INSTANCE_URL" or is_placeholder(value):
+        return None
+    where = ", a server on this machine" if is_this_machine(address.host) else ""
+    return at(
+        file,
+        "RG103",
+        found.value_at,
+        found.value_at + len(found.value),
+        found.name,
+        f"{found.name} goes to {address.shown}{where}, not to the gateway",
+        fix=fix_for(policy),
+    )
+
+
+def _judge_proxy(file: SourceFile, found: _Assignment, value: str) -> Finding | None:
+    address = address_of(value)
+    if address is None or not is_this_machine(address.host):
+        return None
+    return at(
+        file,
+        "RG104",
+        found.value_at,
+        found.value_at + len(found.value),
+        found.name,
+        f"{found.name} sends programs through a proxy on this machine ({address.shown})",
+        fix=f"remove {found.name}, or add an [[exception]] with the subject "
+        f"proxy:{address.host}:{address.port or 80} to your policy",
+    )
+
+
+DETECTOR = Dotenv()
