@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from guard.rules.files import base_urls, dotenv, secrets, shell
+from guard.rules.files import (
+    agent_config,
+    base_urls,
+    ci,
+    containers,
+    dotenv,
+    package_scripts,
+    secrets,
+    services,
+    shell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,5 +56,14 @@ DETECTORS: tuple[Detector, ...] = (
     dotenv.DETECTOR,
     base_urls.DETECTOR,
     shell.DETECTOR,
+    package_scripts.DETECTOR,
+    ci.DETECTOR,
+    containers.DETECTOR,
+    containers.DEVCONTAINERS,
+    services.DETECTOR,
+    services.UNITS,
+    services.PROPERTY_LISTS,
+    services.PROCFILES,
+    agent_config.DETECTOR,
 )
 """Every detector, in the order in which a file meets them."""

@@ -68,7 +68,7 @@ class Shell:
     """Agent calls, variables and local proxies in shell text."""
 
     name = "shell"
-    needles = NEEDLES
+    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Files with a shell's suffix or name; a file without a suffix may have a shebang."""

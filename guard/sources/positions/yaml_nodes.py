@@ -44,6 +44,11 @@ def documents(text: str) -> list[Node]:
         raise MalformedError("is nested too deeply") from None
 
 
+def _index(mark: Any) -> int:
+    offset: int = mark.index
+    return offset
+
+
 class _Builder:
     def __init__(self, text: str, clean: str) -> None:
         self._text = text
@@ -77,15 +82,15 @@ class _Builder:
                 put(self._alias(event))
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 kind = MAP if isinstance(event, yaml.MappingStartEvent) else LIST
-                node = Node(kind, event.start_mark.index, event.end_mark.index)
+                node = Node(kind, _index(event.start_mark), _index(event.end_mark))
                 self._name(event, node)
                 put(node)
                 open_.append((node, []))
                 if len(open_) > MAX_DEPTH:
-                    raise MalformedError("is nested too deeply", event.start_mark.index)
+                    raise MalformedError("is nested too deeply", _index(event.start_mark))
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 node, _ = open_.pop()
-                node.end = event.end_mark.index
+                node.end = _index(event.end_mark)
             elif isinstance(event, yaml.DocumentEndEvent):
                 self._anchors.clear()
         return roots
@@ -97,11 +102,11 @@ class _Builder:
     def _alias(self, event: Any) -> Node:
         found = self._anchors.get(event.anchor)
         if found is None:
-            raise MalformedError("refers to an anchor that is not there", event.start_mark.index)
+            raise MalformedError("refers to an anchor that is not there", _index(event.start_mark))
         return found
 
     def _scalar(self, event: Any) -> Node:
-        start, end = event.start_mark.index, event.end_mark.index
+        start, end = _index(event.start_mark), _index(event.end_mark)
         node = Node(SCALAR, start, end, self._text_of(event.value, event.style or "", start, end))
         node.quoted = event.style in ("'", '"', "|", ">")
         return node

@@ -1,0 +1,466 @@
+"""Configuration of coding agents that leaves the gateway, loads code, or cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from guard.agents.opencode.environment import host_of
+from guard.agents.opencode.preflight import CODE_KEYS
+from guard.findings import Finding
+from guard.rules.files.calls import router
+from guard.rules.files.location import at
+from guard.rules.files.structured import check_variables
+from guard.rules.files.variables import references
+from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
+from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
+from guard.sources.positions.text import Text
+
+if TYPE_CHECKING:
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_CONFIGS = frozenset(("opencode.json", "opencode.jsonc"))
+_CODE = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
+_CODE_FOLDER = re.compile(r"(?:^|/)\.opencode/(?:plugins?|tools?)/[^/]+$")
+_PROMPTS = re.compile(r"(?:^|/)\.opencode/(?:agents?|commands?|modes?)/.*\.md$")
+_FRONTMATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*\r?$|\Z)", re.S | re.M)
+_CLAUDE = re.compile(r"(?:^|/)\.claude/settings[^/]*\.json$")
+_CODEX = re.compile(r"(?:^|/)(?:\.codex/config\.toml|codex/config\.toml)$")
+_GEMINI = re.compile(r"(?:^|/)\.(?:gemini|qwen)/settings\.json$")
+_CRUSH = frozenset(("crush.json", ".crush.json"))
+_ZED = re.compile(r"(?:^|/)\.zed/settings\.json$")
+_AIDER = frozenset((".aider.conf.yml", ".aider.conf.yaml"))
+_CONTINUE = re.compile(r"(?:^|/)\.continue/config\.(?:json|ya?ml)$")
+_PI = re.compile(r"(?:^|/)\.pi/agent/models\.json$")
+_GOOSE = re.compile(r"(?:^|/)(?:\.config/)?goose/config\.yaml$")
+
+_BASE_URL_KEYS = frozenset(
+    (
+        "baseurl",
+        "base_url",
+        "base-url",
+        "api_base",
+        "apibase",
+        "api_url",
+        "apiurl",
+        "api",
+        "openai_base_url",
+        "openai-api-base",
+        "openai_api_base",
+        "openai_host",
+        "anthropic_host",
+        "endpoint",
+    )
+)
+
+
+class AgentConfig:
+    """RG201, RG301, RG302, RG303 and variables in the configuration of agents."""
+
+    name = "agent_config"
+    needles: tuple[bytes, ...] = (b"",)
+
+    def wants(self, path: str, name: str) -> bool:
+        """The files by which an agent is configured in a project or a home directory."""
+        return (
+            name in _CONFIGS
+            or name in _CRUSH
+            or name in _AIDER
+            or (".opencode/" in path and _of_opencode(path) != "")
+            or any(
+                pattern.search(path)
+                for pattern in (_CLAUDE, _CODEX, _GEMINI, _ZED, _CONTINUE, _PI, _GOOSE)
+            )
+        )
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in the file; none of code that the policy excepts with this very content."""
+        excepted = _excepted(file, policy)
+        for finding in self._check(file, policy):
+            if finding.rule != "RG301" or not excepted:
+                yield finding
+
+    def _check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        kind = _of_opencode(file.path)
+        if kind == "code":
+            yield _code(file, 0, len(file.line(1)), file.path, "the agent imports this file")
+        elif kind == "prompt":
+            yield from _prompt(file, policy)
+        elif file.name in _CONFIGS or kind == "config":
+            yield from _opencode(file, policy)
+        elif _CODEX.search(file.path):
+            yield from _codex(file, policy)
+        else:
+            yield from _other(file, policy)
+
+
+def _excepted(file: SourceFile, policy: CompiledPolicy) -> bool:
+    allowance = policy.excepted(f"file:{file.absolute}")
+    if allowance is None or not allowance.sha256:
+        return False
+    return hashlib.sha256(file.data).hexdigest() == allowance.sha256.lower()
+
+
+def _of_opencode(path: str) -> str:
+    name = path.rpartition("/")[2]
+    if _CODE_FOLDER.search(path) and name.lower().endswith(_CODE):
+        return "code"
+    if _PROMPTS.search(path):
+        return "prompt"
+    if path.rpartition("/")[0].rpartition("/")[2] == ".opencode" and name == "config.json":
+        return "config"
+    return ""
+
+
+def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Finding:
+    return at(
+        file,
+        "RG301",
+        start,
+        end,
+        subject,
+        f"{what}; code inside the agent can send prompts and keys anywhere",
+        fix="remove it; or, if you have read it and trust it, add an [[exception]] with its "
+        f"sha256 and the subject file:{file.absolute} to your own policy",
+    )
+
+
+def _unreadable(file: SourceFile, offset: int, why: str) -> Finding:
+    return at(
+        file,
+        "RG303",
+        offset,
+        offset,
+        file.path,
+        f"the agent will read this file, and it cannot be checked: {why}",
+        fix="repair it or remove it",
+    )
+
+
+# opencode ----------------------------------------------------------------------------------------
+
+
+def _opencode(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    if not file.text.strip():
+        return
+    try:
+        root = json_nodes.document(file.text)
+    except MalformedError as error:
+        yield _unreadable(file, error.offset, str(error))
+        return
+    if root.kind != MAP:
+        yield _unreadable(file, root.start, "is not a JSON object")
+        return
+    for node in root.walk():
+        if node.kind != MAP:
+            continue
+        names = [key.value for key, _ in node.pairs]
+        for key, _ in node.pairs:
+            if "{env:" in key.value or "{file:" in key.value:
+                yield _unreadable(file, key.start, "a key is only known after {env:…} is replaced")
+        if len(set(names)) != len(names):
+            yield _unreadable(file, node.start, "names a key twice")
+    yield from _code_keys(file, root)
+    yield from _providers(file, policy, root)
+    yield from _models(file, policy, root)
+
+
+def _code_keys(file: SourceFile, root: Node) -> Iterator[Finding]:
+    for key, value in root.pairs:
+        if key.value in CODE_KEYS and (value.items or value.pairs or value.value):
+            yield _code(
+                file,
+                key.start,
+                value.end,
+                key.value,
+                f"the key {key.value} makes the agent load code or other directories",
+            )
+
+
+def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator[Finding]:
+    ours = {provider.name for provider in policy.providers}
+    for key, value in root.pairs:
+        if key.value in ("provider", "providers"):
+            for name, entry in value.pairs:
+                yield from _provider(file, policy, name, entry, ours)
+        elif key.value == "enabled_providers":
+            for item in value.strings():
+                if item.value not in ours:
+                    yield _leaves(
+                        file,
+                        item.start,
+                        item.end,
+                        item.value,
+                        f"enabled_providers allows {item.value}, which is not the gateway",
+                        f"enabled_providers: {sorted(ours)}".replace("'", '"'),
+                    )
+        elif key.value == "disabled_providers":
+            for item in value.strings():
+                if item.value in ours:
+                    yield _leaves(
+                        file,
+                        item.start,
+                        item.end,
+                        item.value,
+                        f"disabled_providers switches off {item.value}, which is the gateway",
+                        "remove it",
+                    )
+
+
+def _provider(
+    file: SourceFile, policy: CompiledPolicy, name: Node, entry: Node, ours: set[str]
+) -> Iterator[Finding]:
+    for node in entry.walk():
+        for key, value in node.pairs:
+            if key.value in ("npm", "package") and value.kind == SCALAR and _is_file(value.value):
+                yield _code(
+                    file,
+                    key.start,
+                    value.end,
+                    f"{name.value}.{key.value}",
+                    f"provider {name.value} names a package file that the agent would run",
+                )
+    foreign = [
+        (key, value)
+        for node in entry.walk()
+        for key, value in node.pairs
+        if _is_base_url(key.value, value) and not _is_gateway(value.value, policy)
+    ]
+    for key, value in foreign:
+        yield _leaves(
+            file,
+            key.start,
+            value.end,
+            f"{name.value}.{key.value}",
+            f"provider {name.value} sends its calls to {host_of(value.value) or 'another host'}, "
+            "not to the gateway",
+            f'"{key.value}": "{policy.base_url}"',
+        )
+    if foreign or name.value in ours:
+        return
+    reaches = [
+        value
+        for node in entry.walk()
+        for key, value in node.pairs
+        if _is_base_url(key.value, value) and _is_gateway(value.value, policy)
+    ]
+    if not reaches:
+        yield _leaves(
+            file,
+            name.start,
+            name.end,
+            name.value,
+            f"provider {name.value} is configured without the gateway's base URL",
+            f"use a provider of the policy ({', '.join(sorted(ours))}) with "
+            f'options.baseURL "{policy.base_url}"',
+        )
+
+
+def _models(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator[Finding]:
+    declared = _declared(root, policy)
+    for key in ("model", "small_model"):
+        node = root.get(key)
+        if node is not None and node.kind == SCALAR:
+            yield from _model(file, policy, node, declared)
+    for group in ("agent", "agents", "mode", "command", "commands"):
+        table = root.get(group)
+        for _, entry in table.pairs if table is not None else []:
+            node = entry.get("model")
+            if node is not None and node.kind == SCALAR:
+                yield from _model(file, policy, node, declared)
+
+
+def _declared(root: Node, policy: CompiledPolicy) -> set[str]:
+    """Ids of providers that this file itself points at the gateway."""
+    found: set[str] = set()
+    for group in ("provider", "providers"):
+        table = root.get(group)
+        for name, entry in table.pairs if table is not None else []:
+            urls = [
+                value.value
+                for node in entry.walk()
+                for key, value in node.pairs
+                if _is_base_url(key.value, value)
+            ]
+            if urls and all(_is_gateway(url, policy) for url in urls):
+                found.add(name.value)
+    return found
+
+
+def _model(
+    file: SourceFile, policy: CompiledPolicy, node: Node, declared: set[str]
+) -> Iterator[Finding]:
+    head, slash, _ = node.value.partition("/")
+    if not node.value or "{env:" in head or "{file:" in head or head in declared:
+        return
+    written = f"{head}/MODEL" if "{" in node.value else node.value
+    resolved = router(policy).resolve(written, None)
+    if isinstance(resolved, Finding):
+        rule, message, fix = resolved.rule, resolved.message, resolved.fix.replace("use -m ", "")
+        subject = resolved.subject
+    elif slash and head not in {provider.name for provider in policy.providers}:
+        rule, subject = "RG206", node.value
+        message = "the model is named without the gateway's provider"
+        fix = f'"{resolved}"'
+    else:
+        return
+    yield at(file, rule, node.text.start, node.text.end, subject, message, fix=fix)
+
+
+def _leaves(
+    file: SourceFile, start: int, end: int, subject: str, message: str, fix: str
+) -> Finding:
+    return at(file, "RG302", start, end, subject, message, fix=fix)
+
+
+def _is_base_url(key: str, value: Node) -> bool:
+    if value.kind != SCALAR or key.lower() not in _BASE_URL_KEYS:
+        return False
+    return "://" in value.value or "{env:" in value.value or "$" in value.value
+
+
+def _is_gateway(url: str, policy: CompiledPolicy) -> bool:
+    if "{env:" in url or "$" in url:
+        names = re.findall(r"\{env:(\w+)\}", url) + references(url)
+        return bool(names) and all("PORTKEY" in name.upper() for name in names)
+    return host_of(url) == host_of(policy.base_url)
+
+
+def _is_file(spec: str) -> bool:
+    bare = spec.removeprefix("aisdk:").lower()
+    return bare.startswith(("file:", "/", ".", "~", "{", "data:", "http:", "https:", "git"))
+
+
+def _prompt(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    """The `model` in the front matter of an agent or command."""
+    found = _FRONTMATTER.match(file.text)
+    if found is None:
+        return
+    inner = found.group(1)
+    try:
+        roots = yaml_nodes.documents(inner)
+    except MalformedError:
+        return  # opencode reads such a file as text without front matter
+    for root in roots:
+        node = root.get("model") if root.kind == MAP else None
+        if node is not None and node.kind == SCALAR:
+            # from offsets in the front matter to offsets in the file
+            base = found.start(1)
+            node.text = Text(node.value, [place + base for place in node.text.places])
+            yield from _model(file, policy, node, set())
+
+
+# other agents ------------------------------------------------------------------------------------
+
+
+def _codex(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    """Codex: `model_provider`, `[model_providers.X]` with `base_url` and `env_key`."""
+    try:
+        root = toml_nodes.document(file.text)
+    except MalformedError as error:
+        yield _unreadable(file, error.offset, str(error))
+        return
+    table = root.get("model_providers")
+    gateways: set[str] = set()
+    for name, entry in table.pairs if table is not None else []:
+        url = entry.get("base_url")
+        if url is not None and _is_gateway(url.value, policy):
+            gateways.add(name.value)
+        elif url is not None:
+            yield _leaves(
+                file,
+                url.start,
+                url.end,
+                f"{name.value}.base_url",
+                f"model provider {name.value} sends its calls to "
+                f"{host_of(url.value) or 'another host'}, not to the gateway",
+                f'base_url = "{policy.base_url}"',
+            )
+    for settings in [root, *[entry for _, entry in _pairs(root.get("profiles"))]]:
+        chosen = settings.get("model_provider")
+        if chosen is not None and chosen.value not in gateways:
+            known = table is not None and any(k.value == chosen.value for k, _ in table.pairs)
+            if not known:
+                yield _leaves(
+                    file,
+                    chosen.start,
+                    chosen.end,
+                    "model_provider",
+                    f"the model provider {chosen.value} is not the gateway",
+                    'model_provider = "portkey", with [model_providers.portkey] base_url '
+                    f'"{policy.base_url}"',
+                )
+    url = root.get("openai_base_url")
+    if url is not None and not _is_gateway(url.value, policy):
+        yield _leaves(
+            file,
+            url.start,
+            url.end,
+            "openai_base_url",
+            f"calls go to {host_of(url.value) or 'another host'}, not to the gateway",
+            f'openai_base_url = "{policy.base_url}"',
+        )
+    yield from check_variables(
+        file, policy, root.get("shell_environment_policy", "set"), where="the agent's shell"
+    )
+
+
+def _pairs(node: Node | None) -> list[tuple[Node, Node]]:
+    return node.pairs if node is not None else []
+
+
+def _other(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    """Settings in JSON or YAML: the variables under `env`, and every base URL."""
+    try:
+        if file.name.endswith((".yml", ".yaml")):
+            roots = yaml_nodes.documents(file.text)
+        else:
+            roots = [json_nodes.document(file.text)] if file.text.strip() else []
+    except MalformedError as error:
+        yield _unreadable(file, error.offset, str(error))
+        return
+    for root in roots:
+        environment = root.get("env") if root.kind == MAP else None
+        yield from check_variables(file, policy, environment, where="the agent")
+        inside = set(map(id, environment.walk())) if environment is not None else set()
+        for node in root.walk():
+            if node.kind == LIST or id(node) in inside:
+                continue
+            for key, value in node.pairs:
+                if _is_base_url(key.value, value) and not _is_gateway(value.value, policy):
+                    if "$" in value.value:
+                        continue
+                    yield _leaves(
+                        file,
+                        key.start,
+                        value.end,
+                        key.value,
+                        f"{key.value} sends the agent's calls to "
+                        f"{host_of(value.value) or 'another host'}, not to the gateway",
+                        f"{key.value}: {policy.base_url}",
+                    )
+        if file.name in _AIDER:
+            yield from _aider(file, root)
+
+
+def _aider(file: SourceFile, root: Node) -> Iterator[Finding]:
+    """The two keys that aider takes in its own config (aider.chat/docs/config/api-keys)."""
+    for key, value in root.pairs:
+        if key.value in ("openai-api-key", "anthropic-api-key") and value.value:
+            name = key.value.replace("-", "_").upper()
+            yield at(
+                file,
+                "RG101",
+                key.start,
+                value.end,
+                name,
+                f"the agent gets {name}, which reaches a model provider directly",
+                fix="keep the credential in Portkey and use the gateway's key",
+                secret=value.value,
+            )
+
+
+DETECTOR = AgentConfig()

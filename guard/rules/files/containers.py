@@ -1,0 +1,232 @@
+"""Dockerfiles and devcontainers: what an image runs and which variables it is built with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from guard.catalog import local_proxies
+from guard.rules.files.calls import NEEDLES, check_texts, proxy_service
+from guard.rules.files.structured import (
+    check_command,
+    check_variables,
+    exec_form,
+    parse,
+    split_words,
+)
+from guard.rules.files.variables import judge
+from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
+from guard.sources.positions.text import Text, joined
+
+if TYPE_CHECKING:
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_INSTRUCTION = re.compile(r"\s*([A-Za-z]+)(?:\s+|$)")
+_HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_]\w*)\2")
+_FLAG = re.compile(r"\s*--[a-z][a-z-]*(?:=\S*)?(?=\s)")
+_ESCAPE = re.compile(r"#\s*escape\s*=\s*`", re.I)
+_PAIR = re.compile(r"([A-Za-z_]\w*)=")
+_COMMANDS = (
+    "initializeCommand",
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+)
+
+
+class Dockerfiles:
+    """Agent calls, variables and local proxies in Dockerfiles."""
+
+    name = "dockerfile"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """Dockerfile, Containerfile, with a prefix or suffix."""
+        lower = name.lower()
+        return lower.partition(".")[0] in ("dockerfile", "containerfile") or lower.endswith(
+            (".dockerfile", ".containerfile")
+        )
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in the instructions."""
+        texts: list[Text] = []
+        for name, rest in instructions(file.text):
+            if name == "ONBUILD":
+                found = _INSTRUCTION.match(rest.value)
+                if found is None:
+                    continue
+                name, rest = found.group(1).upper(), rest[found.end() :]
+            if name == "FROM":
+                yield from _from(file, policy, rest)
+            elif name in ("ENV", "ARG"):
+                yield from _variables(file, policy, rest, name)
+            elif name in ("RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"):
+                while flag := _FLAG.match(rest.value):
+                    rest = rest[flag.end() :]
+                if name == "HEALTHCHECK":
+                    command = _INSTRUCTION.match(rest.value)
+                    if command is None or command.group(1).upper() != "CMD":
+                        continue
+                    rest = rest[command.end() :]
+                words = exec_form(rest)
+                if words is not None:
+                    yield from check_command(file, policy, words, where="the image")
+                else:
+                    texts.append(rest)
+        yield from check_texts(file, policy, texts, where="the build")
+
+
+def instructions(text: str) -> Iterator[tuple[str, Text]]:
+    """The instructions of a Dockerfile: the upper-case name and what follows it.
+
+    Continuation lines are joined, comment lines among them left out; the lines of a here-document
+    are given to the shell as they stand (docs.docker.com/reference/dockerfile).
+    """
+    lines = Text.of(text).lines()
+    escape = "`" if lines and _ESCAPE.match(lines[0].value) else "\\"
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        found = _INSTRUCTION.match(line.value)
+        if found is None or line.value.lstrip().startswith("#"):
+            continue
+        parts = [line[found.end() :]]
+        while parts[-1].value.rstrip().endswith(escape) and at < len(lines):
+            last = parts[-1]
+            parts[-1] = last[: len(last.value.rstrip()) - 1]
+            while at < len(lines) and (
+                lines[at].value.lstrip().startswith("#") or not lines[at].value.strip()
+            ):
+                at += 1
+            if at < len(lines):
+                parts.append(lines[at])
+                at += 1
+        rest = joined(parts, " ")
+        body: list[Text] = []
+        marks = _HEREDOC.findall(rest.value) if found.group(1).upper() in ("RUN", "COPY") else []
+        for dashes, _, mark in marks:
+            while at < len(lines):
+                line = lines[at]
+                at += 1
+                ends = line.value.lstrip("\t") if dashes else line.value
+                body.append(line)
+                if ends == mark:
+                    break
+        if body and marks:
+            bare = _HEREDOC.sub("", rest.value).strip()
+            # `RUN <<EOF` alone: the lines are the script
+            rest = joined(body[:-1], "\n") if not bare else joined([rest, *body], "\n")
+        yield found.group(1).upper(), rest
+
+
+def _from(file: SourceFile, policy: CompiledPolicy, rest: Text) -> Iterator[Finding]:
+    while flag := _FLAG.match(rest.value):
+        rest = rest[flag.end() :]
+    found = re.match(r"\s*(\S+)", rest.value)
+    if found is None:
+        return
+    proxy = local_proxies.image(found.group(1))
+    if proxy is not None:
+        start, end = rest.places[found.start(1)], rest.places[found.end(1)]
+        yield from proxy_service(file, policy, proxy, start, end)
+
+
+def _variables(
+    file: SourceFile, policy: CompiledPolicy, rest: Text, name: str
+) -> Iterator[Finding]:
+    words = split_words(rest)
+    if not words:
+        return
+    if name == "ENV" and not _PAIR.match(words[0].shown):
+        # the old form: ENV NAME the rest of the line
+        value = " ".join(word.shown for word in words[1:])
+        pairs = [(words[0].shown, value, words[0].start, words[-1].end)]
+    else:
+        pairs = []
+        for word in words:
+            found = _PAIR.match(word.shown)
+            if found:
+                pairs.append((found.group(1), word.shown[found.end() :], word.start, word.end))
+    for variable, value, start, end in pairs:
+        yield from judge(file, policy, variable, value, start, end, where="the image")
+
+
+class Devcontainers:
+    """Agent calls, variables and local proxies in devcontainer.json."""
+
+    name = "devcontainer"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """devcontainer.json, wherever the specification looks for it."""
+        return name in ("devcontainer.json", ".devcontainer.json")
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in commands, variables and the image (containers.dev, "json_reference")."""
+        roots, notes = parse(file)
+        yield from notes
+        for root in roots:
+            for key in ("containerEnv", "remoteEnv"):
+                yield from check_variables(
+                    file, policy, _without_local(root.get(key)), where="the container"
+                )
+            for key in _COMMANDS:
+                node = root.get(key)
+                if node is None:
+                    continue
+                parts = [value for _, value in node.pairs] if node.kind == MAP else [node]
+                for part in parts:
+                    yield from check_command(file, policy, part, where="the container")
+            yield from _run_arguments(file, policy, root.get("runArgs"))
+            image = root.get("image")
+            if image is not None and image.kind == SCALAR:
+                proxy = local_proxies.image(image.value)
+                if proxy is not None:
+                    yield from proxy_service(file, policy, proxy, image.start, image.end)
+
+
+def _without_local(node: Node | None) -> Node | None:
+    """The map with `${localEnv:NAME}` written as `${NAME}`, which is what it means."""
+    if node is None:
+        return None
+    for _, value in node.pairs:
+        if value.kind == SCALAR and "Env:" in value.value:
+            shown = re.sub(r"\$\{(?:local|container)Env:(\w+)[^}]*\}", r"${\1}", value.value)
+            value.text = Text(shown, [value.text.start] * len(shown) + [value.text.end])
+    return node
+
+
+def _run_arguments(
+    file: SourceFile, policy: CompiledPolicy, node: Node | None
+) -> Iterator[Finding]:
+    if node is None or node.kind != LIST:
+        return
+    before = ""
+    for item in node.items:
+        text = item.text
+        if item.value.startswith("--env="):
+            text = text[len("--env=") :]
+        elif before not in ("-e", "--env"):
+            before = item.value
+            continue
+        before = item.value
+        name, equals, value = text.value.partition("=")
+        yield from judge(
+            file,
+            policy,
+            name,
+            value if equals else None,
+            text.start,
+            text.end,
+            where="the container",
+        )
+
+
+DETECTOR = Dockerfiles()
+DEVCONTAINERS = Devcontainers()

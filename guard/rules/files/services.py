@@ -1,0 +1,252 @@
+"""Services: compose files, systemd units, launchd property lists, Procfiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from guard.catalog import local_proxies
+from guard.rules.files.calls import NEEDLES, check_script, check_texts, proxy_service
+from guard.rules.files.structured import check_command, check_variables, parse, split_words
+from guard.rules.files.variables import judge
+from guard.sources.positions.nodes import SCALAR
+from guard.sources.positions.shell_calls import Script, follow
+from guard.sources.positions.shell_tree import Word
+from guard.sources.positions.text import Text, joined
+
+if TYPE_CHECKING:
+    from guard.findings import Finding
+    from guard.policy.compiled import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_COMPOSE = re.compile(r"(?:docker-|podman-)?compose(?:[.-][^/]*)?\.ya?ml$|.*[.-]compose\.ya?ml$")
+_UNIT = (".service", ".socket", ".timer", ".container", ".conf")
+_PROC = re.compile(r"([A-Za-z0-9_-]+):[ \t]*")
+
+
+class Compose:
+    """Agent calls, variables and local proxies in compose files."""
+
+    name = "compose"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """compose.yaml, docker-compose.yml, and their overrides."""
+        return _COMPOSE.match(name.lower()) is not None
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in each service: image, build arguments, variables, commands, health check."""
+        roots, notes = parse(file)
+        yield from notes
+        for root in roots:
+            services = root.get("services") or root
+            for _, service in services.pairs:
+                for image in [service.get("image")]:
+                    if image is not None and image.kind == SCALAR:
+                        proxy = local_proxies.image(_default(image.value))
+                        if proxy is not None:
+                            yield from proxy_service(
+                                file, policy, proxy, image.text.start, image.text.end
+                            )
+                yield from check_variables(
+                    file, policy, service.get("environment"), where="the service"
+                )
+                yield from check_variables(
+                    file, policy, service.get("build", "args"), where="the build"
+                )
+                for keys in (("command",), ("entrypoint",), ("healthcheck", "test")):
+                    yield from check_command(file, policy, service.get(*keys), where="the service")
+                model = service.get("provider", "type")
+                if model is not None and model.value == "model":
+                    found = local_proxies.image("docker/model-runner")
+                    if found is not None:
+                        yield from proxy_service(file, policy, found, model.start, model.end)
+
+
+def _default(reference: str) -> str:
+    """An image with `${NAME:-default}` as compose fills it in where NAME is not set."""
+    return re.sub(r"\$\{\w+(?::?-([^}]*))?\}", lambda m: m.group(1) or "", reference)
+
+
+class Units:
+    """Agent calls, variables and local proxies in systemd units and quadlets."""
+
+    name = "systemd"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """Units, and drop-ins in a `NAME.service.d` directory."""
+        lower = name.lower()
+        if lower.endswith(".conf"):
+            return ".service.d/" in path
+        return lower.endswith(_UNIT)
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in Exec lines and Environment settings (systemd.exec, systemd.service)."""
+        for key, value in _settings(file.text):
+            if key.startswith("Exec"):
+                stripped = value.strip()
+                marks = len(stripped.value) - len(stripped.value.lstrip("@-:+!|"))
+                yield from check_texts(
+                    file, policy, [_unit_words(stripped[marks:])], where="the service"
+                )
+            elif key in ("Environment", "DefaultEnvironment"):
+                for word in split_words(value):
+                    name, equals, shown = word.shown.partition("=")
+                    if equals:
+                        yield from judge(
+                            file, policy, name, shown, word.start, word.end, where="the service"
+                        )
+            elif key == "PassEnvironment":
+                for match in re.finditer(r"\S+", value.value):
+                    yield from judge(
+                        file,
+                        policy,
+                        match.group(),
+                        None,
+                        value.places[match.start()],
+                        value.places[match.end()],
+                        where="the service",
+                    )
+            elif key == "Image":
+                image = value.strip()
+                proxy = local_proxies.image(image.value)
+                if proxy is not None:
+                    yield from proxy_service(file, policy, proxy, image.start, image.end)
+
+
+def _settings(text: str) -> Iterator[tuple[str, Text]]:
+    """The `Key=value` settings of a unit; a line that ends in a backslash goes on in the next."""
+    lines = Text.of(text).lines()
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        key, equals, _ = line.value.partition("=")
+        if not equals or line.value.lstrip()[:1] in ("#", ";", "["):
+            continue
+        parts = [line[len(key) + 1 :]]
+        while parts[-1].value.endswith("\\") and at < len(lines):
+            parts[-1] = parts[-1][:-1]
+            if lines[at].value.lstrip()[:1] not in ("#", ";"):
+                parts.append(lines[at])
+            at += 1
+        yield key.strip(), joined(parts, " ")
+
+
+def _unit_words(text: Text) -> Text:
+    """An Exec line as shell text: there is no shell, so its operators are only characters."""
+    for char in ";|&<>()`":
+        if char in text.value:
+            break
+    else:
+        return text
+    # quoted parts keep theirs; outside of quotes each becomes a letter
+    out = []
+    quote = ""
+    for char in text.value:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in ";|&<>()`":
+            char = "_"
+        out.append(char)
+    return Text("".join(out), text.places)
+
+
+class PropertyLists:
+    """Agent calls, variables and local proxies in launchd property lists."""
+
+    name = "launchd"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """Every property list: few are large, and the needles leave out the rest."""
+        return name.lower().endswith(".plist")
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in ProgramArguments, Program and EnvironmentVariables (launchd.plist(5)).
+
+        Values come from plistlib, places from a search in the XML; a value that is written with
+        entities, or stands in a binary list, has the place of its key or of the file.
+        """
+        import plistlib
+        from xml.parsers.expat import ExpatError
+
+        if len(file.data) > 1024 * 1024 or b"<!ENTITY" in file.data:
+            return
+        try:
+            content = plistlib.loads(file.data)
+        except (plistlib.InvalidFileException, ExpatError, ValueError, OverflowError):
+            return
+        except (RecursionError, AttributeError, IndexError, KeyError, TypeError):
+            return
+        if not isinstance(content, dict):
+            return
+        finder = _Finder(file.text)
+        arguments = content.get("ProgramArguments")
+        program = content.get("Program")
+        listed = [a for a in arguments if isinstance(a, str)] if isinstance(arguments, list) else []
+        if isinstance(program, str):
+            listed = [program, *listed[1:]]
+        words = [finder.word(word, "Program") for word in listed]
+        if words:
+            script = Script()
+            follow(words, script)
+            yield from check_script(file, policy, script, where="the service")
+        variables: Any = content.get("EnvironmentVariables")
+        if isinstance(variables, dict):
+            for name, value in variables.items():
+                if isinstance(name, str) and isinstance(value, str):
+                    start, end = finder.place(f"<key>{name}</key>", "EnvironmentVariables")
+                    yield from judge(file, policy, name, value, start, end, where="the service")
+
+
+class _Finder:
+    """Where a value of a property list stands in its XML."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._from: dict[str, int] = {}
+
+    def place(self, written: str, under: str) -> tuple[int, int]:
+        base = max(self._text.find(f"<key>{under}"), 0)
+        found = self._text.find(written, max(base, self._from.get(under, 0)))
+        if found < 0:
+            return base, base
+        self._from[under] = found + len(written)
+        return found, found + len(written)
+
+    def word(self, value: str, under: str) -> Word:
+        start, end = self.place(f">{value}<", under)
+        if end > start:
+            return Word(Text.of(value, start + 1), start + 1, end - 1)
+        return Word(Text(value, [start] * (len(value) + 1)), start, end)
+
+
+class Procfiles:
+    """Agent calls, variables and local proxies in Procfiles."""
+
+    name = "procfile"
+    needles: tuple[bytes, ...] = NEEDLES
+
+    def wants(self, path: str, name: str) -> bool:
+        """Procfile, Procfile.dev."""
+        return name == "Procfile" or name.startswith("Procfile.")
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in the command of each process."""
+        texts = []
+        for line in Text.of(file.text).lines():
+            found = _PROC.match(line.value)
+            if found:
+                texts.append(line[found.end() :])
+        yield from check_texts(file, policy, texts, where="the process")
+
+
+DETECTOR = Compose()
+UNITS = Units()
+PROPERTY_LISTS = PropertyLists()
+PROCFILES = Procfiles()
