@@ -286,6 +286,7 @@ def load(
     written costs time, not the launch.
     """
     user = user_policy(environ)
+    _refuse_from_project(user, cwd, environ)
     project = project_files(cwd)
     before = _identities((system, user, *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
@@ -297,6 +298,29 @@ def load(
     if cache:
         _write(cache, before, _identities(data_files), policy)
     return policy
+
+
+def _refuse_from_project(user: str, cwd: str, environ: Mapping[str, str]) -> None:
+    """Raise PolicyError where XDG_CONFIG_HOME makes a project's file the user's own policy.
+
+    A directory's environment (direnv, a devcontainer) comes with the repository, and a repository
+    does not choose the gateway. A home directory that is itself a repository is no such case.
+    """
+    named = environ.get("XDG_CONFIG_HOME", "")
+    if not named or not _exists(user):
+        return
+    top = project_directories(cwd)[0]
+    real = os.path.realpath(user)
+    at_home = os.path.realpath(os.path.join(paths.home(environ), ".config"))
+    if not real.startswith(top.rstrip("/") + "/") or real.startswith(at_home + "/"):
+        return
+    if _exists(os.path.join(top, ".git")):
+        raise PolicyError(
+            "your policy would be a file of this repository",
+            where=user,
+            why="XDG_CONFIG_HOME leads into the repository, which must not choose the gateway",
+            fix="unset XDG_CONFIG_HOME, or let it name a directory outside of the repository",
+        )
 
 
 def _compile(

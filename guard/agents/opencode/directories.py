@@ -18,7 +18,7 @@ import time
 import zlib
 
 from guard import paths
-from guard.agents.opencode import jsonc
+from guard.agents.opencode import imports, jsonc
 from guard.agents.opencode.mirror import Mirror, files_below, replace
 from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
@@ -141,8 +141,15 @@ def prepare(
         kept += _fill_home(directories)
         empty = _mirror(directories, "empty", "")
         # the nearest one counts: no tsconfig.json of a directory above is looked at
-        empty.collect("", code=("node_modules", "package.json", "tsconfig.json"))
+        package = f"node_modules/{imports.NAME}"
+        empty.collect("", ("node_modules",))
+        paths.private_directory(os.path.join(directories.empty, "node_modules"))
+        empty.collect("node_modules", (imports.NAME,))
+        paths.private_directory(os.path.join(directories.empty, package))
+        empty.collect(package)
         empty.write("tsconfig.json", "{}\n")
+        for name, text in imports.STUB.items():
+            empty.write(f"{package}/{name}", text)
         empty.finish()
         programs = _mirror(directories, "bin", "")
         programs.collect("")

@@ -242,7 +242,9 @@ def without_proxy(environ: Mapping[str, str], host: str) -> dict[str, str]:
     """`NO_PROXY` in both spellings, extended by `host`: a plain-http gateway is asked directly."""
     current = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     hosts = [h.strip() for h in current.split(",") if h.strip()]
-    if host not in hosts:
-        hosts.append(host)
+    # an IPv6 literal is compared with its brackets (run on 1.18.33), or without by other programs
+    for spelling in [host, f"[{host}]"] if ":" in host else [host]:
+        if spelling not in hosts:
+            hosts.append(spelling)
     joined = ",".join(hosts)
     return {"NO_PROXY": joined, "no_proxy": joined}

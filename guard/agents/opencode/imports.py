@@ -7,7 +7,8 @@ through `node_modules` there and above, and through a `package.json` of that nam
 with its environment. Run against the real binary; plugins need not be allowed for it, and no
 switch turns it off.
 
-A launch that can start elsewhere does (see planner); the others are checked here.
+A launch that can start elsewhere does (see planner). The others are judged here by the shape of
+what lies around, not by repeating Bun's resolution: whatever could answer counts.
 
 Hot-path module; `hashlib` and `json` are imported only where something answers.
 """
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 NAME = "esprima"
 """The package that opencode 1.18.33 asks the working directory for."""
 
+STUB = {"package.json": f'{{"name":"{NAME}","main":"index.js"}}\n', "index.js": ""}
+"""A package that answers the import and does nothing, for the directory a launch starts in."""
+
 _CONFIGS = ("tsconfig.json", "jsconfig.json")
-_SUFFIXES = ("", ".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx", ".json", ".node")
 _REDIRECTS = ("browser", "exports", "imports", "module", "type")
-_MAX_EXTENDS = 16
+_MAX_EXTENDS = 32
+_ANSWERS = f"answers the agent's import of {NAME}"
 
 
 def answers(directory: str) -> list[tuple[str, str]]:
@@ -45,7 +49,7 @@ def answers(directory: str) -> list[tuple[str, str]]:
             if os.path.lexists(path):
                 nearest = False
                 found += _of_config(path)
-        found += _foreign(os.path.join(at, "node_modules", NAME), "")
+        found += _named(os.path.join(at, "node_modules"), "")
         found += _self_reference(os.path.join(at, "package.json"))
         above = os.path.dirname(at)
         if above == at:
@@ -53,41 +57,44 @@ def answers(directory: str) -> list[tuple[str, str]]:
         at = above
 
 
-def _foreign(base: str, because: str) -> list[tuple[str, str]]:
-    """(path, why) of what an import of `base` runs, unless that is a released esprima."""
-    found = []
-    for suffix in _SUFFIXES:
-        path = base + suffix
-        if not os.path.lexists(path):
+def _named(directory: str, because: str) -> list[tuple[str, str]]:
+    """(path, why) of everything in `directory` that an import could mean, releases apart."""
+    found: list[tuple[str, str]] = []
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return found
+    for name in names:
+        # the file systems of macOS do not tell cases apart
+        if name.lower() != NAME and not name.lower().startswith(NAME + "."):
             continue
-        path, why = _package(path) if os.path.isdir(path) else (path, _UNKNOWN)
+        path, why = os.path.join(directory, name), f"{_ANSWERS} and is no released {NAME}"
+        if os.path.isdir(path):
+            path, why = _package(path)
         if why:
             found.append((path, why + because))
     return found
-
-
-_UNKNOWN = f"answers the agent's import of {NAME} and is no released {NAME}"
 
 
 def _package(directory: str) -> tuple[str, str]:
     """The file that the package in `directory` runs, and why not ("" if released)."""
     import hashlib
 
-    path = directory
+    path, unknown = directory, f"{_ANSWERS} and is no released {NAME}"
     try:
         package = jsonc.read(os.path.join(directory, "package.json")) or {}
         main = package.get("main")
         path = os.path.join(directory, main if isinstance(main, str) else "index.js")
         entry = _released().get(str(package.get("version")))
         if entry is None or any(key in package for key in _REDIRECTS):
-            return path, _UNKNOWN
+            return path, unknown
         if os.path.normpath(path) != os.path.normpath(os.path.join(directory, entry["main"])):
-            return path, _UNKNOWN
+            return path, unknown
         raw = jsonc.read_bytes(path)
     except jsonc.UnreadableError as error:
-        return path, f"answers the agent's import of {NAME} and cannot be checked: {error}"
+        return path, f"{_ANSWERS} and cannot be checked: {error}"
     if raw is None or hashlib.sha256(raw).hexdigest() != entry["sha256"]:
-        return path, _UNKNOWN
+        return path, unknown
     return path, ""
 
 
@@ -104,20 +111,22 @@ def _self_reference(path: str) -> list[tuple[str, str]]:
     try:
         raw = jsonc.read_bytes(path)
     except jsonc.UnreadableError as error:
-        return [(path, f"cannot be checked: {error}")]
-    if raw is None or (NAME.encode() not in raw and b"\\u" not in raw):
+        return [(path, f"{_ANSWERS} for all one can tell: it {error}")]
+    # Bun reads UTF-16 and escapes that JSON does not have
+    odd = raw is not None and (b"\\" in raw or raw[:2] in (b"\xfe\xff", b"\xff\xfe"))
+    if raw is None or not (odd or NAME.encode() in raw):
         return []
     try:
-        package = jsonc.parse(raw.decode("utf-8-sig", "replace"))
-    except jsonc.UnreadableError as error:
-        return [(path, f"names {NAME}, and cannot be checked: {error}")]
+        package = jsonc.parse(raw.decode("utf-8-sig"))
+    except (jsonc.UnreadableError, UnicodeDecodeError):
+        return [(path, f"{_ANSWERS} for all one can tell: it is not plain JSON")]
     if package.get("name") == NAME:
-        return [(path, f"calls this directory {NAME}, which the agent imports")]
+        return [(path, f"{_ANSWERS}: it gives this directory that name")]
     return []
 
 
 def _of_config(path: str) -> list[tuple[str, str]]:
-    """What the TypeScript config at `path`, and those it extends, do to the import."""
+    """What the TypeScript config at `path`, and those it extends, could do to the import."""
     found = []
     pending, seen = [path], 0
     while pending and seen < _MAX_EXTENDS:
@@ -126,9 +135,7 @@ def _of_config(path: str) -> list[tuple[str, str]]:
         try:
             content = jsonc.read(config)
         except jsonc.UnreadableError as error:
-            found.append(
-                (config, f"decides what the agent imports, and cannot be checked: {error}")
-            )
+            found.append((config, f"decides what the agent imports, and cannot be read: {error}"))
             continue
         if not content:
             continue
@@ -143,33 +150,22 @@ def _of_config(path: str) -> list[tuple[str, str]]:
 
 
 def _of_options(config: str, options: dict[str, Any]) -> list[tuple[str, str]]:
-    found = []
-    base = options.get("baseUrl")
-    directory = os.path.dirname(config)
-    root = os.path.join(directory, base) if isinstance(base, str) else directory
-    paths = options.get("paths")
-    for key, targets in paths.items() if isinstance(paths, dict) else ():
-        part = _matched(key)
-        if part is None:
-            continue
-        for target in targets if isinstance(targets, list) else ():
-            if isinstance(target, str):
-                place = os.path.normpath(os.path.join(root, target.replace("*", part, 1)))
-                found += _foreign(place, f' (by "{key}" in {config})')
+    paths, base = options.get("paths"), options.get("baseUrl")
+    keys = [key for key in paths if _matches(key)] if isinstance(paths, dict) else []
+    found = [(config, f'{_ANSWERS}: it maps "{key}" (paths)') for key in keys]
     if isinstance(base, str):
-        found += _foreign(os.path.normpath(os.path.join(root, NAME)), f" (by baseUrl in {config})")
+        if "${" in base:
+            found.append((config, f"{_ANSWERS} for all one can tell: its baseUrl is a template"))
+        found += _named(os.path.join(os.path.dirname(config), base), f" (baseUrl in {config})")
     return found
 
 
-def _matched(key: str) -> str | None:
-    """What the star of a `paths` key stands for in the import; None if the key does not fit."""
+def _matches(key: str) -> bool:
     before, star, after = key.partition("*")
     if not star:
-        return "" if key == NAME else None
-    if not (NAME.startswith(before) and NAME.endswith(after)):
-        return None
-    length = len(NAME) - len(before) - len(after)
-    return NAME[len(before) : len(before) + length] if length >= 0 else None
+        return key == NAME
+    fits = NAME.startswith(before) and NAME.endswith(after)
+    return fits and len(before) + len(after) <= len(NAME)
 
 
 def _extended(config: str, base: str) -> list[str]:

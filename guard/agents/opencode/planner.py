@@ -100,12 +100,17 @@ def look(
     """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""
     own = without_guard(environ)
     invocation = grammar.read(typed)
-    starts = _starts(invocation, own, cwd)
+    if invocation.kind() == grammar.HARMLESS:
+        found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
+    else:
+        starts = _session_directories(invocation, own, cwd) + _starts(invocation, own, cwd)
+        elsewhere = starts_elsewhere(invocation)
+        found = surroundings.gather(own, starts, elsewhere=elsewhere)
     return Facts(
         invocation=invocation,
         environ=own,
         version=binary.version(program, own, ask=write),
-        found=surroundings.gather(own, starts, elsewhere=starts_elsewhere(invocation)),
+        found=found,
         suffix=directories.suffix(own, create=write),
         places=directories.Directories(own),
         provider_ids=_catalogue_ids(),
@@ -114,12 +119,17 @@ def look(
 
 
 def starts_elsewhere(invocation: grammar.Invocation) -> bool:
-    """Whether this command can start in an empty directory: it works where PWD says.
+    """Whether this command can start in an empty directory.
 
-    `run` does (read in the source of 1.18.33, and run); the TUI changes to its project before it
-    starts its worker, and the other commands work in the directory they are started in.
+    `run` works where PWD says, and `models` and `debug` need no project (read in the source of
+    1.18.33, and run); the TUI changes to its project before it starts its worker, and the others
+    work in the directory they are started in. A command that opens no project starts in the root.
     """
-    return invocation.command == "run"
+    return (
+        invocation.kind() == grammar.HARMLESS
+        or invocation.command in ("run", "models")
+        or invocation.command.startswith("debug")
+    )
 
 
 def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
@@ -129,21 +139,43 @@ def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
     credentials below the working directory, where a repository can put them (run on 1.18.33).
     """
     own = dict(environ)
+    real = own.pop(REAL_CONFIG_HOME, None)
+    if real is not None:
+        _restore(own, real)
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         if name in own and not os.path.isabs(own[name]):
             del own[name]
     if not os.path.isabs(own.get("HOME", "")):
         own["HOME"] = paths.home(own)
-    real = own.pop(REAL_CONFIG_HOME, None)
-    if real is None:
-        return own
-    if real:
-        own["XDG_CONFIG_HOME"] = real
-    else:
-        own.pop("XDG_CONFIG_HOME", None)
-    ours = directories.Directories(own)
-    own["PATH"] = ":".join(p for p in own.get("PATH", "").split(":") if p != ours.bin)
     return own
+
+
+def _restore(own: dict[str, str], real: str) -> None:
+    """Undo what an outer launch set, if it was one: the name alone may come from anywhere."""
+    outer = dict(own)
+    if real:
+        outer["XDG_CONFIG_HOME"] = real
+    else:
+        outer.pop("XDG_CONFIG_HOME", None)
+    ours = directories.Directories(outer)
+    if own.get("XDG_CONFIG_HOME") != ours.config:
+        return
+    outer["PATH"] = ":".join(p for p in outer.get("PATH", "").split(":") if p != ours.bin)
+    own.clear()
+    own.update(outer)
+
+
+def _session_directories(
+    invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
+) -> list[str]:
+    """Where the sessions lie that this launch may continue: each works in its own directory."""
+    named = [o.value for o in invocation.named("session", "s") if o.value]
+    if not named and invocation.command != "":
+        return []
+    data = os.path.join(paths.data_home(environ), "opencode")
+    return surroundings.session_directories(
+        data, named, os.path.realpath(cwd) if invocation.command == "" else ""
+    )
 
 
 def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str) -> list[str]:
@@ -200,6 +232,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         _without_gateway_keys(policy, result)
     if result.kind == grammar.HARMLESS:
         result.findings = []
+        result.directory = "/"
         return result
     if result.kind == grammar.LOCAL:
         # these open the project: its plugins would run, its MCP servers start

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from guard.agents.opencode.surroundings import Config, Surroundings
     from guard.policy.compiled import CompiledPolicy
 
+_NO_PACKAGE = (
+    *("/", ".", "~", "{"),
+    *("data:", "file:", "git+", "git:", "git@", "github:", "gitlab:", "http:", "https:"),
+)
+"""How a specification begins that is no name of a published package."""
+
 CODE_KEYS = ("plugin", "plugins", "reference", "references")
 """Keys by which a config file makes the agent import code or read other trees."""
 
@@ -233,7 +239,7 @@ def _packages(content: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _is_file(spec: str) -> bool:
     bare = spec.removeprefix("aisdk:").lower()
-    return bare.startswith(("file:", "/", ".", "~", "{", "data:", "http:", "https:", "git"))
+    return bare.startswith(_NO_PACKAGE)
 
 
 def _items(value: object) -> list[tuple[str, Any]]:

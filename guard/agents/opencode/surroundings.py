@@ -279,33 +279,60 @@ def _look_at_data(found: Surroundings, data: str) -> None:
     for provider, entry in store.items():
         kind = entry.get("type") if isinstance(entry, dict) else None
         found.credentials.append((provider, kind if isinstance(kind, str) else "unknown"))
+    for path in _databases(data):
+        state = _account_state(path)
+        if state == "active":
+            found.accounts.append(path)
+        elif state:
+            found.unreadable_store.append((path, state))
+
+
+def session_directories(data: str, sessions: list[str], sibling_of: str) -> list[str]:
+    """The directories of `sessions`, and of every session that shares a project with `sibling_of`.
+
+    `data` is the agent's data directory. Clones and worktrees of one repository are one project
+    (it is told by its first commit), and the TUI offers all of its sessions; "global" is no
+    project. The columns were read on 1.18.33. A database that cannot be read yields nothing here:
+    that alone refuses the launch, see `unreadable_store`.
+    """
+    found: dict[str, None] = {}
+    for path in _databases(data):
+        for session in sessions:
+            for row in _rows(path, "select directory from session where id = ?", (session,)) or ():
+                found[str(row[0])] = None
+        if sibling_of:
+            for row in (
+                _rows(
+                    path,
+                    "select distinct directory from session where project_id in (select project_id"
+                    " from session where directory = ? and project_id != 'global')",
+                    (sibling_of,),
+                )
+                or ()
+            ):
+                found[str(row[0])] = None
+    return [directory for directory in found if os.path.isdir(directory)]
+
+
+def _databases(data: str) -> list[str]:
     try:
         names = sorted(os.listdir(data))
     except OSError:
-        return
-    for name in names:
-        if name.startswith("opencode") and name.endswith(".db"):
-            path = os.path.join(data, name)
-            state = _account_state(path)
-            if state == "active":
-                found.accounts.append(path)
-            elif state:
-                found.unreadable_store.append((path, state))
+        return []
+    return [os.path.join(data, n) for n in names if n.startswith("opencode") and n.endswith(".db")]
 
 
-def _account_state(path: str) -> str:
-    """ "active" if a Console organisation is chosen in the database, "" if not, else why unknown.
-
-    The table is `account_state` with `active_org_id`, read in the source of 1.18.33.
-    """
+def _rows(path: str, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]] | None:
+    """What `query` answers; [] where the database has no such table, None if it is unreadable."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
-            return ""
-    except OSError as error:
-        return error.strerror or "cannot be read"
+            return []
+    except OSError:
+        return None
     import sqlite3
     from urllib.parse import quote
 
+    # a database in WAL mode may not be opened read-only where nothing can be created beside it
     for mode in ("mode=ro", "mode=ro&immutable=1"):
         try:
             connection = sqlite3.connect(
@@ -314,14 +341,21 @@ def _account_state(path: str) -> str:
         except sqlite3.Error:
             continue
         try:
-            row = connection.execute(
-                "select 1 from account_state where active_org_id is not null limit 1"
-            ).fetchone()
+            return connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             if "no such table" in str(error) or "no such column" in str(error):
-                return ""
-            continue
+                return []
         finally:
             connection.close()
-        return "active" if row else ""
-    return "is not a database that can be read"
+    return None
+
+
+def _account_state(path: str) -> str:
+    """ "active" if a Console organisation is chosen in the database, "" if not, else why unknown.
+
+    The table is `account_state` with `active_org_id`, read in the source of 1.18.33.
+    """
+    rows = _rows(path, "select 1 from account_state where active_org_id is not null limit 1", ())
+    if rows is None:
+        return "is not a database that can be read"
+    return "active" if rows else ""
