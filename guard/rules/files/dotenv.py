@@ -33,6 +33,7 @@ _NAME = re.compile(
 )
 _PLAIN = re.compile(r"[^\r\n]*+")
 _BARE = re.compile(r"[^\s;]*+")
+_SUBSTITUTION = re.compile(r"\$\([^()\r\n]*+(?:\([^()\r\n]*+\)[^()\r\n]*+)*+\)[^\s;]*+")
 _COMMENT = re.compile(r"[ \t]#[^\r\n]*+")
 
 # TOML and HCL: name = "value", "name" = 'value', {name = "value"}
@@ -92,7 +93,9 @@ def _dotenv(text: str, *, shell: bool) -> Iterator[_Assignment]:
                 )
                 offset = end + 1 if shell else _next_line(text, end)
                 continue
-        plain = (_BARE if shell and not text.startswith("$(", start) else _PLAIN).match(text, start)
+        plain = (_SUBSTITUTION.match(text, start) if shell else None) or (
+            _BARE if shell else _PLAIN
+        ).match(text, start)
         value = plain.group() if plain else ""
         comment = _COMMENT.search(value)
         if comment:
@@ -179,7 +182,7 @@ def _judge(
     """What a launch would say about the variable, if anything.
 
     In a sample (`.env.example`) a key's value is a matter of its form alone (RG111): there a
-    name says what to fill in, not what is in force.
+    name says what to fill in, not what is in force; a filled-in address is a warning.
     """
     value = found.value.strip()
     kind, owner = variable_kind(found.name, policy)
@@ -187,9 +190,12 @@ def _judge(
         return None
     end = found.name_at + len(found.name)
     if kind in ("provider_key", "provider_setting", "unknown_key"):
-        if sample or is_placeholder(value) or (kind == "unknown_key" and _is_off(policy)):
+        if sample or (kind == "unknown_key" and _is_off(policy)):
             return None
+        # asked first: `op://vault/openai/api-key` holds words of a placeholder
         reference = _REFERENCE.match(value) is not None
+        if not reference and is_placeholder(value):
+            return None
         if reference and (kind == "unknown_key" or _is_gateway_key(value, policy)):
             return None
         rule = "RG102" if kind == "unknown_key" else "RG101"
@@ -210,9 +216,9 @@ def _judge(
             secret="" if reference or kind == "provider_setting" else value,
         )
     if kind == "base_url":
-        return _judge_base_url(file, found, value, policy)
+        return _judge_base_url(file, found, value, policy, sample=sample)
     if kind == "http_proxy":
-        return _judge_proxy(file, found, value)
+        return _judge_proxy(file, found, value, sample=sample)
     rule = catalog.describe(found.name, kind, owner).rule
     if kind == "agent_redirect" and rule == "RG105" and not sample:
         return at(
@@ -250,7 +256,7 @@ def _is_gateway_key(value: str, policy: CompiledPolicy) -> bool:
 
 
 def _judge_base_url(
-    file: SourceFile, found: _Assignment, value: str, policy: CompiledPolicy
+    file: SourceFile, found: _Assignment, value: str, policy: CompiledPolicy, *, sample: bool
 ) -> Finding | None:
     address = address_of(value)
     if address is None or _REFERENCE.match(value) or is_gateway(address, policy):
@@ -266,10 +272,13 @@ def _judge_base_url(
         found.name,
         f"{found.name} goes to {address.shown}{where}, not to the gateway",
         fix=fix_for(policy),
+        severity="warning" if sample else "",
     )
 
 
-def _judge_proxy(file: SourceFile, found: _Assignment, value: str) -> Finding | None:
+def _judge_proxy(
+    file: SourceFile, found: _Assignment, value: str, *, sample: bool
+) -> Finding | None:
     address = address_of(value)
     if address is None or not is_this_machine(address.host):
         return None
@@ -282,6 +291,7 @@ def _judge_proxy(file: SourceFile, found: _Assignment, value: str) -> Finding | 
         f"{found.name} sends programs through a proxy on this machine ({address.shown})",
         fix=f"remove {found.name}, or add an [[exception]] with the subject "
         f"proxy:{address.host}:{address.port or 80} to your policy",
+        severity="warning" if sample else "",
     )
 
 
