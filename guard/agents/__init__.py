@@ -30,6 +30,29 @@ def agent_of(program: str) -> str:
     return AGENTS.get(program.rpartition("/")[2], "")
 
 
+_VALUED = frozenset(
+    (
+        "-C",
+        "-F",
+        "-w",
+        "--cache",
+        "--cwd",
+        "--dir",
+        "--filter",
+        "--loglevel",
+        "--prefix",
+        "--registry",
+        "--script-shell",
+        "--userconfig",
+        "--workspace",
+    )
+)
+"""Options of package runners that take the next word (`npm help npx`, `pnpm help`)."""
+
+_CALLS = ("-c", "--call")
+"""Options whose value is a command line of its own, run with the package's programs on PATH."""
+
+
 def run_by_package_runner(argv: list[str]) -> str:
     """The npm package if `argv` starts a known agent through a package runner, else "".
 
@@ -39,20 +62,28 @@ def run_by_package_runner(argv: list[str]) -> str:
     subcommands = RUNNERS.get(argv[0].rpartition("/")[2])
     if subcommands is None:
         return ""
-    rest = argv[1:]
-    if subcommands:
-        while rest and rest[0].startswith("-"):
-            rest = rest[1:]
-        if not rest or rest[0] not in subcommands:
-            return ""
-        rest = rest[1:]
-    for word in rest:
-        name = word.removeprefix("--package=")
-        at = name.rfind("@")
-        if (name[:at] if at > 0 else name) in PACKAGES:
-            return word
-        if word == "--":
-            continue
-        if not word.startswith("-") and word not in ("-p", "--package"):
-            return ""
+    words = iter(argv[1:])
+    for word in words:
+        if word in _VALUED:
+            next(words, "")
+        elif word in _CALLS:
+            first = next(words, "").split(maxsplit=1)[:1]
+            if first and (_is_agent_package(first[0]) or agent_of(first[0])):
+                return first[0]
+        elif word.startswith("-"):
+            if _is_agent_package(word.removeprefix("--package=")):
+                return word
+        elif subcommands:
+            if word not in subcommands:
+                return ""
+            subcommands = ()
+        else:
+            return word if _is_agent_package(word) else ""
     return ""
+
+
+def _is_agent_package(spec: str) -> bool:
+    """Whether the npm package `spec` (`NAME`, `NAME@VERSION`, `ALIAS@npm:NAME`) holds an agent."""
+    name = spec.partition("@npm:")[2] or spec
+    at = name.rfind("@")
+    return (name[:at] if at > 0 else name) in PACKAGES
