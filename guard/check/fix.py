@@ -62,7 +62,10 @@ _CALL_RULES = ("RG201", "RG205", "RG206")
 
 _MASKS = (
     re.compile(r"(?P<keep>(?<![\w-])[A-Za-z_]\w*[ \t]*=[ \t]*)(?:\"[^\"]*\"?|'[^']*'?|[^\s#]+)"),
-    re.compile(r"(?P<keep>\b(?i:bearer|basic|authorization|key|token|password)\b:?[ \t]+)\S+"),
+    re.compile(
+        r"(?P<keep>\b(?i:bearer|basic|authorization|key|token|password)\b:?[ \t]+"
+        r"(?:(?i:bearer|basic)[ \t]+)?)\S+"
+    ),
     re.compile(r"(?P<keep>)[^\s\"']*\w{20,}[^\s\"']*"),
 )
 

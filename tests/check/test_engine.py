@@ -1,0 +1,260 @@
+"""The engine: what is handed to a detector, what becomes of its findings and of its failures."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+import guard.rules.files
+from guard.check import baseline, engine
+from guard.findings import Finding
+from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.rules import RULES
+from guard.sources import tree
+from guard.sources.file import SourceFile
+
+FUTURE = 4e9
+
+
+class Marker:
+    """Finds the word `bad`."""
+
+    name = "marker"
+    needles: tuple[bytes, ...] = (b"bad",)
+
+    def __init__(self, rule: str = "RG201", suffix: str = "", subject: str = "bad") -> None:
+        self.rule = rule
+        self.suffix = suffix
+        self.subject = subject
+        self.seen: list[str] = []
+
+    def wants(self, path: str, name: str) -> bool:
+        return name.endswith(self.suffix)
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        self.seen.append(file.path)
+        at = -1
+        while (at := file.text.find("bad", at + 1)) >= 0:
+            line, column = file.position(at)
+            yield Finding(
+                self.rule,
+                self.subject,
+                "is bad",
+                path=file.path,
+                line=line,
+                column=column,
+                end_line=line,
+                end_column=column + 3,
+            )
+
+
+Check = Callable[..., engine.Result]
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    def run(
+        *detectors: object,
+        policy: CompiledPolicy | None = None,
+        selected: frozenset[str] = frozenset(RULES),
+        known: baseline.Baseline | None = None,
+        parallel_from: int = engine.PARALLEL_FROM,
+    ) -> engine.Result:
+        monkeypatch.setattr(guard.rules.files, "DETECTORS", detectors)
+        settings = engine.Settings(policy or CompiledPolicy(), selected, now=time.time())
+        found = tree.collect([], str(tmp_path))
+        return engine.check(found, settings, known, parallel_from=parallel_from)
+
+    return run
+
+
+def places(findings: Iterable[Finding]) -> list[tuple[str, str, int, int]]:
+    return [(f.rule, f.path, f.line, f.column) for f in findings]
+
+
+def test_findings_come_sorted_and_once(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "b").write_text("bad\n  bad bad\n")
+    (tmp_path / "a").write_text("bad")
+    result = check(Marker(), Marker(), Marker("RG101"))
+    assert places(result.findings) == [
+        ("RG101", "a", 1, 1),
+        ("RG201", "a", 1, 1),
+        ("RG101", "b", 1, 1),
+        ("RG201", "b", 1, 1),
+        ("RG101", "b", 2, 3),
+        ("RG201", "b", 2, 3),
+        ("RG101", "b", 2, 7),
+        ("RG201", "b", 2, 7),
+    ]
+    assert result.files_checked == 2
+    assert len(result.fingerprints) == len(result.findings)
+    assert result.fails("error")
+
+
+def test_a_detector_meets_only_what_it_asked_for(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a.sh").write_text("BaD")
+    (tmp_path / "b.sh").write_text("good")
+    (tmp_path / "c.py").write_text("bad")
+    (tmp_path / "d.sh").write_bytes("BAD".encode("utf-16"))
+    detector = Marker(suffix=".sh")
+    check(detector)
+    assert detector.seen == ["a.sh", "d.sh"]
+
+
+def test_the_empty_needle_means_every_file(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text("")
+    detector = Marker()
+    detector.needles = (b"",)
+    check(detector)
+    assert detector.seen == ["a"]
+
+
+class Failing(Marker):
+    name = "failing"
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        yield from super().check(file, policy)
+        raise ValueError(f"the content is {file.text}")
+
+
+class Deep(Marker):
+    name = "deep"
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        yield from self.check(file, policy)
+
+
+def test_a_detector_that_fails_costs_a_note_and_no_value(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text("bad secret-value")
+    result = check(Failing(), Deep(), Marker("RG101"))
+    assert [f.rule for f in result.findings] == ["RG903", "RG903", "RG101", "RG201"]
+    said = " ".join(f.message for f in result.findings)
+    assert "secret-value" not in said
+    assert "failing gave up on it: ValueError" in said
+    assert "deep gave up on it: RecursionError" in said
+
+
+class Endless(Marker):
+    name = "endless"
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        yield from super().check(file, policy)
+        while True:
+            try:
+                time.sleep(1)
+            except Exception:
+                continue
+
+
+def test_a_detector_that_does_not_end_is_ended(
+    tmp_path: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SECONDS", 0.05)
+    (tmp_path / "a").write_text("bad")
+    (tmp_path / "b").write_text("good")
+    result = check(Endless(), Marker("RG101"))
+    assert [f.rule for f in result.findings] == ["RG903", "RG201"]
+    assert "longer than 0.05 seconds" in result.findings[0].message
+    assert result.files_checked == 2
+
+
+def test_what_could_not_be_read_is_a_note(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "out").symlink_to("/etc/passwd")
+    (tmp_path / "long").write_bytes(b"bad" * 1_000_000)
+    result = check(Marker())
+    assert [(f.rule, f.path) for f in result.findings] == [("RG903", "long"), ("RG903", "out")]
+    assert (result.files_checked, result.files_skipped) == (0, 2)
+    assert not result.fails("error")
+    assert result.fails("note")
+    assert check(Marker(), selected=frozenset(["RG201"])).findings == ()
+
+
+def test_only_what_was_asked_for_is_reported(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text("bad # routeguard: ignore[RG101] why\n")
+    result = check(Marker(), Marker("RG101"), selected=frozenset(["RG201"]))
+    assert places(result.findings) == [("RG201", "a", 1, 1)]
+    assert not result.suppressed
+
+
+def test_suppressed_findings_are_kept_apart(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text(
+        "bad # routeguard: ignore[RG201] why\nbad # routeguard: ignore[RG201]\n"
+    )
+    result = check(Marker())
+    assert places(result.suppressed) == [("RG201", "a", 1, 1)]
+    assert [(f.rule, f.line) for f in result.findings] == [("RG201", 2), ("RG901", 2)]
+
+
+def test_suppressions_work_in_utf_16(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_bytes("bad # routeguard: ignore[RG201] why\r\n".encode("utf-16"))
+    result = check(Marker())
+    assert not result.findings
+    assert len(result.suppressed) == 1
+
+
+def test_an_exception_for_a_file_holds_for_its_content(tmp_path: Path, check: Check) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("bad")
+    digest = hashlib.sha256(b"bad").hexdigest()
+    exception = PolicyException(subject=f"file:{path}", reason="r", until=FUTURE, sha256=digest)
+    policy = CompiledPolicy(exceptions=(exception,))
+    result = check(Marker(), policy=policy)
+    assert (len(result.findings), len(result.excepted)) == (0, 1)
+    path.write_text("bad bad")
+    assert len(check(Marker(), policy=policy).findings) == 2
+
+
+def test_an_exception_for_a_variable(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text("bad")
+    exception = PolicyException(subject="env:MY_KEY", reason="r", until=FUTURE)
+    policy = CompiledPolicy(exceptions=(exception,))
+    detectors = (Marker("RG101", subject="MY_KEY"), Marker("RG201", subject="MY_KEY"))
+    result = check(*detectors, policy=policy)
+    assert [f.rule for f in result.excepted] == ["RG101"]
+    assert [f.rule for f in result.findings] == ["RG201"]
+    old = PolicyException(subject="env:MY_KEY", reason="r", until=1.0)
+    assert not check(*detectors, policy=CompiledPolicy(exceptions=(old,))).excepted
+
+
+def test_the_baseline_sets_apart_and_says_what_is_gone(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "a").write_text("bad thing\n")
+    first = check(Marker())
+    known = baseline.of(zip(first.findings, first.fingerprints, strict=True))
+    (tmp_path / "a").write_text("\n\n  bad thing\nbad other\n")
+    result = check(Marker(), known=known)
+    assert places(result.findings) == [("RG201", "a", 4, 1)]
+    assert places(result.baselined) == [("RG201", "a", 3, 3)]
+    (tmp_path / "a").write_text("good\n")
+    assert "1 of the baseline is found no more" in check(Marker(), known=known).remarks[0]
+
+
+def test_several_processes_find_the_same(tmp_path: Path, check: Check) -> None:
+    for number in range(300):
+        (tmp_path / f"f{number:03}").write_text("bad\n" if number % 7 == 0 else "good\n")
+    (tmp_path / "fifo-like").symlink_to("/dev/zero")
+    one, many = check(Marker()), check(Marker(), parallel_from=10)
+    assert places(one.findings) == places(many.findings)
+    assert one.fingerprints == many.fingerprints
+    assert one.files_checked == many.files_checked == 300
+
+
+class Ending(Marker):
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        import os
+
+        os._exit(9)
+        yield
+
+
+def test_a_process_that_dies_is_an_error_and_no_hang(tmp_path: Path, check: Check) -> None:
+    from guard.errors import ExitCode, GuardError
+
+    for number in range(20):
+        (tmp_path / f"f{number}").write_text("bad")
+    with pytest.raises(GuardError) as caught:
+        check(Ending(), parallel_from=2)
+    assert caught.value.exit_code == ExitCode.INTERNAL
