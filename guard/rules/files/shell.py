@@ -60,7 +60,7 @@ _MAKE_EXPORT = re.compile(
 )
 _MAKE_RULE = re.compile(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
 _JUST_EXPORT = re.compile(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
-_JUST_RECIPE = re.compile(r"@?[A-Za-z_][\w-]*(?:\s+[^:=]*)?:(?!=)")
+_JUST_RECIPE = re.compile(r"@?[A-Za-z_][\w-]*(?:\s+[^:]*)?:(?!=)")
 _JUST_REFERENCE = re.compile(r"\{\{.*?\}\}")
 
 

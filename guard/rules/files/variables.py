@@ -13,6 +13,7 @@ from guard.agents.opencode.environment import (
     is_loopback,
     proxies,
 )
+from guard.rules.files import base_urls
 from guard.rules.files.location import at
 from guard.rules.files.secrets import is_placeholder, variable_kind
 
@@ -43,6 +44,7 @@ _REFERENCE = re.compile(
     r"|\$\((?P<macro>[A-Za-z_]\w*)\)"
     r"|\$(?P<plain>[A-Za-z_]\w*)"
 )
+_NAME_THEN_VALUE = re.compile(r"[\"']?\w+[\"']?\s*[:=]")
 _MEMBER = re.compile(r"\b(?:secrets|env|vars|inputs|variables|parameters)\.([A-Za-z_]\w*)")
 _ON = frozenset(("1", "true", "yes", "on"))
 
@@ -194,6 +196,9 @@ def _literal(value: str | None) -> str:
 def _base_url(
     file: SourceFile, policy: CompiledPolicy, name: str, value: str, start: int, end: int
 ) -> Iterator[Finding]:
+    written = file.text[start : start + len(name) + 6]
+    if _NAME_THEN_VALUE.match(written) and base_urls.DETECTOR.wants(file.path, file.name):
+        return  # it sees every URL that is written behind a name, this one too
     if value.strip() in _ON or value.strip() in ("0", "false", "no", "off"):
         return
     ours = host_of(policy.base_url)

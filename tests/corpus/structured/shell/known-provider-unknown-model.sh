@@ -1,0 +1,1 @@
+opencode run -m "anthropic/$MODEL" hi

@@ -1,0 +1,1 @@
+opencode run --model gpt-4o "x"

@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+opencode run "fix the tests"

@@ -1,0 +1,9 @@
+ollama list
+ollama pull llama3
+pip install "litellm[proxy]"
+pip show vllm | grep litellm
+litellm --version
+docker pull ollama/ollama
+docker stop litellm
+kubectl port-forward svc/litellm 4000
+systemctl status ollama

@@ -1,0 +1,2 @@
+opencode run -m portkey/gpt-4o hi
+echo "opencode serve"

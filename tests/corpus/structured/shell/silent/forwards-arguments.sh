@@ -1,0 +1,4 @@
+#!/bin/bash
+opencode "$@"
+opencode run "${args[@]}"
+opencode run -m "$MODEL" hi

@@ -1,0 +1,3 @@
+export OPENAI_API_KEY="$PORTKEY_API_KEY"
+export OPENAI_BASE_URL=https://api.portkey.ai/v1
+export ANTHROPIC_AUTH_TOKEN=${PORTKEY_API_KEY}

@@ -1,0 +1,2 @@
+OPENAI_API_KEY=$(cat key)
+curl -H "Authorization: Bearer $OPENAI_API_KEY" "$URL"
