@@ -166,7 +166,7 @@ class BaseURLs:
             provider = not local and is_provider_url(address.host, address.path)
             before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
             found = _KEY.search(before)
-            key = found["key"] if found else ""
+            key = found["key"] if found and _is_base(found["key"]) else ""
             if not (local or provider or leaves_gateway(key, address)):
                 continue
             if _in_comment(file, start):
@@ -179,14 +179,13 @@ class BaseURLs:
             elif (not key and test) or ((code or file.name.endswith(".json")) and not quoted):
                 continue
             else:
-                what = key if _is_base(key) else "a call"
-                message = f"{what} goes to {address.host}, not to the gateway"
+                message = f"{key or 'a call'} goes to {address.host}, not to the gateway"
             yield at(
                 file,
                 "RG103",
                 start,
                 end,
-                key if _is_base(key) else address.shown,
+                key or address.shown,
                 message,
                 fix=fix_for(policy),
             )
@@ -252,8 +251,8 @@ def _is_model_base(text: str, start: int, key: str, address: _Address) -> bool:
         return True
     alone, shared = proxy_ports()
     if address.port in alone:
-        return _is_base(key) or address.path.startswith(_API_PATHS)
-    if address.port not in shared or not _is_base(key):
+        return bool(key) or address.path.startswith(_API_PATHS)
+    if address.port not in shared or not key:
         return False
     if not address.path.rstrip("/").endswith(("/v1", "/anthropic", "/openai")):
         return False

@@ -1,0 +1,3 @@
+export default () => fetch(
+  "https://generativelanguage.googleapis.com/v1beta/models",
+);

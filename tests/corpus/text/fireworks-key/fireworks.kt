@@ -1,0 +1,2 @@
+// fireworks.ai
+val key = "fw_YtbedF3VkjtKgngC35HYCHkI"

@@ -1,0 +1,2 @@
+# was: 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
+x = 1

@@ -1,0 +1,1 @@
+export const api = axios.create({ baseURL: "http://localhost:8000/v1" });

@@ -1,0 +1,2 @@
+#!/bin/sh
+curl -H "Authorization: Bearer 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" https://usage.internal/costs

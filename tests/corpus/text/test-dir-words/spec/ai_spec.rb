@@ -1,0 +1,1 @@
+stub_request(:post, "https://api.openai.com/v1/chat/completions")

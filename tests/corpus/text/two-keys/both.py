@@ -1,0 +1,2 @@
+A = "sk-ant-api03-ZkWAlzb1sUgnxDXcnRISKBUZ5E2OdoZ8E4iLLjMBZKddB3Iw0jOWt0JFcPnpsdLfyjT3HehIYtOeJU05fJgvmDfubgcLsAA"
+B = "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"

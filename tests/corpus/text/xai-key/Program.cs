@@ -1,0 +1,1 @@
+var key = "xai-aYB6egiN1wCVJPOSGG7ccluwNfibafp0Jj6EvnO0Ef2fJKdpD0pPIr5L9RCgceAwesTkVWrpnwF5qtpg";
