@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy
     from guard.rules.files import Detector
 
-SECONDS = 20.0
+SECONDS = 10.0
 """How long the detectors may take on one file, all together."""
 
 PARALLEL_FROM = 2000

@@ -1,0 +1,395 @@
+"""`routeguard check` as a user runs it: exit statuses, hostile trees, baseline, fixes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guard.commands.check import default_format, rules_asked_for
+from guard.errors import UsageError
+from guard.rules import RULES
+
+KEY = (
+    "sk-ant-api03-"
+    + "Zq7Wm3Xk9Rt2Lp5Vn8Bc4Hd6Jf1Gs0Ya" * 2
+    + "Zq7Wm3Xk9Rt2Lp5Vn8Bc4Hd6J-Gs0YAA"[:29]
+)
+MEMORY = 1 << 30
+
+
+class Run:
+    """A home and a project; `check` runs the command there."""
+
+    def __init__(self, place: Path) -> None:
+        self.home = place / "home"
+        self.project = self.home / "project"
+        self.project.mkdir(parents=True)
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def check(
+        self, *words: str, cwd: Path | None = None, limit: int = 0, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        def bounded() -> None:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+        return subprocess.run(
+            [sys.executable, "-m", "guard", "check", *words],
+            cwd=cwd or self.project,
+            env={
+                "HOME": str(self.home),
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PORTKEY_API_KEY": "pk",
+                **environ,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=120,
+            preexec_fn=bounded if limit else None,
+            check=False,
+        )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+@pytest.fixture
+def repository(run: Run) -> Run:
+    subprocess.run(["git", "init", "-q"], cwd=run.project, check=True)
+    return run
+
+
+# Exit statuses and selection ---------------------------------------------------------------------
+
+
+def test_clean_is_0(run: Run) -> None:
+    run.write("a.txt", "nothing")
+    done = run.check()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no findings; 1 file checked" in done.stdout
+
+
+def test_a_key_is_1_and_never_shown(run: Run) -> None:
+    run.write("a.py", f'client = Client(api_key="{KEY}")\n')
+    done = run.check()
+    assert done.returncode == 1
+    assert "a.py:1:" in done.stdout
+    assert "RG111" in done.stdout
+    assert KEY not in done.stdout + done.stderr
+    assert KEY[12:30] not in done.stdout
+
+
+def test_the_threshold_and_the_selection_decide(run: Run) -> None:
+    run.write("a.py", f'client = Client(api_key="{KEY}")\n')
+    assert run.check("--ignore", "RG111").returncode == 0
+    assert run.check("--select", "rg111,RG201").returncode == 1
+    assert run.check("--select", "literal-provider-key", "--select", "RG201").returncode == 1
+    assert run.check("--select", "RG201").returncode == 0
+    os.mkfifo(run.project / "fifo")
+    assert run.check("--ignore", "RG111").returncode == 0
+    assert run.check("--ignore", "RG111", "--fail-on", "note").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nosuch"],
+        ["--select", "RG999"],
+        ["--nosuch"],
+        ["--env", "a.txt"],
+        ["--env", "--env-file", "x"],
+        ["--env-file", "nosuch"],
+        ["--env", "--fix"],
+        ["--ci", "--write-baseline"],
+        ["--yes"],
+        ["--fix", "--write-baseline"],
+        ["--baseline", "x", "--no-baseline"],
+        ["--output", "no/such/file"],
+    ],
+)
+def test_usage_is_2(run: Run, words: list[str]) -> None:
+    run.write("a.txt", "nothing")
+    done = run.check(*words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+def test_a_broken_policy_is_3(run: Run) -> None:
+    run.write(".routeguard.toml", "nonsense = ")
+    assert run.check().returncode == 3
+    assert run.check("--env").returncode == 3
+
+
+def test_unknown_rules_are_answered_with_a_near_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        rules_asked_for(["RG112,RG21"], [])
+    assert "did you mean RG2" in caught.value.fix
+    with pytest.raises(UsageError) as caught:
+        rules_asked_for([], ["literal-provider-keys"])
+    assert "did you mean literal-provider-key?" in caught.value.fix
+    assert rules_asked_for([], []) == frozenset(RULES)
+    assert rules_asked_for(["RG101, RG102"], ["RG102"]) == {"RG101"}
+
+
+def test_the_format_of_a_github_job() -> None:
+    assert default_format({"GITHUB_ACTIONS": "true"}) == "github"
+    assert default_format({}) == "text"
+
+
+def test_the_report_goes_to_a_file(run: Run) -> None:
+    run.write("a.py", f'client = Client(api_key="{KEY}")\n')
+    done = run.check("--output", "report.txt", "--format", "text")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "RG111" in (run.project / "report.txt").read_text()
+
+
+def test_quiet_says_nothing_if_nothing_fails(run: Run) -> None:
+    run.write("a.txt", "x")
+    assert run.check("-q").stdout == ""
+    run.write("a.py", f'client = Client(api_key="{KEY}")\n')
+    assert "RG111" in run.check("-q").stdout
+
+
+def test_colour_is_asked_for(run: Run) -> None:
+    run.write("a.py", f'client = Client(api_key="{KEY}")\n')
+    assert "\x1b[" not in run.check().stdout
+    assert "\x1b[" in run.check(FORCE_COLOR="1").stdout
+    assert "\x1b[" not in run.check(FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+# Which files -------------------------------------------------------------------------------------
+
+
+def test_paths_are_shown_from_here(repository: Run) -> None:
+    repository.write("a.py", f'k = "{KEY}"\n')
+    repository.write("sub/b.py", f'k = "{KEY}"\n')
+    done = repository.check(cwd=repository.project / "sub")
+    assert "\nb.py:1:" in "\n" + done.stdout
+    assert "\n../a.py:1:" in "\n" + done.stdout
+
+
+def test_an_ignored_file_counts_when_named(repository: Run) -> None:
+    repository.write(".gitignore", "*.py\n")
+    repository.write("a.py", f'k = "{KEY}"\n')
+    assert repository.check().returncode == 0
+    assert repository.check("a.py").returncode == 1
+
+
+def test_the_policy_is_the_projects_wherever_we_stand(repository: Run) -> None:
+    repository.write(".routeguard.toml", '[keys]\nextra = ["HOUSE_KEY"]\n')
+    repository.write("sub/.env", "HOUSE_KEY=q8Zr2Lm9Xw4TkP7v\n")
+    done = repository.check("--select", "RG101", cwd=repository.project / "sub")
+    assert "HOUSE_KEY" in done.stdout
+
+
+# Baseline ----------------------------------------------------------------------------------------
+
+
+def test_a_baseline_lets_old_findings_wait(repository: Run) -> None:
+    repository.write("a.py", f'k = "{KEY}"\n')
+    written = repository.check("--write-baseline")
+    assert written.returncode == 0
+    path = repository.project / ".routeguard-baseline.json"
+    assert KEY not in path.read_text()
+    assert str(path) in written.stderr
+    done = repository.check()
+    assert done.returncode == 0
+    assert "1 in the baseline" in done.stdout
+    assert repository.check("--no-baseline").returncode == 1
+    repository.write("a.py", f'\n\nk = "{KEY}"\n')
+    assert repository.check().returncode == 0
+    repository.write("b.py", f'k = "{KEY}"\n')
+    assert repository.check().returncode == 1
+
+
+def test_writing_for_one_file_keeps_the_others(repository: Run) -> None:
+    for name in ("a.py", "b.py"):
+        repository.write(name, f'k = "{KEY}"\n')
+    assert repository.check("--write-baseline").returncode == 0
+    repository.write("a.py", "clean\n")
+    assert repository.check("--write-baseline", "a.py").returncode == 0
+    entries = json.loads((repository.project / ".routeguard-baseline.json").read_text())["entries"]
+    assert [entry["path"] for entry in entries] == ["b.py"]
+
+
+def test_a_named_baseline(repository: Run) -> None:
+    repository.write("a.py", f'k = "{KEY}"\n')
+    assert repository.check("--baseline", "known.json").returncode == 3
+    assert repository.check("--baseline", "known.json", "--write-baseline").returncode == 0
+    assert repository.check("--baseline", "known.json").returncode == 0
+    assert repository.check().returncode == 1
+    repository.write("known.json", "{")
+    assert repository.check("--baseline", "known.json").returncode == 3
+
+
+# Fixes -------------------------------------------------------------------------------------------
+
+
+def test_fixes_are_shown_and_then_written(repository: Run) -> None:
+    text = f"# routeguard: ignore[RG203] once\nAPI=1\nOPENAI_API_KEY={KEY}\n"
+    path = repository.write(".env", text)
+    shown = repository.check("--fix", "--select", "RG101,RG902,RG203")
+    assert shown.returncode == 1
+    assert path.read_text() == text
+    assert "+# OPENAI_API_KEY=****" in shown.stderr
+    assert "--yes" in shown.stderr
+    done = repository.check("--fix", "--yes", "--select", "RG101,RG902,RG203")
+    assert done.returncode == 0
+    assert path.read_text() == f"API=1\n# OPENAI_API_KEY={KEY}\n"
+    assert KEY not in shown.stdout + shown.stderr + done.stdout + done.stderr
+
+
+def test_nothing_to_fix(repository: Run) -> None:
+    repository.write("a.py", f'k = "{KEY}"\n')
+    done = repository.check("--fix", "--yes")
+    assert done.returncode == 1
+    assert "nothing here can be fixed safely" in done.stderr
+
+
+# The environment ---------------------------------------------------------------------------------
+
+
+def test_the_environment(run: Run) -> None:
+    assert run.check("--env").returncode == 0
+    done = run.check("--env", OPENAI_API_KEY=KEY)
+    assert done.returncode == 1
+    assert "RG101" in done.stdout
+    assert KEY not in done.stdout
+    assert run.check("--env", OPENCODE_CONFIG="x", FOO_API_KEY="x").returncode == 1
+    warned = run.check("--env", FOO_API_KEY="x")
+    assert warned.returncode == 0
+    assert run.check("--env", "--fail-on", "warning", FOO_API_KEY="x").returncode == 1
+
+
+def test_a_job_is_told_by_its_runner(run: Run) -> None:
+    done = run.check("--env", "--format", "text", CI="true", GITLAB_CI="true", OPENAI_API_KEY="x")
+    assert done.returncode == 1
+    assert "GitLab CI" in done.stdout
+    assert ".gitlab-ci.yml" in done.stdout
+    assert "GitLab CI" not in run.check("--env", "--no-ci", GITLAB_CI="true").stdout
+    assert "CI runner" in run.check("--ci").stdout
+
+
+def test_an_environment_file(run: Run) -> None:
+    run.write("prod.env", f"PORTKEY_API_KEY=pk\nANTHROPIC_API_KEY={KEY}\n")
+    done = run.check("--env-file", "prod.env")
+    assert done.returncode == 1
+    assert "prod.env:2:1: error [RG101" in done.stdout
+    assert KEY not in done.stdout
+
+
+# Hostile trees -----------------------------------------------------------------------------------
+
+
+def deep(number: int, opening: str, closing: str) -> str:
+    return opening * number + closing * number
+
+
+def bomb() -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 12):
+        before = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"a{level}: &a{level} [{before}]")
+    return "\n".join([*lines, "env:", "  OPENAI_API_KEY: *a11", ""])
+
+
+HOSTILE: dict[str, Callable[[], str | bytes]] = {
+    "opencode.json": lambda: deep(10_000, '{"provider":', "}"),
+    ".claude/settings.json": lambda: deep(10_000, "[", "]"),
+    "package.json": lambda: '{"scripts": {"x": ' + deep(10_000, "[", "]") + "}}",
+    "compose.yaml": bomb,
+    ".github/workflows/bomb.yml": bomb,
+    ".github/workflows/deep.yml": lambda: "jobs: " + deep(10_000, "{a: ", "}"),
+    ".github/workflows/flow.yml": lambda: "- " * 20_000 + "opencode run\n",
+    "config.toml": lambda: "a = " + deep(10_000, "[", "]"),
+    "mise.toml": lambda: "[" + "a." * 20_000 + "b]\nOPENAI_API_KEY = 'x'\n",
+    "nested.sh": lambda: "opencode run " + deep(5_000, "$(opencode run ", ")"),
+    "quotes.sh": lambda: "opencode run " + "'\"`$(" * 20_000,
+    "heredocs.sh": lambda: "opencode <<A <<B <<C\n" * 5_000,
+    "long.sh": lambda: "opencode run " + "x " * 400_000,
+    "Dockerfile": lambda: "ENV " + "A=B \\\n" * 50_000,
+    "Makefile": lambda: "a:\n\topencode run $(" + "(" * 20_000,
+    ".env": lambda: "OPENAI_API_KEY=" + " " * 100_000 + "x\n" + "A='\\'" * 20_000,
+    ".envrc": lambda: "export " + "A=${B:-" * 5_000,
+    "main.tfvars": lambda: 'openai_api_key = "' + "${" * 20_000,
+    "bytes.sh": lambda: b"opencode run \xff\xfe\x80 -m anthropic/x\n" * 100,
+    "wide.sh": lambda: "opencode run -m anthropic/claude\r\n".encode("utf-16"),
+    "crlf.sh": lambda: "opencode run -m anthropic/claude\r\n",
+    "zero.sh": lambda: b"opencode run\0\0\0",
+    "line50": lambda: b"sk-ant-" * 7_000_000,
+    "keys.txt": lambda: "sk-" * 300_000,
+    "a.ipynb": lambda: '{"cells": ' + deep(10_000, "[", "]") + "}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_ends_no_check(run: Run, name: str) -> None:
+    run.write(name, HOSTILE[name]())
+    run.write("z.py", f'k = "{KEY}"\n')
+    done = run.check(limit=MEMORY)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "z.py:1:" in done.stdout
+
+
+def test_hostile_things_that_are_no_files(repository: Run, tmp_path: Path) -> None:
+    place = repository.project
+    os.mkfifo(place / "fifo")
+    (place / "loop").symlink_to("loop")
+    (tmp_path / "outside.py").write_text(f'k = "{KEY}"\n')
+    (place / "out.py").symlink_to(tmp_path / "outside.py")
+    (place / "zero").symlink_to("/dev/zero")
+    with open(place / "huge.txt", "wb") as file:
+        file.write(b"text\n" * 5_000)
+        file.truncate(1 << 30)
+    names = [b"new\nline.py", b"\x1b[31mred\x1b]0;title\x07.py", b"\xff\xfe.py"]
+    for name in names:
+        path = os.fsdecode(os.path.join(os.fsencode(place), name))
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(f'k = "{KEY}"\n')
+    done = repository.check(limit=MEMORY)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\x07" not in done.stdout
+    assert done.stdout.count("[RG111") == 3
+    # git lists no FIFO
+    assert done.stdout.count("[RG903") == 4
+    assert "new\\nline.py:1:" in done.stdout
+    assert "\\x1b[31mred" in done.stdout
+    assert "\\xff\\xfe.py" in done.stdout
+    for path in ("fifo", "loop", "zero", "huge.txt", "out.py"):
+        assert repository.check(path, "--fail-on", "note").returncode == 1
+
+
+def test_a_closed_pipe_is_no_traceback(run: Run) -> None:
+    for number in range(300):
+        run.write(f"f{number}.py", f'k = "{KEY}"\n')
+    command = f"'{sys.executable}' -m guard check | head -c 10"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=run.project,
+        env={"HOME": str(run.home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
