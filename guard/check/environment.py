@@ -26,6 +26,7 @@ from guard.findings import Finding
 from guard.launch import resolve
 from guard.policy.compiled import CompiledPolicy
 from guard.rules import RULES
+from guard.rules.files.secrets import is_placeholder
 from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
 from guard.sources.file import SourceFile
 from guard.sources.shell_exports import POSIX, Scripts
@@ -79,7 +80,10 @@ def check(asked: Asked, selected: frozenset[str]) -> Result:
         findings += _of_handed_on(asked)
     readings.append(dotenv_files.read(asked.cwd, home=paths.home(asked.environ)))
     findings += _of_assignments(
-        asked, readings[-1].assignments, "a tool that loads the file hands it on"
+        asked,
+        readings[-1].assignments,
+        "a tool that loads the file hands it on",
+        silent=is_placeholder,
     )
     for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
         findings.append(_unread(skipped))
@@ -218,8 +222,13 @@ def _placed(finding: Finding, place: tuple[str, int], asked: Asked) -> Finding:
 
 
 def _of_assignments(
-    asked: Asked, assignments: Iterable[Assignment], consequence: str
+    asked: Asked,
+    assignments: Iterable[Assignment],
+    consequence: str,
+    *,
+    silent: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[Finding]:
+    """The findings for what startup or dotenv files set; values that are `silent` are none."""
     texts: dict[str, list[str]] = {}
     for assignment in assignments:
         if not assignment.exported:
@@ -234,7 +243,8 @@ def _of_assignments(
         line = lines[assignment.line - 1] if assignment.line <= len(lines) else ""
         place = (assignment.path, assignment.line)
         value = _value(line, assignment.name)
-        yield from _of_one(asked, assignment.name, value, place, consequence)
+        if not silent(value) or kind not in _SECRETS or _DYNAMIC.search(value):
+            yield from _of_one(asked, assignment.name, value, place, consequence)
 
 
 _KINDS = frozenset(
@@ -250,6 +260,7 @@ _KINDS = frozenset(
 )
 
 _ADDRESSES = ("base_url", "http_proxy")
+_SECRETS = ("provider_key", "unknown_key")
 
 
 def _of_one(

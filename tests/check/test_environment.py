@@ -19,6 +19,8 @@ from guard.rules import RULES
 
 EVERY = frozenset(RULES)
 SECRET = "sk-canary-0123456789abcdefghij"
+REAL = "sk-q8Zr2Lm9Xw4TkP7vBd3NsYh6"
+"""Looks like no placeholder."""
 
 
 class Machine:
@@ -181,8 +183,11 @@ def test_startup_files_at_their_lines(machine: Machine) -> None:
 
 
 def test_dotenv_files_of_the_project(machine: Machine) -> None:
-    (machine.project / ".env").write_text("OPENAI_API_KEY=\nANTHROPIC_API_KEY=abc\nX_API_KEY=1\n")
-    (machine.project / ".envrc").write_text("export GROQ_API_KEY=abc\n")
+    (machine.project / ".env").write_text(
+        f"OPENAI_API_KEY=\nANTHROPIC_API_KEY={REAL}\nX_API_KEY=q8Zr2Lm9Xw4T\n"
+        "MISTRAL_API_KEY=your-key-here\n"
+    )
+    (machine.project / ".envrc").write_text("export GROQ_API_KEY=$(op read x)\n")
     assert at(machine.check()) == [
         ("RG101", "ANTHROPIC_API_KEY", ".env", 2),
         ("RG102", "X_API_KEY", ".env", 3),
