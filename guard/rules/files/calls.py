@@ -41,6 +41,10 @@ NEEDLES = (
 """Lower-case bytes of which every shell text with a finding holds one."""
 
 
+MAX_SECONDS = 3.0
+"""Seconds of processor time for the shell texts of one file."""
+
+
 @cache
 def _foreign() -> frozenset[str]:
     from guard.catalog import providers
@@ -72,8 +76,11 @@ def check_texts(
     that every variable set there reaches what is started.
     """
     script = Script()
+    deadline = time.thread_time() + MAX_SECONDS
     for text in texts:
         try:
+            if time.thread_time() > deadline:
+                raise UnparsedError("comes after others that took long")
             found = read_all([text])
         except UnparsedError as error:
             yield at(
@@ -84,6 +91,8 @@ def check_texts(
                 file.path,
                 f"the shell text here {error}, so it was not checked",
             )
+            if time.thread_time() > deadline:
+                break
             continue
         script.calls += found.calls
         script.settings += found.settings

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.rules.files.calls import NEEDLES, check_script, check_texts
+from guard.rules.files.location import at
 from guard.rules.files.variables import judge
 from guard.sources.positions.shell_calls import Script, Setting, follow
-from guard.sources.positions.shell_tree import Word
+from guard.sources.positions.shell_tree import MAX_CHARACTERS, Word
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word as FishWord
 from guard.sources.shell_commands import fish_commands
@@ -52,7 +53,11 @@ _RC = frozenset(
 )
 _MAKEFILES = frozenset(("makefile", "gnumakefile", "bsdmakefile"))
 _JUSTFILES = frozenset(("justfile", ".justfile"))
+_FISH_LEADING = frozenset(("and", "or", "not", "if", "while", "begin", "else"))
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
+
+_LONGEST_LINE = 4000
+"""Characters of a line outside of recipes; a longer one sets no variable that a person wrote."""
 
 _MAKE_REFERENCE = re.compile(r"\$\$|\$\(shell\s+|\$\([^()\s]*\)|\$\{[^{}\s]*\}|\$\([^()]*\)")
 _MAKE_EXPORT = re.compile(
@@ -93,6 +98,10 @@ class Shell:
             return
         shell = shebang(file.text)
         if lower.endswith(".fish") or shell == "fish":
+            if len(file.text) > MAX_CHARACTERS:
+                why = f"is longer than {MAX_CHARACTERS // 1024} KiB of shell, so it was not checked"
+                yield at(file, "RG903", 0, 0, file.path, f"the file {why}")
+                return
             yield from check_script(file, policy, fish_script(file.text))
             return
         if shell or lower.endswith(_SUFFIXES) or file.name in _RC:
@@ -115,8 +124,10 @@ def fish_script(text: str) -> Script:
     script = Script()
     for command in fish_commands(text):
         words = [_fish_word(text, word) for word in command.words]
-        while words and words[0].shown in ("and", "or", "not", "if", "while", "begin", "else"):
-            words = words[1:]
+        first = 0
+        while first < len(words) and words[first].shown in _FISH_LEADING:
+            first += 1
+        words = words[first:]
         if not words:
             continue
         if words[0].shown == "set":
@@ -154,19 +165,21 @@ def _fish_word(text: str, word: FishWord) -> Word:
 def _makefile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
     recipes: list[Text] = []
     lines = Text.of(file.text).lines()
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        at += 1
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
         if line.value.startswith("\t"):
             parts = [line]
-            while parts[-1].value.endswith("\\") and at < len(lines):
-                following = lines[at]
+            while parts[-1].value.endswith("\\") and number < len(lines):
+                following = lines[number]
                 parts.append(following[1:] if following.value.startswith("\t") else following)
-                at += 1
+                number += 1
             recipes.append(_recipe(joined(parts, "\n")))
             continue
-        rule = _MAKE_RULE.match(line.value)
+        if len(line) > _LONGEST_LINE:
+            continue
+        rule = _MAKE_RULE.match(line.value) if ";" in line.value else None
         if rule:
             recipes.append(_recipe(line[rule.end() :]))
         found = _MAKE_EXPORT.match(line.value)
@@ -194,9 +207,9 @@ def _recipe(text: Text) -> Text:
     while start < len(value) and value[start] in "@-+ \t":
         start += 1
     parts = []
-    at = start
+    done = start
     for match in _MAKE_REFERENCE.finditer(value, start):
-        parts.append(text[at : match.start()])
+        parts.append(text[done : match.start()])
         found = match.group()
         place = text.places[match.start()]
         if found == "$$":
@@ -207,8 +220,8 @@ def _recipe(text: Text) -> Text:
             name = found[2:-1] if found[2:-1].isidentifier() else "_"
             shown = f"${{{name}}}"
             parts.append(Text(shown, [place] * len(shown) + [text.places[match.end()]]))
-        at = match.end()
-    parts.append(text[at:])
+        done = match.end()
+    parts.append(text[done:])
     return joined(parts)
 
 
@@ -267,15 +280,15 @@ def _just_lines(body: list[Text]) -> list[Text]:
 
 def _just(text: Text) -> Text:
     parts = []
-    at = 0
+    done = 0
     for match in _JUST_REFERENCE.finditer(text.value):
-        parts.append(text[at : match.start()])
+        parts.append(text[done : match.start()])
         name = match.group()[2:-2].strip()
         shown = f"${{{name if name.isidentifier() else '_'}}}"
         place = text.places[match.start()]
         parts.append(Text(shown, [place] * len(shown) + [text.places[match.end()]]))
-        at = match.end()
-    parts.append(text[at:])
+        done = match.end()
+    parts.append(text[done:])
     return joined(parts)
 
 

@@ -8,10 +8,11 @@ wants for itself, and whether the rest is a command or the text of one.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from guard.sources.positions.shell_tree import Assignment, Command, Word, commands
+from guard.sources.positions.shell_tree import MAX_SECONDS, Assignment, Command, Word, commands
 from guard.sources.positions.text import Text, joined
 
 MAX_DEPTH = 8
@@ -226,6 +227,8 @@ def follow(words: list[Word], into: Script) -> None:
 class _Reading:
     def __init__(self) -> None:
         self._found = Script()
+        # one limit for a text and all the texts in it
+        self._deadline = time.thread_time() + MAX_SECONDS
         self._values: dict[str, set[str | None]] = {}
         self._exported: set[str] = set()
         self._all_export = False
@@ -243,7 +246,7 @@ class _Reading:
     def text(self, text: Text, depth: int) -> None:
         if depth > MAX_DEPTH:
             return
-        for command in commands(text):
+        for command in commands(text, self._deadline):
             if len(self._found.calls) >= MAX_CALLS:
                 return
             self._command(command, depth)

@@ -128,17 +128,18 @@ def _parser() -> Parser:
     return Parser(Language(tree_sitter_bash.language()))
 
 
-def commands(text: Text) -> Iterator[Command]:
+def commands(text: Text, deadline: float = 0.0) -> Iterator[Command]:
     """The simple commands in `text`, in the order in which they stand.
 
-    Raises UnparsedError.
+    `deadline` is a time of `time.thread_time()`, by default MAX_SECONDS from now. Raises
+    UnparsedError.
     """
     if len(text) > MAX_CHARACTERS:
         raise UnparsedError(f"is longer than {MAX_CHARACTERS // 1024} KiB of shell")
     # one byte for each character, so that the tree's offsets are ours; a letter outside ASCII is
     # a letter of a word, and control characters mean nothing to a shell
     source = _ODD.sub(_ascii, text.value).encode("ascii")
-    deadline = time.thread_time() + MAX_SECONDS
+    deadline = deadline or time.thread_time() + MAX_SECONDS
 
     def read(offset: int, _: object) -> bytes:
         return source[offset : offset + 4096]
