@@ -11,10 +11,13 @@ from guard import catalog
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
-# what the first part of an API's host name says; a host without such a part may be a website
-_API_WORDS = (
-    "api", "inference", "infer", "gateway", "router", "llm", "aiplatform", "generativelanguage",
-    "dashscope", "models", "endpoints", "token", "coding", "tokenhub", "maas",
+# parts of an API's host name, in front of the last two; a host without one may be a website
+_API_WORDS = frozenset(
+    (
+        "api", "apis", "apihub", "inference", "infer", "gateway", "router", "llm", "aiplatform",
+        "generativelanguage", "dashscope", "models", "endpoints", "token", "coding", "tokenhub",
+        "maas", "routellm",
+    )
 )  # fmt: skip
 
 _API_ROOTS = ("v1", "api", "anthropic")
@@ -31,8 +34,9 @@ def is_provider_url(host: str, path: str) -> bool:
         return False
     known = _paths().get(host)
     if known is not None:
-        first_label = host.partition(".")[0]
-        if any(word in first_label for word in _API_WORDS) or "" in known:
+        labels = host.split(".")[:-2]
+        words = [word for label in labels for word in label.split("-")]
+        if "" in known or not _API_WORDS.isdisjoint(words):
             return True
         return first in _API_ROOTS or any(
             path == start or path.startswith(start + "/") for start in known

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[3]
-_spec = importlib.util.spec_from_file_location("bench_corpus", _ROOT / "tests" / "bench" / "corpus.py")
+_spec = importlib.util.spec_from_file_location(
+    "bench_corpus", _ROOT / "tests" / "bench" / "corpus.py"
+)
 assert _spec is not None
 assert _spec.loader is not None
 corpus = importlib.util.module_from_spec(_spec)
