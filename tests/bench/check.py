@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""`routeguard check` beside detect-secrets and ripgrep on one generated tree.
+
+    python tests/bench/check.py [--files 10000] [--megabytes 100] [--keys 50] [--sample N]
+                                [--detect-secrets PATH] [--runs 3]
+
+Generates a git work tree of random but plausible text with planted keys (random strings of the
+vendors' forms), then measures in one run: wall time, the memory of the largest process, and how
+many of the planted keys were found at their line. `--sample N` gives detect-secrets only the N
+files among which all planted ones are, since the whole tree takes it minutes; its time is then
+also shown as what the whole tree would take. A program that is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import string
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+LETTERS = string.ascii_letters + string.digits
+URL_SAFE = LETTERS + "-_"
+HEX = "0123456789abcdef"
+WORDS = tuple(
+    word
+    for line in (
+        "request response handler provider model token stream buffer client server config default",
+        "value index cache queue retry timeout error message session user account table column row",
+        "field schema update insert delete select render layout theme widget button panel input",
+        "output format parse encode decode digest verify signature header footer section task disk",
+        "risk mask api key",
+    )
+    for word in line.split()
+)
+VENDORS = ("azure", "mistral", "portkey", "together", "openai", "anthropic", "gemini")
+ONE_IN = 150
+"""One line in this many names a vendor, as a repository that uses models may have it."""
+
+KINDS = {
+    "py": ("def {a}_{b}({c}):\n", "    return {a}.{b}({c}, {d})\n", "# {a} {b} {c}\n"),
+    "ts": ("export const {a}{b} = ({c}: string) => {a}.{d}({c});\n", "// {a} {b}\n"),
+    "md": ("The {a} {b} of the {c} is {d}.\n", "- {a}: `{b}`, see https://docs.example/{c}\n"),
+    "json": ('  "{a}.{b}": "{c} {d}",\n', '  "{a}_api_key": "${{{b}}}",\n'),
+    "yaml": ("{a}:\n  {b}: {c}\n", "  - {a}-{b} # {c}\n"),
+    "lock": ("{a}-{b}@1.2.3:\n  integrity sha512-{hash}\n", "  resolved {a}.tgz#{sha}\n"),
+    "css": (".{a}-{b} {{ color: #{color}; }}\n", ".sk-{a}-{b} {{ margin: 0 }}\n"),
+    "sh": ('echo "{a} {b}" | grep {c}\n', "export {a}_{b}=${{{c}}}\n"),
+    "csv": ("{uuid},{a},{sha}\n",),
+    "sql": ("INSERT INTO {a} VALUES ('{uuid}', '{b} {c}');\n",),
+}
+
+
+def keys(chosen: random.Random) -> dict[str, str]:
+    """One made-up key of each form that ripgrep can search for as well."""
+
+    def drawn(alphabet: str, length: int) -> str:
+        return "".join(chosen.choice(alphabet) for _ in range(length))
+
+    return {
+        "anthropic": f"sk-ant-api03-{drawn(URL_SAFE, 93)}AA",
+        "openai": f"sk-proj-{drawn(URL_SAFE, 74)}T3BlbkFJ{drawn(LETTERS, 74)}",
+        "openai-legacy": f"sk-{drawn(LETTERS, 20)}T3BlbkFJ{drawn(LETTERS, 20)}",
+        "openrouter": f"sk-or-v1-{drawn(HEX, 64)}",
+        "groq": f"gsk_{drawn(LETTERS, 52)}",
+        "xai": f"xai-{drawn(LETTERS, 80)}",
+        "huggingface": f"hf_{drawn(string.ascii_letters, 34)}",
+        "replicate": f"r8_{drawn(LETTERS, 37)}",
+        "perplexity": f"pplx-{drawn(LETTERS, 48)}",
+        "nvidia": f"nvapi-{drawn(LETTERS, 64)}",
+    }
+
+
+def body(kind: str, size: int, chosen: random.Random) -> list[str]:
+    """About `size` characters of lines of one kind."""
+    lines: list[str] = []
+    length = 0
+    while length < size:
+        words = chosen.choices(WORDS, k=4)
+        if chosen.randrange(ONE_IN) == 0:
+            words[0] = chosen.choice(VENDORS)
+        line = chosen.choice(KINDS[kind]).format(
+            a=words[0],
+            b=words[1],
+            c=words[2],
+            d=words[3],
+            hash=f"{chosen.getrandbits(340):086x}",
+            sha=f"{chosen.getrandbits(160):040x}",
+            color=f"{chosen.getrandbits(24):06x}",
+            uuid=str(uuid.UUID(int=chosen.getrandbits(128))),
+        )
+        lines.append(line)
+        length += len(line)
+    return lines
+
+
+def generate(root: Path, files: int, megabytes: int, planted: int) -> set[tuple[str, int]]:
+    """Write the tree; (path, line) of each planted key."""
+    chosen = random.Random(20261122)
+    size = megabytes * 1_000_000 // files
+    # bodies are drawn once per kind and cut differently: a fresh 100 MB would take a minute
+    pools = {kind: body(kind, 40 * size, chosen) for kind in KINDS}
+    where = set(chosen.sample(range(files), planted))
+    places: set[tuple[str, int]] = set()
+    kinds = list(KINDS)
+    made: list[str] = []
+    for number in range(files):
+        kind = kinds[number % len(kinds)]
+        pool = pools[kind]
+        start = chosen.randrange(len(pool))
+        lines: list[str] = []
+        length = 0
+        target = int(size * chosen.uniform(0.2, 1.8))
+        while length < target:
+            line = pool[(start + len(lines)) % len(pool)]
+            lines.append(line)
+            length += len(line)
+        path = f"d{number % 97}/s{number % 13}/f{number}.{kind}"
+        if number in where:
+            if not made:
+                made = list(keys(chosen).values())
+            line_number = chosen.randrange(len(lines)) + 1
+            lines.insert(line_number - 1, f'  value = "{made.pop()}"\n')
+            places.add((path, line_number))
+        target_file = root / path
+        target_file.parent.mkdir(parents=True, exist_ok=True)
+        target_file.write_text("".join(lines))
+    return places
+
+
+def measure(command: list[str], cwd: Path, environ: dict[str, str]) -> tuple[float, int, str, int]:
+    """(seconds, KiB of the largest process, standard output, status) of one run."""
+    with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    return seconds, usage.ru_maxrss, text, process.returncode
+
+
+def patterns() -> list[str]:
+    """The prefixed patterns in ripgrep's syntax, those that need no word nearby."""
+    from guard.catalog.secret_patterns import secret_patterns
+
+    return [
+        rf"\b{pattern.prefix}{pattern.body}"
+        for pattern in secret_patterns().prefixed
+        if not pattern.words
+    ]
+
+
+def row(name: str, seconds: list[float], memory: int, found: str, note: str = "") -> None:
+    """Print one line of the table: the best and the median run."""
+    ordered = sorted(seconds)
+    middle = ordered[len(ordered) // 2]
+    print(
+        f"{name:34}{ordered[0]:9.2f}{middle:9.2f}{memory / 1024:9.0f}  {found:28}{note}",
+        flush=True,
+    )
+
+
+def main() -> int:
+    """Generate, measure, print; 1 if a planted key was missed or a false finding made."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--keys", type=int, default=50)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--sample", type=int, default=0, help="files for detect-secrets; 0: all")
+    parser.add_argument("--detect-secrets", default=shutil.which("detect-secrets") or "")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory:
+        root = Path(directory) / "tree"
+        home = Path(directory) / "home"
+        root.mkdir()
+        home.mkdir()
+        environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+        places = generate(root, arguments.files, arguments.megabytes, arguments.keys)
+        subprocess.run(["git", "init", "-q", str(root)], check=True, env=environ)
+        total = sum(file.stat().st_size for file in root.rglob("f*.*"))
+        print(f"{arguments.files} files, {total / 1e6:.0f} MB, {len(places)} planted keys\n")
+        print(f"{'':34}{'best s':>9}{'median s':>9}{'MiB':>9}  found")
+
+        times, memory, text, status = [], 0, "", 0
+        for _ in range(arguments.runs):
+            seconds, used, text, status = measure(
+                [sys.executable, "-m", "guard", "check", "--format", "json"],
+                root,
+                {**environ, "PYTHONPATH": str(ROOT)},
+            )
+            times.append(seconds)
+            memory = max(memory, used)
+        if status not in (0, 1):
+            print(f"routeguard check ended with status {status}")
+            return 1
+        findings = [
+            (finding["path"], finding["line"])
+            for finding in json.loads(text)["findings"]
+            if finding["rule"] != "RG903"
+        ]
+        right = places & set(findings)
+        false = [place for place in findings if place not in places]
+        row(
+            "routeguard check",
+            times,
+            memory,
+            f"{len(right)}/{len(places)}, {len(false)} false",
+        )
+        ours = min(times)
+
+        if shutil.which("rg"):
+            command = ["rg", "-uuu", "-j2", "-n", "--no-heading"]
+            for pattern in patterns():
+                command += ["-e", pattern]
+            times, memory = [], 0
+            for _ in range(arguments.runs):
+                seconds, used, text, _ = measure([*command, "."], root, environ)
+                times.append(seconds)
+                memory = max(memory, used)
+            hits = {
+                (line.split(":", 2)[0].removeprefix("./"), int(line.split(":", 2)[1]))
+                for line in text.splitlines()
+            }
+            row("rg, same patterns", times, memory, f"{len(places & hits)}/{len(places)}")
+
+        if arguments.detect_secrets:
+            scanned, share, note = root, 1.0, ""
+            if arguments.sample:
+                scanned = Path(directory) / "sample"
+                wanted = sorted({path for path, _ in places})
+                every = sorted(str(p.relative_to(root)) for p in root.rglob("f*.*"))
+                others = [path for path in every if path not in set(wanted)]
+                random.Random(1).shuffle(others)
+                taken = [*wanted, *others[: max(0, arguments.sample - len(wanted))]]
+                for path in taken:
+                    (scanned / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(root / path, scanned / path)
+                share = sum((root / p).stat().st_size for p in taken) / total
+            seconds, used, text, _ = measure(
+                [arguments.detect_secrets, "scan", "--all-files"], scanned, environ
+            )
+            results = json.loads(text)["results"]
+            hits = {
+                (path.removeprefix("./"), secret["line_number"])
+                for path, secrets in results.items()
+                for secret in secrets
+            }
+            note = f"{seconds / share / ours:.0f} x routeguard"
+            if share < 1:
+                note = f"on {share:.1%} of the bytes; all: {seconds / share:.0f} s, {note}"
+            more = len(hits - places)
+            row(
+                "detect-secrets scan",
+                [seconds],
+                used,
+                f"{len(places & hits)}/{len(places)}, {more} others",
+                note,
+            )
+    return 0 if len(right) == len(places) and not false else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
