@@ -1,0 +1,247 @@
+"""What forbids a launch, what is only told, and what an exception can allow."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.agents.opencode.config import ROUTE_KEYS
+from guard.agents.opencode.preflight import CODE_KEYS, check, check_project
+from guard.agents.opencode.surroundings import Config, Surroundings
+from guard.findings import Finding
+from guard.policy.compiled import CompiledPolicy, PolicyException
+
+NOW = 1_700_000_000.0
+
+
+def found(**fields: Any) -> Surroundings:
+    surroundings = Surroundings(home="/h", directory="/w", config_directory="/h/.config/opencode")
+    for name, value in fields.items():
+        setattr(surroundings, name, value)
+    return surroundings
+
+
+def checked(
+    content: dict[str, Any], policy: CompiledPolicy, environ: dict[str, str] | None = None
+) -> list[Finding]:
+    return check(found(project=[Config("/w/opencode.json", content)]), policy, environ or {}, NOW)
+
+
+def says(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(f.rule, f.severity) for f in findings]
+
+
+class TestProject:
+    @pytest.mark.parametrize("key", CODE_KEYS)
+    def test_keys_that_load_code(self, key: str, policy: CompiledPolicy) -> None:
+        (finding,) = checked({key: ["x"]}, policy)
+        assert (finding.rule, finding.severity, finding.subject) == (
+            "RG301", "error", "/w/opencode.json"
+        )  # fmt: skip
+        assert key in finding.message
+
+    @pytest.mark.parametrize("key", CODE_KEYS)
+    def test_such_a_key_that_is_empty(self, key: str, policy: CompiledPolicy) -> None:
+        assert checked({key: []}, policy) == []
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            "file:///x.mjs", "FILE:x", "./x.js", "../x", "/x.js", "~/x", "{env:X}",
+            "data:text/js,1", "http://e/x.js", "https://e/x", "git+https://e/x", "aisdk:file:///x", "aisdk:./x",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("place", ["provider", "model", "model provider", "second"])
+    def test_packages_that_are_files(self, spec: str, place: str, policy: CompiledPolicy) -> None:
+        content: dict[str, Any] = {
+            "provider": {"provider": {"a": {"npm": spec}}},
+            "model": {"provider": {"a": {"models": {"m": {"npm": spec}}}}},
+            "model provider": {"provider": {"a": {"models": {"m": {"provider": {"npm": spec}}}}}},
+            "second": {"providers": {"a": {"package": spec}}},
+        }[place]
+        findings = checked(content, policy)
+        assert ("RG301", "error") in says(findings) or ("RG303", "error") in says(findings)
+
+    @pytest.mark.parametrize("spec", ["@ai-sdk/openai", "aisdk:@ai-sdk/openai-compatible", 3, None])
+    def test_packages_that_are_published(self, spec: object, policy: CompiledPolicy) -> None:
+        findings = checked({"provider": {"a": {"npm": spec}}}, policy)
+        assert says(findings) == [("RG302", "note")]
+
+    @pytest.mark.parametrize("shape", [3, None, [], "x", {"a": 3}, {"a": {"models": 3}}])
+    def test_odd_shapes(self, shape: object, policy: CompiledPolicy) -> None:
+        assert says(checked({"provider": shape}, policy)) == [("RG302", "note")]
+
+    @pytest.mark.parametrize("key", sorted(set(ROUTE_KEYS) - set(CODE_KEYS)))
+    def test_a_project_does_not_choose_the_route(self, key: str, policy: CompiledPolicy) -> None:
+        (note,) = checked({key: "x"}, policy)
+        assert (note.rule, note.severity, note.subject) == ("RG302", "note", key)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"{env:X}": 1},
+            {"a": [{"b{file:y}": 1}]},
+            {"plug{env:NOTHING}in": ["x"]},
+        ],
+    )
+    def test_keys_that_are_only_known_after_substitution(
+        self, content: dict[str, Any], policy: CompiledPolicy
+    ) -> None:
+        assert says(checked(content, policy)) == [("RG303", "error")]
+
+    def test_a_variable_that_would_add_keys(self, policy: CompiledPolicy) -> None:
+        (finding,) = checked({"a": "{env:X}"}, policy, {"X": 'canary","plugin":["y'})
+        assert (finding.rule, "canary" in str(finding.as_dict())) == ("RG303", False)
+        assert checked({"a": "{env:X}"}, policy, {"X": "fine"}) == []
+        assert checked({"a": "{file:x}"}, policy) == []
+
+    def test_harmless_content(self, policy: CompiledPolicy) -> None:
+        content = {"mcp": {"x": {}}, "agent": {"a": {"model": "anthropic/x"}}, "theme": "t"}
+        assert checked(content, policy) == []
+
+    def test_what_cannot_be_read(self, policy: CompiledPolicy) -> None:
+        project = [Config("/w/opencode.json", {}, "is not valid JSON at line 1")]
+        (finding,) = check(found(project=project), policy, {}, NOW)
+        assert (finding.rule, finding.where) == ("RG303", "/w/opencode.json")
+        (finding,) = check(found(unreadable=[("/w/.opencode/plugin", "denied")]), policy, {}, NOW)
+        assert finding.rule == "RG303"
+
+    def test_a_command_without_a_model_is_held_to_the_same(self, policy: CompiledPolicy) -> None:
+        around = found(
+            code=["/w/.opencode/plugin/a.js"],
+            project=[Config("/w/opencode.json", {"plugin": ["x"]})],
+            imports=[("/w/node_modules/esprima/index.js", "answers the agent's import")],
+        )
+        assert says(check_project(around, policy, {}, NOW)) == [("RG301", "error")] * 3
+
+
+class TestExceptions:
+    @pytest.fixture
+    def plugin(self, tmp_path: Path) -> Path:
+        path = tmp_path / "plugin.js"
+        path.write_text("export default 1")
+        return path
+
+    def rules(self, plugin: Path, policy: CompiledPolicy) -> list[str]:
+        return [f.rule for f in check(found(code=[str(plugin)]), policy, {}, NOW)]
+
+    @pytest.mark.parametrize("spelling", [str.lower, str.upper])
+    def test_the_right_digest(self, plugin: Path, policy: CompiledPolicy, spelling: Any) -> None:
+        digest = spelling(hashlib.sha256(plugin.read_bytes()).hexdigest())
+        policy.exceptions = (
+            PolicyException(subject=f"file:{plugin}", sha256=digest, until=NOW + 1),
+        )
+        assert self.rules(plugin, policy) == []
+        plugin.write_text("export default 2")
+        assert self.rules(plugin, policy) == ["RG301"]
+
+    @pytest.mark.parametrize(
+        ("subject", "digest", "until"),
+        [
+            ("file:{}", "", NOW + 1),
+            ("file:{}", "0" * 64, NOW + 1),
+            ("file:{}", "right", NOW - 1),
+            ("file:/elsewhere{}", "right", NOW + 1),
+            ("env:{}", "right", NOW + 1),
+        ],
+    )
+    def test_anything_else(
+        self, plugin: Path, policy: CompiledPolicy, subject: str, digest: str, until: float
+    ) -> None:
+        right = hashlib.sha256(plugin.read_bytes()).hexdigest()
+        policy.exceptions = (
+            PolicyException(
+                subject=subject.format(plugin),
+                sha256=digest.replace("right", right),
+                until=until,
+            ),
+        )
+        assert self.rules(plugin, policy) == ["RG301"]
+
+    def test_a_file_that_is_gone_or_is_none(self, tmp_path: Path, policy: CompiledPolicy) -> None:
+        for path in (tmp_path / "gone.js", tmp_path):
+            policy.exceptions = (
+                PolicyException(subject=f"file:{path}", sha256="0" * 64, until=NOW + 1),
+            )
+            assert self.rules(path, policy) == ["RG301"]
+
+    def test_a_config_with_code_keys(self, tmp_path: Path, policy: CompiledPolicy) -> None:
+        path = tmp_path / "opencode.json"
+        path.write_text('{"plugin":["x"]}')
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        around = found(project=[Config(str(path), {"plugin": ["x"], "model": "m"})])
+        policy.exceptions = (PolicyException(subject=f"file:{path}", sha256=digest, until=NOW + 1),)
+        assert says(check(around, policy, {}, NOW)) == [("RG302", "note")]
+        path.write_text('{"plugin":["y"]}')
+        assert ("RG301", "error") in says(check(around, policy, {}, NOW))
+
+    def test_the_fix_is_policy_that_can_be_pasted(
+        self, plugin: Path, policy: CompiledPolicy
+    ) -> None:
+        (finding,) = check(found(code=[str(plugin)]), policy, {}, NOW)
+        block = finding.fix[finding.fix.index("[[exception]]") :]
+        (entry,) = tomllib.loads(block)["exception"]
+        assert entry["subject"] == f"file:{plugin}"
+        assert entry["until"].isoformat() == "2023-12-14"
+
+
+class TestUser:
+    def test_code_is_told_not_refused(self, policy: CompiledPolicy) -> None:
+        (note,) = check(found(user_code=["/h/.opencode/plugin/a.js"]), policy, {}, NOW)
+        assert (note.rule, note.severity) == ("RG301", "note")
+
+    def test_a_config_that_cannot_be_read(self, policy: CompiledPolicy) -> None:
+        user = [Config("/h/.config/opencode/opencode.json", {}, "is not valid JSON")]
+        assert says(check(found(user=user), policy, {}, NOW)) == [("RG303", "error")]
+
+    def test_any_content(self, policy: CompiledPolicy) -> None:
+        user = [Config("/h/.config/opencode/opencode.json", {"plugin": ["x"], "model": "a/b"})]
+        assert check(found(user=user), policy, {}, NOW) == []
+
+
+class TestManaged:
+    @pytest.mark.parametrize("key", ROUTE_KEYS)
+    def test_what_outranks_the_pin(self, key: str, policy: CompiledPolicy) -> None:
+        managed = [Config("/etc/opencode/opencode.json", {key: "x", "theme": "t"})]
+        (finding,) = check(found(managed=managed), policy, {}, NOW)
+        assert (finding.rule, finding.severity, finding.subject) == ("RG302", "error", key)
+
+    def test_models_of_agents(self, policy: CompiledPolicy) -> None:
+        content = {"agent": {"a": {"model": "x"}, "b": {}}, "command": {"c": {"model": "x"}}}
+        findings = check(found(managed=[Config("/etc/x", content)]), policy, {}, NOW)
+        assert [f.subject for f in findings] == ["agent.a.model", "command.c.model"]
+
+    def test_harmless_or_unreadable(self, policy: CompiledPolicy) -> None:
+        assert check(found(managed=[Config("/etc/x", {"theme": "t"})]), policy, {}, NOW) == []
+        unreadable = found(managed=[Config("/etc/x", {}, "is not UTF-8")])
+        assert says(check(unreadable, policy, {}, NOW)) == [("RG303", "error")]
+
+
+class TestStore:
+    def test_a_login_that_fetches_configuration(self, policy: CompiledPolicy) -> None:
+        around = found(credentials=[("https://corp", "wellknown")], credentials_file="/h/auth.json")
+        (finding,) = check(around, policy, {}, NOW)
+        assert (finding.rule, finding.severity) == ("RG305", "error")
+        assert "opencode auth logout https://corp" in finding.fix
+
+    def test_direct_credentials_are_told(self, policy: CompiledPolicy) -> None:
+        around = found(credentials=[("openai", "api"), ("anthropic", "oauth")])
+        (note,) = check(around, policy, {}, NOW)
+        assert (note.rule, note.severity, note.subject) == ("RG304", "note", "openai, anthropic")
+
+    def test_an_active_organisation(self, policy: CompiledPolicy) -> None:
+        (finding,) = check(found(accounts=["/h/opencode.db"]), policy, {}, NOW)
+        assert (finding.rule, finding.severity) == ("RG302", "error")
+
+    def test_a_store_that_cannot_be_read(self, policy: CompiledPolicy) -> None:
+        around = found(unreadable_store=[("/h/auth.json", "is not a JSON object")])
+        assert says(check(around, policy, {}, NOW)) == [("RG303", "error")]
+        assert check_project(around, policy, {}, NOW) == []
+
+
+def test_nothing_around_nothing_found(policy: CompiledPolicy) -> None:
+    assert check(found(), policy, {}, NOW) == []
