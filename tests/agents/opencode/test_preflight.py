@@ -52,7 +52,8 @@ class TestProject:
         "spec",
         [
             "file:///x.mjs", "FILE:x", "./x.js", "../x", "/x.js", "~/x", "{env:X}",
-            "data:text/js,1", "http://e/x.js", "https://e/x", "git+https://e/x", "aisdk:file:///x", "aisdk:./x",
+            "data:text/js,1", "http://e/x.js", "https://e/x", "git+https://e/x",
+            "aisdk:file:///x", "aisdk:./x",
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("place", ["provider", "model", "model provider", "second"])
