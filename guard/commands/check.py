@@ -35,6 +35,7 @@ FORMATS = ("text", "json", "sarif", "github")
 Examples:
   routeguard check                       the repository (what git tracks or does not ignore)
   routeguard check .env deploy/          a file, even if git ignores it, and a directory
+  routeguard check --exclude 'tests/*'   without what is wrong on purpose
   routeguard check --env                 this shell and what a launch from here would meet
   routeguard check --env --ci            the same for a CI job
   routeguard check --env-file prod.env   the variables of a dotenv file
@@ -75,6 +76,9 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 @click.option("--select", multiple=True, metavar="RULES", help="Only these rules (RG101,RG201…).")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules.")
 @click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Not these paths, as seen from the root."
+)
+@click.option(
     "--baseline",
     "baseline_path",
     metavar="FILE",
@@ -95,6 +99,7 @@ def check(
     fail_on: str,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    exclude: tuple[str, ...],
     baseline_path: str | None,
     no_baseline: bool,
     write_baseline: bool,
@@ -114,8 +119,8 @@ def check(
     _one_of("--fix" * fix, "--write-baseline" * write_baseline)
     if yes and not fix:
         raise UsageError("--yes goes with --fix")
-    if about_environment and (baseline_path is not None or write_baseline or fix):
-        raise UsageError("a baseline and fixes are for files, not for the environment")
+    if about_environment and (baseline_path is not None or write_baseline or fix or exclude):
+        raise UsageError("--baseline, --exclude and --fix are for files, not for the environment")
     selected = rules_asked_for(select, ignore)
     began = time.monotonic()
     environ, cwd = dict(os.environ), working_directory()
@@ -123,7 +128,9 @@ def check(
         result = check_environment(environ, cwd, env_file, ci, selected)
     else:
         known = "" if no_baseline else baseline_path
-        result = check_files(paths, environ, cwd, selected, known, write_baseline, fix, yes)
+        result = check_files(
+            paths, environ, cwd, selected, exclude, known, write_baseline, fix, yes
+        )
     result = replace(result, seconds=time.monotonic() - began)
     failed = result.fails(fail_on)
     if failed or output is not None or not quiet:
@@ -198,6 +205,7 @@ def check_files(
     environ: Mapping[str, str],
     cwd: str,
     selected: frozenset[str],
+    exclude: Sequence[str],
     baseline_path: str | None,
     write_baseline: bool,
     fix: bool,
@@ -208,7 +216,7 @@ def check_files(
     from guard.sources import tree
 
     own = without_guard(environ)
-    found = tree.collect(paths, cwd)
+    found = tree.without(tree.collect(paths, cwd), exclude)
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if baseline_path:
         known_at = os.path.join(cwd, baseline_path)

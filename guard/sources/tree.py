@@ -7,6 +7,7 @@ A repository is not trusted: names, links and file types in it are whatever some
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import stat
 import subprocess
@@ -112,6 +113,28 @@ def collect(targets: Sequence[str], cwd: str) -> Tree:
         skipped=tuple(dict.fromkeys(found.skipped)),
         nested=tuple(sorted(found.nested)),
         whole=not named or (root, True) in named,
+    )
+
+
+def without(found: Tree, patterns: Sequence[str]) -> Tree:
+    """`found` without the paths that one of `patterns` matches.
+
+    A pattern is a path, which stands for everything below it, or has `*`, `?` and `[…]` as in a
+    shell, except that they match `/` too.
+    """
+    patterns = [pattern.removeprefix("./").rstrip("/") for pattern in patterns]
+
+    def kept(path: str) -> bool:
+        return not any(
+            _is_within(path, pattern) or fnmatch.fnmatchcase(path, pattern) for pattern in patterns
+        )
+
+    return Tree(
+        root=found.root,
+        entries=tuple(entry for entry in found.entries if kept(entry.path)),
+        skipped=tuple(skipped for skipped in found.skipped if kept(skipped.path)),
+        nested=tuple(path for path in found.nested if kept(path)),
+        whole=found.whole,
     )
 
 

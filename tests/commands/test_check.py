@@ -192,6 +192,13 @@ def test_an_ignored_file_counts_when_named(repository: Run) -> None:
     assert repository.check("a.py").returncode == 1
 
 
+def test_what_is_wrong_on_purpose_can_be_left_out(repository: Run) -> None:
+    repository.write("tests/corpus/a.py", f'k = "{KEY}"\n')
+    assert repository.check().returncode == 1
+    assert repository.check("--exclude", "tests/corpus").returncode == 0
+    assert repository.check("--env", "--exclude", "x").returncode == 2
+
+
 def test_the_policy_is_the_projects_wherever_we_stand(repository: Run) -> None:
     repository.write(".routeguard.toml", '[keys]\nextra = ["HOUSE_KEY"]\n')
     repository.write("sub/.env", "HOUSE_KEY=q8Zr2Lm9Xw4TkP7v\n")

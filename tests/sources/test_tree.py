@@ -182,6 +182,14 @@ def test_files_of_two_places_have_what_is_common_as_root(tmp_path: Path) -> None
     assert shown(found) == ["one/a", "two/b"]
 
 
+def test_paths_can_be_left_out(repository: Path) -> None:
+    found = tree.collect([], str(repository))
+    assert shown(tree.without(found, ["sub", "./new.txt"])) == [".gitignore", "tracked.txt"]
+    assert shown(tree.without(found, ["*.txt"])) == [".gitignore"]
+    assert shown(tree.without(found, ["su", "new"])) == ALL
+    assert tree.without(found, ["sub/"]).whole
+
+
 # Links and special files -------------------------------------------------------------------------
 
 
