@@ -9,6 +9,7 @@ import os
 
 from guard import paths
 from guard.agents.opencode import jsonc
+from guard.errors import GuardError
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -131,7 +132,7 @@ def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
         finally:
             os.close(handle)
         os.replace(temporary, store)
-    except OSError:
+    except (OSError, GuardError):
         pass
 
 
