@@ -94,7 +94,9 @@ def check(
     remarks = []
     waiting: list[Finding] = []
     if known is not None:
-        ordered, waiting, stale = baseline.apply(known, ordered)
+        # what is not looked for is not gone
+        asked = {key: n for key, n in known.entries.items() if key[0] in settings.selected}
+        ordered, waiting, stale = baseline.apply(baseline.Baseline(asked), ordered)
         if stale and found.whole:
             remarks.append(
                 f"{stale} of the baseline {'is' if stale == 1 else 'are'} found no more; "

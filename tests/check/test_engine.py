@@ -230,6 +230,7 @@ def test_the_baseline_sets_apart_and_says_what_is_gone(tmp_path: Path, check: Ch
     assert places(result.baselined) == [("RG201", "a", 3, 3)]
     (tmp_path / "a").write_text("good\n")
     assert "1 of the baseline is found no more" in check(Marker(), known=known).remarks[0]
+    assert not check(Marker(), known=known, selected=frozenset(["RG101"])).remarks
 
 
 def test_several_processes_find_the_same(tmp_path: Path, check: Check) -> None:
