@@ -43,6 +43,11 @@ WORDS = tuple(
     )
     for word in line.split()
 )
+SHARES = {
+    "py": 22, "ts": 22, "md": 10, "json": 12, "yaml": 8, "lock": 4, "css": 6, "sh": 3, "csv": 6,
+    "sql": 7,
+}  # fmt: skip
+"""Files of each kind in a hundred."""
 VENDORS = ("azure", "mistral", "portkey", "together", "openai", "anthropic", "gemini")
 ONE_IN = 150
 """One line in this many names a vendor, as a repository that uses models may have it."""
@@ -99,7 +104,7 @@ def body(kind: str, size: int, chosen: random.Random) -> list[str]:
             color=f"{chosen.getrandbits(24):06x}",
             uuid=str(uuid.UUID(int=chosen.getrandbits(128))),
         )
-        lines.append(line)
+        lines.extend(line.splitlines(keepends=True))
         length += len(line)
     return lines
 
@@ -112,7 +117,8 @@ def generate(root: Path, files: int, megabytes: int, planted: int) -> set[tuple[
     pools = {kind: body(kind, 40 * size, chosen) for kind in KINDS}
     where = set(chosen.sample(range(files), planted))
     places: set[tuple[str, int]] = set()
-    kinds = list(KINDS)
+    kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
+    chosen.shuffle(kinds)
     made: list[str] = []
     for number in range(files):
         kind = kinds[number % len(kinds)]

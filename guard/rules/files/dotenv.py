@@ -154,7 +154,7 @@ class Dotenv:
             file_names.is_dotenv(name)
             or name == ".envrc"
             or _is_mise(path, name)
-            or name.endswith((".tfvars", ".auto.tfvars"))
+            or name.endswith(".tfvars")
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
@@ -185,7 +185,8 @@ def _judge(
     name says what to fill in, not what is in force; a filled-in address is a warning.
     """
     value = found.value.strip()
-    kind, owner = variable_kind(found.name, policy)
+    terraform = file.name.endswith(".tfvars")
+    kind, owner = variable_kind(found.name.upper() if terraform else found.name, policy)
     if not value or not kind:
         return None
     end = found.name_at + len(found.name)

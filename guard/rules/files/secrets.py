@@ -158,15 +158,15 @@ def is_random(value: str, least: float) -> bool:
 def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
     """(kind, owner) of the variable `name`, also behind a framework's prefix.
 
-    `VITE_OPENAI_API_KEY` and `TF_VAR_openai_api_key` are OpenAI's key under another name, for
-    every name that ends in a known one behind such a prefix.
+    `VITE_OPENAI_API_KEY` and `TF_VAR_openai_api_key` are OpenAI's key under another name. Names
+    are case-sensitive, as in an environment, but for Terraform's, which are lower case by habit.
     """
     gateway_keys = {provider.key_env for provider in policy.providers if provider.key_env}
     variables = policy.variables or catalogued_variables()
     kind, owner = classify(name, variables, gateway_keys)
     if kind not in ("", "unknown_key"):
         return kind, owner
-    plain = name.upper()
+    plain = name.upper() if name.startswith("TF_VAR_") else name
     while prefix := _FRAMEWORK_PREFIXES.match(plain):
         plain = plain[prefix.end() :]
     if plain == name:
