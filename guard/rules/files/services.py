@@ -88,9 +88,12 @@ class Units:
             if key.startswith("Exec"):
                 stripped = value.strip()
                 marks = len(stripped.value) - len(stripped.value.lstrip("@-:+!|"))
-                yield from check_texts(
-                    file, policy, [_unit_words(stripped[marks:])], where="the service"
-                )
+                command = stripped[marks:]
+                named = re.match(r"(\S+)\s+(\S+)", command.value)
+                if "@" in stripped.value[:marks] and named:
+                    # the second word is only the name that the program is given
+                    command = joined([command[: named.end(1)], command[named.end(2) :]])
+                yield from check_texts(file, policy, [_unit_words(command)], where="the service")
             elif key in ("Environment", "DefaultEnvironment"):
                 for word in split_words(value):
                     name, equals, shown = word.shown.partition("=")

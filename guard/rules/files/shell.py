@@ -78,6 +78,8 @@ class Shell:
     def wants(self, path: str, name: str) -> bool:
         """Files with a shell's suffix or name; a file without a suffix may have a shebang."""
         lower = name.lower()
+        if lower.endswith((".md", ".rst", ".txt", ".html")):
+            return False
         return (
             lower.endswith(_SUFFIXES)
             or "." not in name

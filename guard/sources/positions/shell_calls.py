@@ -379,10 +379,16 @@ class _Reading:
                 return None
             return operands
         if program == "find":
-            for index, word in enumerate(rest):
+            found: list[Word] | None = None
+            for word in rest:
                 if word.shown in ("-exec", "-execdir", "-ok", "-okdir"):
-                    return rest[index + 1 :]
-            return None
+                    found = []
+                elif found is not None and word.shown in (";", "+"):
+                    self._call(found, [], None, depth)
+                    found = None
+                elif found is not None:
+                    found.append(word)
+            return found
         if program == "tmux":
             self._tmux(rest, depth)
             return None
@@ -492,7 +498,9 @@ class _Reading:
                 Setting(assignment.name, assignment.value, word.start, word.end, True, handed=True)
             )
         elif word.literal:
-            self._found.settings.append(Setting(word.shown, None, word.start, word.end, True))
+            self._found.settings.append(
+                Setting(word.shown, None, word.start, word.end, True, handed=True)
+            )
 
 
 def assigned(word: Word) -> Assignment | None:

@@ -1,0 +1,72 @@
+"""The agents' own configuration."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from guard.findings import Finding
+from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.rules.files.agent_config import DETECTOR
+from guard.sources.file import SourceFile
+
+
+def check(path: str, text: str, policy: CompiledPolicy | None = None) -> list[Finding]:
+    assert DETECTOR.wants(path, path.rpartition("/")[2])
+    return list(DETECTOR.check(SourceFile(path, text.encode()), policy or CompiledPolicy()))
+
+
+def test_places() -> None:
+    text = '{\n  "model": "openai/gpt-4o",\n  "plugin": ["x"]\n}\n'
+    assert [(f.rule, f.line, f.column, f.end_column) for f in check("opencode.json", text)] == [
+        ("RG301", 3, 3, 18),
+        ("RG201", 2, 13, 26),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '"x"', '{"a": 1, "a": 2}', '{"x{env:A}": 1}', "[" * 10_000, '{"a":' * 10_000],
+)
+def test_what_cannot_be_read_is_an_error(text: str) -> None:
+    assert "RG303" in {f.rule for f in check("opencode.json", text)}
+
+
+def test_the_gateway_of_the_policy_counts() -> None:
+    text = '{"provider": {"gw": {"options": {"baseURL": "https://ai.corp.example/v1"}}}}'
+    assert [f.rule for f in check("opencode.json", text)] == ["RG302"]
+    policy = CompiledPolicy(
+        base_url="https://ai.corp.example/v1",
+        providers=(GatewayProvider(name="gw"),),
+        default_model="gw/x",
+    )
+    assert check("opencode.json", text, policy) == []
+
+
+def test_code_that_was_read_can_be_excepted_by_its_content() -> None:
+    path, text = ".opencode/plugins/a.ts", "export const A = 1\n"
+    absolute = SourceFile(path, b"").absolute
+    right = hashlib.sha256(text.encode()).hexdigest()
+    for digest, findings in ((right, []), ("0" * 64, ["RG301"]), ("", ["RG301"])):
+        allowed = PolicyException(subject=f"file:{absolute}", reason="x", until=4e9, sha256=digest)
+        policy = CompiledPolicy(exceptions=(allowed,))
+        assert [f.rule for f in check(path, text, policy)] == findings
+
+
+def test_front_matter_places() -> None:
+    text = "---\r\ndescription: é\r\nmodel: openai/gpt-4o\r\n---\r\n"
+    (finding,) = check(".opencode/agents/a.md", text)
+    assert (finding.rule, finding.line, finding.column) == ("RG201", 3, 8)
+
+
+def test_codex_profiles() -> None:
+    text = '[profiles.x]\nmodel_provider = "ollama"\n'
+    assert [(f.rule, f.line) for f in check(".codex/config.toml", text)] == [("RG302", 2)]
+
+
+@pytest.mark.parametrize(
+    "path", ["src/.opencode/notes.txt", "docs/opencode.md", "settings.json", "config.toml"]
+)
+def test_which_files_are_none(path: str) -> None:
+    assert not DETECTOR.wants(path, path.rpartition("/")[2])

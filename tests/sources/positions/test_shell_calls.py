@@ -1,0 +1,231 @@
+"""What a shell text starts and sets, seen through wrappers, quotes and here-documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from guard.sources.positions.shell_calls import package_name, read
+from guard.sources.positions.shell_tree import MAX_CHARACTERS, UnparsedError, unquoted
+from guard.sources.positions.text import Text
+
+
+def started(text: str, program: str = "opencode") -> list[list[str]]:
+    """The words of every call of `program`."""
+    return [[w.shown for w in c.words] for c in read(Text.of(text)).calls if c.program == program]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# opencode run",
+        'echo "opencode run"',
+        "printf '%s' 'opencode run'",
+        "opencoder run",
+        "my-opencode run",
+        "x=opencode",
+        "cat <<E\nopencode run\nE",
+        "cat <<'E'\nopencode $(opencode run)\nE",
+        "tee f <<<'opencode run'",
+        "which opencode",
+        "command -v opencode",
+        "npm install -g opencode-ai",
+        "grep opencode file",
+        "case opencode in opencode) true;; esac",
+        "arr=(opencode run)",
+        "opencode() { true; }",
+        "[[ $x == opencode ]]",
+        "for x in opencode; do true; done",
+        "bash script.sh opencode run",
+        "bash -n script.sh <<< 'opencode run'",
+        "docker pull opencode",
+        "alias opencode-help='echo opencode run'",
+    ],
+)
+def test_what_is_no_call(text: str) -> None:
+    assert started(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "opencode run",
+        "A=1 opencode run",
+        "env A=1 opencode run",
+        "env -u B -i A=1 opencode run",
+        "sudo -E -u ci opencode run",
+        "time opencode run",
+        "nohup opencode run &",
+        "! opencode run",
+        "nice -n 5 opencode run",
+        "timeout -k 5 60 opencode run",
+        "stdbuf -oL opencode run",
+        "exec opencode run",
+        "command opencode run",
+        "xargs -n 1 -I{} opencode run",
+        "find . -exec opencode run \\;",
+        "/usr/local/bin/opencode run",
+        '"$HOME/.opencode/bin/opencode" run',
+        "'opencode' run",
+        "open\\code run",
+        "opencode \\\n  run",
+        "bash -c 'opencode run'",
+        'sh -lc "opencode run"',
+        "bash -euo pipefail -c 'opencode run'",
+        "bash -c \"bash -c 'opencode run'\"",
+        "eval 'opencode run'",
+        "eval opencode run",
+        "trap 'opencode run' EXIT",
+        "alias oc='opencode run'",
+        "ssh -p 22 host opencode run",
+        "ssh host 'opencode run'",
+        "su -c 'opencode run' me",
+        "tmux new -d 'opencode run'",
+        "x=$(opencode run)",
+        "x=`opencode run`",
+        'echo "$(opencode run)"',
+        "diff <(opencode run) b",
+        "cat <<E\n$(opencode run)\nE",
+        "f() { opencode run; }",
+        "function f { opencode run; }",
+        "if opencode run; then true; fi",
+        "while true; do opencode run; done",
+        "case x in *) opencode run;; esac",
+        "(cd x && opencode run)",
+        "a | opencode run | b",
+        "a || opencode run",
+        "bash <<E\nopencode run\nE",
+        "sudo bash -s <<'E'\nopencode run\nE",
+        "cat <<E | bash\nopencode run\nE",
+        "bash <<< 'opencode run'",
+        "echo 'opencode run' | sh",
+        "op run --env-file=.env -- opencode run",
+        "dotenv -e .env -- opencode run",
+        "direnv exec . true; mise exec node@22 -- opencode run",
+        "docker run --rm -v a:b -it image opencode run",
+        "docker compose -f x.yml exec -T app opencode run",
+        "cross-env A=1 opencode run",
+        "concurrently -k 'vite' 'opencode run'",
+        "npx opencode run",
+        "npx -y --package opencode-ai opencode run",
+        "npx -c 'opencode run'",
+        "uv run --frozen opencode run",
+        "A=1 B=2\nopencode run",
+    ],
+)
+def test_what_is_a_call(text: str) -> None:
+    assert started(text) == [[started(text)[0][0], "run"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["npx opencode-ai@latest run", "bunx opencode-ai run", "pnpm dlx opencode-ai run"]
+)
+def test_packages(text: str) -> None:
+    call = next(c for c in read(Text.of(text)).calls if c.package)
+    assert package_name(call.words[0].shown) == "opencode-ai"
+    assert [w.shown for w in call.words[1:]] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("a", "a"),
+        ("a@1.2", "a"),
+        ("@a/b@latest", "@a/b"),
+        ("@a/b", "@a/b"),
+        ("litellm[proxy]==1", "litellm"),
+    ],
+)
+def test_package_names(spec: str, name: str) -> None:
+    assert package_name(spec) == name
+
+
+def test_words_have_values_and_places() -> None:
+    text = 'echo é; A=1 opencode run -m "a/$M" \'b c\' d\\ e $F "$@"'
+    call = next(c for c in read(Text.of(text)).calls if c.program == "opencode")
+    assert [w.value for w in call.words] == [
+        "opencode",
+        "run",
+        "-m",
+        None,
+        "b c",
+        "d e",
+        None,
+        None,
+    ]
+    assert [w.splits for w in call.words[3:]] == [False, False, False, True, True]
+    assert [text[w.start : w.end] for w in call.words[3:6]] == ['"a/$M"', "'b c'", "d\\ e"]
+    assert [(a.name, a.value.value) for a in call.environment] == [("A", "1")]
+
+
+def test_places_go_through_every_layer() -> None:
+    text = 'x;\nsudo bash -c "cd a && bash -c \'opencode \\"r\\"\'"'
+    call = next(c for c in read(Text.of(text)).calls if c.program == "opencode")
+    assert text[call.words[0].start : call.words[0].end] == "opencode"
+    assert call.words[1].value == "r"
+
+
+def test_settings() -> None:
+    found = read(
+        Text.of(
+            "A=1\nexport B=2 C\nC=$X\ndeclare -x D=4\nlocal E=5\nexport -n F=6\n"
+            "docker run -e G=7 --env H i\n"
+        )
+    )
+    assert {(s.name, s.exported, s.handed) for s in found.settings} == {
+        ("A", False, False),
+        ("B", True, False),
+        ("C", True, False),
+        ("D", True, False),
+        ("E", False, False),
+        ("G", True, True),
+        ("H", True, True),
+    }
+    assert read(Text.of("set -a\nA=1\nset +a\n")).settings[0].exported
+
+
+def test_constants_are_variables_with_one_known_value() -> None:
+    found = read(Text.of('A=x\nB=1\nB=2\nC=$A\nread D\nD=1\nf "$A/y" "$B" "$C" "$D"\n'))
+    words = found.calls[-1].words[1:]
+    assert [found.value(word) for word in words] == ["x/y", None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("'a''b'", "ab"),
+        ('"a\\"b"', 'a"b'),
+        ('"a\\nb"', "a\\nb"),
+        ("$'a\\nb'", "a\nb"),
+        ('$"a"', "a"),
+        ("a\\\nb", "ab"),
+        ("''", ""),
+        ('"$A"', None),
+        ("a$", "a$"),
+        ("`x`", None),
+        ("$(x 'y)')z", None),
+    ],
+)
+def test_unquoted(written: str, value: str | None) -> None:
+    word = unquoted(Text.of(written, 10))
+    assert word.value == value
+    assert (word.start, word.end) == (10, 10 + len(written))
+    assert len(word.content.places) == len(word.content.value) + 1
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["$(", '"', "`", "<<E\n", "((", "${", "a=(", "\0", "if ", "f() ", "bash -c '", "\udcff", "é"],
+)
+def test_any_text_ends(piece: str) -> None:
+    text = piece * 5_000
+    try:
+        found = read(Text.of(text))
+    except UnparsedError:
+        return
+    for call in found.calls:
+        assert 0 <= call.words[0].start <= len(text)
+
+
+def test_a_text_that_no_person_wrote_is_given_up() -> None:
+    with pytest.raises(UnparsedError, match="longer than"):
+        read(Text.of("a\n" * MAX_CHARACTERS))
