@@ -214,6 +214,9 @@ class _Walk:
                 yield Command([], assignments)
                 assignments = []
             words.append(self._word(child.start_byte, child.end_byte))
+        if len(words) == 2 and words[1].shown == "{":
+            # `function 'name' {`, which zsh allows and the grammar does not know
+            return
         stdin = self._stdin.pop(node.id, None)
         yield Command(words, assignments, stdin, piped=node.id in self._piped)
 

@@ -33,6 +33,7 @@ def started(text: str, program: str = "opencode") -> list[list[str]]:
         "case opencode in opencode) true;; esac",
         "arr=(opencode run)",
         "opencode() { true; }",
+        "function 'opencode' {\n  true\n}",
         "[[ $x == opencode ]]",
         "for x in opencode; do true; done",
         "bash script.sh opencode run",
