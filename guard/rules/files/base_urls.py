@@ -154,6 +154,7 @@ class BaseURLs:
         """A finding for each URL, at the URL."""
         text = file.text
         code = file_names.is_code(file.name) and not file_names.is_script(file.name)
+        data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
         test = file_names.is_test(file.path, file.name)
         for match in _URL.finditer(text):
             start, end = match.span()
@@ -176,7 +177,8 @@ class BaseURLs:
                 if not _is_model_base(text, start, key, address):
                     continue
                 message = f"{key or 'a call'} goes to {address.shown}, a server on this machine"
-            elif (not key and test) or ((code or file.name.endswith(".json")) and not quoted):
+            # a JSON list of services is data, a base URL in JSON has a name that says so
+            elif (not key and (test or data)) or ((code or data) and not quoted):
                 continue
             else:
                 message = f"{key or 'a call'} goes to {address.host}, not to the gateway"
