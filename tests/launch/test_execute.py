@@ -1,0 +1,440 @@
+"""`routeguard exec -- CMD`: what is started, what is refused, and with which status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guard.agents.plan import Plan
+from guard.errors import ExitCode, GuardError, UsageError
+from guard.findings import Finding
+from guard.launch.execute import command_of, refusal, shim_text
+from guard.launch.proof.canary import Search
+
+MAIN = Path(__file__).resolve().parents[2] / "guard" / "__main__.py"
+KEY = "pk-canary0123456789abcdef"
+DIRECT = "sk-canary9876543210fedcba"
+
+
+def one_message(err: str) -> bool:
+    """Whether exactly one message of ours is in `err`, and no traceback."""
+    return err.count("routeguard:") == 1 and "Traceback" not in err
+
+
+class TestAgent:
+    def test_a_guarded_launch(self, machine) -> None:
+        done = machine.exec("opencode", "run", "--provider", "portkey", "hi")
+        assert (done.status, done.out, machine.started) == (0, "", 1)
+        model, prompt = machine.argv[1:]
+        assert re.fullmatch(rb"--model=portkey-[a-z0-9]{10}/gpt-4o", model)
+        assert (machine.argv[0], prompt) == (b"run", b"hi")
+        child = machine.child
+        config = json.loads(child["OPENCODE_CONFIG_CONTENT"])
+        assert config["model"] == model.decode().partition("=")[2]
+        assert "OPENAI_API_KEY" not in child
+        assert child["PORTKEY_API_KEY"] == KEY
+        assert child["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
+        assert child["XDG_CONFIG_HOME"].startswith(str(machine.home / ".local/state/routeguard"))
+        assert child["PWD"] == str(machine.project)
+
+    def test_the_status_is_the_agents(self, machine) -> None:
+        assert machine.exec("opencode", "run", "hi", AGENT_STATUS="7").status == 7
+
+    def test_one_line_tells_what_was_changed(self, machine) -> None:
+        done = machine.exec("opencode", "run", "--provider", "portkey", "hi")
+        (line,) = done.err.splitlines()
+        assert "OPENAI_API_KEY" in line
+        assert "-m portkey/gpt-4o" in line
+        assert machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None).err == ""
+        assert machine.exec("opencode", "run", "hi", ROUTEGUARD_QUIET="1").err == ""
+        assert machine.exec("opencode", "run", "hi", ROUTEGUARD_QUIET="0").err != ""
+
+    def test_arguments_are_bytes(self, machine) -> None:
+        odd = [b"\xff\xfe", "é".encode(), b"a\nb", b"", b"{env:X}", b"'\"\\", "\U0001f600".encode()]
+        done = machine.exec("opencode", "run", "-m", "gpt-4", "--", *odd)
+        assert (done.status, machine.argv[3:]) == (0, odd), done
+
+    def test_the_environment_is_bytes(self, machine) -> None:
+        done = machine.exec("opencode", "run", "hi", ODD=os.fsdecode(b"\xff"))
+        assert (done.status, machine.child["ODD"]) == (0, os.fsdecode(b"\xff"))
+
+    def test_another_name_of_the_agent(self, machine) -> None:
+        (machine.bin / "opencode2").symlink_to(machine.agent)
+        assert machine.exec("opencode2", "run", "hi").status == 0
+        assert machine.exec(str(machine.bin / "opencode"), "run", "hi").status == 0
+        assert machine.exec("./opencode", "run", "hi", cwd=machine.bin).status == 0
+        assert machine.started == 3
+
+    def test_without_two_dashes(self, machine) -> None:
+        assert machine.exec("opencode", "run", "hi", command=("exec",)).status == 0
+
+    @pytest.mark.parametrize(
+        ("words", "rule"),
+        [
+            (["run", "-m", "anthropic/x", "hi"], "RG201"),
+            (["attach", "http://127.0.0.1:9"], "RG202"),
+            (["-p", "--", "attach", "http://127.0.0.1:9"], "RG202"),
+            (["serve"], "RG203"),
+            (["run", "-m", "a", "-m", "b", "hi"], "RG205"),
+        ],
+    )
+    def test_refused(self, machine, words: list[str], rule: str) -> None:
+        done = machine.exec("opencode", *words)
+        assert (done.status, done.out, machine.started) == (126, "", 0)
+        assert f"[{rule}]" in done.err
+        assert one_message(done.err)
+        assert "fix:" in done.err
+
+    def test_every_reason_is_in_the_message(self, machine) -> None:
+        plugin = machine.project / ".opencode" / "plugin" / "a.js"
+        plugin.parent.mkdir(parents=True)
+        plugin.write_text("")
+        done = machine.exec(
+            "opencode", "run", "-m", "anthropic/x", "hi",
+            PORTKEY_API_KEY=None, HTTPS_PROXY="http://127.0.0.1:1",
+        )  # fmt: skip
+        assert (done.status, machine.started) == (126, 0)
+        for rule in ("RG104", "RG106", "RG201", "RG301"):
+            assert f"[{rule}]" in done.err
+        assert one_message(done.err)
+        assert str(plugin) in done.err
+
+    @pytest.mark.parametrize("version", ["2.0.10", "1.17.0", "what"])
+    def test_a_version_that_cannot_be_held(self, machine, version: str) -> None:
+        machine.install(version)
+        machine.agent.write_text("#!/bin/sh\nexit 1\n")
+        done = machine.exec("opencode", "run", "hi")
+        assert (done.status, "[RG204]" in done.err) == (126, True)
+
+    def test_not_installed(self, machine) -> None:
+        done = machine.exec("opencode", "run", "hi", PATH="/nonexistent")
+        assert (done.status, "[RG502]" in done.err) == (127, True)
+        assert one_message(done.err)
+
+    def test_only_a_shim_is_there(self, machine) -> None:
+        (machine.bin / "opencode").unlink()
+        machine.script(machine.bin / "opencode", "#!/bin/sh\n# routeguard-shim\nexit 9\n")
+        assert machine.exec("opencode", "run", "hi").status == 127
+
+    @pytest.mark.parametrize("words", [["--version"], ["--help"], ["run", "--help"]])
+    def test_what_calls_no_model_is_let_through(self, machine, words: list[str]) -> None:
+        done = machine.exec("opencode", *words, PORTKEY_API_KEY=None)
+        assert (done.status, done.err, machine.argv) == (0, "", [w.encode() for w in words])
+
+    def test_it_gets_no_key_of_any_kind(self, machine) -> None:
+        machine.exec("opencode", "--version")
+        assert not {"PORTKEY_API_KEY", "OPENAI_API_KEY"} & set(machine.child)
+
+
+class TestBrokenPolicy:
+    def test_a_launch_is_refused(self, machine) -> None:
+        path = machine.policy("[gateway\n")
+        done = machine.exec("opencode", "run", "hi")
+        assert (done.status, machine.started) == (ExitCode.CONFIG, 0)
+        assert "[RG501]" in done.err
+        assert str(path) in done.err
+        assert one_message(done.err)
+
+    def test_so_is_any_other_command(self, machine) -> None:
+        machine.policy("[gateway\n")
+        assert machine.exec("true").status == ExitCode.CONFIG
+
+    def test_the_version_and_the_help_still_work(self, machine) -> None:
+        machine.policy("[gateway\n")
+        for words in (["--version"], ["run", "-h"]):
+            done = machine.exec("opencode", *words)
+            assert (done.status, machine.argv) == (0, [w.encode() for w in words])
+            assert "RG501" in done.err
+
+    def test_a_word_that_only_looks_like_help_does_not(self, machine) -> None:
+        machine.policy("[gateway\n")
+        for words in (["run", "--help", "false", "hi"], ["run", "-h1e5", "hi"]):
+            assert machine.exec("opencode", *words).status == ExitCode.CONFIG
+        assert machine.started == 0
+
+
+class TestOtherCommands:
+    def test_the_status_and_the_output_are_its_own(self, machine) -> None:
+        done = machine.exec("sh", "-c", "echo out; echo err >&2; exit 5", OPENAI_API_KEY=None)
+        assert (done.status, done.out, done.err) == (5, "out\n", "err\n")
+
+    def test_a_cleaned_environment(self, machine) -> None:
+        done = machine.exec(
+            "env", NODE_OPTIONS="x", OPENAI_BASE_URL="http://e", OPENCODE_CONFIG="x"
+        )
+        names = {line.partition("=")[0] for line in done.out.splitlines()}
+        assert {"PORTKEY_API_KEY", "NODE_OPTIONS", "HOME"} <= names
+        assert not {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENCODE_CONFIG"} & names
+        assert "OPENAI_API_KEY" in done.err
+
+    def test_it_meets_our_shims_first(self, machine) -> None:
+        shims = machine.home / ".local/share/routeguard/shims"
+        machine.script(shims / "opencode", "#!/bin/sh\n# routeguard-shim\necho shim\n")
+        done = machine.exec("sh", "-c", "opencode")
+        assert done.out == "shim\n"
+        # and is not one of them itself
+        machine.script(shims / "env", "#!/bin/sh\n# routeguard-shim\nexit 9\n")
+        assert machine.exec("env").status == 0
+
+    def test_not_found(self, machine) -> None:
+        done = machine.exec("no-such-command")
+        assert (done.status, one_message(done.err)) == (127, True)
+
+    def test_a_package_runner_of_an_agent(self, machine) -> None:
+        done = machine.exec("npx", "-y", "opencode-ai", "run", "hi")
+        assert (done.status, "[RG502]" in done.err) == (126, True)
+
+    def test_a_file_that_may_not_be_run(self, machine) -> None:
+        (machine.project / "x").write_text("#!/bin/sh\n")
+        assert machine.exec("./x").status == 127
+
+    def test_a_script_without_a_first_line(self, machine) -> None:
+        machine.script(machine.project / "x", 'echo "$0 $1"\n')
+        done = machine.exec("./x", "a b", OPENAI_API_KEY=None)
+        assert (done.status, done.out.split(" ", 1)[1]) == (0, "a b\n")
+
+    def test_a_script_whose_interpreter_is_gone(self, machine) -> None:
+        machine.script(machine.project / "x", "#!/nonexistent/interpreter\n")
+        done = machine.exec("./x", OPENAI_API_KEY=None)
+        assert (done.status, one_message(done.err)) == (126, True)
+
+
+class TestUsage:
+    @pytest.mark.parametrize("words", [[], ["--"], [""], ["--", ""], ["--unknown"], ["-x", "ls"]])
+    def test_no_command(self, machine, words: list[str]) -> None:
+        done = machine.exec(command=("exec", *words))
+        assert (done.status, done.out) == (ExitCode.USAGE, "")
+        assert one_message(done.err)
+
+    def test_command_of(self) -> None:
+        assert command_of(["--", "--", "x"]) == ["--", "x"]
+        assert command_of(["--", "-x"]) == ["-x"]
+        assert command_of(["ls", "--", "x"]) == ["ls", "--", "x"]
+        with pytest.raises(UsageError):
+            command_of(["-x"])
+
+
+class TestProcess:
+    @pytest.mark.parametrize("name", ["PIPE", "XFSZ"])
+    def test_signals_that_python_ignores_are_back(self, machine, name: str) -> None:
+        done = machine.exec("sh", "-c", f"kill -{name} $$; echo survived")
+        assert done.status < 0
+        assert "survived" not in done.out
+
+    def test_what_the_caller_ignores_stays_ignored(self, machine) -> None:
+        command = (
+            f"trap '' INT; exec '{sys.executable}' -I -S '{MAIN}' exec -- sh -c 'kill -INT $$'"
+        )
+        done = subprocess.run(
+            ["sh", "-c", f"{command}"], env=machine.environ, check=False, capture_output=True
+        )
+        assert done.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("locale", "given"),
+        [({"LANG": None}, None), ({"LANG": "C"}, None), ({"LC_CTYPE": "C.UTF-8"}, "C.UTF-8")],
+    )
+    def test_the_locale_python_gives_itself_is_not_passed_on(
+        self, machine, locale: dict[str, str | None], given: str | None
+    ) -> None:
+        done = machine.exec("env", **locale)
+        child = dict(line.split("=", 1) for line in done.out.splitlines())
+        assert child.get("LC_CTYPE") == given
+
+    def test_a_directory_that_is_gone(self, machine) -> None:
+        gone = machine.root / "gone"
+        script = f"mkdir '{gone}' && "
+        script += (
+            f"cd '{gone}' && rmdir '{gone}' && exec '{sys.executable}' -I -S '{MAIN}' exec -- "
+        )
+        for words in ("opencode run hi", "true"):
+            done = subprocess.run(
+                ["sh", "-c", script + words], env=machine.environ, check=False, capture_output=True
+            )
+            assert done.returncode == 126
+            assert one_message(done.stderr.decode())
+        assert machine.started == 0
+
+    def test_a_prompt_that_does_not_fit(self, machine) -> None:
+        # what fits for us does not fit for the agent: the pinned config comes on top
+        machine.exec("opencode", "run", "hi")
+        room = os.sysconf("SC_ARG_MAX") - sum(
+            len(k) + len(v) + 10 for k, v in machine.environ.items()
+        )
+        for left in range(2500, 500, -100):
+            words = ["x" * 100_000] * (room // 100_009 - 1)
+            words.append("x" * (room - 100_009 * len(words) - left - 100_000))
+            try:
+                done = machine.exec("opencode", "run", "--", *words, "y" * 100_000)
+            except OSError:
+                pytest.fail("it fits for nobody")
+            if done.status:
+                break
+        assert (done.status, "shorten the prompt" in done.err) == (126, True)
+        assert done.err.count("Traceback") == 0
+
+    def test_standard_input_is_the_agents(self, machine) -> None:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(MAIN), "exec", "--", "cat"],
+            env=machine.environ, input=b"\xff\0text", capture_output=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == b"\xff\0text"
+
+    def test_an_output_that_nobody_reads(self, machine) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(MAIN), "exec", "--", "opencode", "run", "hi"],
+            env=machine.environ, cwd=machine.project, stderr=write, check=False,
+        )  # fmt: skip
+        os.close(write)
+        assert (done.returncode, machine.started) == (0, 1)
+
+
+class TestRecursion:
+    """A program on PATH that is called opencode and calls opencode."""
+
+    def wrapper(self, machine, text: str) -> None:
+        first = machine.root / "first"
+        machine.script(first / "opencode", text)
+        (first / "package.json").write_text("{}")
+        machine.environ["PATH"] = f"{first}:{machine.environ['PATH']}"
+
+    VERSION = 'case "$1" in --version) echo 1.18.33; exit;; esac\n'
+
+    def test_a_wrapper_that_becomes_the_next_one(self, machine) -> None:
+        self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}exec opencode "$@"\n')
+        done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
+        assert (done.status, machine.started, machine.argv) == (0, 1, [b"run", b"hi"]), done
+
+    def test_a_wrapper_that_starts_the_next_one(self, machine) -> None:
+        self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}opencode "$@"\nexit $?\n')
+        done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
+        assert (done.status, "[RG503]" in done.err, machine.started) == (126, True, 0)
+        assert one_message(done.err), done.err
+
+    def test_a_marker_that_is_damaged(self, machine) -> None:
+        for marker in ("", ":", "x:y:z", f"{'9' * 30}:1:", "1:²:x", "1:1"):
+            assert machine.exec("opencode", "run", "hi", ROUTEGUARD_LAUNCH=marker).status == 0
+
+    def test_too_deep(self, machine) -> None:
+        done = machine.exec("opencode", "run", "hi", ROUTEGUARD_LAUNCH="1:13:/x")
+        assert (done.status, "[RG503]" in done.err) == (126, True)
+        assert one_message(done.err)
+
+
+class TestNested:
+    def test_a_launch_below_a_guarded_one(self, machine) -> None:
+        machine.policy('[gateway]\ndefault = "portkey/from-policy"\n')
+        first = machine.exec("opencode", "run", "hi")
+        assert first.status == 0
+        outer = machine.child
+        done = machine.exec("opencode", "run", "hi", **{**outer, "HOME": str(machine.home)})
+        assert (done.status, done.err) == (0, "")
+        inner = machine.child
+        for name in ("XDG_CONFIG_HOME", "OPENCODE_CONFIG_CONTENT", "PATH", "OPENCODE_TEST_HOME"):
+            assert inner[name] == outer[name], name
+        assert "portkey-" in inner["OPENCODE_CONFIG_CONTENT"]
+        assert "from-policy" in inner["OPENCODE_CONFIG_CONTENT"]
+
+    def test_the_shim_in_front_of_path_guards(self, machine) -> None:
+        machine.exec("opencode", "run", "hi")
+        shim = Path(machine.child["PATH"].split(":")[0]) / "opencode"
+        assert shim.read_text().splitlines()[1] == "# routeguard-shim"
+        done = subprocess.run(
+            [str(shim), "run", "-m", "anthropic/x", "hi"],
+            env=machine.environ, cwd=machine.project, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, b"RG201" in done.stderr, machine.started) == (126, True, 1)
+
+
+def test_no_key_is_left_anywhere(machine) -> None:
+    machine.policy('[keys]\nextra = ["MY_LLM"]\n')
+    config = machine.home / ".config" / "opencode"
+    config.mkdir(parents=True)
+    (config / "opencode.json").write_text('{"username":"{env:PORTKEY_API_KEY}","theme":"x"}')
+    search = Search({"PORTKEY_API_KEY": KEY, "OPENAI_API_KEY": DIRECT, "MY_LLM": "canary-mine-123"})
+    calls = [
+        ["opencode", "--version"],
+        ["opencode", "run", "hi"],
+        ["opencode", "run", "-m", "anthropic/x", "hi"],
+        ["true"],
+        ["no-such-command"],
+    ]
+    for words in calls:
+        done = machine.exec(*words, MY_LLM="canary-mine-123")
+        assert search.found((done.out + done.err).encode()) == set()
+    for bad in ("sk-ant-canary-abcdefghijk", 'canary-"quoted"-abcdefg', "canary {env:X} abcdef"):
+        spoiled = Search({"PORTKEY_API_KEY": bad})
+        done = machine.exec("opencode", "run", "hi", PORTKEY_API_KEY=bad)
+        assert (done.status, "[RG106]" in done.err) == (126, True)
+        assert spoiled.found((done.out + done.err).encode()) == set()
+        assert list(spoiled.found_under(str(machine.home))) == []
+    assert list(search.found_under(str(machine.home))) == []
+    # the search can find one: it is in what the agent was given
+    assert list(search.found_under(str(machine.seen)))
+
+
+def test_the_audit_log_has_a_line_for_each_decision(machine) -> None:
+    machine.exec("opencode", "run", "a prompt nobody should read")
+    machine.exec("opencode", "run", "-m", "anthropic/x", "hi")
+    machine.exec("opencode", "--version")
+    machine.exec("true")
+    log = machine.home / ".local/state/routeguard/audit.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(e["decision"], e["command"], e["rules"]) for e in lines] == [
+        ("launched", "run", []),
+        ("refused", "run", ["RG201"]),
+    ]
+    assert "nobody should read" not in log.read_text()
+
+
+def test_a_state_directory_that_cannot_be_written(machine) -> None:
+    (machine.home / ".local").write_text("a file is in the way")
+    done = machine.exec("opencode", "run", "hi")
+    assert (done.status, machine.started) == (ExitCode.CONFIG, 0)
+    assert one_message(done.err)
+    # and a refusal keeps its reason
+    done = machine.exec("opencode", "--version")
+    assert done.status == 0
+
+
+class TestRefusal:
+    def plan(self, *findings: Finding) -> Plan:
+        return Plan(
+            agent="opencode", kind="guarded", program="/x", typed=[], argv=[], environ={},
+            findings=list(findings),
+        )  # fmt: skip
+
+    def test_the_first_reason_is_whole_and_the_others_follow(self) -> None:
+        error = refusal(
+            self.plan(
+                Finding("RG107", "n", "a note"),
+                Finding("RG201", "s", "first", where="here", fix="do this"),
+                Finding("RG301", "s", "second", where="there", fix="do\nthat"),
+                Finding("RG106", "s", "third", severity="warning"),
+            )
+        )
+        text = error.render()
+        assert isinstance(error, GuardError)
+        assert (error.rule, error.exit_code) == ("RG201", ExitCode.REFUSED)
+        assert text.startswith("routeguard: opencode was not started: first [RG201]\n")
+        assert "second [RG301]" in text
+        for word in ("third", "a note"):
+            assert word not in text
+
+    def test_a_reason_without_a_fix(self) -> None:
+        assert refusal(self.plan(Finding("RG201", "s", "first"))).render().count("\n") == 1
+
+
+def test_the_shim_is_a_shim() -> None:
+    lines = shim_text("opencode").splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert lines[1] == "# routeguard-shim"
+    assert "__" not in "\n".join(lines).replace("__main__", "")
