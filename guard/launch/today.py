@@ -1,8 +1,9 @@
 """Where an agent would go without routeguard: what `explain` and `verify` hold against the plan.
 
-The order of layers is the one read in the source of opencode 1.18.33: inline config over project
-files over the user's files; any one variable of a provider opens it; with nothing open the
-agent's hosted free models answer.
+The order of layers is the one read in the source of opencode 1.18.33: the administrator's files
+over inline config over `.opencode` folders over project files over the user's files; any one
+variable of a provider opens it; the maker's hosted free models are always open, and answer when
+nothing else does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HOSTED = "a hosted free model of the agent's maker (provider opencode, opencode.ai)"
 """Where a call goes when no provider is open; run on 1.18.33."""
+
+_HOSTED_ID = "opencode"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def unguarded(facts: Facts, providers: Mapping[str, Provider]) -> Today:
         )
     open_ids = [i for ids in opened.values() for i in ids] + direct
     provider = model.partition("/")[0]
-    if model and (provider in open_ids or _defines(facts, provider)):
+    if model and (provider in (*open_ids, _HOSTED_ID) or _defines(facts, provider)):
         today.route = f"{model}, straight to {_place(provider, providers)}"
     elif model:
         today.route = f"{model} is not available: the agent would stop with an error"
@@ -75,14 +78,16 @@ def unguarded(facts: Facts, providers: Mapping[str, Provider]) -> Today:
 
 
 def _layers(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
-    layers: list[tuple[str, str, dict[str, Any]]] = []
+    layers = [("managed config", c.path, c.content) for c in reversed(facts.found.managed)]
     inline = facts.environ.get("OPENCODE_CONFIG_CONTENT", "")
     if inline.strip():
         try:
             layers.append(("inline config", "OPENCODE_CONFIG_CONTENT", jsonc.parse(inline)))
         except jsonc.UnreadableError:
             pass
-    layers += [("project config", c.path, c.content) for c in facts.found.project]
+    # folders over files, whatever the distance
+    project = sorted(facts.found.project, key=lambda c: "/.opencode/" not in c.path)
+    layers += [("project config", c.path, c.content) for c in project]
     layers += [("user config", c.path, c.content) for c in reversed(facts.found.user)]
     return layers
 

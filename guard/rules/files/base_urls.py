@@ -139,7 +139,13 @@ class BaseURLs:
     """RG103 in code, configuration and CI files."""
 
     name = "base-urls"
-    needles = (b"http://", b"https://", b"ollama_host", b"openai_host", b"anthropic_host")
+    needles: tuple[bytes, ...] = (
+        b"http://",
+        b"https://",
+        b"ollama_host",
+        b"openai_host",
+        b"anthropic_host",
+    )
 
     def wants(self, path: str, name: str) -> bool:
         """Code, configuration, scripts and CI; not prose, lock files, snapshots, translations.

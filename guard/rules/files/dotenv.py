@@ -146,7 +146,7 @@ class Dotenv:
     """RG101 … RG105 and RG108 for files that fill an environment."""
 
     name = "dotenv"
-    needles = (b"",)
+    needles: tuple[bytes, ...] = (b"",)
 
     def wants(self, path: str, name: str) -> bool:
         """Dotenv and docker env files, `.envrc`, mise's configuration, `*.tfvars`."""
