@@ -8,6 +8,7 @@ nothing else does.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,9 @@ def _layers(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
         except jsonc.UnreadableError:
             pass
     # folders over files, whatever the distance
-    project = sorted(facts.found.project, key=lambda c: "/.opencode/" not in c.path)
+    project = sorted(
+        facts.found.project, key=lambda c: not os.path.dirname(c.path).endswith("/.opencode")
+    )
     layers += [("project config", c.path, c.content) for c in project]
     layers += [("user config", c.path, c.content) for c in reversed(facts.found.user)]
     return layers

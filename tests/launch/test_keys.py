@@ -1,0 +1,104 @@
+"""The gateway key by a command: handed on in memory, and every failure says what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from guard.agents.opencode.planner import unusable_key
+from guard.errors import ExitCode, GuardError
+from guard.launch.keys import fetch
+from guard.policy.compiled import GatewayProvider
+
+ENVIRON = {"PATH": os.defpath, "HANDED": "on"}
+
+
+def entry(*command: str, timeout: float = 30.0) -> GatewayProvider:
+    return GatewayProvider(name="gw", key_env="", key_command=command, key_timeout=timeout)
+
+
+def shell(script: str, timeout: float = 30.0) -> GatewayProvider:
+    return entry("/bin/sh", "-c", script, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("script", "key"),
+    [
+        ("printf pk-abc", "pk-abc"),
+        ("echo pk-abc", "pk-abc"),
+        (r"printf 'pk-abc\r\n'", "pk-abc"),
+        ('printf "pk-$HANDED"', "pk-on"),
+        ("echo 'ask me' >&2; printf pk-abc", "pk-abc"),
+    ],
+)
+def test_what_it_prints(script: str, key: str) -> None:
+    assert fetch(shell(script), ENVIRON, unusable_key) == key
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 3", "ended with status 3"),
+        ("echo canary-secret; exit 1", "ended with status 1"),
+        ("kill -9 $$", "ended with status -9"),
+        ("true", "printed nothing"),
+        ("echo", "printed nothing"),
+        ("echo '  '", "printed nothing"),
+        (r"printf 'canary-secret\n\n'", "a line break"),
+        (r"printf 'canary\nsecret\n'", "a blank or a control character"),
+        ("echo canary secret", "a blank or a control character"),
+        ("echo 'canary\"secret'", "holds a quote"),
+        (r"printf 'canary\\secret'", "holds a quote"),
+        ("echo canary{secret}", "holds a quote"),
+        (r"printf 'canary\377secret'", "is not ASCII"),
+        ("echo sk-ant-canary-secret", "begins with sk-ant-"),
+        ("echo gsk_canary-secret", "begins with gsk_"),
+    ],
+)
+def test_failures(script: str, why: str) -> None:
+    with pytest.raises(GuardError) as caught:
+        fetch(shell(script), ENVIRON, unusable_key)
+    text = caught.value.render()
+    assert why in text
+    assert "fix:" in text
+    assert (caught.value.rule, caught.value.exit_code) == ("RG106", ExitCode.REFUSED)
+    # the script is in the policy, what it prints is not for anybody's eyes
+    assert "secret" not in text
+
+
+def test_it_takes_too_long() -> None:
+    with pytest.raises(GuardError, match="could not be fetched") as caught:
+        fetch(shell("exec sleep 60", timeout=0.05), ENVIRON, unusable_key)
+    assert "within 0.05 seconds" in caught.value.why
+
+
+@pytest.mark.parametrize("command", ["/nonexistent/op", "no-such-op", "/", "/dev/null"])
+def test_no_such_command(command: str) -> None:
+    with pytest.raises(GuardError) as caught:
+        fetch(entry(command, "read", "op://vault/canary"), ENVIRON, unusable_key)
+    assert caught.value.rule == "RG106"
+    assert command in caught.value.render()
+    assert "canary" not in caught.value.render()
+
+
+def test_it_may_ask_on_the_terminal(tmp_path: Path) -> None:
+    # standard input is ours, so that it can read a password
+    read, write = os.pipe()
+    os.write(write, b"typed\n")
+    os.close(write)
+    saved = os.dup(0)
+    os.dup2(read, 0)
+    try:
+        assert fetch(shell("read word; echo pk-$word"), ENVIRON, unusable_key) == "pk-typed"
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(read)
+
+
+def test_words_are_not_a_shell_line() -> None:
+    program = entry(sys.executable, "-c", "import sys; print(len(sys.argv))", "$(x)", "a b", ";")
+    assert fetch(program, ENVIRON, unusable_key) == "4"
