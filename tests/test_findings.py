@@ -1,0 +1,68 @@
+"""Findings and the masks in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from guard.findings import SEVERITIES, Finding, digest, mask
+from guard.rules import RULES
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_has_a_severity_that_a_finding_takes(rule: str) -> None:
+    finding = Finding(rule, "subject", "message")
+    assert finding.severity == RULES[rule].severity
+    assert finding.severity in SEVERITIES
+    assert finding.as_dict()["name"] == RULES[rule].name
+
+
+def test_a_finding_may_be_milder() -> None:
+    assert Finding("RG201", "s", "m", severity="note").severity == "note"
+
+
+def test_a_rule_that_nobody_declared() -> None:
+    with pytest.raises(KeyError):
+        Finding("RG999", "s", "m")
+
+
+def test_as_dict() -> None:
+    assert Finding("RG201", "s", "m", where="w", fix="f").as_dict() == {
+        "rule": "RG201",
+        "name": "foreign-provider",
+        "severity": "error",
+        "subject": "s",
+        "message": "m",
+        "where": "w",
+        "fix": "f",
+    }
+    assert repr(Finding("RG201", "s", "m")) == "Finding(RG201, 's', 'm')"
+
+
+def test_rules_are_named_once() -> None:
+    assert len({rule.name for rule in RULES.values()}) == len(RULES)
+    for key, rule in RULES.items():
+        assert key == rule.id
+        assert rule.severity in SEVERITIES
+        assert rule.title
+        assert not rule.title.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", "****"),
+        ("x" * 15, "****"),
+        ("abcdefghijklmnop", "ab****op"),
+        ("é" * 16, "éé****éé"),
+    ],
+)
+def test_mask(value: str, shown: str) -> None:
+    assert mask(value) == shown
+
+
+def test_digest() -> None:
+    key = b"per-user"
+    assert digest("secret", key) == digest("secret", key)
+    assert digest("secret", key) != digest("secret", b"other")
+    assert digest("secret", key) != digest("secreu", key)
+    assert len(digest("\udcff", key)) == 8

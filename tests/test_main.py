@@ -1,0 +1,140 @@
+"""The dispatcher, and what each module of the hot path costs when it is imported alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guard import __main__ as entry
+from guard.__main__ import main
+from guard.errors import ExitCode, GuardError
+
+ROOT = Path(entry.__file__).resolve().parents[1]
+
+HOT = [
+    *sorted(
+        str(path.relative_to(ROOT)).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in (ROOT / "guard" / "agents").rglob("*.py")
+    ),
+    "guard.audit", "guard.catalog.classify", "guard.errors", "guard.findings", "guard.hook",
+    "guard.launch.execute", "guard.launch.keys", "guard.launch.resolve", "guard.paths",
+    "guard.policy.compiled", "guard.rules",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", HOT)
+def test_a_hot_module_imports_nothing_but_what_is_there(module: str) -> None:
+    script = (
+        "import sys, __future__, errno, os, stat, time, zlib; before = set(sys.modules);"
+        f"sys.path.append({str(ROOT)!r}); import {module};"
+        "print(*sorted(m for m in set(sys.modules) - before if m.partition('.')[0] != 'guard'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+HEAVY = {
+    "asyncio", "click", "dataclasses", "dotenv", "enum", "json", "pathlib", "psutil", "pydantic",
+    "re", "rich", "subprocess", "typing",
+}  # fmt: skip
+
+
+def test_a_command_that_is_no_agent_imports_nothing_heavy(tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-S", "-X", "importtime", str(ROOT / "guard/__main__.py")]
+    environ = {"HOME": str(tmp_path), "PATH": os.defpath}
+    for _ in range(2):  # the first run compiles the policy
+        done = subprocess.run(
+            [*command, "exec", "--", "true"],
+            env=environ, cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    imported = {
+        line.rsplit("|", 1)[1].strip().partition(".")[0]
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    assert "guard" in imported
+    assert imported & HEAVY == set()
+
+
+class TestDispatch:
+    def test_an_expected_failure(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["exec"]) == ExitCode.USAGE
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("routeguard: exec needs a command")
+
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (GuardError("x"), 126),
+            (KeyboardInterrupt(), 130),
+            (ValueError("canary-secret"), ExitCode.INTERNAL),
+            (UnicodeDecodeError("utf-8", b"canary-secret", 0, 1, "x"), ExitCode.INTERNAL),
+        ],
+    )
+    def test_how_it_ends(
+        self,
+        error: BaseException,
+        status: int,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def fail(argv: list[str]) -> int:
+            raise error
+
+        monkeypatch.setattr("guard.launch.execute.main", fail)
+        assert main(["exec", "--", "x"]) == status
+        said = capsys.readouterr().err
+        assert "canary-secret" not in said
+        assert "Traceback" not in said
+        if status == ExitCode.INTERNAL:
+            # the place of the bug, without the values that were at it
+            assert f"{type(error).__name__} at test_main.py:" in said
+
+    @pytest.mark.parametrize("words", [["exec", "--help"], ["exec", "-h"], ["hook", "--help"]])
+    def test_help_is_ours(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(words) == 0
+        assert f"routeguard {words[0]}" in capsys.readouterr().out
+
+    def test_help_of_the_command_is_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[list[str]] = []
+        monkeypatch.setattr("guard.launch.execute.main", lambda argv: seen.append(argv) or 0)
+        for words in (["--", "opencode", "--help"], ["opencode", "-h"]):
+            assert main(["exec", *words]) == 0
+        assert seen == [["--", "opencode", "--help"], ["opencode", "-h"]]
+
+    def test_an_unknown_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["explian"]) == ExitCode.USAGE
+        assert "explain" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("words", [["--help"], ["--version"]])
+    def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:
+        outputs = set()
+        for command in (
+            [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py")],
+            [sys.executable, str(ROOT / "guard/__main__.py")],
+            [sys.executable, "-m", "guard"],
+        ):
+            done = subprocess.run(
+                [*command, *words],
+                cwd=ROOT if "-m" in command else tmp_path,
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            outputs.add(done.stdout)
+        assert len(outputs) == 1
+
+    def test_nothing_of_the_working_directory_is_imported(self, tmp_path: Path) -> None:
+        for name in ("click.py", "guard.py", "os.py", "sitecustomize.py", "zlib.py"):
+            (tmp_path / name).write_text("import sys; sys.exit('taken over')\n")
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py"), "exec", "--", "true"],
+            cwd=tmp_path, check=False, capture_output=True, text=True,
+            env={"HOME": str(tmp_path), "PATH": os.defpath, "PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
