@@ -131,3 +131,8 @@ def test_a_damaged_memory_is_no_answer(installed: Installed, content: bytes) -> 
     store.write_bytes(content)
     assert installed.version(ask=False) == (0, 0, 0)
     assert installed.version() == (1, 18, 33)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(installed: Installed) -> None:
+    Path(installed.environ["HOME"]).write_text("a file is in the way")
+    assert installed.version() == (1, 18, 33)
