@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from guard import catalog
+from guard.agents.opencode.directories import Directories
 from guard.commands.why import KIND_TEXTS, Answer, explain
 from guard.policy.model import Policy
 from guard.sources.parents import Ancestor
@@ -370,12 +371,11 @@ def test_table_of_nothing(machine: Machine) -> None:
 def test_inside_a_guarded_agent_the_users_own_policy_counts(machine: Machine) -> None:
     """A guarded launch gives the agent a private XDG_CONFIG_HOME and notes the real one."""
     machine.write(".config/routeguard/policy.toml", '[keys]\naction = "flag"\n')
-    private = machine.home / "private"
-    private.mkdir()
+    private = Directories({"HOME": str(machine.home)}).config
     found = machine.json(
         "OPENAI_API_KEY",
         OPENAI_API_KEY="x",
-        XDG_CONFIG_HOME=str(private),
+        XDG_CONFIG_HOME=private,
         ROUTEGUARD_CONFIG_HOME="",
     )
     assert found["variables"][0]["prompt"]["action"] == "flag"
