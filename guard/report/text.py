@@ -27,32 +27,43 @@ def render(result: Result, *, color: bool, root: str) -> str:
         severity = finding.severity
         if color:
             severity = click.style(severity, fg=_COLOURS[severity], bold=True)
-        place = printable(_place(finding, result.root, root))
+        shown = printable(place(finding, result.root, root))
         rule = f"{finding.rule} {RULES[finding.rule].name}"
-        lines.append(f"{place}: {severity} [{rule}] {printable(_said(finding))}")
+        lines.append(f"{shown}: {severity} [{rule}] {printable(said(finding))}")
         for number, line in enumerate(finding.fix.splitlines()):
             lines.append(f"    {'fix: ' if number == 0 else '     '}{printable(line)}")
     lines += [f"note: {printable(remark)}" for remark in result.remarks]
-    lines.append(_sum(result))
+    lines.append(in_sum(result))
     return "\n".join(lines)
 
 
-def _place(finding: Finding, base: str, root: str) -> str:
+def place(finding: Finding, base: str, root: str) -> str:
+    """Where `finding` is, for a person: `path:line:column`, or what it says of itself.
+
+    Its path is relative to `base` and is shown relative to `root`.
+    """
     if not finding.path:
         return finding.where or finding.subject
-    path = os.path.relpath(os.path.join(base, finding.path), root)
+    path = shown_path(finding, base, root)
     if not finding.line:
         return path
     return f"{path}:{finding.line}:{finding.column}" if finding.column else f"{path}:{finding.line}"
 
 
-def _said(finding: Finding) -> str:
+def shown_path(finding: Finding, base: str, root: str) -> str:
+    """The path of `finding`, which is relative to `base`, as seen from `root`."""
+    return os.path.relpath(os.path.join(base, finding.path), root)
+
+
+def said(finding: Finding) -> str:
+    """The message of `finding`, with its subject if that is not in it."""
     if finding.subject in finding.message or finding.subject == finding.path:
         return finding.message
     return f"{finding.subject}: {finding.message}"
 
 
-def _sum(result: Result) -> str:
+def in_sum(result: Result) -> str:
+    """One line: how much was found, checked and held back, and how long it took."""
     counts = [
         f"{number} {severity}{'' if number == 1 else 's'}"
         for severity in ("error", "warning", "note")

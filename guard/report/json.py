@@ -1,0 +1,82 @@
+"""Findings for programs: one JSON document, described by docs/check-report.schema.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from guard import __version__
+from guard.errors import printable
+
+if TYPE_CHECKING:
+    from guard.check.result import Result
+    from guard.findings import Finding
+
+SCHEMA_VERSION = 1
+"""Version of the document; within one, keys are only added."""
+
+
+def render(result: Result, *, color: bool, root: str) -> str:
+    """`result` as JSON. Neither `color` nor `root` changes it: paths are as seen from its root.
+
+    ASCII only, so that a terminal that shows it obeys nothing in it. Bytes of a path that are no
+    UTF-8 are shown as `\\xNN`.
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "routeguard", "version": __version__},
+        "kind": result.kind,
+        "root": _path(result.root),
+        "seconds": round(result.seconds, 3),
+        "summary": {
+            "errors": result.count("error"),
+            "warnings": result.count("warning"),
+            "notes": result.count("note"),
+            "suppressed": len(result.suppressed),
+            "baselined": len(result.baselined),
+            "excepted": len(result.excepted),
+            "files_checked": result.files_checked,
+            "files_skipped": result.files_skipped,
+        },
+        "findings": [
+            {**_finding(finding), "fingerprint": fingerprint}
+            for finding, fingerprint in zip(result.findings, result.fingerprints, strict=True)
+        ],
+        "suppressed": _findings(result.suppressed),
+        "baselined": _findings(result.baselined),
+        "excepted": _findings(result.excepted),
+        "remarks": [printable(remark) for remark in result.remarks],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def _findings(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    return [_finding(finding) for finding in findings]
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    said = finding.as_dict()
+    return {
+        **{key: printable(text) for key, text in said.items() if key != "fix"},
+        "fix": "\n".join(printable(line) for line in finding.fix.splitlines()),
+        "location": _location(finding),
+        "digest": finding.digest or None,
+    }
+
+
+def _location(finding: Finding) -> dict[str, object] | None:
+    if not finding.path:
+        return None
+    return {
+        "path": _path(finding.path),
+        "line": finding.line or None,
+        "column": finding.column or None,
+        "end_line": finding.end_line or None,
+        "end_column": finding.end_column or None,
+    }
+
+
+def _path(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
