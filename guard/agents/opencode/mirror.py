@@ -259,10 +259,16 @@ def _move(path: str, target: str) -> bool:
     """Move `path` to the free name `target`, also to another file system. Never overwrites."""
     try:
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            os.link(path, target)  # unlike a rename, never onto a file that has just appeared
+            os.unlink(path)
+            return True
         if os.path.lexists(target):
             return False
         os.rename(path, target)
         return True
+    except FileExistsError:
+        return False
     except OSError:
         pass
     if not os.path.lexists(path) or os.path.lexists(target):

@@ -5,6 +5,7 @@ Hot-path module. Pure, except that a digest-pinned exception reads the file it n
 
 from __future__ import annotations
 
+import os
 import time
 
 from guard.agents.opencode import jsonc
@@ -203,6 +204,9 @@ def _unreadable(path: str, why: str) -> Finding:
 def _allowed(path: str, policy: CompiledPolicy, now: float) -> bool:
     """Whether the policy excepts `path` with the content it has now."""
     allowance = policy.excepted(f"file:{path}", now)
+    if allowance is None:
+        # one exception is enough for a file that is met under two spellings
+        allowance = policy.excepted(f"file:{os.path.realpath(path)}", now)
     if allowance is None or not allowance.sha256:
         return False
     import hashlib

@@ -122,7 +122,11 @@ def test_another_file_system_is_crossed_by_copying(places, monkeypatch):
             raise OSError(18, "Invalid cross-device link")
         real_rename(source, target)
 
+    def link(source, target):
+        raise OSError(18, "Invalid cross-device link")
+
     monkeypatch.setattr(mirror_module.os, "rename", rename)
+    monkeypatch.setattr(mirror_module.os, "link", link)
     (places / "ours" / "new").write_text("precious")
     (places / "ours" / "tool").mkdir()
     (places / "ours" / "tool" / "f").write_text("precious, too")
@@ -136,6 +140,7 @@ def test_where_nothing_can_be_moved_it_stays(places, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(mirror_module.os, "rename", refuse)
+    monkeypatch.setattr(mirror_module.os, "link", refuse)
     monkeypatch.setattr(shutil, "copy2", refuse)
     (places / "ours" / "new").write_text("precious")
     mirror = make(places)
