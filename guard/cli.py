@@ -17,6 +17,7 @@ COMMANDS = {
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
     "policy": "guard.commands.policy:policy",
+    "rules": "guard.commands.rules:rules",
     "shim": "guard.commands.shim:shim",
     "verify": "guard.commands.verify:verify",
     "why": "guard.commands.why:why",
