@@ -114,7 +114,7 @@ def check_script(
     """Findings in a shell text that is already read; see `check_texts`."""
     seen: set[int] = set()
     for call in script.calls:
-        agent = is_opencode(call)
+        agent = is_opencode(call) or _is_named_opencode(call, script)
         if agent:
             yield from opencode_call(file, policy, call, script)
         else:
@@ -161,6 +161,14 @@ def is_opencode(call: Call) -> bool:
     if call.package:
         return package_name(call.words[0].shown) in PACKAGES or call.program in PROGRAMS
     return call.program in PROGRAMS
+
+
+def _is_named_opencode(call: Call, script: Script) -> bool:
+    """Whether the text itself says that a variable is opencode: `AGENT=opencode; $AGENT run`."""
+    if call.image or call.package or not call.words or call.words[0].literal:
+        return False
+    program = script.value(call.words[0])
+    return program is not None and program.rpartition("/")[2] in PROGRAMS
 
 
 def opencode_call(

@@ -51,6 +51,8 @@ _REFERENCE = re.compile(
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
 
+_ON = frozenset(("1", "true", "yes", "on"))
+
 _SAID = {
     "provider_key": "is a key that reaches {owner} directly",
     "provider_setting": "alone opens {owner}",
@@ -195,7 +197,8 @@ def _judge(
             return None
         # asked first: `op://vault/openai/api-key` holds words of a placeholder
         reference = _REFERENCE.match(value) is not None
-        if not reference and is_placeholder(value):
+        switch = kind == "provider_setting" and value.lower() in _ON
+        if not reference and not switch and is_placeholder(value):
             return None
         if reference and (kind == "unknown_key" or _is_gateway_key(value, policy)):
             return None

@@ -53,6 +53,9 @@ _PLAIN = (
     "anything", "noop", "required", "optional", "placeholder", "dummy", "fake", "example",
 )  # fmt: skip
 
+# `sha256=` in a wheel's RECORD, `sha512-` in a lock file: a digest that begins like a key
+_DIGEST = re.compile(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
+
 _NAME_TAIL = "API_KEY"
 _NAME = re.compile(r"[A-Za-z0-9_]*\Z")
 _NAME_LENGTH = 80
@@ -299,6 +302,8 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
                 continue
             start, end = match.start(), match.start() + len(candidate)
             if pattern.words and not _near(lower, start, end, pattern.words):
+                continue
+            if _DIGEST.search(text, max(0, start - 10), start):
                 continue
             yield _Literal(start, end, pattern.owner, "")
 

@@ -66,6 +66,8 @@ _MAKE_EXPORT = re.compile(
 _MAKE_RULE = re.compile(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
 _JUST_EXPORT = re.compile(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
 _JUST_RECIPE = re.compile(r"@?[A-Za-z_][\w-]*(?:\s+[^:]*)?:(?!=)")
+# husky runs its hooks with `sh`; since its version 9 they have no first line that says so
+_HOOK = re.compile(r"(?:^|/)\.husky/[a-z-]+$")
 _JUST_REFERENCE = re.compile(r"\{\{.*?\}\}")
 
 
@@ -106,7 +108,7 @@ class Shell:
                 return
             yield from check_script(file, policy, fish_script(file.text))
             return
-        if shell or lower.endswith(_SUFFIXES) or file.name in _RC:
+        if shell or lower.endswith(_SUFFIXES) or file.name in _RC or _HOOK.search(file.path):
             yield from check_texts(file, policy, [Text.of(file.text)])
 
 

@@ -34,6 +34,7 @@ NEEDLES = (
     b"_proxy",
     b"opencode_",
     b"node_tls_reject",
+    b"claude_code_use_",
 )
 """Lower-case bytes of which every variable that is judged here holds one."""
 
@@ -47,6 +48,11 @@ _REFERENCE = re.compile(
 _NAME_THEN_VALUE = re.compile(r"[\"']?\w+[\"']?\s*[:=]")
 _MEMBER = re.compile(r"\b(?:secrets|env|vars|inputs|variables|parameters)\.([A-Za-z_]\w*)")
 _ON = frozenset(("1", "true", "yes", "on"))
+
+
+def is_on(value: str | None) -> bool:
+    """Whether `value` switches something on."""
+    return value is not None and value.strip().lower() in _ON
 
 
 def references(value: str) -> list[str]:
@@ -92,6 +98,16 @@ def judge(
         if not handed and value is not None and _only_itself(name, value):
             return
         yield from _key(file, policy, name, value, start, end, owner, where, ci)
+    elif kind == "provider_setting" and is_on(value):
+        yield at(
+            file,
+            "RG101",
+            start,
+            end,
+            name,
+            f"{where} gets {name}, which alone opens {owner or 'a provider'}",
+            fix=f"remove {name}; the route belongs into the policy",
+        )
     elif kind == "base_url":
         yield from _base_url(file, policy, name, value or "", start, end)
     elif kind == "agent_redirect":

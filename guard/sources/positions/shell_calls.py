@@ -48,7 +48,8 @@ def _long(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-# options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9, util-linux 2.39
+# options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9,
+# util-linux 2.39, GNU parallel 2023
 _WRAPPERS = {
     "sudo": Wrapper(
         "CDghpRrTtuU",
@@ -78,6 +79,15 @@ _WRAPPERS = {
     "xargs": Wrapper(
         "IEdLnPsa",
         _long("--delimiter --arg-file --max-args --max-procs --max-lines --replace --max-chars"),
+    ),
+    "parallel": Wrapper(
+        "aCdEIjJLlNnPsS",
+        _long(
+            "--arg-file --colsep --delay --delimiter --joblog --jobs --load --max-args --max-lines "
+            "--max-procs --max-replace-args --memfree --nice --replacement --results --retries "
+            "--sshlogin --tagstring --timeout --tmpdir --workdir"
+        ),
+        text=True,
     ),
     "watch": Wrapper("n", _long("--interval"), text=True),
     "strace": Wrapper("eopsuPEI"),
