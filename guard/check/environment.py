@@ -118,6 +118,10 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     return _result(asked, findings, selected, [])
 
 
+_AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"))
+"""Certificates to trust: a company's own authority more often than an interceptor."""
+
+
 # What the launch says ----------------------------------------------------------------------------
 
 
@@ -166,7 +170,7 @@ def _of_variable(asked: Asked, name: str, reason: str) -> Finding | None:
     rule = catalog.describe(name, kind, owner).rule
     if not rule:
         return None
-    flagged = rule == "RG101" and asked.policy.keys_action == "flag"
+    flagged = name in _AUTHORITIES or (rule == "RG101" and asked.policy.keys_action == "flag")
     return Finding(
         rule,
         name,
