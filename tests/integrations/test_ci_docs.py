@@ -1,0 +1,92 @@
+"""The examples of docs/ci.md, taken out of it and run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+URL = "git+https://git.example.com/routeguard.git@v0.1.0"
+
+
+def script(text: str, place: Path) -> Path:
+    path = place / "example.sh"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def place(tmp_path: Path, environ: dict[str, str]) -> Path:
+    """A directory for what an example makes, which it does by way of TMPDIR or /tmp."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    environ["TMPDIR"] = str(place)
+    return place
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_gitlab(
+    project: Path, place: Path, environ: dict[str, str], source: Path, example: Callable,
+    run: Callable, key: str, dirty: bool,
+) -> None:  # fmt: skip
+    job = yaml.safe_load(example("gitlab"))["routeguard"]
+    assert job["variables"]["ROUTEGUARD"] == URL
+    # what a runner does: the variables in the environment, the lines one after another, -e
+    lines = "\n".join(job["script"]).replace("/tmp/routeguard", f"'{place}/routeguard'")
+    (project / "a.sh").write_text("opencode serve\n" if dirty else "echo\n")
+    environ |= {"CI": "true", "GITLAB_CI": "true", "ROUTEGUARD": f"git+file://{source}@v0.1.0"}
+    del environ["PORTKEY_API_KEY"]
+    done = run(
+        "bash", "-eo", "pipefail", script(lines, place),
+        cwd=project, env=environ, status=1 if dirty else 0,
+    )  # fmt: skip
+    assert ("a.sh:1:1: error [RG203 agent-server]" in done.stdout) == dirty
+    assert done.stdout.count("no findings") == (0 if dirty else 2), done.stdout
+
+
+def test_plain_shell(
+    project: Path, place: Path, environ: dict[str, str], source: Path, example: Callable,
+    run: Callable,
+) -> None:  # fmt: skip
+    text = example("shell")
+    assert URL in text
+    path = script(text, place)
+    environ["ROUTEGUARD"] = f"git+file://{source}@v0.1.0"
+    (project / "a.sh").write_text("echo\n")
+    done = run("sh", path, cwd=project, env=environ)
+    assert done.stdout == "routeguard: clean\n"
+    (project / "a.sh").write_text("opencode serve\n")
+    done = run("sh", path, cwd=project, env=environ, status=1)
+    assert "routeguard: findings" in done.stdout
+    report = json.loads((project / "routeguard.json").read_text())
+    assert [finding["rule"] for finding in report["findings"]] == ["RG203"]
+    (project / ".routeguard.toml").write_text("nonsense = ")
+    done = run("sh", path, cwd=project, env=environ, status=3)
+    assert "could not check (status 3)" in done.stdout
+
+
+def test_github_names_inputs_that_exist(example: Callable) -> None:
+    workflow = yaml.safe_load(example("github"))
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    (step,) = [
+        step
+        for step in workflow["jobs"]["routeguard"]["steps"]
+        if step["uses"].startswith("OWNER/routeguard@")
+    ]
+    assert set(step["with"]) <= set(action["inputs"])
+    assert step["with"]["sarif"] is True
+    assert workflow["permissions"] == {"contents": "read", "security-events": "write"}
+
+
+def test_the_exit_statuses_are_those_of_the_command() -> None:
+    from guard.errors import ExitCode
+
+    docs = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    listed = [int(line.split("|")[1]) for line in docs.splitlines() if line[2:3].isdigit()]
+    assert listed == [
+        ExitCode.OK, ExitCode.FINDINGS, ExitCode.USAGE, ExitCode.CONFIG, ExitCode.INTERNAL,
+    ]  # fmt: skip

@@ -1,0 +1,125 @@
+"""The hooks, installed and run by the real pre-commit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Hooked:
+    """A repository whose commits run the hooks as docs/ci.md shows them."""
+
+    def __init__(self, place: Path, environ: dict[str, str], run: Callable) -> None:
+        self.place = place
+        self.environ = environ
+        self._run = run
+
+    def write(self, name: str, text: str) -> None:
+        path = self.place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.git("add", "-f", name)
+
+    def git(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        return self._run("git", *words, cwd=self.place, env=self.environ, status=status)
+
+    def commit(self, status: int, **environ: str) -> str:
+        done = self._run(
+            "git", "commit", "-m", "x",
+            cwd=self.place, env={**self.environ, **environ}, status=status,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def hooked(
+    project: Path,
+    environ: dict[str, str],
+    source: Path,
+    example: Callable[[str], str],
+    run: Callable,
+) -> Hooked:
+    # one store for the whole session: the environment of the hooks is built once
+    environ["PRE_COMMIT_HOME"] = str(source.parent / "pre-commit")
+    config = example("pre-commit").replace("https://git.example.com/routeguard.git", str(source))
+    (project / ".pre-commit-config.yaml").write_text(config)
+    run(sys.executable, "-m", "pre_commit", "install", "--install-hooks", cwd=project, env=environ)
+    hooked = Hooked(project, environ, run)
+    hooked.git("add", ".pre-commit-config.yaml")
+    return hooked
+
+
+def test_pre_commit_finds_nothing_to_say_about_the_hooks() -> None:
+    hooks = ROOT / ".pre-commit-hooks.yaml"
+    subprocess.run(
+        [sys.executable, "-m", "pre_commit", "validate-manifest", hooks],
+        check=True,
+        env={**os.environ, "HOME": "/nonexistent"},
+    )
+    ids = [hook["id"] for hook in yaml.safe_load(hooks.read_text())]
+    assert ids == ["routeguard", "routeguard-env"]
+
+
+def test_a_planted_key_is_not_committed(hooked: Hooked, key: str) -> None:
+    # the ignored file that git add -f takes anyway is the one that must not slip through
+    hooked.write(".gitignore", ".env\n")
+    hooked.write(".env", f"ANTHROPIC_API_KEY={key}\n")
+    said = hooked.commit(1)
+    assert "routeguard...." in said
+    assert "- hook id: routeguard\n" in said
+    assert "- exit code: 1" in said
+    assert ".env:1:1: error [RG101 direct-provider-key]" in said
+    assert key not in said
+    assert hooked.git("rev-parse", "-q", "--verify", "HEAD", status=1).stdout == ""
+
+
+def test_a_clean_commit_passes_both_hooks(hooked: Hooked) -> None:
+    hooked.write(".env.example", "PORTKEY_API_KEY=\n")
+    hooked.write("run.sh", 'opencode run -m portkey/gpt-4o "hi"\n')
+    said = hooked.commit(0)
+    assert said.count("Passed") == 2
+    assert hooked.git("log", "--oneline").stdout.count("\n") == 1
+
+
+def test_only_what_is_committed_counts(hooked: Hooked, key: str) -> None:
+    hooked.write("a.py", "print()\n")
+    (hooked.place / "b.py").write_text(f'key = "{key}"\n')
+    hooked.commit(0)
+
+
+def test_names_that_trip_careless_quoting(hooked: Hooked, key: str) -> None:
+    hooked.write("it's a $(dir)/-x y.py", f'client = Client(api_key="{key}")\n')
+    said = hooked.commit(1)
+    assert "it's a $(dir)/-x y.py:1:" in said
+    assert "RG111" in said
+
+
+def test_utf_16_is_not_passed_over(hooked: Hooked, key: str) -> None:
+    (hooked.place / "win.env").write_bytes(f"ANTHROPIC_API_KEY={key}\r\n".encode("utf-16"))
+    hooked.git("add", "win.env")
+    assert "win.env:1:1: error [RG101" in hooked.commit(1)
+
+
+def test_the_environment_hook_runs_without_a_file_and_names_the_variable(
+    hooked: Hooked, key: str
+) -> None:
+    hooked.write("a.txt", "nothing\n")
+    said = hooked.commit(1, ANTHROPIC_API_KEY=key)
+    assert "- hook id: routeguard-env\n" in said
+    assert "environment: error [RG101 direct-provider-key] ANTHROPIC_API_KEY" in said
+    assert key not in said
+
+
+def test_a_suppression_with_a_reason_passes(hooked: Hooked) -> None:
+    hooked.write(
+        "demo.sh", "opencode serve  # routeguard: ignore[RG203] the demo starts its own server\n"
+    )
+    hooked.commit(0)
