@@ -7,6 +7,7 @@ local proxy answers. A URL in a comment, in prose or in a page for people is nei
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
@@ -56,6 +57,23 @@ _COMMENT = re.compile(r"\s*(?:#(?!define|include)|//|/\*|\*|--|;|<!--|%|REM\b|re
 _TRAILING_COMMENTS = (" # ", "\t# ", " // ", "\t// ")
 _LINE = 300
 """Characters before a URL in which a comment has to begin to be seen."""
+
+# what is compared with a URL does not go to it
+_COMPARED = re.compile(
+    r"(?:[!=]==?|\b(?:starts_?with|has_?prefix|includes|contains)\s{0,3}\()\s{0,3}[\"'`]\Z",
+    re.IGNORECASE,
+)
+# the description of an API that somebody else serves
+_API_DESCRIPTION = re.compile(r"\A\s*(?:\{\s*)?[\"']?(?:openapi|swagger)[\"']?\s*:\s*[\"']?[23]\.")
+
+# Python's comments and strings, in order
+_PYTHON_STRING = re.compile(
+    r"#[^\n]*+"
+    r"|(?P<triple>\"\"\"(?:[^\\\"]|\\.|\"(?!\"\"))*+(?:\"\"\"|\Z)"
+    r"|'''(?:[^\\']|\\.|'(?!''))*+(?:'''|\Z))"
+    r"|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?",
+    re.DOTALL,
+)
 
 _NEARBY = 400
 _SAMPLE_HOST = re.compile(
@@ -162,6 +180,9 @@ class BaseURLs:
         code = file_names.is_code(file.name) and not file_names.is_script(file.name)
         data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
         test = file_names.is_test(file.path, file.name)
+        if _API_DESCRIPTION.match(text):
+            return
+        prose: list[tuple[int, int]] | None = None
         for match in _URL.finditer(text):
             start, end = match.span()
             if end - start > _LONGEST:
@@ -176,8 +197,13 @@ class BaseURLs:
             key = found["key"] if found and _is_base(found["key"]) else ""
             if not (local or provider or leaves_gateway(key, address)):
                 continue
-            if _in_comment(file, start):
+            if _in_comment(file, start) or (code and _COMPARED.search(before)):
                 continue
+            if file.name.endswith((".py", ".pyi")):
+                prose = _docstrings(text) if prose is None else prose
+                at_or_before = bisect_right(prose, (start, len(text))) - 1
+                if at_or_before >= 0 and start < prose[at_or_before][1]:
+                    continue
             quoted = before[-1:] in ("'", '"', "`")
             if local:
                 if not _is_model_base(text, start, key, address):
@@ -198,6 +224,23 @@ class BaseURLs:
                 fix=fix_for(policy),
             )
         yield from _addresses(file, policy)
+
+
+def _docstrings(text: str) -> list[tuple[int, int]]:
+    """Where Python strings stand that are statements of their own: docstrings."""
+    found = []
+    for match in _PYTHON_STRING.finditer(text):
+        if match["triple"] is None or match.group()[-3:] not in ('"""', "'''"):
+            continue
+        line = text.rfind("\n", max(0, match.start() - _LINE), match.start()) + 1
+        if (not line and match.start() > _LINE) or text[
+            line : match.start()
+        ].strip().lower() not in ("", "r", "u"):
+            continue
+        before = text[max(0, line - _LINE) : line].rstrip()
+        if not before.endswith(("(", "[", "{", ",", "=", "+", "\\", "%", "|")):
+            found.append(match.span())
+    return found
 
 
 def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
