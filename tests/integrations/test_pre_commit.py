@@ -119,7 +119,7 @@ def test_the_environment_hook_runs_without_a_file_and_names_the_variable(
 
 
 def test_a_suppression_with_a_reason_passes(hooked: Hooked) -> None:
-    hooked.write(
-        "demo.sh", "opencode serve  # routeguard: ignore[RG203] the demo starts its own server\n"
-    )
+    # put together, so that it is no suppression here
+    comment = "# routeguard" + ": ignore[RG203] the demo starts its own server"
+    hooked.write("demo.sh", f"opencode serve  {comment}\n")
     hooked.commit(0)
