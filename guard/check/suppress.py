@@ -98,6 +98,10 @@ def suppressions(file: SourceFile) -> list[Suppression]:
     return found
 
 
+_MAX_JOINED = 200
+"""Lines looked at on each side of a finding: longer calls are not written by hand."""
+
+
 def apply(
     file: SourceFile, findings: Iterable[Finding], selected: Collection[str]
 ) -> tuple[list[Finding], list[Finding]]:
@@ -114,7 +118,7 @@ def apply(
         for line in suppression.covers:
             by_line.setdefault(line, []).append(suppression)
     for finding in findings:
-        by = _silencer(finding, by_line)
+        by = _silencer(file, finding, by_line)
         if by is None:
             remaining.append(finding)
         else:
@@ -126,13 +130,16 @@ def apply(
     return remaining, silenced
 
 
-def _silencer(finding: Finding, by_line: dict[int, list[Suppression]]) -> Suppression | None:
-    if finding.rule in UNSUPPRESSIBLE or not finding.line:
+def _silencer(
+    file: SourceFile, finding: Finding, by_line: dict[int, list[Suppression]]
+) -> Suppression | None:
+    if finding.rule in UNSUPPRESSIBLE or not finding.line or not by_line:
         return None
-    near = list(by_line.get(finding.line, ()))
-    if finding.end_line > finding.line:
+    first, last = _joined(file, finding)
+    near = [s for line in {first, finding.line} for s in by_line.get(line, ())]
+    if last > first:
         # a comment behind the last line of a call that takes several is on the call's line, too
-        near += [s for s in by_line.get(finding.end_line, ()) if not s.alone]
+        near += [s for s in by_line.get(last, ()) if not s.alone]
     for suppression in near:
         if finding.rule in suppression.ids:
             if suppression.holds:
@@ -140,6 +147,17 @@ def _silencer(finding: Finding, by_line: dict[int, list[Suppression]]) -> Suppre
             # it would have silenced: what is said about it is the missing reason
             suppression.used.add(finding.rule)
     return None
+
+
+def _joined(file: SourceFile, finding: Finding) -> tuple[int, int]:
+    """The lines of `finding`, and those that backslashes join to them: one line to a shell."""
+    first, last = finding.line, max(finding.line, finding.end_line)
+    top, bottom = max(1, first - _MAX_JOINED), last + _MAX_JOINED
+    while first > top and file.line(first - 1).endswith("\\"):
+        first -= 1
+    while last < bottom and file.line(last).endswith("\\"):
+        last += 1
+    return first, last
 
 
 def _about(

@@ -148,7 +148,12 @@ def rules_asked_for(select: Sequence[str], ignore: Sequence[str]) -> frozenset[s
 
     Raises UsageError for what is no rule.
     """
-    chosen = frozenset(_rules(select)) or frozenset(RULES)
+    chosen = frozenset(_rules(select))
+    if select and not chosen:
+        # `--select "$RULES"` with nothing in it must not mean the opposite of what it says
+        raise UsageError("--select names no rule", fix="`routeguard rules` lists them")
+    if not chosen:
+        chosen = frozenset(RULES)
     return chosen - frozenset(_rules(ignore))
 
 

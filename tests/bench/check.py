@@ -216,7 +216,7 @@ def main() -> int:
             print(f"routeguard check ended with status {status}")
             return 1
         findings = [
-            (finding["path"], finding["line"])
+            (finding["location"]["path"], finding["location"]["line"])
             for finding in json.loads(text)["findings"]
             if finding["rule"] != "RG903"
         ]

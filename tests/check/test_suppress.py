@@ -104,6 +104,18 @@ def test_a_call_of_several_lines_is_silenced_above_or_behind_it() -> None:
     assert apply(file(text), [found(2, end=3)], EVERY)[0] == []
 
 
+@pytest.mark.parametrize("line", [1, 2, 3, 4])
+def test_lines_joined_by_backslashes_are_one(line: int) -> None:
+    """A shell call whose finding lies on one of its inner lines, where no comment can stand."""
+    behind = (
+        "opencode run \\\n  -m openai/x \\\n  --title t \\\n  hi # routeguard: ignore[RG201] why\n"
+    )
+    assert apply(file(behind), [found(line)], EVERY)[0] == []
+    above = "# routeguard: ignore[RG201] why\nopencode run \\\n  -m openai/x \\\n  hi\nls\n"
+    assert apply(file(above), [found(max(2, line))], EVERY)[0] == []
+    assert rules(apply(file(above), [found(5)], EVERY)[0]) == [("RG201", 5), ("RG902", 1)]
+
+
 def test_another_rule_stays_and_the_suppression_is_unused() -> None:
     left, silenced = apply(file("call # routeguard: ignore[RG101] why"), [found(1)], EVERY)
     assert rules(left) == [("RG201", 1), ("RG902", 1)]
