@@ -400,3 +400,10 @@ def test_a_closed_pipe_is_no_traceback(run: Run) -> None:
         check=False,
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_selection_of_nothing_is_a_mistake() -> None:
+    """`--select "$RULES"` with an unset variable would otherwise look for everything."""
+    with pytest.raises(UsageError, match="names no rule"):
+        rules_asked_for(("",), ())
+    assert rules_asked_for((), ()) == frozenset(RULES)
