@@ -265,7 +265,7 @@ def _judge_base_url(
     address = address_of(value)
     if address is None or _REFERENCE.match(value) or is_gateway(address, policy):
         return None
-    if found.name == "GITLAB_INSTANCE_URL" or is_placeholder(value):
+    if found.name == "GITLAB_INSTANCE_URL" or is_placeholder(address.host):
         return None
     where = ", a server on this machine" if is_this_machine(address.host) else ""
     return at(
