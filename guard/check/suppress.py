@@ -63,6 +63,14 @@ class Suppression:
         return _WORD.search(self.reason) is not None
 
 
+_ID_OF_NAME = {rule.name: rule.id for rule in RULES.values()}
+
+
+def _id(word: str) -> str:
+    """The id that `word` means: an id in any case, or a rule's name, as --select takes them."""
+    return _ID_OF_NAME.get(word.lower(), word.upper())
+
+
 def suppressions(file: SourceFile) -> list[Suppression]:
     """Every suppression in `file`, in order."""
     text = file.text
@@ -80,9 +88,7 @@ def suppressions(file: SourceFile) -> list[Suppression]:
                 line=line,
                 column=column,
                 end_column=column + len(match.group()) - len(match["rest"]) + len(reason.rstrip()),
-                ids=tuple(
-                    filter(None, (i.strip().upper() for i in (match["ids"] or "").split(",")))
-                ),
+                ids=tuple(map(_id, filter(None, map(str.strip, (match["ids"] or "").split(","))))),
                 reason=reason.strip(" \t\r:-"),
                 alone=alone,
                 covers=frozenset((line,)),

@@ -116,6 +116,11 @@ def test_lines_joined_by_backslashes_are_one(line: int) -> None:
     assert rules(apply(file(above), [found(5)], EVERY)[0]) == [("RG201", 5), ("RG902", 1)]
 
 
+@pytest.mark.parametrize("word", ["RG201", "rg201", "foreign-provider", "Foreign-Provider"])
+def test_a_rule_goes_by_its_id_or_its_name(word: str) -> None:
+    assert apply(file(f"call # routeguard: ignore[{word}] why\n"), [found(1)], EVERY)[0] == []
+
+
 def test_another_rule_stays_and_the_suppression_is_unused() -> None:
     left, silenced = apply(file("call # routeguard: ignore[RG101] why"), [found(1)], EVERY)
     assert rules(left) == [("RG201", 1), ("RG902", 1)]
