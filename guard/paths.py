@@ -22,6 +22,9 @@ SYSTEM_POLICY = (
     else "/etc/routeguard/policy.toml"
 )
 
+REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
+"""Set below a guarded agent, whose config home is ours: the user's own, empty if unset."""
+
 
 def home(environ: Mapping[str, str]) -> str:
     """The user's home directory: `HOME` if absolute, else the password database."""

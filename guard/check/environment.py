@@ -131,7 +131,7 @@ def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Findi
     program, known = _agent(own)
     facts = planner.look([], own, program, asked.cwd, write=False)
     plan = planner.plan(asked.policy, facts, program, asked.now)
-    inside = planner.REAL_CONFIG_HOME in asked.environ
+    inside = paths.REAL_CONFIG_HOME in asked.environ
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
             continue

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.compiled import CompiledPolicy
 
-REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
-"""Set below a guarded agent, whose config home is ours: the user's own, empty if unset."""
-
 MARKER = "ROUTEGUARD_LAUNCH"
 """`pid:depth:program` of the launch that a process descends from."""
 
@@ -134,27 +131,24 @@ def plan_agent(
     """
     from guard.agents.opencode import grammar, planner
 
-    program = resolve.find_agent(
-        words[0], planner.without_guard(environ), _already_running(environ)
-    )
+    own = planner.without_guard(environ)
+    program = resolve.find_agent(words[0], own, _already_running(environ))
     harmless = grammar.read(words[1:]).kind() == grammar.HARMLESS
     try:
-        policy = load_policy(environ)
+        policy = load_policy(own)
     except PolicyError as error:
         if not harmless:
             raise
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
         policy = compiled.CompiledPolicy()
-    facts = planner.look(
-        words[1:], environ, program, working_directory(), write=write and not harmless
-    )
+    facts = planner.look(words[1:], own, program, working_directory(), write=write and not harmless)
     return planner.plan(policy, facts, program, time.time()), policy, facts
 
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
     """The policy of the current directory, by the user's own config home."""
-    if REAL_CONFIG_HOME in environ:
+    if paths.REAL_CONFIG_HOME in environ:
         from guard.agents.opencode.planner import without_guard
 
         environ = without_guard(environ)

@@ -115,6 +115,14 @@ def _read_lines(
     assignments: list[Assignment],
     skipped: list[Skipped],
 ) -> None:
+    for number, match in _matches(path, pattern, skipped):
+        assignments.append(Assignment(match.group(1), path, number, how))
+
+
+def _matches(
+    path: str, pattern: re.Pattern[str], skipped: list[Skipped]
+) -> Iterator[tuple[int, re.Match[str]]]:
+    """(line number, match) of each line of `path` that begins as `pattern` says."""
     text = bounded_text.read(path)
     if isinstance(text, Skipped):
         skipped.append(text)
@@ -122,18 +130,12 @@ def _read_lines(
         for number, line in enumerate(text.split("\n"), start=1):
             match = pattern.match(line)
             if match:
-                assignments.append(Assignment(match.group(1), path, number, how))
+                yield number, match
 
 
 def _read_universal(path: str, assignments: list[Assignment], skipped: list[Skipped]) -> None:
     """fish's universal variables: `SETUVAR --export NAME:value`; before 3.0 `SET_EXPORT`."""
-    text = bounded_text.read(path)
-    if isinstance(text, Skipped):
-        skipped.append(text)
-    elif text is not None:
-        for number, line in enumerate(text.split("\n"), start=1):
-            match = _UNIVERSAL.match(line)
-            if match:
-                exported = match.group(1) == "_EXPORT" or "--export" in match.group(2).split()
-                how = "set -Ux" if exported else "set -U"
-                assignments.append(Assignment(match.group(3), path, number, how, exported))
+    for number, match in _matches(path, _UNIVERSAL, skipped):
+        exported = match.group(1) == "_EXPORT" or "--export" in match.group(2).split()
+        how = "set -Ux" if exported else "set -U"
+        assignments.append(Assignment(match.group(3), path, number, how, exported))

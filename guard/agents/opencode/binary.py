@@ -9,6 +9,7 @@ import os
 
 from guard import paths
 from guard.agents.opencode import jsonc
+from guard.agents.opencode.mirror import replace
 from guard.errors import GuardError
 from guard.findings import Finding
 
@@ -125,13 +126,7 @@ def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
     try:
         paths.private_directory(os.path.dirname(store))
         # one writer wins; a lost line costs one more question
-        temporary = f"{store}.{os.getpid()}"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(handle, line.encode("utf-8", "surrogateescape"))
-        finally:
-            os.close(handle)
-        os.replace(temporary, store)
+        replace(store, line.encode("utf-8", "surrogateescape"), 0o600)
     except (OSError, GuardError):
         pass
 

@@ -29,7 +29,6 @@ NOWHERE = "https://share.invalid"
 """Where transcripts would be uploaded: `.invalid` never resolves (RFC 2606)."""
 
 FROM_USER = (
-    "$schema",
     "agent",
     "command",
     "compaction",
@@ -202,7 +201,7 @@ def kept_from(
             )
         )
     for key in keys:
-        if key not in config or key == "$schema":
+        if key not in config:
             continue
         value = config[key]
         if key == "instructions":

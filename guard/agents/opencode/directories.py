@@ -5,8 +5,8 @@
 agent's second config loader, which ignores the inline config (run on 1.18.33). `home`, by which
 opencode finds `~/.opencode`, becomes a second one.
 
-Files are never lost: what a program creates in our directory is moved to the user's own at the
-next launch, if nothing of that name is there.
+Files are never lost: what a program creates in our directory is given back or set aside at the
+next launch, see mirror.
 
 Hot-path module.
 """

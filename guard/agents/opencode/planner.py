@@ -24,6 +24,7 @@ from guard.agents.opencode import (
 from guard.agents.opencode.route import FORBIDDEN, Route, Router
 from guard.agents.plan import Plan
 from guard.findings import Finding
+from guard.paths import REAL_CONFIG_HOME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.policy.compiled import CompiledPolicy, GatewayProvider
-
-REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
-"""Holds the user's own XDG_CONFIG_HOME for launches below a guarded one; empty if unset."""
 
 _OTHER_VENDORS = (
     "sk-ant-",
@@ -102,10 +100,12 @@ def look(
     invocation = grammar.read(typed)
     if invocation.kind() == grammar.HARMLESS:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
+        provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
     else:
         starts = _session_directories(invocation, own, cwd) + _starts(invocation, own, cwd)
         elsewhere = starts_elsewhere(invocation)
         found = surroundings.gather(own, starts, elsewhere=elsewhere)
+        provider_ids = _catalogue_ids()
     return Facts(
         invocation=invocation,
         environ=own,
@@ -113,7 +113,7 @@ def look(
         found=found,
         suffix=directories.suffix(own, create=write),
         places=directories.Directories(own),
-        provider_ids=_catalogue_ids(),
+        provider_ids=provider_ids,
         working_directory=cwd,
     )
 
@@ -247,7 +247,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         result.environ.update(environment.SWITCHES)
         return result
     result.guarded = True
-    _pin(policy, facts, result, now)
+    _pin(policy, facts, result)
     return result
 
 
@@ -269,7 +269,7 @@ def _without_half_of_cloudflare(result: Plan) -> None:
         )
 
 
-def _pin(policy: CompiledPolicy, facts: Facts, result: Plan, now: float) -> None:
+def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     environ = facts.environ
     usable, key_variables = _keys(policy, environ, result)
     ids = config.provider_ids(policy, facts.suffix)

@@ -12,7 +12,7 @@ from guard.rules.files.calls import NEEDLES, check_texts, proxy_service, router
 from guard.rules.files.location import at
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.structured import check_variables, parse
-from guard.rules.files.variables import is_gateway_key
+from guard.rules.files.variables import handed_to_ci, is_gateway_key
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
@@ -231,17 +231,7 @@ def _secrets(
             start, end = node.text.places[match.start()], node.text.places[match.end()]
             if file.position(start)[0] in reported:
                 continue
-            yield at(
-                file,
-                "RG112",
-                start,
-                end,
-                name,
-                f"a CI job gets {name}, which reaches a model provider directly"
-                + (f" ({owner})" if owner else ""),
-                fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
-                f"with {policy.base_url} as the base URL",
-            )
+            yield handed_to_ci(file, policy, name, owner, start, end, "a CI job")
 
 
 DETECTOR = Pipelines()

@@ -172,16 +172,7 @@ def _key(
         if not referred and "$" not in value and "`" not in value and is_placeholder(value):
             return
     if ci and (referred or value is None):
-        yield at(
-            file,
-            "RG112",
-            start,
-            end,
-            name,
-            f"{where} gets {name}, which reaches a model provider directly{of}",
-            fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
-            f"with {policy.base_url} as the base URL",
-        )
+        yield handed_to_ci(file, policy, name, owner, start, end, where)
         return
     literal = value if value is not None and not referred else ""
     yield at(
@@ -193,6 +184,29 @@ def _key(
         f"{where} gets {name}, which reaches a model provider directly{of}",
         fix="keep the credential in Portkey and set PORTKEY_API_KEY where the agent starts",
         secret=literal,
+    )
+
+
+def handed_to_ci(
+    file: SourceFile,
+    policy: CompiledPolicy,
+    name: str,
+    owner: str,
+    start: int,
+    end: int,
+    where: str,
+) -> Finding:
+    """The finding for a CI job (`where`) that gets the direct key `name` of `owner`."""
+    return at(
+        file,
+        "RG112",
+        start,
+        end,
+        name,
+        f"{where} gets {name}, which reaches a model provider directly"
+        + (f" ({owner})" if owner else ""),
+        fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
+        f"with {policy.base_url} as the base URL",
     )
 
 
