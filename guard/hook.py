@@ -292,7 +292,7 @@ def main(argv: list[str]) -> int:
         policy,
         python=python,
         main_file=main_file,
-        shims=os.path.join(paths.routeguard_data(os.environ), "shims"),
+        shims=paths.shims(os.environ),
         scratch=_scratch(os.environ) if shell == "bash" else "",
     )
     sys.stdout.flush()

@@ -76,6 +76,11 @@ def routeguard_data(environ: Mapping[str, str]) -> str:
     return os.path.join(data_home(environ), "routeguard")
 
 
+def shims(environ: Mapping[str, str]) -> str:
+    """The directory of the PATH shims; it need not exist."""
+    return os.path.join(routeguard_data(environ), "shims")
+
+
 def routeguard_cache(environ: Mapping[str, str]) -> str:
     """The directory of everything that can be made again."""
     return os.path.join(cache_home(environ), "routeguard")

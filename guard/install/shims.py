@@ -81,7 +81,7 @@ class Status:
 
 def directory(environ: Mapping[str, str]) -> str:
     """The directory of the shims; it need not exist."""
-    return os.path.join(paths.routeguard_data(environ), "shims")
+    return paths.shims(environ)
 
 
 def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:

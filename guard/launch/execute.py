@@ -246,7 +246,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
 
     policy = load_policy(environ)
     clean, changes, findings = environment.clean(environ, policy, time.time(), agent=False)
-    shims = os.path.join(paths.routeguard_data(environ), "shims")
+    shims = paths.shims(environ)
     if os.path.isdir(shims):
         others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]
         clean["PATH"] = ":".join([shims, *others])

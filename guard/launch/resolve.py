@@ -33,7 +33,7 @@ def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> 
         if not is_shim(path) and not _is_inside(path, paths.routeguard_data(environ)):
             return path if _is_program(path) and os.path.realpath(path) not in avoid else ""
         name = os.path.basename(name)
-    shims = os.path.join(paths.routeguard_data(environ), "shims")
+    shims = paths.shims(environ)
     for directory in environ.get("PATH", os.defpath).split(":"):
         if not directory.startswith("/") or _is_inside(directory, shims):
             continue
