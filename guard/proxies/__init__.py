@@ -1,0 +1,1 @@
+"""Local model proxies: found, judged, stopped, held off and fenced."""

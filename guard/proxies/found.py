@@ -1,0 +1,128 @@
+"""What was found behind a listening socket: plain records, made by `find`, judged by nobody here.
+
+Hot-path module. A command line can hold a key, so no record keeps one: programs are named by
+their file or by the catalogue, never by their arguments.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.sources.sockets import Listener
+
+PROXY, SUSPECT, OTHER, UNKNOWN = "proxy", "suspect", "other", "unknown"
+"""Verdicts. `proxy`: a known program, image or HTTP fingerprint. `suspect`: a port that only
+local proxies use, and nothing tells what listens there. `other`: a known program that is none.
+`unknown`: a port that others use, too, or that nobody knows, and nothing tells what it is."""
+
+
+class Process:
+    """A process as it was when it was looked at.
+
+    `started` is its start time as the system counts it (Linux: clock ticks since boot, field 22
+    of `/proc/PID/stat`): with `pid` it is one process for ever, where `pid` alone is reused.
+    `since` is the same in Unix seconds. `uid` is -1 and `user` "" where they cannot be known.
+    `program` is the effective program: the script or module for an interpreter, without its
+    directory. `parents` are (pid, program) pairs, the nearest first.
+    """
+
+    __slots__ = ("parents", "pid", "program", "since", "started", "uid", "user")
+
+    def __init__(
+        self,
+        pid: int,
+        *,
+        started: int = 0,
+        since: float = 0.0,
+        uid: int = -1,
+        user: str = "",
+        program: str = "",
+        parents: tuple[tuple[int, str], ...] = (),
+    ) -> None:
+        self.pid = pid
+        self.started = started
+        self.since = since
+        self.uid = uid
+        self.user = user
+        self.program = program
+        self.parents = parents
+
+    def __repr__(self) -> str:
+        return f"Process({self.pid}, {self.program!r})"
+
+
+class Keeper:
+    """What starts a process again when it ends.
+
+    `kind` is `systemd`, `systemd-user`, `launchd`, `brew`, `docker` or `supervisor`; `unit` the
+    unit, label, container or program; `stop` the command that stops it for good, as words, empty
+    where none is known; `owned` whether this user may run it without a password.
+    """
+
+    __slots__ = ("kind", "owned", "stop", "unit")
+
+    def __init__(
+        self, kind: str, unit: str, *, stop: tuple[str, ...] = (), owned: bool = False
+    ) -> None:
+        self.kind = kind
+        self.unit = unit
+        self.stop = stop
+        self.owned = owned
+
+    def __repr__(self) -> str:
+        return f"Keeper({self.kind!r}, {self.unit!r})"
+
+
+class Found:
+    """One port that something listens on, and what that is.
+
+    `listeners` are its sockets (one program often has one for IPv4 and one for IPv6). `proxy` is
+    the id in `guard/catalog/local_proxies.json` and `name` what people call it, both "" unless
+    `verdict` is `proxy` (or a suspect's likeliest name). `how` says how we know, in words
+    ("program litellm", "answers GET / as claude-code-router", "port 11434 is Ollama's").
+    `process` is None where the owner cannot be known; `others` are more processes that hold the
+    same socket.
+    """
+
+    __slots__ = (
+        "how",
+        "keeper",
+        "listeners",
+        "name",
+        "others",
+        "port",
+        "process",
+        "proxy",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        port: int,
+        listeners: tuple[Listener, ...],
+        *,
+        verdict: str = UNKNOWN,
+        proxy: str = "",
+        name: str = "",
+        how: str = "",
+        process: Process | None = None,
+        others: tuple[Process, ...] = (),
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.port = port
+        self.listeners = listeners
+        self.verdict = verdict
+        self.proxy = proxy
+        self.name = name
+        self.how = how
+        self.process = process
+        self.others = others
+        self.keeper = keeper
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the one-true policy forbids it, exceptions aside."""
+        return self.verdict in (PROXY, SUSPECT)
+
+    def __repr__(self) -> str:
+        return f"Found({self.port}, {self.verdict!r}, {self.proxy!r})"
