@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from guard.agents.opencode.environment import Change
     from guard.findings import Finding
     from guard.policy.compiled import GatewayProvider
+    from guard.proxies.found import Found
 
 
 class Plan:
@@ -21,7 +22,7 @@ class Plan:
     launch. `route` is `provider/model` in the policy's words, "" where no model is called.
     `rewritten` tells in words what became of the arguments. `keys` are (variable, provider) pairs
     whose key is fetched by a command at launch. `directory` is where the process starts, ""
-    for where we are.
+    for where we are. `stops` are the local proxies that the launch ends before it starts.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Plan:
         "program",
         "rewritten",
         "route",
+        "stops",
         "typed",
     )
 
@@ -70,6 +72,7 @@ class Plan:
         self.rewritten = rewritten
         self.guarded = guarded
         self.directory = directory
+        self.stops: list[Found] = []
 
     @property
     def forbidden_by(self) -> list[Finding]:

@@ -59,6 +59,9 @@ small = "portkey/{small}"
 name = "Portkey"
 models = ["{model}", "{small}"]
 
+[proxies]
+action = "flag"    # what else listens here is for each launch to judge, not for this proof
+
 [[exception]]
 subject = "{proxy}"
 reason = "the recording proxy of routeguard verify"

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 PARTS = Path(__file__).parents[2] / "parts"
 
 
+GATEWAY_PORTS = range(28787, 28803)
+"""Where the gateways of the tests listen. Behind the tests' own front each of them is a local
+proxy, which a launch refuses: the policies of the tests except these ports, for all workers."""
+
+
 class MissingPartError(Exception):
     """A real part is not installed; the text says how to install it."""
 
@@ -52,10 +57,8 @@ def find_parts() -> Parts:
 
 @contextlib.contextmanager
 def running_gateway(parts: Parts) -> Iterator[str]:
-    """Run the gateway on a free port of 127.0.0.1; yields `http://127.0.0.1:PORT`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """Run the gateway on a free one of GATEWAY_PORTS; yields `http://127.0.0.1:PORT`."""
+    port = _free_port()
     url = f"http://127.0.0.1:{port}"
     environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "NODE_ENV": "production"}
     with tempfile.TemporaryFile() as log:
@@ -80,6 +83,16 @@ def running_gateway(parts: Parts) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+def _free_port() -> int:
+    # one after the other from a place of our own: workers that start at once must not meet
+    for offset in range(len(GATEWAY_PORTS)):
+        port = GATEWAY_PORTS[(os.getpid() + offset) % len(GATEWAY_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"every port of {GATEWAY_PORTS} is taken")
 
 
 def _await_answer(url: str, process: subprocess.Popen[bytes], log: int) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.parts import GATEWAY_PORTS
+
 from guard.launch.proof import child
 from guard.launch.proof.canary import DIRECT_KEYS, Search, plant
 from guard.launch.verify import guarded_launch, without_key
@@ -44,7 +46,15 @@ models = ["mistralai/mistral-7b-instruct"]
 subject = "proxy:127.0.0.1:{proxy}"
 reason = "the recorder of the end-to-end tests"
 until = 2099-12-31
+""" + "".join(
+    f"""
+[[exception]]
+subject = "port:{port}"
+reason = "the gateway behind the front of the end-to-end tests"
+until = 2099-12-31
 """
+    for port in GATEWAY_PORTS
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""The check for local proxies that every launch of an agent makes: look, judge, stop.
+
+Hot-path module. With nothing new listening it costs one question to the kernel; what is found is
+judged by `guard.proxies.find`, which is imported only then.
+"""
+
+from __future__ import annotations
+
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from guard.agents.plan import Plan
+    from guard.policy.compiled import CompiledPolicy
+    from guard.proxies.found import Found
+
+
+def check(
+    plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str], now: float, *, write: bool
+) -> None:
+    """Add to `plan` a finding for each local proxy that listens, and whom the launch will stop.
+
+    `now` is in Unix seconds. `write` False leaves no trace on disk.
+    """
+    from guard.proxies.glance import glance
+    from guard.sources.sockets import SocketsUnreadableError
+
+    try:
+        found = glance(policy, environ, now, write=write)
+    except SocketsUnreadableError as error:
+        plan.findings.append(_unreadable(policy, str(error)))
+        return
+    stoppable = _stoppable(found) if policy.proxies_action == "stop" else []
+    for one in found:
+        stops = one in stoppable
+        plan.findings.append(finding(one, policy.proxies_action, stops=stops))
+    plan.stops = stoppable
+
+
+def finding(found: Found, action: str, *, stops: bool = False) -> Finding:
+    """What RG402 says about `found` under `proxies.action`; `stops`: the launch will end it."""
+    who = ", ".join(owner(found))
+    message = f"{found.name or 'a program'} listens on {address(found)}"
+    if found.verdict == "suspect":
+        message = f"something listens on {address(found)}, and {found.how}"
+    elif found.how:
+        message += f" ({found.how})"
+    return Finding(
+        "RG402",
+        f"port:{found.port}",
+        message + ("; the launch stops it" if stops else ""),
+        where=f"port {found.port}" + (f", {who}" if who else ", owner unknown"),
+        fix="\nor ".join(ways_out(found)),
+        severity="warning" if stops or action == "flag" else "error",
+    )
+
+
+def address(found: Found) -> str:
+    """The addresses of `found` as one writes them: `127.0.0.1:4000, [::1]:4000`."""
+    written = [
+        f"[{socket.address}]:{socket.port}"
+        if ":" in socket.address
+        else f"{socket.address}:{socket.port}"
+        for socket in found.listeners
+    ]
+    return ", ".join(dict.fromkeys(written)) or f"port {found.port}"
+
+
+def owner(found: Found) -> list[str]:
+    """Program, pid, user and unit of `found`, as far as they are known."""
+    said = []
+    process = found.process
+    if process is not None:
+        said.append(f"{process.program or 'program unknown'}, pid {process.pid}")
+        if process.user:
+            said.append(f"user {process.user}")
+    if found.keeper is not None:
+        said.append(f"kept alive by {found.keeper.kind} {found.keeper.unit}".rstrip())
+    return said
+
+
+def ways_out(found: Found) -> list[str]:
+    """What ends `found` for good, or allows it: commands, the best first."""
+    ways = []
+    if found.keeper is not None and found.keeper.stop:
+        ways.append(" ".join(found.keeper.stop))
+    elif found.process is not None and found.verdict == "proxy":
+        ways.append(f"routeguard ports stop {found.port}")
+    else:
+        ways.append(f"routeguard ports   (shows what is known of port {found.port})")
+    ways.append(f'routeguard allow port {found.port} --for 2h --reason "…"')
+    return ways
+
+
+def stop(found: Iterable[Found], environ: Mapping[str, str]) -> list[str]:
+    """Stop each of `found`; returns a sentence for each, raises nothing.
+
+    What is still there afterwards is for a second `check` to find.
+    """
+    import os
+
+    from guard.proxies import stop as stopping
+
+    said = []
+    for step in stopping.plan(list(found), os.getuid()):
+        outcome = stopping.carry_out(step)
+        name = outcome.found.name or f"port {outcome.found.port}"
+        said.append(
+            f"{name}: {outcome.result}" + (f" ({outcome.detail})" if outcome.detail else "")
+        )
+    return said
+
+
+def _stoppable(found: Iterable[Found]) -> list[Found]:
+    """Those of `found` that are identified and this user's own."""
+    import os
+
+    return [
+        one
+        for one in found
+        if one.verdict == "proxy" and one.process is not None and one.process.uid == os.getuid()
+    ]
+
+
+def _unreadable(policy: CompiledPolicy, why: str) -> Finding:
+    return Finding(
+        "RG402",
+        "listening sockets",
+        f"whether a local proxy listens cannot be told: {why}",
+        where="this machine",
+        fix='proxies.action = "flag" in your policy goes on without the answer',
+        severity="warning" if policy.proxies_action == "flag" else "error",
+    )
