@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _GATEWAY: Final = "portkey"
 _MODEL: Final = "gpt-4o"
-_NOTES: Final = 20
+_NOTES: Final = 30
 """Notes kept for one file: a repository must not be able to bury the others' in its own."""
 
 _MAY_BECOME_KEY: Final = frozenset(
@@ -78,6 +78,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         for item in merged.lists["environment.remove"]
         if not _is_gateway_key("environment.remove", item, gateway_keys, merged, problems)
     ]
+    hold = _hold(merged, problems)
     if problems:
         raise InvalidPolicyError(problems)
     merged.sort_dropped(layers)
@@ -91,6 +92,9 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         keys_extra=extra,
         keys_unknown=values["keys.unknown"].value,
         proxies_action=values["proxies.action"].value,
+        proxies_prompt=values["proxies.prompt"].value,
+        proxies_fence=values["proxies.fence"].value,
+        proxies_hold=hold,
         foreign_provider=values["opencode.foreign_provider"].value,
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
         servers=values["opencode.servers"].value,
@@ -247,6 +251,25 @@ def _is_gateway_key(
             )
         )
     return True
+
+
+def _hold(merged: Merged, problems: list[Problem]) -> tuple[int, ...]:
+    """proxies.hold, sorted. The fence knows ports, not hosts: the gateway's own must stay open."""
+    from urllib.parse import urlsplit
+
+    gateway = urlsplit(merged.values["gateway.base_url"].value).port
+    for item in merged.lists["proxies.hold"]:
+        if item.value == gateway:
+            problems.append(
+                _problem(
+                    item,
+                    "proxies.hold",
+                    "names the port of the gateway, which a fenced agent could not reach then",
+                    found=str(item.value),
+                    fix=f"take {item.value} out of proxies.hold",
+                )
+            )
+    return tuple(sorted(item.value for item in merged.lists["proxies.hold"]))
 
 
 def _drop(merged: Merged, key: str, item: Value, why: str) -> None:

@@ -30,7 +30,7 @@ KEY_TIMEOUT = 10.0
 PROJECT_FILE = ".routeguard.toml"
 SHARED_PROJECT_FILE = "pyproject.toml"
 
-_FORMAT = "routeguard-policy 1"
+_FORMAT = "routeguard-policy 2"
 _CACHE_BYTES = 4 * 1024 * 1024
 _CACHE_ENTRIES = 128
 _SETTLED_NS = 100_000_000
@@ -119,7 +119,8 @@ class CompiledPolicy:
 
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
     slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
-    path) pairs that exist; `notes` say what a layer asked for and was not given.
+    path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
+    TCP ports, sorted.
     """
 
     __slots__ = (
@@ -135,6 +136,9 @@ class CompiledPolicy:
         "project_config",
         "providers",
         "proxies_action",
+        "proxies_fence",
+        "proxies_hold",
+        "proxies_prompt",
         "remove",
         "reroute",
         "servers",
@@ -153,6 +157,9 @@ class CompiledPolicy:
         keys_extra: tuple[str, ...] = (),
         keys_unknown: str = "flag",
         proxies_action: str = "refuse",
+        proxies_prompt: str = "refuse",
+        proxies_fence: str = "off",
+        proxies_hold: tuple[int, ...] = (),
         foreign_provider: str = "refuse",
         reroute: Mapping[str, str] | None = None,
         servers: str = "refuse",
@@ -171,6 +178,9 @@ class CompiledPolicy:
         self.keys_extra = keys_extra
         self.keys_unknown = keys_unknown
         self.proxies_action = proxies_action
+        self.proxies_prompt = proxies_prompt
+        self.proxies_fence = proxies_fence
+        self.proxies_hold = proxies_hold
         self.foreign_provider = foreign_provider
         self.reroute = dict(reroute or {})
         self.servers = servers
@@ -527,11 +537,14 @@ _SCALARS = (
     "keys_action",
     "keys_unknown",
     "proxies_action",
+    "proxies_prompt",
+    "proxies_fence",
     "foreign_provider",
     "servers",
     "project_config",
 )
 _LISTS = ("keys_extra", "remove", "notes")
+_PORTS = "proxies_hold"
 _END = "end"
 
 
@@ -550,6 +563,7 @@ def _encode(policy: CompiledPolicy, before: tuple[str, ...], data_files: tuple[s
         add(name, getattr(policy, name))
     for name in _LISTS:
         add(name, *getattr(policy, name))
+    add(_PORTS, *[str(port) for port in policy.proxies_hold])
     for provider in policy.providers:
         add(
             "provider",
@@ -631,7 +645,7 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         elif kind == "layer":
             layer, path = words
             layers.append((layer, path))
-        elif kind in _LISTS:
+        elif kind in _LISTS or kind == _PORTS:
             lists[kind] = tuple(words)
         else:
             (values[kind],) = words
@@ -648,6 +662,9 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         keys_extra=lists["keys_extra"],
         keys_unknown=values["keys_unknown"],
         proxies_action=values["proxies_action"],
+        proxies_prompt=values["proxies_prompt"],
+        proxies_fence=values["proxies_fence"],
+        proxies_hold=tuple([int(port) for port in lists[_PORTS]]),
         foreign_provider=values["foreign_provider"],
         reroute=reroute,
         servers=values["servers"],

@@ -34,7 +34,11 @@ def single_values(merged: Merged, compiled: CompiledPolicy) -> list[tuple[str, A
 
 def list_values(merged: Merged, compiled: CompiledPolicy) -> Iterator[tuple[str, Value]]:
     """Every item of the lists that holds, with the list's key."""
-    for key, kept in (("keys.extra", compiled.keys_extra), ("environment.remove", compiled.remove)):
+    for key, kept in (
+        ("keys.extra", compiled.keys_extra),
+        ("proxies.hold", compiled.proxies_hold),
+        ("environment.remove", compiled.remove),
+    ):
         for item in merged.lists[key]:
             if item.value in kept:
                 yield key, item

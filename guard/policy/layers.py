@@ -40,6 +40,7 @@ _PROJECT_MAY: Final = frozenset(
         ("keys", "extra"),
         ("keys", "unknown"),
         ("proxies", "action"),
+        ("proxies", "fence"),
         ("opencode", "foreign_provider"),
         ("opencode", "servers"),
         ("opencode", "project_config"),
@@ -49,6 +50,8 @@ _PROJECT_MAY: Final = frozenset(
 _PROJECT_MAY_NOT: Final = {
     ("user_exceptions",): "a project does not judge your exceptions",
     ("gateway",): "a project does not choose where calls go, nor with which key",
+    ("proxies", "prompt"): "a project does not judge what you type at a prompt",
+    ("proxies", "hold"): "a project does not choose which ports are held",
     ("opencode", "reroute"): "a project does not choose where calls go",
     ("exception",): "a project cannot allow anything",
 }

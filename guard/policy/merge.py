@@ -82,8 +82,13 @@ SINGLE: Final = (
 )
 """Values that are not stricter or looser: the strongest layer that sets one keeps it."""
 
-LISTS: Final = ("keys.extra", "environment.remove")
+LISTS: Final = ("keys.extra", "proxies.hold", "environment.remove")
 """Lists that only tighten: the items of every layer count."""
+
+_PROJECT_CEILING: Final = {
+    "proxies.action": ("refuse", "a project does not get processes stopped"),
+}
+"""How strict a project may make a choice, where the strictest value reaches beyond the launch."""
 
 
 def merge(layers: Sequence[Layer]) -> Merged:
@@ -135,6 +140,12 @@ def _choose(
         is_set, value = _get(layer.policy, key)
         if not is_set:
             continue
+        if layer.layer == "project" and key in _PROJECT_CEILING:
+            ceiling, why = _PROJECT_CEILING[key]
+            if order.index(value) > max(order.index(ceiling), order.index(current.value)):
+                why = f'"{value}" counts as "{ceiling}": {why}'
+                _drop(layer, _path(key), key, why, dropped)
+                value = max(ceiling, current.value, key=order.index)
         bound = current.origin.layer != "default" or layer.layer == "project"
         if bound and order.index(value) < order.index(current.value):
             holder = current.origin.layer

@@ -166,6 +166,33 @@ def _removable(value: str) -> str:
 
 RemovableName = Annotated[VariableName, AfterValidator(_removable)]
 
+_MAX_PORT = 65535
+_NEEDED_PORTS = {53: "DNS", 80: "HTTP", 443: "HTTPS"}
+
+
+def _port(value: int) -> int:
+    if not 0 < value <= _MAX_PORT:
+        raise refuse(f"a port from 1 to {_MAX_PORT}")
+    if value in _NEEDED_PORTS:
+        raise refuse(
+            "a port other than " + ", ".join(map(str, _NEEDED_PORTS)),
+            f"{value} is {_NEEDED_PORTS[value]}: a fenced agent could not work without it",
+        )
+    return value
+
+
+Port = Annotated[
+    int,
+    AfterValidator(_port),
+    Field(
+        json_schema_extra={
+            "minimum": 1,
+            "maximum": _MAX_PORT,
+            "not": {"enum": list(_NEEDED_PORTS)},
+        }
+    ),
+]
+
 
 def _argument(value: str) -> str:
     if "\0" in value:
@@ -230,7 +257,6 @@ _SUBJECTS = {
     "proxy": (r"proxy:(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "proxy:HOST:PORT"),
     "port": (r"port:[0-9]{1,5}", "port:NUMBER"),
 }
-_MAX_PORT = 65535
 
 
 def _subject(value: str) -> str:
@@ -391,10 +417,26 @@ class Keys(Section):
 
 
 class Proxies(Section):
-    """HTTP proxies on this machine that the environment names."""
+    """Local proxies: what listens on this machine, or is named as HTTP proxy, but the gateway."""
 
     action: Literal["flag", "refuse", "stop"] = Field(
-        default="refuse", description="say so, or refuse the launch (`stop` refuses it, too)"
+        default="refuse",
+        description="one that listens, or that HTTP_PROXY names: say so, refuse the launch,"
+        " or stop what listens; what cannot be stopped refuses",
+    )
+    prompt: Literal["off", "flag", "refuse"] = Field(
+        default="refuse",
+        description="a command typed in a hooked shell that starts one: run it, say so, or refuse",
+    )
+    fence: Literal["off", "try", "require"] = Field(
+        default="off",
+        description="cut an agent off from the ports of local proxies (Linux 6.7 or later):"
+        " `try` goes on where the kernel cannot, `require` refuses",
+    )
+    hold: list[Port] = Field(
+        default=[],
+        max_length=MAX_ITEMS,
+        description="more ports that `ports hold` and the fence take, beside the catalogue's own",
     )
 
 

@@ -200,7 +200,7 @@ class TestValidate:
                         "key": "proxies.acton",
                         "message": "unknown key",
                         "found": "",
-                        "accepted": "action",
+                        "accepted": "action, fence, hold, prompt",
                         "fix": "did you mean action?",
                     }
                 ],

@@ -135,8 +135,8 @@ def test_notes_of_one_file_are_bounded(machine):
     names = ", ".join(f"'XDG_{number}'" for number in range(500))
     machine.write(machine.project, f"[keys]\nextra = [{names}]")
     notes = machine.load().notes
-    assert len(notes) == 21
-    assert notes[-1].endswith("480 more dropped")
+    assert len(notes) == 31
+    assert notes[-1].endswith("470 more dropped")
 
 
 def test_files_that_do_not_exist_are_no_layers(machine):
@@ -149,3 +149,20 @@ def test_an_error_names_the_way_out(machine):
     with pytest.raises(PolicyError) as caught:
         machine.load()
     assert "routeguard policy validate" in caught.value.render()
+
+
+def test_ports_to_hold_are_sorted(machine):
+    machine.write(machine.system, "[proxies]\nhold = [9001, 9000]")
+    machine.write(machine.user, "[proxies]\nhold = [8999, 9001]")
+    assert machine.load().proxies_hold == (8999, 9000, 9001)
+
+
+@pytest.mark.parametrize("host", ["https://gw.example.com:8443/v1", "http://[::1]:8443/v1"])
+def test_the_gateways_port_is_not_held(machine, host):
+    machine.write(machine.system, f"[gateway]\nbase_url = '{host}'")
+    machine.write(machine.user, "[proxies]\nhold = [\n  9000,\n  8443,\n]")
+    with pytest.raises(InvalidPolicyError) as caught:
+        machine.load()
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.key) == (f"{machine.user}:4:3", "proxies.hold")
+    assert problem.found == "8443"

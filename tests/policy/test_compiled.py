@@ -35,6 +35,9 @@ unknown = "ignore"
 extra = ["MY_LLM_KEY"]
 [proxies]
 action = "stop"
+prompt = "flag"
+fence = "require"
+hold = [9001, 9000]
 [opencode]
 foreign_provider = "reroute"
 reroute = { anthropic = "@anthropic-prod", openai = "openai-prod" }
@@ -123,11 +126,11 @@ class TestProjectFiles:
         inner.mkdir(parents=True)
         (machine.work / ".git").mkdir()
         machine.write(machine.work.parent / ".routeguard.toml", "not = 'ours'")
-        machine.write(machine.project, "[proxies]\naction = 'stop'")
+        machine.write(machine.project, "[proxies]\nfence = 'require'")
         below = machine.write(inner / "pyproject.toml", "[tool.routeguard.keys]\nextra = ['A_B']")
         assert compiled.project_files(str(inner)) == (str(machine.project), str(below))
         policy = machine.load(inner)
-        assert (policy.proxies_action, policy.keys_extra) == ("stop", ("A_B",))
+        assert (policy.proxies_fence, policy.keys_extra) == ("require", ("A_B",))
 
     def test_git_worktree(self, machine):
         (machine.work / ".git").write_text("gitdir: elsewhere")
@@ -141,9 +144,9 @@ class TestProjectFiles:
         assert compiled.project_files(str(machine.work)) == (str(machine.project),)
 
     def test_directory_reached_through_a_link(self, machine, tmp_path):
-        machine.write(machine.project, "[proxies]\naction = 'stop'")
+        machine.write(machine.project, "[proxies]\nfence = 'try'")
         (tmp_path / "link").symlink_to(machine.work)
-        assert machine.load(tmp_path / "link").proxies_action == "stop"
+        assert machine.load(tmp_path / "link").proxies_fence == "try"
 
 
 @pytest.fixture
@@ -208,11 +211,11 @@ class TestCache:
     def test_a_layer_appears_changes_and_vanishes(self, machine, compiles):
         for path in (machine.user, machine.system, machine.project, machine.pyproject):
             table = "[tool.routeguard.proxies]" if path == machine.pyproject else "[proxies]"
-            assert machine.load().proxies_action == "refuse"
-            machine.write(path, f'{table}\naction = "stop" ')
-            assert machine.load().proxies_action == "stop"
-            machine.write(path, f'{table}\naction = "refuse"')
-            assert machine.load().proxies_action == "refuse"
+            assert machine.load().proxies_fence == "off"
+            machine.write(path, f'{table}\nfence = "try" ')
+            assert machine.load().proxies_fence == "try"
+            machine.write(path, f'{table}\nfence = "off"')
+            assert machine.load().proxies_fence == "off"
             path.unlink()
         assert machine.load().layers == ()
 
@@ -333,6 +336,8 @@ class TestDamage:
             lambda lines: lines[:-1],
             lambda lines: [line for line in lines if not line.startswith("proxies_action")],
             lambda lines: [line for line in lines if not line.startswith("remove")],
+            lambda lines: [line for line in lines if not line.startswith("proxies_hold")],
+            lambda lines: [f"{line}\tx" if line == "proxies_hold" else line for line in lines],
             lambda lines: [line for line in lines if line != "variables"],
             lambda lines: [line for line in lines if line],
             lambda lines: [line.replace("10.0", "ten") for line in lines],

@@ -46,7 +46,9 @@ def describe(kind):
         inner = get_args(kind)[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             return "tables", inner
-        return "list of strings", None
+        # a constrained type is Annotated: its base says what TOML holds
+        is_port = int in (inner, *get_args(inner))
+        return ("list of ports" if is_port else "list of strings"), None
     if get_origin(kind) is dict:
         inner = get_args(kind)[1]
         if isinstance(inner, type) and issubclass(inner, BaseModel):

@@ -210,7 +210,7 @@ class TestMessages:
         assert (problem.line, problem.column, problem.key) == (2, 3, "proxies.acton")
         assert problem.message == "unknown key"
         assert problem.fix == "did you mean action?"
-        assert problem.accepted == "action"
+        assert problem.accepted == "action, fence, hold, prompt"
 
     def test_unknown_table(self, machine):
         problem = only(machine, "[gatway]\nbase_url = 'x'")
@@ -382,12 +382,12 @@ class TestShared:
 
     def test_is_read(self, machine):
         machine.write(
-            machine.pyproject, "[project]\nname='x'\n\n[tool.routeguard.proxies]\naction = 'stop'"
+            machine.pyproject, "[project]\nname='x'\n\n[tool.routeguard.proxies]\nfence = 'try'"
         )
         layer = read(Candidate("project", str(machine.pyproject)))
-        assert layer.policy.proxies.action == "stop"
-        assert layer.find(("proxies", "action")) == (5, 1)
-        assert machine.load().proxies_action == "stop"
+        assert layer.policy.proxies.fence == "try"
+        assert layer.find(("proxies", "fence")) == (5, 1)
+        assert machine.load().proxies_fence == "try"
 
     def test_position_of_an_error(self, machine):
         machine.write(machine.pyproject, "[project]\n[tool.routeguard.proxies]\naction = 'halt'")

@@ -48,13 +48,18 @@ def test_orders_end_with_the_strictest():
         "keys.action": ("flag", "scrub"),
         "keys.unknown": ("ignore", "flag"),
         "proxies.action": ("flag", "refuse", "stop"),
+        "proxies.prompt": ("off", "flag", "refuse"),
+        "proxies.fence": ("off", "try", "require"),
         "opencode.foreign_provider": ("reroute", "refuse"),
         "opencode.servers": ("allow", "refuse"),
         "opencode.project_config": ("read", "ignore"),
     }
 
 
-@pytest.mark.parametrize("key", [key for key in ORDERS if key != "user_exceptions"])
+NOT_FOR_PROJECTS = ("user_exceptions", "proxies.prompt")
+
+
+@pytest.mark.parametrize("key", [key for key in ORDERS if key not in NOT_FOR_PROJECTS])
 def test_no_combination_loosens(merged, key):
     """Every combination of every value in every layer, absent included."""
     order = ORDERS[key]
@@ -71,14 +76,18 @@ def test_no_combination_loosens(merged, key):
         trusted = system or user or default
         if system and user:
             trusted = max(system, user, key=rank)
-        expected = max(trusted, project or trusted, key=rank)
+        # a repository gets no process stopped: that much stricter it may not make it
+        is_too_strict = key == "proxies.action" and project == "stop" != trusted
+        asked = "refuse" if is_too_strict else project
+        expected = max(trusted, asked or trusted, key=rank)
         assert value == expected, texts
-        said = {"default": default, "system": system, "user": user, "project": project}
+        said = {"default": default, "system": system, "user": user, "project": asked}
         assert said[origin.layer] == value
         dropped = {entry.layer for entry in result.dropped}
         assert dropped == {
             *(["user"] if system and user and rank(user) < rank(system) else []),
             *(["project"] if project and rank(project) < rank(trusted) else []),
+            *(["project"] if is_too_strict else []),
         }
         assert all(entry.key == key and entry.line for entry in result.dropped)
 
@@ -108,7 +117,28 @@ def test_the_first_that_sets_it_keeps_it(merged, key, first, second):
     assert merged(system=system, user=system).dropped == []
 
 
-@pytest.mark.parametrize("key", LISTS)
+def test_prompt_belongs_to_the_user(merged):
+    result = merged(user=choice("proxies.prompt", "off"), project=choice("proxies.prompt", "flag"))
+    assert result.values["proxies.prompt"].value == "off"
+    assert [(entry.layer, entry.key) for entry in result.dropped] == [("project", "proxies.prompt")]
+    assert "a project does not" in result.dropped[0].why
+    loosened = merged(system=choice("proxies.prompt", "flag"), user=choice("proxies.prompt", "off"))
+    assert loosened.values["proxies.prompt"].value == "flag"
+
+
+def test_ports_to_hold_grow_and_are_not_for_projects(merged):
+    result = merged(
+        system="[proxies]\nhold = [9000, 9001]",
+        user="[proxies]\nhold = [9001, 8999]",
+        project="[proxies]\nhold = [9002]",
+    )
+    held = [(item.value, item.origin.layer) for item in result.lists["proxies.hold"]]
+    assert held == [(9000, "system"), (9001, "system"), (8999, "user")]
+    assert [(entry.layer, entry.key) for entry in result.dropped] == [("project", "proxies.hold")]
+    assert "a project does not" in result.dropped[0].why
+
+
+@pytest.mark.parametrize("key", [key for key in LISTS if key != "proxies.hold"])
 def test_lists_grow(merged, key):
     table, _, name = key.rpartition(".")
     texts = {
@@ -170,6 +200,9 @@ unknown = "ignore"
 extra = ["PATH", "OPENCODE_CONFIG_CONTENT", "PORTKEY_API_KEY", "MY_GATEWAY_KEY", "NODE_OPTIONS"]
 [proxies]
 action = "flag"
+prompt = "off"
+fence = "off"
+hold = [5432]
 [opencode]
 foreign_provider = "reroute"
 reroute = { anthropic = "@evil" }
@@ -205,6 +238,7 @@ def test_hostile_project_gets_nothing(machine):
     for key in (
         *("user_exceptions", "gateway.base_url", "gateway.key", "gateway.default"),
         *("gateway.small", "gateway.providers", "keys.action", "keys.unknown", "proxies.action"),
+        *("proxies.prompt", "proxies.hold"),
         *("opencode.foreign_provider", "opencode.reroute", "opencode.servers"),
         *("opencode.project_config", "exception", "PATH", "OPENCODE_CONFIG_CONTENT"),
         *("PORTKEY_API_KEY", "keys.extra", "NODE_OPTIONS", "HOME", "XDG_CONFIG_HOME"),
@@ -231,17 +265,20 @@ def test_project_tightens(machine):
     )
     machine.write(
         machine.project,
-        "[keys]\naction='scrub'\nunknown='flag'\nextra=['ACME_TOKEN']\n[proxies]\naction='stop'\n"
+        "[keys]\naction='scrub'\nunknown='flag'\nextra=['ACME_TOKEN']\n"
+        "[proxies]\naction='stop'\nfence='require'\n"
         "[opencode]\nservers='refuse'\nforeign_provider='refuse'\nproject_config='ignore'\n"
         "[environment]\nremove=['ACME_URL']",
     )
     policy = machine.load()
     assert policy.keys_action == "scrub"
     assert policy.keys_unknown == "flag"
-    assert policy.proxies_action == "stop"
+    assert policy.proxies_action == "refuse"
+    assert policy.proxies_fence == "require"
     assert policy.servers == "refuse"
     assert policy.foreign_provider == "refuse"
     assert policy.project_config == "ignore"
     assert policy.keys_extra == ("ACME_TOKEN",)
     assert policy.remove == ("ACME_URL",)
-    assert policy.notes == ()
+    (note,) = policy.notes
+    assert '"stop" counts as "refuse"' in note
