@@ -236,12 +236,13 @@ def _packages(content: dict[str, Any]) -> list[tuple[str, str]]:
                     continue
                 for key in ("npm", "package"):
                     spec = place.get(key)
-                    if isinstance(spec, str) and _is_file(spec):
+                    if isinstance(spec, str) and is_no_package(spec):
                         found.append((f"{where}.{key}", spec))
     return found
 
 
-def _is_file(spec: str) -> bool:
+def is_no_package(spec: str) -> bool:
+    """Whether `npm` or `package` names a file, a URL or a repository, not a published package."""
     bare = spec.removeprefix("aisdk:").lower()
     return bare.startswith(_NO_PACKAGE)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.agents.opencode.environment import host_of
-from guard.agents.opencode.preflight import CODE_KEYS
+from guard.agents.opencode.preflight import CODE_KEYS, is_no_package
 from guard.findings import Finding
 from guard.rules.files.calls import router
 from guard.rules.files.location import at
@@ -215,7 +215,7 @@ def _provider(
 ) -> Iterator[Finding]:
     for node in entry.walk():
         for key, value in node.pairs:
-            if key.value in ("npm", "package") and value.kind == SCALAR and _is_file(value.value):
+            if key.value in ("npm", "package") and value.kind == SCALAR and is_no_package(value.value):
                 yield _code(
                     file,
                     key.start,
@@ -327,11 +327,6 @@ def _is_gateway(url: str, policy: CompiledPolicy) -> bool:
         names = re.findall(r"\{env:(\w+)\}", url) + references(url)
         return bool(names) and all("PORTKEY" in name.upper() for name in names)
     return host_of(url) == host_of(policy.base_url)
-
-
-def _is_file(spec: str) -> bool:
-    bare = spec.removeprefix("aisdk:").lower()
-    return bare.startswith(("file:", "/", ".", "~", "{", "data:", "http:", "https:", "git"))
 
 
 def _prompt(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:

@@ -70,3 +70,19 @@ def test_codex_profiles() -> None:
 )
 def test_which_files_are_none(path: str) -> None:
     assert not DETECTOR.wants(path, path.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(
+    ("spec", "rules"),
+    [
+        ("gitlab-ai-provider", []),
+        ("github:someone/provider", ["RG301"]),
+        ("git+ssh://host/provider", ["RG301"]),
+        ("aisdk:./provider.js", ["RG301"]),
+    ],
+)
+def test_a_provider_package_is_code_unless_it_is_a_published_one(
+    spec: str, rules: list[str]
+) -> None:
+    text = f'{{"provider": {{"portkey": {{"npm": "{spec}"}}}}}}'
+    assert [f.rule for f in check("opencode.json", text)] == rules
