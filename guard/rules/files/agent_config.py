@@ -215,7 +215,11 @@ def _provider(
 ) -> Iterator[Finding]:
     for node in entry.walk():
         for key, value in node.pairs:
-            if key.value in ("npm", "package") and value.kind == SCALAR and is_no_package(value.value):
+            if (
+                key.value in ("npm", "package")
+                and value.kind == SCALAR
+                and is_no_package(value.value)
+            ):
                 yield _code(
                     file,
                     key.start,
