@@ -169,7 +169,7 @@ def take(port: int, platform: str = sys.platform) -> tuple[Socket, ...]:
 
 
 def _bind_all(port: int, addresses: Iterable[Address]) -> tuple[Socket, ...]:
-    """One socket on each address that this machine has. Raises TakenError unless all the others work."""
+    """One socket on each address that this machine has. Raises TakenError if one is taken."""
     held: list[Socket] = []
     missing = 0
     for address in addresses:
@@ -573,7 +573,8 @@ class Holder:
     def run(self) -> int:
         """Hold until a signal ends it; returns the exit status.
 
-        0 after SIGTERM and SIGHUP, 130 after SIGINT. Raises AlreadyHeldError, PolicyError, GuardError.
+        0 after SIGTERM and SIGHUP, 130 after SIGINT. Raises AlreadyHeldError, PolicyError, and
+        GuardError if the lock cannot be had.
         """
         from guard.policy import compiled  # noqa: F401  each child then has it already
 
