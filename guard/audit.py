@@ -1,4 +1,4 @@
-"""One line per guarded or refused launch: names and decisions, never a value or a prompt.
+"""One line per guarded or refused launch, and per exception: never a value or a prompt.
 
 Hot-path module; `json` is imported on first use. Lines go to `audit.jsonl` in the state directory
 (mode 0600). Losing a line must never cost a launch, so write errors are passed over.
@@ -24,6 +24,29 @@ MAX_BYTES = 1 << 20
 
 def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) -> None:
     """Append what was decided about `plan`: `decision` is "launched" or "refused"."""
+    facts = {
+        "agent": plan.agent,
+        "command": command,
+        "kind": plan.kind,
+        "program": plan.program,
+        "route": plan.route,
+        "removed": plan.removed(),
+        "rules": sorted({f.rule for f in plan.forbidden_by}),
+    }
+    _append(decision, facts, environ)
+
+
+def record_exception(
+    decision: str, environ: Mapping[str, str], *, subject: str, until: str, reason: str
+) -> None:
+    """Append that an exception was made or taken back: `decision` is "allowed" or "revoked".
+
+    `until` is a date or moment in ISO 8601, `reason` the user's own words, which hold no key.
+    """
+    _append(decision, {"subject": subject, "until": until, "reason": reason}, environ)
+
+
+def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, str]) -> None:
     import json
 
     line = json.dumps(
@@ -32,13 +55,7 @@ def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) 
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "pid": os.getpid(),
             "decision": decision,
-            "agent": plan.agent,
-            "command": command,
-            "kind": plan.kind,
-            "program": plan.program,
-            "route": plan.route,
-            "removed": plan.removed(),
-            "rules": sorted({f.rule for f in plan.forbidden_by}),
+            **facts,
         },
         ensure_ascii=True,
     )

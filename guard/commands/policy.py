@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +135,12 @@ def show(effective: bool, as_json: bool) -> int:
     if not effective:
         found = {layer.path: layer for layer in layers}
         if as_json:
-            _print_json({"layers": [_layer_json(place, found) for place in places]})
+            shown = [place for place in places if not place.managed or place.path in found]
+            _print_json({"layers": [_layer_json(place, found) for place in shown]})
         else:
             for place in places:
+                if place.managed and place.path not in found:
+                    continue
                 _print_layer(place, found)
             click.echo("\nWhat holds: routeguard policy show --effective")
         return ExitCode.OK
@@ -169,18 +173,26 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def path(as_json: bool) -> int:
-    """Show where each layer is looked for, and whether it is there."""
+    """Show where each layer is looked for, and whether it is there.
+
+    `allow` is the file that `routeguard allow` writes: part of the user layer.
+    """
     rows = []
+    allowed: dict[str, str] = {}
     for place in _places(absent=True):
         state = "present" if os.path.lexists(place.path) else "absent"
         if state == "present" and os.path.basename(place.path) == SHARED_PROJECT_FILE:
             state = _shared_state(place)
-        rows.append({"layer": place.layer, "path": place.path, "state": state})
+        if place.managed:
+            allowed = {"path": place.path, "state": state}
+        else:
+            rows.append({"layer": place.layer, "path": place.path, "state": state})
     if as_json:
-        _print_json({"layers": rows})
+        _print_json({"layers": rows, "allowed": allowed})
     else:
         for row in rows:
             click.echo(f"{row['layer']:<8} {row['state']:<8} {printable(row['path'])}")
+        click.echo(f"{'allow':<8} {allowed['state']:<8} {printable(allowed['path'])}")
         click.echo(f"\nA project may use [tool.routeguard] in {SHARED_PROJECT_FILE} instead.")
     return ExitCode.OK
 
@@ -226,7 +238,7 @@ def _check_file(name: str) -> dict[str, Any]:
     full = os.path.abspath(name)
     for place in _places():
         if os.path.realpath(place.path) == os.path.realpath(full):
-            return _check(Candidate(place.layer, name))[1]
+            return _check(replace(place, path=name))[1]
     is_project = os.path.basename(full) in (PROJECT_FILE, SHARED_PROJECT_FILE)
     return _check(Candidate("project" if is_project else "user", name, judged=False))[1]
 

@@ -27,6 +27,8 @@ DEFAULT_MODEL = "portkey/gpt-4o"
 KEY_TIMEOUT = 10.0
 """Seconds a key command may take."""
 
+ALLOWED_FILE = "allowed.toml"
+"""What `routeguard allow` writes, beside the user's policy."""
 PROJECT_FILE = ".routeguard.toml"
 SHARED_PROJECT_FILE = "pyproject.toml"
 
@@ -232,13 +234,19 @@ class CompiledPolicy:
 def normal_subject(subject: str) -> str:
     """`subject` in the form in which two spellings of the same thing are equal.
 
-    A server's URL does not depend on a trailing slash, a host not on case.
+    A server's URL does not depend on a trailing slash, a host not on case or on the brackets of an
+    IPv6 address, a port not on leading zeros.
     """
     kind, _, rest = subject.partition(":")
     if kind == "server":
         return "server:" + rest.rstrip("/")
     if kind == "proxy":
-        return "proxy:" + rest.lower()
+        host, _, port = rest.lower().rpartition(":")
+        if host[:1] == "[" and host[-1:] == "]":
+            host = host[1:-1]
+        return f"proxy:{host}:{port.lstrip('0')}"
+    if kind == "port":
+        return "port:" + rest.lstrip("0")
     return subject
 
 
@@ -252,6 +260,11 @@ def user_policy(environ: Mapping[str, str]) -> str:
             why=f"HOME is not set and user id {os.getuid()} is not in the password database",
             fix="set HOME to an absolute path",
         ) from None
+
+
+def allowed_file(user: str) -> str:
+    """Where `routeguard allow` keeps its exceptions, if the user layer is at `user`."""
+    return os.path.join(os.path.dirname(user), ALLOWED_FILE)
 
 
 def project_directories(cwd: str) -> tuple[str, ...]:
@@ -298,7 +311,7 @@ def load(
     user = user_policy(environ)
     _refuse_from_project(user, cwd, environ)
     project = project_files(cwd)
-    before = _identities((system, user, *project, *_SOURCES))
+    before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
     if cache:
         policy = _read(cache, before)
@@ -317,20 +330,23 @@ def _refuse_from_project(user: str, cwd: str, environ: Mapping[str, str]) -> Non
     does not choose the gateway. A home directory that is itself a repository is no such case.
     """
     named = environ.get("XDG_CONFIG_HOME", "")
-    if not named or not _exists(user):
+    if not named:
         return
-    top = project_directories(cwd)[0]
-    real = os.path.realpath(user)
-    at_home = os.path.realpath(os.path.join(paths.home(environ), ".config"))
-    if not real.startswith(top.rstrip("/") + "/") or real.startswith(at_home + "/"):
-        return
-    if _exists(os.path.join(top, ".git")):
-        raise PolicyError(
-            "your policy would be a file of this repository",
-            where=user,
-            why="XDG_CONFIG_HOME leads into the repository, which must not choose the gateway",
-            fix="unset XDG_CONFIG_HOME, or let it name a directory outside of the repository",
-        )
+    for file in (user, allowed_file(user)):
+        if not _exists(file):
+            continue
+        top = project_directories(cwd)[0]
+        real = os.path.realpath(file)
+        at_home = os.path.realpath(os.path.join(paths.home(environ), ".config"))
+        if not real.startswith(top.rstrip("/") + "/") or real.startswith(at_home + "/"):
+            continue
+        if _exists(os.path.join(top, ".git")):
+            raise PolicyError(
+                "your policy would be a file of this repository",
+                where=file,
+                why="XDG_CONFIG_HOME leads into the repository, which must not choose the gateway",
+                fix="unset XDG_CONFIG_HOME, or let it name a directory outside of the repository",
+            )
 
 
 def _compile(

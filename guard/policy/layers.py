@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from guard.errors import PolicyError
-from guard.policy.compiled import SHARED_PROJECT_FILE
+from guard.policy.compiled import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import MAX_ITEMS, Policy, looks_like_key, reserved
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
@@ -66,6 +66,8 @@ class Candidate:
     path: str
     judged: bool = True
     """Whether owner and mode count: not for a draft that is only checked."""
+    managed: bool = False
+    """Whether `routeguard allow` writes it: then it holds nothing but [[exception]]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,11 @@ class Layer:
 
 
 def candidates(system: str, user: str, project: tuple[str, ...]) -> tuple[Candidate, ...]:
-    """The places of the layers, strongest first."""
+    """The places of the layers, strongest first; `allow`'s own file is part of the user's."""
     return (
         Candidate("system", system),
         Candidate("user", user),
+        Candidate("user", allowed_file(user), managed=True),
         *(Candidate("project", path) for path in project),
     )
 
@@ -359,6 +362,8 @@ def _parsed(text: str, path: str) -> dict[str, Any]:
 def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
     locations = Locations(text)
     dropped: list[Dropped] = []
+    if place.managed:
+        _only_exceptions(data, place, locations)
     if place.layer == "project" and isinstance(data, dict):
         data = _project_part(data, place, prefix, locations, dropped)
     try:
@@ -383,6 +388,27 @@ def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
         problems.sort(key=lambda problem: (problem.line, problem.column))
         raise InvalidPolicyError(problems) from None
     return Layer(place.layer, place.path, policy, text, prefix, tuple(dropped), locations)
+
+
+def _only_exceptions(data: dict[str, Any], place: Candidate, locations: Locations) -> None:
+    """Raise InvalidPolicyError if `data` says anything that `routeguard allow` does not write."""
+    problems = []
+    for name in data:
+        if name != "exception":
+            line, column = locations.find((name,))
+            problems.append(
+                Problem(
+                    place.path,
+                    line,
+                    column,
+                    dotted((name,)),
+                    "does not belong into this file, which `routeguard allow` writes",
+                    accepted="[[exception]]",
+                    fix="move it into policy.toml beside it",
+                )
+            )
+    if problems:
+        raise InvalidPolicyError(problems[:_MAX_PROBLEMS])
 
 
 def _project_part(

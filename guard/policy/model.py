@@ -316,6 +316,19 @@ Until = Annotated[
 ]
 
 
+def _moment(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise refuse("a date with a time, such as 2026-12-31T10:00:00Z")
+    return value
+
+
+Moment = Annotated[
+    datetime | None,
+    PlainValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
 class Section(BaseModel):
     """A table of the policy: no other keys, no coercion, no change after reading."""
 
@@ -474,6 +487,7 @@ class Exemption(Section):
     reason: Reason = Field(description="why")
     until: Until = Field(description="the last day, or moment, on which it holds")
     sha256: Sha256 = Field(default="", description="of the file; required for file: subjects")
+    added: Moment = Field(default=None, description="when; `routeguard allow` writes it")
 
     @model_validator(mode="after")
     def _digest(self) -> Exemption:
@@ -532,7 +546,7 @@ def _tidy(schema: Any) -> Any:
     for key, value in schema.items():
         if key in ("properties", "$defs", "patternProperties"):
             out[key] = {name: _tidy(item) for name, item in value.items()}
-        elif key == "title" or (key == "default" and value in ("", [], {})):
+        elif key == "title" or (key == "default" and value in ("", [], {}, None)):
             continue
         else:
             out[key] = value if key == "default" else _tidy(value)

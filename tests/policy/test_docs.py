@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -56,6 +57,8 @@ def describe(kind):
         return "table of strings", None
     if kind is KeySource:
         return "`{ env }` or `{ command, timeout }`", None
+    if kind == datetime | None:
+        return "date with time", None
     return {str: "string", float: "seconds"}.get(kind, "date, or date with time"), None
 
 
