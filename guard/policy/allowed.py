@@ -214,9 +214,10 @@ def _write(path: str, kept: Sequence[Exemption]) -> None:
         ) from None
 
 
-_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _string(value: str) -> str:
     """`value` as a basic string of TOML."""
-    return '"' + _ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", value) + '"'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + _ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", escaped) + '"'

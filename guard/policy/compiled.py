@@ -309,7 +309,7 @@ def load(
     written costs time, not the launch.
     """
     user = user_policy(environ)
-    _refuse_from_project(user, cwd, environ)
+    refuse_from_project(user, cwd, environ)
     project = project_files(cwd)
     before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
@@ -323,7 +323,7 @@ def load(
     return policy
 
 
-def _refuse_from_project(user: str, cwd: str, environ: Mapping[str, str]) -> None:
+def refuse_from_project(user: str, cwd: str, environ: Mapping[str, str]) -> None:
     """Raise PolicyError where XDG_CONFIG_HOME makes a project's file the user's own policy.
 
     A directory's environment (direnv, a devcontainer) comes with the repository, and a repository
