@@ -1,5 +1,7 @@
 """Dispatch: `hook` and `exec` go straight to the hot path, everything else to the click group.
 
+`line` is what the hook of a shell asks about a typed line; no person calls it.
+
 Runs in three ways: as the console script, as `python -m guard`, and as a plain file under
 `python -I -S` (what the shell wrappers and shims call, because it starts fastest and because
 neither PYTHONPATH nor a sitecustomize can reach into it).
@@ -10,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-HOT = ("exec", "hook")
+HOT = ("exec", "hook", "line")
 
 
 def _make_importable() -> None:
@@ -38,6 +40,10 @@ def main(argv: list[str]) -> int:
                 from guard.launch.execute import main as run_exec
 
                 return run_exec(argv[1:])
+            if argv[0] == "line":
+                from guard.proxies.starts import main as run_line
+
+                return run_line(argv[1:])
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])

@@ -17,6 +17,7 @@ from guard.agents.opencode.grammar import read as read_arguments
 from guard.agents.opencode.route import Router
 from guard.catalog import local_proxies
 from guard.findings import Finding
+from guard.proxies import starts
 from guard.rules.files import variables
 from guard.rules.files.location import at
 from guard.sources.positions.shell_calls import Call, Script, package_name, read_all
@@ -271,15 +272,7 @@ def proxy_call(
     file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
 ) -> Iterator[Finding]:
     """A finding if `call` starts a local model proxy."""
-    if call.image:
-        found = local_proxies.image(call.words[0].shown)
-    else:
-        arguments = [script.value(word) or word.shown for word in call.words[1:]]
-        shown = call.words[0].shown
-        program = package_name(shown) if call.package else call.program
-        found = local_proxies.started(program, arguments, package=call.package)
-        if found is None and call.package:
-            found = local_proxies.started(call.program, arguments)
+    found = starts.proxy_of(call, script)
     if found is not None:
         yield from proxy_service(file, policy, found, call.words[0].start, call.words[-1].end)
 
@@ -292,11 +285,7 @@ def proxy_service(
     end: int,
 ) -> Iterator[Finding]:
     """The finding for a local model proxy that is run, unless the policy allows it."""
-    from guard.agents.opencode.environment import host_of, is_loopback
-
-    if proxy.id == "portkey-gateway-oss" and is_loopback(host_of(policy.base_url)):
-        return
-    if any(policy.excepted(f"port:{port}") is not None for port in proxy.ports):
+    if starts.is_allowed(policy, proxy, proxy.ports):
         return
     port = f", on port {proxy.ports[0]} unless told otherwise" if proxy.ports else ""
     yield at(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -22,6 +23,9 @@ MAX_CALLS = 20_000
 """How many calls of one text are looked at."""
 
 SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
+
+Grammar = Callable[[Text, float], Iterator[Command]]
+"""What splits a text into simple commands, until a time of `time.thread_time()`."""
 
 _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
@@ -212,9 +216,16 @@ class Script:
         return None if any(c in filled for c in "$`") else filled
 
 
-def read(text: Text) -> Script:
-    """What `text` starts and sets. Raises shell_tree.UnparsedError."""
-    return read_all([text])
+def read(
+    text: Text, grammar: Grammar = commands, *, elsewhere: frozenset[str] = frozenset()
+) -> Script:
+    """What `text` starts and sets. Raises shell_tree.UnparsedError.
+
+    What the programs in `elsewhere` start is not followed.
+    """
+    reading = _Reading(grammar, elsewhere)
+    reading.text(text, 0)
+    return reading.script()
 
 
 def read_all(texts: list[Text]) -> Script:
@@ -235,8 +246,12 @@ def follow(words: list[Word], into: Script) -> None:
 
 
 class _Reading:
-    def __init__(self) -> None:
+    def __init__(
+        self, grammar: Grammar = commands, elsewhere: frozenset[str] = frozenset()
+    ) -> None:
         self._found = Script()
+        self._grammar = grammar
+        self._elsewhere = elsewhere
         # one limit for a text and all the texts in it
         self._deadline = time.thread_time() + MAX_SECONDS
         self._values: dict[str, set[str | None]] = {}
@@ -256,7 +271,7 @@ class _Reading:
     def text(self, text: Text, depth: int) -> None:
         if depth > MAX_DEPTH:
             return
-        for command in commands(text, self._deadline):
+        for command in self._grammar(text, self._deadline):
             if len(self._found.calls) >= MAX_CALLS:
                 return
             self._command(command, depth)
@@ -327,6 +342,8 @@ class _Reading:
             if package:
                 program = package_name(program if "/" not in words[0].shown else words[0].shown)
             package = False
+            if program in self._elsewhere:
+                return
             if program in SHELLS:
                 self._shell(words[1:], stdin, depth)
                 return
