@@ -196,13 +196,15 @@ def _script(words: Sequence[str], kind: str) -> int:
             return index + 1 if index + 1 < len(words) else -1
         elif word in _VALUED:
             skip = True
-        elif word.startswith(("-", "+")) and len(word) > 1:
-            continue
-        elif kind == "javascript" and word in _RUNS and index + 1 < len(words):
-            continue
-        else:
+        elif not (
+            _is_option(word) or (kind == "javascript" and word in _RUNS and words[index + 1 :])
+        ):
             return index
     return -1
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith(("-", "+")) and len(word) > 1
 
 
 def _is_inline_shell(word: str) -> bool:

@@ -68,5 +68,6 @@ def _arguments(tail: bytes) -> str:
     parts = tail.removesuffix(_TRAILER).split(b"\0")
     texts = [part for part in parts if len(part) > 8 and part.isascii()]
     line = texts[-1].decode("ascii") if texts else ""
-    start = line.find("--")
-    return line[start:] if start >= 0 and line.isprintable() else ""
+    # what is before the first dash belongs to the numbers in front of it
+    said = line[line.find("--") :] if "--" in line else ""
+    return said if said.isprintable() else ""

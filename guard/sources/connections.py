@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 ESTABLISHED, LISTEN = "established", "listen"
@@ -55,10 +56,8 @@ class Sockets:
         table = self._tables.get(namespace)
         if table is None:
             table = dict(_read(f"{base}/net/tcp", 4))
-            try:
+            with suppress(FileNotFoundError):  # a kernel without IPv6
                 table.update(_read(f"{base}/net/tcp6", 6))
-            except FileNotFoundError:
-                pass  # a kernel without IPv6
             self._tables[namespace] = table
         return table
 

@@ -1,0 +1,627 @@
+"""Coding agents that run on this machine: which, whether guarded, where they are connected.
+
+What is known of a process comes from outside of it: its program, the environment it was started
+with (`/proc/PID/environ`, readable for one's own processes), its sockets. Nothing is asked of it.
+Arguments and values are looked at and never kept: they can hold a prompt or a key.
+
+A user can give a process any environment, so this finds what was started past the guard, not
+somebody who forges a guarded launch.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import pwd
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from guard.agents.opencode import environment
+from guard.agents.opencode.directories import Directories, suffix
+from guard.agents.opencode.planner import without_guard
+from guard.catalog.agents import Agent, Program, Recognised, effective, recognise
+from guard.catalog.classify import classify
+from guard.findings import Finding
+from guard.launch.execute import MARKER
+from guard.paths import REAL_CONFIG_HOME
+from guard.policy.compiled import CompiledPolicy
+from guard.sources.bun_program import compiled_in
+from guard.sources.connections import ESTABLISHED, LISTEN, Connection, Sockets
+
+GUARDED = "guarded"
+INHERITED = "inherited"
+CLEANED = "cleaned"
+UNGUARDED = "unguarded"
+UNKNOWN = "unknown"
+"""States. `guarded`: this process is a launch by routeguard. `inherited`: below one, with its
+whole pinned configuration. `cleaned`: through routeguard, without direct keys, and nothing pinned
+(no configuration of this agent is). `unguarded`: none of these. `unknown`: not ours to judge."""
+
+GATEWAY, PROVIDER, LOOPBACK, PRIVATE, OTHER = (
+    "gateway",
+    "provider",
+    "loopback",
+    "private network",
+    "public address",
+)
+INCOMING = "incoming"
+"""Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
+
+_DIRECT_RULES = ("RG101", "RG103")
+_PARENTS = 64
+_CGNAT = ipaddress.ip_network("100.64.0.0/10")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A variable in an agent's environment that reaches models past the gateway. No value."""
+
+    name: str
+    kind: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where an agent is connected: `count` connections to one address. `name` is a host or the
+    program behind the port, "" if unknown."""
+
+    kind: str
+    address: str
+    port: int
+    name: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One running agent. `started` counts as the system does (Linux: ticks since boot), `since` is
+    in Unix seconds; `launch` is the process id of the launch it belongs to, 0 for none; `peers`
+    and `listens` are None where they cannot be seen."""
+
+    pid: int
+    started: int
+    since: float
+    uid: int
+    user: str
+    agent: str
+    name: str
+    recognised: str
+    program: str
+    state: str
+    how: str
+    launch: int = 0
+    keys: tuple[Key, ...] = ()
+    peers: tuple[Peer, ...] | None = None
+    listens: tuple[tuple[str, int], ...] | None = None
+    tty: str = ""
+    directory: str = ""
+    parents: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What identifies it until the next boot."""
+        return f"agent:{self.pid}:{self.started}:{self.agent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A process as the system shows it. `environ` is None where it may not be read, empty where
+    the process has overwritten it."""
+
+    pid: int
+    parent: int
+    started: int
+    since: float
+    uid: int
+    exe: str
+    argv: tuple[str, ...] = field(repr=False)
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    tty: str = ""
+    directory: str = ""
+
+
+class Table:
+    """The process table. Reads one process at a time; one that goes away is None."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._signatures: dict[tuple[int, int, int], str] = {}
+
+    def pids(self) -> list[int]:
+        """The ids of all processes that can be seen."""
+        if sys.platform != "linux":
+            import psutil
+
+            return psutil.pids()
+        try:
+            return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
+        except OSError:
+            return []
+
+    def recognise(self, pid: int) -> tuple[Program, Recognised] | None:
+        """The agent that `pid` is, None if it is none or gone."""
+        if sys.platform != "linux":
+            return _recognise_psutil(pid)
+        base = f"{self._proc}/{pid}"
+        exe = _link(f"{base}/exe")
+        argv = _words(f"{base}/cmdline")
+        if not exe and not argv:
+            return None  # a kernel thread, or gone
+        directory = _link(f"{base}/cwd") if argv[1:] else ""
+        program = effective(exe, argv, directory)
+        found = recognise(program, lambda _: self._signature(f"{base}/exe"))
+        return (program, found) if found else None
+
+    def _signature(self, exe: str) -> str:
+        # through the link: a program whose file was replaced is read all the same
+        try:
+            about = os.stat(exe)
+        except OSError:
+            return ""
+        key = (about.st_dev, about.st_ino, about.st_mtime_ns)
+        if key not in self._signatures:
+            self._signatures[key] = compiled_in(exe)
+        return self._signatures[key]
+
+    def read(self, pid: int) -> Seen | None:
+        """What can be known of `pid`; None if it is gone."""
+        if sys.platform != "linux":
+            return _read_psutil(pid)
+        base = f"{self._proc}/{pid}"
+        try:
+            uid = os.stat(base).st_uid
+            parent, tty, started = _stat(f"{base}/stat")
+        except (OSError, ValueError, IndexError):
+            return None
+        return Seen(
+            pid=pid,
+            parent=parent,
+            started=started,
+            since=_boot_time(self._proc) + started / os.sysconf("SC_CLK_TCK"),
+            uid=uid,
+            exe=_link(f"{base}/exe"),
+            argv=tuple(_words(f"{base}/cmdline")),
+            environ=_environ(f"{base}/environ"),
+            tty=_tty(tty),
+            directory=_link(f"{base}/cwd"),
+        )
+
+    def parents(self, pid: int) -> tuple[tuple[int, str], ...]:
+        """The processes above `pid`, nearest first: ids and names."""
+        if sys.platform != "linux":
+            from guard.sources.parents import ancestors
+
+            return tuple((above.pid, above.program) for above in ancestors(pid))
+        found: list[tuple[int, str]] = []
+        at = pid
+        while len(found) < _PARENTS:
+            try:
+                at = _stat(f"{self._proc}/{at}/stat")[0]
+                if at <= 0 or any(at == known for known, _ in found):
+                    break
+                with open(f"{self._proc}/{at}/comm", encoding="utf-8", errors="replace") as file:
+                    found.append((at, file.read(64).strip()))
+            except (OSError, ValueError, IndexError):
+                break
+        return tuple(found)
+
+
+def look(
+    policy: CompiledPolicy,
+    now: float,
+    *,
+    pids: Iterable[int] | None = None,
+    table: Table | None = None,
+    uid: int | None = None,
+    hosts: Mapping[str, tuple[str, str]] | None = None,
+    programs: Callable[[set[int]], Mapping[int, str]] | None = None,
+    connections: bool = True,
+) -> list[Running]:
+    """Every agent that runs, or those among `pids`, by process id.
+
+    `now` is in Unix seconds. `uid` is whose processes are ours (by default this user's). `hosts`
+    maps addresses to (kind, host name) as somebody resolved them; `programs` names what listens
+    on loopback ports. `connections` False leaves the sockets out.
+    """
+    table = table or Table()
+    own = os.getuid() if uid is None else uid
+    found: list[Running] = []
+    sights: list[tuple[Program, Recognised, Seen]] = []
+    for pid in table.pids() if pids is None else pids:
+        known = table.recognise(pid)
+        if known is None or pid == os.getpid():
+            continue
+        seen = table.read(pid)
+        if seen is not None:
+            sights.append((*known, seen))
+    sockets = Sockets()
+    for program, recognised, seen in _without_wrappers(sights):
+        mine = sockets.of(seen.pid) if connections else None
+        state, how, launch = judge(
+            recognised.agent, seen, table.parents(seen.pid), policy, now, own
+        )
+        found.append(
+            Running(
+                pid=seen.pid,
+                started=seen.started,
+                since=seen.since,
+                uid=seen.uid,
+                user=_user(seen.uid),
+                agent=recognised.agent.id,
+                name=recognised.agent.name,
+                recognised=recognised.how,
+                program=program.file or program.shown,
+                state=state,
+                how=how,
+                launch=launch,
+                keys=tuple(direct_keys(seen.environ or {}, policy, now)),
+                peers=None if mine is None else _peers(mine, policy, hosts or {}, programs),
+                listens=None if mine is None else _listens(mine),
+                tty=seen.tty,
+                directory=seen.directory,
+                parents=above,
+            )
+        )
+    return sorted(found, key=lambda one: one.pid)
+
+
+def finding(one: Running) -> Finding | None:
+    """What RG405 says about `one`, None if nothing."""
+    if one.state != UNGUARDED:
+        return None
+    if one.agent == "opencode":
+        fix = (
+            "end it and start `opencode` from a hooked shell, or with: routeguard exec -- opencode"
+        )
+    else:
+        fix = (
+            f"end it; routeguard plans no launch of {one.name}, but this starts it without direct "
+            f"keys:\nrouteguard exec -- {os.path.basename(one.program) or one.agent}"
+        )
+    return Finding(
+        "RG405",
+        f"pid:{one.pid}",
+        f"{one.name} runs past the guard: {one.how}",
+        where=f"pid {one.pid}, {os.path.basename(one.program)}, user {one.user}"
+        + (f", {one.tty}" if one.tty else ""),
+        fix=fix,
+    )
+
+
+# Whether it is guarded ---------------------------------------------------------------------------
+
+
+def judge(
+    agent: Agent,
+    seen: Seen,
+    above: tuple[tuple[int, str], ...],
+    policy: CompiledPolicy,
+    now: float,
+    uid: int,
+) -> tuple[str, str, int]:
+    """State, how we know, and the launch it belongs to (0 for none). Pure but for links.
+
+    `above` are the processes above it, `uid` is whose processes may be judged.
+    """
+    if seen.uid != uid:
+        return UNKNOWN, "another user's: its environment is not ours to judge", 0
+    if seen.environ is None:
+        return UNKNOWN, "the system does not show its environment", 0
+    if not seen.environ:
+        return UNKNOWN, "it has overwritten its environment, or was started with none", 0
+    launch, program = _launch(seen.environ)
+    direct = [key.name for key in direct_keys(seen.environ, policy, now) if _is_direct(key)]
+    if not launch:
+        said = "nothing in its environment comes from a launch by routeguard"
+        return UNGUARDED, said + _with_keys(direct, "; it holds "), 0
+    whose = _whose(launch, seen.pid, above)
+    if direct:
+        return UNGUARDED, f"it belongs to {whose}, but holds {', '.join(direct)}", launch
+    if not agent.guarded:
+        said = f"no direct key in its environment, which comes from {whose}"
+        return CLEANED, f"{said}; nothing pins the configuration of {agent.name}", launch
+    if "OPENCODE_CONFIG_CONTENT" not in seen.environ:
+        if launch == seen.pid and _same_program(program, seen) and not _gateway_keys(seen, policy):
+            said = "without a gateway key: a command that calls no model, or an allowed server"
+            return GUARDED, f"it is {whose}, {said}", launch
+        return UNGUARDED, f"it comes from {whose}, but past its plan: nothing is pinned", launch
+    wrong = unpinned(seen.environ, policy)
+    if wrong:
+        return UNGUARDED, f"it comes from {whose}, but {wrong}", launch
+    said = f"its environment holds the pinned configuration of {whose}"
+    if launch == seen.pid:
+        return GUARDED, said, launch
+    return INHERITED, f"{said}; its own arguments were not planned", launch
+
+
+def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    """Why `environ` does not pin opencode to the gateway of `policy`, "" if it does.
+
+    What a guarded launch sets is written in `guard.agents.opencode.planner` and `.config`.
+    """
+    try:
+        content = json.loads(environ.get("OPENCODE_CONFIG_CONTENT", ""))
+        enabled = content["enabled_providers"]
+        addresses = {content["provider"][name]["options"]["baseURL"] for name in enabled}
+        plugins, disabled = content["plugin"], content["disabled_providers"]
+    except (ValueError, KeyError, TypeError):
+        return "its inline configuration is not a pinned one"
+    own = without_guard(environ)
+    mark = "-" + suffix(own, create=False)
+    if not enabled or not all(str(name).endswith(mark) for name in enabled):
+        return "its inline configuration names providers that are not the gateway's"
+    if plugins or disabled:
+        return "its inline configuration is not a pinned one"
+    if addresses != {policy.base_url}:
+        hosts = sorted(environment.host_of(str(address)) for address in addresses)
+        return f"it is pinned to {', '.join(hosts)}, which is not the gateway of the policy"
+    places = Directories(own)
+    if REAL_CONFIG_HOME not in environ or environ.get("XDG_CONFIG_HOME") != places.config:
+        return "its config home is not the private one of a guarded launch"
+    if environ.get("OPENCODE_TEST_HOME") != places.home:
+        return "its ~/.opencode is not the private one of a guarded launch"
+    for name, value in environment.SWITCHES.items():
+        if environ.get(name) != value:
+            return f"{name} is not set"
+    return ""
+
+
+def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Key]:
+    """The variables of `environ` that reach models past the gateway, or may: names only.
+
+    What the policy excepts is not among them.
+    """
+    _, changes, _ = environment.clean(environ, policy, now, agent=False)
+    removed = {change.name for change in changes if change.rule in _DIRECT_RULES}
+    gateway = {provider.key_env for provider in policy.providers if provider.key_env}
+    found = []
+    for name in sorted(environ):
+        kind, owner = classify(name, policy.variables, gateway)
+        unknown = kind == "unknown_key" and policy.keys_unknown == "flag"
+        if name in removed or (unknown and policy.excepted(f"env:{name}", now) is None):
+            found.append(Key(name, kind, owner))
+    return found
+
+
+def _is_direct(key: Key) -> bool:
+    return key.kind != "unknown_key"
+
+
+def _with_keys(names: list[str], before: str) -> str:
+    return before + ", ".join(names) if names else ""
+
+
+def _launch(environ: Mapping[str, str]) -> tuple[int, str]:
+    """The process id and the program in the marker of a launch; (0, "") without a whole one."""
+    pid, _, rest = environ.get(MARKER, "").partition(":")
+    depth, _, program = rest.partition(":")
+    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit() and program):
+        return 0, ""
+    return int(pid), program
+
+
+def _whose(launch: int, pid: int, above: tuple[tuple[int, str], ...]) -> str:
+    if launch == pid:
+        return f"its own launch ({launch})"
+    if any(launch == known for known, _ in above):
+        return f"launch {launch}, which is above it"
+    return f"launch {launch}, which is no longer above it"
+
+
+def _same_program(program: str, seen: Seen) -> bool:
+    real = os.path.realpath(program)
+    return real in (seen.exe, *(os.path.realpath(word) for word in seen.argv[:2]))
+
+
+def _gateway_keys(seen: Seen, policy: CompiledPolicy) -> bool:
+    names = {provider.key_env for provider in policy.providers if provider.key_env}
+    return any(name in names for name in seen.environ or ())
+
+
+def _without_wrappers(
+    sights: list[tuple[Program, Recognised, Seen]],
+) -> list[tuple[Program, Recognised, Seen]]:
+    """Leave out scripts that only start the native program of the same agent.
+
+    `codex.js` runs in node and has the real Codex as its child.
+    """
+    wrappers = {
+        (seen.parent, recognised.agent.id)
+        for program, recognised, seen in sights
+        if not program.interpreted
+    }
+    return [
+        sight
+        for sight in sights
+        if not (sight[0].interpreted and (sight[2].pid, sight[1].agent.id) in wrappers)
+    ]
+
+
+# Where it is connected ---------------------------------------------------------------------------
+
+
+def gateway_addresses(base_url: str) -> dict[tuple[str, int], str]:
+    """Addresses and port of the gateway as far as they are known without asking anybody."""
+    host, port = environment.proxy_address(base_url)
+    if host in ("localhost", "localhost.localdomain"):
+        return {("127.0.0.1", port): host, ("::1", port): host}
+    try:
+        return {(str(ipaddress.ip_address(host)), port): host}
+    except ValueError:
+        return {}
+
+
+def classify_peer(
+    address: str,
+    port: int,
+    *,
+    gateway: Mapping[tuple[str, int], str],
+    hosts: Mapping[str, tuple[str, str]],
+) -> tuple[str, str]:
+    """(kind, host name or "") of an address. No name is looked up."""
+    if (address, port) in gateway:
+        return GATEWAY, gateway[address, port]
+    if address in hosts:
+        return hosts[address]
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return OTHER, ""
+    if parsed.is_loopback or parsed.is_unspecified:
+        return LOOPBACK, ""
+    if parsed.is_private or parsed.is_link_local or parsed in _CGNAT:
+        return PRIVATE, ""
+    return OTHER, ""
+
+
+def _peers(
+    sockets: list[Connection],
+    policy: CompiledPolicy,
+    hosts: Mapping[str, tuple[str, str]],
+    programs: Callable[[set[int]], Mapping[int, str]] | None,
+) -> tuple[Peer, ...]:
+    gateway = gateway_addresses(policy.base_url)
+    ports = {one.port for one in sockets if one.state == LISTEN}
+    counted: dict[tuple[str, str, int, str], int] = {}
+    for one in sockets:
+        if one.state != ESTABLISHED:
+            continue
+        if one.port in ports:
+            key = (INCOMING, one.peer, 0, "")
+        else:
+            kind, name = classify_peer(one.peer, one.peer_port, gateway=gateway, hosts=hosts)
+            key = (kind, one.peer, one.peer_port, name)
+        counted[key] = counted.get(key, 0) + 1
+    local = {port for kind, _, port, _ in counted if kind == LOOPBACK}
+    names = programs(local) if programs is not None and local else {}
+    return tuple(
+        Peer(kind, address, port, name or (names.get(port, "") if kind == LOOPBACK else ""), count)
+        for (kind, address, port, name), count in sorted(counted.items())
+    )
+
+
+def _listens(sockets: list[Connection]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted({(one.address, one.port) for one in sockets if one.state == LISTEN}))
+
+
+# Linux -------------------------------------------------------------------------------------------
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _words(path: str) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(1 << 16)
+    except OSError:
+        return []
+    raw = raw.rstrip(b"\0")
+    return os.fsdecode(raw).split("\0") if raw else []
+
+
+def _environ(path: str) -> dict[str, str] | None:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(8 << 20)
+    except OSError:
+        return None
+    entries = (entry.partition("=") for entry in os.fsdecode(raw).split("\0"))
+    return {name: value for name, equals, value in entries if equals and name}
+
+
+def _stat(path: str) -> tuple[int, int, int]:
+    """Parent, terminal, start time in ticks since boot: fields 4, 7 and 22 of proc(5)'s stat."""
+    with open(path, "rb") as file:
+        text = file.read(4096)
+    words = text[text.rindex(b")") + 1 :].split()  # the name before it may hold anything
+    return int(words[1]), int(words[4]), int(words[19])
+
+
+@cache
+def _boot_time(proc: str) -> float:
+    try:
+        with open(f"{proc}/stat", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("btime "):
+                    return float(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0.0
+
+
+def _tty(number: int) -> str:
+    """The terminal of that number, as Linux numbers them (Documentation/admin-guide/devices)."""
+    major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+    if 136 <= major <= 143:
+        return f"pts/{(major - 136) * 256 + minor}"
+    if major == 4:
+        return f"tty{minor}" if minor < 64 else f"ttyS{minor - 64}"
+    return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+# macOS -------------------------------------------------------------------------------------------
+
+
+def _recognise_psutil(pid: int) -> tuple[Program, Recognised] | None:
+    import psutil
+
+    def asked(what: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return what()
+        except (psutil.Error, OSError):
+            return otherwise
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
+        return None
+    exe = asked(process.exe, "") or asked(process.name, "")
+    program = effective(exe, asked(process.cmdline, []), asked(process.cwd, ""))
+    found = recognise(program, compiled_in)
+    return (program, found) if found else None
+
+
+def _read_psutil(pid: int) -> Seen | None:
+    import psutil
+
+    def asked(what: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return what()
+        except (psutil.Error, OSError):
+            return otherwise
+
+    try:
+        process = psutil.Process(pid)
+        created = process.create_time()
+        uid = process.uids().real
+    except psutil.Error:
+        return None
+    return Seen(
+        pid=pid,
+        parent=asked(process.ppid, 0),
+        started=int(created * 1e6),
+        since=created,
+        uid=uid,
+        exe=asked(process.exe, ""),
+        argv=tuple(asked(process.cmdline, ())),
+        environ=asked(process.environ, None),
+        tty=(asked(process.terminal, "") or "").removeprefix("/dev/"),
+        directory=asked(process.cwd, ""),
+    )
