@@ -1,0 +1,240 @@
+"""What one key shows of its account, as far as its scopes reach: asked once, kept without secrets.
+
+Three answers look alike and are not: nothing is there, this key may not see it, the question
+failed. `Seen` keeps them apart, so that nobody reads "none" where the truth is "not visible".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from guard.findings import mask
+from guard.portkey import failures, shapes
+from guard.portkey.client import Client, require
+
+T = TypeVar("T")
+
+SCOPES = {
+    "providers": "providers.list",
+    "configs": "configs.list",
+    "config": "configs.read",
+    "models": "completions.write or virtual_keys.list",
+    "key": "workspace_user_api_keys.list",
+}
+"""The scope that each question needs (facts: portkey.md 4)."""
+
+MAX_CONFIGS = 50
+"""Configs whose content is asked for, one request each."""
+
+CATALOGUE = {"x-portkey-fetch-integrated-models": "true"}
+"""Without it, a key with a default config answers with its upstream's models (portkey.md 4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """`known` with a value, `hidden` by a missing `scope`, or `failed` for a `reason`."""
+
+    state: Literal["known", "hidden", "failed"]
+    value: T | None = None
+    scope: str = ""
+    reason: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value."""
+        return self.state == "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the key showed. `fetched_at` is in Unix seconds, `key_mask` what may be shown of it.
+
+    `default_config` is the slug (or id) of the config that the key adds to every call, "" if it
+    adds none. `providers_from` tells which question answered: `providers`, `virtual-keys`, or
+    `models` (then only slugs are known).
+    """
+
+    base_url: str
+    key_mask: str
+    fetched_at: float
+    providers: Seen[list[shapes.ProviderRow]]
+    configs: Seen[list[shapes.ConfigRow]]
+    models: Seen[list[shapes.ModelRow]]
+    key: Seen[shapes.KeyRow]
+    default_config: Seen[str]
+    override_allowed: Seen[bool]
+    providers_from: str = "providers"
+    notes: tuple[str, ...] = field(default=())
+
+    def config(self, name: str) -> shapes.ConfigRow | None:
+        """The config whose slug or id is `name`: a key names it by either (portkey.md 4.5)."""
+        for row in self.configs.value or ():
+            if name and name in (row.slug, row.id):
+                return row
+        return None
+
+
+def gather(
+    client: Client,
+    key: str,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+) -> Account:
+    """Ask everything the key may see. `key` is only compared with Portkey's masks of it.
+
+    Raises GatewayError where no question can be answered: offline, an unknown key, no Portkey.
+    """
+    progress("asking for models")
+    models = _models(client)
+    progress("asking for providers")
+    providers, source = _providers(client, models)
+    progress("asking for configs")
+    configs, notes = _configs(client)
+    progress("asking for the key's own settings")
+    row = _own_row(client, key)
+    return Account(
+        base_url=client.base_url,
+        key_mask=mask(key),
+        fetched_at=now(),
+        providers=providers,
+        configs=configs,
+        models=models,
+        key=row,
+        default_config=_default(row, configs),
+        override_allowed=_override(row),
+        providers_from=source,
+        notes=tuple(notes),
+    )
+
+
+_DECISIVE = (
+    failures.OfflineError,
+    failures.DnsError,
+    failures.TlsError,
+    failures.TimedOutError,
+    failures.RedirectedError,
+    failures.WrongKeyError,
+    failures.OpenSourceGatewayError,
+)
+"""What is true of every further question, too."""
+
+
+def _seen(ask: Callable[[], Any], scope: str) -> Seen[Any]:
+    try:
+        return Seen("known", ask())
+    except _DECISIVE:
+        raise
+    except failures.MissingScopeError as error:
+        return Seen("hidden", scope=scope, reason=error.why)
+    except failures.GatewayError as error:
+        return Seen("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
+
+
+def _models(client: Client) -> Seen[list[shapes.ModelRow]]:
+    def ask() -> list[shapes.ModelRow]:
+        pages = client.pages("/models", headers=CATALOGUE, scope=SCOPES["models"], by_offset=True)
+        unique = {row.id: row for row in shapes.rows(shapes.ModelRow, list(pages))}
+        return list(unique.values())
+
+    return _seen(ask, SCOPES["models"])
+
+
+def _providers(
+    client: Client, models: Seen[list[shapes.ModelRow]]
+) -> tuple[Seen[list[shapes.ProviderRow]], str]:
+    """The providers, by the first question that this key may ask."""
+    first: Seen[list[shapes.ProviderRow]] | None = None
+    for path, scope in (
+        ("/providers", SCOPES["providers"]),
+        ("/virtual-keys", "virtual_keys.list"),
+    ):
+
+        def ask(path: str = path, scope: str = scope) -> list[shapes.ProviderRow]:
+            return shapes.rows(shapes.ProviderRow, list(client.pages(path, scope=scope)))
+
+        seen = _seen(ask, scope)
+        if seen.known:
+            return seen, path.removeprefix("/")
+        first = first or seen
+    slugs = dict.fromkeys(row.provider for row in models.value or () if row.provider)
+    if slugs:
+        return Seen("known", [shapes.ProviderRow(slug=slug) for slug in slugs]), "models"
+    assert first is not None
+    return first, "providers"
+
+
+def _configs(client: Client) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
+    notes: list[str] = []
+
+    def ask() -> list[shapes.ConfigRow]:
+        found = shapes.rows(
+            shapes.ConfigRow, list(client.pages("/configs", scope=SCOPES["configs"]))
+        )
+        if len(found) > MAX_CONFIGS:
+            notes.append(f"only the first {MAX_CONFIGS} of {len(found)} configs were read")
+        return [*(_detail(client, row, notes) for row in found[:MAX_CONFIGS]), *found[MAX_CONFIGS:]]
+
+    return _seen(ask, SCOPES["configs"]), notes
+
+
+def _detail(client: Client, row: shapes.ConfigRow, notes: list[str]) -> shapes.ConfigRow:
+    if not _is_slug(row.slug):
+        return row
+    try:
+        answer = require(client.get(f"/configs/{row.slug}"), scope=SCOPES["config"])
+    except _DECISIVE:
+        raise
+    except failures.MissingScopeError:
+        notes.append(f"{row.slug}: what it says is not visible to this key ({SCOPES['config']})")
+        return row
+    except failures.GatewayError as error:
+        notes.append(f"{row.slug}: {error.what}")
+        return row
+    detail = shapes.config_detail(answer.body)
+    if detail is None or detail.config is None:
+        notes.append(f"{row.slug}: the gateway answered with something that is no config")
+        return row
+    return row.model_copy(update={"config": detail.config})
+
+
+def _is_slug(text: str) -> bool:
+    # it becomes part of a URL
+    return text.isascii() and all(c.isalnum() or c in "-_." for c in text) and ".." not in text
+
+
+def _own_row(client: Client, key: str) -> Seen[shapes.KeyRow]:
+    """The key's own row, by Portkey's mask: there is no endpoint that says "me" (portkey.md 4)."""
+
+    def ask() -> shapes.KeyRow | None:
+        own = f"{key[:2]}*****{key[-3:]}"
+        listed = shapes.rows(shapes.KeyRow, list(client.pages("/api-keys", scope=SCOPES["key"])))
+        matching = [row for row in listed if row.key == own]
+        return matching[0] if len(matching) == 1 else None
+
+    seen = _seen(ask, SCOPES["key"])
+    if seen.known and seen.value is None:
+        return Seen("failed", reason="its row cannot be told from the others by Portkey's mask")
+    return seen
+
+
+def _default(row: Seen[shapes.KeyRow], configs: Seen[list[shapes.ConfigRow]]) -> Seen[str]:
+    if row.value is None:
+        return Seen(row.state, scope=row.scope, reason=row.reason)
+    config_id = row.value.defaults.config_id if row.value.defaults is not None else None
+    for config in configs.value or ():
+        if config_id and config_id in (config.id, config.slug):
+            return Seen("known", config.slug)
+    return Seen("known", config_id or "")
+
+
+def _override(row: Seen[shapes.KeyRow]) -> Seen[bool]:
+    if row.value is None:
+        return Seen(row.state, scope=row.scope, reason=row.reason)
+    allowed = row.value.override_allowed
+    if allowed is None:
+        return Seen("failed", reason="the key's row does not say")
+    return Seen("known", allowed)

@@ -1,0 +1,517 @@
+"""Questions to the gateway over HTTP: where the key may go, how long to wait, when to ask again.
+
+The key travels in `x-portkey-api-key` alone: in `Authorization` it would be forwarded to a third
+party by a raw provider name (facts: portkey.md, hazard 2). It goes to the host of the policy's
+gateway and to no other, whatever an answer says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+import httpx
+
+from guard import __version__
+from guard.agents.opencode.environment import is_loopback, proxy_address
+from guard.errors import GuardError, printable
+from guard.policy.compiled import CompiledPolicy
+from guard.portkey import failures
+
+KEY_HEADER: Final = "x-portkey-api-key"
+
+HOSTED: Final = frozenset(("api.portkey.ai", "aigw.portkey.ai"))
+"""Portkey's own hosts, compared whole: a suffix or a substring is anybody's."""
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of one answer that are read."""
+
+MAX_ITEMS: Final = 10_000
+"""Items of one list that are asked for, over all its pages."""
+
+_MAX_REDIRECTS = 3
+_RETRIES = 3
+_LONGEST_WAIT = 30.0
+_SAID = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, and for the next bytes of an answer."""
+
+    connect: float = 5.0
+    read: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: `headers` by lower-case name; `body` the parsed JSON, None if it is none.
+
+    `seconds` is the time of the last attempt.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    text: str = field(repr=False)
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        """What the body says went wrong, bounded and printable, "" if it says nothing.
+
+        `err = body.error ?? body.data ?? body`, its `message`, else the body's; an `error` may be
+        a string (facts: portkey.md 6).
+        """
+        said = ""
+        if isinstance(self.body, dict):
+            inner = self.body.get("error") or self.body.get("data") or self.body
+            if isinstance(inner, str):
+                said = inner
+            elif isinstance(inner, dict):
+                said = inner.get("message") or self.body.get("message") or ""
+        return printable(said[:_SAID]) if isinstance(said, str) else ""
+
+    @property
+    def code(self) -> str:
+        """Portkey's code of the error (`AB03`, `inline_provider_blocked`), "" if there is none."""
+        if not isinstance(self.body, dict):
+            return ""
+        inner = self.body.get("error") or self.body.get("data") or self.body
+        if not isinstance(inner, dict):
+            return ""
+        code = inner.get("errorCode") or inner.get("code") or ""
+        return printable(str(code)[:60])
+
+
+class Client:
+    """A connection to one gateway with one key; a context manager.
+
+    `environ` gives proxies (`HTTPS_PROXY`, `NO_PROXY`) and certificates (`SSL_CERT_FILE`,
+    `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE`). `progress` is told a sentence for every wait. `sleep`
+    waits seconds. Raises GuardError: RG106 for a host that the key must not be sent to, RG104 for
+    a proxy on this machine that the policy does not except.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        environ: Mapping[str, str],
+        policy: CompiledPolicy,
+        timeouts: Timeouts = Timeouts(),
+        progress: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._progress = progress
+        self._sleep = sleep
+        self._origin = _origin(self.base_url)
+        _require_host(self.base_url, policy)
+        proxy = _proxy(self.base_url, environ, policy)
+        self._http = httpx.Client(
+            headers={
+                KEY_HEADER: key,
+                "user-agent": f"routeguard/{__version__}",
+                "accept": "application/json",
+            },
+            proxy=proxy or None,
+            verify=_certificates(environ) if self.base_url.startswith("https:") else True,
+            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.base_url!r})"
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask for `path` below the base URL. Raises GatewayError if nothing usable answers.
+
+        An answer of any status is returned; `require` judges it.
+        """
+        return self._ask("GET", path, params=params, headers=headers)
+
+    def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send `body` as JSON. Asked again only where nothing can have been done: 429 and 503."""
+        return self._ask("POST", path, body=body, headers=headers)
+
+    def pages(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        scope: str = "",
+        page_size: int = 100,
+        by_offset: bool = False,
+    ) -> Iterator[Any]:
+        """Every item of a list, page after page, up to MAX_ITEMS.
+
+        Pages are counted from 0 (`current_page`, `page_size`), or by `offset` and `limit`. A list
+        ends at its `total`, with a short page, or where a page repeats the one before: some
+        endpoints ignore these parameters. Raises GatewayError; a 403 names `scope`.
+        """
+        given, before = 0, None
+        for page in range(MAX_ITEMS // page_size + 1):
+            where = (
+                {"offset": given, "limit": page_size}
+                if by_offset
+                else {"current_page": page, "page_size": page_size}
+            )
+            answer = require(self.get(path, {**(params or {}), **where}, headers), scope=scope)
+            items = _items(answer.body, self.base_url + path)
+            if not items or items == before:
+                return
+            for item in items:
+                yield item
+                given += 1
+                if given >= MAX_ITEMS:
+                    return
+            total = answer.body.get("total") if isinstance(answer.body, dict) else None
+            if len(items) < page_size or (isinstance(total, int) and given >= total):
+                return
+            before = items
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        again = (429, 500, 502, 503, 504) if method == "GET" else (429, 503)
+        for attempt in range(_RETRIES + 1):
+            last = attempt == _RETRIES
+            try:
+                answer = self._send(method, self.base_url + path, params, body, headers)
+            except (failures.OfflineError, failures.TimedOutError):
+                if last or method != "GET" or attempt:
+                    raise
+                self._wait(_backoff(attempt), "no answer")
+                continue
+            if answer.status not in again or last:
+                return answer
+            wait = _asked_to_wait(answer.headers, _backoff(attempt))
+            if wait > _LONGEST_WAIT:
+                return answer
+            self._wait(wait, f"the gateway answered {answer.status}")
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, seconds: float, why: str) -> None:
+        self._progress(f"{why}; asking again in {seconds:.0f} s")
+        self._sleep(seconds)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        for _ in range(_MAX_REDIRECTS + 1):
+            begun = time.monotonic()
+            try:
+                with self._http.stream(
+                    method, url, params=params, json=body, headers=dict(headers or {})
+                ) as response:
+                    raw = _bounded(response)
+            except httpx.InvalidURL:
+                raise failures.NotPortkeyError(
+                    "the gateway's address cannot be used", where=self.base_url
+                ) from None
+            except httpx.HTTPError as error:
+                raise self._failure(error) from None
+            location = response.headers.get("location", "")
+            if response.is_redirect and location:
+                url, params = self._redirected(str(response.url), location, method), None
+                continue
+            return Answer(
+                status=response.status_code,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                body=_parsed(raw),
+                text=raw.decode("utf-8", "replace"),
+                seconds=time.monotonic() - begun,
+            )
+        raise failures.RedirectedError(
+            "the gateway redirects in circles", where=self.base_url, fix=_OTHER_NETWORK
+        )
+
+    def _redirected(self, url: str, location: str, method: str) -> str:
+        try:
+            target = str(httpx.URL(url).join(location))
+        except httpx.InvalidURL:
+            target = ""
+        if not target or _origin(target) != self._origin or method != "GET":
+            host = printable(urlsplit(target).hostname or "another address")
+            raise failures.RedirectedError(
+                f"the gateway's address sends us to {host}, and the key does not go there",
+                where=self.base_url,
+                why="a login page of the network, or a base URL that has moved",
+                fix=_OTHER_NETWORK,
+            )
+        return target
+
+    def _failure(self, error: httpx.HTTPError) -> failures.GatewayError:
+        """What `error` means. Its own text is not repeated: it can quote what was sent."""
+        where = self.base_url
+        chain = [str(part) for part in _causes(error)]
+        if any(isinstance(part, ssl.SSLError) for part in _causes(error)) or any(
+            "CERTIFICATE_VERIFY_FAILED" in text or "[SSL" in text for text in chain
+        ):
+            reason = next((t for t in chain if "certificate verify failed" in t), "")
+            return failures.TlsError(
+                "the gateway could not prove who it is; nothing was sent",
+                where=where,
+                why=reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+                or "the TLS handshake failed",
+                fix="where a company inspects TLS: SSL_CERT_FILE=/path/to/its/ca.pem",
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return failures.TimedOutError(
+                "the gateway did not answer in time", where=where, fix="try again; see its status"
+            )
+        if isinstance(error, httpx.ProxyError):
+            return failures.OfflineError(
+                "the HTTP proxy of the environment did not let us through",
+                where="HTTPS_PROXY",
+                fix="check HTTPS_PROXY and NO_PROXY",
+            )
+        if any(
+            "Name or service not known" in t
+            or "nodename nor" in t
+            or "name resolution" in t
+            or "No address associated" in t
+            for t in chain
+        ):
+            host = urlsplit(where).hostname
+            return failures.DnsError(
+                f"the name {host} has no address here",
+                where=where,
+                fix="check the network and gateway.base_url in your policy",
+            )
+        if isinstance(error, httpx.ConnectError | httpx.NetworkError):
+            return failures.OfflineError(
+                "nothing answers at the gateway's address",
+                where=where,
+                why=next((t for t in reversed(chain) if t), ""),
+                fix="check the network; a gateway of your own has to be running",
+            )
+        return failures.NotPortkeyError(
+            "what answers at the gateway's address does not speak HTTP as it should",
+            where=where,
+            fix=_OTHER_NETWORK,
+        )
+
+
+_OTHER_NETWORK = "check gateway.base_url in your policy, and whether the network wants a login"
+
+
+def require(answer: Answer, *, scope: str = "") -> Answer:
+    """`answer`, if its status is 2xx and it is JSON; else the GatewayError that says what it means.
+
+    `scope` is what the question needs, for the 403 that says so (facts: portkey.md 4 and 6).
+    """
+    if answer.ok and answer.body is not None:
+        return answer
+    said = answer.message
+    why = f"it says: {said}" if said else ""
+    if answer.body is None:
+        page = "<html" in answer.text[:2000].lower() or "<!doctype" in answer.text[:200].lower()
+        raise failures.NotPortkeyError(
+            f"a page for browsers answered (status {answer.status}), not the gateway"
+            if page
+            else f"what answered (status {answer.status}) is no JSON",
+            why="a login page of the network, or a front that is no Portkey gateway",
+            fix=_OTHER_NETWORK,
+        )
+    if answer.status == 400 and "x-portkey-config or x-portkey-provider" in said:
+        raise failures.OpenSourceGatewayError(
+            "this is an open-source gateway: it routes calls and has no account to show",
+            why=why,
+            fix="what it does with a call is what the call's own headers say",
+        )
+    if answer.status == 401:
+        raise failures.WrongKeyError(
+            "the gateway does not know this key",
+            why=why,
+            fix="copy it again from the dashboard (API Keys); it may have been revoked",
+        )
+    if answer.status == 403:
+        raise failures.MissingScopeError(
+            f"not visible to this key: it lacks {scope}" if scope else "not visible to this key",
+            scope=scope,
+            why=why,
+        )
+    if answer.status == 404:
+        raise failures.NotFoundError("the gateway has no such page", why=why)
+    if answer.status in (402, 412):
+        raise failures.LimitReachedError(
+            "the budget of this key is used up", why=why, fix="raise its limit in the dashboard"
+        )
+    if answer.status == 429:
+        raise failures.RateLimitedError(
+            "the gateway asks us to slow down", why=why, fix="try again in a minute"
+        )
+    raise failures.UpstreamError(
+        f"the gateway answered {answer.status}", why=why, fix="try again; see its status page"
+    )
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def _require_host(base_url: str, policy: CompiledPolicy) -> None:
+    scheme, host, _ = _origin(base_url)
+    ours = _origin(base_url) == _origin(policy.base_url)
+    if (ours or host in HOSTED) and (scheme == "https" or is_loopback(host)):
+        return
+    raise GuardError(
+        f"the gateway key is not sent to {printable(host)}",
+        where=base_url,
+        why="it goes to the gateway of the policy, over TLS, and nowhere else",
+        fix="put the gateway's address into gateway.base_url of your policy",
+        rule="RG106",
+    )
+
+
+def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    scheme, host, port = _origin(base_url)
+    without = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if is_loopback(host) or proxy_bypass_environment(f"{host}:{port}", {"no": without}):
+        return ""
+    # a server can set HTTP_PROXY through a header called Proxy; only the small one is a user's
+    names = ("https_proxy", "HTTPS_PROXY") if scheme == "https" else ("http_proxy",)
+    for name in (*names, "all_proxy", "ALL_PROXY"):
+        value = environ.get(name, "").strip()
+        if not value:
+            continue
+        proxy_host, proxy_port = proxy_address(value)
+        if is_loopback(proxy_host) and policy.excepted(f"proxy:{proxy_host}:{proxy_port}") is None:
+            raise GuardError(
+                f"{name} leads through a proxy on this machine ({proxy_host}:{proxy_port})",
+                where="environment",
+                why="it would see the gateway key, and belongs to whoever bound the port first",
+                fix=f"unset {name}, or: routeguard allow proxy {proxy_host}:{proxy_port} "
+                '--for 2h --reason "…"',
+                rule="RG104",
+            )
+        return value if "://" in value else f"http://{value}"
+    return ""
+
+
+def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Verification by the system's certificates, or by those that the usual variables name."""
+    file = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or ""
+    directory = environ.get("SSL_CERT_DIR") or ""
+    if os.path.isdir(file):
+        file, directory = "", file
+    try:
+        if file or directory:
+            return ssl.create_default_context(cafile=file or None, capath=directory or None)
+        context = ssl.create_default_context()
+        if not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
+            ssl.get_default_verify_paths().capath or ""
+        ):
+            # a Python that was built without a place for them, as the one of python.org on macOS
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+    except (OSError, ssl.SSLError) as error:
+        raise GuardError(
+            "the certificates that the environment names cannot be read",
+            where=file or directory,
+            why=getattr(error, "strerror", "") or "they are no certificates",
+            fix="check SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE",
+            rule="RG108",
+        ) from None
+    return context
+
+
+def _bounded(response: httpx.Response) -> bytes:
+    parts, size = [], 0
+    for part in response.iter_bytes():
+        size += len(part)
+        if size > MAX_BODY:
+            raise failures.NotPortkeyError(
+                f"the answer is longer than {MAX_BODY >> 20} MB; it was not read to its end",
+                where=str(response.url.host),
+                fix=_OTHER_NETWORK,
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _items(body: Any, where: str) -> list[Any]:
+    """The list in `body`: `data`, or the answer itself."""
+    items = body.get("data") if isinstance(body, dict) else body
+    if not isinstance(items, list):
+        raise failures.NotPortkeyError(
+            "the gateway answered with something that is no list", where=where, fix=_OTHER_NETWORK
+        )
+    return items
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _backoff(attempt: int) -> float:
+    return float(min(8.0, 0.5 * 2**attempt)) * (0.75 + random.random() / 2)  # noqa: S311
+
+
+def _asked_to_wait(headers: Mapping[str, str], otherwise: float) -> float:
+    """Seconds that `Retry-After` asks for (a number, or a date), else `otherwise`."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return otherwise

@@ -1,0 +1,93 @@
+"""The account as it was last seen: a private file in the cache, by gateway and key.
+
+`explain` and `models` read it, so that they need no network. It holds no key: the file is named
+by a keyed digest, and configs come without their secrets. Anything wrong with it counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from guard import paths
+from guard.agents.opencode.mirror import replace
+from guard.check import digest_key
+from guard.errors import GuardError
+from guard.findings import digest
+from guard.portkey.account import Account
+
+SCHEMA_VERSION = 1
+MAX_BYTES = 16 * 1024 * 1024
+STALE = 24 * 3600.0
+"""Seconds after which what was seen is called old. It is still shown, with its age."""
+
+_ACCOUNT = TypeAdapter(Account)
+
+
+def save(account: Account, key: str, environ: Mapping[str, str]) -> None:
+    """Keep `account`. A cache that cannot be written costs nothing but the next question."""
+    text = json.dumps(
+        {"schema_version": SCHEMA_VERSION, "account": _ACCOUNT.dump_python(account, mode="json")}
+    )
+    try:
+        paths.private_directory(paths.routeguard_cache(environ))
+        directory = paths.private_directory(_directory(environ))
+        replace(_path(directory, account.base_url, key, environ), text.encode(), 0o600)
+    except (OSError, GuardError):
+        pass
+
+
+def load(base_url: str, key: str, environ: Mapping[str, str]) -> Account | None:
+    """What was last seen with this key at this gateway, None if nothing (or nothing readable)."""
+    path = _path(_directory(environ), base_url, key, environ)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(fd, encoding="utf-8") as file:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > MAX_BYTES:
+            return None
+        try:
+            content: Any = json.load(file)
+            if content["schema_version"] != SCHEMA_VERSION:
+                return None
+            account = _ACCOUNT.validate_python(content["account"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError):
+            return None
+    return account if account.base_url == base_url else None
+
+
+def forget(environ: Mapping[str, str]) -> None:
+    """Remove everything that was kept."""
+    directory = _directory(environ)
+    try:
+        for name in os.listdir(directory):
+            if name.endswith(".json"):
+                os.unlink(os.path.join(directory, name))
+    except OSError:
+        pass
+
+
+def age(account: Account, now: float | None = None) -> str:
+    """How long ago the account was seen, in words."""
+    seconds = max(0.0, (time.time() if now is None else now) - account.fetched_at)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _directory(environ: Mapping[str, str]) -> str:
+    return os.path.join(paths.routeguard_cache(environ), "portkey")
+
+
+def _path(directory: str, base_url: str, key: str, environ: Mapping[str, str]) -> str:
+    name = digest(f"{base_url}\n{key}", digest_key.load(environ))
+    return os.path.join(directory, f"{name}.json")

@@ -1,0 +1,84 @@
+"""An account behind a stand-in of the hosted control plane, and keys of three strengths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import control_plane as plane
+
+from guard.policy.compiled import CompiledPolicy
+from guard.portkey.client import Client
+
+ADMIN_KEY = "aD+canary/0000000000000000admin="
+WORKSPACE_KEY = "wS+canary/00000000000workspace1="
+WEAK_KEY = "wK+canary/0000000000000000weak1="
+
+FALLBACK = {
+    "strategy": {"mode": "fallback", "on_status_codes": [429, 503]},
+    "targets": [
+        {"provider": "@openai-prod", "override_params": {"model": "gpt-4o"}},
+        {"name": "second", "provider": "@anthropic-prod", "api_key": "sk-ant-canary-in-a-config"},
+    ],
+    "retry": {"attempts": 2},
+    "cache": {"mode": "simple", "max_age": 60},
+}
+
+
+@dataclass
+class Account:
+    """The stand-in and how to ask it."""
+
+    server: plane.ControlPlane
+    policy: CompiledPolicy
+
+    @property
+    def space(self) -> plane.Workspace:
+        return self.server.workspace
+
+    def client(self, key: str, **more: object) -> Client:
+        waits: Callable[[float], None] = lambda _: None  # noqa: E731
+        return Client(
+            self.server.base_url,
+            key,
+            environ={},
+            policy=self.policy,
+            sleep=waits,
+            **more,  # type: ignore[arg-type]
+        )
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """Three providers, two configs, the fallback one attached to the admin key."""
+    space = plane.Workspace(
+        keys={ADMIN_KEY: plane.ADMIN, WORKSPACE_KEY: plane.WORKSPACE, WEAK_KEY: plane.WEAK},
+        providers=[
+            plane.provider("openai-prod"),
+            plane.provider("anthropic-prod", "anthropic", status="exhausted"),
+            plane.provider("openrouter-main", None),
+        ],
+        configs=[plane.config_row("pc-fall-000001"), plane.config_row("pc-empty-00002")],
+        details={"pc-fall-000001": FALLBACK, "pc-empty-00002": {"retry": {"attempts": 1}}},
+        models=[
+            plane.model("openai-prod", "gpt-4o"),
+            plane.model("openai-prod", "gpt-4o-mini"),
+            plane.model("openrouter-main", "mistralai/mistral-7b-instruct"),
+        ],
+    )
+    space.api_keys = [
+        plane.key_row(
+            ADMIN_KEY,
+            plane.ADMIN,
+            defaults={"config_id": space.configs[0]["id"], "allow_config_override": False},
+        ),
+        plane.key_row(WEAK_KEY, plane.WEAK),
+    ]
+    with plane.ControlPlane(space) as server:
+        yield Account(server, CompiledPolicy(base_url=server.base_url))
