@@ -242,9 +242,8 @@ def look(
     sockets = Sockets()
     for program, recognised, seen in _without_wrappers(sights):
         mine = sockets.of(seen.pid) if connections else None
-        state, how, launch = judge(
-            recognised.agent, seen, table.parents(seen.pid), policy, now, own
-        )
+        above = table.parents(seen.pid)
+        state, how, launch = judge(recognised.agent, seen, above, policy, now, own)
         found.append(
             Running(
                 pid=seen.pid,
