@@ -12,6 +12,7 @@ from guard import paths
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.policy import compiled
+from guard.proxies import needles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,8 +158,21 @@ def render(
         "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
         "ALLOWED": " ".join(f"{name}={until}" for name, until in allowed),
         "ALLOWED_NAMES": " ".join(name for name, _ in allowed),
+        "PROXY_PROGRAMS": _any_of(shell, needles.PROGRAMS),
+        "PROXY_IMAGES": _any_of(shell, needles.IMAGES),
     }
-    return fill(template(f"hook.{shell}"), values)
+    text = template(f"hook.{shell}")
+    if policy is not None and policy.proxies_prompt != "off":
+        text += template(f"line.{shell}")
+    return fill(text, values)
+
+
+def _any_of(shell: str, words: Iterable[str]) -> str:
+    """A pattern for what holds one of `words`, as `shell` writes it: bash and fish take a regular
+    expression. The words are letters, digits, blanks and `@/._-`."""
+    if shell == "zsh":
+        return "|".join(word.replace(" ", "\\ ") for word in words)
+    return _QUOTES[shell]("|".join(word.replace(".", "\\.") for word in words))
 
 
 def _names(

@@ -1,0 +1,109 @@
+
+# Added to hook.zsh unless proxies.prompt is "off": a typed line that starts a local model proxy is
+# refused before it runs. A line without one of the words below is not looked at any further.
+
+# Judges $PREBUFFER$BUFFER; 126 if it may not run. What is typed goes through a pipe: it may hold a
+# key, and everybody can read an argument.
+function __routeguard_judge {
+    \builtin emulate -L zsh
+    \builtin setopt no_xtrace no_monitor no_notify
+    \builtin local text="$PREBUFFER$BUFFER" typed="$BUFFER" word before
+    \builtin local -A names
+    \builtin local -a send
+    # the text of an alias stands in the place of its name
+    if (( ${#text} < 100000 )); then
+        for word in ${(z)text}; do
+            before=''
+            while [[ -n ${aliases[$word]-} && $word != $before && -z ${names[$word]-} ]]; do
+                names[$word]=${aliases[$word]}
+                typed+=" ${aliases[$word]}"
+                before=$word
+                word=${${(z)aliases[$word]}[1]}
+            done
+        done
+    fi
+    if [[ -o bang_hist && $BUFFER == *'!'[^[:space:]=\(]* ]]; then
+        \builtin local buffer="$BUFFER" cursor=$CURSOR
+        zle .expand-history 2>/dev/null && typed="$BUFFER $typed" text="$PREBUFFER$BUFFER"
+        BUFFER=$buffer CURSOR=$cursor
+    fi
+    # lines that were already accepted count again only where this one continues the last of them
+    [[ $PREBUFFER == *\\$'\n' ]] && typed="$PREBUFFER$typed"
+    typed=${(L)typed}
+    if [[ $typed != *(__PROXY_PROGRAMS__)* ]]; then
+        [[ $typed == *(docker|podman|nerdctl)* && $typed == *(__PROXY_IMAGES__)* ]] || \builtin return 0
+    fi
+    if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
+        \builtin printf 'routeguard: this line was not judged: its guard is gone [RG503]\n' >&2
+        \builtin return 0
+    fi
+    for word in ${(k)names}; do send+=("$word" "${names[$word]}"); done
+    # what it says waits in a variable: on the screen is still the line
+    __routeguard_said=$({ \builtin print -rn -- "$text"${send:+$'\0'}${(pj:\0:)send} |
+        __PYTHON__ -I -S __MAIN__ line zsh >/dev/null; } 2>&1)
+}
+
+# Takes the place of the widget $1, which goes on under another name. Of a refused line nothing is
+# left in the editor, where it would become part of what is typed or pasted next; it can be had
+# again from the history.
+function __routeguard_accept {
+    \builtin local __routeguard_said='' __routeguard_status=0
+    __routeguard_judge || __routeguard_status=$?
+    if [[ -n $__routeguard_said ]]; then
+        \builtin zle -I
+        \builtin printf '%s\n' "$__routeguard_said" >&2
+    fi
+    case $__routeguard_status in
+    (126|130)
+        __routeguard_discard
+        ;;
+    (*)
+        if (( __routeguard_status )) && [[ -z $__routeguard_said ]]; then
+            \builtin zle -I
+            \builtin printf 'routeguard: this line was not judged: the judge failed [RG503]\n' >&2
+        fi
+        \builtin zle "__routeguard_before_$1"
+        ;;
+    esac
+}
+
+function __routeguard_discard {
+    \builtin emulate -L zsh
+    \builtin setopt no_xtrace
+    [[ -o hist_ignore_space && $PREBUFFER$BUFFER == ' '* ]] || \builtin print -rs -- "$PREBUFFER$BUFFER"
+    if [[ -n $PREBUFFER ]]; then
+        \builtin zle .send-break
+    else
+        BUFFER=''
+        \builtin zle .accept-line
+    fi
+}
+
+function __routeguard_accept-line { __routeguard_accept accept-line }
+function __routeguard_accept-and-hold { __routeguard_accept accept-and-hold }
+function __routeguard_accept-line-and-down-history { __routeguard_accept accept-line-and-down-history }
+function __routeguard_accept-and-infer-next-history { __routeguard_accept accept-and-infer-next-history }
+
+# Other programs wrap these widgets, too, and around ours: whoever is already kept stays, or the
+# two would call each other for ever.
+function __routeguard_setup {
+    \builtin emulate -L zsh
+    \builtin local name
+    for name in accept-line accept-and-hold accept-line-and-down-history accept-and-infer-next-history; do
+        case ${widgets[$name]-} in
+        (user:__routeguard_*) ;;
+        (builtin)
+            \builtin zle -A .$name __routeguard_before_$name
+            \builtin zle -N $name __routeguard_$name
+            ;;
+        (*)
+            [[ -n ${widgets[__routeguard_before_$name]-} ]] && \builtin continue
+            \builtin zle -A $name __routeguard_before_$name
+            \builtin zle -N $name __routeguard_$name
+            ;;
+        esac
+    done
+    \builtin return 0
+}
+[[ ! -o interactive ]] || __routeguard_setup
+\builtin unfunction __routeguard_setup
