@@ -1,0 +1,569 @@
+"""Stops local proxies: the unit that would start them again, then the process itself.
+
+A process is known by its pid and its start time together (`Process.started`). On Linux the pid is
+first pinned by a pidfd (pidfd_open(2), Linux 5.3) and the start time compared after that: a pidfd
+stays with the process it was opened for, so what has the pid later is never signalled. Without
+pidfds the start time is compared right before each signal, which leaves microseconds.
+
+A kill is not a stop: ollama.service is started again after three seconds, a shell loop at once.
+So what listens is looked at again afterwards, for longer than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from guard.proxies.found import OTHER, PROXY, Found, Keeper, Process
+
+if TYPE_CHECKING:
+    from guard.sources.sockets import Listener
+
+GRACE = 5.0
+"""Seconds between TERM and KILL."""
+
+WATCH = 3.2
+"""Seconds for which a stopped proxy is watched for."""
+
+WATCH_KEPT = 4.5
+"""The same where something is known to start it again. `RestartSec=3` in ollama.service
+(https://github.com/ollama/ollama/blob/main/docs/linux.mdx), and a start takes a moment."""
+
+_KILLED = 2.0
+"""Seconds a process may take to end after KILL: longer only if it waits in the kernel."""
+
+_INTERVAL = 0.25
+"""Seconds between two looks."""
+
+_COMMAND = 20.0
+"""Seconds beyond the grace that the command of a unit may take: it waits for the unit's end."""
+
+STOPPED, CAME_BACK, STILL_THERE = "stopped", "came back", "still there"
+NOT_OURS, GONE, UNIDENTIFIED, FAILED = "not ours", "gone", "unidentified", "failed"
+
+REFUSED = (NOT_OURS, UNIDENTIFIED)
+"""Results of steps that were not tried: nothing was signalled."""
+
+LISTENS = (CAME_BACK, STILL_THERE, FAILED)
+"""Results after which something still listens, or may."""
+
+_INITS = frozenset(("init", "launchd", "systemd", "tini", "dumb-init", "docker-init"))
+"""Programs that adopt whatever loses its parent: being below one says nothing."""
+
+
+class Step:
+    """What would be done about one program that listens.
+
+    `found` is what it is about; `also` are other ports of the same program. `command` (words)
+    stops the unit that would start it again, empty if there is none that may be run. `processes`
+    are signalled, those above others first. `refused` is NOT_OURS or UNIDENTIFIED where nothing
+    will be done, with `why` and `fix` (a command, or "") for a person.
+    """
+
+    __slots__ = ("also", "command", "fix", "found", "processes", "refused", "why")
+
+    def __init__(
+        self,
+        found: Found,
+        *,
+        also: tuple[Found, ...] = (),
+        command: tuple[str, ...] = (),
+        processes: tuple[Process, ...] = (),
+        refused: str = "",
+        why: str = "",
+        fix: str = "",
+    ) -> None:
+        self.found = found
+        self.also = also
+        self.command = command
+        self.processes = processes
+        self.refused = refused
+        self.why = why
+        self.fix = fix
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(one.port for one in (self.found, *self.also)))
+
+    def words(self, grace: float = GRACE) -> list[str]:
+        """What will be done, one sentence each. `grace` in seconds."""
+        if self.refused:
+            return [f"nothing: {self.why}"]
+        said = []
+        if self.command:
+            said.append(f"run {' '.join(self.command)}")
+        if self.processes:
+            named = ", ".join(_process(process) for process in self.processes)
+            said.append(f"TERM to {named}; KILL if that takes longer than {grace:g} s")
+        return said
+
+    def __repr__(self) -> str:
+        return f"Step({self.found!r}, refused={self.refused!r})"
+
+
+class Outcome:
+    """What became of a step. `detail` is a sentence for a person, "" if there is nothing to add.
+
+    `fix` is the command that ends it for good, "" if none is known. `after` is what listens now,
+    None if nothing does. `seconds` is how long after its end it was back.
+    """
+
+    __slots__ = ("after", "detail", "fix", "found", "result", "seconds")
+
+    def __init__(
+        self,
+        found: Found,
+        result: str,
+        detail: str = "",
+        *,
+        fix: str = "",
+        after: Found | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        self.found = found
+        self.result = result
+        self.detail = detail
+        self.fix = fix
+        self.after = after
+        self.seconds = seconds
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.found!r}, {self.result!r}, {self.detail!r})"
+
+
+# What would be done: pure -------------------------------------------------------------------------
+
+
+def plan(found: Iterable[Found], uid: int) -> list[Step]:
+    """What would be done about each of `found` by the user `uid`. Touches nothing.
+
+    A program that listens on several ports is one step.
+    """
+    steps: dict[object, Step] = {}
+    for one in found:
+        step = _step(one, uid)
+        key = _identity(one, step)
+        first = steps.get(key)
+        if first is None:
+            steps[key] = step
+        else:
+            first.also = (*first.also, one)
+            known = {process.pid for process in first.processes}
+            first.processes += tuple(p for p in step.processes if p.pid not in known)
+    return list(steps.values())
+
+
+def _identity(found: Found, step: Step) -> object:
+    if step.refused:
+        return id(step)
+    if found.keeper is not None and step.command:
+        return (found.keeper.kind, found.keeper.unit)
+    return (step.processes[0].pid, step.processes[0].started)
+
+
+def _step(found: Found, uid: int) -> Step:
+    keeper, process = found.keeper, found.process
+    if found.verdict != PROXY:
+        why = (
+            "it is no proxy"
+            if found.verdict == OTHER
+            else "nothing tells what it is, and it may be something else"
+        )
+        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found))
+    if keeper is not None and keeper.kind == "docker":
+        # the process on this side of the port is docker's own
+        if keeper.stop and (keeper.owned or uid == 0):
+            return Step(found, command=keeper.stop)
+        why = f"only who may use docker can stop the container {keeper.unit}"
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop))
+    if process is None:
+        why = "its process cannot be seen from here"
+        owners = {listener.uid for listener in found.listeners} - {-1}
+        if owners and owners != {uid}:
+            why = f"it belongs to {' and '.join(_user(owner) for owner in sorted(owners))}"
+        stop = keeper.stop if keeper is not None else ()
+        again = () if uid == 0 else ("routeguard", "ports", "stop", str(found.port))
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again))
+    if uid not in (0, process.uid):
+        why = f"it belongs to {process.user or _user(process.uid)}"
+        stop = keeper.stop if keeper is not None else ()
+        again = ("routeguard", "ports", "stop", str(found.port))
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again))
+    if process.pid <= 0 or not process.started:
+        why = "when its process was started is not known, so it could not be told from another"
+        return Step(found, refused=NOT_OURS, why=why)
+    if keeper is not None and keeper.kind != "supervisor":
+        if not keeper.stop or not (keeper.owned or uid == 0):
+            why = f"{_kept(keeper)} would start it again, and is not yours to stop"
+            return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop))
+        return Step(found, command=keeper.stop, processes=_together(found, uid))
+    return Step(found, processes=_together(found, uid))
+
+
+def _together(found: Found, uid: int) -> tuple[Process, ...]:
+    """The process and those that hold its socket as part of the same program.
+
+    A process that only inherited the socket (an activator, a child of another name that is not
+    below it) is none of ours to end.
+    """
+    main = found.process
+    if main is None:
+        return ()
+    ours = [main]
+    for other in found.others:
+        same = other.program == main.program
+        below = any(pid == main.pid for pid, _ in other.parents)
+        owned = uid == 0 or other.uid == uid
+        if other.started and other.pid > 1 and other.uid == main.uid and owned and (same or below):
+            ours.append(other)
+    pids = {process.pid for process in ours}
+    # a master that sees its workers end starts new ones: it is told first
+    return tuple(sorted(ours, key=lambda p: sum(pid in pids for pid, _ in p.parents)))
+
+
+def _process(process: Process) -> str:
+    user = f", user {process.user}" if process.user else ""
+    return f"{process.program or 'a program'} (pid {process.pid}{user})"
+
+
+def _kept(keeper: Keeper) -> str:
+    return f"{keeper.kind} {keeper.unit}".rstrip()
+
+
+def _look(found: Found) -> str:
+    return f"routeguard ports --all   (what is known of port {found.port})"
+
+
+def _sudo(command: Sequence[str]) -> str:
+    if not command or os.getuid() == 0 or command[0] == "sudo":
+        return " ".join(command)
+    return " ".join(("sudo", *command))
+
+
+def _user(uid: int) -> str:
+    try:
+        import pwd
+
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except (ImportError, KeyError, OverflowError):
+        return f"user id {uid}"
+
+
+# The effects --------------------------------------------------------------------------------------
+
+
+class System:
+    """Everything that reaches outside; a test puts its own in place."""
+
+    def started(self, pid: int) -> int:
+        """The start time of the process `pid` as `Process.started` counts it, 0 if it has ended."""
+        if sys.platform == "linux":
+            return _started_linux(pid)
+        import psutil
+
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return 0
+            return int(process.create_time() * 1_000_000)
+        except psutil.Error:
+            return 0
+
+    def pin(self, pid: int) -> int:
+        """A pidfd of `pid`, -1 where there are none. Raises ProcessLookupError if it has ended."""
+        opener = getattr(os, "pidfd_open", None)
+        if opener is None:
+            return -1
+        try:
+            descriptor: int = opener(pid)
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                # the pid is a thread's, not a process's: the process had ended
+                raise ProcessLookupError(errno.ESRCH, "no such process") from None
+            # ENOSYS before Linux 5.3, EPERM from a container's seccomp filter that is older
+            return -1
+        return descriptor
+
+    def send(self, descriptor: int, pid: int, number: int) -> None:
+        """Send the signal. Raises ProcessLookupError or PermissionError."""
+        if descriptor >= 0:
+            signal.pidfd_send_signal(descriptor, number)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            os.kill(pid, number)
+
+    def ended(self, descriptor: int, process: Process) -> bool:
+        """Whether the process has ended; one that nobody has waited for yet has, too."""
+        if descriptor < 0:
+            return self.started(process.pid) != process.started
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def run(self, command: Sequence[str], seconds: float) -> str:
+        """Run the command of a unit; returns why it failed, "" if it did not."""
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"it took longer than {seconds:g} s"
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        if done.returncode == 0:
+            return ""
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        return said[0][:200] if said else f"it ended with status {done.returncode}"
+
+    def listening(self) -> list[Listener] | None:
+        """The sockets that listen, None if that cannot be told."""
+        from guard.sources import sockets
+
+        try:
+            return sockets.listening()
+        except sockets.SocketsUnreadableError:
+            return None
+
+    def judge(self, listeners: list[Listener]) -> list[Found]:
+        from guard.proxies.find import find
+
+        return find(listeners)
+
+    def now(self) -> float:
+        """Seconds on a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def _started_linux(pid: int) -> int:
+    """Field 22 of `/proc/PID/stat` (proc(5)), 0 for a process that has ended (also a zombie)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the second field is the program's name, which may hold blanks and parentheses
+            fields = file.read(4096).rpartition(b")")[2].split()
+        return 0 if fields[0] in (b"Z", b"X", b"x") else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def carry_out_all(
+    steps: Sequence[Step], *, grace: float = GRACE, system: System | None = None
+) -> list[Outcome]:
+    """Carry out `steps` at the same time, so that waiting is done once; outcomes in their order."""
+    if len(steps) < 2:
+        return [carry_out(step, grace=grace, system=system) for step in steps]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=min(len(steps), 8)) as pool:
+        return list(pool.map(lambda step: carry_out(step, grace=grace, system=system), steps))
+
+
+def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None) -> Outcome:
+    """Do what `step` says, then look again. `grace` in seconds. Raises nothing that is expected."""
+    found = step.found
+    if step.refused:
+        return Outcome(found, step.refused, step.why, fix=step.fix)
+    system = system or System()
+    before = {_socket(listener) for listener in system.listening() or ()}
+    pinned = _pin(step.processes, system)
+    try:
+        if not pinned and not step.command:
+            return _look_again(step, system, before, GONE, system.now(), 0.0)
+        if step.command:
+            why = system.run(step.command, grace + _COMMAND)
+            if why:
+                detail = f"{' '.join(step.command)} failed: {why}"
+                return Outcome(found, FAILED, detail, fix=_sudo(step.command))
+        try:
+            _end(pinned, grace, system)
+        except PermissionError:
+            detail = f"signals to {_process(step.processes[0])} are not permitted"
+            return Outcome(found, NOT_OURS, detail, fix=_again(step))
+        left = [process for descriptor, process in pinned if not system.ended(descriptor, process)]
+    finally:
+        for descriptor, _ in pinned:
+            if descriptor >= 0:
+                system.close(descriptor)
+    if left:
+        detail = f"{_process(left[0])} has not ended, not even by KILL: it waits in the kernel"
+        return Outcome(found, STILL_THERE, detail, after=found)
+    watch = WATCH_KEPT if found.keeper is not None else WATCH
+    return _look_again(step, system, before, STOPPED, system.now(), watch)
+
+
+def _pin(processes: Iterable[Process], system: System) -> list[tuple[int, Process]]:
+    """The processes that are still the ones that were looked at, each with its pidfd."""
+    pinned = []
+    for process in processes:
+        try:
+            descriptor = system.pin(process.pid)
+        except ProcessLookupError:
+            continue
+        # in this order: what is compared is then what is pinned
+        if process.pid != os.getpid() and system.started(process.pid) == process.started:
+            pinned.append((descriptor, process))
+        elif descriptor >= 0:
+            system.close(descriptor)
+    return pinned
+
+
+def _end(pinned: Iterable[tuple[int, Process]], grace: float, system: System) -> None:
+    """TERM, `grace` seconds, KILL. Raises PermissionError if the first signal is not allowed."""
+    alive = list(pinned)
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILLED)):
+        for descriptor, process in alive:
+            _signal(descriptor, process, number, system)
+        until = system.now() + seconds
+        pause = 0.01
+        while True:
+            alive = [one for one in alive if not system.ended(*one)]
+            if not alive:
+                return
+            if system.now() >= until:
+                break
+            system.sleep(min(pause, max(until - system.now(), 0.0)))
+            pause = min(pause * 2, 0.1)
+
+
+def _signal(descriptor: int, process: Process, number: int, system: System) -> None:
+    """Signal the process if it still is the one that was looked at."""
+    if system.started(process.pid) != process.started:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        system.send(descriptor, process.pid, number)
+
+
+# Afterwards ---------------------------------------------------------------------------------------
+
+
+def _look_again(
+    step: Step,
+    system: System,
+    before: set[tuple[int, int, int]],
+    result: str,
+    began: float,
+    watch: float,
+) -> Outcome:
+    """Look for `watch` seconds whether what was stopped listens again; at least once."""
+    found = step.found
+    while True:
+        moment = system.now()
+        listeners = system.listening()
+        if listeners is None:
+            detail = "whether it came back cannot be told: the listening sockets are unreadable"
+            return Outcome(found, result, detail)
+        back, neighbour = _back(step, system, before, listeners)
+        if back is not None:
+            return _returned(step, back, moment - began)
+        if moment - began >= watch:
+            break
+        system.sleep(min(_INTERVAL, began + watch - moment))
+    detail = ""
+    if result == GONE:
+        detail = "it had ended before anything was done"
+    if neighbour is not None:
+        who = neighbour.process.program if neighbour.process is not None else ""
+        now = f"port {neighbour.port} is now used by {who or 'something else'}, which is no proxy"
+        detail = f"{detail}; {now}" if detail else now
+    return Outcome(found, result, detail, after=neighbour)
+
+
+def _back(
+    step: Step,
+    system: System,
+    before: set[tuple[int, int, int]],
+    listeners: Iterable[Listener],
+) -> tuple[Found | None, Found | None]:
+    """What listens still or again, and what else now listens on a port of the step."""
+    ports = set(step.ports)
+    own = {_socket(listener) for one in (step.found, *step.also) for listener in one.listeners}
+    candidates = []
+    for listener in listeners:
+        key = _socket(listener)
+        unknown = not listener.cookie and not listener.inode
+        # a supervisor may start it on another port, so a new socket counts wherever it is; one
+        # that was there before and is not the step's is somebody else's
+        if key in own or key not in before or (unknown and listener.port in ports):
+            candidates.append(listener)
+    if not candidates:
+        return None, None
+    neighbour = None
+    for one in system.judge(candidates):
+        if one.port in ports:
+            held = any(_socket(listener) in own for listener in one.listeners)
+            if held or one.forbidden or one.process is None or _same(one, step.found):
+                return one, None
+            neighbour = one
+        elif one.verdict == PROXY and one.proxy == step.found.proxy:
+            return one, None
+    return None, neighbour
+
+
+def _same(one: Found, other: Found) -> bool:
+    """Whether both are a program of the same name."""
+    if one.process is None or other.process is None:
+        return False
+    return one.process.program == other.process.program != ""
+
+
+def _returned(step: Step, back: Found, seconds: float) -> Outcome:
+    """The outcome where `back` listens, `seconds` after the end of what was stopped."""
+    found = step.found
+    own = {_socket(listener) for one in (found, *step.also) for listener in one.listeners}
+    if any((back_key := _socket(one)) in own and any(back_key[:2]) for one in back.listeners):
+        who = _process(back.process) if back.process is not None else "another process"
+        detail = f"{who} has the same socket and still listens on port {back.port}"
+        return Outcome(found, STILL_THERE, detail, after=back)
+    keeper = back.keeper or found.keeper
+    where = f" on port {back.port}" if back.port not in step.ports else ""
+    who = f" as {_process(back.process)}" if back.process is not None else ""
+    detail = f"something started it again{who}{where}"
+    fix = ""
+    above = _shared_parent(found, back)
+    if keeper is not None and (keeper.stop or above is None):
+        detail = f"{_kept(keeper)} started it again{who}{where}"
+        fix = " ".join(keeper.stop) if keeper.owned else _sudo(keeper.stop)
+    elif above is not None:
+        pid, program = above
+        detail = f"{program or 'a program'} (pid {pid}) started it again{who}{where}"
+        fix = f"kill {pid} && routeguard ports stop {back.port}"
+    return Outcome(found, CAME_BACK, detail, fix=fix, after=back, seconds=max(seconds, 0.0))
+
+
+def _shared_parent(old: Found, new: Found) -> tuple[int, str] | None:
+    """The nearest process that is above both: it, or what it runs, started the second one."""
+    if old.process is None or new.process is None:
+        return None
+    above = {pid for pid, _ in old.process.parents}
+    for pid, program in new.process.parents:
+        if pid in above:
+            return (pid, program) if pid > 1 and program not in _INITS else None
+    return None
+
+
+def _socket(listener: Listener) -> tuple[int, int, int]:
+    return (listener.cookie, listener.inode, listener.port)
+
+
+def _again(step: Step) -> str:
+    return _sudo(("routeguard", "ports", "stop", str(step.found.port)))
