@@ -60,6 +60,14 @@ def service(
                 fix="move it to a path without one",
                 exit_code=ExitCode.CONFIG,
             )
+    if platform != "darwin" and any(char in python for char in "\"'\\"):
+        raise GuardError(
+            "a service cannot be started from this path",
+            where=python,
+            why="systemd takes no quotes and no backslash in the name of a program",
+            fix="install routeguard in a directory without them",
+            exit_code=ExitCode.CONFIG,
+        )
     if platform == "darwin":
         path = os.path.join(paths.home(own), "Library", "LaunchAgents", f"{LABEL}.plist")
         return Service("launchd", path, _property_list(words, kept))
