@@ -13,13 +13,22 @@ Examples:
   routeguard exec -- opencode run "hi"      the agent, planned and pinned to the gateway
   routeguard exec -- make test              any command, without direct provider keys
   routeguard exec -- bash -l                a shell in which every agent is guarded
+  routeguard exec --fence -- opencode       neither it nor its children reach a local proxy
 
 \b
 Exit status: the command's own; 126 refused (the reason is on stderr), 127 not found,
 2 usage, 3 policy. ROUTEGUARD_QUIET=1 keeps a launch that goes ahead silent.""",
 )
+@click.option(
+    "--fence/--no-fence",
+    default=None,
+    help="Deny the command and its children the ports that only local proxies use, whatever"
+    " proxies.fence says; refused (RG404) where the system cannot (Linux 6.7 or later; macOS by"
+    " sandbox-exec, never tried by us). The price: no_new_privs, so sudo does not work in it."
+    " --no-fence is refused where the policy requires a fence.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")
-def exec_command(command: tuple[str, ...]) -> int:
+def exec_command(fence: bool | None, command: tuple[str, ...]) -> int:
     """Run a command that can reach models through the gateway only.
 
     A known agent (opencode) is planned: its arguments are rewritten to the gateway, its
@@ -28,4 +37,5 @@ def exec_command(command: tuple[str, ...]) -> int:
     """
     from guard.launch.execute import main
 
-    return main(["--", *command])
+    option = [] if fence is None else ["--fence" if fence else "--no-fence"]
+    return main([*option, "--", *command])

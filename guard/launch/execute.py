@@ -20,7 +20,7 @@ from guard.rules import RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from guard.agents.opencode.planner import Facts
     from guard.agents.plan import Plan
@@ -39,14 +39,16 @@ MAX_DEPTH = 12
 
 def main(argv: list[str]) -> int:
     """Run `exec` with `argv`; returns only if nothing was launched, or raises GuardError."""
-    words = command_of(argv)
+    fence, rest = fence_option(argv)
+    words = command_of(rest)
     environ = environment_at_start()
     if agent_of(words[0]):
         plan, policy, facts = plan_agent(words, environ, write=True)
-        carry_out(plan, policy, facts, environ)
+        carry_out(plan, policy, facts, environ, fence=fence)
     plan = plan_other(words, environ)
+    last = fence_around(plan, load_policy(environ), environ, fence) if fence else None
     tell(plan, environ)
-    become(plan.program, words, plan.environ, environ)
+    become(plan.program, words, plan.environ, environ, last)
     return ExitCode.INTERNAL  # execve does not return
 
 
@@ -66,6 +68,16 @@ def environment_at_start() -> dict[str, str]:
         if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
             del environ["LC_CTYPE"]
     return environ
+
+
+def fence_option(argv: list[str]) -> tuple[bool | None, list[str]]:
+    """What `--fence` and `--no-fence` in front of the command say, None if neither; the rest."""
+    asked = None
+    at = 0
+    while argv[at : at + 1] in (["--fence"], ["--no-fence"]):
+        asked = argv[at] == "--fence"
+        at += 1
+    return asked, argv[at:]
 
 
 def command_of(argv: list[str]) -> list[str]:
@@ -155,8 +167,18 @@ def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
     return compiled.load(working_directory(), environ)
 
 
-def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[str, str]) -> None:
-    """Refuse `plan` (raises GuardError) or become its program."""
+def carry_out(
+    plan: Plan,
+    policy: CompiledPolicy,
+    facts: Facts,
+    environ: dict[str, str],
+    *,
+    fence: bool | None = None,
+) -> None:
+    """Refuse `plan` (raises GuardError) or become its program.
+
+    `fence` is what `fence_option` read.
+    """
     from guard import audit
     from guard.agents.opencode import planner
 
@@ -164,6 +186,7 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
     if plan.forbidden_by:
         audit.record(plan, "refused", facts.environ, command)
         raise refusal(plan)
+    last = fence_around(plan, policy, environ, fence)
     if plan.guarded:
         from guard.launch import keys
 
@@ -176,7 +199,23 @@ def carry_out(plan: Plan, policy: CompiledPolicy, facts: Facts, environ: dict[st
         audit.record(plan, "launched", facts.environ, command)
     if plan.directory:
         os.chdir(plan.directory)
-    become(plan.program, [plan.program, *plan.argv], plan.environ, environ)
+    become(plan.program, [plan.program, *plan.argv], plan.environ, environ, last)
+
+
+def fence_around(
+    plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str], asked: bool | None
+) -> Callable[[str, list[str]], tuple[str, list[str]]] | None:
+    """What raises the fence that the policy, or `asked`, wants around `plan`; None for no fence.
+
+    It takes and returns the program and its arguments. Raises GuardError if there has to be a
+    fence and `asked` is False, or the machine cannot do it.
+    """
+    wanted = policy.proxies_fence if plan.guarded else "off"
+    if asked is None and wanted == "off":
+        return None
+    from guard.launch import fence
+
+    return fence.around(plan, policy, wanted, asked, lambda line: say_unless_quiet(line, environ))
 
 
 def refusal(plan: Plan) -> GuardError:
@@ -206,8 +245,6 @@ def _as_error(finding: Finding, what: str) -> GuardError:
 
 def tell(plan: Plan, environ: Mapping[str, str]) -> None:
     """One line on what the launch changed, if it changed anything one would want to know."""
-    if environ.get(QUIET, "0") not in ("", "0"):
-        return
     parts = [plan.rewritten] if plan.rewritten else []
     if not _marker(environ)[0]:
         names = [c.name for c in plan.changes if c.action == "removed" and c.rule]
@@ -215,7 +252,13 @@ def tell(plan: Plan, environ: Mapping[str, str]) -> None:
             parts.append(f"removed {', '.join(sorted(names))}")
     parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
     if parts:
-        say(f"routeguard: {'; '.join(parts)}")
+        say_unless_quiet(f"routeguard: {'; '.join(parts)}", environ)
+
+
+def say_unless_quiet(line: str, environ: Mapping[str, str]) -> None:
+    """`say`, where `environ` does not ask for silence of a launch that goes ahead."""
+    if environ.get(QUIET, "0") in ("", "0"):
+        say(line)
 
 
 def say(line: str) -> None:
@@ -271,14 +314,22 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
 
 
 def become(
-    program: str, argv: list[str], child: dict[str, str], environ: Mapping[str, str]
+    program: str,
+    argv: list[str],
+    child: dict[str, str],
+    environ: Mapping[str, str],
+    last: Callable[[str, list[str]], tuple[str, list[str]]] | None = None,
 ) -> None:
-    """Replace this process by `program`. Raises GuardError if the system does not let us."""
+    """Replace this process by `program`; `last` is what `fence_around` gave.
+
+    Raises GuardError if the system does not let us.
+    """
     _, depth, _ = _marker(environ)
     child[MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
     _default_signals()
+    start, words = last(program, argv) if last else (program, argv)
     try:
-        os.execve(program, argv, child)
+        os.execve(start, words, child)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
             # as shells do with a script that has no #! line

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from guard.agents.plan import Plan
     from guard.policy.compiled import CompiledPolicy
 
 DNS = 53
@@ -140,6 +141,48 @@ def refusal(why: str, *, asked: bool) -> GuardError:
         else 'proxies.fence = "try" in your policy goes on without a fence, and says so',
         rule="RG404",
     )
+
+
+def around(
+    plan: Plan,
+    policy: CompiledPolicy,
+    wanted: str,
+    asked: bool | None,
+    say: Callable[[str], None],
+) -> Callable[[str, list[str]], tuple[str, list[str]]] | None:
+    """What raises the fence around `plan` as `raise_fence` does, None for no fence.
+
+    `wanted` is the policy's word for this launch (off, try, require), `asked` what `--fence` (True)
+    or `--no-fence` (False) says. Raises GuardError if the two do not agree, or if a fence has to
+    be and this machine cannot: before a key is fetched.
+    """
+    if asked is False:
+        if wanted == "require":
+            raise GuardError(
+                f"{plan.agent or plan.program} was not started: the policy requires a fence",
+                where="--no-fence",
+                why='proxies.fence = "require" in the policy',
+                fix="leave --no-fence out",
+                rule="RG404",
+            )
+        return None
+    required = asked is True or wanted == "require"
+    if required:
+        why = unavailable()
+        if why:
+            raise refusal(why, asked=wanted != "require")
+
+    def put_up(program: str, argv: list[str]) -> tuple[str, list[str]]:
+        return raise_fence(
+            of_policy(policy, plan.environ),
+            program,
+            argv,
+            required=required,
+            asked=wanted != "require",
+            say=say,
+        )
+
+    return put_up
 
 
 def raise_fence(
