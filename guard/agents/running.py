@@ -143,6 +143,17 @@ class Table:
         except OSError:
             return []
 
+    def file(self, pid: int) -> str:
+        """The program file of `pid`, "" where it cannot be known."""
+        if sys.platform != "linux":
+            import psutil
+
+            try:
+                return psutil.Process(pid).exe()
+            except (psutil.Error, OSError):
+                return ""
+        return _link(f"{self._proc}/{pid}/exe")
+
     def recognise(self, pid: int) -> tuple[Program, Recognised] | None:
         """The agent that `pid` is, None if it is none or gone."""
         if sys.platform != "linux":
@@ -267,6 +278,58 @@ def look(
             )
         )
     return sorted(found, key=lambda one: one.pid)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Which process ids to look at: new ones, and for a while those that are still new.
+
+    A program is often started by another that becomes it (`exec`) a moment later, under the same
+    id, so a new id is looked at in `looks` rounds.
+    """
+
+    looks: int = 3
+    _left: dict[int, int] = field(default_factory=dict)
+
+    def take(self, pids: Iterable[int]) -> list[int]:
+        """Those of all current `pids` that are to be looked at in this round."""
+        known = self._left
+        self._left = {pid: known.get(pid, self.looks) for pid in pids}
+        due = [pid for pid, left in self._left.items() if left > 0]
+        for pid in due:
+            self._left[pid] -= 1
+        return due
+
+
+class Follower:
+    """Looks again and again, and reads only what may have changed.
+
+    A round costs a list of process ids, and a few reads for each process that is new or is an
+    agent. Every `sweep` rounds the program file of every process is compared: `exec` in an old
+    shell changes it under the same id.
+    """
+
+    def __init__(self, table: Table | None = None, *, sweep: int = 12) -> None:
+        self._table = table or Table()
+        self._arrivals = Arrivals()
+        self._sweep = sweep
+        self._round = 0
+        self._programs: dict[int, str] = {}
+        self._agents: set[int] = set()
+
+    def look(self, policy: CompiledPolicy, now: float) -> list[Running]:
+        """The agents that run now, without their connections; `now` in Unix seconds."""
+        pids = self._table.pids()
+        due = set(self._arrivals.take(pids))
+        if self._round % self._sweep == 0:
+            programs = {pid: self._table.file(pid) for pid in pids}
+            due |= {pid for pid, file in programs.items() if self._programs.get(pid) != file}
+            self._programs = programs
+        self._round += 1
+        wanted = due | self._agents
+        found = look(policy, now, pids=sorted(wanted), table=self._table, connections=False)
+        self._agents = {one.pid for one in found}
+        return found
 
 
 def finding(one: Running) -> Finding | None:
