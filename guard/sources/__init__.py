@@ -1,37 +1,20 @@
-"""Sources: each reads one place and says what stands where. None judges, none keeps a value."""
+"""Sources: each reads one place and says what stands where. None judges, none keeps a value.
+
+Imported on the hot path as the parent of `sockets`, so the records come when they are asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.sources.records import Assignment as Assignment
+    from guard.sources.records import Reading as Reading
+    from guard.sources.records import Skipped as Skipped
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A place that gives an environment variable its value.
+def __getattr__(name: str) -> object:
+    if name in ("Assignment", "Reading", "Skipped"):
+        from guard.sources import records
 
-    `line` counts from 1. `how` is the form it is written in ("export", "set -gx", "dotenv", …).
-    `exported` is False for a shell variable that child processes do not get. The value is not
-    kept.
-    """
-
-    name: str
-    path: str
-    line: int
-    how: str
-    exported: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that is there but was not read, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a source found in files: assignments in reading order, and what it could not read."""
-
-    assignments: tuple[Assignment, ...]
-    skipped: tuple[Skipped, ...]
+        return getattr(records, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,37 @@
+"""What sources say: places, and what they could not read. None judges, none keeps a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A place that gives an environment variable its value.
+
+    `line` counts from 1. `how` is the form it is written in ("export", "set -gx", "dotenv", …).
+    `exported` is False for a shell variable that child processes do not get. The value is not
+    kept.
+    """
+
+    name: str
+    path: str
+    line: int
+    how: str
+    exported: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is there but was not read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source found in files: assignments in reading order, and what it could not read."""
+
+    assignments: tuple[Assignment, ...]
+    skipped: tuple[Skipped, ...]
