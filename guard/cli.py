@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -11,12 +13,15 @@ from guard import __version__
 from guard.errors import ExitCode
 
 COMMANDS = {
+    "agents": "guard.commands.agents:agents",
+    "allow": "guard.commands.allow:allow",
     "check": "guard.commands.check:check",
     "completion": "guard.commands.completion:completion",
     "exec": "guard.commands.exec:exec_command",
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
     "policy": "guard.commands.policy:policy",
+    "portkey": "guard.commands.portkey:portkey",
     "rules": "guard.commands.rules:rules",
     "shim": "guard.commands.shim:shim",
     "verify": "guard.commands.verify:verify",
@@ -25,13 +30,20 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for, not before."""
+    """A group whose commands are imported when they are asked for, not before.
+
+    `targets` maps a command's name to `module:attribute`.
+    """
+
+    def __init__(self, *args: Any, targets: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.targets = targets
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return sorted(self.targets)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = COMMANDS.get(cmd_name)
+        target = self.targets.get(cmd_name)
         if target is None:
             return None
         module, _, attribute = target.partition(":")
@@ -46,7 +58,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches
 
-            near = get_close_matches(args[0], COMMANDS, n=1)
+            near = get_close_matches(args[0], self.targets, n=1)
             if not near:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
@@ -54,6 +66,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    targets=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Set up a shell:      eval "$(routeguard hook zsh)"     (bash; fish: routeguard hook fish | source)

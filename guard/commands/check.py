@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.execute import working_directory
 from guard.policy import compiled
+from guard.report import colour
 from guard.rules import RULES
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def report(
     Text shows paths as seen from `cwd`; the other formats as seen from the result's root, which
     is what the programs that read them expect.
     """
-    color = output is None and coloured(environ)
+    color = output is None and colour.wanted(environ)
     render = import_module(f"guard.report.{format_}").render
     text: str = render(result, color=color, root=cwd if format_ == "text" else result.root)
     if text and not text.endswith("\n"):
@@ -311,13 +311,6 @@ def report(
         raise UsageError(
             f"cannot write {printable(output)}", why=(error.strerror or str(error)).lower()
         ) from None
-
-
-def coloured(environ: Mapping[str, str]) -> bool:
-    """Whether stdout gets colour: NO_COLOR (no-color.org) over FORCE_COLOR over the terminal."""
-    if environ.get("NO_COLOR"):
-        return False
-    return bool(environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
 def _say(text: str) -> None:

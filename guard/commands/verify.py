@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -14,6 +13,7 @@ from guard.errors import ExitCode, GuardError, printable
 from guard.launch.proof.fetch import PACKAGE, VERSION, fetch
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Agent, Proof, Run, prove, throw_away, version_of
+from guard.report import colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def verify(
     if as_json:
         click.echo(json.dumps(proof.as_dict(), indent=2))
     else:
-        click.echo(render(proof), color=_coloured(environ))
+        click.echo(render(proof), color=colour.wanted(environ))
     return ExitCode.OK if proof.passed else ExitCode.FINDINGS
 
 
@@ -146,12 +146,6 @@ def _contact(run: Run, host: str) -> str:
             keys = f", {' and '.join(contact.carried)} seen" if contact.carried else ""
             return _calls(contact.calls) + keys
     return "-"
-
-
-def _coloured(environ: Mapping[str, str]) -> bool:
-    if environ.get("NO_COLOR"):
-        return False
-    return bool(environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
 def _end_on_termination() -> None:

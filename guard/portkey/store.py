@@ -24,7 +24,7 @@ from guard.portkey.account import Account
 SCHEMA_VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024
 STALE = 24 * 3600.0
-"""Seconds after which what was seen is called old. It is still shown, with its age."""
+"""Seconds after which what was seen is asked again; `explain` asks nobody and shows it still."""
 
 _ACCOUNT = TypeAdapter(Account)
 
@@ -72,6 +72,12 @@ def forget(environ: Mapping[str, str]) -> None:
                 os.unlink(os.path.join(directory, name))
     except OSError:
         pass
+
+
+def is_old(account: Account, now: float | None = None) -> bool:
+    """Whether the account was seen longer ago than STALE, or in the future."""
+    passed = (time.time() if now is None else now) - account.fetched_at
+    return not 0 <= passed <= STALE
 
 
 def age(account: Account, now: float | None = None) -> str:

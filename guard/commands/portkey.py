@@ -1,0 +1,73 @@
+"""`routeguard portkey`: what the gateway key does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from guard.cli import LazyGroup
+from guard.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guard.policy.compiled import CompiledPolicy
+
+SUBCOMMANDS = {
+    "models": "guard.commands.portkey_models:models",
+    "status": "guard.commands.portkey_status:status",
+}
+
+_PATIENCE = 1.0
+"""Seconds of silence before progress is shown."""
+
+
+@click.group(
+    cls=LazyGroup,
+    targets=SUBCOMMANDS,
+    epilog="""\b
+Examples:
+  routeguard portkey status                providers, configs, fallbacks of the key
+  routeguard portkey models gpt            models whose name holds "gpt"
+
+Exit status: 0 fine, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused.""",
+)
+def portkey() -> None:
+    """What the gateway key does: account, routing, models.
+
+    The key goes to the gateway of your policy and nowhere else; no value of it is ever shown.
+    """
+
+
+def here() -> tuple[CompiledPolicy, dict[str, str]]:
+    """The policy of the current directory and the user's own environment."""
+    from guard.agents.opencode.planner import without_guard
+    from guard.launch.execute import load_policy
+
+    environ = without_guard(os.environ)
+    return load_policy(environ), environ
+
+
+def progress(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """Tells a person on a terminal what takes so long, once it has taken longer than a second."""
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() - begun > _PATIENCE:
+            click.echo(f"routeguard: {printable(text)} …", err=True)
+
+    return say
+
+
+def entry_option(function: Callable[..., int]) -> Callable[..., int]:
+    """`--entry NAME`: whose key, of those that the policy names."""
+    return click.option(
+        "--entry",
+        default="",
+        metavar="NAME",
+        help="The provider entry of your policy whose key is used. [default: the default model's]",
+    )(function)

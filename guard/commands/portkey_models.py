@@ -1,0 +1,117 @@
+"""`routeguard portkey models`: what can be named, and how."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.commands.portkey import entry_option, here, progress
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.portkey import store
+from guard.portkey.session import find_key, look
+
+if TYPE_CHECKING:
+    from guard.policy.compiled import CompiledPolicy
+    from guard.portkey.shapes import ModelRow
+
+SCHEMA_VERSION = 1
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard portkey models                       all of them
+  routeguard portkey models claude sonnet         those that hold both words
+  routeguard portkey models --provider openrouter-main
+  routeguard portkey models --refresh --json | jq -r .models[].opencode
+
+\b
+In the catalogue does not mean callable: routeguard portkey probe MODEL tells.
+Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 126 refused."""
+)
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option("--provider", default="", metavar="SLUG", help="Only those of this provider.")
+@click.option("--refresh", is_flag=True, help="Ask the gateway, whatever is remembered.")
+@entry_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_json: bool) -> int:
+    """List the models that the gateway key reaches, with the name that opencode takes.
+
+    WORDs are searched for in the names, in any letter case. The list is remembered for a day.
+    """
+    policy, environ = here()
+    key = find_key(policy, environ, entry)
+    account = look(policy, environ, key, refresh=refresh, progress=progress(environ))
+    if account.models.value is None:
+        lacks = account.models.scope
+        raise GuardError(
+            "the models are not visible to this key"
+            if lacks
+            else f"the models could not be asked: {account.models.reason}",
+            where=account.base_url,
+            why=f"it lacks {lacks}" if lacks else "",
+            fix=f"ask for a key with {lacks}" if lacks else "try again: --refresh",
+            exit_code=ExitCode.FINDINGS,
+        )
+    listed = account.models.value
+    wanted = provider.removeprefix("@")
+    if wanted and not any(row.provider == wanted for row in listed):
+        there = sorted({row.provider for row in listed if row.provider})
+        raise UsageError(
+            f"no model of a provider {wanted!r}",
+            fix="there are: " + (", ".join(f"@{slug}" for slug in there) or "none"),
+        )
+    found = [
+        row
+        for row in listed
+        if (not wanted or row.provider == wanted)
+        and all(word.lower() in row.id.lower() for word in words)
+    ]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "schema_version": SCHEMA_VERSION,
+                    "gateway": account.base_url,
+                    "seen_at": int(account.fetched_at),
+                    "total": len(listed),
+                    "models": [_as_json(row, policy) for row in found],
+                },
+                indent=2,
+            )
+        )
+    else:
+        for row in found:
+            click.echo(printable(opencode_name(row, policy)))
+        click.echo(
+            f"{len(found)} of {len(listed)} models of {account.base_url}, seen {store.age(account)}"
+            + ("" if refresh else " (--refresh asks again)"),
+            err=True,
+        )
+    return ExitCode.OK if found else ExitCode.FINDINGS
+
+
+def opencode_name(row: ModelRow, policy: CompiledPolicy) -> str:
+    """What `opencode -m` takes for this model under `policy`.
+
+    `ENTRY/model` where an entry of the policy stands for its provider, else the model's own
+    `@slug/model` through an entry that leaves the provider open.
+    """
+    for entry in policy.providers:
+        if entry.slug and entry.slug == row.provider:
+            return f"{entry.name}/{row.id.partition('/')[2]}"
+    for entry in policy.providers:
+        if not entry.slug and not entry.config:
+            return f"{entry.name}/{row.id}"
+    return f"{policy.providers[0].name}/{row.id}"
+
+
+def _as_json(row: ModelRow, policy: CompiledPolicy) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "provider": row.provider,
+        "model": row.slug or row.id.partition("/")[2],
+        "opencode": opencode_name(row, policy),
+    }

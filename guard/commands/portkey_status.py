@@ -1,0 +1,210 @@
+"""`routeguard portkey status`: the key, its providers, its configs, in one page."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.commands.portkey import entry_option, here, progress
+from guard.errors import ExitCode, printable
+from guard.portkey import store
+from guard.portkey.account import SCOPES, Account, Seen
+from guard.portkey.routing import drawn, predict, sentence, tree
+from guard.portkey.session import find_key, look
+
+if TYPE_CHECKING:
+    from guard.policy.compiled import CompiledPolicy
+    from guard.portkey.session import Key
+    from guard.portkey.shapes import ConfigRow, ProviderRow
+
+SCHEMA_VERSION = 1
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard portkey status
+  routeguard portkey status --cached            what was last seen, without asking
+  routeguard portkey status --json | jq .default_route
+  routeguard portkey status --entry portkey-openrouter
+
+\b
+What the key may not see is said with the scope it lacks, never shown as "none".
+Exit status: 0 the key works, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused."""
+)
+@entry_option
+@click.option("--cached", is_flag=True, help="What was last seen, if anything: asks nobody.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def status(entry: str, cached: bool, as_json: bool) -> int:
+    """Show what the gateway key reaches: providers, configs, fallbacks.
+
+    Asks the gateway of your policy for models, providers, configs and the key's own settings,
+    each of which a key may or may not see. No completion is asked for, so it costs no tokens.
+    """
+    policy, environ = here()
+    key = find_key(policy, environ, entry)
+    if cached:
+        account = store.load(policy.base_url, key.value, environ)
+        if account is None:
+            click.echo("nothing was seen with this key yet: routeguard portkey status", err=True)
+            return ExitCode.FINDINGS
+    else:
+        account = look(policy, environ, key, refresh=True, progress=progress(environ))
+    if as_json:
+        click.echo(json.dumps(_as_json(account, key, policy), indent=2))
+    else:
+        click.echo("\n".join(printable(line) for line in _lines(account, key, policy)))
+    return ExitCode.OK
+
+
+def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:
+    lines = [sentence(account), ""]
+    lines.append(f"key        {key.shown}, from {key.source}")
+    lines.append(f"gateway    {account.base_url}, answers; seen {store.age(account)}")
+    lines += _of_key(account)
+    lines += ["", *_of_providers(account)]
+    lines += ["", *_of_configs(account)]
+    lines += ["", *_of_policy(account, policy)]
+    lines += [f"note: {note}" for note in account.notes]
+    return lines
+
+
+def _of_key(account: Account) -> list[str]:
+    row = account.key.value
+    if row is None:
+        return [f"scopes     {_without(account.key, 'what this key may do')}"]
+    lines = []
+    if row.scopes is not None:
+        lines.append(f"scopes     {', '.join(row.scopes) or 'none'}")
+    about = [part for part in (row.name, row.type, row.status) if part]
+    if row.expires_at:
+        about.append(f"expires {row.expires_at}")
+    about += _limits(row.usage_limits, row.rate_limits)
+    if about:
+        lines.append(f"is         {', '.join(about)} (likely: told by Portkey's mask of it)")
+    return lines
+
+
+def _of_providers(account: Account) -> list[str]:
+    rows = account.providers.value
+    if rows is None:
+        return [f"providers  {_without(account.providers, 'the providers of this workspace')}"]
+    if not rows:
+        return ["providers  none in this workspace"]
+    source = {
+        "models": f"  (their names, by the models; more needs {SCOPES['providers']})",
+        "virtual-keys": "  (as virtual keys)",
+    }.get(account.providers_from, "")
+    lines = [f"providers  {len(rows)}{source}"]
+    width = max(len(row.slug) for row in rows) + 1
+    for row in rows[:200]:
+        said = ", ".join(_about_provider(row))
+        lines.append(f"  @{row.slug:<{width}} {said}".rstrip())
+    if len(rows) > 200:
+        lines.append(f"  … and {len(rows) - 200} more (--json shows all)")
+    return lines
+
+
+def _about_provider(row: ProviderRow) -> list[str]:
+    about = [part for part in (row.provider, row.status) if part]
+    about += _limits(row.usage_limits, row.rate_limits)
+    if row.expires_at:
+        about.append(f"expires {row.expires_at}")
+    return about
+
+
+def _limits(usage: dict[str, Any] | None, rates: list[dict[str, Any]] | None) -> list[str]:
+    said = []
+    if usage and usage.get("credit_limit") is not None:
+        reset = f" {usage['periodic_reset']}" if usage.get("periodic_reset") else ""
+        said.append(f"limit {usage['credit_limit']} {usage.get('type') or ''}{reset}".rstrip())
+    for rate in rates or ():
+        if isinstance(rate, dict) and rate.get("value") is not None:
+            said.append(f"{rate['value']} {rate.get('unit') or rate.get('type') or ''}".rstrip())
+    return [str(part) for part in said]
+
+
+def _of_configs(account: Account) -> list[str]:
+    rows = account.configs.value
+    if rows is None:
+        return [f"configs    {_without(account.configs, 'configs, and with them fallback rules,')}"]
+    if not rows:
+        return ["configs    none in this workspace"]
+    lines = [f"configs    {len(rows)}"]
+    for row in rows:
+        lines += [f"  {line}" for line in _config(row, account)]
+    return lines
+
+
+def _config(row: ConfigRow, account: Account) -> list[str]:
+    title = row.slug + (f" ({row.name})" if row.name and row.name != row.slug else "")
+    if account.default_config.value == row.slug:
+        override = account.override_allowed
+        title += "  on this key" + (
+            ", a call may bring another"
+            if override.value
+            else ", a call may not bring another"
+            if override.known
+            else ""
+        )
+    if row.config is None:
+        return [f"{title}: what it says is not visible to this key ({SCOPES['config']})"]
+    return drawn(tree(row.config, title))
+
+
+def _of_policy(account: Account, policy: CompiledPolicy) -> list[str]:
+    lines = [f"what becomes of a call by your policy (default model {policy.default_model})"]
+    for entry in policy.providers:
+        model = entry.models[0] if entry.models else ""
+        if policy.default_model.startswith(f"{entry.name}/"):
+            model = policy.default_model.partition("/")[2]
+        found = predict(account, provider=entry.slug, model=model, config=entry.config)
+        lines.append(f"  {entry.name}/{model or '…'}: {found.sentence}")
+    return lines
+
+
+def _without(seen: Seen[Any], what: str) -> str:
+    if seen.state == "hidden":
+        return f"{what} not visible to this key: it lacks {seen.scope}"
+    return f"could not be asked: {seen.reason}"
+
+
+def _as_json(account: Account, key: Key, policy: CompiledPolicy) -> dict[str, Any]:
+    def seen(value: Seen[Any], shown: Any = None) -> dict[str, Any]:
+        return {
+            "state": value.state,
+            "value": shown if value.known else None,
+            "missing_scope": value.scope,
+            "reason": value.reason,
+        }
+
+    route = predict(account)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "summary": sentence(account),
+        "gateway": account.base_url,
+        "key": {"shown": key.shown, "source": key.source, "entry": key.entry.name},
+        "seen_at": int(account.fetched_at),
+        "age_seconds": max(0, int(time.time() - account.fetched_at)),
+        "key_settings": seen(
+            account.key, account.key.value.model_dump() if account.key.value else None
+        ),
+        "default_config": seen(account.default_config, account.default_config.value),
+        "override_allowed": seen(account.override_allowed, account.override_allowed.value),
+        "providers_from": account.providers_from,
+        "providers": seen(
+            account.providers, [row.model_dump() for row in account.providers.value or ()]
+        ),
+        "configs": seen(account.configs, [row.model_dump() for row in account.configs.value or ()]),
+        "models": seen(account.models, len(account.models.value or ())),
+        "default_route": {
+            "known": route.known,
+            "target": route.target,
+            "config": route.config,
+            "says": route.sentence,
+        },
+        "notes": list(account.notes),
+    }
