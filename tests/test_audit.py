@@ -138,3 +138,21 @@ def test_what_is_in_the_way_costs_a_line_and_nothing_else(
     audit.record(plan, "launched", environ, "run")
     if obstacle == "link":
         assert elsewhere.read_text() == ""
+
+
+def test_an_exception(environ: dict[str, str]) -> None:
+    audit.record_exception(
+        "allowed", environ, subject="port:4000", until="2026-12-31", reason="“why”\n"
+    )
+    (line,) = log(environ).read_text().splitlines()
+    entry = json.loads(line)
+    assert entry.pop("time").endswith("Z")
+    assert entry.pop("pid") == os.getpid()
+    assert entry == {
+        "schema_version": 1,
+        "decision": "allowed",
+        "subject": "port:4000",
+        "until": "2026-12-31",
+        "reason": "“why”\n",
+    }
+    assert stat.S_IMODE(log(environ).stat().st_mode) == 0o600

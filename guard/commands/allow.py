@@ -119,7 +119,7 @@ See what listens:  routeguard ports"""
 @click.argument("number", metavar="PORT")
 @_options
 def port(number: str, **options: Any) -> int:
-    """Allow what listens on PORT of this machine, and HTTP calls to it in checked code."""
+    """Allow a local proxy on PORT: that it listens, is started by hand, or by a checked file."""
     if re.fullmatch(r"0*[0-9]{1,5}", number):
         number = number.lstrip("0") or "0"
     return _add(f"port:{number}", **options)
@@ -731,7 +731,14 @@ def _over(item: Value) -> bool:
 
 def _moment(entry: Exemption) -> str:
     """The end of `entry` in this machine's time zone, to the minute."""
-    return datetime.fromtimestamp(end_of(entry.until)).strftime("%Y-%m-%d %H:%M")
+    until = entry.until
+    if not isinstance(until, datetime):
+        return f"{until.isoformat()} 23:59"
+    try:
+        return until.astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError):
+        # a moment of the year 9999 elsewhere can be in the year 10000 here
+        return until.isoformat()
 
 
 def _utc(end: float) -> str:

@@ -292,7 +292,8 @@ def end_of(until: date | datetime) -> float:
     """
     if isinstance(until, datetime):
         return until.timestamp()
-    return datetime.combine(until, time.max).timestamp()
+    # not time.max: as a float, its microseconds are rounded up into the next day
+    return datetime.combine(until, time(23, 59, 59, 999_000)).timestamp()
 
 
 def _until(value: object) -> date | datetime:
