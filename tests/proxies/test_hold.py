@@ -15,6 +15,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,9 +28,7 @@ from guard.proxies.found import Found, Keeper, Process
 NOW = 1_800_000_000.0
 
 PRELUDE = '''
-import errno, fcntl, json, os, select, signal, socket, struct, subprocess, sys, time
-with socket.socket() as s:  # SIOCSIFFLAGS: lo up, which needs no iproute2
-    fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
+import errno, json, os, select, signal, socket, struct, subprocess, sys, time
 from guard.proxies import hold
 P = 11434
 BINDS = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.2"),
@@ -111,25 +110,26 @@ def policy(text):
 '''
 
 
+class Network(Protocol):
+    """A network namespace of one's own, as conftest.py makes it."""
+
+    def run(
+        self, words: list[str], *, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
 @pytest.fixture
-def private_network(tmp_path: Path, missing_part: Callable[[str], None]) -> Callable[[str], str]:
-    """Runs Python code after PRELUDE in a fresh network namespace, with a home of its own."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
-        missing_part("no user and network namespaces here: unshare -rn does not work")
+def in_network(private_network: Network, tmp_path: Path) -> Callable[[str], str]:
+    """Runs Python code after PRELUDE in a network of its own, with a home of its own."""
 
     def run(code: str) -> str:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
-        ended = subprocess.run(
-            [str(unshare), "-rn", sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+        return private_network.run(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
             env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-            capture_output=True,
-            text=True,
             timeout=120,
-        )
-        assert ended.returncode == 0, ended.stderr + ended.stdout
-        return ended.stdout
+        ).stdout
 
     return run
 
@@ -220,9 +220,9 @@ def test_listed_ports_stay_within_the_measure() -> None:
 
 
 def test_a_held_port_is_held_against_every_other_bind(
-    private_network: Callable[[str], str],
+    in_network: Callable[[str], str],
 ) -> None:
-    out = private_network("""
+    out = in_network("""
         held = hold.take(P)
         results = rivals()
         assert len(results) >= 32, results
@@ -241,8 +241,8 @@ def test_a_held_port_is_held_against_every_other_bind(
     assert out.split("\n") == ["refused", "refused", "False", "[False]", ""]
 
 
-def test_held_with_ipv6_switched_off(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_held_with_ipv6_switched_off(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         with open("/proc/sys/net/ipv6/conf/all/disable_ipv6", "w") as file:
             file.write("1")
         held = hold.take(P)
@@ -251,10 +251,10 @@ def test_held_with_ipv6_switched_off(private_network: Callable[[str], str]) -> N
     assert out == "{'EADDRINUSE'}\n"
 
 
-def test_held_on_ipv4_by_a_kernel_without_ipv6(private_network: Callable[[str], str]) -> None:
+def test_held_on_ipv4_by_a_kernel_without_ipv6(in_network: Callable[[str], str]) -> None:
     # `ipv6.disable=1` is an option of the boot: no namespace can have it, so `_bind` answers
     # as such a kernel does
-    out = private_network("""
+    out = in_network("""
         bind = hold._bind
         def without_ipv6(port, address):
             if address.family == 6:
@@ -267,8 +267,8 @@ def test_held_on_ipv4_by_a_kernel_without_ipv6(private_network: Callable[[str], 
     assert out == "[('0.0.0.0', 11434)] {'EADDRINUSE'}\n"
 
 
-def test_a_server_that_runs_keeps_its_port(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_a_server_that_runs_keeps_its_port(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         for host in ("127.0.0.1", "0.0.0.0"):
             running = server(host=host)
             try:
@@ -285,10 +285,10 @@ def test_a_server_that_runs_keeps_its_port(private_network: Callable[[str], str]
 
 @pytest.mark.parametrize("clients", ["closed", "open"])
 def test_a_port_is_held_at_once_after_its_server_ended_with_connections(
-    private_network: Callable[[str], str], clients: str
+    in_network: Callable[[str], str], clients: str
 ) -> None:
     """A plain bind fails for a minute then (TIME_WAIT), while the next server starts at once."""
-    out = private_network(f"""
+    out = in_network(f"""
         running = server(host="0.0.0.0")
         client = socket.create_connection(("127.0.0.1", P))
         accepted, _ = running.accept()
@@ -305,8 +305,8 @@ def test_a_port_is_held_at_once_after_its_server_ended_with_connections(
     assert out == "EADDRINUSE\n{'EADDRINUSE'}\n"
 
 
-def test_an_outgoing_connection_keeps_its_port(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_an_outgoing_connection_keeps_its_port(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         running = server(port=5000)
         client = socket.socket()
         client.bind(("127.0.0.1", P))
@@ -321,9 +321,9 @@ def test_an_outgoing_connection_keeps_its_port(private_network: Callable[[str], 
     assert out == "EADDRINUSE\nstill there\n"
 
 
-def test_macos_holds_each_address(private_network: Callable[[str], str]) -> None:
+def test_macos_holds_each_address(in_network: Callable[[str], str]) -> None:
     # which sockets are made; how a Mac treats them is not shown by a Linux kernel
-    out = private_network("""
+    out = in_network("""
         print(sorted(sock.getsockname()[0] for sock in hold.take(P, "darwin")))
     """)
     assert out == "['0.0.0.0', '127.0.0.1', '::', '::1']\n"
@@ -439,9 +439,9 @@ def test_a_child_is_ended_by_what_wakes_us() -> None:
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGHUP", 0), ("SIGINT", 130)])
 def test_a_signal_ends_it_and_frees_the_ports(
-    private_network: Callable[[str], str], name: str, status: int
+    in_network: Callable[[str], str], name: str, status: int
 ) -> None:
-    out = private_network(f"""
+    out = in_network(f"""
         daemon = Daemon()
         daemon.until("  3456 4141 11434\\n")
         print([free(port) for port in (3456, 4141, P)], hold.running(os.environ).pid == daemon.pid)
@@ -457,8 +457,8 @@ def test_a_signal_ends_it_and_frees_the_ports(
     ]
 
 
-def test_a_signal_that_is_ignored_stays_ignored(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_a_signal_that_is_ignored_stays_ignored(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         daemon = Daemon()
         daemon.until("11434\\n")
@@ -469,8 +469,8 @@ def test_a_signal_that_is_ignored_stays_ignored(private_network: Callable[[str],
     assert out == "False (0, '')\n"
 
 
-def test_killed_it_leaves_nothing_behind(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_killed_it_leaves_nothing_behind(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         daemon = Daemon()
         daemon.until("11434\\n")
         daemon.end(signal.SIGKILL)
@@ -482,8 +482,8 @@ def test_killed_it_leaves_nothing_behind(private_network: Callable[[str], str]) 
     assert out == "True None\n(0, '')\n"
 
 
-def test_a_second_one_says_so_and_takes_nothing(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_a_second_one_says_so_and_takes_nothing(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         first = Daemon(catalogue=(P,))
         first.until("11434\\n")
         second = Daemon(catalogue=(P, 3456))
@@ -499,9 +499,9 @@ def test_a_second_one_says_so_and_takes_nothing(private_network: Callable[[str],
 
 
 def test_a_port_that_becomes_free_is_held_and_said_once(
-    private_network: Callable[[str], str],
+    in_network: Callable[[str], str],
 ) -> None:
-    out = private_network("""
+    out = in_network("""
         rival = server()
         daemon = Daemon()
         daemon.until("taken      11434")
@@ -515,8 +515,8 @@ def test_a_port_that_becomes_free_is_held_and_said_once(
     assert out == "(11434,)\nFalse () (0, '')\n1 1\n"
 
 
-def test_it_follows_the_policy(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_it_follows_the_policy(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         import datetime
         daemon = Daemon(catalogue=(P, 3456))
         daemon.until("11434\\n")
@@ -547,9 +547,9 @@ def test_it_follows_the_policy(private_network: Callable[[str], str]) -> None:
 
 
 def test_a_policy_that_cannot_be_read_at_the_start_is_an_error(
-    private_network: Callable[[str], str],
+    in_network: Callable[[str], str],
 ) -> None:
-    out = private_network("""
+    out = in_network("""
         policy("this is no policy")
         daemon = Daemon()
         out, err = daemon.process.communicate(timeout=30)
@@ -558,8 +558,8 @@ def test_a_policy_that_cannot_be_read_at_the_start_is_an_error(
     assert out == "3 b'' routeguard: cannot read the policy [RG501] True\n"
 
 
-def test_events_as_json_lines(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_events_as_json_lines(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         rival = server(4141)
         daemon = Daemon(form="json")
         daemon.until('"taken", ')
@@ -580,8 +580,8 @@ def test_events_as_json_lines(private_network: Callable[[str], str]) -> None:
     ]
 
 
-def test_quiet_is_silent(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_quiet_is_silent(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         daemon = Daemon(form="quiet")
         while free(P):
             time.sleep(0.05)
@@ -590,8 +590,8 @@ def test_quiet_is_silent(private_network: Callable[[str], str]) -> None:
     assert out == "(0, '') ''\n"
 
 
-def test_it_is_ready_when_it_holds(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_it_is_ready_when_it_holds(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         manager.bind("\\0routeguard-manager"); manager.settimeout(30)
         daemon = Daemon(NOTIFY_SOCKET="@routeguard-manager")
@@ -601,8 +601,8 @@ def test_it_is_ready_when_it_holds(private_network: Callable[[str], str]) -> Non
     assert out == "['READY=1', 'STATUS=holds 3 ports'] False\n(0, '') STOPPING=1\n"
 
 
-def test_when_nobody_reads_any_more_it_ends(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_when_nobody_reads_any_more_it_ends(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         rival = server()
         daemon = Daemon()
         daemon.until("taken      11434")
@@ -613,8 +613,8 @@ def test_when_nobody_reads_any_more_it_ends(private_network: Callable[[str], str
     assert out == "141 b'' True\n"
 
 
-def test_a_taken_port_names_its_owner(private_network: Callable[[str], str]) -> None:
-    out = private_network("""
+def test_a_taken_port_names_its_owner(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
         rival = server()
         daemon = Daemon(form="json")
         daemon.until('"taken", ')
@@ -625,9 +625,9 @@ def test_a_taken_port_names_its_owner(private_network: Callable[[str], str]) -> 
     assert out == "11434 True True\n"
 
 
-def test_it_stays_small(private_network: Callable[[str], str]) -> None:
+def test_it_stays_small(in_network: Callable[[str], str]) -> None:
     """Neither what compiles a policy nor what identifies a program is ever in the daemon."""
-    out = private_network("""
+    out = in_network("""
         rival = server()
         daemon = Daemon()
         daemon.until("taken      11434")
@@ -645,11 +645,11 @@ def test_it_stays_small(private_network: Callable[[str], str]) -> None:
 
 
 def test_a_port_that_takes_rights_is_said_to(
-    private_network: Callable[[str], str], missing_part: Callable[[str], None]
+    in_network: Callable[[str], str], missing_part: Callable[[str], None]
 ) -> None:
     if shutil.which("setpriv") is None:
         missing_part("no setpriv here (package util-linux)")
-    out = private_network("""
+    out = in_network("""
         sys.executable, python = "/usr/bin/env", sys.executable
         drop = ["setpriv", "--bounding-set=-net_bind_service", python]
         Popen = subprocess.Popen
