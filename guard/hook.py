@@ -160,6 +160,7 @@ def render(
         "ALLOWED_NAMES": " ".join(name for name, _ in allowed),
         "PROXY_PROGRAMS": _any_of(shell, needles.PROGRAMS),
         "PROXY_IMAGES": _any_of(shell, needles.IMAGES),
+        "PROXY_NAMES": " ".join(needles.NAMES),
     }
     text = template(f"hook.{shell}")
     if policy is not None and policy.proxies_prompt != "off":
@@ -168,11 +169,13 @@ def render(
 
 
 def _any_of(shell: str, words: Iterable[str]) -> str:
-    """A pattern for what holds one of `words`, as `shell` writes it: bash and fish take a regular
-    expression. The words are letters, digits, blanks and `@/._-`."""
-    if shell == "zsh":
-        return "|".join(word.replace(" ", "\\ ") for word in words)
-    return _QUOTES[shell]("|".join(word.replace(".", "\\.") for word in words))
+    """Alternatives of a pattern in bash and zsh, a regular expression in fish.
+
+    The words are lower-case letters, digits, blanks and `@/._-`.
+    """
+    if shell == "fish":
+        return quote_fish("|".join(word.replace(".", "\\.") for word in words))
+    return "|".join(word.replace(" ", "\\ ") for word in words)
 
 
 def _names(

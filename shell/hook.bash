@@ -166,6 +166,7 @@ function __routeguard_aliases {
 
 function __routeguard_prompt {
     \builtin local status="$?"
+    __routeguard_typed=''
     # a restricted shell may neither redirect nor change PATH; x: see the first comment
     case $- in
     *r*) \builtin return "$status" ;;

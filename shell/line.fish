@@ -9,14 +9,24 @@ function __routeguard_judge
     set -l typed $text
     set -l send
     set -l word
-    # an alias is a function with a description that begins with the word alias
+    # an alias is a function whose description begins with the word alias; an abbreviation was a
+    # variable before fish 3.6
     for word in (string match --all --regex -- '[A-Za-z0-9_.+-]+' $text)[1..200]
-        functions --query -- $word; or continue
-        set -l about (functions --details --verbose -- $word)
-        set -l alias (string match --regex --groups-only -- '^alias (?:[^ =]+)[ =](.*)$' "$about[5]")
-        or continue
-        set --append send $word $alias
-        set typed "$typed $alias"
+        set -l meant
+        if functions --query -- $word
+            set -l about (functions --details --verbose -- $word)
+            set meant (string replace --filter --regex '^alias [^ =]+[ =]' '' -- "$about[5]")
+        else if set --query __routeguard_abbreviates; and abbr --query -- $word
+            set meant (abbr --show | string replace --filter --regex "^abbr.* -- $word " '')[1]
+            set meant (string unescape -- $meant)
+        else if set --query _fish_abbr_$word
+            set -l name _fish_abbr_$word
+            set meant $$name
+        end
+        if set --query meant[1]
+            set --append send $word "$meant"
+            set typed "$typed $meant"
+        end
     end
     if not string match --quiet --ignore-case --regex -- __PROXY_PROGRAMS__ $typed
         string match --quiet --ignore-case --regex -- 'docker|podman|nerdctl' $typed
@@ -32,7 +42,7 @@ function __routeguard_judge
         printf '%s' $text
         set --query send[1]; and printf '\0%s' $send
     end | __PYTHON__ -I -S __MAIN__ line fish 2>&1 >/dev/null)
-    set -l result $pipestatus[2]
+    set -l result $status
     if test $result -ne 0; and not set --query __routeguard_said[1]
         set --global __routeguard_said 'routeguard: this line was not judged: the judge failed [RG503]'
     end
@@ -47,12 +57,39 @@ function __routeguard_enter
     set -l result $status
     if set --query __routeguard_said[1]
         commandline --function repaint
-        printf '\n'
-        printf '%s\n' $__routeguard_said >&2
+        printf '\n%s' (string join \n -- $__routeguard_said | string collect) >&2
+        # fish draws its line again where it began, as many lines above the cursor as it has
+        string repeat --count (commandline --line) \n >&2
     end
     set --erase __routeguard_said
     if contains -- $result 126 130
         commandline --replace -- (commandline --current-buffer | string replace --regex -- '^(\s*)' '$1#' | string collect)
     end
+    # the vi bindings of fish go back to this mode when a line is accepted
+    if test "$fish_bind_mode" != insert; and string match --quiet -- '*-m insert*' (bind --preset -M $fish_bind_mode \r 2>/dev/null)
+        set fish_bind_mode insert
+    end
     commandline --function execute
+end
+
+# Enter belongs to the user: where it is bound already, it stays so.
+function __routeguard_setup
+    builtin --query abbr 2>/dev/null; and set --global __routeguard_abbreviates x
+    set -l mode
+    set -l key
+    for mode in default insert replace
+        for key in \r \n enter
+            # key names came with fish 4, which has them in its answer to `bind`
+            if test $key = enter; and string match --quiet --regex -- '^[0-3]\.' $version
+                continue
+            end
+            bind --user -M $mode $key >/dev/null 2>&1; or bind -M $mode $key __routeguard_enter
+        end
+    end
+    functions --erase __routeguard_setup
+end
+if status is-interactive
+    __routeguard_setup
+else
+    functions --erase __routeguard_setup __routeguard_judge __routeguard_enter
 end

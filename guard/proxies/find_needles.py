@@ -30,7 +30,7 @@ from __future__ import annotations
 
 def text() -> str:
     """The text of needles.py."""
-    programs, images = _needles()
+    programs, images, names = _needles()
     return (
         _HEAD
         + _tuple("PROGRAMS", programs, "Every line that starts a program holds one of these.")
@@ -40,15 +40,19 @@ def text() -> str:
             images,
             "Every line that runs a container image holds one of these or of PROGRAMS.",
         )
+        + "\n"
+        + _tuple("NAMES", names, "Names of programs that can be the name of a function in bash.")
     )
 
 
-def _needles() -> tuple[list[str], list[str]]:
+def _needles() -> tuple[list[str], list[str], list[str]]:
     programs: set[str] = set()
     images: set[str] = set()
+    names: set[str] = set()
     for entry in json.loads(Path(_CATALOGUE).read_text(encoding="utf-8"))["proxies"]:
         for form in entry.get("programs", ()):
             programs.update(form["names"])
+            names.update(name for name in form["names"] if re.fullmatch(r"[\w.-]+", name))
         programs.update(module.partition(".")[0] for module in entry.get("modules", ()))
         programs.update(entry.get("packages", ()))
         # an application is named by its module, from the first character on
@@ -57,7 +61,8 @@ def _needles() -> tuple[list[str], list[str]]:
         )
         images.update(n for pattern in entry.get("images", ()) for n in _plain(pattern))
     shortest = _shortest(programs)
-    return shortest, [i for i in _shortest(images) if not any(p in i for p in shortest)]
+    others = [i for i in _shortest(images) if not any(p in i for p in shortest)]
+    return shortest, others, sorted(names)
 
 
 def _plain(pattern: str) -> Iterator[str]:
