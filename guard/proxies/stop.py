@@ -16,7 +16,6 @@ import errno
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -248,12 +247,9 @@ def _sudo(command: Sequence[str]) -> str:
 
 
 def _user(uid: int) -> str:
-    try:
-        import pwd
+    from guard.sources import processes
 
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except (ImportError, KeyError, OverflowError):
-        return f"user id {uid}"
+    return f"user {processes.user_name(uid)}"
 
 
 # The effects --------------------------------------------------------------------------------------
@@ -264,17 +260,9 @@ class System:
 
     def started(self, pid: int) -> int:
         """The start time of the process `pid` as `Process.started` counts it, 0 if it has ended."""
-        if sys.platform == "linux":
-            return _started_linux(pid)
-        import psutil
+        from guard.sources import processes
 
-        try:
-            process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return 0
-            return int(process.create_time() * 1_000_000)
-        except psutil.Error:
-            return 0
+        return processes.started(pid)
 
     def pin(self, pid: int) -> int:
         """A pidfd of `pid`, -1 where there are none. Raises ProcessLookupError if it has ended."""
@@ -353,17 +341,6 @@ class System:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
-
-
-def _started_linux(pid: int) -> int:
-    """Field 22 of `/proc/PID/stat` (proc(5)), 0 for a process that has ended (also a zombie)."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # the second field is the program's name, which may hold blanks and parentheses
-            fields = file.read(4096).rpartition(b")")[2].split()
-        return 0 if fields[0] in (b"Z", b"X", b"x") else int(fields[19])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def carry_out_all(

@@ -1,0 +1,519 @@
+"""`routeguard ports`: what listens on this machine, and which of it is a local proxy."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from guard.catalog import local_proxies
+from guard.commands.agents import ago
+from guard.errors import ExitCode, UsageError, printable
+from guard.launch.execute import load_policy
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.report import colour
+from guard.report.table import Column, render, wrapped
+from guard.sources import processes, sockets
+
+if TYPE_CHECKING:
+    from guard.policy.compiled import CompiledPolicy, PolicyException
+
+SCHEMA_VERSION = 1
+"""Version of the JSON output; within one, keys are only added."""
+
+INTERVAL = 2.0
+"""Seconds between two looks of --watch."""
+
+_SETTLE = 3.0
+"""Seconds after a change in which every look is a whole one: a server that has just begun to
+listen may not answer yet."""
+
+_WHOLE = 10.0
+"""Seconds after which --watch judges again what has not changed: a policy may have, or a name."""
+
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+_COLUMNS = (
+    Column("PORT", right=True),
+    Column("ADDRESS", least=9),
+    Column("PROGRAM", least=8),
+    Column("PID"),
+    Column("USER", least=6),
+    Column("WHAT IT IS", least=14),
+    Column("HOW WE KNOW", least=16),
+    Column("SINCE"),
+    Column("KEPT ALIVE BY", least=12),
+)
+_COLOURS = {"forbidden": "red", "unknown": "yellow", "allowed": "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One listening program, and the exception that allows it, if there is one."""
+
+    found: Found
+    exception: PolicyException | None = None
+
+    @property
+    def state(self) -> str:
+        """What the policy says: forbidden, allowed, unknown (on a catalogue port) or other."""
+        if self.found.forbidden:
+            return "allowed" if self.exception is not None else "forbidden"
+        known_port = self.found.port in local_proxies.default_ports()
+        return "unknown" if self.found.verdict == UNKNOWN and known_port else "other"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that listens, forbidden first; `remark` says what could not be looked at."""
+
+    seen: tuple[Seen, ...]
+    remark: str = ""
+
+    def rows(self, everything: bool) -> list[Seen]:
+        return [one for one in self.seen if everything or one.state != "other"]
+
+    @property
+    def forbidden(self) -> list[Seen]:
+        return [one for one in self.seen if one.state == "forbidden"]
+
+
+_ORDER = ("forbidden", "unknown", "allowed", "other")
+
+
+class _Subcommands(click.Group):
+    """The subcommands, imported when they are asked for; a port is not one of them."""
+
+    COMMANDS: ClassVar = {
+        "hold": "guard.commands.ports_hold:hold",
+        "stop": "guard.commands.ports_stop:stop",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = self.COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in self.COMMANDS:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(args[0], self.COMMANDS, n=1)
+        raise UsageError(
+            f"ports has no command {printable(args[0])}",
+            fix=f"did you mean: routeguard ports {near[0]}"
+            if near
+            else "routeguard ports   (the table)\n"
+            f"routeguard ports stop {printable(args[0])}   (ends what listens there)",
+        )
+
+
+@click.group(
+    cls=_Subcommands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  routeguard ports                what is forbidden, and what may be
+  routeguard ports --all          everything that listens
+  routeguard ports --watch        the same, live; Ctrl-C ends it
+  routeguard ports stop 4000      end what listens on port 4000
+  routeguard ports --json | jq '.ports[] | select(.state == "forbidden").port'
+
+\b
+Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy;
+--watch ends with 130 after Ctrl-C.""",
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Also what is no proxy.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("-w", "--watch", is_flag=True, help="Go on looking, and show what changes.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    metavar="SECONDS",
+    help=f"With --watch: the time between two looks.  [default: {INTERVAL:g}]",
+)
+@click.pass_context
+def ports(
+    ctx: click.Context, everything: bool, as_json: bool, watch: bool, interval: float | None
+) -> int:
+    """Show the local proxies and model servers that listen on this machine.
+
+    A program is one by its name, its container image or what it answers; a port alone counts only
+    where nothing but such programs use it. What a policy excepts is shown as allowed.
+    """
+    if ctx.invoked_subcommand is not None:
+        if everything or as_json or watch or interval is not None:
+            name = ctx.invoked_subcommand
+            raise UsageError(
+                f"options of `ports {name}` come after {name}", fix=f"routeguard ports {name} …"
+            )
+        return ExitCode.OK
+    if interval is not None and not watch:
+        raise UsageError("--interval goes with --watch")
+    environ = os.environ
+    if watch:
+        return _watch(interval or INTERVAL, everything, as_json, environ)
+    view = look(environ)
+    if as_json:
+        click.echo(json.dumps(as_dict(view, everything), indent=2))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        color = colour.wanted(environ)
+        click.echo(table(view, everything, width, color=color), color=color or None)
+    return ExitCode.FINDINGS if view.forbidden else ExitCode.OK
+
+
+# Looking ------------------------------------------------------------------------------------------
+
+
+def look(environ: Mapping[str, str], *, containers: bool = True) -> View:
+    """What listens now, under the policy of the current directory. Raises PolicyError."""
+    listeners, remark = _listeners()
+    return _judged(load_policy(environ), listeners, remark, containers)
+
+
+def _listeners() -> tuple[list[sockets.Listener], str]:
+    try:
+        listeners = sockets.listening()
+    except sockets.SocketsUnreadableError as error:
+        tried = sockets.accepting(sorted(local_proxies.default_ports()))
+        return tried, f"only the ports of known proxies were tried, by connecting: {error}"
+    if sockets.mirrored():
+        # Windows' own listeners answer here and are in no table of this kernel
+        known = {listener.port for listener in listeners}
+        others = sorted(local_proxies.default_ports() - known)
+        listeners = [*listeners, *sockets.accepting(others)]
+    return listeners, ""
+
+
+def _judged(
+    policy: CompiledPolicy, listeners: list[sockets.Listener], remark: str, containers: bool
+) -> View:
+    from guard.proxies.find import find
+
+    now = time.time()
+    seen = [
+        Seen(one, policy.excepted(f"port:{one.port}", now))
+        for one in find(listeners, gateway=policy.base_url, containers=containers)
+    ]
+    seen.sort(key=lambda one: (_ORDER.index(one.state), one.found.port))
+    return View(tuple(seen), remark)
+
+
+# Text ---------------------------------------------------------------------------------------------
+
+
+def table(view: View, everything: bool, width: int, *, color: bool, now: float = 0.0) -> str:
+    """`view` as text, `width` terminal columns wide (0: as wide as needed); `now` in Unix seconds.
+
+    Without `everything` what is no proxy is only counted.
+    """
+    now = now or time.time()
+    rows = view.rows(everything)
+    parts = []
+    if rows:
+        states = [one.state for one in rows]
+
+        def style(row: int, column: int, text: str) -> str:
+            wanted = _COLOURS.get(states[row]) if column in (0, 5) else None
+            return click.style(text, fg=wanted, bold=states[row] == "forbidden") if wanted else text
+
+        cells = [_cells(one, now) for one in rows]
+        parts.append(render(_COLUMNS, cells, width, style if color else None))
+    said = _said(view, everything)
+    parts.append("\n".join(line for text in said for line in _folded(text, width)))
+    return "\n\n".join(parts)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    return wrapped(printable(text), width) if width else [printable(text)]
+
+
+def _cells(seen: Seen, now: float) -> tuple[str, ...]:
+    found = seen.found
+    process = found.process
+    pid = str(process.pid) if process is not None else ""
+    return (
+        str(found.port),
+        ", ".join(dict.fromkeys(listener.address for listener in found.listeners)),
+        process.program if process is not None else "",
+        f"{pid} +{len(found.others)}" if found.others else pid,
+        user(found),
+        what(seen),
+        found.how,
+        ago(now - process.since) if process is not None and process.since else "",
+        kept(found.keeper),
+    )
+
+
+def what(seen: Seen) -> str:
+    """What a program is, for a person."""
+    found = seen.found
+    if found.verdict == OTHER:
+        return f"not a proxy ({found.name})" if found.name else "not a proxy"
+    text = "unknown"
+    if found.verdict == PROXY:
+        text = found.name or found.proxy
+    elif found.verdict == SUSPECT and found.name:
+        text = f"unknown, perhaps {found.name}"
+    return f"{text}, allowed" if seen.state == "allowed" else text
+
+
+def user(found: Found) -> str:
+    """Whose it is: by the process, else by the socket; "" if neither is known."""
+    uid = -1
+    if found.process is not None:
+        if found.process.user:
+            return found.process.user
+        uid = found.process.uid
+    elif found.listeners:
+        uid = found.listeners[0].uid
+    return processes.user_name(uid)
+
+
+def kept(keeper: Keeper | None) -> str:
+    """What keeps a program alive, in words."""
+    return "" if keeper is None else f"{keeper.kind} {keeper.unit}".rstrip()
+
+
+def until(exception: PolicyException) -> str:
+    """When an exception ends, in local time."""
+    return datetime.fromtimestamp(exception.until, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _said(view: View, everything: bool) -> list[str]:
+    said = []
+    forbidden = view.forbidden
+    if not forbidden:
+        said.append("no local proxy listens here that the policy forbids")
+    else:
+        number = len(forbidden)
+        said.append(f"{number} forbidden by the policy [RG402]")
+        stoppable = [one for one in forbidden if one.found.verdict == PROXY]
+        if stoppable:
+            port = stoppable[0].found.port if len(stoppable) == 1 else "--all"
+            said.append(f"  stop:  routeguard ports stop {port}")
+        allowed_port = forbidden[0].found.port if number == 1 else "PORT"
+        said.append(f'  allow: routeguard allow port {allowed_port} --for 2h --reason "…"')
+    for one in view.seen:
+        if one.state == "allowed" and one.exception is not None:
+            said.append(
+                f"port {one.found.port} is allowed until {until(one.exception)}:"
+                f" {one.exception.reason}"
+            )
+    hidden = len(view.seen) - len(view.rows(everything))
+    if hidden:
+        others = "1 other program listens" if hidden == 1 else f"{hidden} other programs listen"
+        said.append(f"{others}, not as a proxy: routeguard ports --all")
+    if view.remark:
+        said.append(f"note: {view.remark}")
+    return said
+
+
+# JSON ---------------------------------------------------------------------------------------------
+
+
+def as_dict(view: View, everything: bool) -> dict[str, Any]:
+    """`view` as the JSON output carries it."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "forbidden": len(view.forbidden),
+        "ports": [described(one) for one in view.rows(everything)],
+        "others": len(view.seen) - len(view.rows(everything)),
+        "remark": view.remark,
+    }
+
+
+def described(seen: Seen) -> dict[str, Any]:
+    """One program that listens. `since` and `until` are in UTC."""
+    found, exception = seen.found, seen.exception
+    return {
+        "port": found.port,
+        "addresses": [listener.address for listener in found.listeners],
+        "state": seen.state,
+        "verdict": found.verdict,
+        "proxy": found.proxy,
+        "name": found.name,
+        "how": found.how,
+        "user": user(found),
+        "process": None if found.process is None else _process(found.process),
+        "others": [_process(other) for other in found.others],
+        "keeper": None
+        if found.keeper is None
+        else {
+            "kind": found.keeper.kind,
+            "unit": found.keeper.unit,
+            "stop": list(found.keeper.stop),
+            "owned": found.keeper.owned,
+        },
+        "exception": None
+        if exception is None
+        else {"reason": exception.reason, "until": _utc(exception.until)},
+    }
+
+
+def _process(process: Process) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "program": process.program,
+        "uid": process.uid,
+        "user": process.user,
+        "since": _utc(process.since) if process.since else None,
+        "parents": [{"pid": pid, "program": program} for pid, program in process.parents],
+    }
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+# Watching -----------------------------------------------------------------------------------------
+
+
+class _Screen:
+    """Draws one text over the last one, in place: nothing to restore when it ends.
+
+    No alternate screen, so that Ctrl-Z, a kill and Ctrl-C all leave the last table to be read.
+    """
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._size = shutil.get_terminal_size()
+
+    def draw(self, text: str) -> None:
+        size = shutil.get_terminal_size()
+        lines = text.split("\n")
+        if len(lines) >= size.lines:
+            left = len(lines) - (size.lines - 2)
+            lines = [*lines[: max(size.lines - 2, 0)], f"… {left} more lines"]
+        if size != self._size:
+            # what is on the screen was folded anew by the terminal: how high it is nobody knows
+            above = "\x1b[2J\x1b[H"
+        else:
+            above = f"\x1b[{self._lines}A\r" if self._lines else ""
+        body = "".join(f"{line}\x1b[K\n" for line in lines)
+        sys.stdout.write(f"{above}{body}\x1b[J")
+        sys.stdout.flush()
+        self._lines, self._size = len(lines), size
+
+
+class _Clock:
+    """Sleeps that end when the terminal changes its size."""
+
+    class _Resized(Exception):  # noqa: N818
+        pass
+
+    def __init__(self) -> None:
+        self._sleeping = False
+
+    def resized(self, number: int, frame: FrameType | None) -> None:
+        if self._sleeping:
+            self._sleeping = False
+            raise self._Resized
+
+    def sleep(self, seconds: float) -> None:
+        try:
+            self._sleeping = True
+            time.sleep(seconds)
+            self._sleeping = False
+        except self._Resized:
+            return
+
+
+def _watch(interval: float, everything: bool, as_json: bool, environ: Mapping[str, str]) -> int:
+    """Show what listens until Ctrl-C. A terminal is redrawn, other readers get changes only."""
+    live = sys.stdout.isatty() and not as_json
+    screen, clock = _Screen(), _Clock()
+    if live:
+        signal.signal(signal.SIGWINCH, clock.resized)
+    signal.signal(signal.SIGTERM, _terminate)
+    color = colour.wanted(environ)
+    watched = _Watched(environ)
+    shown: object = None
+    try:
+        while True:
+            view = watched.view(time.monotonic())
+            state = _signature(view, everything)
+            if live:
+                moment = datetime.now().astimezone().strftime("%H:%M:%S")
+                width = shutil.get_terminal_size().columns
+                head = f"routeguard ports, every {interval:g} s, {moment}; Ctrl-C ends it"
+                text = table(view, everything, width, color=color)
+                screen.draw("\n".join([*_folded(head, width), "", text]))
+            elif state != shown:
+                _tell(view, everything, as_json, color, first=shown is None)
+            shown = state
+            clock.sleep(interval)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)
+
+
+def _tell(view: View, everything: bool, as_json: bool, color: bool, *, first: bool) -> None:
+    """One more table, or one more line of JSON, for a reader that is no terminal."""
+    moment = datetime.now().astimezone().isoformat(timespec="seconds")
+    if as_json:
+        click.echo(json.dumps({"at": moment, **as_dict(view, everything)}))
+    else:
+        head = "" if first else "\n"
+        text = table(view, everything, 0, color=color)
+        click.echo(f"{head}{moment}\n{text}", color=color or None)
+    sys.stdout.flush()
+
+
+def _signature(view: View, everything: bool) -> object:
+    """What makes a view another one: not the time that passes."""
+    return (
+        view.remark,
+        len(view.seen),
+        tuple(json.dumps(described(one), sort_keys=True) for one in view.rows(everything)),
+    )
+
+
+class _Watched:
+    """The view, judged again only when it may have changed: a look costs one kernel question."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._sockets: frozenset[tuple[object, ...]] | None = None
+        self._settled = 0.0
+        self._whole = 0.0
+        self._view = View(())
+
+    def view(self, now: float) -> View:
+        """What listens at `now` (seconds on a clock that only goes forward)."""
+        listeners, remark = _listeners()
+        present = frozenset((one.cookie, one.inode, one.address, one.port) for one in listeners)
+        if present != self._sockets:
+            self._settled = now + _SETTLE
+        elif now >= self._settled and now < self._whole:
+            return self._view
+        self._sockets, self._whole = present, now + _WHOLE
+        policy = load_policy(self._environ)
+        self._view = _judged(policy, listeners, remark, containers=True)
+        return self._view

@@ -1,0 +1,275 @@
+"""`routeguard ports stop`: end local proxies, and say whether they stay ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from guard.catalog import local_proxies
+from guard.commands.ports import SCHEMA_VERSION, Seen, View, look, until
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.launch.local_proxies import address
+from guard.proxies import stop as stopping
+from guard.proxies.found import PROXY, Found
+from guard.proxies.stop import Outcome, Step
+
+_TITLES = {
+    stopping.CAME_BACK: "came back",
+    stopping.STILL_THERE: "still listens",
+    stopping.NOT_OURS: "was not stopped",
+    stopping.UNIDENTIFIED: "was not stopped",
+    stopping.FAILED: "could not be stopped",
+}
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ports and ids of what could be stopped now; nothing where that cannot be told."""
+    try:
+        view = look(os.environ, containers=False)
+    except Exception:  # a traceback in the middle of somebody's command line helps nobody
+        return []
+    items: dict[str, CompletionItem] = {}
+    for one in view.seen:
+        if one.found.verdict != PROXY:
+            continue
+        found = one.found
+        items.setdefault(str(found.port), CompletionItem(str(found.port), help=found.name))
+        items.setdefault(found.proxy, CompletionItem(found.proxy, help=address(found)))
+    return [item for value, item in items.items() if value.startswith(incomplete)]
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  routeguard ports stop 4000            what listens on this port
+  routeguard ports stop litellm         by name, wherever it listens
+  routeguard ports stop --all --yes     everything the policy forbids, without a question
+
+\b
+Exit status: 0 all stopped, or nothing was there; 1 something still listens, or the answer was no;
+2 usage, also where nobody can be asked; 3 policy; 126 refused: not identified, or not yours.""",
+)
+@click.argument("targets", nargs=-1, metavar="[PORT|NAME]...", shell_complete=_complete)
+@click.option("-a", "--all", "everything", is_flag=True, help="All that the policy forbids.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 300),
+    default=stopping.GRACE,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between TERM and KILL.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable results; needs --yes.")
+def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as_json: bool) -> int:
+    """End local proxies, after showing what will be done.
+
+    A unit that would start it again is stopped first, if you may; then TERM, KILL after the grace,
+    and a look some seconds later whether it came back. Only what is identified as a proxy is
+    ended, and only your own processes (root: anybody's).
+    """
+    if everything and targets:
+        raise UsageError("--all and PORT or NAME exclude each other")
+    wanted = [_target(word) for word in targets]
+    view = look(os.environ)
+    if not everything and not targets:
+        raise UsageError("say what to stop", fix=_choices(view))
+    chosen = view.forbidden if everything else _chosen(wanted, view)
+    steps = stopping.plan([one.found for one in chosen], os.getuid())
+    todo = [step for step in steps if not step.refused]
+    if not steps:
+        if everything:
+            _say("no local proxy listens here that the policy forbids")
+        if as_json:
+            click.echo(json.dumps(_as_dict([], []), indent=2))
+        return ExitCode.OK
+    if todo:
+        _announce(todo, chosen, grace)
+        if not yes and not _agreed(len(todo), as_json, targets):
+            _say("nothing was stopped")
+            return ExitCode.FINDINGS
+    outcomes = stopping.carry_out_all(steps, grace=grace)
+    if as_json:
+        click.echo(json.dumps(_as_dict(steps, outcomes), indent=2))
+    for step, outcome in zip(steps, outcomes, strict=True):
+        _report(step, outcome, as_json)
+    results = {outcome.result for outcome in outcomes}
+    if results & set(stopping.LISTENS):
+        return ExitCode.FINDINGS
+    return ExitCode.REFUSED if results & set(stopping.REFUSED) else ExitCode.OK
+
+
+# What is meant ------------------------------------------------------------------------------------
+
+
+def _target(word: str) -> int | str:
+    """A port (also written as HOST:PORT), or a name in lower case. Raises UsageError."""
+    text = word.strip().removeprefix("http://").rstrip("/")
+    last = text.rpartition(":")[2]
+    if last.isascii() and last.isdigit():
+        port = int(last[:6])
+        if not 0 < port < 65536:
+            raise UsageError(f"{printable(word)} is no port", why="ports are 1 to 65535")
+        return port
+    if not text or text.startswith("-"):
+        raise UsageError(f"{printable(word) or 'an empty word'} is no port and no name")
+    return text.casefold()
+
+
+def _chosen(wanted: Sequence[int | str], view: View) -> list[Seen]:
+    """What is meant, each once. Raises UsageError for a name that nothing has."""
+    chosen: dict[int, Seen] = {}
+    for target in wanted:
+        if isinstance(target, int):
+            there = [one for one in view.seen if one.found.port == target]
+            # two programs can have one port on two addresses: the proxy is meant
+            there = [one for one in there if one.found.verdict == PROXY] or there
+            nothing = f"nothing listens on port {target}"
+        else:
+            there = [one for one in view.seen if target in _names(one.found)]
+            nothing = f"{printable(target)} listens on no port here"
+            if not there and not _catalogued(target):
+                raise UsageError(f"no proxy is called {printable(target)}", fix=_near(target, view))
+        if not there:
+            others = _listed(view)
+            _say(nothing + (f"; what does: {', '.join(others)}" if others else ""))
+        chosen.update((id(one), one) for one in there)
+    return list(chosen.values())
+
+
+def _names(found: Found) -> set[str]:
+    """What `found` is called: id, name, the first word of the name, program. In lower case.
+
+    What is no proxy answers to its program's name only, so that it can be refused by name.
+    """
+    names = {found.process.program} if found.process is not None else set()
+    if found.verdict == PROXY:
+        names |= {found.proxy, found.name, found.name.partition(" ")[0]}
+    return {name.casefold() for name in names if name}
+
+
+def _catalogued(name: str) -> bool:
+    return any(name in _called(proxy) for proxy in local_proxies.proxies())
+
+
+def _called(proxy: local_proxies.Proxy) -> set[str]:
+    return {proxy.id.casefold(), proxy.name.casefold(), proxy.name.partition(" ")[0].casefold()}
+
+
+def _near(name: str, view: View) -> str:
+    from difflib import get_close_matches
+
+    here = {word for one in view.seen if one.found.verdict == PROXY for word in _names(one.found)}
+    known = {word for proxy in local_proxies.proxies() for word in _called(proxy)}
+    near = get_close_matches(name, sorted(here), n=1) or get_close_matches(
+        name, sorted(known), n=1, cutoff=0.7
+    )
+    return (f"did you mean: routeguard ports stop {near[0]}\n" if near else "") + _choices(view)
+
+
+def _choices(view: View) -> str:
+    lines = [f"routeguard ports stop {text}" for text in _listed(view)]
+    if len(lines) > 1:
+        lines.append("routeguard ports stop --all")
+    return "\n".join(lines) or "`routeguard ports --all` shows what listens"
+
+
+def _listed(view: View) -> list[str]:
+    return [
+        f"{one.found.port} ({one.found.name or one.found.proxy})"
+        for one in view.seen
+        if one.found.verdict == PROXY
+    ]
+
+
+# Asking -------------------------------------------------------------------------------------------
+
+
+def _announce(steps: Sequence[Step], chosen: Sequence[Seen], grace: float) -> None:
+    exceptions = {id(one.found): one.exception for one in chosen}
+    for step in steps:
+        where = ", ".join(address(found) for found in (step.found, *step.also))
+        click.echo(f"{printable(_name(step.found))} on {where}", err=True)
+        for sentence in step.words(grace):
+            click.echo(f"  {printable(sentence)}", err=True)
+        exception = exceptions.get(id(step.found))
+        if exception is not None:
+            text = f"an exception allows it until {until(exception)}: {exception.reason}"
+            click.echo(f"  note: {printable(text)}", err=True)
+
+
+def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
+    """Whether the user says yes. Raises UsageError where nobody can be asked."""
+    if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        words = " ".join(printable(word) for word in targets) or "--all"
+        raise UsageError(
+            "nothing was stopped: nobody can be asked",
+            why="--json never asks" if as_json else "there is no terminal",
+            fix=f"routeguard ports stop {words} --yes",
+        )
+    return click.confirm("Stop it?" if number == 1 else f"Stop these {number}?", err=True)
+
+
+# Telling ------------------------------------------------------------------------------------------
+
+
+def _report(step: Step, outcome: Outcome, as_json: bool) -> None:
+    """One outcome: what went well on stdout (unless that is JSON), what did not on stderr."""
+    found = outcome.found
+    name, ports = _name(found), ", ".join(str(port) for port in step.ports)
+    if outcome.result in (stopping.STOPPED, stopping.GONE):
+        text = f"{outcome.result}: {name} on port {ports}"
+        text += f"; {outcome.detail}" if outcome.detail else ""
+        click.echo(printable(text), err=as_json)
+        return
+    what = f"{name} on port {ports} {_TITLES[outcome.result]}"
+    if outcome.seconds >= 0.1:
+        what += f" after {outcome.seconds:.1f} s"
+    where = address(outcome.after or found)
+    error = GuardError(what, where=where, why=outcome.detail, fix=outcome.fix, rule="RG402")
+    click.echo(error.render(), err=True)
+
+
+def _name(found: Found) -> str:
+    if found.verdict == PROXY:
+        return found.name or found.proxy
+    program = found.process.program if found.process is not None else ""
+    return program or "what listens"
+
+
+def _say(text: str) -> None:
+    click.echo(f"routeguard: {printable(text)}", err=True)
+
+
+def _as_dict(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    results = []
+    for step, outcome in zip(steps, outcomes, strict=True):
+        process, after = outcome.found.process, outcome.after
+        results.append(
+            {
+                "ports": list(step.ports),
+                "proxy": outcome.found.proxy,
+                "name": outcome.found.name,
+                "pid": process.pid if process is not None else None,
+                "user": process.user if process is not None else "",
+                "result": outcome.result,
+                "detail": outcome.detail,
+                "fix": outcome.fix,
+                "seconds": round(outcome.seconds, 1),
+                "after": None
+                if after is None
+                else {
+                    "port": after.port,
+                    "pid": after.process.pid if after.process is not None else None,
+                    "program": after.process.program if after.process is not None else "",
+                },
+            }
+        )
+    return {"schema_version": SCHEMA_VERSION, "results": results}
