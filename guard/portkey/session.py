@@ -1,0 +1,105 @@
+"""One conversation with the gateway of the policy: which key, whence, and what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from guard.agents.opencode.planner import unusable_key
+from guard.errors import GuardError, UsageError
+from guard.findings import mask
+from guard.launch import keys
+from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.portkey import store
+from guard.portkey.account import Account, gather
+from guard.portkey.client import Client, Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The gateway key of one provider entry. `source` says in words where it comes from."""
+
+    value: str = field(repr=False)
+    entry: GatewayProvider
+    source: str
+
+    @property
+    def shown(self) -> str:
+        """The key as it may be shown."""
+        return mask(self.value)
+
+
+def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = "") -> Key:
+    """The key that a launch would use for the provider entry called `entry`, by default the first.
+
+    Raises UsageError for an unknown entry, GuardError (RG106) if there is no key or it cannot be
+    one of Portkey's.
+    """
+    chosen = policy.provider(entry) if entry else _default_entry(policy)
+    if chosen is None:
+        names = ", ".join(p.name for p in policy.providers)
+        raise UsageError(f"no provider entry {entry!r} in the policy", fix=f"there are: {names}")
+    if chosen.key_command:
+        value = keys.fetch(chosen, environ, unusable_key)
+        return Key(value, chosen, f"the command {chosen.key_command[0]} of your policy")
+    value = environ.get(chosen.key_env, "")
+    if not value.strip():
+        raise GuardError(
+            f"there is no gateway key: {chosen.key_env} is not set",
+            where="environment",
+            fix=f"export {chosen.key_env}=…  (a Portkey API key: dashboard, API Keys)",
+            rule="RG106",
+        )
+    wrong = unusable_key(value)
+    if wrong:
+        raise GuardError(
+            f"{chosen.key_env} {wrong}",
+            where=f"environment variable {chosen.key_env}",
+            why="it was sent to nobody",
+            fix=f"set {chosen.key_env} to a Portkey API key (dashboard, API Keys)",
+            rule="RG106",
+        )
+    return Key(value, chosen, f"the environment variable {chosen.key_env}")
+
+
+def _default_entry(policy: CompiledPolicy) -> GatewayProvider | None:
+    """The entry of the default model: the key most calls use."""
+    return policy.provider(policy.default_model.partition("/")[0]) or policy.providers[0]
+
+
+def open_client(
+    policy: CompiledPolicy,
+    environ: Mapping[str, str],
+    key: Key,
+    *,
+    progress: Callable[[str], None],
+    timeouts: Timeouts | None = None,
+) -> Client:
+    """A client for the gateway of `policy`. Raises GuardError as Client does."""
+    return Client(
+        policy.base_url,
+        key.value,
+        environ=environ,
+        policy=policy,
+        timeouts=timeouts or Timeouts(),
+        progress=progress,
+    )
+
+
+def look(
+    policy: CompiledPolicy,
+    environ: Mapping[str, str],
+    key: Key,
+    *,
+    refresh: bool,
+    progress: Callable[[str], None],
+) -> Account:
+    """The account: as it was last seen, if that is recent and `refresh` is not set, else asked."""
+    if not refresh:
+        known = store.load(policy.base_url, key.value, environ)
+        if known is not None and not store.is_old(known):
+            return known
+    with open_client(policy, environ, key, progress=progress) as client:
+        account = gather(client, key.value, progress=progress)
+    store.save(account, key.value, environ)
+    return account
