@@ -88,7 +88,13 @@ class _Form:
 class _Catalogue:
     """The data, indexed by what a start command begins with."""
 
-    def __init__(self, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, data: dict[str, Any]) -> None:
+        entries: list[dict[str, Any]] = data["proxies"]
+        self.harmless: dict[str, str] = {
+            name: entry["why"] for entry in data["not_proxies"] for name in entry["names"]
+        }
+        self.forwarders = frozenset(data["forwarders"]["names"])
+        self.activators = frozenset(data["activators"]["names"])
         self.proxies: dict[str, Proxy] = {}
         self.programs: dict[str, list[_Form]] = {}
         self.modules: dict[str, Proxy] = {}
@@ -143,7 +149,7 @@ class _Catalogue:
 @cache
 def _catalogue() -> _Catalogue:
     with open(_FILE, encoding="utf-8") as file:
-        return _Catalogue(json.load(file)["proxies"])
+        return _Catalogue(json.load(file))
 
 
 def words() -> frozenset[str]:
@@ -231,6 +237,21 @@ def running(
         if at_home and form.fits(arguments):
             return form.proxy
     return _application(arguments) if name in _SERVERS else None
+
+
+def harmless(program: str) -> str:
+    """Why the program of that name is no local proxy whatever it listens on, "" if not known."""
+    return _catalogue().harmless.get(program.lower(), "")
+
+
+def forwards(program: str) -> bool:
+    """Whether the program of that name owns sockets for something else: ssh, docker-proxy."""
+    return program.lower() in _catalogue().forwarders
+
+
+def activates(program: str) -> bool:
+    """Whether it holds sockets and starts a program when somebody connects: systemd, launchd."""
+    return program.lower() in _catalogue().activators
 
 
 def is_application_server(name: str) -> bool:
