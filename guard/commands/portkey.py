@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUBCOMMANDS = {
     "models": "guard.commands.portkey_models:models",
+    "probe": "guard.commands.portkey_probe:probe",
     "status": "guard.commands.portkey_status:status",
 }
 
@@ -33,6 +34,7 @@ _PATIENCE = 1.0
 Examples:
   routeguard portkey status                providers, configs, fallbacks of the key
   routeguard portkey models gpt            models whose name holds "gpt"
+  routeguard portkey probe gpt-4           does it really work, and how is it named
 
 Exit status: 0 fine, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused.""",
 )

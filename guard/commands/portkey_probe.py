@@ -1,0 +1,207 @@
+"""`routeguard portkey probe`: does it really work?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.commands.portkey import entry_option, here, progress
+from guard.errors import ExitCode, UsageError, printable
+from guard.portkey import failures, store
+from guard.portkey import probe as canaries
+from guard.portkey.session import find_key, look, open_client
+from guard.report import colour
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.policy.compiled import CompiledPolicy
+    from guard.portkey.account import Account
+    from guard.portkey.probe import Canary, Result
+    from guard.portkey.session import Key
+
+SCHEMA_VERSION = 1
+_COLOURS = {"works": "green", "rate-limited": "yellow"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard portkey probe --dry-run                 what would be asked, and what it may cost
+  routeguard portkey probe                           the usual names: gpt-4, claude-3-opus,
+                                                     mistralai/mistral-7b-instruct
+  routeguard portkey probe gpt-4o --provider openai-prod --yes
+  routeguard portkey probe @openrouter-main/mistralai/mistral-7b-instruct --json --yes
+
+\b
+Each request is a completion of a few tokens, so it costs money: what would be sent is shown
+first, and without a terminal nothing is sent unless --yes says so.
+Exit status: 0 every model works under some name, 1 one does not, 2 usage, 3 policy, 126 refused."""
+)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--provider", "providers", multiple=True, metavar="SLUG", help="Try with this one.")
+@click.option("--config", "configs", multiple=True, metavar="pc-SLUG", help="Try this config.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@click.option("--yes", is_flag=True, help="Send without asking.")
+@entry_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def probe(
+    models: tuple[str, ...],
+    providers: tuple[str, ...],
+    configs: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    entry: str,
+    as_json: bool,
+) -> int:
+    """Ask each MODEL for a few tokens, under every name it may have.
+
+    Bare, as @slug/model, bare with a provider header, through a config: what answers, who served
+    it and through which target of a config, or what the gateway said instead.
+    """
+    policy, environ = here()
+    key = find_key(policy, environ, entry)
+    _check(models, providers, configs)
+    account = _account(policy, environ, key)
+    plan = canaries.plan(models or canaries.SEEDS, account, providers=providers, configs=configs)
+    if not as_json or dry_run:
+        click.echo("\n".join(printable(line) for line in _announced(plan, policy)), err=not dry_run)
+    if dry_run:
+        return ExitCode.OK
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                "nothing was sent: this costs tokens, and there is no terminal to ask on",
+                fix="--yes sends, --dry-run shows what would be sent",
+            )
+        click.confirm("Send them?", abort=True, err=True)
+    say = progress(environ)
+    total = len(plan)
+    done: list[Result] = []
+
+    def told(result: Result) -> None:
+        done.append(result)
+        say(f"{len(done)} of {total}")
+
+    with open_client(policy, environ, key, progress=say) as client:
+        results = canaries.send(client, plan, told=told)
+    working = canaries.works(results)
+    if as_json:
+        click.echo(json.dumps(_as_json(results, working, policy), indent=2))
+    else:
+        coloured = colour.wanted(environ)
+        for line in _lines(results, working, policy, coloured=coloured):
+            click.echo(line, color=coloured)
+    return ExitCode.OK if all(working.values()) else ExitCode.FINDINGS
+
+
+def _check(models: tuple[str, ...], providers: tuple[str, ...], configs: tuple[str, ...]) -> None:
+    """What goes into a header or a body is one line of plain characters. Raises UsageError."""
+    for word in (*models, *providers, *configs):
+        if not word.strip() or not word.isprintable() or not word.isascii() or len(word) > 200:
+            raise UsageError(f"no model, provider or config is called {printable(word)!r}")
+    for model in models:
+        if model.startswith("-"):
+            raise UsageError(f"no model is called {model!r}")
+
+
+def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Account | None:
+    """What is known of the account; a gateway without one (the open-source one) has none."""
+    with contextlib.suppress(failures.NotPortkeyError, failures.NotFoundError):
+        return look(policy, environ, key, refresh=False, progress=progress(environ))
+    return store.load(policy.base_url, key.value, environ)
+
+
+def _announced(plan: list[Canary], policy: CompiledPolicy) -> list[str]:
+    count = len(plan)
+    lines = [
+        f"{count} request{'' if count == 1 else 's'} to {policy.base_url}, "
+        f"up to {canaries.MAX_TOKENS} tokens of answer each ({count * canaries.MAX_TOKENS} in all):"
+    ]
+    return lines + [f"  {canary.form}" for canary in plan]
+
+
+def _lines(
+    results: list[Result],
+    working: dict[str, list[Result]],
+    policy: CompiledPolicy,
+    *,
+    coloured: bool,
+) -> list[str]:
+    lines = []
+    width = max(len(result.canary.form) for result in results) if results else 0
+    for asked, worked in working.items():
+        lines.append(printable(asked))
+        for result in results:
+            if result.canary.asked != asked:
+                continue
+            verdict = canaries.WORDS[result.verdict]
+            if coloured:
+                verdict = click.style(verdict, fg=_COLOURS.get(result.verdict, "red"))
+            lines.append(
+                f"  {printable(result.canary.form):<{width}}  {verdict}{printable(_about(result))}"
+            )
+        best = _best(worked, policy)
+        lines.append(f"  opencode: -m {printable(best)}" if best else "  opencode: no name works")
+    return lines
+
+
+def _about(result: Result) -> str:
+    parts = []
+    if result.served:
+        parts.append(f"served by {result.served}")
+    if result.through:
+        parts.append(f"through {result.through}")
+    if result.verdict == "works":
+        parts.append(f"{result.seconds:.1f} s")
+    elif result.says:
+        parts.append(result.says)
+    return f"  ({', '.join(parts)})" if parts else ""
+
+
+def _best(worked: list[Result], policy: CompiledPolicy) -> str:
+    """What `opencode -m` takes for the first form that works, "" if none can be named there."""
+    order = {"slug": 0, "header": 1, "bare": 2, "config": 3, "raw": 4}
+    for result in sorted(worked, key=lambda r: order[r.canary.kind]):
+        model, headers = result.canary.model, dict(result.canary.headers)
+        slug = headers.get("x-portkey-provider", "").removeprefix("@")
+        for entry in policy.providers:
+            if result.canary.kind in ("slug", "bare") and not entry.slug and not entry.config:
+                return f"{entry.name}/{model}"
+            if result.canary.kind == "header" and entry.slug == slug:
+                return f"{entry.name}/{model}"
+            if result.canary.kind == "config" and entry.config == headers["x-portkey-config"]:
+                return f"{entry.name}/{model}"
+    return ""
+
+
+def _as_json(
+    results: list[Result], working: dict[str, list[Result]], policy: CompiledPolicy
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "gateway": policy.base_url,
+        "models": {
+            asked: {"works": bool(worked), "opencode": _best(worked, policy)}
+            for asked, worked in working.items()
+        },
+        "requests": [
+            {
+                "asked": result.canary.asked,
+                "kind": result.canary.kind,
+                "model": result.canary.model,
+                "headers": dict(result.canary.headers),
+                "verdict": result.verdict,
+                "status": result.status,
+                "served_by": result.served,
+                "through": result.through,
+                "says": result.says,
+                "seconds": round(result.seconds, 3),
+            }
+            for result in results
+        ],
+    }
