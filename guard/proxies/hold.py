@@ -39,7 +39,10 @@ RETRY = 1.0
 which systemd starts a stopped ollama.service again."""
 
 REREAD = 3.0
-"""Seconds between two looks at the policy."""
+"""Seconds between two looks at whether a file of the policy changed, or an exception ended."""
+
+REREAD_ANYWAY = 60.0
+"""Seconds after which the policy is read even so: three files are looked at, it has more roots."""
 
 CHILD_SECONDS = 20.0
 """Seconds a child may take for its answer: the probes of `find` are bounded, a file system that
@@ -458,6 +461,15 @@ def _answer(work: Callable[[], Iterable[Iterable[str]]]) -> str:
     return "\n".join([*lines, "end"])
 
 
+def _identity(path: str) -> tuple[int, ...]:
+    """What changes when the file does; empty while there is none, or none to be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode
+
+
 def _write_all(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
@@ -466,16 +478,20 @@ def _write_all(fd: int, data: bytes) -> None:
 def _read_policy(
     catalogue: Collection[int], asked: Collection[int], environ: Mapping[str, str]
 ) -> Iterable[tuple[str, ...]]:
-    """Lines `hold PORT`, `aside PORT WHY` and `gateway URL`.
+    """Lines `hold PORT`, `aside PORT WHY`, `gateway URL` and `until SECONDS`.
 
-    The project layer has no say: the holder serves the machine, not the directory it was
-    started in.
+    There is an `until` for each exception for a port that has not ended: Unix seconds. The
+    project layer has no say: the holder serves the machine, not the directory it was started in.
     """
     from guard.policy import compiled
 
     policy = compiled.load("/", environ)
-    hold, asides = plan(policy, catalogue, asked, time.time())
+    now = time.time()
+    hold, asides = plan(policy, catalogue, asked, now)
     yield "gateway", policy.base_url
+    for exception in policy.exceptions:
+        if exception.subject.startswith("port:") and exception.until >= now:
+            yield "until", repr(exception.until)
     for port in sorted(hold):
         yield "hold", str(port)
     for aside in asides:
@@ -565,6 +581,10 @@ class Holder:
         self._wake = -1
         self._lock: Lock | None = None
         self._gateway = ""
+        self._files: tuple[str, ...] = ()
+        self._seen: list[tuple[int, ...]] = []
+        self._until = 0.0
+        self._anyway = 0.0
         self._complained = False
         self._held: dict[int, tuple[Socket, ...]] = {}
         self._taken: dict[int, int] = {}
@@ -576,8 +596,10 @@ class Holder:
         0 after SIGTERM and SIGHUP, 130 after SIGINT. Raises AlreadyHeldError, PolicyError, and
         GuardError if the lock cannot be had.
         """
-        from guard.policy import compiled  # noqa: F401  each child then has it already
+        from guard.policy import compiled  # each child then has it already
 
+        user = compiled.user_policy(self._environ)
+        self._files = (paths.SYSTEM_POLICY, user, compiled.allowed_file(user))
         self._lock = Lock(self._environ)
         self._wake = _wake_on_signals()
         try:
@@ -615,12 +637,21 @@ class Holder:
                 return os.read(self._wake, 1)[0]
             before = frozenset(self._held)
             if time.monotonic() >= reread:
-                self._follow_policy()
+                if self._is_stale():
+                    self._follow_policy()
                 reread = time.monotonic() + REREAD
             self._take(tuple(self._taken))
             self._report_new(frozenset(self._held) - before)
             if before != frozenset(self._held):
                 notify(self._environ, f"STATUS={self._summary()}")
+
+    def _is_stale(self) -> bool:
+        """Whether what the policy says of the ports may be another thing now."""
+        return (
+            time.time() > self._until
+            or time.monotonic() >= self._anyway
+            or self._seen != [_identity(path) for path in self._files]
+        )
 
     def _child(self, work: Callable[[], Iterable[Iterable[str]]]) -> list[list[str]]:
         return in_child(work, self._let_go_in_child, self._wake)
@@ -638,6 +669,10 @@ class Holder:
 
         hold = set()
         asides = {}
+        ends = []
+        # before it is read: what changes meanwhile is read again
+        self._seen = [_identity(path) for path in self._files]
+        self._anyway = time.monotonic() + REREAD_ANYWAY
         try:
             lines = self._child(lambda: _read_policy(self._catalogue, self._asked, self._environ))
         except ChildError as error:
@@ -649,8 +684,11 @@ class Holder:
                 hold.add(int(words[0]))
             elif kind == "aside":
                 asides[int(words[0])] = words[1]
+            elif kind == "until":
+                ends.append(float(words[0]))
             else:
                 self._gateway = words[0]
+        self._until = min(ends, default=float("inf"))
         return frozenset(hold), asides
 
     def _follow_policy(self) -> None:

@@ -546,6 +546,44 @@ def test_it_follows_the_policy(in_network: Callable[[str], str]) -> None:
     assert lines[5].endswith(": a demo']")
 
 
+def test_an_exception_of_routeguard_allow_counts(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
+        from guard.policy import compiled
+        daemon = Daemon(catalogue=(P,))
+        daemon.until("11434\\n")
+        path = compiled.allowed_file(compiled.user_policy(os.environ))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write('exception = [{subject = "port:11434", reason = "x", until = 2999-01-01}]')
+        os.chmod(path, 0o600)
+        daemon.until("let go     11434  an exception until ")
+        print(free(P))
+        os.unlink(path)
+        daemon.until("holds now  11434\\n")
+        print(free(P), daemon.end())
+    """)
+    assert out == "True\nFalse (0, '')\n"
+
+
+def test_without_a_change_the_policy_is_read_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = hold.Holder((), (), {"HOME": str(tmp_path)}, hold.Voice("quiet"))
+    path = tmp_path / "policy.toml"
+    holder._files = (str(path),)
+    assert holder._read() == (frozenset(), {})
+    assert not holder._is_stale()
+    path.write_text("")
+    assert holder._is_stale()
+    holder._read()
+    assert not holder._is_stale()
+    holder._until = time.time() - 1
+    assert holder._is_stale()
+    monkeypatch.setattr(hold, "REREAD_ANYWAY", 0.0)
+    holder._read()
+    assert holder._is_stale()
+
+
 def test_a_policy_that_cannot_be_read_at_the_start_is_an_error(
     in_network: Callable[[str], str],
 ) -> None:
