@@ -7,7 +7,11 @@ import click
 
 @click.command(
     "exec",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
     epilog="""\b
 Examples:
   routeguard exec -- opencode run "hi"      the agent, planned and pinned to the gateway

@@ -356,13 +356,15 @@ def _on_linux(fence: Fence) -> None:
     # below a fenced launch there is one already: a second layer would cost its time and memory
     # again, and the kernel takes 16 in all. The filter is cheap, and nothing shows that it is there
     ruleset = -1 if holds(fence) else kernel.ruleset(fence)
+    given_up = False
     try:
         kernel.give_up_privileges()
+        given_up = True
         kernel.filter()
         if ruleset >= 0:
             kernel.restrict(ruleset)
     except UnavailableError as error:
-        raise UnavailableError(str(error), late=True) from None
+        raise UnavailableError(str(error), late=given_up) from None
     finally:
         if ruleset >= 0:
             os.close(ruleset)
@@ -537,9 +539,8 @@ def _on_macos(fence: Fence, program: str, argv: list[str]) -> tuple[str, list[st
 
     A sandbox cannot be entered twice: below a fenced launch `holds` tells.
     """
-    why = unavailable()
-    if why:
-        raise UnavailableError(why)
+    if not os.access(SANDBOX_EXEC, os.X_OK):
+        raise UnavailableError(f"there is no {SANDBOX_EXEC}")
     if holds(fence):
         return program, argv
     import subprocess

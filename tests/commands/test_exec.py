@@ -35,6 +35,23 @@ def test_the_command_gets_its_words_as_they_are(
     assert seen == [["--", *command]]
 
 
+@pytest.mark.parametrize("option", ["--fence", "--no-fence"])
+def test_the_fence_is_passed_on_in_front_of_the_command(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("guard.launch.execute.main", lambda argv: seen.append(argv) or 0)
+    words = [option, "--", "make", "--fence"]
+    CliRunner().invoke(exec_command, words, standalone_mode=False)
+    assert seen == [words]
+
+
+def test_the_help_says_what_a_fence_costs() -> None:
+    shown = " ".join(CliRunner().invoke(exec_command, ["--help"]).output.split())
+    assert "no_new_privs, so sudo does not work in it" in shown
+    assert "Linux 6.7" in shown
+
+
 def test_no_command() -> None:
     done = CliRunner().invoke(exec_command, [])
     assert (done.exit_code, "Missing argument" in done.output) == (2, True)
