@@ -47,14 +47,14 @@ _TERMINATED = 143
 
 _COLUMNS = (
     Column("PORT", right=True),
-    Column("ADDRESS", least=9),
+    Column("ADDRESS", least=10),
     Column("PROGRAM", least=8),
     Column("PID"),
-    Column("USER", least=6),
-    Column("WHAT IT IS", least=14),
-    Column("HOW WE KNOW", least=16),
+    Column("USER", least=4),
+    Column("WHAT IT IS", least=12),
+    Column("HOW WE KNOW", least=12),
     Column("SINCE"),
-    Column("KEPT ALIVE BY", least=12),
+    Column("KEPT BY", least=10),
 )
 _COLOURS = {"forbidden": "red", "unknown": "yellow", "allowed": "green"}
 

@@ -7,7 +7,7 @@ by the columns they take.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from guard.errors import printable
 
@@ -36,41 +36,51 @@ def render(
 ) -> str:
     """`rows` under `columns`, at most `width` terminal columns wide; 0 is as wide as needed.
 
-    Where they do not fit, cells are wrapped; where that would not do either, each row becomes a
-    block of `title: cell` lines. `style(row, column, text)` may colour a text that has its final
-    width.
+    Where they do not fit, columns without anything in them are left out and cells are wrapped;
+    where that would not do either, each row becomes a block of `title  cell` lines.
+    `style(row, column, text)` may colour a text that has its final width.
     """
     cells = [[printable(cell) or "-" for cell in row] for row in rows]
-    widths = [
-        max([columns_of(column.title), *(columns_of(row[index]) for row in cells)])
-        for index, column in enumerate(columns)
-    ]
-    room = width - len(_GAP) * (len(columns) - 1)
-    if width > 0 and sum(widths) > room:
-        widths = _narrowed(columns, widths, room)
-        if sum(widths) > room:
+    shown = list(range(len(columns)))
+    widths = _widths(columns, cells, shown)
+    if width > 0 and _total(widths) > width:
+        shown = [index for index in shown if any(row[index] != "-" for row in cells)]
+        widths = _narrowed(columns, _widths(columns, cells, shown), shown, width)
+        if _total(widths) > width:
             return _blocks(columns, cells, width, style)
-    lines = [_line([(c.title, w, c.right) for c, w in zip(columns, widths, strict=True)])]
+    lines = [_line([(columns[i].title, i, columns[i].right) for i in shown], widths)]
     for number, row in enumerate(cells):
-        folded = [wrapped(cell, size) for cell, size in zip(row, widths, strict=True)]
-        for part in range(max(len(cell) for cell in folded)):
-            line = []
-            for index, cell in enumerate(folded):
-                text = cell[part] if part < len(cell) else ""
-                line.append((text, widths[index], columns[index].right))
-            lines.append(_line(line, number, style))
+        folded = {index: wrapped(row[index], widths[index]) for index in shown}
+        for part in range(max(len(cell) for cell in folded.values())):
+            line = [
+                (cell[part] if part < len(cell) else "", index, columns[index].right)
+                for index, cell in folded.items()
+            ]
+            lines.append(_line(line, widths, number, style))
     return "\n".join(lines)
 
 
-def _narrowed(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
+def _widths(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], shown: Sequence[int]
+) -> dict[int, int]:
+    return {
+        index: max(columns_of(text) for text in (columns[index].title, *(r[index] for r in cells)))
+        for index in shown
+    }
+
+
+def _total(widths: Mapping[int, int]) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+
+
+def _narrowed(
+    columns: Sequence[Column], widths: dict[int, int], shown: Sequence[int], width: int
+) -> dict[int, int]:
     """`widths` with the widest shrinking columns made smaller until they fit, if they can."""
-    narrowed = list(widths)
-    while sum(narrowed) > room:
-        able = [
-            (size, index)
-            for index, (column, size) in enumerate(zip(columns, narrowed, strict=True))
-            if column.least and size > column.least
-        ]
+    least = {index: max(columns[index].least, columns_of(columns[index].title)) for index in shown}
+    narrowed = dict(widths)
+    while _total(narrowed) > width:
+        able = [(narrowed[i], i) for i in shown if columns[i].least and narrowed[i] > least[i]]
         if not able:
             break
         narrowed[max(able)[1]] -= 1
@@ -79,16 +89,18 @@ def _narrowed(columns: Sequence[Column], widths: list[int], room: int) -> list[i
 
 def _line(
     cells: Sequence[tuple[str, int, bool]],
+    widths: Mapping[int, int],
     row: int = -1,
     style: Callable[[int, int, str], str] | None = None,
 ) -> str:
-    last = max((index for index, (text, _, _) in enumerate(cells) if text), default=-1)
+    """One line of (text, column, whether it goes to the right)."""
+    last = max((place for place, (text, _, _) in enumerate(cells) if text), default=-1)
     parts = []
-    for index, (text, size, right) in enumerate(cells[: last + 1]):
-        blank = " " * (size - columns_of(text))
+    for place, (text, index, right) in enumerate(cells[: last + 1]):
+        blank = " " * (widths[index] - columns_of(text))
         shown = style(row, index, text) if style is not None and row >= 0 and text else text
         # no blanks after the last cell: they would wrap in a terminal that has just the room
-        parts.append(blank + shown if right else shown + blank * (index < last))
+        parts.append(blank + shown if right else shown + blank * (place < last))
     return _GAP.join(parts)
 
 
@@ -128,6 +140,8 @@ def _columns(char: str) -> int:
 
 def wrapped(text: str, width: int) -> list[str]:
     """`text` in lines of at most `width` columns, broken at blanks, in words only if it must be."""
+    if columns_of(text) <= width:
+        return [text]
     lines: list[str] = []
     line, size = "", 0
     for word in text.split(" "):

@@ -45,6 +45,16 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         assert line.isprintable() or "\u0301" in line
 
 
+def test_a_column_without_anything_in_it_is_only_kept_where_there_is_room() -> None:
+    columns = (*COLUMNS, Column("KEPT BY", least=7))
+    rows = [(*row, "") for row in ROWS]
+    assert "KEPT BY" in render(columns, rows)
+    assert "KEPT BY" in render(columns, rows, 80)
+    assert render(columns, rows, 50) == render(COLUMNS, ROWS, 50)
+    coloured = render(columns, rows, 50, lambda row, column, text: f"{column}" * len(text))
+    assert coloured.splitlines()[1].startswith(" 0000")
+
+
 def test_control_characters_are_escaped_and_empty_cells_shown() -> None:
     table = render(COLUMNS, [("1", "\x1b]0;title\x07", "")])
     assert "\x1b" not in table
