@@ -13,12 +13,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import pwd
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 from guard.agents.opencode import environment
 from guard.agents.opencode.directories import Directories, suffix
@@ -29,8 +25,10 @@ from guard.findings import Finding
 from guard.launch.execute import MARKER
 from guard.paths import REAL_CONFIG_HOME
 from guard.policy.compiled import CompiledPolicy
+from guard.sources import processes
 from guard.sources.bun_program import compiled_in
 from guard.sources.connections import ESTABLISHED, LISTEN, Connection, Sockets
+from guard.sources.processes import Snapshot
 
 GUARDED = "guarded"
 INHERITED = "inherited"
@@ -52,7 +50,7 @@ INCOMING = "incoming"
 """Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
 
 _DIRECT_RULES = ("RG101", "RG103")
-_PARENTS = 64
+_ENVIRON_MOST = 8 << 20
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
 
@@ -123,103 +121,69 @@ class Seen:
     environ: Mapping[str, str] | None = field(default=None, repr=False)
     tty: str = ""
     directory: str = ""
+    parents: tuple[tuple[int, str], ...] = ()
 
 
 class Table:
-    """The process table. Reads one process at a time; one that goes away is None."""
+    """The process table. A process that goes away while it is read is None."""
 
-    def __init__(self, proc: str = "/proc") -> None:
-        self._proc = proc
+    def __init__(self) -> None:
         self._signatures: dict[tuple[int, int, int], str] = {}
 
     def pids(self) -> list[int]:
         """The ids of all processes that can be seen."""
-        if sys.platform != "linux":
-            import psutil
-
-            return psutil.pids()
-        try:
-            return [int(name) for name in os.listdir(self._proc) if name.isdigit()]
-        except OSError:
-            return []
+        return processes.pids()
 
     def file(self, pid: int) -> str:
         """The program file of `pid`, "" where it cannot be known."""
-        if sys.platform != "linux":
-            import psutil
-
-            try:
-                return psutil.Process(pid).exe()
-            except (psutil.Error, OSError):
-                return ""
-        return _link(f"{self._proc}/{pid}/exe")
-
-    def recognise(self, pid: int) -> tuple[Program, Recognised] | None:
-        """The agent that `pid` is, None if it is none or gone."""
-        if sys.platform != "linux":
-            return _recognise_psutil(pid)
-        base = f"{self._proc}/{pid}"
-        exe = _link(f"{base}/exe")
-        argv = _words(f"{base}/cmdline")
-        if not exe and not argv:
-            return None  # a kernel thread, or gone
-        directory = _link(f"{base}/cwd") if argv[1:] else ""
-        program = effective(exe, argv, directory)
-        found = recognise(program, lambda _: self._signature(f"{base}/exe"))
-        return (program, found) if found else None
-
-    def _signature(self, exe: str) -> str:
-        # through the link: a program whose file was replaced is read all the same
+        if processes.MACOS:
+            found = processes.look(pid)
+            return found.exe if found is not None else ""
         try:
-            about = os.stat(exe)
+            return os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return ""
+
+    def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot] | None:
+        """The agent that `pid` is, None if it is none or gone."""
+        found = processes.look(pid)
+        if found is None or not (found.exe or found.argv):
+            return None  # gone, a zombie, or a kernel thread
+        program = effective(found.exe, found.argv, found.cwd)
+        known = recognise(program, lambda path: self._signature(pid, path))
+        return (program, known, found) if known is not None else None
+
+    def _signature(self, pid: int, path: str) -> str:
+        # through the link: a program whose file was replaced is read all the same
+        file = path if processes.MACOS else f"/proc/{pid}/exe"
+        try:
+            about = os.stat(file)
         except OSError:
             return ""
         key = (about.st_dev, about.st_ino, about.st_mtime_ns)
         if key not in self._signatures:
-            self._signatures[key] = compiled_in(exe)
+            self._signatures[key] = compiled_in(file)
         return self._signatures[key]
 
-    def read(self, pid: int) -> Seen | None:
-        """What can be known of `pid`; None if it is gone."""
-        if sys.platform != "linux":
-            return _read_psutil(pid)
-        base = f"{self._proc}/{pid}"
-        try:
-            uid = os.stat(base).st_uid
-            parent, tty, started = _stat(f"{base}/stat")
-        except (OSError, ValueError, IndexError):
+    def read(self, found: Snapshot) -> Seen | None:
+        """What else can be known of a process; None if it is gone by now."""
+        environ = _environ(found.pid)
+        tty = _terminal(found.pid)
+        if processes.started(found.pid) != found.started:
             return None
         return Seen(
-            pid=pid,
-            parent=parent,
-            started=started,
-            since=_boot_time(self._proc) + started / os.sysconf("SC_CLK_TCK"),
-            uid=uid,
-            exe=_link(f"{base}/exe"),
-            argv=tuple(_words(f"{base}/cmdline")),
-            environ=_environ(f"{base}/environ"),
-            tty=_tty(tty),
-            directory=_link(f"{base}/cwd"),
+            pid=found.pid,
+            parent=found.parent,
+            started=found.started,
+            since=processes.since(found.started),
+            uid=found.uid,
+            exe=found.exe,
+            argv=found.argv,
+            environ=environ,
+            tty=tty,
+            directory=found.cwd,
+            parents=tuple((above.pid, above.comm) for above in processes.parents(found)),
         )
-
-    def parents(self, pid: int) -> tuple[tuple[int, str], ...]:
-        """The processes above `pid`, nearest first: ids and names."""
-        if sys.platform != "linux":
-            from guard.sources.parents import ancestors
-
-            return tuple((above.pid, above.program) for above in ancestors(pid))
-        found: list[tuple[int, str]] = []
-        at = pid
-        while len(found) < _PARENTS:
-            try:
-                at = _stat(f"{self._proc}/{at}/stat")[0]
-                if at <= 0 or any(at == known for known, _ in found):
-                    break
-                with open(f"{self._proc}/{at}/comm", encoding="utf-8", errors="replace") as file:
-                    found.append((at, file.read(64).strip()))
-            except (OSError, ValueError, IndexError):
-                break
-        return tuple(found)
 
 
 def look(
@@ -247,21 +211,21 @@ def look(
         known = table.recognise(pid)
         if known is None or pid == os.getpid():
             continue
-        seen = table.read(pid)
+        program, recognised, snapshot = known
+        seen = table.read(snapshot)
         if seen is not None:
-            sights.append((*known, seen))
+            sights.append((program, recognised, seen))
     sockets = Sockets()
     for program, recognised, seen in _without_wrappers(sights):
         mine = sockets.of(seen.pid) if connections else None
-        above = table.parents(seen.pid)
-        state, how, launch = judge(recognised.agent, seen, above, policy, now, own)
+        state, how, launch = judge(recognised.agent, seen, policy, now, own)
         found.append(
             Running(
                 pid=seen.pid,
                 started=seen.started,
                 since=seen.since,
                 uid=seen.uid,
-                user=_user(seen.uid),
+                user=processes.user_name(seen.uid),
                 agent=recognised.agent.id,
                 name=recognised.agent.name,
                 recognised=recognised.how,
@@ -274,7 +238,7 @@ def look(
                 listens=None if mine is None else _listens(mine),
                 tty=seen.tty,
                 directory=seen.directory,
-                parents=above,
+                parents=seen.parents,
             )
         )
     return sorted(found, key=lambda one: one.pid)
@@ -361,14 +325,13 @@ def finding(one: Running) -> Finding | None:
 def judge(
     agent: Agent,
     seen: Seen,
-    above: tuple[tuple[int, str], ...],
     policy: CompiledPolicy,
     now: float,
     uid: int,
 ) -> tuple[str, str, int]:
     """State, how we know, and the launch it belongs to (0 for none). Pure but for links.
 
-    `above` are the processes above it, `uid` is whose processes may be judged.
+    `uid` is whose processes may be judged.
     """
     if seen.uid != uid:
         return UNKNOWN, "another user's: its environment is not ours to judge", 0
@@ -381,7 +344,7 @@ def judge(
     if not launch:
         said = "nothing in its environment comes from a launch by routeguard"
         return UNGUARDED, said + _with_keys(direct, "; it holds "), 0
-    whose = _whose(launch, seen.pid, above)
+    whose = _whose(launch, seen)
     if direct:
         return UNGUARDED, f"it belongs to {whose}, but holds {', '.join(direct)}", launch
     if not agent.guarded:
@@ -467,10 +430,10 @@ def _launch(environ: Mapping[str, str]) -> tuple[int, str]:
     return int(pid), program
 
 
-def _whose(launch: int, pid: int, above: tuple[tuple[int, str], ...]) -> str:
-    if launch == pid:
+def _whose(launch: int, seen: Seen) -> str:
+    if launch == seen.pid:
         return f"its own launch ({launch})"
-    if any(launch == known for known, _ in above):
+    if any(launch == above for above, _ in seen.parents):
         return f"launch {launch}, which is above it"
     return f"launch {launch}, which is no longer above it"
 
@@ -571,119 +534,50 @@ def _listens(sockets: list[Connection]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted({(one.address, one.port) for one in sockets if one.state == LISTEN}))
 
 
-# Linux -------------------------------------------------------------------------------------------
+# What only the system shows -----------------------------------------------------------------------
 
 
-def _link(path: str) -> str:
+def _environ(pid: int) -> dict[str, str] | None:
+    """The environment `pid` was started with, None if it may not be read."""
+    if processes.MACOS:
+        import psutil
+
+        try:
+            return dict(psutil.Process(pid).environ())
+        except (psutil.Error, OSError):
+            return None
     try:
-        return os.readlink(path)
-    except OSError:
-        return ""
-
-
-def _words(path: str) -> list[str]:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(1 << 16)
-    except OSError:
-        return []
-    raw = raw.rstrip(b"\0")
-    return os.fsdecode(raw).split("\0") if raw else []
-
-
-def _environ(path: str) -> dict[str, str] | None:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(8 << 20)
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            raw = file.read(_ENVIRON_MOST)
     except OSError:
         return None
     entries = (entry.partition("=") for entry in os.fsdecode(raw).split("\0"))
     return {name: value for name, equals, value in entries if equals and name}
 
 
-def _stat(path: str) -> tuple[int, int, int]:
-    """Parent, terminal, start time in ticks since boot: fields 4, 7 and 22 of proc(5)'s stat."""
-    with open(path, "rb") as file:
-        text = file.read(4096)
-    words = text[text.rindex(b")") + 1 :].split()  # the name before it may hold anything
-    return int(words[1]), int(words[4]), int(words[19])
+def _terminal(pid: int) -> str:
+    """The terminal of `pid`, "" if it has none."""
+    if processes.MACOS:
+        import psutil
 
-
-@cache
-def _boot_time(proc: str) -> float:
+        try:
+            return (psutil.Process(pid).terminal() or "").removeprefix("/dev/")
+        except (psutil.Error, OSError):
+            return ""
     try:
-        with open(f"{proc}/stat", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("btime "):
-                    return float(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return 0.0
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the name in the second field may hold blanks and parentheses
+            words = file.read(4096).rpartition(b")")[2].split()
+        return terminal(int(words[4]))
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
-def _tty(number: int) -> str:
-    """The terminal of that number, as Linux numbers them (Documentation/admin-guide/devices)."""
+def terminal(number: int) -> str:
+    """The terminal of a number in stat, as Linux numbers them (its devices.txt)."""
     major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
     if 136 <= major <= 143:
         return f"pts/{(major - 136) * 256 + minor}"
     if major == 4:
         return f"tty{minor}" if minor < 64 else f"ttyS{minor - 64}"
     return ""
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-# macOS -------------------------------------------------------------------------------------------
-
-
-def _recognise_psutil(pid: int) -> tuple[Program, Recognised] | None:
-    import psutil
-
-    def asked(what: Callable[[], Any], otherwise: Any) -> Any:
-        try:
-            return what()
-        except (psutil.Error, OSError):
-            return otherwise
-
-    try:
-        process = psutil.Process(pid)
-    except psutil.Error:
-        return None
-    exe = asked(process.exe, "") or asked(process.name, "")
-    program = effective(exe, asked(process.cmdline, []), asked(process.cwd, ""))
-    found = recognise(program, compiled_in)
-    return (program, found) if found else None
-
-
-def _read_psutil(pid: int) -> Seen | None:
-    import psutil
-
-    def asked(what: Callable[[], Any], otherwise: Any) -> Any:
-        try:
-            return what()
-        except (psutil.Error, OSError):
-            return otherwise
-
-    try:
-        process = psutil.Process(pid)
-        created = process.create_time()
-        uid = process.uids().real
-    except psutil.Error:
-        return None
-    return Seen(
-        pid=pid,
-        parent=asked(process.ppid, 0),
-        started=int(created * 1e6),
-        since=created,
-        uid=uid,
-        exe=asked(process.exe, ""),
-        argv=tuple(asked(process.cmdline, ())),
-        environ=asked(process.environ, None),
-        tty=(asked(process.terminal, "") or "").removeprefix("/dev/"),
-        directory=asked(process.cwd, ""),
-    )

@@ -23,6 +23,7 @@ from guard.agents.running import Follower, Running, Seen, Table, finding, judge,
 from guard.catalog.agents import Agent, Program, Recognised, agents
 from guard.launch.execute import MARKER
 from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.sources.processes import Snapshot
 
 NOW = 1_700_000_000.0
 KEY = "pk-canary0123456789"
@@ -36,9 +37,23 @@ OPENCODE, CLAUDE = (
 )
 
 
-def seen(environ: Mapping[str, str] | None, *, uid: int = UID, exe: str = "/opt/agent") -> Seen:
+def seen(
+    environ: Mapping[str, str] | None,
+    *,
+    uid: int = UID,
+    exe: str = "/opt/agent",
+    parents: tuple[tuple[int, str], ...] = (),
+) -> Seen:
     return Seen(
-        pid=PID, parent=1, started=1, since=NOW, uid=uid, exe=exe, argv=("agent",), environ=environ
+        pid=PID,
+        parent=1,
+        started=1,
+        since=NOW,
+        uid=uid,
+        exe=exe,
+        argv=("agent",),
+        environ=environ,
+        parents=parents,
     )
 
 
@@ -77,7 +92,7 @@ def verdict(
     uid: int = UID,
     exe: str = "/opt/agent",
 ) -> tuple[str, str, int]:
-    return judge(agent, seen(environ, uid=uid, exe=exe), above, policy, NOW, UID)
+    return judge(agent, seen(environ, uid=uid, exe=exe, parents=above), policy, NOW, UID)
 
 
 def test_a_guarded_launch(pinned: dict[str, str], policy: CompiledPolicy) -> None:
@@ -249,6 +264,14 @@ def test_the_gateway_is_not_looked_up() -> None:
     assert running.gateway_addresses("http://[::1]:9000/v1") == {("::1", 9000): "::1"}
 
 
+def test_terminals_as_linux_numbers_them() -> None:
+    assert running.terminal(0) == ""
+    assert running.terminal(136 << 8 | 3) == "pts/3"
+    assert running.terminal(137 << 8 | 1) == "pts/257"
+    assert running.terminal(4 << 8 | 1) == "tty1"
+    assert running.terminal(4 << 8 | 64) == "ttyS0"
+
+
 # Real processes ----------------------------------------------------------------------------------
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -361,14 +384,15 @@ def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> 
     codex = next(a for a in agents() if a.id == "codex")
 
     class Two(Table):
-        def recognise(self, pid: int) -> tuple[Program, Recognised]:
+        def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot]:
             script = pid == 7
             file = "/x/@openai/codex/bin/codex.js" if script else "/x/vendor/codex"
-            return Program(file, interpreted=script), Recognised(codex, "program")
+            program = Program(file, interpreted=script)
+            return program, Recognised(codex, "program"), Snapshot(pid, parent=1 if script else 7)
 
-        def read(self, pid: int) -> Seen:
+        def read(self, found: Snapshot) -> Seen:
             return Seen(
-                pid=pid, parent=1 if pid == 7 else 7, started=1, since=NOW, uid=os.getuid(),
+                pid=found.pid, parent=found.parent, started=1, since=NOW, uid=os.getuid(),
                 exe="", argv=(), environ=BARE,
             )  # fmt: skip
 
@@ -383,10 +407,10 @@ def test_a_process_that_ends_while_it_is_looked_at(
     eventually(policy, process.pid)
 
     class Ending(Table):
-        def read(self, pid: int) -> Seen | None:
+        def read(self, found: Snapshot) -> Seen | None:
             process.kill()
             process.wait()
-            return super().read(pid)
+            return super().read(found)
 
     assert look(policy, NOW, pids=[process.pid], table=Ending()) == []
     assert look(policy, NOW, pids=[process.pid]) == []
@@ -493,7 +517,7 @@ def test_a_follower_reads_what_is_new_and_sees_a_program_become_an_agent(
         def pids(self) -> list[int]:
             return [shell.pid]
 
-        def recognise(self, pid: int) -> tuple[Program, Recognised] | None:
+        def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot] | None:
             read.append(pid)
             return super().recognise(pid)
 
