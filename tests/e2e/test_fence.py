@@ -1,0 +1,137 @@
+"""The real agent behind a fence: it works, and what it starts reaches no local proxy."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import pytest
+from harness.expect import through_gateway
+from harness.portkey import ANSWER, Upstream
+from harness.sandbox import Outcome, Sandbox
+
+from guard.launch import fence
+from guard.launch.recorder import Exchange, Request
+from guard.launch.verify import guarded_launch
+
+pytestmark = pytest.mark.e2e
+
+ASK = "use-the-shell"
+"""A prompt with this word makes the model call the agent's bash tool."""
+
+TRY = """
+import errno, socket, sys
+for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+    for way in ("connect", "bind"):
+        for port in sys.argv[2:]:
+            with socket.socket(family) as made:
+                try:
+                    getattr(made, way)((host, int(port)))
+                    said = "ok"
+                except OSError as error:
+                    said = errno.errorcode[error.errno]
+            print(way, port, said, file=open(sys.argv[1], "a"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def kernel(missing_part: Callable[[str], NoReturn]) -> None:
+    """A kernel that can fence."""
+    why = fence.unavailable()
+    if why:
+        missing_part(f"this machine cannot fence: {why}")
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A port on which something listens that the policy does not want reached."""
+    with socket.socket(socket.AF_INET6) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.bind(("::", 0))
+        server.listen(20)
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def says(user: Sandbox) -> Iterator[Callable[[str], None]]:
+    """Sets the command that the model asks the agent's bash tool for, once, at ASK."""
+    upstream: Upstream = user.network.upstream
+    usual = upstream.answer
+    command: list[str] = []
+
+    def answer(request: Request, exchange: Exchange) -> None:
+        body = request.json()
+        turns = body.get("messages", ())
+        tools = [tool["function"]["name"] for tool in body.get("tools", ())]
+        done = any(turn.get("role") == "tool" for turn in turns)
+        if done or "bash" not in tools or ASK.encode() not in request.body:
+            usual(request, exchange)
+            return
+        words = {"command": command[0], "description": "try the ports"}
+        call = {
+            "index": 0,
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "bash", "arguments": json.dumps(words)},
+        }
+        exchange.stream("text/event-stream", events(request.model, call))
+
+    upstream.answer = answer  # type: ignore[method-assign]
+    yield command.append
+    del upstream.answer
+
+
+def events(model: str, call: dict[str, object]) -> Iterator[bytes]:
+    """A streamed completion that consists of one tool call."""
+    head = {"id": "chatcmpl-tool", "object": "chat.completion.chunk", "created": 0, "model": model}
+    for delta, reason in (({"role": "assistant", "tool_calls": [call]}, None), ({}, "tool_calls")):
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        yield b"data: %s\n\n" % json.dumps(head | {"choices": [choice]}).encode()
+    yield b"data: [DONE]\n\n"
+
+
+def launch(user: Sandbox, *options: str) -> Outcome:
+    """Run the agent with the prompt that makes it use its shell."""
+    launch = guarded_launch()
+    at = launch.index("exec") + 1
+    return user.run([*launch[:at], *options, *launch[at:], "run", ASK], user.environ())
+
+
+def tried(user: Sandbox, port: int, says: Callable[[str], None], *options: str) -> list[str]:
+    """What became of connecting to and binding `port` in the agent's shell, over IPv4 and IPv6."""
+    log = user.project / "tried"
+    script = user.write(user.project / "try.py", TRY)
+    says(shlex.join([sys.executable, "-I", str(script), str(log), str(port)]))
+    through_gateway(user, launch(user, *options))
+    return [line.split()[2] for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("by", ["option", "policy"])
+def test_the_agents_shell_reaches_no_fenced_port(
+    user: Sandbox, listener: int, says: Callable[[str], None], by: str
+) -> None:
+    wanted = "require" if by == "policy" else "off"
+    user.write_policy(f'[proxies]\nfence = "{wanted}"\nhold = [{listener}]\naction = "flag"')
+    options = ("--fence",) if by == "option" else ()
+    assert tried(user, listener, says, *options) == ["EACCES"] * 4
+
+
+def test_without_a_fence_it_does(user: Sandbox, listener: int, says: Callable[[str], None]) -> None:
+    user.write_policy(f'[proxies]\nhold = [{listener}]\naction = "flag"')
+    assert tried(user, listener, says) == ["ok", "EADDRINUSE"] * 2
+
+
+def test_an_agent_below_a_fenced_agent(
+    user: Sandbox, listener: int, says: Callable[[str], None]
+) -> None:
+    user.write_policy(f'[proxies]\nfence = "require"\nhold = [{listener}]\naction = "flag"')
+    log = user.project / "below"
+    says(f"{shlex.join(guarded_launch())} run hi > {shlex.quote(str(log))} 2>&1; echo done")
+    done = launch(user)
+    assert done.status == 0, done
+    assert ANSWER in log.read_text()
+    assert "fence" not in log.read_text()
