@@ -19,6 +19,8 @@ from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Outcome, Step
 
+_INTERRUPTED = 130
+
 _TITLES = {
     stopping.CAME_BACK: "came back",
     stopping.STILL_THERE: "still listens",
@@ -95,7 +97,12 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
         if not yes and not _agreed(len(todo), as_json, targets):
             _say("nothing was stopped")
             return ExitCode.FINDINGS
-    outcomes = stopping.carry_out_all(steps, grace=grace)
+    try:
+        outcomes = stopping.carry_out_all(steps, grace=grace)
+    except KeyboardInterrupt:
+        # click would say that nothing was changed, and signals may have been sent
+        _say("interrupted; `routeguard ports` shows what still listens")
+        return _INTERRUPTED
     if as_json:
         click.echo(json.dumps(_as_dict(steps, outcomes), indent=2))
     for step, outcome in zip(steps, outcomes, strict=True):

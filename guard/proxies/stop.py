@@ -181,27 +181,26 @@ def _step(found: Found, uid: int) -> Step:
         if keeper.stop and (keeper.owned or uid == 0):
             return Step(found, command=keeper.stop)
         why = f"only who may use docker can stop the container {keeper.unit}"
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop))
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
     if process is None:
         why = "its process cannot be seen from here"
         owners = {listener.uid for listener in found.listeners} - {-1}
         if owners and owners != {uid}:
             why = f"it belongs to {' and '.join(_user(owner) for owner in sorted(owners))}"
         stop = keeper.stop if keeper is not None else ()
-        again = () if uid == 0 else ("routeguard", "ports", "stop", str(found.port))
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again))
+        again = () if uid == 0 else _again(found)
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again, uid))
     if uid not in (0, process.uid):
         why = f"it belongs to {process.user or _user(process.uid)}"
         stop = keeper.stop if keeper is not None else ()
-        again = ("routeguard", "ports", "stop", str(found.port))
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again))
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or _again(found), uid))
     if process.pid <= 0 or not process.started:
         why = "when its process was started is not known, so it could not be told from another"
         return Step(found, refused=NOT_OURS, why=why)
     if keeper is not None and keeper.kind != "supervisor":
         if not keeper.stop or not (keeper.owned or uid == 0):
             why = f"{_kept(keeper)} would start it again, and is not yours to stop"
-            return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop))
+            return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
         return Step(found, command=keeper.stop, processes=_together(found, uid))
     return Step(found, processes=_together(found, uid))
 
@@ -240,10 +239,14 @@ def _look(found: Found) -> str:
     return f"routeguard ports --all   (what is known of port {found.port})"
 
 
-def _sudo(command: Sequence[str]) -> str:
-    if not command or os.getuid() == 0 or command[0] == "sudo":
+def _sudo(command: Sequence[str], uid: int) -> str:
+    if not command or uid == 0 or command[0] == "sudo":
         return " ".join(command)
     return " ".join(("sudo", *command))
+
+
+def _again(found: Found) -> tuple[str, ...]:
+    return ("routeguard", "ports", "stop", str(found.port))
 
 
 def _user(uid: int) -> str:
@@ -370,12 +373,12 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
             why = system.run(step.command, grace + _COMMAND)
             if why:
                 detail = f"{' '.join(step.command)} failed: {why}"
-                return Outcome(found, FAILED, detail, fix=_sudo(step.command))
+                return Outcome(found, FAILED, detail, fix=_sudo(step.command, os.getuid()))
         try:
             _end(pinned, grace, system)
         except PermissionError:
             detail = f"signals to {_process(step.processes[0])} are not permitted"
-            return Outcome(found, NOT_OURS, detail, fix=_again(step))
+            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), os.getuid()))
         left = [process for descriptor, process in pinned if not system.ended(descriptor, process)]
     finally:
         for descriptor, _ in pinned:
@@ -519,7 +522,7 @@ def _returned(step: Step, back: Found, seconds: float) -> Outcome:
     above = _shared_parent(found, back)
     if keeper is not None and (keeper.stop or above is None):
         detail = f"{_kept(keeper)} started it again{who}{where}"
-        fix = " ".join(keeper.stop) if keeper.owned else _sudo(keeper.stop)
+        fix = " ".join(keeper.stop) if keeper.owned else _sudo(keeper.stop, os.getuid())
     elif above is not None:
         pid, program = above
         detail = f"{program or 'a program'} (pid {pid}) started it again{who}{where}"
@@ -540,7 +543,3 @@ def _shared_parent(old: Found, new: Found) -> tuple[int, str] | None:
 
 def _socket(listener: Listener) -> tuple[int, int, int]:
     return (listener.cookie, listener.inode, listener.port)
-
-
-def _again(step: Step) -> str:
-    return _sudo(("routeguard", "ports", "stop", str(step.found.port)))

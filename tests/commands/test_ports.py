@@ -420,6 +420,21 @@ def test_something_that_still_listens_outweighs_a_refusal(machine: Machine) -> N
     assert machine.run("stop", "--all", "--yes").code == 1
 
 
+def test_an_interruption_does_not_claim_that_nothing_was_changed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> list[Outcome]:
+        raise KeyboardInterrupt
+
+    machine.view = view(found())
+    monkeypatch.setattr(stopping, "carry_out_all", interrupted)
+    ran = machine.run("stop", "4000", "--yes")
+    assert ran.code == 130
+    assert ran.err.endswith(
+        "routeguard: interrupted; `routeguard ports` shows what still listens\n"
+    )
+
+
 def test_completion_offers_what_could_be_stopped(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

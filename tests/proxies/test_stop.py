@@ -158,10 +158,7 @@ def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None
     assert (system.sent, system.ran) == ([], [])
 
 
-def test_another_users_process_is_not_ours_and_the_fix_says_who_can(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: ME)
+def test_another_users_process_is_not_ours_and_the_fix_says_who_can() -> None:
     step = only(found(process=process(uid=997, user="ollama")))
     assert (step.refused, step.processes) == (stop.NOT_OURS, ())
     assert step.why == "it belongs to ollama"
@@ -177,8 +174,7 @@ def test_root_may_stop_any_and_is_told_whose_it_is() -> None:
     assert "user me" in step.words()[0]
 
 
-def test_a_process_that_cannot_be_seen_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: ME)
+def test_a_process_that_cannot_be_seen_is_not_ours() -> None:
     step = only(found(process=None, listeners=(Listener("::", 4000, family=6, uid=0),)))
     assert (step.refused, step.why) == (stop.NOT_OURS, "it belongs to user root")
     assert step.fix == "sudo routeguard ports stop 4000"
@@ -199,8 +195,7 @@ def test_a_unit_that_is_ours_is_stopped_first() -> None:
     assert step.words()[1].startswith("TERM to litellm")
 
 
-def test_a_unit_that_is_not_ours_is_only_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: ME)
+def test_a_unit_that_is_not_ours_is_only_named() -> None:
     keeper = Keeper("systemd", "litellm.service", stop=("systemctl", "stop", "litellm.service"))
     step = only(found(keeper=keeper))
     assert (step.refused, step.processes, step.command) == (stop.NOT_OURS, (), ())
