@@ -12,7 +12,6 @@ import click
 from guard.catalog import local_proxies
 from guard.errors import ExitCode, UsageError, printable
 from guard.hook import interpreter
-from guard.install import hold_service
 from guard.policy import compiled
 from guard.proxies import hold as holder
 
@@ -66,7 +65,10 @@ def hold(ports: tuple[int, ...], mode: str | None, yes: bool, as_json: bool, qui
 
 
 def _run(ports: tuple[int, ...], form: str) -> int:
-    """Check the ports, then become the daemon, which is far smaller than this process."""
+    """Check the ports, then become the daemon, which is far smaller than this process.
+
+    Raises PolicyError, UsageError for a port that may not be held, AlreadyHeldError.
+    """
     policy = compiled.load("/", os.environ)
     catalogue = local_proxies.distinctive()
     for port in ports:
@@ -119,6 +121,8 @@ def _say_status(found: holder.Running | None) -> None:
 
 
 def _install(yes: bool) -> int:
+    from guard.install import hold_service
+
     python, main_file = interpreter()
     service = hold_service.service(os.environ, python, main_file)
     state = hold_service.state(service)
@@ -136,6 +140,8 @@ def _install(yes: bool) -> int:
 
 
 def _uninstall(yes: bool) -> int:
+    from guard.install import hold_service
+
     python, main_file = interpreter()
     service = hold_service.service(os.environ, python, main_file)
     if hold_service.state(service) == "missing":
