@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "models": "guard.commands.portkey_models:models",
     "probe": "guard.commands.portkey_probe:probe",
     "status": "guard.commands.portkey_status:status",
+    "sync": "guard.commands.portkey_sync:sync",
 }
 
 _PATIENCE = 1.0
@@ -35,6 +36,7 @@ Examples:
   routeguard portkey status                providers, configs, fallbacks of the key
   routeguard portkey models gpt            models whose name holds "gpt"
   routeguard portkey probe gpt-4           does it really work, and how is it named
+  routeguard portkey sync                  put what was found into your policy
 
 Exit status: 0 fine, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused.""",
 )

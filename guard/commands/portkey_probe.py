@@ -13,7 +13,7 @@ from guard.commands.portkey import entry_option, here, progress
 from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import failures, store
 from guard.portkey import probe as canaries
-from guard.portkey.session import find_key, look, open_client
+from guard.portkey.session import find_key, look, open_client, remember
 from guard.report import colour
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def probe(
 
     with open_client(policy, environ, key, progress=say) as client:
         results = canaries.send(client, plan, told=told)
+    if account is not None:
+        remember(results, account, key, environ)
     working = canaries.works(results)
     if as_json:
         click.echo(json.dumps(_as_json(results, working, policy), indent=2))

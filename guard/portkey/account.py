@@ -54,7 +54,8 @@ class Account:
 
     `default_config` is the slug (or id) of the config that the key adds to every call, "" if it
     adds none. `providers_from` tells which question answered: `providers`, `virtual-keys`, or
-    `models` (then only slugs are known).
+    `models` (then only slugs are known). What probes taught: `probed` maps a model's id to the
+    verdict on it, `observed` says in words what became of a call that named no provider.
     """
 
     base_url: str
@@ -68,6 +69,8 @@ class Account:
     override_allowed: Seen[bool]
     providers_from: str = "providers"
     notes: tuple[str, ...] = field(default=())
+    probed: dict[str, str] = field(default_factory=dict)
+    observed: str = ""
 
     def config(self, name: str) -> shapes.ConfigRow | None:
         """The config whose slug or id is `name`: a key names it by either (portkey.md 4.5)."""

@@ -98,6 +98,10 @@ def predict(
             f"unknown: {unknown}",
             direct,
         )
+    if account.observed:
+        return Prediction(
+            False, f"{account.observed}, when it was last probed; rules unknown: {unknown}"
+        )
     return Prediction(False, f"unknown: {unknown}")
 
 
@@ -122,6 +126,8 @@ def _goes(prediction: Prediction) -> str:
         return f"is {prediction.sentence}"
     if prediction.known:
         return f"is decided by {prediction.sentence}"
+    if not prediction.sentence.startswith("unknown: "):
+        return f"was {prediction.sentence}"
     return f"goes where nobody here can tell: {prediction.sentence.removeprefix('unknown: ')}"
 
 

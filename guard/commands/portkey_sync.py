@@ -1,0 +1,118 @@
+"""`routeguard portkey sync`: what was found, written into the user's policy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from guard import paths
+from guard.commands.portkey import entry_option, here, progress
+from guard.errors import ExitCode, UsageError, printable
+from guard.policy.compiled import user_policy
+from guard.portkey import sync as edits
+from guard.portkey.session import find_key, look
+from guard.report import colour
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.policy.compiled import CompiledPolicy
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard portkey sync --dry-run                 only show what would change
+  routeguard portkey sync                           one entry, models named @slug/model
+  routeguard portkey sync --layout each             one entry a provider: portkey-openrouter, …
+  routeguard portkey sync gpt claude --provider openai-prod --yes
+
+\b
+A model that a probe found not to work is left out. Comments and everything else of the policy
+stay; the old file is kept beside it, and the line that brings it back is printed.
+Exit status: 0 written or nothing to do, 1 the gateway says no, 2 usage, 3 policy, 126 refused."""
+)
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+@click.option(
+    "--layout",
+    type=click.Choice(["one", "each"]),
+    default=None,
+    help="One entry for all providers, or one for each.  [default: as the policy has it]",
+)
+@click.option("--provider", "providers", multiple=True, metavar="SLUG", help="Only this provider.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@entry_option
+def sync(
+    words: tuple[str, ...],
+    layout: edits.Layout | None,
+    providers: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    entry: str,
+) -> int:
+    """Write the providers and models of the gateway key into your policy.
+
+    Afterwards `opencode models` and the picker of its TUI list what this key reaches. WORDs limit
+    the models to those whose names hold all of them.
+    """
+    policy, environ = here()
+    key = find_key(policy, environ, entry)
+    account = look(policy, environ, key, refresh=True, progress=progress(environ))
+    wished = edits.wish(
+        account,
+        policy,
+        layout=layout or edits.layout_of(policy),
+        providers=providers,
+        words=words,
+    )
+    return offer(wished, policy, environ, dry_run=dry_run, yes=yes)
+
+
+def offer(
+    wished: edits.Wish,
+    policy: CompiledPolicy,
+    environ: Mapping[str, str],
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Show what `wished` changes in the user's policy, ask, and write it; the exit status."""
+    path = user_policy(environ)
+    before = edits.read(path)
+    after = edits.edited(before, wished, policy)
+    for note in wished.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+    changes = edits.diff(before, after, path)
+    if not changes:
+        click.echo(f"{printable(path)} says all of it already", err=True)
+        return ExitCode.OK
+    paths.private_directory(os.path.dirname(path))
+    edits.tried(after, path, wished)
+    coloured = colour.wanted(environ)
+    for line in changes:
+        text = printable(line)
+        click.echo(
+            click.style(text, fg=_COLOURS.get(line[:1])) if coloured else text, color=coloured
+        )
+    if dry_run:
+        return ExitCode.OK
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                "nothing was written: there is no terminal to ask on",
+                fix="--yes writes, --dry-run shows what would change",
+            )
+        click.confirm(f"Write it to {printable(path)}?", abort=True, err=True)
+    kept = edits.write(path, before, after)
+    click.echo(f"wrote {printable(path)}", err=True)
+    if kept:
+        click.echo(f"undo: mv {printable(kept)} {printable(path)}", err=True)
+    else:
+        click.echo(f"undo: rm {printable(path)}", err=True)
+    return ExitCode.OK

@@ -1,0 +1,369 @@
+"""What was found at the gateway, as edits of the user's policy: pure but for `write`.
+
+tomlkit keeps every comment and blank line of the file. Nothing is taken away that this did not
+put there: an entry of the user's keeps its name and its key, only its models are brought up to
+date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table
+
+from guard import paths
+from guard.agents.opencode import config as pinned_config
+from guard.agents.opencode.route import Router
+from guard.errors import PolicyError, UsageError
+from guard.policy import compiled, model
+from guard.policy.compile import compile_files
+from guard.policy.write import write_policy
+from guard.portkey.account import Account
+from guard.portkey.routing import predict
+from guard.portkey.shapes import ProviderRow
+
+UNIVERSAL: Final = "portkey"
+"""The entry that leaves the provider to the call: one key, smart routing in the dashboard."""
+
+Layout = Literal["one", "each"]
+
+_SHORT = {"together-ai": "together", "mistral-ai": "mistral", "azure-openai": "azure"}
+_DEFAULTS = ("gpt-4o", "gpt-4.1", "claude-sonnet-4", "gpt", "claude", "gemini", "mistral")
+_ROOM = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of gateway.providers as it should be. `key_env` "" means the gateway's own key."""
+
+    name: str
+    slug: str
+    title: str
+    models: tuple[str, ...]
+    key_env: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The whole: entries, the default model where one is proposed, and what was left out."""
+
+    entries: tuple[Entry, ...]
+    default: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def layout_of(policy: compiled.CompiledPolicy) -> Layout:
+    """How the policy names providers today: an entry for each, or one for all."""
+    return "each" if any(entry.slug for entry in policy.providers) else "one"
+
+
+def entry_name(slug: str, vendor: str | None, taken: Iterable[str]) -> str:
+    """A name for the entry of provider `slug`: by its vendor, if that is free, else by the slug.
+
+    `openrouter-main` of the vendor openrouter becomes `portkey-openrouter`.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", slug.lower()).strip("-")
+    vendor = (vendor or "").lower()
+    short = _SHORT.get(vendor, vendor)
+    if not short and "-" in plain:
+        short = plain.partition("-")[0]
+    for candidate in (short, re.sub(r"-[0-9a-f]{6}$", "", plain), plain):
+        name = f"{UNIVERSAL}-{candidate}"[:64].rstrip("-")
+        if candidate and name not in set(taken):
+            return name
+    return f"{UNIVERSAL}-{plain}"[:64]
+
+
+def wish(
+    account: Account,
+    policy: compiled.CompiledPolicy,
+    *,
+    layout: Layout,
+    providers: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
+    keys: Mapping[str, str] | None = None,
+) -> Wish:
+    """The entries for what `account` shows. Raises UsageError if nothing is left to write.
+
+    `providers` are slugs and `words` parts of names that limit the models; `keys` maps a slug to
+    the variable that holds its own key.
+    """
+    notes: list[str] = []
+    rows = _chosen(account, providers, notes)
+    models = _models(account, [row.slug for row in rows], words, notes)
+    if not rows or not any(models.values()):
+        raise UsageError(
+            "nothing was found that could be written",
+            why="; ".join(notes) or "the key shows no models",
+            fix="routeguard portkey status shows what the key reaches",
+        )
+    if layout == "one":
+        listed = [f"@{slug}/{name}" for slug, names in models.items() for name in names]
+        entries = [Entry(UNIVERSAL, "", "Portkey", tuple(listed))]
+    else:
+        entries = _each(rows, models, policy, keys or {})
+    if account.default_config.value:
+        notes.append(
+            f"the config {account.default_config.value} on this key decides where every call "
+            "goes, whichever model is chosen"
+        )
+    default = _default(account, policy, entries)
+    return Wish(tuple(entries), default, tuple(notes))
+
+
+def _chosen(account: Account, providers: tuple[str, ...], notes: list[str]) -> list[ProviderRow]:
+    rows = account.providers.value or []
+    wanted = [slug.removeprefix("@") for slug in providers]
+    unknown = [slug for slug in wanted if all(row.slug != slug for row in rows)]
+    if unknown:
+        raise UsageError(
+            f"this key shows no provider {', '.join(unknown)}",
+            fix="there are: " + (", ".join(f"@{row.slug}" for row in rows) or "none it may see"),
+        )
+    chosen = []
+    for row in rows:
+        if wanted and row.slug not in wanted:
+            continue
+        if row.status not in (None, "active"):
+            notes.append(f"@{row.slug} is left out: it is {row.status}")
+        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}", row.slug):
+            notes.append(f"@{row.slug} is left out: a policy cannot hold that name")
+        else:
+            chosen.append(row)
+    return chosen
+
+
+def _models(
+    account: Account, slugs: list[str], words: tuple[str, ...], notes: list[str]
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {slug: [] for slug in slugs}
+    unusable = failing = 0
+    for row in account.models.value or ():
+        name = row.id.partition("/")[2]
+        if row.provider not in found or not all(w.lower() in row.id.lower() for w in words):
+            continue
+        if account.probed.get(row.id, "works") not in ("works", "rate-limited"):
+            failing += 1
+        elif _is_model(row.id):
+            found[row.provider].append(name)
+        else:
+            unusable += 1
+    if unusable:
+        notes.append(f"{unusable} models are left out: a policy cannot hold their names")
+    if failing:
+        notes.append(f"{failing} models are left out: a probe found that they do not work")
+    if account.models.value is None:
+        notes.append(f"models: not visible to this key ({account.models.scope or 'failed'})")
+    return found
+
+
+def _is_model(name: str) -> bool:
+    try:
+        model.Provider(models=[name])
+    except ValueError:
+        return False
+    return True
+
+
+def _each(
+    rows: list[ProviderRow],
+    models: dict[str, list[str]],
+    policy: compiled.CompiledPolicy,
+    keys: Mapping[str, str],
+) -> list[Entry]:
+    by_slug = {entry.slug: entry for entry in policy.providers if entry.slug}
+    taken = {entry.name for entry in policy.providers}
+    entries = []
+    for row in rows:
+        known = by_slug.get(row.slug)
+        name = known.name if known else entry_name(row.slug, row.provider, taken)
+        taken.add(name)
+        title = known.title if known else f"{row.name or row.slug} through Portkey"
+        entries.append(
+            Entry(name, row.slug, _title(title), tuple(models[row.slug]), keys.get(row.slug, ""))
+        )
+    return entries
+
+
+def _title(text: str) -> str:
+    return re.sub(r"[{}\"'\\`\x00-\x1f]", "", text)[:100] or "Portkey"
+
+
+def _default(account: Account, policy: compiled.CompiledPolicy, entries: list[Entry]) -> str:
+    """A default model that works, where the one of the policy is known not to; else ""."""
+    name, _, bare = policy.default_model.partition("/")
+    entry = policy.provider(name)
+    slug, config = (entry.slug, entry.config) if entry else ("", "")
+    now = predict(account, provider=slug, model=bare, config=config)
+    there = any(e.name == name and bare in e.models for e in entries)
+    if there or not (now.known and not now.target):
+        return ""
+    offered = [(e.name, m) for e in entries for m in e.models]
+    last = bare.rpartition("/")[2]
+    for wanted in (last, *_DEFAULTS):
+        for entry_of, offer in offered:
+            if wanted and (offer.rpartition("/")[2] == wanted):
+                return f"{entry_of}/{offer}"
+    for wanted in _DEFAULTS:
+        for entry_of, offer in offered:
+            if wanted in offer.lower():
+                return f"{entry_of}/{offer}"
+    return f"{offered[0][0]}/{offered[0][1]}" if offered else ""
+
+
+def edited(text: str, wished: Wish, current: compiled.CompiledPolicy) -> str:
+    """`text` of the user's policy with `wished` in it. Raises PolicyError if it is not TOML."""
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise PolicyError(
+            "the policy cannot be edited: it is not TOML",
+            why=str(error),
+            fix="routeguard policy validate",
+        ) from None
+    gateway = _table(document, "gateway")
+    providers = _table(gateway, "providers")
+    for entry in wished.entries:
+        _put(providers, entry)
+    default = str(gateway.get("default") or "")
+    if wished.default and not default:
+        gateway["default"] = wished.default
+    named = str(gateway.get("default") or current.default_model).partition("/")[0]
+    if named not in providers and named == UNIVERSAL:
+        # the default model names it, and a policy with entries has no other
+        universal = tomlkit.table()
+        universal["name"] = "Portkey"
+        providers[UNIVERSAL] = universal
+    return tomlkit.dumps(document)
+
+
+def _table(parent: Any, name: str) -> Any:
+    if name not in parent:
+        parent[name] = tomlkit.table(is_super_table=name == "providers")
+    return parent[name]
+
+
+def _put(providers: Any, entry: Entry) -> None:
+    table = providers.get(entry.name)
+    if table is None:
+        table = tomlkit.table()
+        table["name"] = entry.title
+        if entry.slug:
+            table["slug"] = entry.slug
+        providers[entry.name] = table
+        table = providers[entry.name]
+    if entry.key_env:
+        table["key"] = _inline({"env": entry.key_env})
+    models = tomlkit.array()
+    models.extend(entry.models)
+    models.multiline(len(entry.models) > 1 and isinstance(table, Table))
+    if list(table.get("models") or ()) != list(entry.models):
+        table["models"] = models
+
+
+def _inline(content: dict[str, str]) -> Any:
+    table = tomlkit.inline_table()
+    table.update(content)
+    return table
+
+
+def diff(before: str, after: str, path: str) -> list[str]:
+    """What changes, as a unified diff; empty if nothing does."""
+    return list(
+        difflib.unified_diff(
+            before.splitlines(),
+            after.splitlines(),
+            f"{path} (as it is)",
+            f"{path} (as it will be)",
+            n=2,
+            lineterm="",
+        )
+    )
+
+
+def tried(after: str, path: str, wished: Wish) -> None:
+    """Compile the policy as it would be. Raises PolicyError if it would not hold, or not fit."""
+    draft = f"{path}.{os.getpid()}.draft"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(draft, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(after)
+        policy, _ = compile_files(paths.SYSTEM_POLICY, draft, ())
+    except OSError as error:
+        raise PolicyError(
+            "cannot write beside the policy",
+            where=path,
+            why=error.strerror or str(error),
+            fix="make its directory writable for you",
+            rule="",
+        ) from None
+    except PolicyError as error:
+        error.where = error.where.replace(draft, path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+    names = {entry.name for entry in policy.providers}
+    if not all(entry.name in names for entry in wished.entries):
+        raise PolicyError(
+            "the system policy sets gateway.providers, so yours would not count",
+            where=paths.SYSTEM_POLICY,
+            fix="ask whoever administers it to add these entries",
+            rule="",
+        )
+    _fits(policy)
+
+
+def _fits(policy: compiled.CompiledPolicy) -> None:
+    ids = pinned_config.provider_ids(policy, "0" * 10)
+    router = Router(policy, ids, frozenset())
+    keys = {entry.name: entry.key_env or "ROUTEGUARD_GATEWAY_KEY_1" for entry in policy.providers}
+    text, _ = pinned_config.render(
+        pinned_config.pinned(policy, ids, keys, router.default(), []), [], []
+    )
+    if len(text) > pinned_config.MAX_CONTENT * _ROOM:
+        count = sum(len(entry.models) for entry in policy.providers)
+        raise UsageError(
+            f"{count} models are more than one launch can carry",
+            why=f"they take {len(text)} bytes of the {pinned_config.MAX_CONTENT} of one variable",
+            fix="choose: --provider SLUG, or words that their names hold",
+        )
+
+
+def write(path: str, before: str, after: str) -> str:
+    """Replace the policy in one step; returns where the old one was kept, "" if there was none.
+
+    Raises PolicyError if the file is no longer what it was, or cannot be written.
+    """
+    if read(path) != before:
+        raise PolicyError(
+            "the policy was changed in the meantime; nothing was written",
+            where=path,
+            fix="run it again",
+            rule="",
+        )
+    return write_policy(path, after, 0o600, force=True)
+
+
+def read(path: str) -> str:
+    """The text of the user's policy, "" if there is none. Raises PolicyError if unreadable."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            "the policy cannot be read",
+            where=path,
+            why=getattr(error, "strerror", "") or "it is not UTF-8",
+            fix="routeguard policy validate",
+        ) from None
