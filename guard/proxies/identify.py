@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
@@ -344,15 +345,14 @@ def _interpreter(base: str) -> str:
 def _ours(snapshot: Snapshot, program: _Program) -> bool:
     if snapshot.pid == os.getpid():
         return True
-    if not program.interpreted:
-        return False
-    if program.file:
-        # the console script lies beside the interpreter that runs it
-        return program.file == os.path.realpath(_MAIN) or (
-            program.shown == "routeguard"
-            and "python" in os.path.basename(snapshot.exe or (snapshot.argv or ("",))[0])
-        )
-    return program.module == "guard" and os.path.exists(_ROOT)
+    if program.module:
+        return program.module == "guard" and snapshot.cwd == _ROOT
+    # the console script lies beside the interpreter that runs it
+    script = os.path.join(os.path.dirname(sys.executable), "routeguard")
+    return program.interpreted and program.file in (
+        os.path.realpath(_MAIN),
+        os.path.realpath(script),
+    )
 
 
 def _activated(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Identity:

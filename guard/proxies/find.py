@@ -1,0 +1,401 @@
+"""What listens behind each socket: local proxies, programs that are none, and what nobody can say.
+
+Cold path, asked on a hit only. Who holds a socket is read from `/proc` (macOS: psutil), then the
+program is looked up in the catalogue, then, where that says nothing and the probing rules allow
+it, the port is asked. Only sockets of one's own network namespace can be judged.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from guard.catalog import local_proxies
+from guard.catalog.local_proxies import Proxy
+from guard.proxies import fingerprint, identify
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.proxies.identify import Identity
+from guard.sources import keepers, processes
+from guard.sources.processes import Snapshot
+from guard.sources.sockets import Listener
+
+GATEWAY = "the gateway of the policy"
+
+
+class Judgement:
+    """A `Found`, and whether the next look will say the same of the same socket.
+
+    Not `settled` is what an activator holds, what did not answer a question, and what could not
+    be read.
+    """
+
+    __slots__ = ("found", "settled")
+
+    def __init__(self, found: Found, *, settled: bool) -> None:
+        self.found = found
+        self.settled = settled
+
+
+class _Case:
+    """One port with one owner, while it is being judged."""
+
+    def __init__(self, port: int, listeners: list[Listener], pids: Sequence[int]) -> None:
+        self.port = port
+        self.listeners = listeners
+        self.pids = tuple(pids)
+        self.snapshot: Snapshot | None = None
+        self.identity: Identity | None = None
+        self.parents: list[Snapshot] = []
+        self.others: list[Snapshot] = []
+        self.verdict = ""
+        self.proxy: Proxy | None = None
+        self.name = ""
+        self.how = ""
+        self.keeper: Keeper | None = None
+        self.settled = True
+
+    def conclude(self, verdict: str, proxy: Proxy | None, how: str, *, name: str = "") -> None:
+        self.verdict = verdict
+        self.proxy = proxy
+        self.name = name or (proxy.name if proxy is not None else "")
+        self.how = how
+
+
+def find(
+    listeners: Iterable[Listener],
+    *,
+    gateway: str = "",
+    probe: bool = True,
+    containers: bool = False,
+    proc: str = "/proc",
+) -> list[Found]:
+    """What is behind `listeners`: one record for each port and owner, ordered by port.
+
+    `gateway` is the policy's base URL; `probe` allows HTTP questions to loopback; `containers`
+    asks `docker ps` (at most 2 s) for the images behind published ports. Raises nothing for what
+    goes away or may not be read.
+    """
+    judged = judge(listeners, gateway=gateway, probe=probe, containers=containers, proc=proc)
+    return [one.found for one in judged]
+
+
+def judge(
+    listeners: Iterable[Listener],
+    *,
+    gateway: str = "",
+    probe: bool = True,
+    containers: bool = False,
+    proc: str = "/proc",
+) -> list[Judgement]:
+    """As `find`, and how long each answer holds."""
+    cases = _cases(list(listeners), proc)
+    published = _published() if containers else {}
+    for case in cases:
+        if is_gateway(case.port, case.listeners, gateway):
+            case.conclude(OTHER, None, "its base_url names this port", name=GATEWAY)
+            _identify(case, proc)
+        else:
+            _identify(case, proc)
+            _judge_by_program(case, published, proc)
+    _judge_by_answers([case for case in cases if not case.verdict], probe=probe)
+    return [_record(case, proc) for case in sorted(cases, key=lambda case: case.port)]
+
+
+def is_gateway(port: int, listeners: Sequence[Listener], base_url: str) -> bool:
+    """Whether `base_url` leads to this port on this machine."""
+    host, wanted = endpoint(base_url)
+    if wanted != port or not host:
+        return False
+    return any(_reaches(host, listener) for listener in listeners)
+
+
+def endpoint(base_url: str) -> tuple[str, int]:
+    """Host (lower-case, no brackets) and port of a URL; ("", 0) if it has none."""
+    scheme, found, rest = base_url.partition("://")
+    place = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+    if not found or not place:
+        return "", 0
+    if place.startswith("["):
+        host, _, tail = place[1:].partition("]")
+        port = tail.removeprefix(":")
+    else:
+        host, _, port = place.partition(":")
+    default = {"http": 80, "https": 443}.get(scheme.lower(), 0)
+    return host.lower().rstrip("."), int(port) if port.isdecimal() else default
+
+
+def _reaches(host: str, listener: Listener) -> bool:
+    """Whether a connection to `host` can end at `listener`."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return listener.loopback or listener.wildcard
+    if host in (listener.address, listener.address.removeprefix("::ffff:")):
+        return True
+    if not listener.wildcard:
+        return False
+    if host.startswith("127.") or host in ("0.0.0.0", "::1", "::"):  # noqa: S104 - compared
+        return True
+    return host == os.uname().nodename.lower() or _is_address_here(host)
+
+
+def _is_address_here(host: str) -> bool:
+    """Whether `host` is an address of this machine: only such a one can be bound."""
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as made:
+                made.bind((host, 0))
+        except OSError:
+            return False
+        return True
+    return False
+
+
+# Who owns a socket ------------------------------------------------------------------------------
+
+
+def _cases(listeners: list[Listener], proc: str) -> list[_Case]:
+    if processes.MACOS and proc == "/proc":
+        by_port = processes.holders_of_ports({one.port for one in listeners})
+        owners = {id(one): tuple(by_port.get(one.port, ())) for one in listeners}
+    else:
+        by_inode = processes.holders({one.inode for one in listeners}, proc=proc)
+        owners = {id(one): tuple(by_inode.get(one.inode, ())) for one in listeners}
+    cases: dict[tuple[int, tuple[int, ...], int], _Case] = {}
+    for one in listeners:
+        pids = owners[id(one)]
+        # sockets of unknown owners are told apart by user
+        key = (one.port, pids, 0 if pids else one.uid)
+        if key in cases:
+            cases[key].listeners.append(one)
+        else:
+            cases[key] = _Case(one.port, [one], pids)
+    return list(cases.values())
+
+
+def _identify(case: _Case, proc: str) -> None:
+    """Look at the owners, and keep those that are still the ones that hold the socket."""
+    inodes = [one.inode for one in case.listeners]
+    looked: list[tuple[Snapshot, list[Snapshot], Identity]] = []
+    for pid in case.pids:
+        snapshot = processes.look(pid, proc=proc)
+        if snapshot is None:
+            continue
+        parents = processes.parents(snapshot, proc=proc)
+        identity = identify.identify(snapshot, ports=(case.port,), parents=parents)
+        inode_known = any(inodes)
+        if inode_known and not processes.holds(pid, inodes, proc=proc):
+            continue  # gone, or its number is somebody else's by now
+        looked.append((snapshot, parents, identity))
+    if not looked:
+        # who cannot be seen will not be seen next time; who has just gone may have a successor
+        case.settled = not case.pids
+        return
+    # the identified one first, then the oldest: a master, not the workers it would start again
+    looked.sort(key=lambda one: (_rank(one[2]), one[0].started, one[0].pid))
+    case.snapshot, case.parents, case.identity = looked[0]
+    case.others = [one[0] for one in looked[1:]]
+    if any(one[2].activator for one in looked):
+        case.settled = False
+
+
+def _rank(identity: Identity) -> int:
+    if identity.proxy is not None:
+        return 1 if identity.activator else 0
+    if identity.activator:
+        return 4
+    return 2 if identity.other else 3
+
+
+# Verdicts ---------------------------------------------------------------------------------------
+
+
+def _judge_by_program(case: _Case, published: dict[int, tuple[str, str]], proc: str) -> None:
+    identity = case.identity
+    if case.port in published and (identity is None or identity.forwarder):
+        container, image = published[case.port]
+        case.keeper = keepers.container(container)
+        proxy = local_proxies.image(image)
+        if proxy is not None:
+            case.conclude(PROXY, proxy, f"container {container} of image {_plain(image)}")
+            return
+    if identity is None:
+        _judge_foreign(case, proc)
+        return
+    if identity.proxy is not None:
+        case.conclude(PROXY, identity.proxy, identity.how)
+    elif identity.other and (identity.sure or not _dedicated(case.port)):
+        case.conclude(OTHER, None, identity.other)
+
+
+def _judge_foreign(case: _Case, proc: str) -> None:
+    """The owner may not be seen, but the command lines of its user's processes often may."""
+    uid = case.listeners[0].uid
+    if uid < 0:
+        return
+    for pid in processes.of_user(uid, proc=proc):
+        snapshot = processes.look(pid, proc=proc)
+        if snapshot is None:
+            continue
+        found = identify.identify(snapshot, ports=(case.port,))
+        if found.forwarder and found.host_port == case.port:
+            case.identity, case.snapshot = found, snapshot
+            return
+        if found.proxy is None:
+            continue
+        if case.port in found.proxy.ports or identify.names_port(snapshot, case.port):
+            who = processes.user_name(uid)
+            case.conclude(
+                PROXY, found.proxy, f"{found.how}, a process of its user {who} (pid {pid})"
+            )
+            case.identity, case.snapshot = found, snapshot
+            return
+
+
+def _judge_by_answers(cases: Sequence[_Case], *, probe: bool) -> None:
+    asked = [(case, target) for case in cases if probe and (target := _target(case)) is not None]
+    answers = fingerprint.ask([target for _, target in asked]) if asked else []
+    for (case, _), answer in zip(asked, answers, strict=True):
+        case.settled = case.settled and answer.definite
+        if answer.proxy is None:
+            continue
+        if answer.proxy.general:
+            case.conclude(OTHER, None, f"{answer.proxy.name}, which serves much else")
+        else:
+            case.conclude(PROXY, answer.proxy, f"answers GET {answer.path} as it does")
+    probed = {id(case): answer for (case, _), answer in zip(asked, answers, strict=True)}
+    for case in cases:
+        if not case.verdict:
+            _judge_by_port(case, probed.get(id(case)))
+
+
+def _target(case: _Case) -> fingerprint.Target | None:
+    """Whom to ask about `case`, None if the probing rules forbid it."""
+    identity = case.identity
+    host = next((h for one in _by_family(case.listeners) if (h := _loopback_of(one))), "")
+    if not host or (identity is not None and (identity.activator or identity.other)):
+        return None
+    known = local_proxies.default_ports()
+    if identity is not None and identity.container_port in known:
+        return fingerprint.Target(host, case.port, identity.container_port)
+    if case.port in known or (identity is not None and identity.interpreted):
+        return fingerprint.Target(host, case.port)
+    return None
+
+
+def _by_family(listeners: Iterable[Listener]) -> list[Listener]:
+    return sorted(listeners, key=lambda one: one.family)
+
+
+def _loopback_of(listener: Listener) -> str:
+    if listener.wildcard:
+        return "127.0.0.1" if listener.family == 4 else "::1"
+    if listener.address == "::1" or listener.address.startswith("127."):
+        return listener.address
+    return listener.address.removeprefix("::ffff:") if listener.loopback else ""
+
+
+def _judge_by_port(case: _Case, answer: fingerprint.Answer | None) -> None:
+    if case.port not in local_proxies.distinctive():
+        case.conclude(UNKNOWN, None, "")
+        return
+    proxy = next(iter(local_proxies.on_port(case.port)))
+    # the kernel gives such numbers to whoever asks for any: a program that can be seen, and
+    # that answers as no proxy does, has it by chance
+    chance = case.snapshot is not None and answer is not None and answer.definite
+    if chance and _is_ephemeral(case.port):
+        case.conclude(UNKNOWN, None, "")
+        return
+    case.conclude(SUSPECT, proxy, f"port {case.port} is that of {proxy.name}")
+
+
+def _dedicated(port: int) -> bool:
+    return port in local_proxies.distinctive() and not _is_ephemeral(port)
+
+
+def _is_ephemeral(port: int) -> bool:
+    """Whether the kernel hands out `port` to sockets that ask for any (tcp(7), ip(7))."""
+    if sys.platform == "darwin":
+        return port >= 49152
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            low, high = map(int, file.read(64).split())
+    except (OSError, ValueError):
+        low, high = 32768, 60999
+    return low <= port <= high
+
+
+# Records ----------------------------------------------------------------------------------------
+
+
+def _record(case: _Case, proc: str) -> Judgement:
+    found = Found(
+        case.port,
+        tuple(_by_family(case.listeners)),
+        verdict=case.verdict,
+        proxy=case.proxy.id if case.proxy is not None else "",
+        name=case.name,
+        how=case.how,
+        keeper=case.keeper,
+    )
+    snapshot = case.snapshot
+    if snapshot is not None:
+        found.process = _process(snapshot, case.parents, proc)
+        found.others = tuple(_process(other, (), proc) for other in case.others)
+        if found.keeper is None:
+            found.keeper = keepers.keeper(
+                snapshot, case.parents, program_of=identify.program_of, proc=proc
+            )
+    return Judgement(found, settled=case.settled)
+
+
+def _process(snapshot: Snapshot, parents: Sequence[Snapshot], proc: str) -> Process:
+    return Process(
+        snapshot.pid,
+        started=snapshot.started,
+        since=processes.since(snapshot.started, proc=proc),
+        uid=snapshot.uid,
+        user=processes.user_name(snapshot.uid),
+        program=identify.program_of(snapshot),
+        parents=tuple((one.pid, identify.program_of(one)) for one in parents),
+    )
+
+
+def _published() -> dict[int, tuple[str, str]]:
+    """Container name and image by published port, as `docker ps` has them; {} if it says nothing.
+
+    Its `Ports` are like `0.0.0.0:4000->4000/tcp, [::]:4000->4000/tcp` (docker ps --help).
+    """
+    import re
+    import subprocess
+
+    try:
+        text = subprocess.run(
+            ["docker", "ps", "--format", "{{.Names}}\t{{.Image}}\t{{.Ports}}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=2,
+            check=True,
+        ).stdout.decode("utf-8", "replace")
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found: dict[int, tuple[str, str]] = {}
+    for line in text.splitlines():
+        words = line.split("\t")
+        if len(words) != 3:
+            continue
+        for first, last in re.findall(r":(\d+)(?:-(\d+))?->", words[2]):
+            for port in range(int(first), min(int(last or first), 65535) + 1):
+                found[port] = (words[0].partition(",")[0], words[1])
+    return found
+
+
+def _plain(image: str) -> str:
+    """An image's name as it may be shown: printable, without a digest."""
+    return "".join(c for c in image.partition("@")[0] if c.isprintable())[:120]
