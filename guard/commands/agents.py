@@ -158,7 +158,8 @@ def render(found: list[Running], home: str, now: float) -> str:
         for one in found:
             said = running.finding(one)
             if said:
-                lines.append(f"  {one.pid}: " + said.fix.replace("\n", "\n    "))
+                fix = "\n    ".join(printable(line) for line in said.fix.splitlines())
+                lines.append(f"  {one.pid}: {fix}")
     return "\n".join(lines)
 
 

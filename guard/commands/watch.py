@@ -133,8 +133,10 @@ class Lines:
                 fix=found.fix,
             )
             return
-        word = event.what if event.what == GONE else click.style(event.what, fg="red")
-        line = f"{_clock(event.at)}  {word:<7}  {printable(found.message)} [{found.rule}]"
+        word = f"{event.what:<7}"
+        if event.what != GONE:
+            word = click.style(word, fg="red")
+        line = f"{_clock(event.at)}  {word}  {printable(found.message)} [{found.rule}]"
         if event.what != GONE:
             line += _below("where:", found.where) + _below("fix:", found.fix)
         self._text(line)
