@@ -1,8 +1,9 @@
 """The service that holds the ports: its text, and what installing and removing it changes.
 
-No user manager runs where these tests do, so `systemctl` and `launchctl` are stand-ins on PATH
-that write down their arguments: what is asked of them is ours to get right, what they do with it
-is theirs. The text of the unit is checked by the real `systemd-analyze`.
+The user manager of whoever runs these tests must not be changed by them, so `systemctl` and
+`launchctl` are stand-ins on PATH that write down their arguments: what is asked of them is ours
+to get right, what they do with it is theirs. The text of the unit is checked by the real
+`systemd-analyze`, and one test has a real user manager of its own run it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.catalog import local_proxies
 from guard.errors import GuardError
 from guard.install import hold_service
 
@@ -280,3 +282,82 @@ def test_launchd_is_asked_for_the_agent(machine: Machine) -> None:
     hold_service.uninstall(found, machine.environ)
     assert machine.calls() == [f"launchctl bootout {domain}/routeguard.hold"]
     assert not os.path.exists(found.path)
+
+
+# A real user manager ------------------------------------------------------------------------------
+
+_MANAGER = """
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p -m 700 /run/systemd/system /run/user-manager  # the first says "booted with systemd"
+umount -R /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup
+export XDG_RUNTIME_DIR=/run/user-manager
+/lib/systemd/systemd --user --log-target=console &
+manager=$!
+for _ in $(seq 100); do
+    systemctl --user is-system-running --quiet 2>/dev/null && break
+    kill -0 $manager || exit 77
+    sleep 0.1
+done
+echo ready
+"$0" -c "$1"
+systemctl --user exit
+wait $manager || true
+"""
+
+_SCENARIO = """
+import os, subprocess, sys
+from guard.install import hold_service
+from guard.proxies import hold
+
+def systemctl(*words):
+    ended = subprocess.run(["systemctl", "--user", *words], capture_output=True, text=True)
+    return ended.stdout.strip()
+
+def shows():
+    wanted = ("Type", "ActiveState", "StatusText", "MainPID", "NoNewPrivileges", "NRestarts")
+    shown = systemctl("show", hold_service.UNIT, "--property", ",".join(wanted))
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+found = hold_service.service(os.environ, sys.executable, os.environ["MAIN"], "linux")
+print(hold_service.install(found, os.environ)[1:])
+print(systemctl("is-enabled", hold_service.UNIT))
+first = shows()
+running = hold.running(os.environ)
+print(first["Type"], first["ActiveState"], first["StatusText"], first["NoNewPrivileges"])
+print(int(first["MainPID"]) == running.pid, len(running.held))
+hold_service.install(found, os.environ)
+print(shows() == first)
+print(hold_service.uninstall(found, os.environ) == ["removed  " + found.path])
+print(hold.running(os.environ), shows()["ActiveState"], hold_service.uninstall(found, os.environ))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has launchd, not systemd")
+def test_a_real_user_manager_runs_it(tmp_path: Path, missing_part: Callable[[str], None]) -> None:
+    """Started, ready, enabled, run twice, ended and forgotten, in namespaces of its own."""
+    if not os.path.exists("/lib/systemd/systemd") or shutil.which("unshare") is None:
+        missing_part("no systemd or no unshare here (packages systemd, util-linux)")
+    home = tmp_path / "home"
+    home.mkdir()
+    options = "-mn" if os.getuid() == 0 else "-rmnC"
+    ended = subprocess.run(
+        ["unshare", options, "sh", "-c", _MANAGER, sys.executable, _SCENARIO],
+        env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "MAIN": MAIN},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if not ended.stdout.startswith("ready"):
+        missing_part(f"no user manager can run here: {ended.stderr.strip()[-300:]}")
+    assert ended.stdout.splitlines() == [
+        "ready",
+        "['started, and will be at every login']",
+        "enabled",
+        f"notify active holds {len(local_proxies.distinctive())} ports yes",
+        f"True {len(local_proxies.distinctive())}",
+        "True",
+        "True",
+        "None inactive []",
+    ], ended.stderr
