@@ -1,0 +1,149 @@
+"""A network of its own for one real server: every port free, nothing of the machine in reach.
+
+Servers keep their default ports this way, whatever else runs. Linux only: unshare(1), nsenter(1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+HOLDER = """
+import fcntl, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+    # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING: iproute2 is not on every machine
+    fcntl.ioctl(made, 0x8914, struct.pack("16sH14x", b"lo", 0x41))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+LISTEN = "0A"
+"""State of a listening socket in /proc/net/tcp."""
+
+
+class NoNetworkError(Exception):
+    """No network namespace can be made here; the text says why."""
+
+
+class Network:
+    """A network namespace with loopback up; what runs in it is ended with it."""
+
+    def __init__(self) -> None:
+        """Raises NoNetworkError."""
+        # uids stay what they are where that is possible
+        options = ["-n"] if os.getuid() == 0 else ["-rn"]
+        try:
+            self._holder = subprocess.Popen(
+                ["unshare", *options, "--", sys.executable, "-I", "-S", "-c", HOLDER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError as error:
+            raise NoNetworkError("unshare(1) is not on this machine") from error
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"up\n":
+            why = self._holder.communicate()[1].decode(errors="replace").strip()
+            raise NoNetworkError(f"no network namespace can be made here: {why}")
+        enter = ["-n"] if os.getuid() == 0 else ["-U", "-n", "--preserve-credentials"]
+        self._enter = ["nsenter", "-t", str(self._holder.pid), *enter, "--"]
+        self._namespace = os.readlink(f"/proc/{self._holder.pid}/ns/net")
+        self._logs: dict[int, Path] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._holder.communicate()
+        for log in self._logs.values():
+            log.unlink()
+
+    def start(
+        self, words: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start `words` here; its pid is the program's own. What it says is kept for `log`."""
+        handle, name = tempfile.mkstemp(prefix="routeguard-server-")
+        with os.fdopen(handle, "wb") as log:
+            process = subprocess.Popen(
+                [*self._enter, *words],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._logs[process.pid] = Path(name)
+        return process
+
+    def run(
+        self, words: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `words` here to their end."""
+        return subprocess.run(
+            [*self._enter, *words],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+
+    def log(self, process: subprocess.Popen[bytes]) -> str:
+        """The last of what `process` said."""
+        return self._logs[process.pid].read_text(errors="replace")[-3000:]
+
+    def ports(self) -> set[int]:
+        """The TCP ports on which something listens here."""
+        found = set()
+        for table in ("tcp", "tcp6"):
+            lines = Path(f"/proc/{self._holder.pid}/net/{table}").read_text().splitlines()
+            for fields in (line.split() for line in lines[1:]):
+                if fields[3] == LISTEN:
+                    found.add(int(fields[1].rpartition(":")[2], 16))
+        return found
+
+    def pids(self) -> list[int]:
+        """Everything that runs here, without what keeps the network."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and int(entry) != self._holder.pid:
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{entry}/ns/net") == self._namespace:
+                        found.append(int(entry))
+        return found
+
+    def await_port(
+        self, port: int, process: subprocess.Popen[bytes], seconds: float = 90, ended: bool = False
+    ) -> None:
+        """Wait until something listens on `port`; `process` may only end first with `ended`."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if port in self.ports():
+                return
+            if process.poll() is not None and not ended:
+                break
+            time.sleep(0.05)
+        raise AssertionError(
+            f"nothing listens on {port}, exit status {process.poll()}:\n{self.log(process)}"
+        )

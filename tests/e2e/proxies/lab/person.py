@@ -1,0 +1,135 @@
+"""A user with a home, a policy and routeguard, in a network of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import guard
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping, Sequence
+
+    from lab.network import Network
+
+MAIN = Path(guard.__file__).with_name("__main__.py")
+PROGRAMS = Path(__file__).parents[1] / "programs"
+BYSTANDER = 9123
+"""Where a web server listens that nothing may touch."""
+
+AGENT = """#!{python} -IS
+print("the agent runs")
+"""
+
+
+class Person:
+    """One user; everything they run runs in `network`."""
+
+    def __init__(self, root: Path, network: Network) -> None:
+        self.root = root
+        self.network = network
+        self.home = root / "home"
+        self.project = root / "project"
+        for folder in (self.home, self.project):
+            folder.mkdir()
+        self.agent = self._install()
+        self.policy()
+
+    def _install(self) -> Path:
+        # a stand-in in the package as npm lays it out: whether it ran is the question here,
+        # not what it would have done
+        package = self.root / "node_modules" / "opencode-ai"
+        (package / "bin").mkdir(parents=True)
+        (package / "package.json").write_text('{"name":"opencode-ai","version":"1.18.33"}')
+        agent = package / "bin" / "opencode.exe"
+        agent.write_text(AGENT.format(python=sys.executable))
+        agent.chmod(0o755)
+        (self.root / "bin").mkdir()
+        (self.root / "bin" / "opencode").symlink_to(agent)
+        return agent
+
+    def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The user's environment and `more`."""
+        return {
+            "HOME": str(self.home),
+            "PATH": f"{self.root / 'bin'}:{os.environ.get('PATH', os.defpath)}",
+            "LANG": "C.UTF-8",
+            "PORTKEY_API_KEY": "pk-canary0123456789abcdef",
+            **(more or {}),
+        }
+
+    def policy(self, base_url: str = "https://api.portkey.ai/v1", hold: Sequence[int] = ()) -> None:
+        """Write the user's policy."""
+        path = self.home / ".config" / "routeguard" / "policy.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ports = ", ".join(map(str, hold))
+        path.write_text(f'[gateway]\nbase_url = "{base_url}"\n[proxies]\nhold = [{ports}]\n')
+        path.chmod(0o600)
+
+    def start(
+        self,
+        words: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program of the user's; its working directory is the project."""
+        return self.network.start(words, self.environ(env), cwd or self.project)
+
+    def bystander(self) -> subprocess.Popen[bytes]:
+        """A web server that is no proxy, on BYSTANDER."""
+        words = ["-m", "http.server", "--bind", "127.0.0.1", str(BYSTANDER)]
+        process = self.start([sys.executable, *words])
+        self.network.await_port(BYSTANDER, process)
+        return process
+
+    def routeguard(
+        self, *words: str | Path, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run routeguard to its end, the way its wrappers do."""
+        done = self.network.run(self.command(*words), self.environ(env), self.project)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """`routeguard WORDS`, as words to start."""
+        return [sys.executable, "-I", "-S", MAIN, *words]
+
+    def launch(self) -> subprocess.CompletedProcess[str]:
+        """What a guarded `opencode run hi` says."""
+        return self.routeguard("exec", "--", "opencode", "run", "hi")
+
+    def ports(self) -> dict[int, dict[str, Any]]:
+        """What `routeguard ports --all --json` says, by port."""
+        done = self.routeguard("ports", "--all", "--json")
+        assert done.returncode in (0, 1), done
+        document = json.loads(done.stdout)
+        assert (document["forbidden"] > 0) == (done.returncode == 1), done
+        found: dict[int, dict[str, Any]] = {}
+        for port in document["ports"]:
+            assert port["port"] not in found, done.stdout
+            found[port["port"]] = port
+        return found
+
+    def fenced(self, *tasks: str) -> dict[str, str]:
+        """What a program behind a fence gets for `connect:PORT` and `bind:PORT`: ok or an errno."""
+        words = [sys.executable, PROGRAMS / "reach.py", *tasks]
+        done = self.routeguard("exec", "--fence", "--", *words)
+        assert done.returncode == 0, done
+        answers: dict[str, str] = json.loads(done.stdout)
+        return answers
+
+    def hold(self, port: int, *more: str) -> subprocess.Popen[bytes]:
+        """Start `routeguard ports hold`, and wait until it holds `port`."""
+        process = self.start(self.command("ports", "hold", *more))
+        until = time.monotonic() + 30
+        while time.monotonic() < until and process.poll() is None:
+            done = self.routeguard("ports", "hold", "--status", "--json")
+            if done.returncode == 0 and port in json.loads(done.stdout)["held"]:
+                return process
+            time.sleep(0.1)
+        raise AssertionError(f"{port} is not held:\n{self.network.log(process)}")

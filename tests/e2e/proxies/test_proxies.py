@@ -1,0 +1,80 @@
+"""Real local proxies: found under their names, launches refused, fenced off, stopped for good."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from lab.person import BYSTANDER, Person
+from lab.scores import Score
+from lab.servers import PROXIES, Server, Start, of
+
+from guard.catalog import local_proxies
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("server", PROXIES, ids=lambda server: server.case)
+def test_found_refused_fenced_stopped(server: Server, person: Person, start: Start) -> None:
+    name = local_proxies.by_id(server.proxy).name
+    score = Score(server.case, program=name, port=str(server.port), **{"is": "a proxy"})
+    person.policy(hold=[server.port])
+    process = start(server)
+    bystander = person.bystander()
+    person.network.await_port(server.port, process)
+
+    found = person.ports()
+    seen = found[server.port]
+    score.set(seen_as=f"{seen['verdict']} {seen['proxy']}".strip(), how=seen["how"])
+    launch = person.launch()
+    score.set(launch="refused" if launch.returncode == 126 else f"exit {launch.returncode}")
+    assert (seen["proxy"], seen["verdict"], seen["state"]) == (server.proxy, "proxy", "forbidden")
+    assert (seen["name"], seen["process"]["pid"]) == (name, process.pid)
+    assert server.how in seen["how"]
+    assert found[BYSTANDER]["state"] == "other"
+    assert "the agent runs" not in launch.stdout
+    for words in ("RG402", name, str(server.port), f"pid {process.pid}", "routeguard ports stop"):
+        assert words in launch.stderr
+    assert str(BYSTANDER) not in launch.stderr
+
+    tasks = [f"connect:{server.port}", f"bind:{server.port}", f"connect:{BYSTANDER}"]
+    fenced = person.fenced(*tasks)
+    score.set(fence=", ".join(f"{what.partition(':')[0]} {fenced[what]}" for what in tasks[:2]))
+    assert fenced == dict(zip(tasks, ("EACCES", "EACCES", "ok"), strict=True))
+
+    stopped = person.routeguard("ports", "stop", str(server.port), "--yes")
+    score.set(stop=f"exit {stopped.returncode}")
+    assert stopped.returncode == 0, stopped
+    assert person.network.ports() == {BYSTANDER}
+    assert process.wait(10) is not None
+    assert bystander.poll() is None
+    assert person.launch().stdout == "the agent runs\n"
+    score.set(stop="stopped, nothing else")
+
+
+@pytest.mark.parametrize("case", ["litellm", "npx gateway", "ccr start", "9router", "mitmdump"])
+def test_held_off(case: str, person: Person, start: Start) -> None:
+    """With its port held it ends: it neither takes it nor moves to another one."""
+    server = of(case)
+    score = Score(f"{case}, held", program=server.proxy, port=str(server.port))
+    person.policy(hold=[server.port])
+    holder = person.hold(server.port)
+    process = start(server)
+    try:
+        status = process.wait(60)
+    except subprocess.TimeoutExpired:
+        status = None
+    score.set(hold=f"exit {status}, listens on {sorted(person.network.ports()) or 'nothing'}")
+    assert person.network.ports() == set(), person.network.log(process)
+    assert status not in (None, 0), person.network.log(process)
+    assert holder.poll() is None
+
+
+@pytest.mark.parametrize("case", ["ccr start", "mitmdump"])
+def test_cannot_start_behind_the_fence(case: str, person: Person, start: Start) -> None:
+    """A real proxy that the agent starts gets no socket."""
+    server = of(case)
+    person.policy(hold=[server.port])
+    process = start(server, person.command("exec", "--fence", "--"))
+    assert process.wait(60) not in (None, 0), person.network.log(process)
+    assert person.network.ports() == set()
