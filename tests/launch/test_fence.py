@@ -381,8 +381,6 @@ class TestFailures:
 
     @pytest.mark.parametrize("after", [0, 1, 30000, 65534])
     def test_a_rule_that_fails_half_way(self, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        import ctypes
-
         before = sorted(os.listdir("/proc/self/fd"))
         kernel = fence._Kernel()
         real, seen = kernel._syscall, []
@@ -391,7 +389,7 @@ class TestFailures:
             if number == 445:
                 seen.append(arguments)
                 if len(seen) > after:
-                    ctypes.set_errno(errno.ENOMEM)
+                    kernel._errno()[0] = errno.ENOMEM
                     return -1
             result: int = real(number, *arguments)
             return result
@@ -462,6 +460,9 @@ class TestPorts:
             ({"HTTP_PROXY": "http://u:p@[fd00::1]:3456/"}, 3456),
             ({"all_proxy": "socks5://proxy.example"}, 1080),
             ({"HTTPS_PROXY": "http://proxy.example"}, 80),
+            ({"HTTPS_PROXY": "HTTP://proxy.example?:3456"}, 80),
+            ({"HTTPS_PROXY": "http://[::1]"}, 80),
+            ({"HTTPS_PROXY": "http://user:3456@proxy.example"}, 80),
         ],
     )
     def test_an_http_proxy_stays_reachable(self, environ: dict[str, str], port: int) -> None:
