@@ -59,7 +59,7 @@ function __routeguard_enter
         commandline --function repaint
         printf '\n%s' (string join \n -- $__routeguard_said | string collect) >&2
         # fish draws its line again where it began, as many lines above the cursor as it has
-        string repeat --count (commandline --line) \n >&2
+        string repeat --no-newline --count (commandline --line) \n >&2
     end
     set --erase __routeguard_said
     if contains -- $result 126 130

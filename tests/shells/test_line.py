@@ -1,0 +1,423 @@
+"""A line that starts a local proxy is refused before it runs; any other runs once, as typed.
+
+The real judge is behind the hook. Programs of the names in question are stand-ins that leave a
+mark, so what ran is read from a file, not from the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import guard
+
+pytestmark = pytest.mark.shells
+
+Open = Callable[..., Any]
+MAIN = Path(guard.__file__).with_name("__main__.py")
+PROGRAMS = (
+    *("litellm", "ollama", "ccr", "npx", "python", "python3", "docker", "sudo", "pip", "grep"),
+    *("git", "vim", "kubectl", "nohup", "uvx"),
+)
+REFUSED = [
+    "litellm --port 4000",
+    "LITELLM_MODE=x litellm &",
+    "ollama serve",
+    "ccr start",
+    "npx @portkey-ai/gateway",
+    "npx -y @musistudio/claude-code-router start",
+    "python -m litellm.proxy.proxy_cli",
+    "python3 -m litellm",
+    "docker run -p 4000:4000 ghcr.io/berriai/litellm:main",
+    "sudo -E ollama serve",
+    "true; litellm",
+    "true && nohup litellm | cat",
+    "sh -c 'litellm --port 4000'",
+    "uvx --from 'litellm[proxy]' litellm",
+    "llm",
+]
+ALLOWED = [
+    ("ollama list", "ollama list"),
+    ("pip install litellm", "pip install litellm"),
+    ("grep litellm x", "grep litellm x"),
+    ('git commit -m "litellm serve"', "git commit -m litellm serve"),
+    ("vim litellm.py", "vim litellm.py"),
+    ("litellm --help", "litellm --help"),
+    ("kubectl port-forward svc/litellm 4000", "kubectl port-forward svc/litellm 4000"),
+    ("ollama list | cat", "ollama list"),
+    ("sudo -E ollama list", "sudo -E ollama list"),
+]
+
+
+class Machine:
+    """Stand-ins on PATH, a home, and a shell with the hook in front of the real judge."""
+
+    def __init__(self, guarded: Any, open_session: Open, shell: Any) -> None:
+        self.guarded = guarded
+        self.shell = shell
+        self.ran = guarded.directory / "ran"
+        self.programs = guarded.directory / "bin"
+        self.programs.mkdir()
+        for name in PROGRAMS:
+            path = self.programs / name
+            path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.ran}\nexit 7\n')
+            path.chmod(0o755)
+        guarded.main = MAIN
+        guarded.python = Path(sys.executable)
+        self._open = open_session
+
+    def open(self, **policy: Any) -> Any:
+        """An interactive shell with the hook, an alias and an entry for the history."""
+        path = f"{self.programs}:{self.guarded.environ['PATH']}"
+        session = self._open(self.shell, {"PATH": path})
+        session.run(self.shell.source(self.guarded.hook(self.shell, **policy)))
+        session.run("alias llm='litellm --port 4000'")
+        return session
+
+    def policy(self, text: str) -> None:
+        """The user's policy, as the judge reads it."""
+        path = self.guarded.home / ".config/routeguard/policy.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def marks(self) -> list[str]:
+        """What ran, in order."""
+        return self.ran.read_text().splitlines() if self.ran.exists() else []
+
+
+@pytest.fixture
+def machine(guarded: Any, open_session: Open, shell: Any) -> Machine:
+    return Machine(guarded, open_session, shell)
+
+
+def refusals(output: str) -> int:
+    return len(re.findall(r"routeguard: refused: this line starts [^\r\n]*\[RG403\]", output))
+
+
+def test_what_starts_a_proxy_never_runs(machine: Machine) -> None:
+    session = machine.open()
+    for line in REFUSED:
+        output = session.run(line)
+        assert refusals(output) == 1, line
+        assert machine.marks() == [], line
+    assert 'routeguard allow port 4000 --for 2h --reason "' in output
+
+
+def test_everything_else_runs_once_with_its_own_status(machine: Machine) -> None:
+    session = machine.open()
+    for number, (line, mark) in enumerate(ALLOWED):
+        session.child.sendline(line)
+        status = session.value(machine.shell.status)
+        assert status == ("0" if "|" in line else "7"), line
+        assert machine.marks()[number:] == [mark], line
+
+
+def test_words_in_what_runs_nothing_of_theirs(machine: Machine) -> None:
+    session = machine.open()
+    out = machine.guarded.directory / "out"
+    lines = [f"echo litellm >{out}", f"which ollama >>{out}"]
+    if machine.shell.name != "fish":
+        lines += [f"cat <<EOF >>{out}", "litellm --port 1", "ollama serve", "EOF"]
+    for line in lines[:2]:
+        assert session.messages(session.run(line)) == []
+    for line in lines[2:]:
+        session.child.sendline(line)
+    assert session.messages(session.sync()) == []
+    expected = ["litellm", str(machine.programs / "ollama")]
+    if machine.shell.name != "fish":
+        expected += ["litellm --port 1", "ollama serve"]
+    assert out.read_text().splitlines() == expected
+    assert machine.marks() == []
+
+
+def test_several_lines_of_one_command(machine: Machine) -> None:
+    session = machine.open()
+    end = "end" if machine.shell.name == "fish" else "done"
+    for line in ("for i in 1 2" + ("" if machine.shell.name == "fish" else "; do"), "litellm"):
+        session.child.sendline(line)
+    assert refusals(session.sync()) == 1
+    for line in ("docker run \\", "-p 4000:4000 \\", "ghcr.io/berriai/litellm"):
+        session.child.sendline(line)
+    assert refusals(session.sync()) == 1
+    assert machine.marks() == []
+    begin = "for i in 1 2" + ("" if machine.shell.name == "fish" else "; do")
+    for line in (begin, "ollama list", end):
+        session.child.sendline(line)
+    session.sync()
+    assert machine.marks() == ["ollama list"] * 2
+
+
+def test_an_exception_for_the_port_lets_it_run(machine: Machine) -> None:
+    machine.policy('[[exception]]\nsubject = "port:4000"\nreason = "r"\nuntil = 2099-01-01\n')
+    session = machine.open()
+    assert session.messages(session.run("litellm")) == []
+    assert refusals(session.run("litellm --port 4001")) == 1
+    assert session.messages(session.run("ollama serve --port 4000")) == []
+    assert machine.marks() == ["litellm ", "ollama serve --port 4000"]
+
+
+def test_flag_says_so_and_runs_it(machine: Machine) -> None:
+    machine.policy('[proxies]\nprompt = "flag"\n')
+    session = machine.open(proxies_prompt="flag")
+    (said,) = session.messages(session.run("litellm"))
+    assert said == "routeguard: flagged: this line starts LiteLLM proxy [RG403]"
+    assert machine.marks() == ["litellm "]
+
+
+def test_off_is_not_in_the_hook(machine: Machine) -> None:
+    session = machine.open(proxies_prompt="off")
+    assert "line" not in re.findall(
+        r"-I -S \S+ (\w+)", (machine.guarded.directory / f"hook.{machine.shell.name}").read_text()
+    )
+    session.run("litellm")
+    assert machine.marks() == ["litellm "]
+
+
+def test_a_judge_that_fails_stops_nothing(machine: Machine) -> None:
+    session = machine.open()
+    machine.policy("[proxies\n")
+    (said,) = session.messages(session.run("litellm"))
+    assert said.startswith("routeguard: this line was not judged: ")
+    assert machine.marks() == ["litellm "]
+
+
+@pytest.mark.parametrize("how", ["gone", "broken"])
+def test_without_a_judge_the_line_runs(machine: Machine, how: str) -> None:
+    machine.guarded.main = machine.guarded.directory / "main.py"
+    session = machine.open()
+    if how == "gone":
+        machine.guarded.main.unlink()
+    else:
+        machine.guarded.main.write_text("raise SystemExit(3)\n")
+    (said,) = session.messages(session.run("litellm"))
+    assert said.startswith("routeguard: this line was not judged: ")
+    assert machine.marks() == ["litellm "]
+
+
+def test_the_history_has_each_line_once(machine: Machine) -> None:
+    session = machine.open()
+    if machine.shell.name == "zsh":
+        session.run("HISTSIZE=100")
+    for line in ("ollama list", "litellm --port 4000", " ollama serve"):
+        session.run(line)
+    command = {"bash": "history", "zsh": "fc -l 1", "fish": "history"}[machine.shell.name]
+    lines = [line.strip() for line in session.run(command).splitlines()]
+    lines = [re.sub(r"^\d+\*?\s+", "", line) for line in lines]
+    assert lines.count("ollama list") == 1
+    assert sum("litellm --port 4000" in line and "alias" not in line for line in lines) == 1
+    assert not any("__routeguard" in line for line in lines)
+
+
+def test_a_key_in_the_line_reaches_nobody(machine: Machine) -> None:
+    """The judge is told through a pipe: not in its arguments, its environment, or a file."""
+    main = machine.guarded.directory / "main.py"
+    main.write_text(
+        "import os, sys\n"
+        "with open(os.environ['RECORD'], 'a') as file:\n"
+        "    own = open('/proc/self/cmdline').read() + open('/proc/self/environ').read()\n"
+        "    seen = 'CANARY' in own or 'CANARY' in str(os.environ)\n"
+        "    file.write(f'{sys.argv[1:]} {seen} {\"CANARY\" in sys.stdin.read()}\\n')\n"
+    )
+    machine.guarded.main = main
+    session = machine.open()
+    if machine.shell.name != "fish":
+        session.run("set -a")
+    session.run("OPENAI_API_KEY=CANARY litellm")
+    session.run("OPENAI_API_KEY=CANARY \\")
+    session.run("ollama list") if machine.shell.name == "fish" else session.run("ollama list")
+    lines = machine.guarded.record.read_text().splitlines()
+    assert f"['line', '{machine.shell.name}'] False True" in lines
+    assert not any(" True " in line for line in lines)
+    session.close()
+    own = [machine.guarded.scratch, machine.guarded.home / ".cache/routeguard"]
+    own += [machine.guarded.home / ".local/state/routeguard"]
+    for place in own:
+        for path in place.rglob("*"):
+            assert path.is_dir() or b"CANARY" not in path.read_bytes()
+
+
+def test_the_editor_is_as_it_was(machine: Machine) -> None:
+    session = machine.open()
+    session.child.send("litellm --po")
+    session.child.sendintr()
+    assert session.messages(session.sync()) == []
+    session.child.sendline("")
+    session.child.sendline("sh -c 'exit 5'")
+    assert session.value(machine.shell.status) == "5"
+    session.run("echo )" if machine.shell.name == "fish" else "if )")
+    session.child.sendintr()
+    assert session.value("fine") == "fine"
+    assert session.messages(session.run(": " + "long " * 500)) == []
+    assert machine.marks() == []
+
+
+def test_ctrl_z_and_fg_of_what_was_judged(machine: Machine) -> None:
+    path = machine.programs / "ollama"
+    path.write_text(f"#!/bin/sh\necho begun >>{machine.ran}\nsleep 2\necho ended >>{machine.ran}\n")
+    session = machine.open()
+    session.child.sendline("ollama list")
+    while machine.marks() != ["begun"]:
+        pass
+    session.child.send("\x1a")
+    assert re.search("stopped|suspended", session.run("jobs"), re.IGNORECASE)
+    session.child.sendline("fg")
+    session.sync()
+    assert machine.marks() == ["begun", "ended"]
+
+
+def test_loading_it_again_and_again(machine: Machine) -> None:
+    session = machine.open()
+    for _ in range(3):
+        session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
+    assert refusals(session.run("litellm")) == 1
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+
+
+@pytest.mark.parametrize("options", ["ksh_arrays no_unset", "sh_word_split glob_subst err_return"])
+def test_under_other_zsh_options(guarded: Any, open_session: Open, zsh: Any, options: str) -> None:
+    machine = Machine(guarded, open_session, zsh)
+    session = machine.open()
+    session.run(f"setopt {options}")
+    assert refusals(session.run("litellm")) == 1
+    assert refusals(session.run("llm")) == 1
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+
+
+AUTOSUGGESTIONS = r"""
+bind_one() {
+    local w=$1 prefix=orig-$2-
+    case ${widgets[$w]} in
+    (user:bound_*) ;;
+    (user:*) zle -N $prefix$w ${widgets[$w]#*:} ;;
+    (builtin) eval "function ${prefix}${w} { zle .$w }"; zle -N $prefix$w ${prefix}${w} ;;
+    esac
+    eval "function bound_$2_$w { zle $prefix$w -- \$@ }"
+    zle -N $w bound_$2_$w
+}
+precmd() { (( ++COUNT )); case ${widgets[accept-line]} in (user:bound_*) ;; (*) bind_one accept-line $COUNT ;; esac }
+"""
+"""How zsh-autosuggestions takes a widget over at every prompt."""
+
+
+@pytest.mark.parametrize("first", ["hook", "plugin"])
+def test_beside_a_plugin_that_wraps_the_same_widget(
+    guarded: Any, open_session: Open, zsh: Any, first: str
+) -> None:
+    machine = Machine(guarded, open_session, zsh)
+    plugin = guarded.directory / "plugin.zsh"
+    plugin.write_text(AUTOSUGGESTIONS)
+    path = f"{machine.programs}:{guarded.environ['PATH']}"
+    session = open_session(zsh, {"PATH": path})
+    files = [guarded.hook(zsh), plugin]
+    for file in [*(files if first == "hook" else files[::-1]), *files, *files]:
+        session.run(zsh.source(file))
+    assert refusals(session.run("litellm")) == 1
+    assert refusals(session.run("litellm")) == 1
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+
+
+@pytest.mark.parametrize("mode", ["emacs", "vi"])
+def test_in_both_ways_of_editing(machine: Machine, mode: str) -> None:
+    session = machine.open()
+    switch = {
+        "bash": f"set -o {mode}",
+        "zsh": "bindkey -v" if mode == "vi" else "bindkey -e",
+        "fish": "fish_vi_key_bindings" if mode == "vi" else "fish_default_key_bindings",
+    }
+    session.run(switch[machine.shell.name])
+    assert refusals(session.run("litellm")) == 1
+    if mode == "vi" and machine.shell.name != "fish":
+        session.child.send("litellm\x1b\r")
+        assert refusals(session.sync()) == 1
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh"])
+def test_an_event_of_the_history_is_judged_as_what_it_becomes(
+    name: str, guarded: Any, open_session: Open, request: pytest.FixtureRequest
+) -> None:
+    machine = Machine(guarded, open_session, request.getfixturevalue(name))
+    session = machine.open(proxies_prompt="refuse")
+    if name == "zsh":
+        session.run("HISTSIZE=100")
+    session.run("ollama list")
+    session.run("!ollama:s/list/ps/")
+    assert machine.marks() == ["ollama list", "ollama ps"]
+    assert refusals(session.run("!ollama:s/ps/serve/")) == 1
+    assert machine.marks() == ["ollama list", "ollama ps"]
+
+
+def test_bash_keeps_what_enter_is_bound_to(guarded: Any, open_session: Open, bash: Any) -> None:
+    machine = Machine(guarded, open_session, bash)
+    session = open_session(bash, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
+    session.run("""bind '"\\C-m": "\\C-j"'""")
+    session.run(bash.source(guarded.hook(bash)))
+    assert "\\C-m outputs \\C-j" in session.run("bind -S")
+
+
+def test_bash_keeps_the_last_word_and_the_last_match(
+    guarded: Any, open_session: Open, bash: Any
+) -> None:
+    session = Machine(guarded, open_session, bash).open()
+    session.child.sendline("[[ abc =~ b ]]; : one last-word")
+    assert session.value("$_") == "last-word"
+    assert session.value("${BASH_REMATCH[0]}") == "b"
+
+
+def test_an_older_bash_has_functions_instead(guarded: Any, open_session: Open, bash: Any) -> None:
+    """The branch for bash 3.2 to 4.4, taken by the bash that is here."""
+    machine = Machine(guarded, open_session, bash)
+    path = guarded.hook(bash)
+    text = path.read_text()
+    path.write_text(
+        "OLD_BASH_VERSINFO=(3 2)\n" + text.replace("BASH_VERSINFO", "OLD_BASH_VERSINFO")
+    )
+    session = open_session(bash, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
+    session.run(bash.source(path))
+    assert refusals(session.run("litellm --port 4000")) == 1
+    assert session.value("$(ollama serve 2>/dev/null; echo $?)") == "126"
+    assert session.value("$(ollama list; echo $?)") == "7"
+    assert machine.marks() == ["ollama list"]
+
+
+def test_bash_in_a_terminal_with_a_long_prompt(
+    guarded: Any, open_session: Open, bash: Any, missing_part: Callable[[str], NoReturn]
+) -> None:
+    """What is on the screen afterwards is what would be there without the hook."""
+    if shutil.which("tmux") is None:
+        missing_part("tmux is not installed (Debian: apt-get install tmux)")
+    import subprocess
+    import time
+
+    screens = []
+    for hook in (True, False):
+        socket = f"routeguard-{guarded.directory.parent.name}-{hook}"
+        tmux = ["tmux", "-L", socket, "-f", "/dev/null"]
+        environ = {**guarded.environ, "TERM": "xterm", "PS1": "[top]\\n> "}
+        subprocess.run(
+            [*tmux, "new", "-d", "-x80", "-y30", "bash", "--norc", "--noprofile"],
+            env=environ,
+            check=True,
+        )
+        try:
+            load = bash.source(guarded.hook(bash)) if hook else "true"
+            for line in (load, "clear", "echo one", "echo 'two", "three'", ""):
+                subprocess.run([*tmux, "send-keys", line, "Enter"], check=True, env=environ)
+                time.sleep(0.5)
+            shown = subprocess.run(
+                [*tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True
+            )
+            screens.append(shown.stdout)
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=False)
+    assert screens[0] == screens[1] != ""
