@@ -1,0 +1,148 @@
+"""`routeguard agents` on the real opencode: guarded, below a guarded one, by its path, renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from guard.launch.verify import guarded_launch
+
+if TYPE_CHECKING:
+    from harness.sandbox import Sandbox
+
+pytestmark = pytest.mark.e2e
+
+SERVE = ("serve", "--port", "0", "--hostname", "127.0.0.1")
+AGENTS = """
+import sys
+from guard.commands.agents import agents
+sys.exit(agents.main(args=["--json"], standalone_mode=False))
+"""
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(user: Sandbox) -> Iterator[Start]:
+    """Start a program of the user's that stays; it listens when this returns."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def run(*argv: str, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[bytes]:
+        log = user.root / f"log{len(begun)}"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                argv,
+                env=user.environ(env),
+                cwd=user.project,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        begun.append(process)
+        for _ in range(300):
+            if re.search(rb"listening on http", log.read_bytes()):
+                return process
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        pytest.fail(f"it does not listen:\n{log.read_text(errors='replace')}")
+
+    yield run
+    for process in begun:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def agents(user: Sandbox) -> dict[int, dict[str, Any]]:
+    """What `routeguard agents --json` says, by process id. No secret is in it."""
+    done = subprocess.run(
+        [sys.executable, "-c", AGENTS],
+        env=user.environ(),
+        cwd=user.project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    for secret in (user.gateway_key, *user.direct.values()):
+        assert secret not in done.stdout + done.stderr
+    output = json.loads(done.stdout)
+    assert done.returncode == (1 if output["unguarded"] else 0)
+    return {one["pid"]: one for one in output["agents"]}
+
+
+def real(user: Sandbox) -> Path:
+    return user.network.parts.opencode.resolve()
+
+
+def test_through_the_guard(user: Sandbox, start: Start) -> None:
+    user.write_policy('[opencode]\nservers = "allow"')
+    process = start(*guarded_launch(), *SERVE)
+    found = agents(user)[process.pid]
+    assert (found["agent"], found["state"], found["guarded"]) == ("opencode", "guarded", True)
+    assert found["how"] == (
+        f"its environment holds the pinned configuration of its own launch ({process.pid})"
+    )
+    assert found["keys"] == []
+    assert found["launch"] == process.pid
+    assert found["listens"]
+
+
+def test_by_its_full_path(user: Sandbox, start: Start) -> None:
+    process = start(str(real(user)), *SERVE)
+    found = agents(user)[process.pid]
+    assert (found["state"], found["rule"]) == ("unguarded", "RG405")
+    assert set(user.direct) <= {key["name"] for key in found["keys"]}
+    assert found["program"] == str(real(user))
+
+
+def test_under_another_name(user: Sandbox, start: Start) -> None:
+    copy = user.root / "innocent"
+    try:
+        os.link(real(user), copy)
+    except OSError:
+        shutil.copy2(real(user), copy)
+    process = start(str(copy), *SERVE)
+    found = agents(user)[process.pid]
+    assert (found["agent"], found["state"]) == ("opencode", "unguarded")
+    assert found["recognised"] == "innocent is a copy of it under another name"
+
+
+def test_by_its_path_below_exec(user: Sandbox, start: Start) -> None:
+    # `exec -- bash` guards by name only: the full path walks past the plan
+    process = start(*guarded_launch()[:-1], "bash", "-c", f"'{real(user)}' {' '.join(SERVE)}; true")
+    (found,) = [one for one in agents(user).values() if one["launch"] == process.pid]
+    assert found["state"] == "unguarded"
+    assert "past its plan: nothing is pinned" in found["how"]
+    assert found["keys"] == []
+
+
+def test_by_its_path_below_a_guarded_one(user: Sandbox, start: Start) -> None:
+    user.write_policy('[opencode]\nservers = "allow"')
+    outer = start(*guarded_launch(), *SERVE)
+    with open(f"/proc/{outer.pid}/environ", "rb") as block:
+        entries = (entry.partition("=") for entry in os.fsdecode(block.read()).split("\0") if entry)
+        environ = {name: value for name, _, value in entries}
+    # what a shell of the outer agent has, started by something that is not above it any more
+    everything: dict[str, str | None] = dict.fromkeys(user.environ())
+    inner = start(str(real(user)), *SERVE, env={**everything, **environ})
+    found = agents(user)[inner.pid]
+    assert (found["state"], found["launch"]) == ("inherited", outer.pid)
+    assert "no longer above it" in found["how"]
+    # one more key in its environment, and it is past the guard
+    key = next(iter(user.direct))
+    other = start(str(real(user)), *SERVE, env={**everything, **environ, key: user.direct[key]})
+    found = agents(user)[other.pid]
+    assert found["state"] == "unguarded"
+    assert key in found["how"]
