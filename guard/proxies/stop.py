@@ -177,10 +177,12 @@ def _step(found: Found, uid: int) -> Step:
         )
         return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found))
     if keeper is not None and keeper.kind == "docker":
-        # the process on this side of the port is docker's own
-        if keeper.stop and (keeper.owned or uid == 0):
+        # the process on this side of the port is the container engine's own. Podman's containers
+        # are their user's, and whoever that is may stop them
+        own = keeper.stop[:1] == ("podman",) and process is not None and process.uid == uid
+        if keeper.stop and (keeper.owned or own or uid == 0):
             return Step(found, command=keeper.stop)
-        why = f"only who may use docker can stop the container {keeper.unit}"
+        why = f"the container {keeper.unit} is not yours to stop"
         return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
     if process is None:
         why = "its process cannot be seen from here"
@@ -197,11 +199,11 @@ def _step(found: Found, uid: int) -> Step:
     if process.pid <= 0 or not process.started:
         why = "when its process was started is not known, so it could not be told from another"
         return Step(found, refused=NOT_OURS, why=why)
-    if keeper is not None and keeper.kind != "supervisor":
-        if not keeper.stop or not (keeper.owned or uid == 0):
-            why = f"{_kept(keeper)} would start it again, and is not yours to stop"
-            return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
+    if keeper is not None and keeper.stop and (keeper.owned or uid == 0):
         return Step(found, command=keeper.stop, processes=_together(found, uid))
+    if keeper is not None and keeper.kind != "supervisor":
+        why = f"{_kept(keeper)} would start it again, and is not yours to stop"
+        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
     return Step(found, processes=_together(found, uid))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -209,7 +210,22 @@ def test_the_process_before_a_container_is_not_signalled() -> None:
     assert (step.command, step.processes) == (("docker", "stop", "litellm-1"), ())
     keeper.owned = False
     step = only(found(process=process(uid=0, program="docker-proxy"), keeper=keeper))
-    assert step.refused == stop.NOT_OURS
+    assert (step.refused, step.fix) == (stop.NOT_OURS, "sudo docker stop litellm-1")
+
+
+def test_a_container_of_ones_own_podman_is_ones_own() -> None:
+    keeper = Keeper("docker", "abc", stop=("podman", "stop", "abc"))
+    assert only(found(keeper=keeper)).command == ("podman", "stop", "abc")
+    assert only(found(process=process(uid=7), keeper=keeper)).refused == stop.NOT_OURS
+
+
+def test_a_supervisor_is_asked_where_it_can_be() -> None:
+    keeper = Keeper("supervisor", "supervisord", stop=("supervisorctl", "stop", "x:y"), owned=True)
+    step = only(found(keeper=keeper))
+    assert (step.command, len(step.processes)) == (("supervisorctl", "stop", "x:y"), 1)
+    keeper = Keeper("supervisor", "nodemon", owned=True)
+    step = only(found(keeper=keeper))
+    assert (step.refused, step.command, len(step.processes)) == ("", (), 1)
 
 
 def test_workers_of_the_program_go_with_it_and_others_stay() -> None:
@@ -535,6 +551,23 @@ def test_it_never_ends_itself() -> None:
     assert carry_out(real(os.getpid()), system=Silent()).result == "gone"
 
 
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("exit 0", ""),
+        ("echo 'Access denied' >&2; exit 4", "Access denied"),
+        ("exit 3", "it ended with status 3"),
+        ("sleep 20", "it took longer than 0.5 s"),
+    ],
+)
+def test_the_command_of_a_unit(code: str, why: str) -> None:
+    assert System().run(["sh", "-c", code], 0.5) == why
+
+
+def test_a_command_that_is_not_there() -> None:
+    assert System().run(["/nowhere/systemctl"], 1) == "no such file or directory"
+
+
 REUSE = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
@@ -641,3 +674,104 @@ def test_a_pid_that_is_really_reused_is_not_signalled(
         "before the last comparison False stopped lives",
         "after the last comparison True stopped lives",
     ]
+
+
+# Real proxies, found and stopped in a network of their own ----------------------------------------
+
+SERVER = """#!{python}
+import http.server, os, signal, sys, time
+if "--stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "--detached" in sys.argv:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+server = http.server.HTTPServer(("127.0.0.1", 4000), http.server.BaseHTTPRequestHandler)
+if "--workers" in sys.argv:
+    os.fork(), os.fork()
+if "--heir" in sys.argv:
+    os.set_inheritable(server.fileno(), True)
+    if os.fork() == 0:
+        os.execlp("sleep", "sleep", "60")
+server.serve_forever()
+"""
+
+SCENARIO = """
+import json, os, signal, subprocess, sys, time
+sys.path.insert(0, {root!r})
+from guard.proxies import stop
+from guard.proxies.find import find
+from guard.sources import sockets
+
+def proxies():
+    return [one for one in find(sockets.listening()) if one.verdict == "proxy"]
+
+child = subprocess.Popen(sys.argv[1:], start_new_session=True)
+end = time.monotonic() + 20
+while not proxies() and time.monotonic() < end:
+    time.sleep(0.05)
+time.sleep(0.2)  # what forks has forked by then
+(found,) = proxies()
+(step,) = stop.plan([found], os.getuid())
+outcome = stop.carry_out(step, grace=0.5)
+left = [one.port for one in find(sockets.listening())]
+print(json.dumps({{
+    "name": found.name, "pids": len(step.processes), "result": outcome.result,
+    "detail": outcome.detail, "fix": outcome.fix, "left": left, "child": child.pid,
+}}))
+try:
+    os.killpg(child.pid, signal.SIGKILL)
+except ProcessLookupError:
+    pass
+for pid in {{p.pid for one in proxies() for p in (one.process, *one.others) if p}}:
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def scenario(private_network: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Start a server that is called `litellm` by a command, stop it, and say what came of it."""
+    server = tmp_path / "litellm"
+    server.write_text(SERVER.format(python=sys.executable))
+    server.chmod(0o755)
+    code = SCENARIO.format(root=str(ROOT))
+
+    def run(*words: str) -> dict[str, Any]:
+        command = [word.replace("litellm", str(server)) for word in words]
+        said: dict[str, Any] = json.loads(private_network.python(code, *command))
+        return said
+
+    return run
+
+
+@pytest.mark.parametrize("option", ["--plain", "--stubborn", "--detached"])
+def test_a_real_proxy_is_stopped(scenario: Callable[..., dict[str, Any]], option: str) -> None:
+    said = scenario("litellm", option)
+    assert said["name"] == "LiteLLM proxy"
+    assert (said["pids"], said["result"], said["left"]) == (1, "stopped", [])
+
+
+def test_real_workers_are_stopped_with_their_master(
+    scenario: Callable[..., dict[str, Any]],
+) -> None:
+    said = scenario("litellm", "--workers")
+    assert (said["pids"], said["result"], said["left"]) == (4, "stopped", [])
+
+
+def test_a_real_loop_starts_it_again_and_is_named(
+    scenario: Callable[..., dict[str, Any]],
+) -> None:
+    said = scenario("sh", "-c", "while :; do litellm; sleep 0.3; done")
+    assert (said["result"], said["left"]) == ("came back", [4000])
+    assert f"(pid {said['child']}) started it again as litellm" in said["detail"]
+    assert said["fix"] == f"kill {said['child']} && routeguard ports stop 4000"
+
+
+def test_a_real_process_that_inherited_the_socket_is_left_and_named(
+    scenario: Callable[..., dict[str, Any]],
+) -> None:
+    said = scenario("litellm", "--heir")
+    assert (said["result"], said["left"]) == ("still there", [4000])
+    assert "sleep" in said["detail"]
