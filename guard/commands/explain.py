@@ -43,9 +43,10 @@ Exit status: 0 it would start, 1 it would be refused, 3 policy, 127 agent not fo
 def explain(format_: str, command: tuple[str, ...]) -> int:
     """Show what a launch would become, without starting it.
 
-    First today's route with each layer's say, then the guarded one: the arguments, what is
-    removed from the environment and why, what is set, what was left out of the agent's config,
-    and what forbids the launch. Names only, no values. No key is fetched, and nothing is written
+    First today's route with each layer's say, then the guarded one: the arguments, what the
+    gateway does with the call as far as `routeguard portkey status` saw it, what is removed from
+    the environment and why, what is set, what was left out of the agent's config, and what
+    forbids the launch. Names only, no values. No key is fetched, and nothing is written
     but the cache of the compiled policy.
     """
     from guard.agents import agent_of
@@ -103,12 +104,22 @@ def _as_json(
         else None,
         "gateway": policy.base_url,
         "route": plan.route,
+        "portkey": _outlook(plan, policy, facts),
         "argv": plan.argv,
         "rewritten": plan.rewritten,
         "policy": [{"layer": layer, "path": path} for layer, path in policy.layers],
         "changes": [change.as_dict() for change in plan.changes],
         "findings": [finding.as_dict() for finding in plan.findings],
     }
+
+
+def _outlook(plan: Plan, policy: CompiledPolicy, facts: Facts | None) -> dict[str, Any] | None:
+    """What the gateway does with the call, as far as was seen; None where none is made."""
+    if not plan.route or facts is None:
+        return None
+    from guard.portkey.outlook import outlook
+
+    return outlook(plan.route, policy, facts.environ)
 
 
 def _as_text(
@@ -129,6 +140,11 @@ def _as_text(
     lines.append(f"  program   {_short(plan.program)}{version}")
     if plan.route:
         lines.append(f"  goes to   {plan.route} at {policy.base_url}")
+        then = _outlook(plan, policy, facts)
+        if then is not None:
+            seen = f" (seen {then['age']})" if then["age"] else ""
+            lines.append(f"  and then  {then['says']}{seen}")
+            lines += [f"            {line}" for line in then["tree"]]
     elif plan.kind in _NO_MODEL:
         lines.append("  calls no model: started with a clean environment, without the gateway key")
     layers = ", ".join(f"{layer} {_short(path)}" for layer, path in policy.layers)

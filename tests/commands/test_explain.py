@@ -78,7 +78,7 @@ def test_json(machine: Machine) -> None:
     found = machine.json("opencode", "run", "--provider", "portkey", "hi")
     assert set(found) == {
         "schema_version", "command", "agent", "program", "version", "kind", "starts", "today",
-        "gateway", "route", "argv", "rewritten", "policy", "changes", "findings",
+        "gateway", "route", "portkey", "argv", "rewritten", "policy", "changes", "findings",
     }  # fmt: skip
     assert found["schema_version"] == 1
     assert found["command"] == ["opencode", "run", "--provider", "portkey", "hi"]
