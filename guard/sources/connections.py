@@ -46,7 +46,7 @@ class Sockets:
             if not inodes:
                 return []
             table = self._table(pid)
-        except (OSError, ValueError):
+        except (OSError, ValueError, IndexError):
             return None
         return [table[inode] for inode in inodes if inode in table]
 
