@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_proxies.json")
 _SERVERS = frozenset(("uvicorn", "gunicorn", "hypercorn", "granian", "daphne"))

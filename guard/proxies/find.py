@@ -7,18 +7,27 @@ it, the port is asked. Only sockets of one's own network namespace can be judged
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
 
 from guard.catalog import local_proxies
-from guard.catalog.local_proxies import Proxy
-from guard.proxies import fingerprint, identify
+from guard.proxies import identify
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
-from guard.proxies.identify import Identity
+from guard.proxies.gateway import is_gateway
 from guard.sources import keepers, processes
-from guard.sources.processes import Snapshot
-from guard.sources.sockets import Listener
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from guard.catalog.local_proxies import Proxy
+    from guard.proxies import fingerprint
+    from guard.proxies.identify import Identity
+    from guard.sources.processes import Snapshot
+    from guard.sources.sockets import Listener
+
+_STARTED = 120
+"""Seconds after which a server has started, if it ever will."""
 
 GATEWAY = "the gateway of the policy"
 
@@ -98,62 +107,8 @@ def judge(
         else:
             _identify(case, proc)
             _judge_by_program(case, published, proc)
-    _judge_by_answers([case for case in cases if not case.verdict], probe=probe)
+    _judge_by_answers([case for case in cases if not case.verdict], probe=probe, proc=proc)
     return [_record(case, proc) for case in sorted(cases, key=lambda case: case.port)]
-
-
-def is_gateway(port: int, listeners: Sequence[Listener], base_url: str) -> bool:
-    """Whether `base_url` leads to this port on this machine."""
-    host, wanted = endpoint(base_url)
-    if wanted != port or not host:
-        return False
-    return any(_reaches(host, listener) for listener in listeners)
-
-
-def endpoint(base_url: str) -> tuple[str, int]:
-    """Host (lower-case, no brackets) and port of a URL; ("", 0) if it has none."""
-    scheme, found, rest = base_url.partition("://")
-    place = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
-    if not found or not place:
-        return "", 0
-    if place.startswith("["):
-        host, _, tail = place[1:].partition("]")
-        port = tail.removeprefix(":")
-    else:
-        host, _, port = place.partition(":")
-    default = {"http": 80, "https": 443}.get(scheme.lower(), 0)
-    return host.lower().rstrip("."), int(port) if port.isdecimal() else default
-
-
-def _reaches(host: str, listener: Listener) -> bool:
-    """Whether a connection to `host` can end at `listener`."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return listener.loopback or listener.wildcard
-    if host in (listener.address, listener.address.removeprefix("::ffff:")):
-        return True
-    if not listener.wildcard:
-        return False
-    if host.startswith("127.") or host in ("0.0.0.0", "::1", "::"):  # noqa: S104 - compared
-        return True
-    return host == os.uname().nodename.lower() or _is_address_here(host)
-
-
-def _is_address_here(host: str) -> bool:
-    """Whether `host` is an address of this machine: only such a one can be bound."""
-    import socket
-
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as made:
-                made.bind((host, 0))
-        except OSError:
-            return False
-        return True
-    return False
 
 
 # Who owns a socket ------------------------------------------------------------------------------
@@ -257,11 +212,11 @@ def _judge_foreign(case: _Case, proc: str) -> None:
             return
 
 
-def _judge_by_answers(cases: Sequence[_Case], *, probe: bool) -> None:
+def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, proc: str) -> None:
     asked = [(case, target) for case in cases if probe and (target := _target(case)) is not None]
-    answers = fingerprint.ask([target for _, target in asked]) if asked else []
+    answers = _ask([target for _, target in asked]) if asked else []
     for (case, _), answer in zip(asked, answers, strict=True):
-        case.settled = case.settled and answer.definite
+        case.settled = case.settled and (answer.definite or _long_silent(case, proc))
         if answer.proxy is None:
             continue
         if answer.proxy.general:
@@ -274,12 +229,31 @@ def _judge_by_answers(cases: Sequence[_Case], *, probe: bool) -> None:
             _judge_by_port(case, probed.get(id(case)))
 
 
+def _long_silent(case: _Case, proc: str) -> bool:
+    """Whether it has had time enough to speak HTTP, on a port of no proxy's: a debugger, a kernel.
+
+    A server that is just starting answers later; one that never does would cost every launch.
+    """
+    if case.snapshot is None or case.port in local_proxies.default_ports():
+        return False
+    began = processes.since(case.snapshot.started, proc=proc)
+    return began > 0 and time.time() - began > _STARTED
+
+
+def _ask(targets: Sequence[fingerprint.Target]) -> list[fingerprint.Answer]:
+    from guard.proxies import fingerprint
+
+    return fingerprint.ask(targets)
+
+
 def _target(case: _Case) -> fingerprint.Target | None:
     """Whom to ask about `case`, None if the probing rules forbid it."""
     identity = case.identity
     host = next((h for one in _by_family(case.listeners) if (h := _loopback_of(one))), "")
     if not host or (identity is not None and (identity.activator or identity.other)):
         return None
+    from guard.proxies import fingerprint
+
     known = local_proxies.default_ports()
     if identity is not None and identity.container_port in known:
         return fingerprint.Target(host, case.port, identity.container_port)

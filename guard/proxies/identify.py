@@ -12,12 +12,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from guard.catalog import agents, local_proxies
-from guard.catalog.local_proxies import Proxy
+from guard.catalog import local_proxies
 from guard.sources.processes import Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from guard.catalog.local_proxies import Proxy
 
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*[tdw]*")
 _JAVASCRIPT = frozenset(("node", "nodejs", "bun", "deno", "tsx"))
@@ -167,6 +171,8 @@ def _judge(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Ide
         found.host_port = _number_after(program.arguments, "-host-port")
     if found.activator or found.forwarder:
         return found
+    from guard.catalog import agents  # on what is left only: its data takes a while to read
+
     agent = agents.recognise(agents.effective(snapshot.exe, snapshot.argv, snapshot.cwd))
     if agent is not None:
         found.other, found.sure = f"{agent.agent.name}, a coding agent", True

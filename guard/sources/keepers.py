@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
 
 from guard.proxies.found import Keeper
 from guard.sources import processes
-from guard.sources.processes import Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from guard.sources.processes import Snapshot
 
 _UNIT = re.compile(r"/([^/]+)\.service(?=/|$)")
 _USER_MANAGER = re.compile(r"/user@(\d+)\.service/")
@@ -159,6 +162,8 @@ def _is_plain(text: str) -> bool:
 def _launchd(snapshot: Snapshot) -> Keeper | None:
     if sys.platform != "darwin":
         return None
+    import subprocess
+
     try:
         text = subprocess.run(
             ["/bin/launchctl", "list"],
