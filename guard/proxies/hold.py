@@ -499,14 +499,23 @@ def _read_policy(
 
 
 def owner(found: Found) -> tuple[str, str, str, str, str, str]:
-    """What is said of the owner of a port: port, what it is, program, pid, user, how to stop it."""
+    """What is said of the owner of a port: port, what it is, program, pid, user, how to stop it.
+
+    What it is stays empty unless it is known: a port alone does not make `http.server` Ollama.
+    """
+    from guard.proxies.found import PROXY, SUSPECT
+
     process = found.process
-    stop = " ".join(found.keeper.stop) if found.keeper and found.keeper.stop else ""
-    if not stop and found.forbidden:
+    stop = ""
+    if found.forbidden and found.keeper and found.keeper.stop:
+        stop = " ".join(found.keeper.stop)
+    elif found.verdict == PROXY:
         stop = f"routeguard ports stop {found.port}"
+    elif found.verdict == SUSPECT and process:
+        stop = f"kill {process.pid}"  # `ports stop` ends nothing that is not identified
     return (
         str(found.port),
-        found.name,
+        found.name if found.verdict == PROXY else "",
         process.program if process else "",
         str(process.pid) if process else "",
         process.user if process else "",

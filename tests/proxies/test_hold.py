@@ -205,6 +205,8 @@ def test_what_is_said_of_an_owner() -> None:
     )
     found.keeper = None
     assert hold.owner(found)[-1] == "routeguard ports stop 11434"
+    found.verdict = "suspect"
+    assert (hold.owner(found)[1], hold.owner(found)[-1]) == ("", "kill 812")
     other = Found(11434, (), verdict="other", process=Process(9, program="ssh"))
     assert hold.owner(other) == ("11434", "", "ssh", "9", "", "")
 
