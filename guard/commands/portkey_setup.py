@@ -1,0 +1,203 @@
+"""`routeguard portkey setup`: the policy for a gateway key, asked step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey_sync import offer
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.policy.model import looks_like_key
+from guard.portkey import credentials, shapes
+from guard.portkey import sync as edits
+from guard.portkey.account import Seen
+from guard.portkey.routing import sentence
+from guard.portkey.session import find_key, look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.policy.compiled import CompiledPolicy
+    from guard.portkey.account import Account
+
+_MANY = 60
+_SHOWN = 12
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  routeguard portkey setup
+  routeguard portkey setup --forget-names     undo: the names in opencode's credential store
+
+\b
+It asks; nothing is written before the change was shown and confirmed. For scripts there is
+`routeguard portkey sync`.
+Exit status: 0 written, 1 the gateway says no, 2 usage (or no terminal), 3 policy, 126 refused."""
+)
+@click.option("--forget-names", is_flag=True, help="Remove what setup put into opencode's store.")
+@entry_option
+def setup(forget_names: bool, entry: str) -> int:
+    """Set up your policy for the gateway key, step by step.
+
+    One key with smart routing in Portkey's dashboard, or one entry for each provider, with one
+    key for all or a key of its own for each: portkey-openrouter, portkey-together, and so on.
+    """
+    policy, environ = here()
+    if forget_names:
+        removed = credentials.remove(environ)
+        said = ", ".join(map(printable, removed)) or "nothing: there was no entry of ours"
+        click.echo(f"removed {said}", err=True)
+        return ExitCode.OK
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "setup asks, and there is no terminal", fix="routeguard portkey sync --yes"
+        )
+    key = find_key(policy, environ, entry)
+    say(f"The key comes from {key.source} ({key.shown}) and goes to {policy.base_url} alone.")
+    account = look(policy, environ, key, refresh=True, progress=progress(environ))
+    say(sentence(account))
+    account = _with_slugs(account)
+    layout = _layout(policy)
+    chosen: tuple[str, ...] = ()
+    keys: dict[str, str] = {}
+    if layout == "each":
+        chosen = _providers(account, policy)
+        keys = _keys(chosen, account, policy)
+    words = _words(account, chosen)
+    wished = edits.wish(account, policy, layout=layout, providers=chosen, words=words, keys=keys)
+    wished = _with_default(wished, policy)
+    status = offer(wished, policy, environ, dry_run=False, yes=False)
+    if status == ExitCode.OK:
+        _names(wished, environ)
+        say("Next: opencode models; routeguard explain -- opencode run hi; routeguard verify")
+        for variable in sorted(set(keys.values()) - set(environ)):
+            say(f"      export {variable}=…   (its Portkey key; it is not set yet)")
+    return status
+
+
+def say(text: str) -> None:
+    """One line for the person, on stderr."""
+    click.echo(printable(text), err=True)
+
+
+def _with_slugs(account: Account) -> Account:
+    """The account, with slugs that the person knows where the key may not see them."""
+    if account.providers.value:
+        return account
+    say("The providers are not visible to this key; their slugs are in the dashboard (Providers).")
+    typed = click.prompt("Slugs, separated by spaces (such as openrouter-main)", err=True)
+    slugs = [word.removeprefix("@") for word in typed.replace(",", " ").split()]
+    names: list[shapes.ModelRow] = list(account.models.value or ())
+    for slug in slugs:
+        wanted = click.prompt(f"Models of @{slug}, separated by spaces", err=True)
+        names += [shapes.ModelRow(id=f"@{slug}/{name}") for name in wanted.split()]
+    return dataclasses.replace(
+        account,
+        providers=Seen("known", [shapes.ProviderRow(slug=slug) for slug in slugs]),
+        models=Seen("known", names),
+    )
+
+
+def _layout(policy: CompiledPolicy) -> edits.Layout:
+    say("")
+    say("  1  one entry for all: models are named @slug/model; a config on the key may route")
+    say("  2  one entry for each provider: portkey-openrouter/…, portkey-together/…")
+    now = "2" if edits.layout_of(policy) == "each" else "1"
+    answer = click.prompt("Which", type=click.Choice(["1", "2"]), default=now, err=True)
+    return "each" if answer == "2" else "one"
+
+
+def _providers(account: Account, policy: CompiledPolicy) -> tuple[str, ...]:
+    rows = [row for row in account.providers.value or () if row.status in (None, "active")]
+    taken = {entry.name for entry in policy.providers}
+    names: dict[str, str] = {}
+    for row in rows:
+        known = next((e.name for e in policy.providers if e.slug == row.slug), "")
+        names[row.slug] = known or edits.entry_name(row.slug, row.provider, taken)
+        taken.add(names[row.slug])
+    say("")
+    for number, row in enumerate(rows, 1):
+        say(f"  {number:>2}  {names[row.slug]}   for @{row.slug}")
+    while True:
+        typed = click.prompt("Which, by number, separated by spaces", default="all", err=True)
+        if typed.strip() == "all":
+            return tuple(row.slug for row in rows)
+        numbers = typed.replace(",", " ").split()
+        accepted = {str(number) for number in range(1, len(rows) + 1)}
+        if numbers and accepted.issuperset(numbers):
+            return tuple(dict.fromkeys(rows[int(n) - 1].slug for n in numbers))
+        say(f"Numbers from 1 to {len(rows)}, or all.")
+
+
+def _keys(chosen: tuple[str, ...], account: Account, policy: CompiledPolicy) -> dict[str, str]:
+    """The variable of each provider's own key, by slug; empty where one key serves all."""
+    if not click.confirm("Has each of them a Portkey key of its own?", default=False, err=True):
+        return {}
+    vendors = {row.slug: row.provider for row in account.providers.value or ()}
+    keys = {}
+    for slug in chosen:
+        name = edits.entry_name(slug, vendors.get(slug), ())
+        suggested = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_API_KEY"
+        while True:
+            typed = click.prompt(
+                f"Variable that holds the key of @{slug}", default=suggested, err=True
+            )
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", typed) and not looks_like_key(typed):
+                break
+            say("The name of a variable, never a key itself.")
+        keys[slug] = typed
+    return keys
+
+
+def _words(account: Account, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    listed = [row.id for row in account.models.value or () if not chosen or row.provider in chosen]
+    if len(listed) <= _MANY:
+        return ()
+    say(f"There are {len(listed)} models; the picker of opencode lists all that are written.")
+    typed: str = click.prompt(
+        "Only those whose names hold these words (Enter: all)",
+        default="",
+        show_default=False,
+        err=True,
+    )
+    return tuple(typed.split())
+
+
+def _with_default(wished: edits.Wish, policy: CompiledPolicy) -> edits.Wish:
+    """`wished` with the default model that the person chooses."""
+    offers = [f"{entry.name}/{name}" for entry in wished.entries for name in entry.models]
+    if policy.default_model in offers:
+        return wished
+    for offer_ in offers[:_SHOWN]:
+        say(f"  {offer_}")
+    if len(offers) > _SHOWN:
+        say(f"  … and {len(offers) - _SHOWN} more")
+    suggested = wished.default or policy.default_model
+    while True:
+        typed = click.prompt("Model of a launch that names none", default=suggested, err=True)
+        if typed in offers or typed == policy.default_model:
+            break
+        say("One of the models that would be written, as ENTRY/MODEL.")
+    chosen = "" if typed == policy.default_model else typed
+    return dataclasses.replace(wished, default=chosen)
+
+
+def _names(wished: edits.Wish, environ: Mapping[str, str]) -> None:
+    say("")
+    say("A launch needs nothing in opencode's credential store. `opencode auth list` can show the")
+    say("names all the same: entries with a placeholder, no key.")
+    if not click.confirm("Put the names there?", default=False, err=True):
+        return
+    try:
+        added = credentials.add([entry.name for entry in wished.entries], environ)
+    except GuardError as error:
+        say(error.render())
+        return
+    say(f"added {', '.join(added) or 'nothing: they are there'}")
+    say("undo: routeguard portkey setup --forget-names")
