@@ -90,11 +90,11 @@ def slab() -> int:
 def memory(command: list[str], environ: dict[str, str], count: int) -> float:
     """Bytes of slab memory per fenced process, with `count` of them alive at once."""
     before = slab()
-    alive = [
-        subprocess.Popen([*command, "/bin/cat"], env=environ, stdin=subprocess.PIPE)
-        for _ in range(count)
-    ]
-    for process in alive:
+    alive = []
+    for _ in range(count):
+        process = subprocess.Popen([*command, "/bin/cat"], env=environ, stdin=subprocess.PIPE)
+        alive.append(process)
+        # one after the other: what the launch itself needs is free again for the next one
         while Path(f"/proc/{process.pid}/comm").read_text() != "cat\n":
             time.sleep(0.01)
     after = slab()

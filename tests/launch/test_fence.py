@@ -263,6 +263,46 @@ print(trying(lambda: connect("127.0.0.1", {vacant})), trying(lambda: bind("", {v
         behind = fenced([([listener, vacant], [listener])], *python(code))
         assert behind.stdout.split() == ["ok", "EACCES", "EACCES", "EACCES"], behind
 
+    def test_for_a_user_without_privileges(self, listener: int, tmp_path: Path) -> None:
+        """Root needs no no_new_privs, and low ports are refused to others anyway: neither helps."""
+        script = f"""
+import _socket, ctypes, itertools, os, struct, sys
+sys.path.append({str(ROOT)!r})
+from guard.errors import GuardError
+from guard.launch import fence
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+wanted = fence.Fence([80, {listener}])
+print(fence.holds(wanted), fence.holds(fence.Fence([80])), flush=True)
+fence.raise_fence(wanted, "", [], required=True, say=print)
+print(os.getuid() == 0, fence.holds(wanted), flush=True)
+line = "exec 3<>/dev/tcp/127.0.0.1/{listener}"
+os.execv("/bin/bash", ["bash", "-c", "grep NoNewPrivs /proc/self/status; " + line])
+"""
+        done = subprocess.run(
+            [*PYTHON, "-c", script], cwd="/", capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split() == ["False", "False", "False", "True", "NoNewPrivs:", "1"], done
+        assert "Permission denied" in done.stderr, done
+
+    def test_a_process_outside_is_no_way_out(self) -> None:
+        """Landlock also keeps a fenced process from looking into or tracing those outside."""
+        code = """
+child = subprocess.Popen(["sleep", "30"])
+for pid in (os.getppid(), child.pid):
+    print(trying(lambda: os.readlink(f"/proc/{pid}/exe") and None),
+          trying(lambda: os.readlink(f"/proc/{pid}/fd/0") and None),
+          trying(lambda: os.pidfd_open(pid) and None),
+          trying(lambda: os.kill(pid, 0)))
+child.kill()
+"""
+        behind = fenced([1], *python(code))
+        outside, inside = behind.stdout.splitlines()
+        assert outside.split() == ["EACCES", "EACCES", "ok", "ok"], behind
+        assert inside.split() == ["ok", "ok", "ok", "ok"], behind
+
 
 class TestAllowed:
     def test_other_ports_names_and_udp(self, listener: int, vacant: int) -> None:
