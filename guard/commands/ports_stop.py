@@ -152,29 +152,36 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Seen]:
 
 
 def _names(found: Found) -> set[str]:
-    """What `found` is called: id, name, the first word of the name, program. In lower case.
+    """What `found` is called: what its catalogue entry is, and its program. In lower case.
 
     What is no proxy answers to its program's name only, so that it can be refused by name.
     """
-    names = {found.process.program} if found.process is not None else set()
+    names = {found.process.program.casefold()} if found.process is not None else set()
     if found.verdict == PROXY:
-        names |= {found.proxy, found.name, found.name.partition(" ")[0]}
-    return {name.casefold() for name in names if name}
+        names |= _called(found.proxy, found.name)
+    return names - {""}
 
 
 def _catalogued(name: str) -> bool:
-    return any(name in _called(proxy) for proxy in local_proxies.proxies())
+    return any(name in _called(proxy.id, proxy.name) for proxy in local_proxies.proxies())
 
 
-def _called(proxy: local_proxies.Proxy) -> set[str]:
-    return {proxy.id.casefold(), proxy.name.casefold(), proxy.name.partition(" ")[0].casefold()}
+def _called(proxy: str, name: str) -> set[str]:
+    """Id, name, the first word of the name, and the other names that it has in parentheses.
+
+    "claude-code-router (ccr)" is called `ccr`, "Portkey's open-source gateway" `portkey`, too.
+    """
+    plain, _, aliases = name.partition(" (")
+    first = plain.partition(" ")[0].removesuffix("'s")
+    names = {proxy, name, plain, first, *aliases.rstrip(")").split(", ")}
+    return {one.casefold() for one in names if one}
 
 
 def _near(name: str, view: View) -> str:
     from difflib import get_close_matches
 
     here = {word for one in view.seen if one.found.verdict == PROXY for word in _names(one.found)}
-    known = {word for proxy in local_proxies.proxies() for word in _called(proxy)}
+    known = {word for proxy in local_proxies.proxies() for word in _called(proxy.id, proxy.name)}
     near = get_close_matches(name, sorted(here), n=1) or get_close_matches(
         name, sorted(known), n=1, cutoff=0.7
     )
@@ -182,7 +189,11 @@ def _near(name: str, view: View) -> str:
 
 
 def _choices(view: View) -> str:
-    lines = [f"routeguard ports stop {text}" for text in _listed(view)]
+    lines = [
+        f"routeguard ports stop {one.found.port}   # {one.found.name or one.found.proxy}"
+        for one in view.seen
+        if one.found.verdict == PROXY
+    ]
     if len(lines) > 1:
         lines.append("routeguard ports stop --all")
     return "\n".join(lines) or "`routeguard ports --all` shows what listens"

@@ -283,6 +283,16 @@ def test_a_proxy_is_named_in_many_ways(machine: Machine, target: str) -> None:
     )
 
 
+@pytest.mark.parametrize("target", ["portkey", "portkey-gateway", "ccr", "claude-code-router"])
+def test_a_name_of_the_catalogue_in_the_words_people_use(machine: Machine, target: str) -> None:
+    machine.view = view(
+        found(8787, proxy="portkey-gateway", name="Portkey's open-source gateway"),
+        found(3456, proxy="claude-code-router", name="claude-code-router (ccr)"),
+    )
+    assert machine.run("stop", target, "--yes").code == 0
+    assert len(machine.carried_out) == 1
+
+
 def test_without_a_terminal_nothing_is_done_unasked(machine: Machine) -> None:
     machine.view = view(found())
     ran = machine.run("stop", "4000")
@@ -298,7 +308,7 @@ def test_without_a_target_what_there_is_is_named(machine: Machine) -> None:
     machine.view = view(found(), found(8317, name="CLIProxyAPI", process=process(7)))
     ran = machine.run("stop", "--yes")
     assert (ran.code, machine.carried_out) == (2, [])
-    assert "routeguard ports stop 4000 (LiteLLM proxy)" in ran.err
+    assert "routeguard ports stop 4000   # LiteLLM proxy" in ran.err
     assert "routeguard ports stop --all" in ran.err
 
 
