@@ -14,7 +14,7 @@ import time
 from guard import paths
 from guard.agents import agent_of, run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.launch import resolve
+from guard.launch import local_proxies, resolve
 from guard.policy import compiled
 from guard.rules import RULES
 
@@ -155,7 +155,11 @@ def plan_agent(
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
         policy = compiled.CompiledPolicy()
     facts = planner.look(words[1:], own, program, working_directory(), write=write and not harmless)
-    return planner.plan(policy, facts, program, time.time()), policy, facts
+    now = time.time()
+    plan = planner.plan(policy, facts, program, now)
+    if plan.kind not in ("harmless", "local"):
+        local_proxies.check(plan, policy, own, now, write=write)
+    return plan, policy, facts
 
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
@@ -186,6 +190,8 @@ def carry_out(
     if plan.forbidden_by:
         audit.record(plan, "refused", facts.environ, command)
         raise refusal(plan)
+    if plan.stops:
+        _stop(plan, policy, facts, command)
     last = fence_around(plan, policy, environ, fence)
     if plan.guarded:
         from guard.launch import keys
@@ -216,6 +222,23 @@ def fence_around(
     from guard.launch import fence
 
     return fence.around(plan, policy, wanted, asked, lambda line: say_unless_quiet(line, environ))
+
+
+def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> None:
+    """End the local proxies of `plan`. Raises GuardError if one listens all the same."""
+    from guard import audit
+
+    for sentence in local_proxies.stop(plan.stops, facts.environ):
+        say(f"routeguard: {sentence} [RG402]")
+    plan.findings = [f for f in plan.findings if f.rule != "RG402"]
+    local_proxies.check(plan, policy, facts.environ, time.time(), write=True)
+    if plan.stops:
+        # what has come back is not chased: something starts it, and that has to be stopped
+        plan.findings = [f for f in plan.findings if f.rule != "RG402"]
+        plan.findings += [local_proxies.finding(one, "refuse") for one in plan.stops]
+    if plan.forbidden_by:
+        audit.record(plan, "refused", facts.environ, command)
+        raise refusal(plan)
 
 
 def refusal(plan: Plan) -> GuardError:
