@@ -208,7 +208,7 @@ def _read(path: str) -> str:
 
 
 def _remove(path: str) -> None:
-    try:
+    try:  # noqa: SIM105 - contextlib would have to be imported
         os.unlink(path)
     except OSError:
         pass
