@@ -94,10 +94,15 @@ def judge(
     *,
     gateway: str = "",
     probe: bool = True,
+    strangers: bool = True,
     containers: bool = False,
     proc: str = "/proc",
 ) -> list[Judgement]:
-    """As `find`, and how long each answer holds."""
+    """As `find`, and how long each answer holds.
+
+    `strangers` False asks only ports of the catalogue: a launch does not send requests to every
+    development server on the machine.
+    """
     cases = _cases(list(listeners), proc)
     published = _published() if containers else {}
     for case in cases:
@@ -107,7 +112,8 @@ def judge(
         else:
             _identify(case, proc)
             _judge_by_program(case, published, proc)
-    _judge_by_answers([case for case in cases if not case.verdict], probe=probe, proc=proc)
+    open_cases = [case for case in cases if not case.verdict]
+    _judge_by_answers(open_cases, probe=probe, strangers=strangers, proc=proc)
     return [_record(case, proc) for case in sorted(cases, key=lambda case: case.port)]
 
 
@@ -212,8 +218,12 @@ def _judge_foreign(case: _Case, proc: str) -> None:
             return
 
 
-def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, proc: str) -> None:
-    asked = [(case, target) for case in cases if probe and (target := _target(case)) is not None]
+def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool, proc: str) -> None:
+    asked = [
+        (case, target)
+        for case in cases
+        if probe and (target := _target(case, strangers=strangers)) is not None
+    ]
     answers = _ask([target for _, target in asked]) if asked else []
     for (case, _), answer in zip(asked, answers, strict=True):
         case.settled = case.settled and (answer.definite or _long_silent(case, proc))
@@ -246,7 +256,7 @@ def _ask(targets: Sequence[fingerprint.Target]) -> list[fingerprint.Answer]:
     return fingerprint.ask(targets)
 
 
-def _target(case: _Case) -> fingerprint.Target | None:
+def _target(case: _Case, *, strangers: bool) -> fingerprint.Target | None:
     """Whom to ask about `case`, None if the probing rules forbid it."""
     identity = case.identity
     host = next((h for one in _by_family(case.listeners) if (h := _loopback_of(one))), "")
@@ -257,7 +267,7 @@ def _target(case: _Case) -> fingerprint.Target | None:
     known = local_proxies.default_ports()
     if identity is not None and identity.container_port in known:
         return fingerprint.Target(host, case.port, identity.container_port)
-    if case.port in known or (identity is not None and identity.interpreted):
+    if case.port in known or (strangers and identity is not None and identity.interpreted):
         return fingerprint.Target(host, case.port)
     return None
 

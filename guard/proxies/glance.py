@@ -97,7 +97,7 @@ def _judged(
     from guard.proxies.find import judge
 
     forbidden = []
-    for judgement in judge(listeners, gateway=policy.base_url):
+    for judgement in judge(listeners, gateway=policy.base_url, strangers=False):
         if judgement.found.forbidden:
             forbidden.append(judgement.found)
         elif judgement.settled:
