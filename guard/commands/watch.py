@@ -42,9 +42,9 @@ INTERVAL = 5.0
 NOTICE_SECONDS = 5.0
 """How long the program that shows a notification may take before it is ended."""
 
-_AGAIN = (1, 2)
-"""Rounds after a change in which the listeners are judged again: a server that has bound its port
-may take a moment before it answers."""
+_AGAIN = 2
+"""Rounds after a change in which a port is judged again: a server that has bound it may take a
+moment before it answers."""
 
 _SWEEP = 120
 """Rounds after which the listeners are judged again though none has changed."""
@@ -218,8 +218,9 @@ class Watcher:
         self._attempts = Attempts()
         self._before: dict[str, Finding] | None = None
         self._found: list[Found] = []
-        self._seen: frozenset[object] = frozenset()
-        self._since_change = -1
+        self._known: dict[int, frozenset[object]] = {}
+        self._again: dict[int, int] = {}
+        self._round = 0
         self._blind = ""
         self._capped = False
 
@@ -257,7 +258,7 @@ class Watcher:
         return bool(after) or bool(self._blind)
 
     def _look_at_sockets(self, policy: CompiledPolicy, now: float) -> None:
-        """Judge the listeners if one came or went, or has just come."""
+        """Judge the ports whose sockets came or went, or have just come; the others stay judged."""
         try:
             listeners = self._sockets()
         except SocketsUnreadableError as error:
@@ -268,12 +269,22 @@ class Watcher:
             self._blind = str(error)
             return
         self._blind = ""
-        seen = frozenset(one.cookie or (one.address, one.port, one.inode) for one in listeners)
-        self._since_change = 0 if seen != self._seen else self._since_change + 1
-        first = self._since_change == 0
-        if first or self._since_change in _AGAIN or self._since_change % _SWEEP == 0:
-            self._found = self._judge(listeners, policy)
-        self._seen = seen
+        ports: dict[int, list[Listener]] = {}
+        for one in listeners:
+            ports.setdefault(one.port, []).append(one)
+        sockets = {port: frozenset(map(_socket, those)) for port, those in ports.items()}
+        changed = {port for port in ports if sockets[port] != self._known.get(port)}
+        due = changed | {port for port in self._again if port in ports}
+        if self._round % _SWEEP == 0:
+            due = set(ports)
+        self._round += 1
+        again = {port: self._again[port] - 1 for port in due & self._again.keys() - changed}
+        again |= dict.fromkeys(changed, _AGAIN)
+        self._again = {port: left for port, left in again.items() if left > 0}
+        self._known = sockets
+        self._found = [one for one in self._found if one.port in ports and one.port not in due]
+        if due:
+            self._found += self._judge([one for port in due for one in ports[port]], policy)
 
     def _stop_all(self, proxies: Iterable[Found]) -> None:
         for found in proxies:
@@ -301,8 +312,8 @@ class Watcher:
             self._lines.said(
                 self._wall(), result, f"{name}" + (f": {detail}" if detail else ""), fix
             )
-            # what listens has changed under us
-            self._seen = frozenset()
+            # what listens there has changed under us
+            self._known.pop(found.port, None)
 
 
 class Notices:
@@ -411,6 +422,11 @@ def _stop(found: Found) -> tuple[str, str, str]:
     (step,) = stopping.plan([found], os.getuid())
     outcome = stopping.carry_out(step)
     return outcome.result, outcome.detail, outcome.fix
+
+
+def _socket(one: Listener) -> object:
+    """What a socket is known by: the kernel's own number, where there is one."""
+    return one.cookie or (one.address, one.port, one.inode)
 
 
 def _key(found: Found) -> str:

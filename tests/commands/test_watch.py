@@ -81,7 +81,7 @@ class Machine:
     def __init__(self, capsys: pytest.CaptureFixture[str], *, stops: bool = False) -> None:
         self.capsys = capsys
         self.found: list[Found] = []
-        self.judged = 0
+        self.judged: list[list[int]] = []
         self.stopped: list[Found] = []
         self.policy = FixedPolicy(CompiledPolicy())
         self.follower = FixedFollower()
@@ -106,8 +106,9 @@ class Machine:
         return [one for each in self.found for one in each.listeners]
 
     def _judge(self, listeners: list[Listener], _: CompiledPolicy) -> list[Found]:
-        self.judged += 1
-        return list(self.found)
+        cookies = {one.cookie for one in listeners}
+        self.judged.append(sorted({one.port for one in listeners}))
+        return [one for one in self.found if one.listeners[0].cookie in cookies]
 
     def _stop(self, one: Found) -> tuple[str, str, str]:
         self.stopped.append(one)
@@ -180,18 +181,37 @@ def test_a_clock_that_is_set_back_says_nothing_new(machine: Machine) -> None:
     assert machine.look() == []
 
 
-def test_nothing_is_judged_while_no_listener_changes(machine: Machine) -> None:
+def test_only_what_changes_is_judged(machine: Machine) -> None:
     machine.found = [found(8000, 1, verdict=OTHER)]
     for _ in range(3):
         machine.look()
     # the first time, and twice more: a server may answer a moment after it has bound its port
-    assert machine.judged == 3
+    assert machine.judged == [[8000]] * 3
     for _ in range(100):
         machine.look()
-    assert machine.judged == 3
-    machine.found = [*machine.found, found(8001, 2, verdict=OTHER)]
+    assert len(machine.judged) == 3
+    machine.found = [*machine.found, found(4000, 2)]
     machine.look()
-    assert machine.judged == 4
+    assert machine.judged[3:] == [[4000]]
+    machine.found = machine.found[1:]
+    for _ in range(5):
+        machine.look()
+    assert machine.judged[3:] == [[4000]] * 3
+    for _ in range(20):
+        machine.look()
+    # once in a while all of them: a socket can go to another program
+    machine.found = [*machine.found, found(8001, 3, verdict=OTHER)]
+    machine.judged = []
+    for _ in range(120):
+        machine.look()
+    assert [4000, 8001] in machine.judged
+
+
+def test_a_program_that_says_what_it_is_only_later(machine: Machine) -> None:
+    machine.found = [found(4000, 1, verdict=OTHER)]
+    assert machine.look() == []
+    machine.found = [found(4000, 1)]
+    assert events(machine.look()) == [("new", "port:4000")]
 
 
 def test_another_socket_on_the_same_port_is_new(machine: Machine) -> None:
