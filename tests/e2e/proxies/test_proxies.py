@@ -56,7 +56,7 @@ def test_found_refused_fenced_stopped(server: Server, person: Person, start: Sta
 def test_held_off(case: str, person: Person, start: Start) -> None:
     """With its port held it ends: it neither takes it nor moves to another one."""
     server = of(case)
-    score = Score(f"{case}, held", program=server.proxy, port=str(server.port))
+    score = Score(case, "hold")
     person.policy(hold=[server.port])
     holder = person.hold(server.port)
     process = start(server)
@@ -76,5 +76,7 @@ def test_cannot_start_behind_the_fence(case: str, person: Person, start: Start) 
     server = of(case)
     person.policy(hold=[server.port])
     process = start(server, person.command("exec", "--fence", "--"))
-    assert process.wait(60) not in (None, 0), person.network.log(process)
+    status = process.wait(60)
+    Score(case, "fence").set(started_behind_fence=f"exit {status}")
+    assert status != 0, person.network.log(process)
     assert person.network.ports() == set()

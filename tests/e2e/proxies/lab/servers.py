@@ -131,14 +131,14 @@ PROXIES = (
     Server(
         "npx gateway",
         8787,
-        "portkey-gateway",
+        "portkey-gateway-oss",
         lambda p: [p.npm(".bin/gateway"), "--headless"],
         "npm package",
     ),
     Server(
         "node start-server.js",
         8080,
-        "portkey-gateway",
+        "portkey-gateway-oss",
         lambda p: [p.node, p.npm(GATEWAY), "--port=8080", "--headless"],
         "npm package",
     ),
