@@ -122,7 +122,7 @@ class _Subcommands(click.Group):
         near = get_close_matches(args[0], self.COMMANDS, n=1)
         raise UsageError(
             f"ports has no command {printable(args[0])}",
-            fix=f"did you mean: routeguard ports {near[0]}"
+            fix=f"did you mean: routeguard ports {' '.join([near[0], *map(printable, args[1:])])}"
             if near
             else "routeguard ports   (the table)\n"
             f"routeguard ports stop {printable(args[0])}   (ends what listens there)",

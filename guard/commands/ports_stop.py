@@ -230,7 +230,7 @@ def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
         raise UsageError(
             "nothing was stopped: nobody can be asked",
             why="--json never asks" if as_json else "there is no terminal",
-            fix=f"routeguard ports stop {words} --yes",
+            fix=f"routeguard ports stop {words} --yes" + " --json" * as_json,
         )
     return click.confirm("Stop it?" if number == 1 else f"Stop these {number}?", err=True)
 

@@ -175,7 +175,7 @@ def _step(found: Found, uid: int) -> Step:
             if found.verdict == OTHER
             else "nothing tells what it is, and it may be something else"
         )
-        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found))
+        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found, uid))
     if keeper is not None and keeper.kind == "docker":
         # the process on this side of the port is the container engine's own. Podman's containers
         # are their user's, and whoever that is may stop them
@@ -237,8 +237,14 @@ def _kept(keeper: Keeper) -> str:
     return f"{keeper.kind} {keeper.unit}".rstrip()
 
 
-def _look(found: Found) -> str:
-    return f"routeguard ports --all   (what is known of port {found.port})"
+def _look(found: Found, uid: int) -> str:
+    fix = f"routeguard ports --all   (what is known of port {found.port})"
+    process = found.process
+    if found.verdict == OTHER or process is None or process.pid <= 1:
+        return fix
+    command = ("kill", str(process.pid))
+    words = " ".join(command) if process.uid == uid else _sudo(command, uid)
+    return f"{fix}\nif you know what it is: {words}"
 
 
 def _sudo(command: Sequence[str], uid: int) -> str:

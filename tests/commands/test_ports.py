@@ -251,7 +251,7 @@ def test_a_port_is_no_command(machine: Machine) -> None:
     ran = machine.run("4000")
     assert ran.code == 2
     assert "routeguard ports stop 4000" in ran.err
-    assert "did you mean: routeguard ports stop" in machine.run("stopp").err
+    assert "did you mean: routeguard ports stop 4000" in machine.run("stopp", "4000").err
 
 
 def test_options_before_a_command_are_not_lost_in_silence(machine: Machine) -> None:
@@ -301,7 +301,7 @@ def test_without_a_terminal_nothing_is_done_unasked(machine: Machine) -> None:
     assert "fix:   routeguard ports stop 4000 --yes" in ran.err
     ran = machine.run("stop", "--all", "--json")
     assert (ran.code, ran.out, machine.carried_out) == (2, "", [])
-    assert "fix:   routeguard ports stop --all --yes" in ran.err
+    assert "fix:   routeguard ports stop --all --yes --json" in ran.err
 
 
 def test_without_a_target_what_there_is_is_named(machine: Machine) -> None:

@@ -154,6 +154,8 @@ def test_a_proxy_of_ones_own_gets_term_then_kill() -> None:
 def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None:
     step = only(found(verdict=verdict, keeper=Keeper("systemd-user", "x", stop=("true",))), uid)
     assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
+    # whoever knows better may do it; of what is known to be no proxy nothing is said
+    assert ("kill 4242" in step.fix) == (verdict != OTHER)
     system = FakeSystem()
     assert carry_out(step, system=system).result == stop.UNIDENTIFIED
     assert (system.sent, system.ran) == ([], [])
