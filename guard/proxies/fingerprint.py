@@ -279,8 +279,8 @@ def _complete(raw: bytearray) -> bool:
     """Whether the answer says itself that it is over; other answers end with the connection."""
     first = _STATUS.match(raw)
     if first is None:
-        # nothing that begins like this becomes HTTP later
-        return len(raw) >= 12
+        # a whole first line, or a beginning, that will not become HTTP/1 any more
+        return b"\n" in raw or not b"HTTP/1.".startswith(bytes(raw[:7]))
     head, mark, body = _split(bytes(raw[first.end() :]))
     if not mark:
         return False

@@ -229,11 +229,13 @@ def _effective(snapshot: Snapshot) -> _Program:
     base = os.path.basename(file)
     rest = argv[1:]
     if _LOADERS.fullmatch(base):
-        # the dynamic loader or the loader of an APE binary, told which program to run
-        at = next((i for i, word in enumerate(rest) if not word.startswith("-")), -1)
-        if at >= 0:
-            file, rest = rest[at], rest[at + 1 :]
-            argv = (file, *rest)
+        # the dynamic loader, or the loader of APE binaries, which may leave the arguments alone
+        words = argv
+        if argv and _LOADERS.fullmatch(os.path.basename(argv[0])):
+            at = next((i for i, word in enumerate(rest) if not word.startswith("-")), len(rest))
+            words = rest[at:]
+        if words:
+            argv, file, rest = words, words[0], words[1:]
             base = os.path.basename(file)
     kind = _interpreter(base)
     called = os.path.basename(argv[0]).lstrip("-") if argv else ""
