@@ -1,0 +1,197 @@
+"""The judge of a typed line, and the words that the hook looks for before it asks."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import guard
+from guard.catalog import local_proxies
+from guard.errors import GuardError, UsageError
+from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.proxies import find_needles, needles, starts
+
+MAIN = Path(guard.__file__).with_name("__main__.py")
+FOREVER = 4102444800.0
+
+
+def found(line: str, shell: str = "bash", **aliases: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(proxy.id, ports) for proxy, ports in starts.starts(line, shell, aliases)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "litellm",
+        "./venv/bin/litellm --config x",
+        "FOO=1 BAR='a b' litellm &",
+        "sudo -E -u me litellm",
+        "time nice -n 5 nohup litellm >log 2>&1",
+        "if true; then litellm; fi",
+        "! litellm",
+        "{ litellm; }",
+        "exec -a name litellm",
+        "sh -c 'bash -c \"litellm\"'",
+        'echo "$(litellm)"',
+        "cat <(litellm)",
+        "uvx --from 'litellm[proxy]' litellm",
+        "uv run litellm",
+        "pipx run litellm",
+        "python3.11 -u -m litellm",
+        "uvicorn litellm.proxy.proxy_server:app",
+        "docker run --rm -e A=b --name x ghcr.io/berriai/litellm:main --config y",
+        "podman run berriai/litellm",
+        "eval litellm",
+        "xargs litellm <x",
+        "for i in 1; do\nlitellm",
+        "sh -c '\nlitellm",
+    ],
+)
+def test_what_starts_litellm(line: str) -> None:
+    assert [name for name, _ in found(line)] == ["litellm"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "litellm --help",
+        "litellm --port 4000 --help",
+        "pip install litellm",
+        "grep litellm x | less",
+        "git commit -m 'litellm serve; litellm'",
+        "vim litellm.py # litellm",
+        "which ollama",
+        "ollama list",
+        "kubectl port-forward svc/litellm 4000",
+        "ssh host litellm",
+        "alias llm=litellm",
+        "litellm() { true; }",
+        "FOO=litellm",
+        "cat <<EOF\nlitellm\nEOF",
+        "cat <<EOF\nlitellm",
+        "docker pull berriai/litellm",
+        "docker stop litellm",
+        "echo '$(litellm)'",
+        "command -v litellm",
+        "case x in",
+        "'",
+        "$(",
+    ],
+)
+def test_what_starts_nothing(line: str) -> None:
+    assert found(line) == []
+
+
+def test_fish() -> None:
+    assert found("begin; litellm; end", "fish") == [("litellm", (4000,))]
+    assert found("echo (litellm)", "fish") == [("litellm", (4000,))]
+    assert found("true; and not litellm", "fish") == [("litellm", (4000,))]
+    assert found("echo 'litellm\\'; litellm'", "fish") == []
+
+
+def test_aliases() -> None:
+    assert found("llm --x", llm="litellm --port 9") == [("litellm", (9,))]
+    assert found("a", a="b", b="sudo litellm") == [("litellm", (4000,))]
+    assert found("litellm", litellm="litellm --config x") == [("litellm", (4000,))]
+    assert found("a; echo b", a="b", b="a") == []
+    assert found("'llm'", llm="litellm") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "ports"),
+    [
+        ("litellm --port 81", (81,)),
+        ("litellm --port=82", (82,)),
+        ("litellm -p $PORT", (4000,)),
+        ("PORT=83 litellm", (83,)),
+        ("OLLAMA_HOST=0.0.0.0:84 ollama serve", (84,)),
+        ("docker run -p 127.0.0.1:85:4000/tcp -p 86:1 berriai/litellm", (85, 86)),
+        ("litellm --port 99999999999", (4000,)),
+    ],
+)
+def test_ports_that_a_line_names(line: str, ports: tuple[int, ...]) -> None:
+    assert [named for _, named in found(line)] == [ports]
+
+
+def test_the_policy_allows_a_port_and_its_own_gateway() -> None:
+    (litellm, ports), *_ = starts.starts("litellm", "bash")
+    exception = PolicyException(subject="port:4000", until=FOREVER)
+    assert not starts.is_allowed(CompiledPolicy(), litellm, ports)
+    assert starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, ports)
+    assert not starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, (4001,))
+    (gateway, ports), *_ = starts.starts("npx @portkey-ai/gateway", "bash")
+    assert not starts.is_allowed(CompiledPolicy(), gateway, ports)
+    local = CompiledPolicy(base_url="http://127.0.0.1:8787/v1")
+    assert starts.is_allowed(local, gateway, ports)
+
+
+def test_a_line_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.sources.positions.shell_calls.MAX_SECONDS", -1.0)
+    with pytest.raises(GuardError, match="takes too long"):
+        found("litellm")
+
+
+@pytest.mark.parametrize("argv", [[], ["tcsh"], ["bash", "litellm"]])
+def test_it_takes_a_shell_and_nothing_else(argv: list[str]) -> None:
+    with pytest.raises(UsageError):
+        starts.main(argv)
+
+
+def judged(line: bytes, home: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(MAIN), "line", "bash"],
+        input=line,
+        env={"HOME": str(home), "PATH": os.defpath},
+        capture_output=True,
+        check=False,
+        **options,
+    )
+
+
+def test_the_answer_is_a_status_and_a_message_without_the_line(tmp_path: Path) -> None:
+    done = judged(b"OPENAI_API_KEY=sk-canary litellm --api-key sk-canary\0x\0y", tmp_path)
+    assert (done.returncode, done.stdout) == (126, b"")
+    assert b"[RG403]" in done.stderr
+    assert b"routeguard allow port 4000 --for 2h" in done.stderr
+    assert b"canary" not in done.stderr
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"canary" not in path.read_bytes()
+    assert judged(b"\xff\0\xfe", tmp_path).returncode == 0
+
+
+def test_a_broken_policy_is_no_verdict(tmp_path: Path) -> None:
+    policy = tmp_path / ".config/routeguard/policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("[x\n")
+    done = judged(b"litellm", tmp_path)
+    assert done.returncode == 0
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("routeguard: this line was not judged: ")
+
+
+def test_a_line_beyond_all_measure_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(starts, "MAX_BYTES", 10)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"litellm --port 4000")))
+    assert starts.main(["bash"]) == 0
+    assert "not judged: it is too long" in capsys.readouterr().err
+
+
+def test_needles_are_those_of_the_catalogue() -> None:
+    path = Path(needles.__file__)
+    made = find_needles.text()
+    assert path.read_text() == made, f"python -m guard.proxies.find_needles {path}"
+
+
+def test_every_word_of_the_catalogue_holds_a_needle() -> None:
+    for word in local_proxies.words():
+        assert any(n in word for n in (*needles.PROGRAMS, *needles.IMAGES)), word
