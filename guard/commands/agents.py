@@ -18,7 +18,7 @@ from guard.agents import running
 from guard.agents.opencode import environment
 from guard.agents.opencode.planner import without_guard
 from guard.agents.running import Peer, Running
-from guard.errors import ExitCode, printable
+from guard.errors import ExitCode, GuardError, printable
 from guard.launch.execute import working_directory
 from guard.policy import compiled
 
@@ -54,7 +54,7 @@ unknown    another user's, or one the system does not let us see
 
 \b
 Arguments are never shown: they can hold a prompt or a key. Of variables only names are shown.
-Exit status: 0 none is unguarded, 1 one is, 2 usage, 3 policy.""",
+Exit status: 0 none is unguarded, 1 one is, 2 usage, 3 policy, or no process table to read.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.option(
@@ -71,6 +71,7 @@ def agents(as_json: bool, resolve: bool) -> int:
     # inside a guarded agent the directories of the outer launch are not the user's own
     environ = without_guard(os.environ)
     policy = compiled.load(working_directory(), environ)
+    see_processes()
     found = running.look(
         policy,
         time.time(),
@@ -89,6 +90,19 @@ def agents(as_json: bool, resolve: bool) -> int:
     else:
         click.echo(render(found, paths.home(environ), time.time()), color=coloured(environ))
     return ExitCode.FINDINGS if unguarded else ExitCode.OK
+
+
+def see_processes() -> None:
+    """Raise GuardError where the process table cannot be read: nothing found would say nothing."""
+    if os.getpid() not in running.Table().pids():
+        raise GuardError(
+            "which agents run cannot be told",
+            where="/proc",
+            why="it does not even show this process",
+            fix="mount /proc, or run this where it is",
+            rule="RG405",
+            exit_code=ExitCode.CONFIG,
+        )
 
 
 def as_dict(one: Running) -> dict[str, Any]:

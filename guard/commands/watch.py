@@ -21,7 +21,7 @@ import click
 from guard import paths
 from guard.agents.opencode.planner import without_guard
 from guard.agents.running import Follower, finding
-from guard.commands.agents import coloured
+from guard.commands.agents import coloured, see_processes
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.launch import local_proxies
@@ -97,6 +97,7 @@ def watch(interval: float, as_json: bool, notify: bool | None, on_find: str, onc
     # inside a guarded agent the directories of the outer launch are not the user's own
     environ = without_guard(os.environ)
     policy = Policy(working_directory(), environ)
+    see_processes()
     say = Lines(as_json=as_json, colour=coloured(environ))
     notices = Notices(environ, wanted=False if once and notify is None else notify)
     watcher = Watcher(policy, say, notices, stops=on_find == "stop")
@@ -216,6 +217,7 @@ class Watcher:
         self._wall = wall
         self._clock = clock
         self._attempts = Attempts()
+        self._fixes: dict[str, str] = {}
         self._before: dict[str, Finding] | None = None
         self._found: list[Found] = []
         self._known: dict[int, frozenset[object]] = {}
@@ -299,8 +301,9 @@ class Watcher:
             if found.verdict != PROXY or not mine:
                 continue
             name = found.name or f"port {found.port}"
-            if not self._attempts.take(f"{found.proxy}:{found.port}", self._clock()):
-                fix = local_proxies.ways_out(found)[0]
+            which = f"{found.proxy}:{found.port}"
+            if not self._attempts.take(which, self._clock()):
+                fix = self._fixes.get(which) or local_proxies.ways_out(found)[0]
                 self._lines.said(
                     self._wall(),
                     "kept",
@@ -309,6 +312,7 @@ class Watcher:
                 )
                 continue
             result, detail, fix = self._stop(found)
+            self._fixes[which] = fix
             self._lines.said(
                 self._wall(), result, f"{name}" + (f": {detail}" if detail else ""), fix
             )

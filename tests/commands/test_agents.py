@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from guard.agents import running
 from guard.agents.running import Key, Peer, Running
 from guard.commands import agents as command
-from guard.errors import PolicyError
+from guard.errors import GuardError, PolicyError
 from guard.policy.compiled import CompiledPolicy
 
 NOW = 1_700_000_000.0
@@ -163,6 +163,16 @@ def test_a_broken_policy_is_an_error(listed: Callable[..., Any], tmp_path: Path)
     policy.parent.mkdir(parents=True)
     policy.write_text("nonsense = [")
     assert isinstance(listed([]).exception, PolicyError)
+
+
+def test_no_process_table_is_not_the_same_as_no_agent(
+    listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.Table, "pids", lambda _: [])
+    result = listed([])
+    assert isinstance(result.exception, GuardError)
+    assert result.exception.exit_code == 3
+    assert "cannot be told" in result.exception.render()
 
 
 def test_names_are_looked_up_only_when_asked_for(
