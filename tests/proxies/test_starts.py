@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import guard
-from guard.catalog import local_proxies
 from guard.errors import GuardError, UsageError
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.proxies import find_needles, needles, starts
@@ -190,8 +189,3 @@ def test_needles_are_those_of_the_catalogue() -> None:
     path = Path(needles.__file__)
     made = find_needles.text()
     assert path.read_text() == made, f"python -m guard.proxies.find_needles {path}"
-
-
-def test_every_word_of_the_catalogue_holds_a_needle() -> None:
-    for word in local_proxies.words():
-        assert any(n in word for n in (*needles.PROGRAMS, *needles.IMAGES)), word
