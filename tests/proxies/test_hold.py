@@ -28,7 +28,7 @@ from guard.proxies.found import Found, Keeper, Process
 NOW = 1_800_000_000.0
 
 PRELUDE = '''
-import errno, json, os, select, signal, socket, struct, subprocess, sys, time
+import atexit, errno, json, os, select, signal, socket, struct, subprocess, sys, time
 from guard.proxies import hold
 P = 11434
 BINDS = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.2"),
@@ -76,6 +76,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", script, *hold.arguments(catalogue, asked, form)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environ})
+        atexit.register(self.process.kill)  # also where the scenario fails
         self.pid = self.process.pid
         self.text = ""
     def until(self, part, seconds=30):
