@@ -275,6 +275,13 @@ class System:
 
         return processes.started(pid)
 
+    def holds(self, process: Process, listeners: Iterable[Listener]) -> bool:
+        """Whether the process has one of the sockets; where no inode is known, it is believed."""
+        from guard.sources import processes
+
+        inodes = [listener.inode for listener in listeners if listener.inode]
+        return not inodes or processes.holds(process.pid, inodes)
+
     def pin(self, pid: int) -> int:
         """A pidfd of `pid`, -1 where there are none. Raises ProcessLookupError if it has ended."""
         opener = getattr(os, "pidfd_open", None)
@@ -377,6 +384,15 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
     try:
         if not pinned and not step.command:
             return _look_again(step, system, before, GONE, system.now(), 0.0)
+        if pinned and not _hold(pinned, step, system):
+            # `find` names a process of the same user where it may not see whose socket it is
+            if not any(_socket(listener) in before for listener in found.listeners):
+                return _look_again(step, system, before, GONE, system.now(), 0.0)
+            detail = (
+                f"its process cannot be seen from here; {_process(step.processes[0])}, a process"
+                " of the same user, does not hold its socket"
+            )
+            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), os.getuid()))
         if step.command:
             why = system.run(step.command, grace + _COMMAND)
             if why:
@@ -413,6 +429,12 @@ def _pin(processes: Iterable[Process], system: System) -> list[tuple[int, Proces
         elif descriptor >= 0:
             system.close(descriptor)
     return pinned
+
+
+def _hold(pinned: Iterable[tuple[int, Process]], step: Step, system: System) -> bool:
+    """Whether one of the processes has a socket that the step is about."""
+    listeners = [listener for one in (step.found, *step.also) for listener in one.listeners]
+    return any(system.holds(process, listeners) for _, process in pinned)
 
 
 def _end(pinned: Iterable[tuple[int, Process]], grace: float, system: System) -> None:

@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,12 +63,16 @@ class FakeSystem(System):
         self.ignores_term = False
         self.unkillable = False
         self.permitted = True
+        self.holding = True
         self.unit_error = ""
         self.before_signal: Callable[[], None] = lambda: None
         self.on_sleep: Callable[[], None] = lambda: None
 
     def started(self, pid: int) -> int:
         return self.processes.get(pid, 0)
+
+    def holds(self, process: Process, listeners: Iterable[Listener]) -> bool:
+        return self.holding
 
     def pin(self, pid: int) -> int:
         if pid not in self.processes:
@@ -333,6 +338,22 @@ def test_a_signal_that_is_not_permitted() -> None:
     assert outcome.fix.endswith("routeguard ports stop 4000")
 
 
+def test_a_process_that_does_not_hold_the_socket_is_not_signalled() -> None:
+    """Of a socket whose owner may not be seen, `find` names a process of the same user."""
+    view = found(keeper=Keeper("systemd-user", "l.service", stop=("systemctl",), owned=True))
+    system = FakeSystem()
+    system.holding = False
+    system.sockets = list(view.listeners)
+    outcome = carry_out(only(view), system=system)
+    assert outcome.result == "not ours"
+    assert "does not hold its socket" in outcome.detail
+    assert (system.sent, system.ran, system.pinned) == ([], [], {})
+    # it has just closed it
+    system.sockets = []
+    assert carry_out(only(view), system=system).result == "gone"
+    assert (system.sent, system.ran) == ([], [])
+
+
 def test_a_unit_is_stopped_before_the_process() -> None:
     system = FakeSystem()
     keeper = Keeper("systemd-user", "l.service", stop=("systemctl", "--user", "stop"), owned=True)
@@ -475,6 +496,9 @@ def test_several_are_stopped_at_the_same_time() -> None:
 class Silent(System):
     """This machine, with nothing that listens: other tests' sockets are none of ours."""
 
+    def holds(self, process: Process, listeners: Iterable[Listener]) -> bool:
+        return True
+
     def listening(self) -> list[Listener] | None:
         return []
 
@@ -547,6 +571,20 @@ def test_a_process_that_nobody_waited_for_has_ended(
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert System().started(child.pid) == 0
     assert carry_out(step, system=Silent()).result == "gone"
+
+
+def test_a_real_process_without_the_socket_lives(
+    started: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    child = started(POLITE)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        listeners = tuple(one for one in System().listening() or () if one.port == port)
+        one = process(child.pid, started=System().started(child.pid), uid=os.getuid())
+        view = found(port, process=one, listeners=listeners)
+        assert carry_out(only(view, os.getuid())).result == "not ours"
+        assert child.poll() is None
+        assert System().holds(process(os.getpid()), listeners)
 
 
 def test_it_never_ends_itself() -> None:
