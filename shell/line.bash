@@ -46,8 +46,8 @@ function __routeguard_judge {
 function __routeguard_enter {
     \builtin local -
     \builtin set -f +aeux +o pipefail
-    # bash gives the line to every program in between, in its environment
-    \builtin export -n READLINE_LINE
+    # bash exports the line, and `set -a` every variable: no program may get either
+    \builtin export -n READLINE_LINE __routeguard_typed
     \builtin local IFS=$' \t\n' said='' result=0 number='\#' begin
     # the number of the command is the same for all lines of one command
     number=${number@P}
