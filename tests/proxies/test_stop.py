@@ -743,7 +743,7 @@ import json, os, signal, subprocess, sys, time
 sys.path.insert(0, {root!r})
 from guard.proxies import stop
 from guard.proxies.find import find
-from guard.sources import sockets
+from guard.sources import processes, sockets
 
 def proxies():
     return [one for one in find(sockets.listening()) if one.verdict == "proxy"]
@@ -765,7 +765,9 @@ try:
     os.killpg(child.pid, signal.SIGKILL)
 except ProcessLookupError:
     pass
-for pid in {{p.pid for one in proxies() for p in (one.process, *one.others) if p}}:
+# by the descriptor, not by what find says: other tests of this machine run such programs, too
+inodes = {{one.inode for one in sockets.listening()}}
+for pid in {{pid for pids in processes.holders(inodes).values() for pid in pids}}:
     os.kill(pid, signal.SIGKILL)
 """
 
