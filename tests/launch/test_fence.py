@@ -681,6 +681,24 @@ class TestLaunch:
         assert (done.status, done.out) == (0, expected), done
         assert "fence" not in done.err
 
+    @pytest.mark.parametrize(("policy", "loaded"), [("off", False), ("require", True)])
+    def test_without_a_fence_nothing_of_it_is_loaded(
+        self, machine, policy: str, loaded: bool
+    ) -> None:
+        machine.policy(f'[proxies]\nfence = "{policy}"\naction = "flag"\n')
+        done = subprocess.run(
+            [*PYTHON, "-X", "importtime", str(MAIN), "exec", "--", "opencode", "run", "hi"],
+            env=machine.environ,
+            cwd=machine.project,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, machine.started) == (0, 1), done
+        for module in ("guard.launch.fence", "ctypes"):
+            assert (f" {module}\n" in done.stderr) == loaded, module
+
     def test_no_fence_against_the_policy(self, machine) -> None:
         machine.policy('[proxies]\nfence = "require"\naction = "flag"\n')
         done = machine.exec("opencode", "run", "hi", command=("exec", "--no-fence", "--"))
