@@ -115,12 +115,16 @@ class Network:
 
     def ports(self) -> set[int]:
         """The TCP ports on which something listens here."""
-        found = set()
+        return set(self.sockets())
+
+    def sockets(self) -> list[int]:
+        """The port of every TCP socket that listens here."""
+        found = []
         for table in ("tcp", "tcp6"):
             lines = Path(f"/proc/{self._holder.pid}/net/{table}").read_text().splitlines()
             for fields in (line.split() for line in lines[1:]):
                 if fields[3] == LISTEN:
-                    found.add(int(fields[1].rpartition(":")[2], 16))
+                    found.append(int(fields[1].rpartition(":")[2], 16))
         return found
 
     def pids(self) -> list[int]:
@@ -134,12 +138,18 @@ class Network:
         return found
 
     def await_port(
-        self, port: int, process: subprocess.Popen[bytes], seconds: float = 90, ended: bool = False
+        self,
+        port: int,
+        process: subprocess.Popen[bytes],
+        *,
+        sockets: int = 1,
+        ended: bool = False,
+        seconds: float = 90,
     ) -> None:
-        """Wait until something listens on `port`; `process` may only end first with `ended`."""
+        """Wait until so many sockets listen on `port`; `process` may end before with `ended`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if port in self.ports():
+            if self.sockets().count(port) >= sockets:
                 return
             if process.poll() is not None and not ended:
                 break

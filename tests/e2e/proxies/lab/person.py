@@ -103,17 +103,19 @@ class Person:
         """What a guarded `opencode run hi` says."""
         return self.routeguard("exec", "--", "opencode", "run", "hi")
 
-    def ports(self) -> dict[int, dict[str, Any]]:
-        """What `routeguard ports --all --json` says, by port."""
+    def ports(self) -> list[dict[str, Any]]:
+        """What `routeguard ports --all --json` says: a row for each port and program."""
         done = self.routeguard("ports", "--all", "--json")
         assert done.returncode in (0, 1), done
         document = json.loads(done.stdout)
         assert (document["forbidden"] > 0) == (done.returncode == 1), done
-        found: dict[int, dict[str, Any]] = {}
-        for port in document["ports"]:
-            assert port["port"] not in found, done.stdout
-            found[port["port"]] = port
-        return found
+        rows: list[dict[str, Any]] = document["ports"]
+        return rows
+
+    def port(self, port: int) -> dict[str, Any]:
+        """The one row for `port`."""
+        (row,) = (row for row in self.ports() if row["port"] == port)
+        return row
 
     def fenced(self, *tasks: str) -> dict[str, str]:
         """What a program behind a fence gets for `connect:PORT` and `bind:PORT`: ok or an errno."""
