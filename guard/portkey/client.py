@@ -10,20 +10,20 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import httpx
 
 from guard import __version__
 from guard.agents.opencode.environment import is_loopback, proxy_address
-from guard.errors import GuardError, printable
+from guard.errors import ExitCode, GuardError, printable
 from guard.policy.compiled import CompiledPolicy
 from guard.portkey import failures
 
@@ -42,14 +42,16 @@ _MAX_REDIRECTS = 3
 _RETRIES = 3
 _LONGEST_WAIT = 30.0
 _SAID = 300
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, and for the next bytes of an answer."""
+    """Seconds to wait for a connection, for the next bytes of an answer, and for all of it."""
 
     connect: float = 5.0
     read: float = 20.0
+    whole: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +123,36 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self._progress = progress
         self._sleep = sleep
-        self._origin = _origin(self.base_url)
+        self._timeouts = timeouts
         _require_host(self.base_url, policy)
-        proxy = _proxy(self.base_url, environ, policy)
-        self._http = httpx.Client(
-            headers={
-                KEY_HEADER: key,
-                "user-agent": f"routeguard/{__version__}",
-                "accept": "application/json",
-            },
-            proxy=proxy or None,
-            verify=_certificates(environ) if self.base_url.startswith("https:") else True,
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._origin = _origin(self.base_url)
+        name, proxy = _proxy(self.base_url, environ, policy)
+        self._proxy = name
+        try:
+            self._http = httpx.Client(
+                headers={
+                    KEY_HEADER: key,
+                    "user-agent": f"routeguard/{__version__}",
+                    "accept": "application/json",
+                },
+                proxy=proxy or None,
+                verify=_certificates(environ) if self._origin[0] == "https" else True,
+                timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+                trust_env=False,
+                follow_redirects=False,
+            )
+        except UnicodeEncodeError:
+            raise GuardError(
+                "the gateway key holds a character that no key has", rule="RG106"
+            ) from None
+        except (ValueError, ImportError, httpx.InvalidURL):
+            # what the value says is not repeated: a proxy's URL can hold a password
+            raise GuardError(
+                f"{name} is no proxy that can be used",
+                where="environment",
+                fix=f"{name}=http://HOST:PORT, or NO_PROXY={self._origin[1]}",
+                exit_code=ExitCode.FINDINGS,
+            ) from None
 
     def __enter__(self) -> Client:
         return self
@@ -177,8 +194,9 @@ class Client:
         """Every item of a list, page after page, up to MAX_ITEMS.
 
         Pages are counted from 0 (`current_page`, `page_size`), or by `offset` and `limit`. A list
-        ends at its `total`, with a short page, or where a page repeats the one before: some
-        endpoints ignore these parameters. Raises GatewayError; a 403 names `scope`.
+        ends at its `total` (without one: with a short page), or where a page repeats the one
+        before: some endpoints ignore these parameters, others give fewer items than asked for.
+        Raises GatewayError; a 403 names `scope`.
         """
         given, before = 0, None
         for page in range(MAX_ITEMS // page_size + 1):
@@ -197,7 +215,7 @@ class Client:
                 if given >= MAX_ITEMS:
                     return
             total = answer.body.get("total") if isinstance(answer.body, dict) else None
-            if len(items) < page_size or (isinstance(total, int) and given >= total):
+            if given >= total if isinstance(total, int) else len(items) < page_size:
                 return
             before = items
 
@@ -216,7 +234,8 @@ class Client:
             try:
                 answer = self._send(method, self.base_url + path, params, body, headers)
             except (failures.OfflineError, failures.TimedOutError):
-                if last or method != "GET" or attempt:
+                # once: somebody waits, and a POST may have been done
+                if method != "GET" or attempt:
                     raise
                 self._wait(_backoff(attempt), "no answer")
                 continue
@@ -246,11 +265,10 @@ class Client:
                 with self._http.stream(
                     method, url, params=params, json=body, headers=dict(headers or {})
                 ) as response:
-                    raw = _bounded(response)
-            except httpx.InvalidURL:
-                raise failures.NotPortkeyError(
-                    "the gateway's address cannot be used", where=self.base_url
-                ) from None
+                    raw = _bounded(response, begun + self._timeouts.whole)
+            except (httpx.InvalidURL, UnicodeError):
+                # httpx reads the target of a redirect before it is asked to follow it
+                raise self._elsewhere("another address") from None
             except httpx.HTTPError as error:
                 raise self._failure(error) from None
             location = response.headers.get("location", "")
@@ -271,32 +289,45 @@ class Client:
     def _redirected(self, url: str, location: str, method: str) -> str:
         try:
             target = str(httpx.URL(url).join(location))
-        except httpx.InvalidURL:
-            target = ""
-        if not target or _origin(target) != self._origin or method != "GET":
-            host = printable(urlsplit(target).hostname or "another address")
-            raise failures.RedirectedError(
-                f"the gateway's address sends us to {host}, and the key does not go there",
-                where=self.base_url,
-                why="a login page of the network, or a base URL that has moved",
-                fix=_OTHER_NETWORK,
-            )
+            origin = _origin(target)
+        except (httpx.InvalidURL, ValueError):
+            target, origin = "", ("", "", 0)
+        if origin != self._origin or method != "GET":
+            scheme, name, port = origin
+            host = printable(name[:_SAID]) or "another address"
+            if name == self._origin[1]:
+                host = f"{scheme}://{host}:{port}"
+            raise self._elsewhere(host)
         return target
+
+    def _elsewhere(self, host: str) -> failures.RedirectedError:
+        return failures.RedirectedError(
+            f"the gateway's address sends us to {host}, and the key does not go there",
+            where=self.base_url,
+            why="a login page of the network, or a base URL that has moved",
+            fix=_OTHER_NETWORK,
+        )
 
     def _failure(self, error: httpx.HTTPError) -> failures.GatewayError:
         """What `error` means. Its own text is not repeated: it can quote what was sent."""
         where = self.base_url
-        chain = [str(part) for part in _causes(error)]
-        if any(isinstance(part, ssl.SSLError) for part in _causes(error)) or any(
-            "CERTIFICATE_VERIFY_FAILED" in text or "[SSL" in text for text in chain
+        causes = list(_causes(error))
+        chain = [str(part) for part in causes]
+        connecting = isinstance(error, httpx.ConnectError)
+        if connecting and any(
+            isinstance(part, ssl.SSLError) or "[SSL" in text
+            for part, text in zip(causes, chain, strict=True)
         ):
             reason = next((t for t in chain if "certificate verify failed" in t), "")
             return failures.TlsError(
                 "the gateway could not prove who it is; nothing was sent",
                 where=where,
-                why=reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+                why=printable(
+                    reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+                )
                 or "the TLS handshake failed",
-                fix="where a company inspects TLS: SSL_CERT_FILE=/path/to/its/ca.pem",
+                fix="where a company inspects TLS: SSL_CERT_FILE=/path/to/its/ca.pem; "
+                "else another network",
             )
         if isinstance(error, httpx.TimeoutException):
             return failures.TimedOutError(
@@ -305,28 +336,42 @@ class Client:
         if isinstance(error, httpx.ProxyError):
             return failures.OfflineError(
                 "the HTTP proxy of the environment did not let us through",
-                where="HTTPS_PROXY",
-                fix="check HTTPS_PROXY and NO_PROXY",
+                where=self._proxy,
+                fix=f"check {self._proxy} and NO_PROXY",
             )
-        if any(
-            "Name or service not known" in t
-            or "nodename nor" in t
-            or "name resolution" in t
-            or "No address associated" in t
-            for t in chain
-        ):
-            host = urlsplit(where).hostname
+        if any(isinstance(part, socket.gaierror) for part in causes):
+            if self._proxy:
+                return failures.DnsError(
+                    f"the proxy that {self._proxy} names has no address here",
+                    where=self._proxy,
+                    fix=f"check the network, and {self._proxy}",
+                )
             return failures.DnsError(
-                f"the name {host} has no address here",
+                f"the name {printable(self._origin[1])} has no address here",
                 where=where,
                 fix="check the network and gateway.base_url in your policy",
             )
-        if isinstance(error, httpx.ConnectError | httpx.NetworkError):
+        if isinstance(error, httpx.ConnectError):
             return failures.OfflineError(
-                "nothing answers at the gateway's address",
+                f"nothing answers at the proxy that {self._proxy} names"
+                if self._proxy
+                else "nothing answers at the gateway's address",
+                where=self._proxy or where,
+                why=_reason(causes),
+                fix=f"check {self._proxy} and NO_PROXY"
+                if self._proxy
+                else "check the network; a gateway of your own has to be running",
+            )
+        if any("in location header" in text for text in chain):
+            return self._elsewhere("another address")
+        if isinstance(error, httpx.NetworkError) or any(
+            "peer closed" in text or "disconnected without" in text for text in chain
+        ):
+            return failures.OfflineError(
+                "the connection broke off before the answer was complete",
                 where=where,
-                why=next((t for t in reversed(chain) if t), ""),
-                fix="check the network; a gateway of your own has to be running",
+                why=_reason(causes),
+                fix="try again; check the network",
             )
         return failures.NotPortkeyError(
             "what answers at the gateway's address does not speak HTTP as it should",
@@ -366,7 +411,7 @@ def require(answer: Answer, *, scope: str = "") -> Answer:
         raise failures.WrongKeyError(
             "the gateway does not know this key",
             why=why,
-            fix="copy it again from the dashboard (API Keys); it may have been revoked",
+            fix="copy it again from the dashboard (API Keys); it may be revoked or expired",
         )
     if answer.status == 403:
         raise failures.MissingScopeError(
@@ -375,7 +420,17 @@ def require(answer: Answer, *, scope: str = "") -> Answer:
             why=why,
         )
     if answer.status == 404:
-        raise failures.NotFoundError("the gateway has no such page", why=why)
+        raise failures.NotFoundError(
+            "the gateway has no such page",
+            why=why,
+            fix="check gateway.base_url in your policy: Portkey's own ends in /v1",
+        )
+    if answer.status == 446:
+        raise failures.GuardrailError(
+            "a guardrail of the organisation stopped the question",
+            why=why,
+            fix="ask whoever set it up (dashboard, Guardrails)",
+        )
     if answer.status in (402, 412):
         raise failures.LimitReachedError(
             "the budget of this key is used up", why=why, fix="raise its limit in the dashboard"
@@ -390,30 +445,42 @@ def require(answer: Answer, *, scope: str = "") -> Answer:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
+    """Scheme, host and port as httpx reads them: it is httpx that connects.
+
+    Raises ValueError or httpx.InvalidURL where there are none.
+    """
+    parts = httpx.URL(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, (parts.hostname or "").lower(), port
+    if port > _MAX_PORT:
+        raise ValueError(url)
+    return parts.scheme, parts.raw_host.decode("ascii").lower(), port
 
 
 def _require_host(base_url: str, policy: CompiledPolicy) -> None:
-    scheme, host, _ = _origin(base_url)
-    ours = _origin(base_url) == _origin(policy.base_url)
-    if (ours or host in HOSTED) and (scheme == "https" or is_loopback(host)):
+    try:
+        scheme, host, _ = origin = _origin(base_url)
+        ours = origin == _origin(policy.base_url)
+    except (httpx.InvalidURL, ValueError):
+        scheme, host, ours = "", "another address", False
+    # a user or password would travel in Authorization
+    plain = "@" not in base_url and base_url.isprintable()
+    if plain and (ours or host in HOSTED) and (scheme == "https" or is_loopback(host)):
         return
     raise GuardError(
         f"the gateway key is not sent to {printable(host)}",
-        where=base_url,
+        where=base_url if plain else "gateway.base_url",
         why="it goes to the gateway of the policy, over TLS, and nowhere else",
         fix="put the gateway's address into gateway.base_url of your policy",
         rule="RG106",
     )
 
 
-def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> tuple[str, str]:
+    """The variable that names the proxy to use, and its URL; two "" without one."""
     scheme, host, port = _origin(base_url)
     without = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if is_loopback(host) or proxy_bypass_environment(f"{host}:{port}", {"no": without}):
-        return ""
+        return "", ""
     # a server can set HTTP_PROXY through a header called Proxy; only the small one is a user's
     names = ("https_proxy", "HTTPS_PROXY") if scheme == "https" else ("http_proxy",)
     for name in (*names, "all_proxy", "ALL_PROXY"):
@@ -430,8 +497,8 @@ def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) ->
                 '--for 2h --reason "…"',
                 rule="RG104",
             )
-        return value if "://" in value else f"http://{value}"
-    return ""
+        return name, value if "://" in value else f"http://{value}"
+    return "", ""
 
 
 def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -441,16 +508,18 @@ def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
     if os.path.isdir(file):
         file, directory = "", file
     try:
+        context = ssl.create_default_context(cafile=file or None, capath=directory or None)
         if file or directory:
-            return ssl.create_default_context(cafile=file or None, capath=directory or None)
-        context = ssl.create_default_context()
-        if not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
+            pass
+        elif not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
             ssl.get_default_verify_paths().capath or ""
         ):
             # a Python that was built without a place for them, as the one of python.org on macOS
             import certifi
 
             context.load_verify_locations(certifi.where())
+        # with SSLKEYLOGFILE, Python would write down what decrypts the key on its way
+        context.keylog_filename = None  # type: ignore[assignment]
     except (OSError, ssl.SSLError) as error:
         raise GuardError(
             "the certificates that the environment names cannot be read",
@@ -462,10 +531,18 @@ def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
-def _bounded(response: httpx.Response) -> bytes:
+def _bounded(response: httpx.Response, until: float) -> bytes:
+    """The body, up to MAX_BODY bytes and the time `until` (of time.monotonic)."""
     parts, size = [], 0
     for part in response.iter_bytes():
         size += len(part)
+        if time.monotonic() > until:
+            # each piece came in time, the whole does not
+            raise failures.TimedOutError(
+                "the gateway's answer does not end",
+                where=str(response.url.host),
+                fix="try again; see its status",
+            )
         if size > MAX_BODY:
             raise failures.NotPortkeyError(
                 f"the answer is longer than {MAX_BODY >> 20} MB; it was not read to its end",
@@ -500,6 +577,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def _reason(causes: list[BaseException]) -> str:
+    """What the system said, where it did: texts of HTTP libraries can quote what was sent."""
+    return next((os.strerror(e.errno) for e in causes if isinstance(e, OSError) and e.errno), "")
 
 
 def _backoff(attempt: int) -> float:

@@ -92,6 +92,12 @@ class LimitReachedError(GatewayError):
     kind = "limit-reached"
 
 
+class GuardrailError(GatewayError):
+    """446: a guardrail denied the question."""
+
+    kind = "guardrail"
+
+
 class RateLimitedError(GatewayError):
     """429, also after waiting as long as it asked for."""
 

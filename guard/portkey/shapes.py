@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import json
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from guard.errors import printable
+from guard.policy.model import looks_like_key
 
-_SECRET_KEYS: Final = frozenset(
+_KNOWN: Final = frozenset(
     (
-        *("api_key", "apikey", "authorization", "key", "secret", "password", "token"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
-        *("vertex_service_account_json", "azure_ad_token", "headers", "forward_headers"),
-        *("openai_organization", "cache_key", "custom_headers"),
+        *("strategy", "targets", "name", "weight", "provider", "virtual_key", "prompt_id"),
+        *("override_params", "default_params", "drop_params", "custom_host", "passthrough"),
+        *("request_timeout", "cache", "retry", "cb_config", "metadata", "fetch_integrated_models"),
+        *("strict_open_ai_compliance", "input_guardrails", "output_guardrails"),
+        *("before_request_hooks", "after_request_hooks"),
     )
 )
-"""Keys of a config object whose values are credentials, or can carry one."""
+"""Keys of a config, and of each target in it, that are kept (facts: portkey.md 4.4).
+
+Every provider has names of its own for credentials; a list of what to drop would lag behind.
+"""
+
+_CREDENTIALS: Final = ("key", "keyid", "token", "secret", "password", "credentials", "json")
+_CARRIERS: Final = ("authorization", "headers", "cookie", "credential", "organization")
+"""How names of credentials end, and what carries one, deeper in a config: letters only."""
 
 _KEEP_TEXT = 200
 _MAX_DEPTH = 12
+_MAX_ITEMS = 1000
 
 
 class Row(BaseModel):
@@ -154,21 +165,52 @@ def config_detail(body: Any) -> ConfigRow | None:
     return found[0] if found else None
 
 
-def without_secrets(value: Any, depth: int = 0) -> Any:
-    """`value` of a config without what is, or can carry, a credential."""
+def without_secrets(config: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """`config` (or one target of it) without what is, or can carry, a credential."""
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        if key not in _KNOWN:
+            continue
+        if key == "targets":
+            targets = value if isinstance(value, list) and depth < _MAX_DEPTH else []
+            kept[key] = [without_secrets(t, depth + 1) for t in targets[:_MAX_ITEMS] if _is_map(t)]
+        elif key == "custom_host" and isinstance(value, str):
+            kept[key] = _address(value)
+        else:
+            kept[key] = _plain(value, depth)
+    return kept
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value` without credentials, of bounded size, printable."""
     if depth > _MAX_DEPTH:
         return None
     if isinstance(value, dict):
         return {
-            printable(str(key)[:_KEEP_TEXT]): without_secrets(inner, depth + 1)
+            printable(str(key)[:_KEEP_TEXT]): _plain(inner, depth + 1)
             for key, inner in value.items()
             if not _is_secret(str(key))
         }
     if isinstance(value, list):
-        return [without_secrets(item, depth + 1) for item in value[:1000]]
-    return printable(value[:_KEEP_TEXT]) if isinstance(value, str) else value
+        return [_plain(item, depth + 1) for item in value[:_MAX_ITEMS]]
+    if isinstance(value, str):
+        return "(removed)" if looks_like_key(value) else printable(value[:_KEEP_TEXT])
+    return value
 
 
 def _is_secret(key: str) -> bool:
-    lowered = key.lower().replace("-", "_")
-    return lowered in _SECRET_KEYS or lowered.endswith(("_key", "_token", "_secret", "_password"))
+    letters = "".join(c for c in key.lower() if c.isalnum())
+    return letters.endswith(_CREDENTIALS) or any(word in letters for word in _CARRIERS)
+
+
+def _address(url: str) -> str:
+    """`url` without what can hold a password: user, query, fragment."""
+    try:
+        parts = urlsplit(url)
+        return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])
+    except ValueError:
+        return ""
