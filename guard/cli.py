@@ -21,10 +21,12 @@ COMMANDS = {
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
     "policy": "guard.commands.policy:policy",
+    "ports": "guard.commands.ports:ports",
     "portkey": "guard.commands.portkey:portkey",
     "rules": "guard.commands.rules:rules",
     "shim": "guard.commands.shim:shim",
     "verify": "guard.commands.verify:verify",
+    "watch": "guard.commands.watch:watch",
     "why": "guard.commands.why:why",
 }
 
