@@ -128,6 +128,7 @@ __bp_precmd_invoke_cmd() {
 }
 __bp_interactive_mode() { mode=on; }
 preexec() {
+    [[ -z ${READLINE_POINT-} ]] || return 0
     [[ $mode ]] || return 0
     mode=''
     local line
@@ -137,8 +138,9 @@ preexec() {
 PROMPT_COMMAND=$'__bp_precmd_invoke_cmd\n'"$PROMPT_COMMAND"$'\n__bp_interactive_mode'
 trap preexec DEBUG
 """
-"""What counts of bash-preexec: the order of its entries, `$?` for its functions, and that whatever
-runs after its last entry is taken for a command that the user typed."""
+"""What counts of bash-preexec 0.5: the order of its entries, `$?` for its functions, that whatever
+runs after its last entry is taken for a command that the user typed, and that what a key runs is
+none (`READLINE_POINT`)."""
 
 
 @pytest.mark.parametrize("first", ["hook", "preexec"])
