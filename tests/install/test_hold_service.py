@@ -295,15 +295,14 @@ mount -t cgroup2 none /sys/fs/cgroup
 export XDG_RUNTIME_DIR=/run/user-manager
 /lib/systemd/systemd --user --log-target=console &
 manager=$!
+trap 'kill $manager; wait $manager' EXIT  # also where the scenario fails
 for _ in $(seq 100); do
     systemctl --user is-system-running --quiet 2>/dev/null && break
-    kill -0 $manager || exit 77
+    kill -0 $manager
     sleep 0.1
 done
 echo ready
 "$0" -c "$1"
-systemctl --user exit
-wait $manager || true
 """
 
 _SCENARIO = """
@@ -325,6 +324,7 @@ print(hold_service.install(found, os.environ)[1:])
 print(systemctl("is-enabled", hold_service.UNIT))
 first = shows()
 running = hold.running(os.environ)
+assert running, systemctl("status", "--no-pager", hold_service.UNIT)
 print(first["Type"], first["ActiveState"], first["StatusText"], first["NoNewPrivileges"])
 print(int(first["MainPID"]) == running.pid, len(running.held))
 hold_service.install(found, os.environ)
