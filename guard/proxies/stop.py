@@ -171,7 +171,7 @@ def _step(found: Found, uid: int) -> Step:
     keeper, process = found.keeper, found.process
     if found.verdict != PROXY:
         why = (
-            "it is no proxy"
+            f"it is no proxy but {found.name}".removesuffix(" but ")
             if found.verdict == OTHER
             else "nothing tells what it is, and it may be something else"
         )

@@ -372,7 +372,8 @@ def test_an_allowed_one_is_stopped_by_name_with_a_note(machine: Machine) -> None
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (other(), "it is no proxy"),
+        (other(), "it is no proxy\n"),
+        (other(name="the gateway of the policy"), "it is no proxy but the gateway of the policy"),
         (found(8000, verdict=SUSPECT), "nothing tells what it is"),
         (found(8000, verdict=UNKNOWN, process=None), "nothing tells what it is"),
     ],
