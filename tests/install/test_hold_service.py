@@ -295,7 +295,6 @@ mount -t cgroup2 none /sys/fs/cgroup
 export XDG_RUNTIME_DIR=/run/user-manager
 /lib/systemd/systemd --user --log-target=console &
 manager=$!
-trap 'kill $manager; wait $manager' EXIT  # also where the scenario fails
 for _ in $(seq 100); do
     systemctl --user is-system-running --quiet 2>/dev/null && break
     kill -0 $manager
@@ -343,7 +342,20 @@ def test_a_real_user_manager_runs_it(tmp_path: Path, missing_part: Callable[[str
     home.mkdir()
     options = "-mn" if os.getuid() == 0 else "-rmnC"
     ended = subprocess.run(
-        ["unshare", options, "sh", "-c", _MANAGER, sys.executable, _SCENARIO],
+        # this sh is process 1 of its namespace: when it ends, all that it started ends
+        [
+            "unshare",
+            options,
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            _MANAGER,
+            sys.executable,
+            _SCENARIO,
+        ],
         env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "MAIN": MAIN},
         capture_output=True,
         text=True,
