@@ -8,7 +8,6 @@ it, the port is asked. Only sockets of one's own network namespace can be judged
 from __future__ import annotations
 
 import sys
-import time
 
 from guard.catalog import local_proxies
 from guard.proxies import identify
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from guard.proxies.identify import Identity
     from guard.sources.processes import Snapshot
     from guard.sources.sockets import Listener
-
-_STARTED = 120
-"""Seconds after which a server has started, if it ever will."""
 
 GATEWAY = "the gateway of the policy"
 
@@ -113,7 +109,7 @@ def judge(
             _identify(case, proc)
             _judge_by_program(case, published, proc)
     open_cases = [case for case in cases if not case.verdict]
-    _judge_by_answers(open_cases, probe=probe, strangers=strangers, proc=proc)
+    _judge_by_answers(open_cases, probe=probe, strangers=strangers)
     return [_record(case, proc) for case in sorted(cases, key=lambda case: case.port)]
 
 
@@ -218,7 +214,7 @@ def _judge_foreign(case: _Case, proc: str) -> None:
             return
 
 
-def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool, proc: str) -> None:
+def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool) -> None:
     asked = [
         (case, target)
         for case in cases
@@ -226,7 +222,7 @@ def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool, p
     ]
     answers = _ask([target for _, target in asked]) if asked else []
     for (case, _), answer in zip(asked, answers, strict=True):
-        case.settled = case.settled and (answer.definite or _long_silent(case, proc))
+        case.settled = case.settled and answer.definite
         if answer.proxy is None:
             continue
         if answer.proxy.general:
@@ -237,17 +233,6 @@ def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool, p
     for case in cases:
         if not case.verdict:
             _judge_by_port(case, probed.get(id(case)))
-
-
-def _long_silent(case: _Case, proc: str) -> bool:
-    """Whether it has had time enough to speak HTTP, on a port of no proxy's: a debugger, a kernel.
-
-    A server that is just starting answers later; one that never does would cost every launch.
-    """
-    if case.snapshot is None or case.port in local_proxies.default_ports():
-        return False
-    began = processes.since(case.snapshot.started, proc=proc)
-    return began > 0 and time.time() - began > _STARTED
 
 
 def _ask(targets: Sequence[fingerprint.Target]) -> list[fingerprint.Answer]:
