@@ -79,10 +79,10 @@ function __routeguard_discard {
     fi
 }
 
-function __routeguard_accept-line { __routeguard_accept accept-line }
-function __routeguard_accept-and-hold { __routeguard_accept accept-and-hold }
-function __routeguard_accept-line-and-down-history { __routeguard_accept accept-line-and-down-history }
-function __routeguard_accept-and-infer-next-history { __routeguard_accept accept-and-infer-next-history }
+function __routeguard_accept-line { __routeguard_accept accept-line; }
+function __routeguard_accept-and-hold { __routeguard_accept accept-and-hold; }
+function __routeguard_accept-line-and-down-history { __routeguard_accept accept-line-and-down-history; }
+function __routeguard_accept-and-infer-next-history { __routeguard_accept accept-and-infer-next-history; }
 
 # Other programs wrap these widgets, too, and around ours: whoever is already kept stays, or the
 # two would call each other for ever.
