@@ -68,7 +68,9 @@ def probe(
     _check(models, providers, configs)
     account = _account(policy, environ, key)
     plan = canaries.plan(models or canaries.SEEDS, account, providers=providers, configs=configs)
-    if not as_json or dry_run:
+    if dry_run and as_json:
+        click.echo(json.dumps(_plan_as_json(plan, policy), indent=2))
+    elif not (as_json and yes):
         click.echo("\n".join(printable(line) for line in _announced(plan, policy)), err=not dry_run)
     if dry_run:
         return ExitCode.OK
@@ -122,7 +124,8 @@ def _announced(plan: list[Canary], policy: CompiledPolicy) -> list[str]:
     count = len(plan)
     lines = [
         f"{count} request{'' if count == 1 else 's'} to {policy.base_url}, "
-        f"up to {canaries.MAX_TOKENS} tokens of answer each ({count * canaries.MAX_TOKENS} in all):"
+        f"up to {canaries.MAX_TOKENS} tokens each ({count * canaries.MAX_TOKENS} in all);",
+        f"{canaries.MORE_TOKENS} for a model that refuses to be asked for so few:",
     ]
     return lines + [f"  {canary.form}" for canary in plan]
 
@@ -179,6 +182,23 @@ def _best(worked: list[Result], policy: CompiledPolicy) -> str:
             if result.canary.kind == "config" and entry.config == headers["x-portkey-config"]:
                 return f"{entry.name}/{model}"
     return ""
+
+
+def _plan_as_json(plan: list[Canary], policy: CompiledPolicy) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "gateway": policy.base_url,
+        "max_tokens": canaries.MAX_TOKENS,
+        "requests": [
+            {
+                "asked": canary.asked,
+                "kind": canary.kind,
+                "model": canary.model,
+                "headers": dict(canary.headers),
+            }
+            for canary in plan
+        ],
+    }
 
 
 def _as_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,6 @@ def offer(
     if not changes:
         click.echo(f"{printable(path)} says all of it already", err=True)
         return ExitCode.OK
-    paths.private_directory(os.path.dirname(path))
     edits.tried(after, path, wished)
     coloured = colour.wanted(environ)
     for line in changes:
@@ -109,10 +109,11 @@ def offer(
                 fix="--yes writes, --dry-run shows what would change",
             )
         click.confirm(f"Write it to {printable(path)}?", abort=True, err=True)
+    paths.private_directory(os.path.dirname(path))
     kept = edits.write(path, before, after)
     click.echo(f"wrote {printable(path)}", err=True)
-    if kept:
-        click.echo(f"undo: mv {printable(kept)} {printable(path)}", err=True)
-    else:
-        click.echo(f"undo: rm {printable(path)}", err=True)
+    # where the policy is a link, the file behind it was written
+    written = shlex.quote(os.path.realpath(path))
+    undo = f"mv {shlex.quote(kept)} {written}" if kept else f"rm {written}"
+    click.echo(f"undo: {printable(undo)}", err=True)
     return ExitCode.OK

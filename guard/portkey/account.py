@@ -91,14 +91,18 @@ def gather(
 
     Raises GatewayError where no question can be answered: offline, an unknown key, no Portkey.
     """
+    errors: list[failures.GatewayError] = []
     progress("asking for models")
-    models = _models(client)
+    models = _models(client, errors)
     progress("asking for providers")
-    providers, source = _providers(client, models)
+    providers, source = _providers(client, models, errors)
     progress("asking for configs")
-    configs, notes = _configs(client)
+    configs, notes = _configs(client, errors)
     progress("asking for the key's own settings")
-    row = _own_row(client, key)
+    row = _own_row(client, key, errors)
+    if errors and all(seen.state == "failed" for seen in (models, providers, configs, row)):
+        # a budget that is used up, a login page: every question has the same answer
+        raise errors[0]
     return Account(
         base_url=client.base_url,
         key_mask=mask(key),
@@ -126,7 +130,7 @@ _DECISIVE = (
 """What is true of every further question, too."""
 
 
-def _seen(ask: Callable[[], Any], scope: str) -> Seen[Any]:
+def _seen(ask: Callable[[], Any], scope: str, errors: list[failures.GatewayError]) -> Seen[Any]:
     try:
         return Seen("known", ask())
     except _DECISIVE:
@@ -134,20 +138,23 @@ def _seen(ask: Callable[[], Any], scope: str) -> Seen[Any]:
     except failures.MissingScopeError as error:
         return Seen("hidden", scope=scope, reason=error.why)
     except failures.GatewayError as error:
+        errors.append(error)
         return Seen("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
 
 
-def _models(client: Client) -> Seen[list[shapes.ModelRow]]:
+def _models(client: Client, errors: list[failures.GatewayError]) -> Seen[list[shapes.ModelRow]]:
     def ask() -> list[shapes.ModelRow]:
         pages = client.pages("/models", headers=CATALOGUE, scope=SCOPES["models"], by_offset=True)
         unique = {row.id: row for row in shapes.rows(shapes.ModelRow, list(pages))}
         return list(unique.values())
 
-    return _seen(ask, SCOPES["models"])
+    return _seen(ask, SCOPES["models"], errors)
 
 
 def _providers(
-    client: Client, models: Seen[list[shapes.ModelRow]]
+    client: Client,
+    models: Seen[list[shapes.ModelRow]],
+    errors: list[failures.GatewayError],
 ) -> tuple[Seen[list[shapes.ProviderRow]], str]:
     """The providers, by the first question that this key may ask."""
     first: Seen[list[shapes.ProviderRow]] | None = None
@@ -159,7 +166,7 @@ def _providers(
         def ask(path: str = path, scope: str = scope) -> list[shapes.ProviderRow]:
             return shapes.rows(shapes.ProviderRow, list(client.pages(path, scope=scope)))
 
-        seen = _seen(ask, scope)
+        seen = _seen(ask, scope, errors)
         if seen.known:
             return seen, path.removeprefix("/")
         first = first or seen
@@ -170,7 +177,9 @@ def _providers(
     return first, "providers"
 
 
-def _configs(client: Client) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
+def _configs(
+    client: Client, errors: list[failures.GatewayError]
+) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
     notes: list[str] = []
 
     def ask() -> list[shapes.ConfigRow]:
@@ -181,7 +190,7 @@ def _configs(client: Client) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
             notes.append(f"only the first {MAX_CONFIGS} of {len(found)} configs were read")
         return [*(_detail(client, row, notes) for row in found[:MAX_CONFIGS]), *found[MAX_CONFIGS:]]
 
-    return _seen(ask, SCOPES["configs"]), notes
+    return _seen(ask, SCOPES["configs"], errors), notes
 
 
 def _detail(client: Client, row: shapes.ConfigRow, notes: list[str]) -> shapes.ConfigRow:
@@ -209,7 +218,7 @@ def _is_slug(text: str) -> bool:
     return text.isascii() and all(c.isalnum() or c in "-_." for c in text) and ".." not in text
 
 
-def _own_row(client: Client, key: str) -> Seen[shapes.KeyRow]:
+def _own_row(client: Client, key: str, errors: list[failures.GatewayError]) -> Seen[shapes.KeyRow]:
     """The key's own row, by Portkey's mask: there is no endpoint that says "me" (portkey.md 4)."""
 
     def ask() -> shapes.KeyRow | None:
@@ -218,7 +227,7 @@ def _own_row(client: Client, key: str) -> Seen[shapes.KeyRow]:
         matching = [row for row in listed if row.key == own]
         return matching[0] if len(matching) == 1 else None
 
-    seen = _seen(ask, SCOPES["key"])
+    seen = _seen(ask, SCOPES["key"], errors)
     if seen.known and seen.value is None:
         return Seen("failed", reason="its row cannot be told from the others by Portkey's mask")
     return seen

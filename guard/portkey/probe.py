@@ -6,6 +6,7 @@ would be forwarded to that third party (facts: portkey.md, hazard 2), so it is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -24,7 +25,7 @@ PROMPT: Final = "Say ok"
 MAX_TOKENS: Final = 5
 """Tokens an answer may have: what Portkey's own command line asks for, with the same prompt."""
 
-_MORE_TOKENS = 16
+MORE_TOKENS: Final = 16
 """What newer models want at least, under another name of the parameter."""
 
 MAX_SLUGS: Final = 3
@@ -39,6 +40,8 @@ _VENDORS = (
     ("mistral", ("mistral-ai", "openrouter", "together-ai")),
 )
 
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
 Kind = Literal["bare", "slug", "header", "config", "raw"]
 Verdict = Literal[
     "works",
@@ -51,6 +54,7 @@ Verdict = Literal[
     "rate-limited",
     "guardrail",
     "timeout",
+    "not-accepted",
     "upstream-error",
     "no-answer",
 ]
@@ -66,6 +70,7 @@ WORDS: Final[dict[str, str]] = {
     "rate-limited": "reachable, but asked to slow down",
     "guardrail": "stopped by a guardrail",
     "timeout": "no answer in time",
+    "not-accepted": "not accepted in this form",
     "upstream-error": "upstream error",
     "no-answer": "no answer",
 }
@@ -160,13 +165,15 @@ def _slugs(model: str, account: Account | None) -> list[str]:
             if row.provider in vendors
             or (row.provider is None and row.slug.startswith(vendors or ("\0",)))
         ]
-    return list(dict.fromkeys(carrying))[:MAX_SLUGS]
+    # a slug becomes part of a header
+    usable = (slug for slug in carrying if _SLUG.fullmatch(slug))
+    return list(dict.fromkeys(usable))[:MAX_SLUGS]
 
 
 def _configs(account: Account | None) -> list[str]:
     """The config on the key, if it is known: it decides, so it is worth naming."""
     name = account.default_config.value if account is not None else None
-    return [name] if name and name.startswith("pc-") else []
+    return [name] if name and name.startswith("pc-") and _SLUG.fullmatch(name) else []
 
 
 def send(
@@ -194,7 +201,7 @@ def _one(client: Client, canary: Canary) -> Result:
         answer = client.post("/chat/completions", body, dict(canary.headers))
         if answer.status == 400 and "max_completion_tokens" in answer.message:
             del body["max_tokens"]
-            body["max_completion_tokens"] = _MORE_TOKENS
+            body["max_completion_tokens"] = MORE_TOKENS
             answer = client.post("/chat/completions", body, dict(canary.headers))
     except failures.TimedOutError as error:
         return Result(canary, "timeout", says=error.what)
@@ -219,8 +226,9 @@ def classify(canary: Canary, answer: Answer) -> Result:
 def _verdict(answer: Answer) -> Verdict:
     message, code = answer.message.lower(), answer.code.lower()
     if answer.ok:
-        # what is no JSON was no completion, whatever its status says
-        return "works" if isinstance(answer.body, dict) else "upstream-error"
+        # what has no choices was no completion, whatever its status says
+        completion = isinstance(answer.body, dict) and isinstance(answer.body.get("choices"), list)
+        return "works" if completion else "upstream-error"
     if code.startswith("inline_") and code.endswith("_blocked"):
         return "inline-blocked"
     if answer.status == 400 and "x-portkey-config or x-portkey-provider" in message:
@@ -230,18 +238,20 @@ def _verdict(answer: Answer) -> Verdict:
     if _about_model(message, code):
         return "model-not-allowed"
     by_status: dict[int, Verdict] = {
+        400: "not-accepted",
         401: "key-not-allowed",
         402: "limit-reached",
         403: "key-not-allowed",
         404: "model-not-allowed",
         408: "timeout",
         412: "limit-reached",
+        422: "not-accepted",
         429: "rate-limited",
         446: "guardrail",
     }
     verdict = by_status.get(answer.status, "upstream-error")
-    if verdict == "key-not-allowed" and not _of_portkey(answer):
-        # the provider's own answer to the credential that Portkey holds for it
+    if verdict in ("key-not-allowed", "not-accepted") and not _of_portkey(answer):
+        # the provider's own answer, for example to the credential that Portkey holds for it
         return "upstream-error"
     return verdict
 

@@ -7,11 +7,12 @@ date.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -22,7 +23,7 @@ from tomlkit.items import Table
 from guard import paths
 from guard.agents.opencode import config as pinned_config
 from guard.agents.opencode.route import Router
-from guard.errors import PolicyError, UsageError
+from guard.errors import PolicyError, UsageError, printable
 from guard.policy import compiled, model
 from guard.policy.compile import compile_files
 from guard.policy.write import write_policy
@@ -116,6 +117,11 @@ def wish(
             "goes, whichever model is chosen"
         )
     default = _default(account, policy, entries)
+    if default:
+        notes.append(
+            f"the default model {policy.default_model} names no provider, so the gateway refuses "
+            f"it; {default} is one that it knows"
+        )
     return Wish(tuple(entries), default, tuple(notes))
 
 
@@ -220,53 +226,97 @@ def _default(account: Account, policy: compiled.CompiledPolicy, entries: list[En
 
 
 def edited(text: str, wished: Wish, current: compiled.CompiledPolicy) -> str:
-    """`text` of the user's policy with `wished` in it. Raises PolicyError if it is not TOML."""
+    """`text` of the user's policy with `wished` in it. Raises PolicyError if it cannot be edited.
+
+    New entries are tables; where the policy writes its gateway inline or with dotted keys, which
+    no table may reopen, they are inline tables. What comes out is read back and compared with
+    what was meant.
+    """
     try:
         document = tomlkit.parse(text)
-    except TOMLKitError as error:
+        meant = _put_all(tomllib.loads(text), wished, current, dict)
+    except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
         raise PolicyError(
-            "the policy cannot be edited: it is not TOML",
-            why=str(error),
+            "the policy cannot be edited: it is not TOML, or no policy",
+            why=printable(str(error)),
             fix="routeguard policy validate",
         ) from None
-    gateway = _table(document, "gateway")
-    providers = _table(gateway, "providers")
+    for kind in (tomlkit.table, tomlkit.inline_table):
+        try:
+            after = tomlkit.dumps(_put_all(document, wished, current, kind))
+            if tomllib.loads(after) == meant:
+                return after if text.endswith("\n\n") else after.rstrip("\n") + "\n"
+        except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, AttributeError, ValueError):
+            pass  # this style does not go with what is there
+        document = tomlkit.parse(text)
+    raise PolicyError(
+        "the policy is written in a way that cannot be edited safely",
+        why="[gateway] mixes styles of TOML",
+        fix="write [gateway.providers.NAME] as tables, and run it again",
+    )
+
+
+def _put_all(
+    document: Any, wished: Wish, current: compiled.CompiledPolicy, kind: Callable[[], Any]
+) -> Any:
+    """`document` (of tomlkit, or plain) with `wished` in it; `kind` makes what is new."""
+    gateway = _table(document, "gateway", kind)
+    providers = _table(gateway, "providers", kind)
+    last = None
     for entry in wished.entries:
-        _put(providers, entry)
+        last = _put(providers, entry, kind)
     default = str(gateway.get("default") or "")
     if wished.default and not default:
         gateway["default"] = wished.default
     named = str(gateway.get("default") or current.default_model).partition("/")[0]
     if named not in providers and named == UNIVERSAL:
         # the default model names it, and a policy with entries has no other
-        universal = tomlkit.table()
-        universal["name"] = "Portkey"
-        providers[UNIVERSAL] = universal
-    return tomlkit.dumps(document)
+        last = _new(providers, UNIVERSAL, {"name": "Portkey"}, kind)
+    if isinstance(last, Table) and not last.is_super_table():
+        last.add(tomlkit.nl())
+    return document
 
 
-def _table(parent: Any, name: str) -> Any:
+def _table(parent: Any, name: str, kind: Callable[[], Any]) -> Any:
     if name not in parent:
-        parent[name] = tomlkit.table(is_super_table=name == "providers")
+        if kind is tomlkit.table and name == "providers":
+            # without a header of its own
+            parent[name] = tomlkit.table(is_super_table=True)
+        else:
+            parent[name] = kind()
     return parent[name]
 
 
-def _put(providers: Any, entry: Entry) -> None:
-    table = providers.get(entry.name)
-    if table is None:
-        table = tomlkit.table()
-        table["name"] = entry.title
-        if entry.slug:
-            table["slug"] = entry.slug
-        providers[entry.name] = table
-        table = providers[entry.name]
+def _new(providers: Any, name: str, content: dict[str, Any], kind: Callable[[], Any]) -> Any:
+    table = kind()
+    for key, value in content.items():
+        table[key] = value
+    providers[name] = table
+    return providers[name]
+
+
+def _put(providers: Any, entry: Entry, kind: Callable[[], Any]) -> Any:
+    """Write `entry`; returns its table if it is new."""
+    content: dict[str, Any] = {"name": entry.title}
+    if entry.slug:
+        content["slug"] = entry.slug
     if entry.key_env:
-        table["key"] = _inline({"env": entry.key_env})
+        content["key"] = _inline({"env": entry.key_env})
+    if entry.name not in providers:
+        content["models"] = _array(entry, multiline=kind is tomlkit.table)
+        return _new(providers, entry.name, content, kind)
+    table = providers[entry.name]
+    if entry.key_env:
+        table["key"] = content["key"]
+    if list(table.get("models") or ()) != list(entry.models):
+        table["models"] = _array(entry, multiline=isinstance(table, Table))
+    return None
+
+
+def _array(entry: Entry, *, multiline: bool) -> Any:
     models = tomlkit.array()
     models.extend(entry.models)
-    models.multiline(len(entry.models) > 1 and isinstance(table, Table))
-    if list(table.get("models") or ()) != list(entry.models):
-        table["models"] = models
+    return models.multiline(multiline and len(entry.models) > 1)
 
 
 def _inline(content: dict[str, str]) -> Any:
@@ -291,28 +341,26 @@ def diff(before: str, after: str, path: str) -> list[str]:
 
 def tried(after: str, path: str, wished: Wish) -> None:
     """Compile the policy as it would be. Raises PolicyError if it would not hold, or not fit."""
-    draft = f"{path}.{os.getpid()}.draft"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    draft = ""
     try:
-        with open(os.open(draft, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(after)
-        policy, _ = compile_files(paths.SYSTEM_POLICY, draft, ())
+        with tempfile.TemporaryDirectory(prefix="routeguard-") as directory:
+            draft = os.path.join(directory, "policy.toml")
+            with open(draft, "w", encoding="utf-8") as file:
+                file.write(after)
+            policy, _ = compile_files(paths.SYSTEM_POLICY, draft, ())
     except OSError as error:
         raise PolicyError(
-            "cannot write beside the policy",
-            where=path,
+            "the new policy cannot be tried",
+            where=tempfile.gettempdir(),
             why=error.strerror or str(error),
-            fix="make its directory writable for you",
+            fix="make room in TMPDIR",
             rule="",
         ) from None
     except PolicyError as error:
         error.where = error.where.replace(draft, path)
         raise
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-    names = {entry.name for entry in policy.providers}
-    if not all(entry.name in names for entry in wished.entries):
+    there = {entry.name: entry.models for entry in policy.providers}
+    if not all(there.get(entry.name) == entry.models for entry in wished.entries):
         raise PolicyError(
             "the system policy sets gateway.providers, so yours would not count",
             where=paths.SYSTEM_POLICY,
