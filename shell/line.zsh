@@ -30,8 +30,10 @@ function __routeguard_judge {
     # lines that were already accepted count again only where this one continues the last of them
     [[ $PREBUFFER == *\\$'\n' ]] && typed="$PREBUFFER$typed"
     typed=${(L)typed}
-    if [[ $typed != *(__PROXY_PROGRAMS__)* ]]; then
-        [[ $typed == *(docker|podman|nerdctl)* && $typed == *(__PROXY_IMAGES__)* ]] || \builtin return 0
+    # in variables: under `emulate sh` such a pattern does not parse
+    \builtin local programs='*(__PROXY_PROGRAMS__)*' images='*(__PROXY_IMAGES__)*' containers='*(docker|podman|nerdctl)*'
+    if [[ $typed != ${~programs} ]]; then
+        [[ $typed == ${~containers} && $typed == ${~images} ]] || \builtin return 0
     fi
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
         \builtin printf 'routeguard: this line was not judged: its guard is gone [RG503]\n' >&2
