@@ -25,7 +25,7 @@ WAYS = {
     "v6only": (3000, "::1"),
     "both": (5000, "::"),
     "mapped": (8888, "::ffff:127.0.0.1"),
-    "renamed": (9000, "127.0.0.1"),
+    "renamed": (1234, "127.0.0.1"),
 }
 
 
@@ -90,6 +90,19 @@ def test_by_what_they_answer(person: Person) -> None:
     stopped(person, "--all", *scores.values())
 
 
+def test_a_launch_asks_nobody_on_ports_that_no_proxy_has(person: Person) -> None:
+    """The limit: no known name, no known port. `ports` asks it what it is, a launch does not."""
+    score = Score("unknown on 9000", program="Ollama", port="9000", **{"is": "a proxy"})
+    process = person.start(listener("plain", 9000, ANSWER))
+    person.network.await_port(9000, process)
+    seen = person.port(9000)
+    score.set(seen_as=f"{seen['verdict']} {seen['proxy']}", how=seen["how"])
+    assert (seen["state"], seen["proxy"]) == ("forbidden", "ollama")
+    launch = person.launch()
+    score.set(launch=f"exit {launch.returncode}")
+    assert (launch.returncode, launch.stdout) == (0, "the agent runs\n"), launch
+
+
 def test_two_processes_on_one_port(person: Person) -> None:
     score = Score("SO_REUSEPORT", program="Ollama", port=str(OLLAMA), **{"is": "a proxy"})
     person.bystander()
@@ -120,7 +133,7 @@ def test_socket_activation(person: Person) -> None:
     """What starts at the first connection; by a program that routeguard does not know."""
     score = Score("socket activation", program="Ollama", port=str(OLLAMA), **{"is": "a proxy"})
     person.bystander()
-    words = [sys.executable, PROGRAMS / "activate.py", str(OLLAMA)]
+    words: list[str | Path] = [sys.executable, PROGRAMS / "activate.py", str(OLLAMA)]
     process = person.start([*words, *listener("inherited", OLLAMA, ANSWER)])
     person.network.await_port(OLLAMA, process)
     seen = forbidden(person, score, OLLAMA)
@@ -135,7 +148,7 @@ def test_static_binary(
     """Compiled, without any library, as Go programs are: held, fenced, stopped."""
     case = f"static ollama{' mptcp' if more else ''}"
     score = Score(case, program="Ollama", port=str(OLLAMA), **{"is": "a proxy"})
-    words = [static("ollama"), "serve", *more]
+    words: list[str | Path] = [static("ollama"), "serve", *more]
     bystander = person.bystander()
     process = person.start(words)
     person.network.await_port(OLLAMA, process)

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize("server", PROXIES, ids=lambda server: server.case)
 def test_found_refused_fenced_stopped(server: Server, person: Person, start: Start) -> None:
-    name = local_proxies.by_id(server.proxy).name
+    proxy = local_proxies.by_id(server.proxy)
+    assert proxy is not None
+    name = proxy.name
     score = Score(server.case, program=name, port=str(server.port), **{"is": "a proxy"})
     person.policy(hold=[server.port])
     process = start(server)

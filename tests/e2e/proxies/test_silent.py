@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from lab.person import PROGRAMS, Person
@@ -32,30 +33,24 @@ def models():
     return {"models": ["a chair", "a table"]}
 """
 
+
+def web_server(port: int) -> Server:
+    words: list[str | Path] = [sys.executable, "-m", "http.server", str(port)]
+    return Server(f"python -m http.server {port}", port, "", lambda _: words)
+
+
+def fastapi(port: int) -> Server:
+    words = ("orders:app", "--port", str(port))
+    return Server(f"FastAPI {port}", port, "", lambda p: [p.pypi("litellm", "uvicorn"), *words])
+
+
 SILENT = (
-    *(
-        Server(
-            f"python -m http.server {port}",
-            port,
-            "",
-            lambda p, port=port: [sys.executable, "-m", "http.server", str(port)],
-        )
-        for port in (8000, 8080)
-    ),
+    web_server(8000),
+    web_server(8080),
     Server("vite", 3000, "", lambda p: [p.npm(".bin/vite"), "--port", "3000", "--strictPort"]),
     Server("plain node", 8787, "", lambda p: [p.node, "-e", NODE_SERVER]),
-    *(
-        Server(
-            f"FastAPI {port}",
-            port,
-            "",
-            lambda p, port=port: [
-                p.pypi("litellm", "uvicorn"),
-                *("orders:app", "--port", str(port)),
-            ],
-        )
-        for port in (8000, 4000)
-    ),
+    fastapi(8000),
+    fastapi(4000),
     Server("opencode serve", 4096, "", lambda p: [p.npm(".bin/opencode"), "serve"]),
     Server(
         "the policy's own gateway",

@@ -119,7 +119,7 @@ class Person:
 
     def fenced(self, *tasks: str) -> dict[str, str]:
         """What a program behind a fence gets for `connect:PORT` and `bind:PORT`: ok or an errno."""
-        words = [sys.executable, PROGRAMS / "reach.py", *tasks]
+        words: list[str | Path] = [sys.executable, PROGRAMS / "reach.py", *tasks]
         done = self.routeguard("exec", "--fence", "--", *words)
         assert done.returncode == 0, done
         answers: dict[str, str] = json.loads(done.stdout)
