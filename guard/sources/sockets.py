@@ -13,12 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     Factory = Callable[[int, int, int], _socket.socket]
 
@@ -36,7 +35,6 @@ _MESSAGE = 88  # nlmsghdr (16 bytes) and inet_diag_msg (72)
 _WAIT = 0.5  # seconds; the kernel answers in microseconds, this is for one that never does
 _ROUNDS = 3
 _MOST = 1 << 26  # bytes; more than a million listeners: no dump is longer
-_TABLE_MOST = 1 << 26
 
 
 class SocketsUnreadableError(Exception):
@@ -95,13 +93,17 @@ def listening(*, proc: str = "/proc", factory: Factory | None = None) -> list[Li
     Raises SocketsUnreadableError if no method worked.
     """
     if sys.platform == "darwin":
-        return _netstat()
+        from guard.sources.other_sockets import netstat
+
+        return netstat()
     try:
         return _dump(factory)
     except OSError as error:
         netlink = error.strerror or str(error)
+    from guard.sources.other_sockets import table
+
     try:
-        return _table(proc)
+        return table(proc)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
     raise SocketsUnreadableError(f"netlink: {netlink}; {proc}/net/tcp: {why}")
@@ -117,60 +119,9 @@ def accepting(ports: Iterable[int], *, wait: float = 0.1) -> list[Listener]:
 
     Uid and inode stay unknown. A server whose queue is full is missed.
     """
-    import _socket
+    from guard.sources import other_sockets
 
-    found: list[Listener] = []
-    wanted = [(port, family) for port in sorted(set(ports)) for family in (4, 6)]
-    deadline = time.monotonic() + wait
-    # in groups: macOS grants 256 descriptors to a process
-    for start in range(0, len(wanted), 64):
-        waiting: dict[int, tuple[_socket.socket, int, int]] = {}
-        for port, family in wanted[start : start + 64]:
-            try:
-                made = _socket.socket(_socket.AF_INET if family == 4 else _socket.AF_INET6, 1)
-            except OSError:
-                continue
-            made.setblocking(False)
-            try:
-                result = made.connect_ex(("127.0.0.1" if family == 4 else "::1", port))
-            except OSError as error:
-                result = error.errno or -1
-            if result in (0, errno.EINPROGRESS):
-                waiting[made.fileno()] = (made, port, family)
-            else:
-                made.close()
-        found += _connected(waiting, deadline)
-    return sorted(found, key=lambda one: (one.port, one.family))
-
-
-def _connected(
-    waiting: dict[int, tuple[_socket.socket, int, int]], deadline: float
-) -> Iterator[Listener]:
-    import select
-
-    poll = select.poll()
-    for descriptor in waiting:
-        poll.register(descriptor, select.POLLOUT)
-    while waiting:
-        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-        if not ready:
-            break
-        for descriptor, _ in ready:
-            poll.unregister(descriptor)
-            made, port, family = waiting.pop(descriptor)
-            if _met(made):
-                yield Listener("127.0.0.1" if family == 4 else "::1", port, family=family)
-            made.close()
-    for made, _, _ in waiting.values():
-        made.close()
-
-
-def _met(made: _socket.socket) -> bool:
-    """Whether `made` is connected to somebody else: an ephemeral port may have met itself."""
-    try:
-        return bool(made.getpeername()[:2] != made.getsockname()[:2])
-    except OSError:
-        return False
+    return other_sockets.accepting(ports, wait)
 
 
 def _dump(factory: Factory | None) -> list[Listener]:
@@ -269,83 +220,3 @@ def _listener(data: bytes, start: int, family: int, text: Callable[[int, bytes],
         cookie=number(data[start + 60 : start + 64], order)
         | number(data[start + 64 : start + 68], order) << 32,
     )
-
-
-def _table(proc: str) -> list[Listener]:
-    """`/proc/net/tcp` and `tcp6`, in which the listeners come first. No cookies there.
-
-    Raises OSError if the first is unreadable, ValueError if it is no such table.
-    """
-    from _socket import AF_INET6, inet_ntop
-
-    found: list[Listener] = []
-    for name, family in (("tcp", 4), ("tcp6", 6)):
-        path = f"{proc}/net/{name}"
-        try:
-            file = open(path, "rb")  # noqa: SIM115 - closed below; a refusal means something else
-        except OSError:
-            if family == 4:
-                raise
-            continue
-        with file:
-            head = file.readline(4096)
-            if b"local_address" not in head:
-                raise ValueError("no table of sockets")
-            read = len(head)
-            for line in iter(lambda: file.readline(4096), b""):  # noqa: B023 - used at once
-                words = line.split()
-                read += len(line)
-                if len(words) < 10 or words[3] != b"0A" or read > _TABLE_MOST:
-                    break
-                host, _, port = words[1].partition(b":")
-                raw = bytes.fromhex(host.decode("ascii"))
-                if sys.byteorder == "little":  # the kernel prints words of 32 bits as numbers
-                    raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-                found.append(
-                    Listener(
-                        inet_ntop(_INET if family == 4 else AF_INET6, raw),
-                        int(port, 16),
-                        family=family,
-                        uid=int(words[7]),
-                        inode=int(words[9]),
-                    )
-                )
-    return found
-
-
-def _netstat() -> list[Listener]:
-    import subprocess
-
-    try:
-        text = subprocess.run(
-            ["/usr/sbin/netstat", "-an", "-p", "tcp"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=2,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise SocketsUnreadableError(f"netstat: {error}") from None
-    return parse_netstat(text.decode("utf-8", "replace"))
-
-
-def parse_netstat(text: str) -> list[Listener]:
-    """The listeners in what macOS's `netstat -an -p tcp` prints.
-
-    `tcp4 0 0 127.0.0.1.11434 *.* LISTEN`: the port is behind the last dot; `tcp46` is an IPv6
-    socket that takes IPv4, too; an IPv6 address may carry a scope (`fe80::1%lo0.80`).
-    """
-    found = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 6 or not words[0].startswith("tcp") or words[5] != "LISTEN":
-            continue
-        host, _, port = words[3].rpartition(".")
-        family = 4 if words[0] == "tcp4" else 6
-        host = host.partition("%")[0]
-        if host == "*":
-            host = "0.0.0.0" if family == 4 else "::"  # noqa: S104 - read, not bound
-        if port.isdigit() and 0 < int(port) < 65536:
-            found.append(Listener(host, int(port), family=family))
-    return found

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from guard.policy.compiled import CompiledPolicy, PolicyException
-from guard.proxies import find, glance
+from guard.proxies import find, glance, seen
 from guard.proxies.find import Judgement
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found
 from guard.sources import sockets
@@ -192,11 +192,11 @@ class TestMemory:
     ) -> None:
         world.add(3, OTHER)
         world.look()
-        scope = glance._scope()
-        monkeypatch.setattr(glance, "_scope", lambda: f"{scope}{what}")
+        scope = seen._scope()
+        monkeypatch.setattr(seen, "_scope", lambda: f"{scope}{what}")
         world.look()
         assert world.judged == [3]
-        monkeypatch.setattr(glance, "_scope", lambda: "")
+        monkeypatch.setattr(seen, "_scope", lambda: "")
         assert (world.look(), world.judged) == ([], [3])
 
     def test_no_place_for_it(self, world: World, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.sources import sockets
+from guard.sources import other_sockets, sockets
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="netlink and /proc are Linux's")
 
@@ -246,7 +246,7 @@ class TestAccepting:
 
 def test_netstat_of_macos() -> None:
     """The columns of its manual page."""
-    found = sockets.parse_netstat(
+    found = other_sockets.parse_netstat(
         "Active Internet connections (including servers)\n"
         "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)\n"
         "tcp4       0      0  127.0.0.1.11434        *.*                    LISTEN\n"
