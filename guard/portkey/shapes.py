@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from guard.errors import printable
 from guard.policy.model import looks_like_key
@@ -67,7 +67,9 @@ class ProviderRow(Row):
 
     slug: str
     name: str | None = None
-    provider: str | None = None
+    provider: str | None = Field(
+        None, validation_alias=AliasChoices("provider", "ai_provider_name")
+    )
     status: str | None = None
     integration_id: str | None = None
     workspace_name: str | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from guard.launch.recorder import INVALID_KEY as BAD_KEY
 from guard.launch.recorder import RecordingServer
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ NO_ROUTE = {
     "status": "failure",
     "message": "Either x-portkey-config or x-portkey-provider header is required",
 }
-BAD_KEY = {"status": "failure", "message": "Portkey Error: Invalid API Key. Error Code: 03"}
+_BLOCKED = "Inline providers are blocked for this organisation"
+INLINE_BLOCKED = {
+    "status": "failure",
+    "error": {
+        "code": "inline_provider_blocked",
+        "message": _BLOCKED,
+        "field": "x-portkey-provider",
+    },
+    "message": _BLOCKED,
+}
 AB03 = {
     "success": False,
     "data": {
@@ -97,11 +107,16 @@ def config_row(slug: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def masked(key: str) -> str:
+    """`key` as Portkey shows it in its list (4.5)."""
+    return f"{key[:2]}*****{key[-3:]}"
+
+
 def key_row(key: str, scopes: frozenset[str], **more: Any) -> dict[str, Any]:
     """One item of `GET /api-keys` (4.5), with Portkey's mask of `key`."""
     return {
         "id": "00000000-0000-0000-0000-000000000003",
-        "key": f"{key[:2]}*****{key[-3:]}",
+        "key": masked(key),
         "name": "default_user_key",
         "type": "workspace-user",
         "organisation_id": "org",
