@@ -25,6 +25,9 @@ SYSTEM_POLICY = (
 REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
 """Set below a guarded agent, whose config home is ours: the user's own, empty if unset."""
 
+LAUNCH_MARKER = "ROUTEGUARD_LAUNCH"
+"""`pid:depth:program` of the launch that a process descends from."""
+
 
 def home(environ: Mapping[str, str]) -> str:
     """The user's home directory: `HOME` if absolute, else the password database."""

@@ -22,8 +22,7 @@ from guard.agents.opencode.planner import without_guard
 from guard.catalog.agents import Agent, Program, Recognised, effective, recognise
 from guard.catalog.classify import classify
 from guard.findings import Finding
-from guard.launch.execute import MARKER
-from guard.paths import REAL_CONFIG_HOME
+from guard.paths import LAUNCH_MARKER, REAL_CONFIG_HOME
 from guard.policy.compiled import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
@@ -423,7 +422,7 @@ def _with_keys(names: list[str], before: str) -> str:
 
 def _launch(environ: Mapping[str, str]) -> tuple[int, str]:
     """The process id and the program in the marker of a launch; (0, "") without a whole one."""
-    pid, _, rest = environ.get(MARKER, "").partition(":")
+    pid, _, rest = environ.get(LAUNCH_MARKER, "").partition(":")
     depth, _, program = rest.partition(":")
     if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit() and program):
         return 0, ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -141,9 +142,8 @@ def why(names: tuple[str, ...], as_json: bool) -> int:
         found = {"schema_version": SCHEMA_VERSION, "variables": [_as_json(a) for a in answers]}
         click.echo(json.dumps(found, indent=2))
     elif names:
-        where = compiled.user_policy(environ)
         home = paths.home(environ)
-        click.echo("\n\n".join(_render(answer, where, home) for answer in answers))
+        click.echo("\n\n".join(_render(answer, home) for answer in answers))
     else:
         click.echo(_table(answers))
     return ExitCode.FINDINGS if any(answer.finding for answer in answers) else ExitCode.OK
@@ -252,7 +252,7 @@ def _exception(
         host, port = environment.proxy_address(environ.get(variable.name, ""))
         if not host or not environment.is_loopback(host):
             return "", None
-        subject = f"proxy:{host}:{port}"
+        subject = f"proxy:{environment.authority(host, port)}"
     elif variable.kind in ("provider_key", "unknown_key") or (
         variable.kind in ("provider_setting", "base_url", "agent_redirect", "runtime")
         and variable.name not in _SET_BY_LAUNCH
@@ -356,7 +356,7 @@ def _leads_to(kind: str, value: str) -> str:
 # Text --------------------------------------------------------------------------------------------
 
 
-def _render(answer: Answer, policy_file: str, home: str) -> str:
+def _render(answer: Answer, home: str) -> str:
     name = printable(answer.name)
     rule = answer.finding or answer.variable.rule
     head = name
@@ -373,7 +373,7 @@ def _render(answer: Answer, policy_file: str, home: str) -> str:
         ("prompt", _decision(answer.prompt)),
         ("launch", _decision(answer.launch)),
         ("allowed", _allowed(answer)),
-        ("allow", _allow(answer, policy_file, home)),
+        ("allow", _allow(answer)),
         ("fix", _fix(answer, home)),
     ]
     lines = [head]
@@ -457,30 +457,27 @@ def _decision(decision: Decision) -> str:
 def _allowed(answer: Answer) -> str:
     if answer.exception is None:
         return ""
-    until = datetime.fromtimestamp(answer.exception.until, UTC).astimezone().strftime("%Y-%m-%d")
+    try:
+        until = datetime.fromtimestamp(int(answer.exception.until)).astimezone().date().isoformat()
+    except (ValueError, OverflowError):
+        until = "the end of time"  # 9999-12-31 is the year 10000 in some time zones
     return f"by an exception until {until}: {printable(answer.exception.reason)}"
 
 
-def _allow(answer: Answer, policy_file: str, home: str) -> str:
+def _allow(answer: Answer) -> str:
     if not answer.finding or answer.exception is not None or not answer.subject:
         return ""
     if answer.refused:
         return f"not by you: {answer.refused}; ask who administers this machine"
-    block = _exception_toml(answer.subject)
-    if not block:
-        return ""
-    return f"add to {_short(policy_file, home)}, with your reason:\n{block}"
+    if not answer.subject.isprintable() or '"' in answer.subject or "\\" in answer.subject:
+        return ""  # no policy could hold it
+    return _allow_command(answer.subject)
 
 
-def _exception_toml(subject: str) -> str:
-    """The block that excepts `subject` for 30 days; "" if no policy could hold it."""
-    if not subject.isprintable() or '"' in subject or "\\" in subject:
-        return ""
-    until = date.today() + timedelta(days=_DAYS)
-    return (
-        f'[[exception]]\nsubject = "{subject}"\n'
-        f'reason = "say here why it is needed"\nuntil = {until.isoformat()}'
-    )
+def _allow_command(subject: str) -> str:
+    """The command that excepts `subject` for 30 days."""
+    kind, _, name = subject.partition(":")
+    return f'routeguard allow {kind} {shlex.quote(name)} --for {_DAYS}d --reason "…"'
 
 
 def _fix(answer: Answer, home: str) -> str:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.compiled import CompiledPolicy
 
-MARKER = "ROUTEGUARD_LAUNCH"
-"""`pid:depth:program` of the launch that a process descends from."""
-
 QUIET = "ROUTEGUARD_QUIET"
 """Set to anything but 0, a launch that goes ahead says nothing."""
 
@@ -117,7 +114,7 @@ def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
     if depth > MAX_DEPTH:
         raise GuardError(
             f"{depth} launches below one another",
-            where=f"environment variable {MARKER}",
+            where=f"environment variable {paths.LAUNCH_MARKER}",
             why="something on PATH starts itself through routeguard",
             fix="look at `type -a opencode`; a wrapper there should call the binary by its path",
             rule="RG503",
@@ -126,7 +123,7 @@ def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
-    pid, _, rest = environ.get(MARKER, "").partition(":")
+    pid, _, rest = environ.get(paths.LAUNCH_MARKER, "").partition(":")
     depth, _, program = rest.partition(":")
     if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit()):
         return 0, 0, ""
@@ -228,7 +225,7 @@ def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> Non
     """End the local proxies of `plan`. Raises GuardError if one listens all the same."""
     from guard import audit
 
-    for sentence in local_proxies.stop(plan.stops, facts.environ):
+    for sentence in local_proxies.stop(plan.stops):
         say(f"routeguard: {sentence} [RG402]")
     plan.findings = [f for f in plan.findings if f.rule != "RG402"]
     local_proxies.check(plan, policy, facts.environ, time.time(), write=True)
@@ -348,7 +345,7 @@ def become(
     Raises GuardError if the system does not let us.
     """
     _, depth, _ = _marker(environ)
-    child[MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
+    child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
     _default_signals()
     start, words = last(program, argv) if last else (program, argv)
     try:

@@ -94,7 +94,7 @@ def ways_out(found: Found) -> list[str]:
     return ways
 
 
-def stop(found: Iterable[Found], environ: Mapping[str, str]) -> list[str]:
+def stop(found: Iterable[Found]) -> list[str]:
     """Stop each of `found`; returns a sentence for each, raises nothing.
 
     What is still there afterwards is for a second `check` to find.
@@ -104,12 +104,10 @@ def stop(found: Iterable[Found], environ: Mapping[str, str]) -> list[str]:
     from guard.proxies import stop as stopping
 
     said = []
-    for step in stopping.plan(list(found), os.getuid()):
-        outcome = stopping.carry_out(step)
+    for outcome in stopping.carry_out_all(stopping.plan(list(found), os.getuid())):
         name = outcome.found.name or f"port {outcome.found.port}"
-        said.append(
-            f"{name}: {outcome.result}" + (f" ({outcome.detail})" if outcome.detail else "")
-        )
+        detail = f" ({outcome.detail})" if outcome.detail else ""
+        said.append(f"{name}: {outcome.result}{detail}")
     return said
 
 

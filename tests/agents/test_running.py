@@ -21,7 +21,7 @@ from guard.agents.opencode import planner
 from guard.agents.opencode.environment import SWITCHES
 from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look, unpinned
 from guard.catalog.agents import Agent, Program, Recognised, agents
-from guard.launch.execute import MARKER
+from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.sources.processes import Snapshot
 
@@ -80,7 +80,7 @@ def pinned(tmp_path: Path, policy: CompiledPolicy) -> dict[str, str]:
     plan = planner.plan(policy, facts, str(program), NOW)
     assert plan.forbidden_by == []
     assert plan.guarded
-    return {**plan.environ, MARKER: f"{PID}:1:{program}"}
+    return {**plan.environ, LAUNCH_MARKER: f"{PID}:1:{program}"}
 
 
 def verdict(
@@ -104,7 +104,7 @@ def test_a_guarded_launch(pinned: dict[str, str], policy: CompiledPolicy) -> Non
 def test_one_below_a_guarded_launch_has_its_configuration(
     pinned: dict[str, str], policy: CompiledPolicy
 ) -> None:
-    pinned[MARKER] = "77:1:/usr/bin/opencode"
+    pinned[LAUNCH_MARKER] = "77:1:/usr/bin/opencode"
     state, how, launch = verdict(pinned, policy, above=((90, "bash"), (77, "opencode")))
     assert (state, launch) == (running.INHERITED, 77)
     assert "launch 77, which is above it" in how
@@ -114,11 +114,13 @@ def test_one_below_a_guarded_launch_has_its_configuration(
 
 
 def test_a_marker_alone_guards_nothing(pinned: dict[str, str], policy: CompiledPolicy) -> None:
-    state, how, _ = verdict({**BARE, MARKER: pinned[MARKER]}, policy, above=((77, "x"),))
+    state, how, _ = verdict(
+        {**BARE, LAUNCH_MARKER: pinned[LAUNCH_MARKER]}, policy, above=((77, "x"),)
+    )
     assert state == running.UNGUARDED
     assert "past its plan: nothing is pinned" in how
     for damaged in ("", "x:1:/a", f"{PID}", f"{PID}:1:", f"{PID}:x:/a", "²:1:/a"):
-        state, how, launch = verdict({**pinned, MARKER: damaged}, policy)
+        state, how, launch = verdict({**pinned, LAUNCH_MARKER: damaged}, policy)
         assert (state, launch) == (running.UNGUARDED, 0)
         assert how == "nothing in its environment comes from a launch by routeguard"
 
@@ -179,19 +181,19 @@ def test_a_direct_key_that_was_put_back(pinned: dict[str, str], policy: Compiled
 def test_a_launch_that_calls_no_model(tmp_path: Path, policy: CompiledPolicy) -> None:
     program = tmp_path / "opencode"
     program.touch()
-    environ = {**BARE, **SWITCHES, MARKER: f"{PID}:1:{program}"}
+    environ = {**BARE, **SWITCHES, LAUNCH_MARKER: f"{PID}:1:{program}"}
     state, how, _ = verdict(environ, policy, exe=str(program))
     assert state == running.GUARDED
     assert "without a gateway key" in how
     # with the key in it, or as another program than the one that was launched, it is not
     assert verdict({**environ, "PORTKEY_API_KEY": KEY}, policy, exe=str(program))[0] == "unguarded"
     assert verdict(environ, policy, exe="/usr/bin/other")[0] == running.UNGUARDED
-    environ[MARKER] = f"77:1:{program}"
+    environ[LAUNCH_MARKER] = f"77:1:{program}"
     assert verdict(environ, policy, exe=str(program), above=((77, "x"),))[0] == running.UNGUARDED
 
 
 def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
-    environ = {**BARE, MARKER: f"{PID}:1:/usr/bin/claude"}
+    environ = {**BARE, LAUNCH_MARKER: f"{PID}:1:/usr/bin/claude"}
     state, how, launch = verdict(environ, policy, agent=CLAUDE)
     assert (state, launch) == (running.CLEANED, PID)
     assert "nothing pins the configuration of Claude Code" in how

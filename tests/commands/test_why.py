@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-import tomllib
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 from guard import catalog
 from guard.agents.opencode.directories import Directories
 from guard.commands.why import KIND_TEXTS, Answer, explain
-from guard.policy.model import Policy
 from guard.sources.parents import Ancestor
 
 CANARY = "sk-canary-0123456789abcdefghij"
@@ -52,8 +50,13 @@ class Machine:
     def run(
         self, *words: str, cwd: Path | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
+        return self.routeguard("why", *words, cwd=cwd, **environ)
+
+    def routeguard(
+        self, *words: str, cwd: Path | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "guard", "why", *words],
+            [sys.executable, "-m", "guard", *words],
             cwd=cwd or self.project,
             env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ},
             stdin=subprocess.DEVNULL,
@@ -219,26 +222,23 @@ def test_a_broken_policy_is_status_3(machine: Machine) -> None:
         ("OPENCODE_CONFIG", "x", "env:OPENCODE_CONFIG"),
     ],
 )
-def test_the_block_that_is_offered_is_accepted_and_works(
+def test_the_command_that_is_offered_is_accepted_and_works(
     machine: Machine, name: str, value: str, subject: str
 ) -> None:
     ran = machine.run(name, **{name: value})
     assert ran.returncode == 1
-    lines = [line.strip() for line in ran.stdout.splitlines()]
-    start = lines.index("[[exception]]")
-    block = "\n".join(lines[start : start + 4])
-    assert Policy.model_validate(tomllib.loads(block)).exception[0].subject == subject
-    assert tomllib.loads(block)["exception"][0]["until"] > date.today()
-    machine.write(".config/routeguard/policy.toml", block)
-    assert "add to ~/.config/routeguard/policy.toml" in ran.stdout
+    (line,) = (line for line in ran.stdout.splitlines() if "routeguard allow" in line)
+    command = shlex.split(line[line.index("routeguard allow") :])
+    assert ":".join(command[2:4]) == subject
+    assert machine.routeguard(*command[1:-1], "tried in a test").returncode == 0
     again = machine.run(name, **{name: value})
     assert again.returncode == 0, again.stdout
     assert "by an exception until" in again.stdout
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "OPENCODE_CONFIG_CONTENT", "TERM"])
-def test_no_block_where_it_would_do_nothing(machine: Machine, name: str) -> None:
-    assert "[[exception]]" not in machine.run(name, **{name: "x"}).stdout
+def test_no_command_where_it_would_do_nothing(machine: Machine, name: str) -> None:
+    assert "routeguard allow" not in machine.run(name, **{name: "x"}).stdout
 
 
 def test_exceptions_that_the_system_refuses(machine: Machine) -> None:

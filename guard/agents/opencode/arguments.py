@@ -180,8 +180,9 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
                 url or "attach",
                 "another agent server would make the calls, with its own keys and config",
                 where="command line",
-                fix="start opencode without attach; or add an [[exception]] with the subject "
-                f"server:{url.rstrip('/') or 'URL'} to your policy",
+                fix="start opencode without attach\n"
+                f"or routeguard allow server {url.rstrip('/') or 'URL'} --for 2h "
+                '--reason "…"',
             )
         )
     listens = sorted({o.name for o in invocation.options if o.name.partition(".")[0] in NETWORK})

@@ -153,20 +153,25 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
         host, port = proxy_address(value)
         if not host or not is_loopback(host):
             continue
-        if policy.excepted(f"proxy:{host}:{port}", now) is not None:
+        address = authority(host, port)
+        if policy.excepted(f"proxy:{address}", now) is not None:
             continue
         findings.append(
             Finding(
                 "RG104",
                 name,
-                f"{name} sends the agent through a proxy on this machine ({host}:{port})",
+                f"{name} sends the agent through a proxy on this machine ({address})",
                 where="environment",
-                fix=f"unset {name}, or add an [[exception]] with the subject "
-                f"proxy:{host}:{port} to your policy",
+                fix=f'unset {name}\nor routeguard allow proxy {address} --for 2h --reason "…"',
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )
     return findings
+
+
+def authority(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def proxy_address(value: str) -> tuple[str, int]:

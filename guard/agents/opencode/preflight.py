@@ -6,9 +6,9 @@ Hot-path module. Pure, except that a digest-pinned exception reads the file it n
 from __future__ import annotations
 
 import os
-import time
 
 from guard.agents.opencode import jsonc
+from guard.agents.opencode.arguments import shown
 from guard.agents.opencode.config import ROUTE_KEYS, unsafe_substitution
 from guard.findings import Finding
 
@@ -51,10 +51,10 @@ def check_project(
     findings: list[Finding] = []
     for path in found.code:
         if not _allowed(path, policy, now):
-            findings.append(_code(path, "the agent imports this file when it starts", now))
+            findings.append(_code(path, "the agent imports this file when it starts"))
     for path, why in found.imports:
         if not _allowed(path, policy, now):
-            findings.append(_code(path, f"this file {why}", now))
+            findings.append(_code(path, f"this file {why}"))
     for config in found.project:
         findings.extend(_of_project(config, policy, environ, now))
     for path, why in found.unreadable:
@@ -83,7 +83,7 @@ def _of_project(
         for where, spec in _packages(config.content)
     ]
     if reasons and not _allowed(config.path, policy, now):
-        findings.extend(_code(config.path, reason, now) for reason in reasons)
+        findings.extend(_code(config.path, reason) for reason in reasons)
     ignored = [key for key in ROUTE_KEYS if key in config.content and key not in CODE_KEYS]
     if ignored:
         findings.append(
@@ -178,16 +178,14 @@ def _of_store(found: Surroundings) -> list[Finding]:
     return findings
 
 
-def _code(path: str, reason: str, now: float) -> Finding:
-    month = time.strftime("%Y-%m-%d", time.gmtime(now + 30 * 86400))
+def _code(path: str, reason: str) -> Finding:
     return Finding(
         "RG301",
         path,
         f"{reason}; code inside the agent can send prompts and keys anywhere",
         where=path,
-        fix="remove it; or, if you have read it and trust it, add to your own policy:\n"
-        f'[[exception]]\nsubject = "file:{path}"\nsha256 = "…"  # from: sha256sum {path}\n'
-        f'reason = "…"\nuntil = {month}',
+        fix="remove it; or, if you have read it and trust it as it is now:\n"
+        f'routeguard allow file {shown([path])} --for 30d --reason "…"',
     )
 
 

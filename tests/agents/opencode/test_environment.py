@@ -218,8 +218,8 @@ class TestProxies:
     def test_the_subject_in_the_fix_is_the_one_that_helps(self, policy: CompiledPolicy) -> None:
         for value in ("http://[::1]:8080", "http://LocalHost", "https://u:p@127.0.0.1"):
             (finding,) = proxies({"HTTP_PROXY": value}, policy, 0.0)
-            subject = finding.fix[finding.fix.index("proxy:") :].split()[0]
-            policy.exceptions = (PolicyException(subject=subject, until=1.0),)
+            address = finding.fix.partition("routeguard allow proxy ")[2].split()[0]
+            policy.exceptions = (PolicyException(subject=f"proxy:{address}", until=1.0),)
             assert proxied(value, policy) == []
             policy.exceptions = ()
 

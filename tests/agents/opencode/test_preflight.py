@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +180,14 @@ class TestExceptions:
         path.write_text('{"plugin":["y"]}')
         assert ("RG301", "error") in says(check(around, policy, {}, NOW))
 
-    def test_the_fix_is_policy_that_can_be_pasted(
+    def test_the_fix_is_a_command_that_can_be_pasted(
         self, plugin: Path, policy: CompiledPolicy
     ) -> None:
-        (finding,) = check(found(code=[str(plugin)]), policy, {}, NOW)
-        block = finding.fix[finding.fix.index("[[exception]]") :]
-        (entry,) = tomllib.loads(block)["exception"]
-        assert entry["subject"] == f"file:{plugin}"
-        assert entry["until"].isoformat() == "2023-12-14"
+        odd = str(plugin.with_name("it's a $plugin.js"))
+        for path in (str(plugin), odd):
+            (finding,) = check(found(code=[path]), policy, {}, NOW)
+            command = shlex.split(finding.fix[finding.fix.index("routeguard allow") :])
+            assert command[:4] == ["routeguard", "allow", "file", path]
 
 
 class TestUser:
