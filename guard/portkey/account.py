@@ -172,7 +172,9 @@ def _providers(
         first = first or seen
     slugs = dict.fromkeys(row.provider for row in models.value or () if row.provider)
     if slugs:
-        return Seen("known", [shapes.ProviderRow(slug=slug) for slug in slugs]), "models"
+        return Seen(
+            "known", [shapes.ProviderRow.model_validate({"slug": slug}) for slug in slugs]
+        ), "models"
     assert first is not None
     return first, "providers"
 

@@ -158,7 +158,7 @@ def _models(
             continue
         if account.probed.get(row.id, "works") not in ("works", "rate-limited"):
             failing += 1
-        elif _is_model(row.id):
+        elif name and _is_model(name) and _is_model(row.id):
             found[row.provider].append(name)
         else:
             unusable += 1
