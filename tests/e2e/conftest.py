@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+# at the end: other folders have a conftest of their own that is imported by this name
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "portkey")]
 
 from harness.parts import MissingPartError, Parts, find_parts, running_gateway
 from harness.portkey import PortkeyFront, Upstream
@@ -34,7 +35,7 @@ def network(parts: Parts) -> Iterator[Network]:
         running_gateway(parts) as gateway,
         Upstream() as upstream,
         RecordingProxy() as proxy,
-        PortkeyFront(gateway, upstream.url, keys=set()) as front,
+        PortkeyFront(gateway, upstream.url) as front,
     ):
         yield Network(front, upstream, proxy, parts)
 

@@ -104,7 +104,7 @@ def test_the_exit_status_and_output_are_the_agents_own(user: Sandbox, argv: list
 
 
 def test_an_error_of_the_gateway_is_the_agents_to_report(user: Sandbox) -> None:
-    user.network.front.keys.discard(user.gateway_key)
+    del user.network.front.workspace.keys[user.gateway_key]
     done = user.guarded("run", "hi")
     assert done.status == 1, done
     assert "Invalid API Key" in done.err, done

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -59,6 +60,19 @@ AB03 = {
 EXHAUSTED = {
     "status": "failure",
     "message": "Portkey Error: Portkey API Key Usage Limit Exceeded. Error Code: 04",
+}
+COMPLETION = {
+    "id": "chatcmpl-recorded",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "recorded",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "ok"},
+        }
+    ],
 }
 CAPTIVE = "<!DOCTYPE html><html><head><title>Welcome to Hotel WiFi</title></head></html>"
 
@@ -152,6 +166,9 @@ class Workspace:
 
     `details` are configs by slug, as objects. `flat` chooses the recorded shape of
     `GET /configs/{slug}` (flat, `config` a JSON string) over the one of the specification.
+    `default_route` has a completion that names no provider answered, as by a config on the key;
+    without it, one is answered where it names `@slug` and the catalogue holds the model. `slow`
+    is how many seconds every answer takes.
     `trouble` maps a path's first part to what is answered instead: (status, body, headers).
     """
 
@@ -164,6 +181,8 @@ class Workspace:
     flat: bool = True
     paging: bool = True
     trouble: dict[str, list[tuple[int, Any, dict[str, str]]]] = field(default_factory=dict)
+    default_route: bool = False
+    slow: float = 0.0
 
 
 class ControlPlane(RecordingServer):
@@ -179,6 +198,7 @@ class ControlPlane(RecordingServer):
         return f"{self.url}/v1"
 
     def answer(self, request: Request, exchange: Exchange) -> None:
+        time.sleep(self.workspace.slow)
         url = urlsplit(request.target)
         first, _, rest = url.path.removeprefix("/v1/").partition("/")
         trouble = self.workspace.trouble.get(first) or self.workspace.trouble.get("*")
@@ -189,6 +209,8 @@ class ControlPlane(RecordingServer):
         scopes = self.workspace.keys.get(request.header("x-portkey-api-key"))
         if scopes is None:
             self.send(exchange, 401, BAD_KEY)
+        elif (first, rest, request.method) == ("chat", "completions", "POST"):
+            self._complete(request, exchange)
         elif first not in NEEDS:
             self.send(exchange, 404, {"message": "Not Found", "ok": False})
         elif not scopes & set(NEEDS[first]):
@@ -198,6 +220,29 @@ class ControlPlane(RecordingServer):
         else:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             self.send(exchange, 200, self._page(self._list(first), query))
+
+    def _complete(self, request: Request, exchange: Exchange) -> None:
+        """A completion in the order of facts 5: config, provider, `@slug/model`, nothing."""
+        named = request.header("x-portkey-provider")
+        name = f"{named}/{request.model}" if named.startswith("@") else request.model
+        slug = name.partition("/")[0].removeprefix("@")
+        served = {
+            "x-portkey-provider": "openai",
+            "x-portkey-last-used-option-index": "config.targets[0]",
+        }
+        if named and not named.startswith("@"):
+            blocked = {"code": "inline_provider_blocked", "message": "Inline provider is blocked"}
+            self.send(exchange, 400, {"status": "failure", "error": blocked})
+        elif request.header("x-portkey-config") or self.workspace.default_route:
+            self.send(exchange, 200, COMPLETION, served)
+        elif not name.startswith("@"):
+            self.send(exchange, 400, NO_ROUTE)
+        elif any(row["id"] == name for row in self.workspace.models):
+            vendor = {"x-portkey-provider": slug, "x-portkey-last-used-option-index": "config"}
+            self.send(exchange, 200, COMPLETION, vendor)
+        else:
+            error = {"message": f"{slug} error: The model does not exist", "code": "404"}
+            self.send(exchange, 404, {"error": error, "provider": slug})
 
     def _list(self, name: str) -> list[dict[str, Any]]:
         space = self.workspace

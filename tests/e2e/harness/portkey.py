@@ -10,13 +10,15 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from guard.launch.recorder import INVALID_KEY, RecordingServer, send_completion
+import control_plane as plane
+
+from guard.launch.recorder import RecordingServer, send_completion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from guard.launch.recorder import Exchange, Request
 
@@ -26,83 +28,139 @@ ANSWER = "The word is quokka."
 PROVIDER_CREDENTIAL = "held-by-portkey-1f5c0a"
 """The provider's key as Portkey stores it: no client ever holds it."""
 
-ROUTING = ("x-portkey-config", "x-portkey-custom-host", "x-portkey-provider")
-"""Headers that the control plane resolves and the gateway gets resolved."""
-
-NO_ROUTE = {
-    "status": "failure",
-    "message": "Either x-portkey-config or x-portkey-provider header is required",
-}
-
+WIRES: Final = {"openrouter": "", "together-ai": ""}
+"""Vendors that the gateway speaks to in OpenAI's format, and the path it takes for granted in their
+address (run: facts portkey.md 8.3). Every other vendor of the tests is played by OpenAI's own."""
 
 STALL = "please-stall"
 """A prompt with this word is answered only once `Upstream.go_on` is set."""
 
 
 class Upstream(RecordingServer):
-    """The model provider: answers `ANSWER` to whoever brings the stored credential."""
+    """The model providers, each below its slug: `ANSWER` to whoever brings the stored credential.
+
+    `busy` counts, by slug, how many more calls are answered with 429.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.go_on = threading.Event()
+        self.busy: dict[str, int] = {}
 
     def answer(self, request: Request, exchange: Exchange) -> None:
-        """A chat completion, or 401 or 404."""
+        """A chat completion, or 401, 404, 429."""
+        slug, _, path = request.target.removeprefix("/").partition("/")
         if STALL.encode() in request.body:
             self.go_on.wait(60)
         if request.header("authorization") != f"Bearer {PROVIDER_CREDENTIAL}":
             exchange.send_json(401, {"error": {"message": "Incorrect API key provided"}})
-        elif request.target == "/v1/chat/completions":
-            send_completion(request, exchange, ANSWER)
-        else:
+        elif path != "v1/chat/completions":
             exchange.send_json(404, {"error": {"message": "no such path"}})
+        elif self.busy.get(slug, 0) > 0:
+            self.busy[slug] -= 1
+            exchange.send_json(429, {"error": {"message": "slow down", "type": "rate_limit"}})
+        else:
+            send_completion(request, exchange, ANSWER)
+
+    def served(self, since: int = 0) -> list[tuple[str, str]]:
+        """(slug, model) of every request after the first `since`, in order."""
+        return [(r.target.split("/")[1], r.model) for r in self.requests[since:]]
 
 
-class PortkeyFront(RecordingServer):
-    """The control plane: authenticates, resolves the route, hands over to the real gateway."""
+class PortkeyFront(plane.ControlPlane):
+    """The hosted Portkey: its control plane, and inference handed over to the real gateway.
 
-    def __init__(self, gateway_url: str, upstream_url: str, keys: set[str]) -> None:
-        super().__init__()
+    Routes as the facts say: a config that the call names, else the one on the key, decides before
+    `x-portkey-provider` and `@slug/model` do. Raw provider names are blocked, as by default in
+    organisations of today. A call that names nothing goes to `default_slug`, "" for a 400: it
+    stands for whatever the dashboard may be set to, where a test is not about that.
+    """
+
+    def __init__(self, gateway_url: str, upstream_url: str) -> None:
+        super().__init__(small_workspace())
         self._gateway = urlsplit(gateway_url).netloc
-        self._upstream = f"{upstream_url}/v1"
-        self.keys = keys
-        self.slugs = {"openrouter-main", "anthropic-prod", "openai-prod"}
-        self.configs = {"pc-smart-0a1b2c"}
-        self.has_default_config = True
+        self._upstream = upstream_url
+        self.default_slug = "openai-prod"
+
+    def renew(self, key: str) -> None:
+        """The account as it is at the beginning of a test: one weak key, nothing else set."""
+        self.workspace = small_workspace()
+        self.workspace.keys[key] = plane.WEAK
+        self.default_slug = "openai-prod"
 
     def answer(self, request: Request, exchange: Exchange) -> None:
-        """401 for a bad key, 400 without a route, else what the gateway answers."""
-        bearer = request.header("authorization").removeprefix("Bearer ")
-        if (request.header("x-portkey-api-key") or bearer) not in self.keys:
-            exchange.send_json(401, INVALID_KEY)
-            return
+        """Inference for a POST, the control plane's answer for everything else."""
         if request.method != "POST" or not request.json():
-            exchange.send_json(404, {"message": "Not Found", "ok": False})
+            super().answer(request, exchange)
             return
-        model = self._resolve(request)
-        if model is None:
-            exchange.send_json(400, NO_ROUTE)
-        else:
-            self._forward(request, exchange, model)
-
-    def _resolve(self, request: Request) -> str | None:
-        """The model's name at the provider; None if no route leads there."""
-        config = request.header("x-portkey-config")
+        key = request.header("x-portkey-api-key")
+        key = key or request.header("authorization").removeprefix("Bearer ")
+        if key not in self.workspace.keys:
+            self.send(exchange, 401, plane.BAD_KEY)
+            return
         provider = request.header("x-portkey-provider")
-        if config:
-            return request.model if config in self.configs else None
-        if provider:
-            return request.model if provider.removeprefix("@") in self.slugs else None
-        if request.model.startswith("@"):
-            slug, _, model = request.model[1:].partition("/")
-            return model if slug in self.slugs and model else None
-        return request.model if self.has_default_config else None
+        if provider and not provider.startswith("@"):
+            self.send(exchange, 400, plane.INLINE_BLOCKED)
+            return
+        route = self._route(request, key)
+        if route is None:
+            self.send(exchange, 400, plane.NO_ROUTE)
+        else:
+            self._forward(request, exchange, *route)
 
-    def _forward(self, request: Request, exchange: Exchange, model: str) -> None:
+    def _route(self, request: Request, key: str) -> tuple[dict[str, Any], str] | None:
+        """The config as the gateway takes it, and the model's name; None if no route leads on."""
+        name = request.header("x-portkey-config") or self._default_config(key)
+        slug = request.header("x-portkey-provider").removeprefix("@")
+        model = request.model
+        if model.startswith("@"):
+            slug, _, model = model[1:].partition("/")
+        config = self.workspace.details.get(name) if name else {}
+        if config is None or not model:
+            return None
+        if "targets" in config or "provider" in config:
+            return self._resolved(config), model
+        target = self._target(slug or self.default_slug)
+        return ({**config, **target}, model) if target else None
+
+    def _default_config(self, key: str) -> str:
+        """The slug of the config on `key`, "" if there is none."""
+        for row in self.workspace.api_keys:
+            if row["key"] == plane.masked(key):
+                wanted = row["defaults"]["config_id"]
+                for config in self.workspace.configs:
+                    if wanted and wanted in (config["id"], config["slug"]):
+                        return str(config["slug"])
+        return ""
+
+    def _resolved(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """`config` with every `@slug` in it replaced by an address and the stored credential."""
+        found = dict(config)
+        if "targets" in found:
+            found["targets"] = [self._resolved(target) for target in found["targets"]]
+        slug = found.pop("provider", "").removeprefix("@")
+        return found | (self._target(slug) if slug else {})
+
+    def _target(self, slug: str) -> dict[str, Any]:
+        """Provider `slug` as the gateway takes it; empty if there is none."""
+        row = next((row for row in self.workspace.providers if row["slug"] == slug), None)
+        if row is None:
+            return {}
+        vendor = row.get("provider") or ""
+        return {
+            "provider": vendor if vendor in WIRES else "openai",
+            "custom_host": f"{self._upstream}/{slug}{WIRES.get(vendor, '/v1')}",
+            "api_key": PROVIDER_CREDENTIAL,
+        }
+
+    def _forward(
+        self, request: Request, exchange: Exchange, config: Mapping[str, Any], model: str
+    ) -> None:
+        resolved = ("x-portkey-config", "x-portkey-provider", "x-portkey-api-key")
         kept = {
             name: value
             for name, value in request.headers
-            if name.lower().startswith("x-portkey-") and name.lower() not in ROUTING
+            if name.lower().startswith("x-portkey-") and name.lower() not in resolved
         }
         connection = http.client.HTTPConnection(self._gateway, timeout=60)
         try:
@@ -110,24 +168,44 @@ class PortkeyFront(RecordingServer):
                 request.method,
                 request.target,
                 json.dumps(request.json() | {"model": model}).encode(),
-                kept
-                | {
+                {
+                    **kept,
                     "content-type": "application/json",
-                    "x-portkey-provider": "openai",
-                    "x-portkey-custom-host": self._upstream,
-                    "authorization": f"Bearer {PROVIDER_CREDENTIAL}",
+                    "x-portkey-config": json.dumps(config),
                 },
             )
-            answer = connection.getresponse()
-            content_type = answer.getheader("content-type", "application/json")
-            if answer.status == 200 and content_type.startswith("text/event-stream"):
-                exchange.stream(content_type, _pieces(answer))
-            else:
-                exchange.send(answer.status, answer.read(), content_type)
+            _relay(connection.getresponse(), exchange)
         finally:
             connection.close()
 
 
-def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+def small_workspace() -> plane.Workspace:
+    """Three providers with a model each, and one config that nobody uses yet."""
+    return plane.Workspace(
+        providers=[
+            plane.provider("openai-prod"),
+            plane.provider("anthropic-prod", "anthropic"),
+            plane.provider("openrouter-main", "openrouter"),
+        ],
+        configs=[plane.config_row("pc-smart-0a1b2c")],
+        details={"pc-smart-0a1b2c": {"provider": "@openai-prod"}},
+        models=[
+            plane.model("openai-prod", "gpt-4o"),
+            plane.model("anthropic-prod", "claude-sonnet-4-5"),
+            plane.model("openrouter-main", "mistralai/mistral-7b-instruct"),
+        ],
+    )
+
+
+def _relay(answer: http.client.HTTPResponse, exchange: Exchange) -> None:
+    """Hand on what the gateway answers, with the headers that say who served it, as it comes."""
+    exchange.send_response(answer.status)
+    for name, value in answer.getheaders():
+        if name.lower() == "content-type" or name.lower().startswith("x-portkey-"):
+            exchange.send_header(name, value)
+    exchange.send_header("transfer-encoding", "chunked")
+    exchange.end_headers()
     while piece := answer.read1(1 << 16):
-        yield piece
+        exchange.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        exchange.wfile.flush()
+    exchange.wfile.write(b"0\r\n\r\n")

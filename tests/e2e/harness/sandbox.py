@@ -120,7 +120,7 @@ class Sandbox:
             folder.mkdir()
         subprocess.run(["git", "init", "-q", self.project], check=True, env=self._base())
         self.gateway_key = plant(("PORTKEY_API_KEY",))["PORTKEY_API_KEY"]
-        network.front.keys.add(self.gateway_key)
+        network.front.renew(self.gateway_key)
         self.direct = plant(DIRECT_KEYS)
         self._marks = (len(network.front.requests), len(network.upstream.requests))
         self._asked = len(network.proxy.requests)
