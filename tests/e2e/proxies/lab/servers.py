@@ -102,20 +102,13 @@ GATEWAY = "@portkey-ai/gateway/build/start-server.js"
 PROXIES = (
     Server("litellm", 4000, "litellm", litellm, "program litellm", LITELLM_ENVIRON),
     Server(
-        "litellm --port",
+        "python -m litellm --port",
         4555,
-        "litellm",
-        lambda p: [*litellm(p), "--port", "4555", "--host", "127.0.0.1"],
-        "program litellm",
-        LITELLM_ENVIRON,
-    ),
-    Server(
-        "python -m litellm",
-        4000,
         "litellm",
         lambda p: [
             p.pypi("litellm", "python"),
             *("-m", "litellm.proxy.proxy_cli", "--config", p.config),
+            *("--port", "4555", "--host", "127.0.0.1"),
         ],
         "module litellm.proxy.proxy_cli",
         LITELLM_ENVIRON,
