@@ -258,6 +258,7 @@ def test_a_key_in_the_line_reaches_nobody(machine: Machine) -> None:
 def test_the_editor_is_as_it_was(machine: Machine) -> None:
     session = machine.open()
     session.child.send("litellm --po")
+    time.sleep(0.5)
     session.child.sendintr()
     time.sleep(0.5)  # the terminal throws away what was typed before the signal arrived
     assert session.messages(session.sync()) == []
@@ -276,12 +277,14 @@ def test_the_editor_is_as_it_was(machine: Machine) -> None:
 
 def test_ctrl_z_and_fg_of_what_was_judged(machine: Machine) -> None:
     path = machine.programs / "ollama"
-    path.write_text(f"#!/bin/sh\necho begun >>{machine.ran}\nsleep 2\necho ended >>{machine.ran}\n")
+    path.write_text(f"#!/bin/sh\necho begun >>{machine.ran}\nsleep 3\necho ended >>{machine.ran}\n")
     session = machine.open()
     session.child.sendline("ollama list")
     while machine.marks() != ["begun"]:
-        pass
+        time.sleep(0.1)
+    time.sleep(0.5)  # until the shell has handed the terminal over
     session.child.send("\x1a")
+    time.sleep(0.5)
     assert re.search("stopped|suspended", session.run("jobs"), re.IGNORECASE)
     session.child.sendline("fg")
     session.sync()
@@ -357,6 +360,7 @@ def test_in_both_ways_of_editing(machine: Machine, mode: str) -> None:
         "fish": "fish_vi_key_bindings" if mode == "vi" else "fish_default_key_bindings",
     }
     session.run(switch[machine.shell.name])
+    machine.ran.unlink(missing_ok=True)  # fish starts a Python of its own in a new home
     assert refusals(session.run("litellm")) == 1
     if mode == "vi" and machine.shell.name != "fish":
         session.child.send("litellm\x1b\r")
