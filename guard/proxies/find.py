@@ -196,6 +196,8 @@ def _judge_foreign(case: _Case, proc: str) -> None:
     if uid < 0:
         return
     for pid in processes.of_user(uid, proc=proc):
+        if processes.sockets_visible(pid, proc=proc):
+            continue  # and the socket is not among them
         snapshot = processes.look(pid, proc=proc)
         if snapshot is None:
             continue

@@ -165,6 +165,15 @@ def pids(*, proc: str = "/proc") -> list[int]:
         return []
 
 
+def sockets_visible(pid: int, *, proc: str = "/proc") -> bool:
+    """Whether this user may see which files and sockets `pid` holds."""
+    try:
+        os.scandir(f"{proc}/{pid}/fd").close()
+    except OSError:
+        return False
+    return True
+
+
 def of_user(uid: int, *, proc: str = "/proc") -> list[int]:
     """The processes of the user `uid`, which may be fewer than there are (`hidepid`, proc(5))."""
     found = []

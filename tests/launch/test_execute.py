@@ -319,7 +319,7 @@ class TestRecursion:
     def test_a_wrapper_that_starts_the_next_one(self, machine) -> None:
         self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}opencode "$@"\nexit $?\n')
         done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
-        assert (done.status, "[RG503]" in done.err, machine.started) == (126, True, 0)
+        assert (done.status, "[RG503]" in done.err, machine.started) == (126, True, 0), done.err
         assert one_message(done.err), done.err
 
     def test_a_marker_that_is_damaged(self, machine) -> None:

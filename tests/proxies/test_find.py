@@ -419,14 +419,22 @@ class TestAProcessTableThatDoesNotHelp:
         assert self.verdicts(tree.root, on(4001, 5)) == [PROXY]
 
 
+def test_a_namesake_that_does_not_hold_the_socket_is_no_suspect(tree: Tree) -> None:
+    """It may run in another network namespace, or hold another port."""
+    tree.process(30, "/usr/bin/ollama", "serve", inode=1)
+    (found,) = find([on(11434, 2)], proc=str(tree.root))
+    assert (found.verdict, found.process) == (SUSPECT, None)
+
+
 class TestForwarders:
     def test_a_foreign_docker_proxy_is_known_by_its_command_line(
         self, tree: Tree, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uid = os.stat(tree.root.parent).st_uid
-        tree.process(
+        home = tree.process(
             20, "/usr/bin/docker-proxy", "-host-port", "9123", "-container-port", "4000", uid=uid
         )
+        (home / "fd").rmdir()  # root's: nobody else may look into it
         seen: list[fingerprint.Target] = []
 
         def ask(targets: list[fingerprint.Target]) -> list[fingerprint.Answer]:
