@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -67,6 +70,32 @@ def progress(environ: Mapping[str, str]) -> Callable[[str], None]:
             click.echo(f"routeguard: {printable(text)} …", err=True)
 
     return say
+
+
+def columns() -> int:
+    """How wide the terminal on stdout is; 0 if stdout is none, and lines stay as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
+def fitted(line: str, width: int) -> str:
+    """`line` broken between words to `width` columns (0: never), below where its text begins."""
+    if not width or len(line) <= width:
+        return line
+    # a branch of a tree, blanks, and a label with two blanks behind it
+    found = re.match(r"[ │├└─]*(?:@?[\w.-]+ {2,}|\d+\. |\w+: )?", line)
+    head = found.group() if found else ""
+    if len(head) > width // 2:
+        head = head[: width // 4]
+    below = "".join({"├": "│", "│": "│"}.get(char, " ") for char in head)
+    return "\n".join(
+        textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=below,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def entry_option(function: Callable[..., int]) -> Callable[..., int]:

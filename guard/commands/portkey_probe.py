@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey import columns, entry_option, fitted, here, progress
 from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import failures, store
 from guard.portkey import probe as canaries
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from guard.portkey.session import Key
 
 SCHEMA_VERSION = 1
+_ROOM_FOR_VERDICT = 30
 _COLOURS = {"works": "green", "rate-limited": "yellow"}
 
 
@@ -139,17 +140,22 @@ def _lines(
 ) -> list[str]:
     lines = []
     width = max(len(result.canary.form) for result in results) if results else 0
+    terminal = columns()
+    # on a narrow terminal the verdict goes below the form
+    narrow = bool(terminal) and width + _ROOM_FOR_VERDICT > terminal
     for asked, worked in working.items():
         lines.append(printable(asked))
         for result in results:
             if result.canary.asked != asked:
                 continue
             verdict = canaries.WORDS[result.verdict]
+            form, about = printable(result.canary.form), printable(_about(result))
+            line = f"      {verdict}{about}" if narrow else f"  {form:<{width}}  {verdict}{about}"
+            line = fitted(line, terminal)
             if coloured:
-                verdict = click.style(verdict, fg=_COLOURS.get(result.verdict, "red"))
-            lines.append(
-                f"  {printable(result.canary.form):<{width}}  {verdict}{printable(_about(result))}"
-            )
+                colour_of = _COLOURS.get(result.verdict, "red")
+                line = line.replace(verdict, click.style(verdict, fg=colour_of), 1)
+            lines += [f"  {form}", line] if narrow else [line]
         best = _best(worked, policy)
         lines.append(f"  opencode: -m {printable(best)}" if best else "  opencode: no name works")
     return lines
@@ -159,7 +165,7 @@ def _about(result: Result) -> str:
     parts = []
     if result.served:
         parts.append(f"served by {result.served}")
-    if result.through:
+    if result.through not in ("", "config"):
         parts.append(f"through {result.through}")
     if result.verdict == "works":
         parts.append(f"{result.seconds:.1f} s")

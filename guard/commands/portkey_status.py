@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey import columns, entry_option, fitted, here, progress
 from guard.errors import ExitCode, printable
 from guard.portkey import store
 from guard.portkey.account import SCOPES, Account, Seen
@@ -56,7 +56,10 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(_as_json(account, key, policy), indent=2))
     else:
-        click.echo("\n".join(printable(line) for line in _lines(account, key, policy)))
+        width = columns()
+        click.echo(
+            "\n".join(fitted(printable(line), width) for line in _lines(account, key, policy))
+        )
     return ExitCode.OK
 
 
@@ -75,7 +78,7 @@ def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:
 def _of_key(account: Account) -> list[str]:
     row = account.key.value
     if row is None:
-        return [f"scopes     {_without(account.key, 'what this key may do')}"]
+        return [f"scopes     {_without(account.key)}"]
     lines = []
     if row.scopes is not None:
         lines.append(f"scopes     {', '.join(row.scopes) or 'none'}")
@@ -91,7 +94,7 @@ def _of_key(account: Account) -> list[str]:
 def _of_providers(account: Account) -> list[str]:
     rows = account.providers.value
     if rows is None:
-        return [f"providers  {_without(account.providers, 'the providers of this workspace')}"]
+        return [f"providers  {_without(account.providers)}"]
     if not rows:
         return ["providers  none in this workspace"]
     source = {
@@ -130,7 +133,10 @@ def _limits(usage: dict[str, Any] | None, rates: list[dict[str, Any]] | None) ->
 def _of_configs(account: Account) -> list[str]:
     rows = account.configs.value
     if rows is None:
-        return [f"configs    {_without(account.configs, 'configs, and with them fallback rules,')}"]
+        return [
+            f"configs    {_without(account.configs)}",
+            "           which fallback rules there are is in them",
+        ]
     if not rows:
         return ["configs    none in this workspace"]
     lines = [f"configs    {len(rows)}"]
@@ -163,12 +169,14 @@ def _of_policy(account: Account, policy: CompiledPolicy) -> list[str]:
             model = policy.default_model.partition("/")[2]
         found = predict(account, provider=entry.slug, model=model, config=entry.config)
         lines.append(f"  {entry.name}/{model or '…'}: {found.sentence}")
+    if not account.default_config.known and not account.observed:
+        lines.append("  routeguard portkey probe  tells by trying, for a few tokens")
     return lines
 
 
-def _without(seen: Seen[Any], what: str) -> str:
+def _without(seen: Seen[Any]) -> str:
     if seen.state == "hidden":
-        return f"{what} not visible to this key: it lacks {seen.scope}"
+        return f"not visible to this key: it lacks {seen.scope}"
     return f"could not be asked: {seen.reason}"
 
 

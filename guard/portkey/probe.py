@@ -250,6 +250,9 @@ def _verdict(answer: Answer) -> Verdict:
         446: "guardrail",
     }
     verdict = by_status.get(answer.status, "upstream-error")
+    if answer.status == 404 and isinstance(answer.body, dict) and answer.body.get("ok") is False:
+        # no such page: the gateway's address is not one that completions are asked at
+        return "not-accepted"
     if verdict in ("key-not-allowed", "not-accepted") and not _of_portkey(answer):
         # the provider's own answer, for example to the credential that Portkey holds for it
         return "upstream-error"

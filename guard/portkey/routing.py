@@ -162,7 +162,7 @@ def _by_config(account: Account, name: str, what: str, provider: str, model: str
         # a config of retries or a cache alone leaves the choice to the call
         first = f"@{provider}"
     target = _with_model(first, model)
-    words = _route_words(row, steps)
+    words = _route_words(row, steps) + _unusable(account, [first, *steps])
     return Prediction(
         True,
         f"{target} by {what} ({row.slug}){words}" if target else f"{what} ({row.slug}){words}",
@@ -170,6 +170,17 @@ def _by_config(account: Account, name: str, what: str, provider: str, model: str
         row.slug,
         tree(row.config, row.name or row.slug),
     )
+
+
+def _unusable(account: Account, targets: list[str]) -> str:
+    """Which of the targets are providers that answer nobody at present."""
+    named = {target.partition("/")[0].removeprefix("@") for target in targets}
+    said = [
+        f"@{row.slug} is {row.status}"
+        for row in account.providers.value or ()
+        if row.slug in named and row.status not in (None, "active")
+    ]
+    return f"; {', '.join(said)}" if said else ""
 
 
 def _with_model(target: str, model: str) -> str:

@@ -119,7 +119,7 @@ def remember(results: list[Result], account: Account, key: Key, environ: Mapping
         if result.canary.kind in ("slug", "header"):
             probed[model] = result.verdict
         elif result.canary.kind == "bare" and result.verdict in ("works", "needs-provider"):
-            through = f" through {result.through}" if result.through else ""
+            through = f" through {result.through}" if result.through not in ("", "config") else ""
             observed = (
                 f"served by {result.served or 'a provider it did not name'}{through}"
                 if result.verdict == "works"

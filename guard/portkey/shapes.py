@@ -10,7 +10,14 @@ import json
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from guard.errors import printable
 from guard.policy.model import looks_like_key
@@ -67,15 +74,21 @@ class ProviderRow(Row):
 
     slug: str
     name: str | None = None
-    provider: str | None = Field(
-        None, validation_alias=AliasChoices("provider", "ai_provider_name")
-    )
+    provider: str | None = None
     status: str | None = None
     integration_id: str | None = None
     workspace_name: str | None = None
     usage_limits: dict[str, Any] | None = None
     rate_limits: list[dict[str, Any]] | None = None
     expires_at: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _vendor(cls, value: Any) -> Any:
+        # a virtual key's detail has the vendor under another name (portkey.md 4.2)
+        if isinstance(value, dict) and "provider" not in value and "ai_provider_name" in value:
+            return {**value, "provider": value["ai_provider_name"]}
+        return value
 
 
 class ConfigRow(Row):

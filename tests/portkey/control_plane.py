@@ -210,7 +210,7 @@ class ControlPlane(RecordingServer):
         if scopes is None:
             self.send(exchange, 401, BAD_KEY)
         elif (first, rest, request.method) == ("chat", "completions", "POST"):
-            self._complete(request, exchange)
+            self.complete(request, exchange)
         elif first not in NEEDS:
             self.send(exchange, 404, {"message": "Not Found", "ok": False})
         elif not scopes & set(NEEDS[first]):
@@ -221,7 +221,7 @@ class ControlPlane(RecordingServer):
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             self.send(exchange, 200, self._page(self._list(first), query))
 
-    def _complete(self, request: Request, exchange: Exchange) -> None:
+    def complete(self, request: Request, exchange: Exchange) -> None:
         """A completion in the order of facts 5: config, provider, `@slug/model`, nothing."""
         named = request.header("x-portkey-provider")
         name = f"{named}/{request.model}" if named.startswith("@") else request.model
@@ -231,8 +231,7 @@ class ControlPlane(RecordingServer):
             "x-portkey-last-used-option-index": "config.targets[0]",
         }
         if named and not named.startswith("@"):
-            blocked = {"code": "inline_provider_blocked", "message": "Inline provider is blocked"}
-            self.send(exchange, 400, {"status": "failure", "error": blocked})
+            self.send(exchange, 400, INLINE_BLOCKED)
         elif request.header("x-portkey-config") or self.workspace.default_route:
             self.send(exchange, 200, COMPLETION, served)
         elif not name.startswith("@"):

@@ -104,7 +104,8 @@ def admin(account: Account) -> Seen:
         ),
         (402, {"data": {"errorCode": "AB09"}}, "limit-reached"),
         (412, plane.EXHAUSTED, "limit-reached"),
-        (404, {"message": "Not Found", "ok": False}, "model-not-allowed"),
+        (404, {"message": "Not Found", "ok": False}, "not-accepted"),
+        (404, {"success": False, "data": {"errorCode": "AB08"}}, "model-not-allowed"),
         (
             404,
             {"error": {"message": "openai error: The model `x` does not exist"}, "provider": "o"},
