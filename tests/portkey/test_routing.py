@@ -20,7 +20,8 @@ def seen(account: Plane, key: str) -> Account:
 def test_the_sentence_for_each_kind_of_key(account: Plane) -> None:
     assert sentence(seen(account, ADMIN_KEY)) == (
         "This key reaches 3 providers; a call that names no provider goes to @openai-prod/gpt-4o "
-        "by the config on the key (pc-fall-000001) and falls back to @anthropic-prod on 429, 503."
+        "by the config on the key (pc-fall-000001) and falls back to @anthropic-prod on 429, 503; "
+        "@anthropic-prod is exhausted."
     )
     assert sentence(seen(account, WORKSPACE_KEY)) == (
         "This key reaches 3 providers; a call that names no provider goes where nobody here can "
