@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ import click
 from guard.commands.portkey import entry_option, here, progress
 from guard.commands.portkey_sync import offer
 from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.policy.compiled import user_policy
 from guard.policy.model import looks_like_key
 from guard.portkey import credentials, shapes
 from guard.portkey import sync as edits
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _MANY = 60
 _SHOWN = 12
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}")
 
 
 @click.command(
@@ -67,11 +71,11 @@ def setup(forget_names: bool, entry: str) -> int:
     chosen: tuple[str, ...] = ()
     keys: dict[str, str] = {}
     if layout == "each":
-        chosen = _providers(account, policy)
-        keys = _keys(chosen, account, policy)
+        chosen = _providers(account)
+        keys = _keys(edits.wish(account, policy, layout=layout, providers=chosen).entries)
     words = _words(account, chosen)
     wished = edits.wish(account, policy, layout=layout, providers=chosen, words=words, keys=keys)
-    wished = _with_default(wished, policy)
+    wished = _with_default(wished, policy, environ)
     status = offer(wished, policy, environ, dry_run=False, yes=False)
     if status == ExitCode.OK:
         _names(wished, environ)
@@ -90,18 +94,31 @@ def _with_slugs(account: Account) -> Account:
     """The account, with slugs that the person knows where the key may not see them."""
     if account.providers.value:
         return account
-    say("The providers are not visible to this key; their slugs are in the dashboard (Providers).")
-    typed = click.prompt("Slugs, separated by spaces (such as openrouter-main)", err=True)
-    slugs = [word.removeprefix("@") for word in typed.replace(",", " ").split()]
+    say(
+        "There is no provider in this workspace yet; one that you are about to add can be named."
+        if account.providers.known
+        else "The providers are not visible to this key; the dashboard has their slugs (Providers)."
+    )
+    slugs = _asked("Slugs, separated by spaces (such as openrouter-main)", _SLUG)
     names: list[shapes.ModelRow] = list(account.models.value or ())
     for slug in slugs:
-        wanted = click.prompt(f"Models of @{slug}, separated by spaces", err=True)
-        names += [shapes.ModelRow(id=f"@{slug}/{name}") for name in wanted.split()]
+        wanted = _asked(f"Models of @{slug}, separated by spaces", _MODEL)
+        names += [shapes.ModelRow(id=f"@{slug}/{name.removeprefix(slug + '/')}") for name in wanted]
     return dataclasses.replace(
         account,
         providers=Seen("known", [shapes.ProviderRow(slug=slug) for slug in slugs]),
         models=Seen("known", names),
     )
+
+
+def _asked(question: str, pattern: re.Pattern[str]) -> list[str]:
+    """The words of an answer, each of which matches `pattern`, without their @."""
+    while True:
+        typed = click.prompt(question, err=True).replace(",", " ")
+        words = list(dict.fromkeys(word.removeprefix("@") for word in typed.split()))
+        if words and not any(map(looks_like_key, words)) and all(map(pattern.fullmatch, words)):
+            return words
+        say("Names as the dashboard shows them, never a key.")
 
 
 def _layout(policy: CompiledPolicy) -> edits.Layout:
@@ -113,17 +130,14 @@ def _layout(policy: CompiledPolicy) -> edits.Layout:
     return "each" if answer == "2" else "one"
 
 
-def _providers(account: Account, policy: CompiledPolicy) -> tuple[str, ...]:
+def _providers(account: Account) -> tuple[str, ...]:
+    """The slugs of the providers that get an entry; () means all, and there may be none."""
     rows = [row for row in account.providers.value or () if row.status in (None, "active")]
-    taken = {entry.name for entry in policy.providers}
-    names: dict[str, str] = {}
-    for row in rows:
-        known = next((e.name for e in policy.providers if e.slug == row.slug), "")
-        names[row.slug] = known or edits.entry_name(row.slug, row.provider, taken)
-        taken.add(names[row.slug])
+    if not rows:
+        return ()
     say("")
     for number, row in enumerate(rows, 1):
-        say(f"  {number:>2}  {names[row.slug]}   for @{row.slug}")
+        say(f"  {number:>2}  @{row.slug}" + (f"   ({row.provider})" if row.provider else ""))
     while True:
         typed = click.prompt("Which, by number, separated by spaces", default="all", err=True)
         if typed.strip() == "all":
@@ -135,23 +149,23 @@ def _providers(account: Account, policy: CompiledPolicy) -> tuple[str, ...]:
         say(f"Numbers from 1 to {len(rows)}, or all.")
 
 
-def _keys(chosen: tuple[str, ...], account: Account, policy: CompiledPolicy) -> dict[str, str]:
+def _keys(entries: tuple[edits.Entry, ...]) -> dict[str, str]:
     """The variable of each provider's own key, by slug; empty where one key serves all."""
+    for entry in entries:
+        say(f"  {entry.name}/…   for @{entry.slug}")
     if not click.confirm("Has each of them a Portkey key of its own?", default=False, err=True):
         return {}
-    vendors = {row.slug: row.provider for row in account.providers.value or ()}
     keys = {}
-    for slug in chosen:
-        name = edits.entry_name(slug, vendors.get(slug), ())
-        suggested = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_API_KEY"
+    for entry in entries:
+        suggested = re.sub(r"[^A-Z0-9]+", "_", entry.name.upper()) + "_API_KEY"
         while True:
             typed = click.prompt(
-                f"Variable that holds the key of @{slug}", default=suggested, err=True
+                f"Variable that holds the key of @{entry.slug}", default=suggested, err=True
             )
             if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", typed) and not looks_like_key(typed):
                 break
             say("The name of a variable, never a key itself.")
-        keys[slug] = typed
+        keys[entry.slug] = typed
     return keys
 
 
@@ -160,19 +174,27 @@ def _words(account: Account, chosen: tuple[str, ...]) -> tuple[str, ...]:
     if len(listed) <= _MANY:
         return ()
     say(f"There are {len(listed)} models; the picker of opencode lists all that are written.")
-    typed: str = click.prompt(
-        "Only those whose names hold these words (Enter: all)",
-        default="",
-        show_default=False,
-        err=True,
-    )
-    return tuple(typed.split())
+    while True:
+        typed: str = click.prompt(
+            "Only those whose names hold these words (Enter: all)",
+            default="",
+            show_default=False,
+            err=True,
+        )
+        words = tuple(typed.split())
+        count = sum(all(word.lower() in name.lower() for word in words) for name in listed)
+        if count:
+            say(f"{count} of them.")
+            return words
+        say("None holds all of them.")
 
 
-def _with_default(wished: edits.Wish, policy: CompiledPolicy) -> edits.Wish:
-    """`wished` with the default model that the person chooses."""
+def _with_default(
+    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
+) -> edits.Wish:
+    """`wished` with the default model that the person chooses, where the policy has none yet."""
     offers = [f"{entry.name}/{name}" for entry in wished.entries for name in entry.models]
-    if policy.default_model in offers:
+    if policy.default_model in offers or _says_default(environ):
         return wished
     for offer_ in offers[:_SHOWN]:
         say(f"  {offer_}")
@@ -188,6 +210,15 @@ def _with_default(wished: edits.Wish, policy: CompiledPolicy) -> edits.Wish:
     return dataclasses.replace(wished, default=chosen)
 
 
+def _says_default(environ: Mapping[str, str]) -> bool:
+    """Whether the user's own policy names a default model: it stays."""
+    try:
+        gateway = tomllib.loads(edits.read(user_policy(environ))).get("gateway")
+    except tomllib.TOMLDecodeError:
+        return False
+    return isinstance(gateway, dict) and bool(gateway.get("default"))
+
+
 def _names(wished: edits.Wish, environ: Mapping[str, str]) -> None:
     say("")
     say("A launch needs nothing in opencode's credential store. `opencode auth list` can show the")
@@ -197,7 +228,7 @@ def _names(wished: edits.Wish, environ: Mapping[str, str]) -> None:
     try:
         added = credentials.add([entry.name for entry in wished.entries], environ)
     except GuardError as error:
-        say(error.render())
+        click.echo(error.render(), err=True)
         return
     say(f"added {', '.join(added) or 'nothing: they are there'}")
     say("undo: routeguard portkey setup --forget-names")

@@ -27,6 +27,9 @@ INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
 MANAGED = "/Library/Application Support/opencode" if sys.platform == "darwin" else "/etc/opencode"
 """The administrator's config directory; it outranks the inline config."""
 
+PLACEHOLDER = "held-by-routeguard"
+"""What stands in the agent's store where `routeguard portkey setup` put a name: no credential."""
+
 _MANAGED_PREFERENCES = "ai.opencode.managed.plist"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
 _CONFIG_NAMES = ("opencode.json", "opencode.jsonc")
@@ -277,6 +280,8 @@ def _look_at_data(found: Surroundings, data: str) -> None:
         found.unreadable_store.append((found.credentials_file, str(error)))
         store = {}
     for provider, entry in store.items():
+        if isinstance(entry, dict) and entry.get("key") == PLACEHOLDER:
+            continue
         kind = entry.get("type") if isinstance(entry, dict) else None
         found.credentials.append((provider, kind if isinstance(kind, str) else "unknown"))
     for path in _databases(data):

@@ -223,6 +223,11 @@ class TestStore:
         assert found.unreadable_store == []
         assert "canary" not in repr([getattr(found, name) for name in found.__slots__])
 
+    def test_a_name_that_holds_no_key_is_no_credential(self, machine: Machine) -> None:
+        name = {"type": "api", "key": "held-by-routeguard"}
+        machine.put(machine.data / "auth.json", {"portkey-openrouter": name, "openai": {}})
+        assert machine.look().credentials == [("openai", "unknown")]
+
     def test_a_damaged_store(self, machine: Machine) -> None:
         path = machine.put(machine.data / "auth.json", "{")
         found = machine.look()

@@ -71,46 +71,38 @@ class PortkeyFront(plane.ControlPlane):
     """The hosted Portkey: its control plane, and inference handed over to the real gateway.
 
     Routes as the facts say: a config that the call names, else the one on the key, decides before
-    `x-portkey-provider` and `@slug/model` do. Raw provider names are blocked, as by default in
-    organisations of today. A call that names nothing goes to `default_slug`, "" for a 400: it
-    stands for whatever the dashboard may be set to, where a test is not about that.
+    `x-portkey-provider` and `@slug/model` do; raw provider names are blocked, as by default in
+    organisations of today. Where the workspace has a `default_route`, a call that names nothing
+    goes to its first provider: whatever the dashboard may be set to, where a test is not about it.
     """
 
     def __init__(self, gateway_url: str, upstream_url: str) -> None:
         super().__init__(small_workspace())
         self._gateway = urlsplit(gateway_url).netloc
         self._upstream = upstream_url
-        self.default_slug = "openai-prod"
 
     def renew(self, key: str) -> None:
         """The account as it is at the beginning of a test: one weak key, nothing else set."""
         self.workspace = small_workspace()
         self.workspace.keys[key] = plane.WEAK
-        self.default_slug = "openai-prod"
 
-    def answer(self, request: Request, exchange: Exchange) -> None:
-        """Inference for a POST, the control plane's answer for everything else."""
-        if request.method != "POST" or not request.json():
-            super().answer(request, exchange)
-            return
-        key = request.header("x-portkey-api-key")
-        key = key or request.header("authorization").removeprefix("Bearer ")
-        if key not in self.workspace.keys:
-            self.send(exchange, 401, plane.BAD_KEY)
-            return
+    def complete(self, request: Request, exchange: Exchange) -> None:
+        """400 without a route, else what the gateway answers."""
         provider = request.header("x-portkey-provider")
         if provider and not provider.startswith("@"):
             self.send(exchange, 400, plane.INLINE_BLOCKED)
             return
-        route = self._route(request, key)
+        route = self._route(request)
         if route is None:
             self.send(exchange, 400, plane.NO_ROUTE)
         else:
             self._forward(request, exchange, *route)
 
-    def _route(self, request: Request, key: str) -> tuple[dict[str, Any], str] | None:
+    def _route(self, request: Request) -> tuple[dict[str, Any], str] | None:
         """The config as the gateway takes it, and the model's name; None if no route leads on."""
-        name = request.header("x-portkey-config") or self._default_config(key)
+        name = request.header("x-portkey-config") or self._default_config(
+            request.header("x-portkey-api-key")
+        )
         slug = request.header("x-portkey-provider").removeprefix("@")
         model = request.model
         if model.startswith("@"):
@@ -120,7 +112,9 @@ class PortkeyFront(plane.ControlPlane):
             return None
         if "targets" in config or "provider" in config:
             return self._resolved(config), model
-        target = self._target(slug or self.default_slug)
+        if not slug and self.workspace.default_route:
+            slug = self.workspace.providers[0]["slug"]
+        target = self._target(slug)
         return ({**config, **target}, model) if target else None
 
     def _default_config(self, key: str) -> str:
@@ -182,6 +176,7 @@ class PortkeyFront(plane.ControlPlane):
 def small_workspace() -> plane.Workspace:
     """Three providers with a model each, and one config that nobody uses yet."""
     return plane.Workspace(
+        default_route=True,
         providers=[
             plane.provider("openai-prod"),
             plane.provider("anthropic-prod", "anthropic"),

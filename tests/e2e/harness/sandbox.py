@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from harness.portkey import PortkeyFront, Upstream
 
     from guard.launch.recorder import RecordingProxy, Request
+
+ROUTEGUARD = [sys.executable, "-m", "guard"]
 
 LIMIT = 90.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
@@ -120,6 +123,7 @@ class Sandbox:
             folder.mkdir()
         subprocess.run(["git", "init", "-q", self.project], check=True, env=self._base())
         self.gateway_key = plant(("PORTKEY_API_KEY",))["PORTKEY_API_KEY"]
+        self.own_keys: dict[str, str] = {}
         network.front.renew(self.gateway_key)
         self.direct = plant(DIRECT_KEYS)
         self._marks = (len(network.front.requests), len(network.upstream.requests))
@@ -140,6 +144,13 @@ class Sandbox:
             "TERM": "xterm-256color",
         }
 
+    def add_key(self, variable: str) -> str:
+        """One more Portkey key of this account, as weak as the first, in `variable`."""
+        self.own_keys |= plant((variable,))
+        keys = self.network.front.workspace.keys
+        keys[self.own_keys[variable]] = keys[self.gateway_key]
+        return self.own_keys[variable]
+
     def environ(self, more: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """The user's environment; a value of None in `more` takes a variable away."""
         proxy = self.network.proxy.url
@@ -148,6 +159,7 @@ class Sandbox:
             "HTTP_PROXY": proxy,
             "HTTPS_PROXY": proxy,
             "PORTKEY_API_KEY": self.gateway_key,
+            **self.own_keys,
             **self.direct,
             **(more or {}),
         }
@@ -186,6 +198,10 @@ class Sandbox:
     ) -> Outcome:
         """Run the real opencode without the guard, in the same surroundings."""
         return self.run(["opencode", *argv], self.environ(env), cwd, stdin)
+
+    def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
+        """Run `routeguard WORDS` in the project, without a terminal."""
+        return self.run([*ROUTEGUARD, *words], self.environ(env))
 
     def pinned_by_hand(self) -> dict[str, str]:
         """Variables that take a bare agent to the gateway, for a comparison with a guarded one."""
@@ -249,16 +265,18 @@ class Sandbox:
     def leaks(self, *planted: Path) -> list[str]:
         """Where a canary turned up that has no business there, over all runs so far.
 
-        Direct keys may be nowhere but in the files `planted`; the gateway key only in
+        Direct keys may be nowhere but in the files `planted`; gateway keys only in
         `x-portkey-api-key` at the front.
         """
         network = self.network
-        search = Search({**self.direct, "PORTKEY_API_KEY": self.gateway_key})
+        keys = {"PORTKEY_API_KEY": self.gateway_key, **self.own_keys}
+        search = Search({**self.direct, **keys})
         found = []
         for call in network.front.requests[self._marks[0] :]:
             for form in call.forms():
-                for name in search.found(without_key(form, self.gateway_key)):
-                    found.append(f"{name} at the gateway")
+                for key in keys.values():
+                    form = without_key(form, key)
+                found += [f"{name} at the gateway" for name in search.found(form)]
         for where, requests in (
             ("at the provider", network.upstream.requests[self._marks[1] :]),
             ("at the proxy", network.proxy.requests[self._asked :]),
