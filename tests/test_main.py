@@ -19,10 +19,13 @@ HOT = [
     *sorted(
         str(path.relative_to(ROOT)).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in (ROOT / "guard" / "agents").rglob("*.py")
+        if path.name != "running.py"  # of `agents` and `watch`, which no launch waits for
     ),
     "guard.audit", "guard.catalog.classify", "guard.errors", "guard.findings", "guard.hook",
-    "guard.launch.execute", "guard.launch.keys", "guard.launch.resolve", "guard.paths",
-    "guard.policy.compiled", "guard.rules",
+    "guard.launch.execute", "guard.launch.fence", "guard.launch.keys",
+    "guard.launch.local_proxies", "guard.launch.resolve", "guard.paths", "guard.policy.compiled",
+    "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance", "guard.proxies.seen",
+    "guard.rules", "guard.sources.sockets",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ KIND_RULES = {
 """The rule for which a variable of a kind counts, unless its data says otherwise."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_FILES = ("providers.json", "variables.toml", "hosts.toml")
+_FILES = ("providers.json", "variables.toml", "hosts.toml", "local_proxies.json")
 
 
 class Provider:

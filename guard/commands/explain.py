@@ -147,6 +147,10 @@ def _as_text(
             lines += [f"            {line}" for line in then["tree"]]
     elif plan.kind in _NO_MODEL:
         lines.append("  calls no model: started with a clean environment, without the gateway key")
+    if policy.proxies_fence != "off" and plan.kind not in _NO_MODEL:
+        from guard.launch import fence
+
+        lines.append(f"  {fence.describe(policy, plan.environ).replace(': ', '     ', 1)}")
     layers = ", ".join(f"{layer} {_short(path)}" for layer, path in policy.layers)
     lines.append(f"  policy    {layers or 'built in, no file'}")
     for action in ("removed", "set"):

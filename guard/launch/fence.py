@@ -100,14 +100,22 @@ def of_policy(
     The gateway's port and that of an HTTP proxy in `environ` stay reachable; DNS is left alone,
     and so is port 0, by which a program asks for any port.
     """
-    from guard.catalog import local_proxies
-
-    wanted = local_proxies.distinctive().union(policy.proxies_hold) - {0, DNS}
+    wanted = distinctive(policy).union(policy.proxies_hold) - {0, DNS}
     ports = [port for port in wanted if policy.excepted(f"port:{port}", now) is None]
     needed = [_port(policy.base_url)]
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         needed += [_port(environ[n]) for n in (name, name.lower()) if environ.get(n)]
     return Fence(ports, needed)
+
+
+def distinctive(policy: CompiledPolicy) -> frozenset[int]:
+    """The ports that only local proxies use, as `policy` was compiled with them."""
+    if policy.proxy_ports:
+        return frozenset(policy.proxy_ports)
+    # the catalogue takes 20 ms to load, which a launch with a cached policy need not wait for
+    from guard.catalog import local_proxies
+
+    return local_proxies.distinctive()
 
 
 def _port(url: str) -> int:

@@ -58,6 +58,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     `merged.dropped` what the catalogue forbids.
     """
     from guard import catalog
+    from guard.catalog import local_proxies
 
     problems: list[Problem] = []
     values = merged.values
@@ -95,6 +96,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         proxies_prompt=values["proxies.prompt"].value,
         proxies_fence=values["proxies.fence"].value,
         proxies_hold=hold,
+        proxy_ports=tuple(sorted(local_proxies.distinctive())),
         foreign_provider=values["opencode.foreign_provider"].value,
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
         servers=values["opencode.servers"].value,

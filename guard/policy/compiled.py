@@ -32,7 +32,7 @@ ALLOWED_FILE = "allowed.toml"
 PROJECT_FILE = ".routeguard.toml"
 SHARED_PROJECT_FILE = "pyproject.toml"
 
-_FORMAT = "routeguard-policy 2"
+_FORMAT = "routeguard-policy 3"
 _CACHE_BYTES = 4 * 1024 * 1024
 _CACHE_ENTRIES = 128
 _SETTLED_NS = 100_000_000
@@ -122,7 +122,8 @@ class CompiledPolicy:
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
     slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
     path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
-    TCP ports, sorted.
+    TCP ports, sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty
+    for a policy that was not compiled.
     """
 
     __slots__ = (
@@ -141,6 +142,7 @@ class CompiledPolicy:
         "proxies_fence",
         "proxies_hold",
         "proxies_prompt",
+        "proxy_ports",
         "remove",
         "reroute",
         "servers",
@@ -162,6 +164,7 @@ class CompiledPolicy:
         proxies_prompt: str = "refuse",
         proxies_fence: str = "off",
         proxies_hold: tuple[int, ...] = (),
+        proxy_ports: tuple[int, ...] = (),
         foreign_provider: str = "refuse",
         reroute: Mapping[str, str] | None = None,
         servers: str = "refuse",
@@ -183,6 +186,7 @@ class CompiledPolicy:
         self.proxies_prompt = proxies_prompt
         self.proxies_fence = proxies_fence
         self.proxies_hold = proxies_hold
+        self.proxy_ports = proxy_ports
         self.foreign_provider = foreign_provider
         self.reroute = dict(reroute or {})
         self.servers = servers
@@ -560,7 +564,7 @@ _SCALARS = (
     "project_config",
 )
 _LISTS = ("keys_extra", "remove", "notes")
-_PORTS = "proxies_hold"
+_PORTS = ("proxies_hold", "proxy_ports")
 _END = "end"
 
 
@@ -579,7 +583,8 @@ def _encode(policy: CompiledPolicy, before: tuple[str, ...], data_files: tuple[s
         add(name, getattr(policy, name))
     for name in _LISTS:
         add(name, *getattr(policy, name))
-    add(_PORTS, *[str(port) for port in policy.proxies_hold])
+    for name in _PORTS:
+        add(name, *[str(port) for port in getattr(policy, name)])
     for provider in policy.providers:
         add(
             "provider",
@@ -661,7 +666,7 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         elif kind == "layer":
             layer, path = words
             layers.append((layer, path))
-        elif kind in _LISTS or kind == _PORTS:
+        elif kind in _LISTS or kind in _PORTS:
             lists[kind] = tuple(words)
         else:
             (values[kind],) = words
@@ -680,7 +685,8 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         proxies_action=values["proxies_action"],
         proxies_prompt=values["proxies_prompt"],
         proxies_fence=values["proxies_fence"],
-        proxies_hold=tuple([int(port) for port in lists[_PORTS]]),
+        proxies_hold=tuple([int(port) for port in lists["proxies_hold"]]),
+        proxy_ports=tuple([int(port) for port in lists["proxy_ports"]]),
         foreign_provider=values["foreign_provider"],
         reroute=reroute,
         servers=values["servers"],

@@ -71,7 +71,9 @@ class TestValues:
     def test_defaults_are_a_machine_without_a_policy_file(self, machine):
         found, default = values(machine.load()), values(CompiledPolicy())
         assert found.pop("variables")["OPENAI_API_KEY"][0] == "provider_key"
+        assert 11434 in found.pop("proxy_ports")
         default.pop("variables")
+        default.pop("proxy_ports")
         assert found == default
 
     def test_default_provider(self):
