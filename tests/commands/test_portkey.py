@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -497,3 +498,21 @@ def test_every_request_is_about_the_account_until_a_probe_is_sent(
     person.run("sync", "--dry-run")
     assert {request.method for request in account.server.requests} == {"GET"}
     assert all(r.header("authorization") == "" for r in account.server.requests)
+
+
+# the documentation
+
+
+def test_the_examples_of_the_docs_are_what_is_said(person: Person) -> None:
+    docs = (Path(__file__).parents[2] / "docs/portkey.md").read_text()
+    for key, words in (
+        (ADMIN_KEY, ["status"]),
+        (WEAK_KEY, ["status"]),
+        (ADMIN_KEY, ["models"]),
+        (ADMIN_KEY, ["probe", "gpt-4o", "--yes"]),
+    ):
+        said = person.run(*words, key=key).stdout.rstrip()
+        said = said.replace(person.base_url, "http://127.0.0.1:8787/v1")
+        said = re.sub(r"\d+\.\d s", "0.0 s", said)
+        said = re.sub(r"seen .* ago", "seen just now", said)
+        assert f"$ routeguard portkey {' '.join(words)}\n{said}\n```" in docs
