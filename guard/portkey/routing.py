@@ -284,7 +284,8 @@ def _lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
     if isinstance(retry, dict) and retry.get("attempts"):
         codes = retry.get("on_status_codes")
         on = f" on {', '.join(map(str, codes))}" if isinstance(codes, list) and codes else ""
-        yield Node(f"retries {retry['attempts']} times{on}")
+        times = "once" if retry["attempts"] == 1 else f"{retry['attempts']} times"
+        yield Node(f"retries {times}{on}")
     if isinstance(cache, dict) and cache.get("mode"):
         age = f", {cache['max_age']} s" if cache.get("max_age") else ""
         yield Node(f"cache {cache['mode']}{age}")
