@@ -176,12 +176,12 @@ function __routeguard_prompt {
     __routeguard_aliases
     __routeguard_check
     if [[ -n $__routeguard_scrubbed ]]; then
-        \builtin printf 'routeguard: scrubbed %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        \builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             "$__routeguard_scrubbed" "${__routeguard_scrubbed%%,*}" >&2 || \:
     fi
     if [[ -n $__routeguard_flagged ]]; then
         \builtin local first="${__routeguard_flagged%%,*}"
-        \builtin printf 'routeguard: flagged %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        \builtin printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
             "$__routeguard_flagged" "${first%% *}" >&2 || \:
     fi
     if [[ -n $__routeguard_unaliased ]]; then

@@ -131,11 +131,11 @@ end
 
 function __routeguard_say
     if set --query __routeguard_scrubbed[1]
-        printf 'routeguard: scrubbed %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             (string join ', ' -- $__routeguard_scrubbed) $__routeguard_scrubbed[1] >&2
     end
     if set --query __routeguard_flagged[1]
-        printf 'routeguard: flagged %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
             (string join ', ' -- $__routeguard_flagged) (string split ' ' -- $__routeguard_flagged[1])[1] >&2
     end
     if set --query __routeguard_unaliased[1]

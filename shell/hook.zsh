@@ -142,11 +142,11 @@ function __routeguard_precmd {
     __routeguard_aliases
     __routeguard_check net
     if (( ${#__routeguard_scrubbed} )); then
-        \builtin printf 'routeguard: scrubbed %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        \builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             "${(j:, :)__routeguard_scrubbed}" "${__routeguard_scrubbed[1]}" >&2
     fi
     if (( ${#__routeguard_flagged} )); then
-        \builtin printf 'routeguard: flagged %s (why: routeguard why %s; allow: an [[exception]] in the policy)\n' \
+        \builtin printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
             "${(j:, :)__routeguard_flagged}" "${__routeguard_flagged[1]%% *}" >&2
     fi
     if (( ${#__routeguard_unaliased} )); then

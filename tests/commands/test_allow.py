@@ -516,7 +516,11 @@ class TestRules:
         ("rule", "name", "value"),
         [
             ("RG101", "OPENAI_API_KEY", KEY),
-            ("RG103", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+            (
+                "RG103",
+                "OPENAI_BASE_URL",
+                "https://api.openai.com/v1",
+            ),  # routeguard: ignore[RG103] what is allowed
         ],
     )
     def test_variable(self, run, rule, name, value):

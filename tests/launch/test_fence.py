@@ -482,7 +482,7 @@ class TestPorts:
     @pytest.mark.parametrize(
         ("url", "port"),
         [
-            ("http://127.0.0.1:11434/v1", 11434),
+            ("http://127.0.0.1:11434/v1", 11434),  # routeguard: ignore[RG103] a gateway of its own
             ("https://gateway.example:4141/v1", 4141),
             ("https://gateway.example/v1", 443),
         ],
@@ -517,7 +517,9 @@ class TestPorts:
     def test_described(self) -> None:
         count = len(local_proxies.distinctive())
         assert fence.describe(CompiledPolicy(), {}) == f"fence: {count} ports"
-        policy = CompiledPolicy(base_url="http://127.0.0.1:11434/v1")
+        policy = CompiledPolicy(
+            base_url="http://127.0.0.1:11434/v1"
+        )  # routeguard: ignore[RG103] a gateway of its own
         said = fence.describe(policy, {})
         assert said == f"fence: {count} ports (the way to the gateway may still connect to 11434)"
 

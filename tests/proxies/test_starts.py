@@ -110,7 +110,7 @@ def test_aliases() -> None:
         ("litellm --port=82", (82,)),
         ("litellm -p $PORT", (4000,)),
         ("PORT=83 litellm", (83,)),
-        ("OLLAMA_HOST=0.0.0.0:84 ollama serve", (84,)),
+        ("OLLAMA_HOST=0.0.0.0:84 ollama serve", (84,)),  # routeguard: ignore[RG103] a typed line
         ("docker run -p 127.0.0.1:85:4000/tcp -p 86:1 berriai/litellm", (85, 86)),
         ("litellm --port 99999999999", (4000,)),
     ],
@@ -127,7 +127,9 @@ def test_the_policy_allows_a_port_and_its_own_gateway() -> None:
     assert not starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, (4001,))
     (gateway, ports), *_ = starts.starts("npx @portkey-ai/gateway", "bash")
     assert not starts.is_allowed(CompiledPolicy(), gateway, ports)
-    local = CompiledPolicy(base_url="http://127.0.0.1:8787/v1")
+    local = CompiledPolicy(
+        base_url="http://127.0.0.1:8787/v1"
+    )  # routeguard: ignore[RG103] a gateway of its own
     assert starts.is_allowed(local, gateway, ports)
 
 

@@ -19,13 +19,13 @@ FOREVER = 4102444800.0
 
 def scrubbed(*names: str) -> str:
     return (
-        f"routeguard: scrubbed {', '.join(names)} (why: routeguard why {names[0]}; "
-        "allow: an [[exception]] in the policy)"
+        f"routeguard: scrubbed {', '.join(names)} "
+        f"(why, and how to allow it: routeguard why {names[0]})"
     )
 
 
 def flagged(*names: str) -> str:
-    return scrubbed(*names).replace("scrubbed", "flagged").replace(" (readonly);", ";")
+    return scrubbed(*names).replace("scrubbed", "flagged").replace(" (readonly))", ")")
 
 
 def hooked(open_session: Open, guarded: Any, shell: Any, **policy: Any) -> Any:
