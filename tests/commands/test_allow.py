@@ -516,11 +516,8 @@ class TestRules:
         ("rule", "name", "value"),
         [
             ("RG101", "OPENAI_API_KEY", KEY),
-            (
-                "RG103",
-                "OPENAI_BASE_URL",
-                "https://api.openai.com/v1",
-            ),  # routeguard: ignore[RG103] what is allowed
+            # routeguard: ignore[RG103] what is allowed
+            ("RG103", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
         ],
     )
     def test_variable(self, run, rule, name, value):

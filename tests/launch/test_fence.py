@@ -517,9 +517,8 @@ class TestPorts:
     def test_described(self) -> None:
         count = len(local_proxies.distinctive())
         assert fence.describe(CompiledPolicy(), {}) == f"fence: {count} ports"
-        policy = CompiledPolicy(
-            base_url="http://127.0.0.1:11434/v1"
-        )  # routeguard: ignore[RG103] a gateway of its own
+        # routeguard: ignore[RG103] a gateway of its own
+        policy = CompiledPolicy(base_url="http://127.0.0.1:11434/v1")
         said = fence.describe(policy, {})
         assert said == f"fence: {count} ports (the way to the gateway may still connect to 11434)"
 

@@ -127,9 +127,8 @@ def test_the_policy_allows_a_port_and_its_own_gateway() -> None:
     assert not starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, (4001,))
     (gateway, ports), *_ = starts.starts("npx @portkey-ai/gateway", "bash")
     assert not starts.is_allowed(CompiledPolicy(), gateway, ports)
-    local = CompiledPolicy(
-        base_url="http://127.0.0.1:8787/v1"
-    )  # routeguard: ignore[RG103] a gateway of its own
+    # routeguard: ignore[RG103] a gateway of its own
+    local = CompiledPolicy(base_url="http://127.0.0.1:8787/v1")
     assert starts.is_allowed(local, gateway, ports)
 
 
