@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy
     from guard.portkey.account import Account
 
+_INTERRUPTED = 130
 _MANY = 60
 _SHOWN = 12
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -223,7 +224,13 @@ def _names(wished: edits.Wish, environ: Mapping[str, str]) -> None:
     say("")
     say("A launch needs nothing in opencode's credential store. `opencode auth list` can show the")
     say("names all the same: entries with a placeholder, no key.")
-    if not click.confirm("Put the names there?", default=False, err=True):
+    try:
+        wanted = click.confirm("Put the names there?", default=False, err=True)
+    except click.Abort:
+        say("")
+        say("The policy is written; no name was put there.")
+        raise click.exceptions.Exit(_INTERRUPTED) from None
+    if not wanted:
         return
     try:
         added = credentials.add([entry.name for entry in wished.entries], environ)

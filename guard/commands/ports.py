@@ -21,10 +21,11 @@ from guard.catalog import local_proxies
 from guard.commands.agents import ago
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.execute import load_policy
-from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.report import colour
 from guard.report.table import Column, render, wrapped
 from guard.sources import processes, sockets
+from guard.sources.keepers import Keeper
 
 if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy, PolicyException

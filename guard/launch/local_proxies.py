@@ -32,6 +32,8 @@ def check(
     except SocketsUnreadableError as error:
         plan.findings.append(_unreadable(policy, str(error)))
         return
+    if found:
+        found = _within_reach(found)
     stoppable = _stoppable(found) if policy.proxies_action == "stop" else []
     for one in found:
         stops = one in stoppable
@@ -109,6 +111,16 @@ def stop(found: Iterable[Found]) -> list[str]:
         detail = f" ({outcome.detail})" if outcome.detail else ""
         said.append(f"{name}: {outcome.result}{detail}")
     return said
+
+
+def _within_reach(found: list[Found]) -> list[Found]:
+    """Those of `found` that no fence around this process keeps away from it.
+
+    Below a fenced launch a nested one sees their sockets and not their owners.
+    """
+    from guard.launch.fence import Fence, holds
+
+    return [one for one in found if not holds(Fence((one.port,)))]
 
 
 def _stoppable(found: Iterable[Found]) -> list[Found]:

@@ -11,9 +11,10 @@ import sys
 
 from guard.catalog import local_proxies
 from guard.proxies import identify
-from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.gateway import is_gateway
 from guard.sources import keepers, processes
+from guard.sources.keepers import Keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from guard.sources.keepers import Keeper
     from guard.sources.sockets import Listener
 
 PROXY, SUSPECT, OTHER, UNKNOWN = "proxy", "suspect", "other", "unknown"
@@ -49,28 +50,6 @@ class Process:
 
     def __repr__(self) -> str:
         return f"Process({self.pid}, {self.program!r})"
-
-
-class Keeper:
-    """What starts a process again when it ends.
-
-    `kind` is `systemd`, `systemd-user`, `launchd`, `brew`, `docker` or `supervisor`; `unit` the
-    unit, label, container or program; `stop` the command that stops it for good, as words, empty
-    where none is known; `owned` whether this user may run it without a password.
-    """
-
-    __slots__ = ("kind", "owned", "stop", "unit")
-
-    def __init__(
-        self, kind: str, unit: str, *, stop: tuple[str, ...] = (), owned: bool = False
-    ) -> None:
-        self.kind = kind
-        self.unit = unit
-        self.stop = stop
-        self.owned = owned
-
-    def __repr__(self) -> str:
-        return f"Keeper({self.kind!r}, {self.unit!r})"
 
 
 class Found:

@@ -20,7 +20,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from guard.proxies.found import OTHER, PROXY, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, Found, Process
+from guard.sources.keepers import Keeper
 
 if TYPE_CHECKING:
     from guard.sources.sockets import Listener

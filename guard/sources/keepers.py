@@ -11,7 +11,6 @@ import os
 import re
 import sys
 
-from guard.proxies.found import Keeper
 from guard.sources import processes
 
 TYPE_CHECKING = False
@@ -19,6 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from guard.sources.processes import Snapshot
+
+
+class Keeper:
+    """What starts a process again when it ends.
+
+    `kind` is `systemd`, `systemd-user`, `launchd`, `brew`, `docker` or `supervisor`; `unit` the
+    unit, label, container or program; `stop` the command that stops it for good, as words, empty
+    where none is known; `owned` whether this user may run it without a password.
+    """
+
+    __slots__ = ("kind", "owned", "stop", "unit")
+
+    def __init__(
+        self, kind: str, unit: str, *, stop: tuple[str, ...] = (), owned: bool = False
+    ) -> None:
+        self.kind = kind
+        self.unit = unit
+        self.stop = stop
+        self.owned = owned
+
+    def __repr__(self) -> str:
+        return f"Keeper({self.kind!r}, {self.unit!r})"
+
 
 _UNIT = re.compile(r"/([^/]+)\.service(?=/|$)")
 _USER_MANAGER = re.compile(r"/user@(\d+)\.service/")
@@ -128,7 +150,7 @@ def _supervisor(
         # pm2's daemon calls itself "PM2 v5.4.2: God Daemon (/home/…)"
         if name == "PM2" or above.comm.startswith("PM2 "):
             number = _variable(snapshot.pid, "pm_id", proc)
-            stop = ("pm2", "delete", number) if number.isdecimal() else ()
+            stop = ("pm2", "stop", number) if number.isdecimal() else ()
             return Keeper("supervisor", "pm2", stop=stop, owned=own)
         if name in _SUPERVISORS:
             stop = ()

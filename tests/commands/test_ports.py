@@ -23,9 +23,10 @@ from guard.commands.ports import Seen, View, as_dict, table
 from guard.errors import GuardError, UsageError
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.proxies import stop as stopping
-from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome
 from guard.report.table import columns_of
+from guard.sources.keepers import Keeper
 from guard.sources.sockets import Listener
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,8 +23,9 @@ from guard.commands.watch import Lines, Notices, Policy, Watcher
 from guard.errors import PolicyError
 from guard.findings import Finding
 from guard.policy.compiled import CompiledPolicy, PolicyException
-from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.watch import GONE, NEW, Event
+from guard.sources.keepers import Keeper
 from guard.sources.sockets import Listener, SocketsUnreadableError
 
 NOW = 1_700_000_000.0

@@ -23,7 +23,8 @@ import pytest
 from guard.errors import GuardError
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.proxies import hold
-from guard.proxies.found import Found, Keeper, Process
+from guard.proxies.found import Found, Process
+from guard.sources.keepers import Keeper
 
 NOW = 1_800_000_000.0
 

@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 import pytest
 
 from guard.proxies import stop
-from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Keeper, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Step, System, carry_out, carry_out_all, plan
+from guard.sources.keepers import Keeper
 from guard.sources.sockets import Listener
 
 ME = 1000

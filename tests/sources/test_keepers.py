@@ -103,7 +103,7 @@ class TestSupervisors:
     def test_pm2(self, tmp_path: Path) -> None:
         above = (Snapshot(8, comm="PM2 v5.4.2: God", uid=os.getuid()),)
         found = kept(tmp_path, "0::/\n", parents=above, environ="name=x\0pm_id=3\0")
-        assert found == ("supervisor", "pm2", ("pm2", "delete", "3"), True)
+        assert found == ("supervisor", "pm2", ("pm2", "stop", "3"), True)
 
     def test_supervisord(self, tmp_path: Path) -> None:
         above = (Snapshot(8, comm="sh"), Snapshot(7, comm="supervisord", uid=4242))
