@@ -251,6 +251,8 @@ def test_ctrl_c_at_the_names_leaves_the_policy_that_was_confirmed(person: Person
         asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
         asked.answer(WRITE, "y")
         assert asked.interrupt(NAMES) == 130
+        assert "The policy is written" in asked.said
+        assert "nothing was changed" not in asked.said
     assert "providers" in person.gateway()
     assert not person.store.exists()
 

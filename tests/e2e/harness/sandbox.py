@@ -201,7 +201,10 @@ class Sandbox:
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
         """Run `routeguard WORDS` in the project, without a terminal."""
-        return self.run([*ROUTEGUARD, *words], self.environ(env))
+        done = self.run([*ROUTEGUARD, *words], self.environ(env))
+        # the user's own, not an agent's
+        done.environ_seen.clear()
+        return done
 
     def pinned_by_hand(self) -> dict[str, str]:
         """Variables that take a bare agent to the gateway, for a comparison with a guarded one."""
