@@ -627,6 +627,12 @@ uninstall() {
             rmdir "$DATA/shims" 2>/dev/null || say "  kept       $DATA/shims/ (holds files that are not ours)"
         fi
     fi
+    for service in "$CONFIG_HOME/systemd/user/routeguard-hold.service" "$HOME/Library/LaunchAgents/routeguard.hold.plist"; do
+        if [ ! -f "$service" ] || ! ours; then continue; fi
+        say "  service    $service"
+        [ -n "$DRY" ] || "$LAUNCHER" ports hold --uninstall --yes </dev/null >/dev/null 2>&1 ||
+            say "  kept       $service (it is not ours, or could not be stopped)"
+    done
     if ours; then
         say "  launcher   $LAUNCHER"
         [ -n "$DRY" ] || rm -f "$LAUNCHER"

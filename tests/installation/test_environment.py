@@ -78,6 +78,26 @@ def test_what_routeguard_made_at_run_time_goes_or_is_named(home, snapshot) -> No
     assert not [name for name in snapshot(home.path) if (home.path / name).is_file()]
 
 
+def test_the_service_that_holds_ports_goes_with_the_rest(home) -> None:
+    """The unit names the launcher's interpreter: alone it would fail at every login."""
+    # systemd takes no quote in the name of a program
+    plain = home.path.rename(home.path.with_name("plain"))
+    home.path = plain
+    home.environ["HOME"] = str(plain)
+    unit = home.path / ".config" / "systemd" / "user" / "routeguard-hold.service"
+    home.install()
+    assert home.run(str(home.launcher), "ports", "hold", "--install", "--yes").returncode == 0
+    foreign = home.path / "Library" / "LaunchAgents" / "routeguard.hold.plist"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("not ours")
+    assert unit.exists()
+    assert str(unit) in home.install("--uninstall", "--dry-run").stdout
+    assert unit.exists()
+    home.install("--uninstall")
+    assert not unit.exists()
+    assert foreign.read_text() == "not ours"
+
+
 def test_removing_what_was_never_installed_changes_nothing(empty_home, snapshot) -> None:
     (empty_home.path / ".bashrc").write_bytes(b"export A=1\n")
     before = snapshot(empty_home.path)
