@@ -12,8 +12,7 @@ pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
 SCRUBBED = [
-    "routeguard: scrubbed OPENAI_API_KEY "
-    "(why, and how to allow it: routeguard why OPENAI_API_KEY)"
+    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
 ]
 EXPORT = "export OPENAI_API_KEY=v"
 

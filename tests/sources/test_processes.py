@@ -23,7 +23,8 @@ def test_this_process() -> None:
     assert (found.pid, found.parent, found.uid) == (os.getpid(), os.getppid(), os.getuid())
     assert os.path.realpath(found.exe) == os.path.realpath(sys.executable)
     assert found.cwd == os.getcwd()
-    assert "pytest" in " ".join(found.argv)
+    with open("/proc/self/cmdline", "rb") as file:
+        assert found.argv == tuple(os.fsdecode(w) for w in file.read().split(b"\0")[:-1])
     assert 0 <= time.time() - processes.since(found.started) < 36000
     assert found.started == processes.started(os.getpid())
 
