@@ -58,7 +58,7 @@ class Upstream(RecordingServer):
             exchange.send_json(404, {"error": {"message": "no such path"}})
         elif self.busy.get(slug, 0) > 0:
             self.busy[slug] -= 1
-            exchange.send_json(429, {"error": {"message": "slow down", "type": "rate_limit"}})
+            _send_busy(exchange)
         else:
             send_completion(request, exchange, ANSWER)
 
@@ -192,11 +192,22 @@ def small_workspace() -> plane.Workspace:
     )
 
 
+def _send_busy(exchange: Exchange) -> None:
+    """429, and come back in a while: longer than anybody who is watched would wait."""
+    body = json.dumps({"error": {"message": "slow down", "type": "rate_limit"}}).encode()
+    exchange.send_response(429)
+    exchange.send_header("content-type", "application/json")
+    exchange.send_header("content-length", str(len(body)))
+    exchange.send_header("retry-after", "3600")
+    exchange.end_headers()
+    exchange.wfile.write(body)
+
+
 def _relay(answer: http.client.HTTPResponse, exchange: Exchange) -> None:
     """Hand on what the gateway answers, with the headers that say who served it, as it comes."""
     exchange.send_response(answer.status)
     for name, value in answer.getheaders():
-        if name.lower() == "content-type" or name.lower().startswith("x-portkey-"):
+        if name.lower().startswith(("content-type", "retry-after", "x-portkey-")):
             exchange.send_header(name, value)
     exchange.send_header("transfer-encoding", "chunked")
     exchange.end_headers()
