@@ -43,7 +43,8 @@ Examples:
 \b
 It asks; nothing is written before the change was shown and confirmed. For scripts there is
 `routeguard portkey sync`.
-Exit status: 0 written, 1 the gateway says no, 2 usage (or no terminal), 3 policy, 126 refused."""
+Exit status: 0 written, 1 the gateway says no, 2 usage (or no terminal), 3 policy, 126 refused,
+130 not confirmed."""
 )
 @click.option("--forget-names", is_flag=True, help="Remove what setup put into opencode's store.")
 @entry_option
