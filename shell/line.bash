@@ -112,6 +112,13 @@ function __routeguard_setup {
             \builtin bind -m "$keymap" '"\e[5302~": accept-line'
             \builtin bind -m "$keymap" "\"$key\": \"\\e[5301~\\e[5302~\""
         done
+        # Ctrl-O runs the line, too, and brings the next one of the history
+        bound=$(\builtin bind -m "$keymap" -q operate-and-get-next 2>/dev/null)
+        [[ $bound == *'"\C-o"'* ]] || \builtin continue
+        # shellcheck disable=SC2016 # expanded when the key is pressed
+        \builtin bind -m "$keymap" -x '"\e[5301~": __routeguard_enter "$_"'
+        \builtin bind -m "$keymap" '"\e[5303~": operate-and-get-next'
+        \builtin bind -m "$keymap" '"\C-o": "\e[5301~\e[5303~"'
     done
 }
 [[ $- != *i* || $- == *r* ]] || __routeguard_setup || \:

@@ -203,7 +203,7 @@ class _Typed:
         for command in split(text):
             if time.thread_time() > deadline:
                 raise UnparsedError("takes too long to read")
-            for word in command.words:
+            for word in (*command.words, *command.targets):
                 if not word.literal:
                     for inner in _substituted(word.text, grammar):
                         yield from self._commands(inner, grammar, aliases, deadline, depth + 1)

@@ -35,10 +35,14 @@ class Word:
 
 @dataclass(slots=True)
 class Command:
-    """One simple command, with its redirections taken off; `line` counts from 1."""
+    """One simple command, with its redirections taken off; `line` counts from 1.
+
+    `targets` are the words of the redirections: a shell runs the substitutions in them, too.
+    """
 
     line: int
     words: list[Word] = field(default_factory=list)
+    targets: list[Word] = field(default_factory=list)
 
 
 def posix_commands(text: str) -> Iterator[Command]:
@@ -101,6 +105,7 @@ class _Reader:
         self.made.close()
         if self.drop_next:
             self.drop_next = False
+            self.command.targets.append(self.made)
         else:
             self.command.words.append(self.made)
         self.word = None

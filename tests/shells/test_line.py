@@ -392,6 +392,19 @@ def test_bash_keeps_what_enter_is_bound_to(guarded: Any, open_session: Open, bas
     assert "\\C-m outputs \\C-j" in session.run("bind -S")
 
 
+def test_bash_judges_what_ctrl_o_runs(guarded: Any, open_session: Open, bash: Any) -> None:
+    machine = Machine(guarded, open_session, bash)
+    session = machine.open()
+    session.child.send("litellm --port 4000\x0f")
+    assert refusals(session.sync()) == 1
+    session.child.send("ollama list\x0f")
+    session.sync()
+    assert machine.marks() == ["ollama list"]
+    session.run('bind \'"\\C-o": "mine"\'')
+    session.run(bash.source(guarded.hook(bash)))
+    assert "\\C-o outputs mine" in session.run("bind -S")
+
+
 def test_bash_keeps_the_last_word_and_the_last_match(
     guarded: Any, open_session: Open, bash: Any
 ) -> None:
