@@ -264,7 +264,9 @@ def _python(words: Sequence[str], base: str, directory: str) -> _Program:
     at = 0
     while at < len(words):
         word = words[at]
-        if word == "-" or not word.startswith("-"):
+        if word == "-":
+            break  # the program comes through standard input, what follows are its arguments
+        if not word.startswith("-"):
             return _script(words, at, base, directory)
         at += 1
         if word.startswith("--"):
@@ -295,7 +297,7 @@ def _scripted(words: Sequence[str], base: str, directory: str) -> _Program:
     at = 0
     while at < len(words):
         word = words[at]
-        if word in _INLINE:
+        if word == "-" or word in _INLINE:
             break
         if word == "-jar" and at + 1 < len(words):
             return _script(words, at + 1, base, directory)

@@ -102,6 +102,7 @@ def test_proxies(argv: tuple[str, ...], exe: str, wanted: str) -> None:
         ("mlflow", "server"),
         ("node", "/src/omniroute/node_modules/vite/bin/vite.js"),
         ("node", "-e", "require('litellm')"),
+        ("node", "-", "ollama"),
         ("python3", "/src/kiro-gateway/.venv/bin/jupyter", "lab"),
         ("gateway",),
     ],
@@ -225,6 +226,12 @@ class TestWhatCannotBeRead:
     def test_nonsense(self, argv: tuple[str, ...]) -> None:
         for exe in ("", PY, NODE, "/bin/sh", "/lib/ld-linux.so.2"):
             assert proxy(of(*argv, exe=exe)) == ""
+
+
+@pytest.mark.parametrize("program", ["python3", "node"])
+def test_a_program_from_standard_input_is_called_by_its_interpreter(program: str) -> None:
+    found = Snapshot(1, argv=(program, "-", "sk-1"), exe=f"/usr/bin/{program}", cwd="/w")
+    assert program_of(found) == program
 
 
 def test_arguments_do_not_leave() -> None:
