@@ -49,6 +49,17 @@ INCOMING = "incoming"
 """Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
 
 _DIRECT_RULES = ("RG101", "RG103")
+_UNDOING = frozenset(
+    (
+        *("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "OPENCODE_PLUGIN_META_FILE"),
+        *("OPENCODE_TEST_MANAGED_CONFIG_DIR", "BUN_OPTIONS", "BUN_INSPECT_PRELOAD", "BUN_BE_BUN"),
+        *("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"),
+    )
+)
+"""What a launch removes because it brings code or configuration of its own into opencode, past
+the pinned one. Of the rest that a launch removes, a wrapper script or opencode itself may set some
+for its children (`NODE_PATH` by pnpm, `OPENCODE_PID`): that undoes nothing."""
+
 _ENVIRON_MOST = 8 << 20
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
@@ -357,6 +368,10 @@ def judge(
     wrong = unpinned(seen.environ, policy)
     if wrong:
         return UNGUARDED, f"it comes from {whose}, but {wrong}", launch
+    undoing = _undoing(seen.environ, policy, now)
+    if undoing:
+        said = f"but holds {', '.join(undoing)}, which a launch removes"
+        return UNGUARDED, f"it belongs to {whose}, {said}", launch
     said = f"its environment holds the pinned configuration of {whose}"
     if launch == seen.pid:
         return GUARDED, said, launch
@@ -410,6 +425,15 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
         if name in removed or (unknown and policy.excepted(f"env:{name}", now) is None):
             found.append(Key(name, kind, owner))
     return found
+
+
+def _undoing(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[str]:
+    """The variables of `environ` that would undo its pinned configuration, by name.
+
+    What the policy excepts is not among them.
+    """
+    _, changes, _ = environment.clean(environ, policy, now, agent=True)
+    return sorted(change.name for change in changes if change.name in _UNDOING)
 
 
 def _is_direct(key: Key) -> bool:

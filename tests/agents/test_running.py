@@ -178,6 +178,25 @@ def test_a_direct_key_that_was_put_back(pinned: dict[str, str], policy: Compiled
     assert verdict(pinned, policy)[0] == running.GUARDED
 
 
+@pytest.mark.parametrize("name", ["OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "BUN_OPTIONS"])
+def test_what_brings_other_code_past_the_pin(
+    pinned: dict[str, str], policy: CompiledPolicy, name: str
+) -> None:
+    pinned[name] = CANARY
+    state, how, _ = verdict(pinned, policy, above=((77, "x"),))
+    assert state == running.UNGUARDED
+    assert how == f"it belongs to its own launch ({PID}), but holds {name}, which a launch removes"
+    policy.exceptions = (PolicyException(subject=f"env:{name}", reason="x", until=NOW + 9),)
+    assert verdict(pinned, policy)[0] == running.GUARDED
+
+
+def test_what_wrappers_and_the_agent_itself_set_undoes_nothing(
+    pinned: dict[str, str], policy: CompiledPolicy
+) -> None:
+    pinned.update(NODE_PATH="/x", OPENCODE_PID="1", OPENCODE_TERMINAL="1", AGENT="1")
+    assert verdict(pinned, policy)[0] == running.GUARDED
+
+
 def test_a_launch_that_calls_no_model(tmp_path: Path, policy: CompiledPolicy) -> None:
     program = tmp_path / "opencode"
     program.touch()
