@@ -23,7 +23,14 @@ function __routeguard_judge {
     fi
     # only a line that names an event of the history has to be expanded, and that takes a process
     if [[ $- == *H* && ($typed == *'!'[!\ =\(\"]* || $typed == ^*^*) ]]; then
-        value=$(\builtin history -p "$READLINE_LINE" 2>/dev/null) && typed+=" $value" text="$__routeguard_typed$value"
+        # bash takes the last entry for the command that asks, and drops it, if it was put there just
+        # before; one that is put there on purpose is kept
+        value=$(
+            value=$(HISTTIMEFORMAT='' \builtin history 1) value=${value#"${value%%[0-9]*}"}
+            value=${value#"${value%%[!0-9]*}"} HISTCONTROL='' HISTIGNORE=''
+            [[ -z $value ]] || \builtin history -s -- "${value:2}"
+            \builtin history -p "$READLINE_LINE" 2>/dev/null
+        ) && typed+=" $value" text="$__routeguard_typed$value"
     fi
     # a line before this one counts again only where this one goes on with it
     [[ $__routeguard_typed != *\\$'\n' ]] || typed=$__routeguard_typed$typed
@@ -45,7 +52,7 @@ function __routeguard_judge {
 # line, and nothing of it runs. Its argument is $_, which is so kept.
 function __routeguard_enter {
     \builtin local -
-    \builtin set -f +aeux +o pipefail
+    \builtin set -f +aeuxT +o pipefail
     # bash exports the line, and `set -a` every variable: no program may get either
     \builtin export -n READLINE_LINE __routeguard_typed
     \builtin local IFS=$' \t\n' said='' result=0 number='\#' begin

@@ -384,6 +384,32 @@ def test_an_event_of_the_history_is_judged_as_what_it_becomes(
     assert machine.marks() == ["ollama list", "ollama ps"]
 
 
+@pytest.mark.parametrize("control", ["", "ignoreboth:erasedups"])
+def test_bash_judges_what_becomes_of_the_line_before(
+    control: str, guarded: Any, open_session: Open, bash: Any
+) -> None:
+    machine = Machine(guarded, open_session, bash)
+    session = machine.open()
+    session.run(f"HISTCONTROL={control} HISTTIMEFORMAT='%F %T '")
+    for number, event in enumerate(("^list^serve", "!!:s/list/serve/", "!-1:s/list/serve/")):
+        # at once: what asks whether the shell is ready is an entry of the history, too
+        session.child.send(f"ollama list\rollama list\r{event}\r")
+        assert refusals(session.sync()) == 1, event
+        assert machine.marks() == ["ollama list"] * 2 * (number + 1)
+    session.child.send("ollama list\r!!\r")
+    session.sync()
+    assert machine.marks() == ["ollama list"] * 8
+
+
+def test_bash_judges_under_a_debugger(guarded: Any, open_session: Open, bash: Any) -> None:
+    machine = Machine(guarded, open_session, bash)
+    session = machine.open()
+    session.run("shopt -s extdebug; trap 'echo debug' DEBUG")
+    assert refusals(session.run("litellm")) == 1
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+
+
 def test_bash_keeps_what_enter_is_bound_to(guarded: Any, open_session: Open, bash: Any) -> None:
     machine = Machine(guarded, open_session, bash)
     session = open_session(bash, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
