@@ -9,6 +9,7 @@ neither PYTHONPATH nor a sitecustomize can reach into it).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -47,6 +48,9 @@ def main(argv: list[str]) -> int:
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])
+        if sys.stdout is None:
+            # closed by whoever started us (`>&-`): nobody wants to read it
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
         _enter_site()
         from guard.cli import main as run_cli
 
@@ -57,10 +61,13 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # the reader of our output went away: the next write at exit must not complain about it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         return 141
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            _drop_output()
+            _say("routeguard: the output cannot be written: no space left where it goes")
+            return ExitCode.CONFIG
         _say(_internal(error))
         return ExitCode.INTERNAL
 
@@ -92,6 +99,11 @@ def _internal(error: Exception) -> str:
         f"  with:  routeguard {__version__}, Python {version}, {sys.platform}\n"
         f"  fix:   report it with the two lines above; they hold no values of yours"
     )
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: the write at exit must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say(text: str) -> None:

@@ -141,3 +141,19 @@ class TestDispatch:
             env={"HOME": str(tmp_path), "PATH": os.defpath, "PYTHONPATH": str(tmp_path)},
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("to", "status", "said"), [(">&-", 0, ""), (">/dev/full", 3, "no space left where it goes")]
+)
+def test_an_output_that_takes_nothing(tmp_path: Path, to: str, status: int, said: str) -> None:
+    if to == ">/dev/full" and not os.path.exists("/dev/full"):
+        return  # Linux and the BSDs have it
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m guard allow list {to}', sys.executable],
+        env={"HOME": str(tmp_path), "PATH": os.defpath}, cwd=ROOT,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") <= 1
