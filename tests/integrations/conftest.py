@@ -63,6 +63,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         **kept,
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip")),
+        # an environment that is used once is not worth compiling whole
+        "PIP_NO_COMPILE": "1",
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "LANG": "C.UTF-8",
