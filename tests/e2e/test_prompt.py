@@ -27,26 +27,21 @@ def prompts(done: Outcome) -> list[object]:
     return [m["content"] for m in call.json()["messages"] if m["role"] == "user"]
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [
-        pytest.param(["run", "first", "--", *LOOKS_LIKE_OPTIONS], id="after the separator"),
-        pytest.param(
-            ["run", "say --model openai/x please", "--title=-m x", "", "and\n--provider y"],
-            id="quoted words",
-        ),
-        pytest.param(["run", b"caf\xe9 \xff\xfe", "--", b"-m \x80"], id="bytes that are no UTF-8"),
-        pytest.param(["run", "0123456789abcde\n" * 6400], id="100 KiB"),
-    ],
-)
-def test_arrives_as_a_bare_agent_sends_it(user: Sandbox, argv: list[str | bytes]) -> None:
-    bare = prompts(user.bare(*argv, env=user.pinned_by_hand()))
-    assert bare
-    assert prompts(user.guarded(*argv)) == bare
-
-
-def test_stdin_joins_the_prompt_as_in_a_bare_agent(user: Sandbox) -> None:
+def test_words_arrive_as_a_bare_agent_sends_them(user: Sandbox) -> None:
+    """Quoted words, what looks like options, bytes that are no UTF-8, and a piped text."""
+    words: list[str | bytes] = [
+        "say --model openai/x please", "--title=-m x", "", "and\n--provider y",
+        b"caf\xe9 \xff\xfe", "--", *LOOKS_LIKE_OPTIONS, b"-m \x80",
+    ]  # fmt: skip
     piped = b"from a pipe: --model x\n" * 100
-    bare = prompts(user.bare("run", "read", "this", env=user.pinned_by_hand(), stdin=piped))
-    assert "from a pipe" in str(bare)
-    assert prompts(user.guarded("run", "read", "this", stdin=piped)) == bare
+    bare = prompts(user.bare("run", *words, env=user.pinned_by_hand(), stdin=piped))
+    for part in ("say --model openai/x please", "two\nlines", "from a pipe"):
+        assert part in "".join(map(str, bare)), bare
+    assert prompts(user.guarded("run", *words, stdin=piped)) == bare
+
+
+def test_100_kib_arrive_as_a_bare_agent_sends_them(user: Sandbox) -> None:
+    prompt = "0123456789abcde\n" * 6400
+    bare = prompts(user.bare("run", prompt, env=user.pinned_by_hand()))
+    assert "0123456789abcde" in str(bare)
+    assert prompts(user.guarded("run", prompt)) == bare
