@@ -96,12 +96,21 @@ class Shell:
         return f"{'source' if self.name == 'fish' else '.'} {self.quote(str(path))}"
 
 
+def program(name: str) -> str:
+    """The program that is tested as the shell `name`: `ROUTEGUARD_BASH`, `_ZSH`, `_FISH` name one
+    of another version."""
+    return os.environ.get(f"ROUTEGUARD_{name.upper()}") or name
+
+
+def _shell(name: str, *without_start_files: str, interactive: tuple[str, ...] = ("-i",)) -> Shell:
+    batch = [program(name), *without_start_files]
+    return Shell(name, batch, [*batch, *interactive])
+
+
 SHELLS = {
-    "bash": Shell(
-        "bash", ["bash", "--norc", "--noprofile"], ["bash", "--norc", "--noprofile", "-i"]
-    ),
-    "zsh": Shell("zsh", ["zsh", "-f"], ["zsh", "-f", "-i", "+Z"]),
-    "fish": Shell("fish", ["fish", "--no-config"], ["fish", "--no-config", "-i"]),
+    "bash": _shell("bash", "--norc", "--noprofile"),
+    "zsh": _shell("zsh", "-f", interactive=("-i", "+Z")),
+    "fish": _shell("fish", "--no-config"),
 }
 
 
@@ -225,7 +234,7 @@ def shell(request: pytest.FixtureRequest, missing_part: Callable[[str], NoReturn
 
 
 def present(shell: Shell, missing_part: Callable[[str], NoReturn]) -> Shell:
-    if shutil.which(shell.name) is None:
+    if shutil.which(shell.batch[0]) is None:
         missing_part(f"{shell.name} is not installed (Debian: apt-get install {shell.name})")
     return shell
 

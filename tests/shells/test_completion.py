@@ -35,10 +35,10 @@ def printed(routeguard: Path, shell: str) -> str:
 def test_what_is_printed_parses(
     name: str, routeguard: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    request.getfixturevalue(name)
+    shell = request.getfixturevalue(name)
     path = tmp_path / "completion"
     path.write_text(printed(routeguard, name))
-    done = subprocess.run([name, "-n", path], capture_output=True, text=True, check=False)
+    done = subprocess.run([shell.batch[0], "-n", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

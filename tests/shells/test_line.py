@@ -352,7 +352,7 @@ def test_beside_a_plugin_that_wraps_the_same_widget(
 def test_in_both_ways_of_editing(machine: Machine, mode: str) -> None:
     if machine.shell.name == "fish":
         # without its configuration fish has no insert mode; the home directory holds none of ours
-        machine.shell.interactive = ["fish", "-i"]
+        machine.shell.interactive = [machine.shell.batch[0], "-i"]
     session = machine.open()
     switch = {
         "bash": f"set -o {mode}",
@@ -470,7 +470,7 @@ def test_bash_in_a_terminal_with_a_long_prompt(
         tmux = ["tmux", "-L", socket, "-f", "/dev/null"]
         environ = {**guarded.environ, "TERM": "xterm", "PS1": "[top]\\n> "}
         subprocess.run(
-            [*tmux, "new", "-d", "-x80", "-y30", "bash", "--norc", "--noprofile"],
+            [*tmux, "new", "-d", "-x80", "-y30", *bash.batch],
             env=environ,
             check=True,
         )

@@ -58,13 +58,10 @@ OPTIONS = {
 CASES = [(name, options) for name, each in OPTIONS.items() for options in each]
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_a_template_parses_as_it_stands(name: str, missing_part: Callable[[str], NoReturn]) -> None:
-    if shutil.which(name) is None:
-        missing_part(f"{name} is not installed (Debian: apt-get install {name})")
-    done = subprocess.run(
-        [name, "-n", SOURCES / f"hook.{name}"], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("template", ["hook", "line"])
+def test_a_template_parses_as_it_stands(shell: Any, template: str) -> None:
+    path = SOURCES / f"{template}.{shell.name}"
+    done = subprocess.run([shell.batch[0], "-n", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
