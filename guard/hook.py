@@ -302,7 +302,9 @@ def main(argv: list[str]) -> int:
         policy = compiled.load("/", os.environ)
     except PolicyError as error:
         where = f" ({error.where})" if error.where else ""
-        said = f"routeguard: {error.what}{where} [{error.rule}]; opencode refuses to start"
+        said = (
+            f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is mended"
+        )
         sys.stderr.write(printable(said) + "\n")
     text = render(
         shell,

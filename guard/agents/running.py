@@ -11,18 +11,17 @@ somebody who forges a guarded launch.
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from guard.agents.adapter import Agent as Adapter
 from guard.agents.opencode import environment
-from guard.agents.opencode.directories import Directories, suffix
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import agent_by_id
 from guard.catalog.agents import Agent, Program, Recognised, effective, recognise
 from guard.catalog.classify import classify
 from guard.findings import Finding
-from guard.paths import LAUNCH_MARKER, REAL_CONFIG_HOME
+from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
@@ -49,17 +48,6 @@ INCOMING = "incoming"
 """Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
 
 _DIRECT_RULES = ("RG101", "RG103")
-_UNDOING = frozenset(
-    (
-        *("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "OPENCODE_PLUGIN_META_FILE"),
-        *("OPENCODE_TEST_MANAGED_CONFIG_DIR", "BUN_OPTIONS", "BUN_INSPECT_PRELOAD", "BUN_BE_BUN"),
-        *("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"),
-    )
-)
-"""What a launch removes because it brings code or configuration of its own into opencode, past
-the pinned one. Of the rest that a launch removes, a wrapper script or opencode itself may set some
-for its children (`NODE_PATH` by pnpm, `OPENCODE_PID`): that undoes nothing."""
-
 _ENVIRON_MOST = 8 << 20
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
@@ -310,10 +298,10 @@ def finding(one: Running) -> Finding | None:
     """What RG405 says about `one`, None if nothing."""
     if one.state != UNGUARDED:
         return None
-    if one.agent == "opencode":
-        fix = (
-            "end it and start `opencode` from a hooked shell, or with: routeguard exec -- opencode"
-        )
+    adapter = agent_by_id(one.agent)
+    if adapter is not None:
+        name = adapter.names[0]
+        fix = f"end it and start `{name}` from a hooked shell, or with: routeguard exec -- {name}"
     else:
         fix = (
             f"end it; routeguard plans no launch of {one.name}, but this starts it without direct "
@@ -357,18 +345,19 @@ def judge(
     whose = _whose(launch, seen)
     if direct:
         return UNGUARDED, f"it belongs to {whose}, but holds {', '.join(direct)}", launch
-    if not agent.guarded:
+    adapter = agent_by_id(agent.id)
+    if adapter is None:
         said = f"no direct key in its environment, which comes from {whose}"
         return CLEANED, f"{said}; nothing pins the configuration of {agent.name}", launch
-    if "OPENCODE_CONFIG_CONTENT" not in seen.environ:
+    if not adapter.pins(seen.environ):
         if launch == seen.pid and _same_program(program, seen) and not _gateway_keys(seen, policy):
             said = "without a gateway key: a command that calls no model, or an allowed server"
             return GUARDED, f"it is {whose}, {said}", launch
         return UNGUARDED, f"it comes from {whose}, but past its plan: nothing is pinned", launch
-    wrong = unpinned(seen.environ, policy)
+    wrong = adapter.unpinned(seen.environ, policy)
     if wrong:
         return UNGUARDED, f"it comes from {whose}, but {wrong}", launch
-    undoing = _undoing(seen.environ, policy, now)
+    undoing = _undoing(adapter, seen.environ, policy, now)
     if undoing:
         said = f"but holds {', '.join(undoing)}, which a launch removes"
         return UNGUARDED, f"it belongs to {whose}, {said}", launch
@@ -376,38 +365,6 @@ def judge(
     if launch == seen.pid:
         return GUARDED, said, launch
     return INHERITED, f"{said}; its own arguments were not planned", launch
-
-
-def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
-    """Why `environ` does not pin opencode to the gateway of `policy`, "" if it does.
-
-    What a guarded launch sets is written in `guard.agents.opencode.planner` and `.config`.
-    """
-    try:
-        content = json.loads(environ.get("OPENCODE_CONFIG_CONTENT", ""))
-        enabled = content["enabled_providers"]
-        addresses = {content["provider"][name]["options"]["baseURL"] for name in enabled}
-        plugins, disabled = content["plugin"], content["disabled_providers"]
-    except (ValueError, KeyError, TypeError):
-        return "its inline configuration is not a pinned one"
-    own = without_guard(environ)
-    mark = "-" + suffix(own, create=False)
-    if not enabled or not all(str(name).endswith(mark) for name in enabled):
-        return "its inline configuration names providers that are not the gateway's"
-    if plugins or disabled:
-        return "its inline configuration is not a pinned one"
-    if addresses != {policy.base_url}:
-        hosts = sorted(environment.host_of(str(address)) for address in addresses)
-        return f"it is pinned to {', '.join(hosts)}, which is not the gateway of the policy"
-    places = Directories(own)
-    if REAL_CONFIG_HOME not in environ or environ.get("XDG_CONFIG_HOME") != places.config:
-        return "its config home is not the private one of a guarded launch"
-    if environ.get("OPENCODE_TEST_HOME") != places.home:
-        return "its ~/.opencode is not the private one of a guarded launch"
-    for name, value in environment.SWITCHES.items():
-        if environ.get(name) != value:
-            return f"{name} is not set"
-    return ""
 
 
 def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Key]:
@@ -427,13 +384,15 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
     return found
 
 
-def _undoing(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[str]:
+def _undoing(
+    adapter: Adapter, environ: Mapping[str, str], policy: CompiledPolicy, now: float
+) -> list[str]:
     """The variables of `environ` that would undo its pinned configuration, by name.
 
     What the policy excepts is not among them.
     """
     _, changes, _ = environment.clean(environ, policy, now, agent=True)
-    return sorted(change.name for change in changes if change.name in _UNDOING)
+    return sorted(change.name for change in changes if adapter.undone_by(change.name))
 
 
 def _is_direct(key: Key) -> bool:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from dotenv.parser import parse_stream
 
 from guard import catalog, paths
-from guard.agents.opencode import environment, planner
+from guard.agents.adapter import Agent
+from guard.agents.opencode import environment
+from guard.agents.registry import AGENTS, without_guard
 from guard.catalog.classify import classify
 from guard.check import baseline, suppress
 from guard.check.result import Result, order
@@ -127,10 +129,11 @@ _AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"
 
 def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Finding]:
     """The findings of the plan of a bare launch, and one for each variable it would remove."""
-    own = planner.without_guard(asked.environ)
-    program, known = _agent(own)
-    facts = planner.look([], own, program, asked.cwd, write=False)
-    plan = planner.plan(asked.policy, facts, program, asked.now)
+    own = without_guard(asked.environ)
+    agent = AGENTS[0]
+    program, known = _program(agent, own)
+    facts = agent.survey([], own, program, asked.cwd, write=False)
+    plan = agent.plan(asked.policy, facts, program, asked.now)
     inside = paths.REAL_CONFIG_HOME in asked.environ
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
@@ -156,12 +159,12 @@ def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Findi
             yield finding
 
 
-def _agent(environ: Mapping[str, str]) -> tuple[str, bool]:
-    """The agent's program, and whether there is one here: in CI it may be installed later."""
+def _program(agent: Agent, environ: Mapping[str, str]) -> tuple[str, bool]:
+    """The program of `agent`, and whether there is one here: in CI it may be installed later."""
     try:
-        return resolve.find_agent("opencode", environ), True
+        return resolve.find_agent(agent, agent.names[0], environ), True
     except GuardError:
-        return "opencode", False
+        return agent.names[0], False
 
 
 def _of_variable(asked: Asked, name: str, reason: str) -> Finding | None:

@@ -16,7 +16,7 @@ import click
 from guard import catalog, paths
 from guard.agents import running
 from guard.agents.opencode import environment
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import without_guard
 from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
 from guard.launch.execute import working_directory

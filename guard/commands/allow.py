@@ -21,7 +21,7 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from guard import audit, paths
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.execute import working_directory

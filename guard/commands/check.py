@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import without_guard
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.execute import working_directory

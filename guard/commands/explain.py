@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.agents.adapter import NO_MODEL
 from guard.errors import ExitCode, printable
 
 if TYPE_CHECKING:
-    from guard.agents.opencode.planner import Facts
+    from guard.agents.adapter import Facts
     from guard.agents.plan import Plan
-    from guard.launch.today import Today
+    from guard.agents.today import Today
     from guard.policy.compiled import CompiledPolicy
 
 SCHEMA_VERSION = 1
-
-_NO_MODEL = ("harmless", "local")
 
 
 @click.command(
@@ -49,20 +48,18 @@ def explain(format_: str, command: tuple[str, ...]) -> int:
     forbids the launch. Names only, no values. No key is fetched, and nothing is written
     but the cache of the compiled policy.
     """
-    from guard.agents import agent_of
+    from guard.agents.registry import agent_of
     from guard.launch import execute
 
     words = execute.command_of(["--", *command])
     environ = execute.environment_at_start()
-    if not agent_of(words[0]):
+    agent = agent_of(words[0])
+    if agent is None:
         plan = execute.plan_other(words, environ)
         policy = execute.load_policy(environ)
         return _show(plan, policy, None, None, words, format_)
-    plan, policy, facts = execute.plan_agent(words, environ, write=False)
-    from guard import catalog
-    from guard.launch.today import unguarded
-
-    return _show(plan, policy, facts, unguarded(facts, catalog.providers()), words, format_)
+    plan, policy, facts = execute.plan_agent(agent, words, environ, write=False)
+    return _show(plan, policy, facts, agent.today(facts), words, format_)
 
 
 def _show(
@@ -100,7 +97,7 @@ def _as_json(
             "route": today.route,
             "layers": [{"layer": s.layer, "where": s.where, "says": s.says} for s in today.says],
         }
-        if today and plan.kind not in _NO_MODEL
+        if today and plan.kind not in NO_MODEL
         else None,
         "gateway": policy.base_url,
         "route": plan.route,
@@ -132,7 +129,7 @@ def _as_text(
     from guard.agents.opencode.arguments import shown
 
     lines = [f"today    {shown(words)}"]
-    if today is not None and plan.kind not in _NO_MODEL:
+    if today is not None and plan.kind not in NO_MODEL:
         lines.append(f"  goes to   {today.route}")
         lines += [f"  {s.layer:<17} {_where(s.where)}{s.says}" for s in today.says]
     version = f" {'.'.join(map(str, facts.version))}" if facts and any(facts.version) else ""
@@ -145,9 +142,9 @@ def _as_text(
             seen = f" (seen {then['age']})" if then["age"] else ""
             lines.append(f"  and then  {then['says']}{seen}")
             lines += [f"            {line}" for line in then["tree"]]
-    elif plan.kind in _NO_MODEL:
+    elif plan.kind in NO_MODEL:
         lines.append("  calls no model: started with a clean environment, without the gateway key")
-    if policy.proxies_fence != "off" and plan.kind not in _NO_MODEL:
+    if policy.proxies_fence != "off" and plan.kind not in NO_MODEL:
         from guard.launch import fence
 
         lines.append(f"  {fence.describe(policy, plan.environ).replace(': ', '     ', 1)}")

@@ -54,7 +54,7 @@ def portkey() -> None:
 
 def here() -> tuple[CompiledPolicy, dict[str, str]]:
     """The policy of the current directory and the user's own environment."""
-    from guard.agents.opencode.planner import without_guard
+    from guard.agents.registry import without_guard
     from guard.launch.execute import load_policy
 
     environ = without_guard(os.environ)

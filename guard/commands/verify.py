@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from guard.agents.registry import AGENTS, agent_by_id
 from guard.errors import ExitCode, GuardError, printable
-from guard.launch.proof.fetch import PACKAGE, VERSION, fetch
+from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent
-from guard.launch.verify import Agent, Proof, Run, prove, throw_away, version_of
+from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
 from guard.report import colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
+
+    from guard.agents.adapter import Agent
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -25,15 +28,23 @@ DEFAULT_TIMEOUT = 60.0
 @click.command(
     epilog="""\b
 Examples:
-  routeguard verify                    the agent on PATH, bare and guarded
-  routeguard verify --fetch-opencode   get a pinned opencode from npm if none is installed
-  routeguard verify --json             the same proof for a machine
+  routeguard verify           the agent on PATH, bare and guarded
+  routeguard verify --fetch   get the tested release from npm if none is installed
+  routeguard verify --json    the same proof for a machine
 
 Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let a loopback
-gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch-opencode."""
+gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch."""
 )
 @click.option("--no-control", is_flag=True, help="Skip the run without the guard.")
-@click.option("--fetch-opencode", is_flag=True, help="Get opencode from npm if none is installed.")
+@click.option(
+    "--agent",
+    "agent_id",
+    type=click.Choice([agent.id for agent in AGENTS]),
+    default=AGENTS[0].id,
+    show_default=True,
+    help="The agent to prove.",
+)
+@click.option("--fetch", is_flag=True, help="Get the agent from npm if none is installed.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1.0, max=3600.0),
@@ -45,9 +56,9 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
 @click.option("--keep", is_flag=True, help="Keep the throw-away directory and print its path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 def verify(
-    no_control: bool, fetch_opencode: bool, timeout: float, keep: bool, as_json: bool
+    no_control: bool, agent_id: str, fetch: bool, timeout: float, keep: bool, as_json: bool
 ) -> int:
-    """Prove that opencode reaches the gateway and nobody else.
+    """Prove that an agent reaches the gateway and nobody else.
 
     Runs the real agent with canary keys in throw-away surroundings, where the gateway is a
     loopback server and the only way out is a proxy that records and refuses: once without the
@@ -55,12 +66,14 @@ def verify(
     """
     _end_on_termination()
     environ = dict(os.environ)
-    agent = find(environ, fetch_missing=fetch_opencode)
-    environ["PATH"] = os.pathsep.join((os.path.dirname(agent.path), environ.get("PATH", "")))
+    agent = agent_by_id(agent_id)
+    assert agent is not None, "click accepts no other"
+    binary = find(agent, environ, fetch_missing=fetch)
+    environ["PATH"] = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", "")))
     with throw_away(keep) as root:
         if keep:
             say(f"the throw-away directory is kept: {root}")
-        proof = prove(agent, environ, root, timeout=timeout, control=not no_control, say=say)
+        proof = prove(binary, environ, root, timeout=timeout, control=not no_control, say=say)
     if as_json:
         click.echo(json.dumps(proof.as_dict(), indent=2))
     else:
@@ -73,39 +86,41 @@ def say(text: str) -> None:
     click.echo(f"routeguard: {printable(text)}", err=True)
 
 
-def find(environ: Mapping[str, str], *, fetch_missing: bool) -> Agent:
-    """The agent that a launch would run; fetched if there is none and `fetch_missing`.
+def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Binary:
+    """The binary of `agent` that a launch would run; fetched if there is none and `fetch_missing`.
 
     Raises GuardError (exit status 127, RG502) if there is none or it does not run.
     """
     try:
-        path = find_agent("opencode", environ)
+        path = find_agent(agent, agent.names[0], environ)
     except GuardError as error:
         if error.exit_code != ExitCode.NOT_FOUND:
             raise
         if not fetch_missing:
             error.fix = (
-                "install opencode, or run `routeguard verify --fetch-opencode`, which gets "
-                f"{PACKAGE}@{VERSION} from npm for this proof only"
+                f"{agent.install}\n"
+                f"or routeguard verify --fetch   ({agent.packages[0]}@{agent.tested} from npm, "
+                "for this proof only)"
             )
             raise
-        path = fetch(environ, version_of=version_of, say=say)
+        path = fetch_release(agent, environ, version_of=version_of, say=say)
     version = version_of(path, environ)
     if not version:
         raise GuardError(
             "the agent does not run",
             where=path,
             why="it does not answer --version",
-            fix="install opencode again, or remove it and use `routeguard verify --fetch-opencode`",
+            fix=f"{agent.install}\nor remove it, then: routeguard verify --fetch",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )
-    return Agent(path, version)
+    return Binary(agent, path, version)
 
 
 def render(proof: Proof) -> str:
     """The proof as text: who was contacted in each run, the checks, the verdict."""
-    lines = [f"opencode {proof.agent.version}  {proof.agent.path}", ""]
+    binary = proof.binary
+    lines = [f"{binary.agent.title} {binary.version}  {binary.path}", ""]
     lines += _table(proof)
     lines.append("")
     for check in proof.checks:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from guard import paths
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import without_guard
 from guard.agents.running import Follower, finding
 from guard.commands.agents import coloured, see_processes
 from guard.errors import ExitCode, GuardError, printable

@@ -15,7 +15,7 @@ import click
 
 from guard import catalog, paths
 from guard.agents.opencode import environment
-from guard.agents.opencode.planner import without_guard
+from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask

@@ -14,14 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from guard import paths
+from guard.agents.registry import names
 from guard.errors import ExitCode, GuardError
 from guard.launch.execute import shim_text
 from guard.launch.resolve import is_shim
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
-
-NAMES = ("opencode", "opencode2")
-"""The agents that get a shim. `opencode2` is what early builds of opencode 2 are called."""
 
 _HOOK = re.compile(r"^(?!\s*#).*routeguard['\"]?\s+hook\s+(bash|zsh|fish)\b", re.MULTILINE)
 
@@ -90,7 +88,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change
     Raises GuardError, before anything is written, if a file in the way is not ours, and if the
     directory is not safe or cannot be written.
     """
-    found = [_look(name, environ) for name in NAMES]
+    found = [_look(name, environ) for name in names()]
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -148,12 +146,12 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
     entries = search.split(os.pathsep)
     on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
     resolved = []
-    for name in NAMES:
+    for name in names():
         path = shutil.which(name, path=search) or ""
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return Status(
         directory=home,
-        shims=tuple(_look(name, environ) for name in NAMES),
+        shims=tuple(_look(name, environ) for name in names()),
         on_path=on_path,
         resolved=tuple(resolved),
         start_files=_start_files(environ, root),

@@ -12,7 +12,10 @@ import sys
 import time
 
 from guard import paths
-from guard.agents import agent_of, run_by_package_runner
+from guard.agents.adapter import HARMLESS, NO_MODEL
+from guard.agents.keys import unusable_key
+from guard.agents.registry import agent_of, names, without_guard
+from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.launch import local_proxies, resolve
 from guard.policy import compiled
@@ -22,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from guard.agents.opencode.planner import Facts
+    from guard.agents.adapter import Agent, Facts
     from guard.agents.plan import Plan
     from guard.findings import Finding
     from guard.policy.compiled import CompiledPolicy
@@ -39,9 +42,10 @@ def main(argv: list[str]) -> int:
     fence, rest = fence_option(argv)
     words = command_of(rest)
     environ = environment_at_start()
-    if agent_of(words[0]):
-        plan, policy, facts = plan_agent(words, environ, write=True)
-        carry_out(plan, policy, facts, environ, fence=fence)
+    agent = agent_of(words[0])
+    if agent:
+        plan, policy, facts = plan_agent(agent, words, environ, write=True)
+        carry_out(agent, plan, policy, facts, environ, fence=fence)
     plan = plan_other(words, environ)
     last = fence_around(plan, load_policy(environ), environ, fence) if fence else None
     tell(plan, environ)
@@ -82,7 +86,8 @@ def command_of(argv: list[str]) -> list[str]:
     words = argv[1:] if argv[:1] == ["--"] else argv
     if not words or not words[0]:
         raise UsageError(
-            "exec needs a command", fix='routeguard exec -- opencode run "hi"   (--help for more)'
+            "exec needs a command",
+            fix="routeguard exec -- COMMAND   (routeguard exec --help for more)",
         )
     if words is argv and words[0].startswith("-"):
         raise UsageError(
@@ -116,7 +121,8 @@ def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
             f"{depth} launches below one another",
             where=f"environment variable {paths.LAUNCH_MARKER}",
             why="something on PATH starts itself through routeguard",
-            fix="look at `type -a opencode`; a wrapper there should call the binary by its path",
+            fix=f"look at `type -a {os.path.basename(program)}`; "
+            "a wrapper there should call the binary by its path",
             rule="RG503",
         )
     return (os.path.realpath(program),) if pid == os.getpid() and program else ()
@@ -131,18 +137,16 @@ def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
 
 
 def plan_agent(
-    words: list[str], environ: dict[str, str], *, write: bool
+    agent: Agent, words: list[str], environ: dict[str, str], *, write: bool
 ) -> tuple[Plan, CompiledPolicy, Facts]:
-    """Plan the launch of the agent `words`; nothing is started or made ready.
+    """Plan the launch of `agent` as `words`; nothing is started or made ready.
 
     `write` False leaves no trace on disk. Raises GuardError if the agent is missing, PolicyError
     if the policy is broken and the command could call a model.
     """
-    from guard.agents.opencode import grammar, planner
-
-    own = planner.without_guard(environ)
-    program = resolve.find_agent(words[0], own, _already_running(environ))
-    harmless = grammar.read(words[1:]).kind() == grammar.HARMLESS
+    own = without_guard(environ)
+    program = resolve.find_agent(agent, words[0], own, _already_running(environ))
+    harmless = agent.kind(words[1:]) == HARMLESS
     try:
         policy = load_policy(own)
     except PolicyError as error:
@@ -151,10 +155,10 @@ def plan_agent(
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
         policy = compiled.CompiledPolicy()
-    facts = planner.look(words[1:], own, program, working_directory(), write=write and not harmless)
+    facts = agent.survey(words[1:], own, program, working_directory(), write=write and not harmless)
     now = time.time()
-    plan = planner.plan(policy, facts, program, now)
-    if plan.kind not in ("harmless", "local"):
+    plan = agent.plan(policy, facts, program, now)
+    if plan.kind not in NO_MODEL:
         local_proxies.check(plan, policy, own, now, write=write)
     return plan, policy, facts
 
@@ -162,13 +166,12 @@ def plan_agent(
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
     """The policy of the current directory, by the user's own config home."""
     if paths.REAL_CONFIG_HOME in environ:
-        from guard.agents.opencode.planner import without_guard
-
         environ = without_guard(environ)
     return compiled.load(working_directory(), environ)
 
 
 def carry_out(
+    agent: Agent,
     plan: Plan,
     policy: CompiledPolicy,
     facts: Facts,
@@ -176,14 +179,13 @@ def carry_out(
     *,
     fence: bool | None = None,
 ) -> None:
-    """Refuse `plan` (raises GuardError) or become its program.
+    """Refuse `plan` of `agent` (raises GuardError) or become its program.
 
     `fence` is what `fence_option` read.
     """
     from guard import audit
-    from guard.agents.opencode import planner
 
-    command = facts.invocation.command
+    command = facts.command
     if plan.forbidden_by:
         audit.record(plan, "refused", facts.environ, command)
         raise refusal(plan)
@@ -194,11 +196,11 @@ def carry_out(
         from guard.launch import keys
 
         for name, entry in plan.keys:
-            plan.environ[name] = keys.fetch(entry, facts.environ, planner.unusable_key)
-        for sentence in planner.prepare(policy, facts, shim_text("opencode")):
+            plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
+        for sentence in agent.prepare(policy, facts, {name: shim_text(name) for name in names()}):
             say(f"routeguard: {sentence}")
         tell(plan, environ)
-    if plan.kind not in ("harmless", "local"):
+    if plan.kind not in NO_MODEL:
         audit.record(plan, "launched", facts.environ, command)
     if plan.directory:
         os.chdir(plan.directory)
@@ -301,7 +303,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
             f"{words[0]} would fetch and start {package} past the guard",
             where="command line",
             why="a program at a path that nobody chose cannot be planned",
-            fix="npm install -g opencode-ai, then: opencode …",
+            fix="install the agent, then start it by its name",
             rule="RG502",
         )
     from guard.agents.opencode import environment

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from guard.agents.adapter import Agent
+
 SHIM_LINE = b"# routeguard-shim"
 """The second line of every shim of ours."""
 
@@ -46,15 +48,20 @@ def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> 
     return ""
 
 
-def find_agent(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
-    """The real binary of the agent `name`. Raises GuardError (RG502, status 127) if none."""
+def find_agent(
+    agent: Agent, name: str, environ: Mapping[str, str], avoid: Collection[str] = ()
+) -> str:
+    """The real binary of `agent`, started as `name`.
+
+    Raises GuardError (RG502, status 127) if there is none.
+    """
     program = find(name, environ, avoid)
     if not program:
         raise GuardError(
             f"{name} is not installed, or not on PATH",
             where="PATH",
-            why="only routeguard's own shims were found, if anything",
-            fix="npm install -g opencode-ai   (routeguard verify --fetch-opencode tries one)",
+            why=f"no {name} on PATH besides routeguard's shim",
+            fix=f"{agent.install}   (routeguard verify --fetch tries one)",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guard.agents.adapter import ENDPOINTS
+from guard.agents.registry import AGENTS
 from guard.errors import PolicyError, printable
 from guard.findings import mask
 from guard.launch.proof import child
@@ -33,6 +35,7 @@ from guard.policy import compiled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from guard.agents.adapter import Agent
     from guard.launch.recorder import Request
 
 PROMPT = "Reply with one word."
@@ -70,9 +73,10 @@ until = {until}
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """The agent that is run: its binary and the version it says it is."""
+class Binary:
+    """The binary of `agent` that is run, and the version it says it is."""
 
+    agent: Agent
     path: str
     version: str
 
@@ -124,7 +128,7 @@ class Check:
 class Proof:
     """Both runs and what they prove."""
 
-    agent: Agent
+    binary: Binary
     control: Run | None
     guarded: Run
     checks: tuple[Check, ...]
@@ -139,7 +143,11 @@ class Proof:
         return {
             "schema_version": 1,
             "passed": self.passed,
-            "agent": {"path": self.agent.path, "version": self.agent.version},
+            "agent": {
+                "id": self.binary.agent.id,
+                "path": self.binary.path,
+                "version": self.binary.version,
+            },
             "control": self.control.as_dict() if self.control else None,
             "guarded": self.guarded.as_dict(),
             "checks": [
@@ -149,18 +157,18 @@ class Proof:
         }
 
 
-def guarded_launch() -> list[str]:
-    """The words by which a shell wrapper starts `opencode`."""
+def guarded_launch(name: str = AGENTS[0].names[0]) -> list[str]:
+    """The words by which a shell wrapper starts the agent called `name`."""
     import guard
 
     main = os.path.join(os.path.dirname(os.path.abspath(guard.__file__)), "__main__.py")
-    return [sys.executable, "-I", "-S", main, "exec", "--", "opencode"]
+    return [sys.executable, "-I", "-S", main, "exec", "--", name]
 
 
 def version_of(binary: str, environ: Mapping[str, str]) -> str:
     """The version that the agent at `binary` says it is, "" if it does not say.
 
-    V1 prints `1.18.33`, V2 `opencode v2.0.10` (facts of the two releases).
+    opencode 1 prints `1.18.33`, opencode 2 `opencode v2.0.10` (facts of the two releases).
     """
     with tempfile.TemporaryDirectory(prefix="routeguard-verify-") as folder:
         place = Surroundings(folder, environ)
@@ -330,7 +338,7 @@ def without_key(request: bytes, key: str) -> bytes:
 
 
 def prove(
-    agent: Agent,
+    binary: Binary,
     environ: Mapping[str, str],
     root: str,
     *,
@@ -339,7 +347,7 @@ def prove(
     say: Callable[[str], None],
     launch: Sequence[str] | None = None,
 ) -> Proof:
-    """Run `agent` bare (if `control`) and guarded under `root`, `timeout` seconds each at most.
+    """Run `binary` bare (if `control`) and guarded under `root`, `timeout` seconds each at most.
 
     `launch` are the words that start the guarded agent, by default those of a shell wrapper.
     Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
@@ -355,23 +363,19 @@ def prove(
         if control:
             say("control: the agent without the guard")
             place = stage.surroundings(os.path.join(root, "control"), environ)
-            bare_run = stage.run(bare_launch(agent), place)
+            bare_run = stage.run(bare_launch(binary), place)
         say("guarded: the agent through the guard")
-        run = stage.run([*(launch or guarded_launch()), "run", PROMPT], guarded_place)
+        agent = binary.agent
+        started_by = launch or guarded_launch(agent.names[0])
+        run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
         checks = [_judge_control(bare_run)] if bare_run else []
-        checks += judge(stage, run, word)
-    return Proof(agent, bare_run, run, tuple(checks))
+        checks += judge(stage, run, word, ENDPOINTS[agent.wire])
+    return Proof(binary, bare_run, run, tuple(checks))
 
 
-def bare_launch(agent: Agent) -> list[str]:
-    """The words that start `agent` without the guard.
-
-    V2 hands calls to a background server that would outlive the run unless `--standalone` is
-    given (opencode.ai/v2/docs/cli.md).
-    """
-    major = agent.version.partition(".")[0]
-    standalone = ["--standalone"] if major.isdigit() and int(major) >= 2 else []
-    return [agent.path, "run", *standalone, PROMPT]
+def bare_launch(binary: Binary) -> list[str]:
+    """The words that start `binary` without the guard."""
+    return [binary.path, *binary.agent.one_call(PROMPT, binary.version)]
 
 
 def _require_stand_in(stage: Stage, place: Surroundings) -> None:
@@ -392,7 +396,7 @@ def _require_stand_in(stage: Stage, place: Surroundings) -> None:
             where=system,
             why=why,
             fix="run it on a machine or in a container without that policy; here, "
-            '`routeguard explain -- opencode run "hi"` shows the route without proving it',
+            "`routeguard explain` shows the route of a launch without proving it",
         )
 
 
@@ -411,11 +415,14 @@ def _judge_control(run: Run) -> Check:
     return Check("the proof can see a leak", True, detail)
 
 
-def judge(stage: Stage, run: Run, word: str) -> list[Check]:
-    """What a guarded run proves: one check per statement."""
+def judge(stage: Stage, run: Run, word: str, endpoint: str) -> list[Check]:
+    """What a guarded run proves: one check per statement.
+
+    `word` is what the gateway answered, `endpoint` the path at which it had to be asked.
+    """
     return [
         _judge_answer(stage, run, word),
-        _judge_calls(stage, run),
+        _judge_calls(stage, run, endpoint),
         Check(
             "nobody else was contacted",
             not run.contacts,
@@ -444,7 +451,7 @@ def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
     return Check(name, True, "exit status 0 and the words of the gateway")
 
 
-def _judge_calls(stage: Stage, run: Run) -> Check:
+def _judge_calls(stage: Stage, run: Run, endpoint: str) -> Check:
     name = "the gateway saw the call as it should be"
     wrong = []
     if not run.gateway:
@@ -454,7 +461,7 @@ def _judge_calls(stage: Stage, run: Run) -> Check:
             wrong.append(f"{request.target} without the gateway key in x-portkey-api-key")
         if request.header("authorization"):
             wrong.append(f"{request.target} with an Authorization header, which is a provider's")
-        if request.target != "/v1/chat/completions":
+        if request.target != endpoint:
             wrong.append(f"a request for {request.target}")
     models = {request.model for request in run.gateway}
     if run.gateway and MODEL not in models:

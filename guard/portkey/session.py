@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from guard.agents.opencode.planner import unusable_key
+from guard.agents.keys import unusable_key
 from guard.errors import GuardError, UsageError
 from guard.findings import mask
 from guard.launch import keys

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
-from guard.agents import AGENTS, agent_of, run_by_package_runner
+from guard.agents.registry import agent_of
+from guard.agents.runners import run_by_package_runner
 
 
 @pytest.mark.parametrize(
     "program", ["opencode", "/usr/bin/opencode", "./opencode", "opencode2", "/x/opencode.exe"]
 )
 def test_agents(program: str) -> None:
-    assert agent_of(program) == "opencode"
+    found = agent_of(program)
+    assert found is not None
+    assert found.id == "opencode"
 
 
 @pytest.mark.parametrize("program", ["", "bash", "opencode-x", "OpenCode", "/opencode/", "code"])
 def test_other_programs(program: str) -> None:
-    assert agent_of(program) == ""
-
-
-def test_every_agent_has_its_package() -> None:
-    for package in set(AGENTS.values()):
-        assert importlib.import_module(f"guard.agents.{package}")
+    assert agent_of(program) is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ import pytest
 from guard.agents import running
 from guard.agents.opencode import planner
 from guard.agents.opencode.environment import SWITCHES
-from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look, unpinned
+from guard.agents.opencode.inside import unpinned
+from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look
 from guard.catalog.agents import Agent, Program, Recognised, agents
 from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy, PolicyException

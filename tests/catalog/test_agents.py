@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents import AGENTS, PACKAGES
+from guard.agents.registry import AGENTS
 from guard.catalog.agents import agents, effective, recognise
 
 NATIVE = "/opt/bin"
@@ -30,13 +30,13 @@ def test_no_two_agents_share_a_name() -> None:
 
 def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
     by_name = {name: agent for agent in agents() for name in agent.names}
-    for name, package in AGENTS.items():
-        assert by_name[name].id == package
-        assert by_name[name].guarded
-    assert [agent.id for agent in agents() if agent.guarded] == sorted(set(AGENTS.values()))
-    for package in ("opencode-ai", "@opencode/cli"):
-        assert package in PACKAGES
-        assert who(f"/usr/lib/node_modules/{package}/bin/opencode.exe") == "opencode"
+    for adapter in AGENTS:
+        for name in adapter.names:
+            assert by_name[name].id == adapter.id
+            assert by_name[name].guarded
+        for package in adapter.packages:
+            assert who(f"/usr/lib/node_modules/{package}/bin/{adapter.names[0]}.exe") == adapter.id
+    assert [agent.id for agent in agents() if agent.guarded] == sorted(a.id for a in AGENTS)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.keys import unusable_key
 from guard.agents.opencode import environment as launch
 from guard.agents.opencode import planner
 from guard.check import environment, runners
@@ -109,7 +110,7 @@ def test_a_missing_and_a_foreign_gateway_key(machine: Machine) -> None:
     assert (missing.rule, missing.subject) == ("RG106", "PORTKEY_API_KEY")
     (foreign,) = machine.check(PORTKEY_API_KEY="sk-ant-abc").findings
     assert foreign.rule == "RG106"
-    assert foreign.message == f"PORTKEY_API_KEY {planner.unusable_key('sk-ant-abc')}"
+    assert foreign.message == f"PORTKEY_API_KEY {unusable_key('sk-ant-abc')}"
 
 
 def test_an_exception_holds(machine: Machine) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from guard.agents.opencode.adapter import AGENT
 from guard.commands.verify import render
 from guard.launch.proof.child import Ended
-from guard.launch.verify import Agent, Check, Contact, Proof, Run
+from guard.launch.verify import Binary, Check, Contact, Proof, Run
 
 SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'
 
@@ -48,7 +49,7 @@ def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> Run:
 
 
 def proof(*checks: Check, control: Run | None = None, guarded: Run | None = None) -> Proof:
-    return Proof(Agent("/bin/opencode", "1.18.33"), control, guarded or run(), checks)
+    return Proof(Binary(AGENT, "/bin/opencode", "1.18.33"), control, guarded or run(), checks)
 
 
 def test_the_table_names_everybody_who_was_contacted() -> None:
@@ -79,12 +80,12 @@ def test_no_agent(tmp_path: Path) -> None:
     done = routeguard(tmp_path)
     assert (done.returncode, done.stdout) == (127, "")
     assert "[RG502]" in done.stderr
-    assert "routeguard verify --fetch-opencode" in done.stderr
+    assert "routeguard verify --fetch" in done.stderr
 
 
 def test_no_npm_to_fetch_with(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    done = routeguard(tmp_path, "--fetch-opencode", PATH=str(tmp_path / "none"))
+    done = routeguard(tmp_path, "--fetch", PATH=str(tmp_path / "none"))
     assert done.returncode == 127
     assert "npm is not on PATH" in done.stderr
 
@@ -127,7 +128,8 @@ def test_json(tmp_path: Path) -> None:
     assert found["schema_version"] == 1
     assert found["passed"] is False
     assert found["control"] is None
-    assert found["agent"] == {"path": str(tmp_path / "bin" / "opencode"), "version": "1.18.33"}
+    path = str(tmp_path / "bin" / "opencode")
+    assert found["agent"] == {"id": "opencode", "path": path, "version": "1.18.33"}
     assert found["guarded"]["exit_status"] == 0
     assert [check["ok"] for check in found["checks"]] == [False, False, True, True]
 
@@ -138,5 +140,5 @@ def test_a_fetched_agent_is_used_where_none_is_installed(tmp_path: Path) -> None
     binary.parent.mkdir(parents=True)
     binary.write_text(SILENT)
     binary.chmod(0o755)
-    done = routeguard(tmp_path, "--fetch-opencode", "--json", "--no-control")
+    done = routeguard(tmp_path, "--fetch", "--json", "--no-control")
     assert json.loads(done.stdout)["agent"]["path"] == str(binary)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from harness.sandbox import Sandbox
 
-from guard.launch.proof.fetch import VERSION
+from guard.agents.opencode.adapter import AGENT
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +30,7 @@ def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
     assert done.status == 0, done
     proof = json.loads(done.out)
     assert proof["passed"] is True
-    assert proof["agent"]["version"] == VERSION
+    assert proof["agent"]["version"] == AGENT.tested
     assert all(check["ok"] for check in proof["checks"])
     assert len(proof["checks"]) == 5
     seen = {contact["host"]: contact["keys_seen"] for contact in proof["control"]["contacts"]}

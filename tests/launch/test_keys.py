@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents.opencode.planner import unusable_key
+from guard.agents.keys import unusable_key
 from guard.errors import ExitCode, GuardError
 from guard.launch.keys import fetch
 from guard.policy.compiled import GatewayProvider

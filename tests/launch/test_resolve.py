@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.opencode.adapter import AGENT
 from guard.errors import ExitCode, GuardError
 from guard.launch.resolve import find, find_agent, is_shim
 
@@ -165,8 +166,8 @@ def test_is_shim_of_something_odd(tmp_path: Path) -> None:
 
 def test_find_agent(places: Places) -> None:
     with pytest.raises(GuardError) as caught:
-        find_agent("opencode", places.environ)
+        find_agent(AGENT, "opencode", places.environ)
     assert (caught.value.rule, caught.value.exit_code) == ("RG502", ExitCode.NOT_FOUND)
     assert "opencode is not installed" in caught.value.render()
     real = places.put(places.second)
-    assert find_agent("opencode", places.environ) == real
+    assert find_agent(AGENT, "opencode", places.environ) == real

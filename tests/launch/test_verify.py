@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.opencode.adapter import AGENT as OPENCODE
 from guard.errors import PolicyError
 from guard.launch import verify
-from guard.launch.verify import Agent, Proof, bare_launch, prove, throw_away, without_key
+from guard.launch.verify import Binary, Proof, bare_launch, prove, throw_away, without_key
 from guard.policy import compiled
 
 AGENT = """
@@ -94,7 +95,7 @@ def proof_of(root: Path, mode: str, *, control: str = "", timeout: float = 60.0)
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} {root}/agent.py "{control}"\n')
     bare.chmod(0o755)
     return prove(
-        Agent(str(bare), "1.18.33"),
+        Binary(OPENCODE, str(bare), "1.18.33"),
         os.environ,
         str(root / "places"),
         timeout=timeout,
@@ -224,7 +225,7 @@ def test_a_throw_away_directory_goes_or_stays() -> None:
     ("version", "standalone"), [("1.18.33", False), ("2.0.10", True), ("", False)]
 )
 def test_a_bare_second_generation_agent_leaves_no_server(version: str, standalone: bool) -> None:
-    assert ("--standalone" in bare_launch(Agent("/bin/agent", version))) is standalone
+    assert ("--standalone" in bare_launch(Binary(OPENCODE, "/bin/agent", version))) is standalone
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.opencode.grammar import NETWORK, REMOTE, SERVER, Invocation, Option, read
+from guard.agents.adapter import REMOTE, SERVER
+from guard.agents.opencode.grammar import NETWORK, Invocation, Option, read
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
 

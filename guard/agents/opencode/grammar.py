@@ -19,15 +19,11 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
+from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-HARMLESS = "harmless"
-LOCAL = "local"
-GUARDED = "guarded"
-SERVER = "server"
-REMOTE = "remote"
 
 _GLOBAL_BOOLEANS = frozenset(("help", "h", "version", "v", "print-logs", "pure"))
 _GLOBAL_STRINGS = frozenset(("log-level",))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 
 from guard import paths
+from guard.agents import adapter
+from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
     arguments,
     binary,
@@ -21,7 +23,7 @@ from guard.agents.opencode import (
     preflight,
     surroundings,
 )
-from guard.agents.opencode.route import FORBIDDEN, Route, Router
+from guard.agents.opencode.route import Route, Router
 from guard.agents.plan import Plan
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
@@ -33,33 +35,15 @@ if TYPE_CHECKING:
 
     from guard.policy.compiled import CompiledPolicy, GatewayProvider
 
-_OTHER_VENDORS = (
-    "sk-ant-",
-    "sk-proj-",
-    "sk-or-",
-    "sk-svcacct-",
-    "gsk_",
-    "AIza",
-    "hf_",
-    "xai-",
-    "ghp_",
-    "github_pat_",
-    "glpat-",
-    "AKIA",
-    "r8_",
-    "pplx-",
-    "nvapi-",
-    "tgp_v1_",
-)
 
-
-class Facts:
+class Facts(adapter.Facts):
     """What `look` found: the command line as opencode reads it, the binary, the files around.
 
     `environ` is the user's environment with the traces of an outer guarded launch taken back.
     """
 
     __slots__ = (
+        "command",
         "directories",
         "environ",
         "found",
@@ -83,6 +67,7 @@ class Facts:
         working_directory: str,
     ) -> None:
         self.invocation = invocation
+        self.command = invocation.command
         self.environ = environ
         self.version = version
         self.found = found
@@ -96,9 +81,9 @@ def look(
     typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
 ) -> Facts:
     """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""
-    own = without_guard(environ)
+    own = dict(environ)
     invocation = grammar.read(typed)
-    if invocation.kind() == grammar.HARMLESS:
+    if invocation.kind() == adapter.HARMLESS:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
     else:
@@ -126,33 +111,16 @@ def starts_elsewhere(invocation: grammar.Invocation) -> bool:
     work in the directory they are started in. A command that opens no project starts in the root.
     """
     return (
-        invocation.kind() == grammar.HARMLESS
+        invocation.kind() == adapter.HARMLESS
         or invocation.command in ("run", "models")
         or invocation.command.startswith("debug")
     )
 
 
-def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` as it was before an outer guarded launch pointed it at our directories.
-
-    Relative directories in XDG variables and HOME are dropped: opencode would look for its
-    credentials below the working directory, where a repository can put them (run on 1.18.33).
-    """
-    own = dict(environ)
-    real = own.pop(REAL_CONFIG_HOME, None)
-    if real is not None:
-        _restore(own, real)
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
-        if name in own and not os.path.isabs(own[name]):
-            del own[name]
-    if not os.path.isabs(own.get("HOME", "")):
-        own["HOME"] = paths.home(own)
-    return own
-
-
-def _restore(own: dict[str, str], real: str) -> None:
+def restore(own: dict[str, str]) -> None:
     """Undo what an outer launch set, if it was one: the name alone may come from anywhere."""
-    outer = dict(own)
+    real = own[REAL_CONFIG_HOME]
+    outer = {name: value for name, value in own.items() if name != REAL_CONFIG_HOME}
     if real:
         outer["XDG_CONFIG_HOME"] = real
     else:
@@ -228,13 +196,13 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         findings=findings,
     )
     _without_half_of_cloudflare(result)
-    if result.kind in (grammar.HARMLESS, grammar.LOCAL, grammar.REMOTE):
+    if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
         _without_gateway_keys(policy, result)
-    if result.kind == grammar.HARMLESS:
+    if result.kind == adapter.HARMLESS:
         result.findings = []
         result.directory = "/"
         return result
-    if result.kind == grammar.LOCAL:
+    if result.kind == adapter.LOCAL:
         # these open the project: its plugins would run, its MCP servers start
         result.findings += preflight.check_project(facts.found, policy, environ, now)
         result.environ.update(environment.SWITCHES)
@@ -243,7 +211,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     result.findings += arguments.other_servers(invocation, policy, now)
     result.findings += environment.proxies(environ, policy, now)
     result.findings += preflight.check(facts.found, policy, environ, now)
-    if result.kind == grammar.REMOTE:
+    if result.kind == adapter.REMOTE:
         result.environ.update(environment.SWITCHES)
         return result
     result.guarded = True
@@ -361,22 +329,6 @@ def _keys(
         usable.add(entry.name)
         result.environ[entry.key_env] = value
     return usable, variables
-
-
-def unusable_key(value: str) -> str:
-    """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
-
-    opencode puts it into the raw text of its config before it parses it: a quote or a backslash
-    breaks the JSON, and the error prints the whole config with the key (run on 1.18.33).
-    """
-    if any(c in FORBIDDEN for c in value):
-        return "holds a quote, brace or backslash, which would break the agent's config"
-    if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
-        return "holds a blank or a control character (a line break at its end, perhaps)"
-    for prefix in _OTHER_VENDORS:
-        if value.startswith(prefix):
-            return f"begins with {prefix}, as another vendor's keys do"
-    return ""
 
 
 def _missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:

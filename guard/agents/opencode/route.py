@@ -9,6 +9,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
+from guard.agents.keys import FORBIDDEN
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from guard.policy.compiled import CompiledPolicy
-
-FORBIDDEN = frozenset("{}\"'\\`")
-"""Characters that no model or provider name may hold.
-
-opencode substitutes `{env:…}` and `{file:…}` in the raw text of its config before it parses it,
-and yargs strips quotes; a name with one of these could change the config that carries it.
-"""
 
 
 class Route:

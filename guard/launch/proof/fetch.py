@@ -19,61 +19,63 @@ from guard.errors import ExitCode, GuardError, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PACKAGE = "opencode-ai"
-VERSION = "1.18.33"
-"""The release whose behaviour routeguard's facts were measured on."""
+    from guard.agents.adapter import Agent
 
 _PATIENCE = 600.0
 """Seconds npm may take: the package is large, and npm retries for long where it is offline."""
 
 
-def fetched(environ: Mapping[str, str]) -> str:
-    """Where a fetched agent's binary is, whether it is there or not."""
-    folder = os.path.join(paths.routeguard_cache(environ), "agents", f"{PACKAGE}-{VERSION}")
-    return os.path.join(folder, "node_modules", ".bin", "opencode")
+def fetched(agent: Agent, environ: Mapping[str, str]) -> str:
+    """Where the binary of a fetched `agent` is, whether it is there or not."""
+    release = f"{agent.packages[0]}-{agent.tested}"
+    folder = os.path.join(paths.routeguard_cache(environ), "agents", release)
+    return os.path.join(folder, "node_modules", ".bin", agent.names[0])
 
 
 def fetch(
+    agent: Agent,
     environ: Mapping[str, str],
     *,
     version_of: Callable[[str, Mapping[str, str]], str],
     say: Callable[[str], None],
 ) -> str:
-    """The path of the fetched agent's binary, fetched now if it is not there or does not run.
+    """The path of the binary of `agent`, fetched now if it is not there or does not run.
+
+    It is the release that routeguard's facts about the agent were taken from.
 
     Uses the user's own npm client and its settings. Raises GuardError (exit status 127, RG502)
     if npm is missing, fails, or gives a binary that does not run.
     """
-    binary = fetched(environ)
-    if version_of(binary, environ) == VERSION:
+    binary = fetched(agent, environ)
+    if version_of(binary, environ) == agent.tested:
         return binary
     npm = shutil.which("npm", path=environ.get("PATH", os.defpath))
     if npm is None:
-        raise _failed("npm is not on PATH", "install Node.js with npm, or opencode itself")
+        raise _failed("npm is not on PATH", "install Node.js with npm, or the agent itself")
     folder = os.path.dirname(os.path.dirname(os.path.dirname(binary)))
     parent = paths.private_directory(os.path.dirname(folder))
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=parent) as fresh:
-        say(f"fetching {PACKAGE}@{VERSION} with npm into {parent}")
-        _install(npm, fresh, environ)
+        say(f"fetching {agent.packages[0]}@{agent.tested} with npm into {parent}")
+        _install(agent, npm, fresh, environ)
         # npm leaves the bin as a relative link, so it still leads to the binary after the rename
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(fresh, folder)
-    if version_of(binary, environ) != VERSION:
+    if version_of(binary, environ) != agent.tested:
         raise _failed(
-            f"{binary} does not answer --version with {VERSION}",
-            f"remove {folder} and try again, or install opencode yourself",
+            f"{binary} does not answer --version with {agent.tested}",
+            f"remove {folder} and try again, or install the agent yourself",
         )
     return binary
 
 
-def _install(npm: str, folder: str, environ: Mapping[str, str]) -> None:
+def _install(agent: Agent, npm: str, folder: str, environ: Mapping[str, str]) -> None:
     # the package's install script puts the binary of this platform in place; npm 11 wants it
     # allowed by name in package.json (and refuses the option that says the same), older releases
     # know only --ignore-scripts
     wanted = {
         "private": True,
-        "dependencies": {PACKAGE: VERSION},
-        "allowScripts": {PACKAGE: True},
+        "dependencies": {agent.packages[0]: agent.tested},
+        "allowScripts": {agent.packages[0]: True},
     }
     with open(os.path.join(folder, "package.json"), "w", encoding="ascii") as file:
         json.dump(wanted, file)
@@ -93,14 +95,14 @@ def _install(npm: str, folder: str, environ: Mapping[str, str]) -> None:
     except subprocess.TimeoutExpired:
         raise _failed(
             f"npm had not ended after {_PATIENCE:g} seconds",
-            "see that npm reaches its registry, or install opencode yourself",
+            "see that npm reaches its registry, or install the agent yourself",
         ) from None
     if done.returncode != 0:
         said = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
         raise _failed(
             f"npm ended with status {done.returncode}: "
             + "\n".join(printable(line) for line in said[-4:]),
-            "see that npm reaches its registry, or install opencode yourself",
+            "see that npm reaches its registry, or install the agent yourself",
         )
 
 

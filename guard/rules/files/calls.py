@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
+from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
+from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.arguments import other_servers, rewrite
-from guard.agents.opencode.grammar import GUARDED, LOCAL, REMOTE, SERVER
 from guard.agents.opencode.grammar import read as read_arguments
 from guard.agents.opencode.route import Router
 from guard.catalog import local_proxies
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy
     from guard.sources.file import SourceFile
 
-PROGRAMS = frozenset(("opencode", "opencode2", "opencode.exe", "opencode.cmd"))
-"""Names under which opencode is installed; `opencode2` is that of early 2.x releases."""
+PROGRAMS = frozenset(f"{name}{suffix}" for name in AGENT.names for suffix in ("", ".exe", ".cmd"))
+"""Names under which opencode is installed, also on Windows."""
 
-PACKAGES = frozenset(("opencode-ai", "@opencode/cli", "opencode"))
-"""npm packages that hold opencode (1.x, 2.x), and the name of the program they install."""
+PACKAGES = frozenset(AGENT.packages)
+"""npm packages that hold opencode, and the name of the program they install."""
 
 NEEDLES = (
     b"opencode",

@@ -12,6 +12,7 @@ import pytest
 from guard.agents.opencode import grammar, planner
 from guard.agents.opencode.environment import SWITCHES
 from guard.agents.plan import Plan
+from guard.agents.registry import without_guard
 from guard.launch.execute import refusal
 from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
 
@@ -51,7 +52,11 @@ class Machine:
 
     def look(self, *argv: str) -> planner.Facts:
         return planner.look(
-            list(argv), self.environ, str(self.program), str(self.project), write=False
+            list(argv),
+            without_guard(self.environ),
+            str(self.program),
+            str(self.project),
+            write=False,
         )
 
     def plan(self, *argv: str) -> Plan:
@@ -413,7 +418,7 @@ class TestNested:
     def test_the_traces_of_an_outer_launch_are_taken_back(self, machine: Machine) -> None:
         machine.environ["XDG_CONFIG_HOME"] = str(machine.home / "xc")
         outer = machine.plan("run", "hi").environ
-        assert planner.without_guard(outer)["XDG_CONFIG_HOME"] == str(machine.home / "xc")
+        assert without_guard(outer)["XDG_CONFIG_HOME"] == str(machine.home / "xc")
         machine.environ = outer
         inner = machine.plan("run", "hi")
         assert rules(inner) == []
@@ -421,7 +426,7 @@ class TestNested:
 
     def test_none_that_was_set_stays_unset(self, machine: Machine) -> None:
         outer = machine.plan("run", "hi").environ
-        own = planner.without_guard(outer)
+        own = without_guard(outer)
         assert "XDG_CONFIG_HOME" not in own
         assert own["PATH"] == "/usr/bin:/bin"
         assert "ROUTEGUARD_CONFIG_HOME" not in own
@@ -430,14 +435,14 @@ class TestNested:
     @pytest.mark.parametrize("value", [".", "x/y", ""])
     def test_a_relative_directory_is_nobodys(self, machine: Machine, name: str, value: str) -> None:
         machine.environ[f"XDG_{name}_HOME"] = value
-        assert f"XDG_{name}_HOME" not in planner.without_guard(machine.environ)
+        assert f"XDG_{name}_HOME" not in without_guard(machine.environ)
         child = machine.plan("run", "hi").environ
         assert os.path.isabs(child.get(f"XDG_{name}_HOME", "/"))
 
     def test_a_relative_home(self, machine: Machine) -> None:
         for home in (".", ""):
-            assert os.path.isabs(planner.without_guard({"HOME": home})["HOME"])
-        assert os.path.isabs(planner.without_guard({})["HOME"])
+            assert os.path.isabs(without_guard({"HOME": home})["HOME"])
+        assert os.path.isabs(without_guard({})["HOME"])
 
 
 def test_the_catalogue_knows_the_providers(machine: Machine) -> None:

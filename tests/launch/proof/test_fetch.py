@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.opencode.adapter import AGENT
 from guard.errors import GuardError
 from guard.launch.proof import fetch
 from guard.launch.verify import version_of
@@ -21,7 +22,7 @@ INSTALLS = f"""#!/bin/sh
 echo "$@" >>"$LOG"
 cd "$3"
 mkdir -p node_modules/opencode-ai/bin node_modules/.bin
-printf '#!/bin/sh\\necho {fetch.VERSION}\\n' >node_modules/opencode-ai/bin/opencode.exe
+printf '#!/bin/sh\\necho {AGENT.tested}\\n' >node_modules/opencode-ai/bin/opencode.exe
 chmod +x node_modules/opencode-ai/bin/opencode.exe
 ln -s ../opencode-ai/bin/opencode.exe node_modules/.bin/opencode
 """
@@ -45,7 +46,7 @@ def npm(tmp_path: Path, script: str) -> None:
 
 def run(environ: Mapping[str, str], said: list[str] | None = None) -> str:
     say = (said if said is not None else []).append
-    return fetch.fetch(environ, version_of=version_of, say=say)
+    return fetch.fetch(AGENT, environ, version_of=version_of, say=say)
 
 
 def leftovers(tmp_path: Path) -> list[str]:
@@ -57,22 +58,22 @@ def test_fetched_once_and_used_again(tmp_path: Path, environ: dict[str, str]) ->
     npm(tmp_path, INSTALLS)
     said: list[str] = []
     binary = run(environ, said)
-    assert binary == fetch.fetched(environ)
-    assert version_of(binary, environ) == fetch.VERSION
+    assert binary == fetch.fetched(AGENT, environ)
+    assert version_of(binary, environ) == AGENT.tested
     assert run(environ, said) == binary
     assert len(said) == 1
     (call,) = Path(environ["LOG"]).read_text().splitlines()
     assert call.split()[0] == "install"
     wanted = json.loads((Path(binary).parents[2] / "package.json").read_text())
-    assert wanted["dependencies"] == {"opencode-ai": fetch.VERSION}
-    assert leftovers(tmp_path) == [f"opencode-ai-{fetch.VERSION}"]
+    assert wanted["dependencies"] == {"opencode-ai": AGENT.tested}
+    assert leftovers(tmp_path) == [f"opencode-ai-{AGENT.tested}"]
 
 
 def test_a_damaged_one_is_fetched_again(tmp_path: Path, environ: dict[str, str]) -> None:
     npm(tmp_path, INSTALLS)
     binary = run(environ)
     Path(binary).resolve().write_text("#!/bin/sh\nexit 1\n")
-    assert version_of(run(environ), environ) == fetch.VERSION
+    assert version_of(run(environ), environ) == AGENT.tested
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_what_npm_said_is_told(tmp_path: Path, environ: dict[str, str]) -> None:
 
 
 def test_a_binary_that_does_not_run_is_no_agent(tmp_path: Path, environ: dict[str, str]) -> None:
-    npm(tmp_path, INSTALLS.replace(f"echo {fetch.VERSION}\\n", "exit 1\\n"))
+    npm(tmp_path, INSTALLS.replace(f"echo {AGENT.tested}\\n", "exit 1\\n"))
     with pytest.raises(GuardError) as raised:
         run(environ)
     assert "--version" in raised.value.why

@@ -1,4 +1,4 @@
-"""Where an agent would go without routeguard: what `explain` and `verify` hold against the plan.
+"""Where a launch of opencode would go without routeguard.
 
 The order of layers is the one read in the source of opencode 1.18.33: the administrator's files
 over inline config over `.opencode` folders over project files over the user's files; any one
@@ -9,10 +9,11 @@ nothing else does.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from guard import catalog
 from guard.agents.opencode import jsonc
+from guard.agents.today import Say, Today
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,25 +27,9 @@ HOSTED = "a hosted free model of the agent's maker (provider opencode, opencode.
 _HOSTED_ID = "opencode"
 
 
-@dataclass(frozen=True)
-class Say:
-    """What one layer has to say about the route: where it is, and what in words."""
-
-    layer: str
-    where: str
-    says: str
-
-
-@dataclass
-class Today:
-    """The route without routeguard, and each layer's say, strongest first."""
-
-    route: str = ""
-    says: list[Say] = field(default_factory=list)
-
-
-def unguarded(facts: Facts, providers: Mapping[str, Provider]) -> Today:
+def unguarded(facts: Facts) -> Today:
     """Work out where the launch would go today. Names only, never a value of a variable."""
+    providers = catalog.providers()
     today = Today()
     model = ""
     typed = [o.value for o in facts.invocation.named("model", "m") if o.value]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from guard import catalog
 from guard.agents.opencode import planner
-from guard.launch.today import HOSTED, Today, unguarded
+from guard.agents.opencode.today import HOSTED, unguarded
+from guard.agents.today import Today
 
 CANARY = "canary-0123456789"
 
@@ -32,7 +32,7 @@ class Machine:
         facts = planner.look(
             list(argv), self.environ, "/nonexistent", str(self.project), write=False
         )
-        return unguarded(facts, catalog.providers())
+        return unguarded(facts)
 
     @property
     def user(self) -> Path:

@@ -1,0 +1,124 @@
+"""What an agent is to the rest of the house: the methods that its folder has to fill in.
+
+An agent is one folder under `guard.agents` with an `adapter.py` that holds a subclass of `Agent`,
+and one line in `guard.agents.registry`. Nothing outside that folder, its detectors in
+`guard.rules` and its data in `guard.catalog` names it.
+
+Hot-path module: every adapter is imported to answer which agents there are, so it holds data and
+imports its planner inside its methods.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from guard.agents.plan import Plan
+    from guard.agents.today import Today
+    from guard.policy.compiled import CompiledPolicy
+
+HARMLESS = "harmless"
+"""Kind of a command that calls no model and opens no project: started with a clean environment."""
+LOCAL = "local"
+"""Kind of a command that calls no model, but opens the project, whose code may then run."""
+GUARDED = "guarded"
+"""Kind of a command that may call a model: pinned to the gateway."""
+SERVER = "server"
+"""Kind of a command that lets other programs call models."""
+REMOTE = "remote"
+"""Kind of a command that hands its calls to a server that was started elsewhere."""
+
+NO_MODEL = (HARMLESS, LOCAL)
+"""The kinds that call no model."""
+
+ENDPOINTS = {"chat": "/v1/chat/completions"}
+"""Path of the gateway's endpoint for each `Agent.wire`."""
+
+
+class Facts:
+    """What an agent's `survey` found. Adapters extend it.
+
+    `environ` is the user's own environment, with the traces of an outer launch taken back;
+    `command` the agent's subcommand as the audit log names it; `version` the agent's, zeros if
+    it is not known.
+    """
+
+    __slots__ = ()
+
+    environ: dict[str, str]
+    command: str
+    version: tuple[int, int, int]
+
+
+class Agent:
+    """A coding agent that routeguard plans launches of."""
+
+    id = ""
+    """Name in the policy, in `guard.catalog` and in reports."""
+    title = ""
+    names: tuple[str, ...] = ()
+    """What it is started as: these are wrapped by the hooks and get a shim."""
+    packages: tuple[str, ...] = ()
+    """npm packages that hold it; the first one is the one to install."""
+    tested = ""
+    """The release that the facts about it were taken from, and that `verify --fetch` gets."""
+    wire = "chat"
+    """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"npm install -g {self.packages[0]}"
+
+    def kind(self, typed: Sequence[str]) -> str:
+        """Which kind of command the arguments `typed` are, one of the constants above."""
+        raise NotImplementedError
+
+    def survey(
+        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    ) -> Facts:
+        """Read what lies around the launch of `program` with the arguments `typed` in `cwd`.
+
+        `write` False leaves no trace, for a plan that is only shown.
+        """
+        raise NotImplementedError
+
+    def plan(self, policy: CompiledPolicy, facts: Any, program: str, now: float) -> Plan:
+        """Decide what the launch becomes, from the `facts` of `survey`; `now` in Unix seconds."""
+        raise NotImplementedError
+
+    def prepare(self, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]) -> list[str]:
+        """Make what the planned environment refers to; called just before the agent starts.
+
+        `shims` are the texts of the PATH shims by name, for programs that the agent starts.
+        Returns a sentence for each thing the user has to know. Raises GuardError.
+        """
+        return []
+
+    def restore(self, environ: dict[str, str]) -> None:
+        """Take back in `environ` what a guarded launch of this agent set, if it was one."""
+
+    def pins(self, environ: Mapping[str, str]) -> bool:
+        """Whether `environ` claims to be that of a pinned launch of this agent."""
+        return False
+
+    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+        """Why an `environ` that claims to be pinned is not pinned to the gateway, "" if it is."""
+        return "nothing is pinned"
+
+    def undone_by(self, name: str) -> bool:
+        """Whether the variable `name`, set below a launch, undoes the pin."""
+        return False
+
+    def today(self, facts: Any) -> Today:
+        """Where the launch would go without the guard."""
+        raise NotImplementedError
+
+    def one_call(self, prompt: str, version: str) -> list[str]:
+        """Arguments for one answer to `prompt` without a terminal, for `verify`.
+
+        `version` is the agent's own, "" for a start through the guard.
+        """
+        raise NotImplementedError

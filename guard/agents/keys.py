@@ -1,0 +1,45 @@
+"""What a value has to be to serve as the gateway's key. Hot-path module."""
+
+from __future__ import annotations
+
+FORBIDDEN = frozenset("{}\"'\\`")
+"""Characters that no key, model or provider name may hold.
+
+opencode substitutes `{env:…}` and `{file:…}` in the raw text of its config before it parses it,
+and yargs strips quotes; a name with one of these could change the config that carries it.
+"""
+
+_OTHER_VENDORS = (
+    "sk-ant-",
+    "sk-proj-",
+    "sk-or-",
+    "sk-svcacct-",
+    "gsk_",
+    "AIza",
+    "hf_",
+    "xai-",
+    "ghp_",
+    "github_pat_",
+    "glpat-",
+    "AKIA",
+    "r8_",
+    "pplx-",
+    "nvapi-",
+    "tgp_v1_",
+)
+
+
+def unusable_key(value: str) -> str:
+    """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
+
+    opencode puts it into the raw text of its config before it parses it: a quote or a backslash
+    breaks the JSON, and the error prints the whole config with the key (run on 1.18.33).
+    """
+    if any(c in FORBIDDEN for c in value):
+        return "holds a quote, brace or backslash, which would break the agent's config"
+    if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
+        return "holds a blank or a control character (a line break at its end, perhaps)"
+    for prefix in _OTHER_VENDORS:
+        if value.startswith(prefix):
+            return f"begins with {prefix}, as another vendor's keys do"
+    return ""

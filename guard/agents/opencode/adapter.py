@@ -1,0 +1,90 @@
+"""opencode 1.x as the rest of the house sees it. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents.adapter import Agent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.agents.opencode.planner import Facts
+    from guard.agents.plan import Plan
+    from guard.agents.today import Today
+    from guard.policy.compiled import CompiledPolicy
+
+
+class OpenCode(Agent):
+    """opencode 1.x: an inline config with a provider id that nobody else can name pins it."""
+
+    id = "opencode"
+    title = "opencode"
+    # early releases of opencode 2 installed the second name
+    # (github.com/rjwalters/loom/issues/8438)
+    names = ("opencode", "opencode2")
+    packages = ("opencode-ai", "@opencode/cli", "opencode")
+    tested = "1.18.33"
+
+    def kind(self, typed: Sequence[str]) -> str:
+        """The kind by the grammar of 1.18."""
+        from guard.agents.opencode import grammar
+
+        return grammar.read(list(typed)).kind()
+
+    def survey(
+        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    ) -> Facts:
+        """See `planner.look`."""
+        from guard.agents.opencode import planner
+
+        return planner.look(typed, environ, program, cwd, write=write)
+
+    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+        """See `planner.plan`."""
+        from guard.agents.opencode import planner
+
+        return planner.plan(policy, facts, program, now)
+
+    def prepare(self, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]) -> list[str]:
+        """See `planner.prepare`."""
+        from guard.agents.opencode import planner
+
+        return planner.prepare(policy, facts, shims[self.names[0]])
+
+    def restore(self, environ: dict[str, str]) -> None:
+        """See `planner.restore`."""
+        from guard.agents.opencode import planner
+
+        planner.restore(environ)
+
+    def pins(self, environ: Mapping[str, str]) -> bool:
+        """By the inline config."""
+        return "OPENCODE_CONFIG_CONTENT" in environ
+
+    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+        """See `inside.unpinned`."""
+        from guard.agents.opencode import inside
+
+        return inside.unpinned(environ, policy)
+
+    def undone_by(self, name: str) -> bool:
+        """See `inside.UNDOING`."""
+        from guard.agents.opencode import inside
+
+        return name in inside.UNDOING
+
+    def today(self, facts: Facts) -> Today:
+        """See `today.unguarded`."""
+        from guard.agents.opencode.today import unguarded
+
+        return unguarded(facts)
+
+    def one_call(self, prompt: str, version: str) -> list[str]:
+        """`run`; version 2 hands calls to a background server that would outlive the run unless
+        `--standalone` is given (opencode.ai/v2/docs/cli.md)."""
+        major = version.partition(".")[0]
+        standalone = ["--standalone"] if major.isdigit() and int(major) >= 2 else []
+        return ["run", *standalone, prompt]
+
+
+AGENT = OpenCode()

@@ -1,0 +1,58 @@
+"""The agents that can be guarded, and what holds for all of them. Hot-path module."""
+
+from __future__ import annotations
+
+import os
+
+from guard import paths
+from guard.agents.opencode.adapter import AGENT as OPENCODE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.adapter import Agent
+
+AGENTS: list[Agent] = [OPENCODE]
+"""Every agent that can be guarded, the first one where a command needs one and none is named."""
+
+
+def agent_of(program: str) -> Agent | None:
+    """The agent that `program` (a name or a path) starts, None if it is none of them."""
+    name = program.rpartition("/")[2].removesuffix(".exe")
+    return next((agent for agent in AGENTS if name in agent.names), None)
+
+
+def agent_by_id(identifier: str) -> Agent | None:
+    """The agent with this id, None if it is none that can be guarded."""
+    return next((agent for agent in AGENTS if agent.id == identifier), None)
+
+
+def names() -> tuple[str, ...]:
+    """The names under which the agents are started: what hooks wrap, and what gets a shim."""
+    return tuple(name for agent in AGENTS for name in agent.names)
+
+
+def holds_agent(package: str) -> bool:
+    """Whether the npm package of this name holds one of the agents."""
+    return any(package in agent.packages for agent in AGENTS)
+
+
+def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` as it was before an outer guarded launch pointed it at our directories.
+
+    Relative directories in XDG variables and HOME are dropped: an agent would look for its
+    credentials below the working directory, where a repository can put them (opencode 1.18.33
+    does, run).
+    """
+    own = dict(environ)
+    if paths.REAL_CONFIG_HOME in own:
+        for agent in AGENTS:
+            agent.restore(own)
+        own.pop(paths.REAL_CONFIG_HOME, None)
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        if name in own and not os.path.isabs(own[name]):
+            del own[name]
+    if not os.path.isabs(own.get("HOME", "")):
+        own["HOME"] = paths.home(own)
+    return own
