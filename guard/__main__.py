@@ -13,6 +13,11 @@ import errno
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
 HOT = ("exec", "hook", "line")
 
 
@@ -31,31 +36,92 @@ def _enter_site() -> None:
         site.main()
 
 
+class MaskedStream:
+    """A text stream behind which no secret is written. Silent, it costs nothing."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def write(self, text: str) -> int:
+        """Write `text` masked; returns the length of `text`, as whoever wrote it expects."""
+        from guard.masking import masked
+
+        self._inner.write(masked(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write `lines`, masked together."""
+        self.write("".join(lines))
+
+    @property
+    def buffer(self) -> MaskedBytes:
+        """The same for bytes."""
+        return MaskedBytes(self._inner.buffer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class MaskedBytes(MaskedStream):
+    """A byte stream behind which no secret is written."""
+
+    def write(self, data: Any) -> int:
+        """Write `data` masked; returns the length of `data`."""
+        from guard.masking import masked
+
+        text = bytes(data).decode("utf-8", "surrogateescape")
+        self._inner.write(masked(text).encode("utf-8", "surrogateescape"))
+        return len(data)
+
+
 def main(argv: list[str]) -> int:
-    """Run `routeguard` with `argv` (without the program name); returns the exit status."""
+    """Run `routeguard` with `argv` (without the program name); returns the exit status.
+
+    Whatever the command writes passes one mask. Only a hook does not: it is code, and a shell
+    reads it.
+    """
+    hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
+    if not hot and sys.stdout is None:
+        # closed by whoever started us (`>&-`): nobody wants to read it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    stdout, stderr = sys.stdout, sys.stderr
+    if hot != "hook" and stdout is not None:
+        sys.stdout = MaskedStream(stdout)
+    if stderr is not None:
+        sys.stderr = MaskedStream(stderr)
+    try:
+        return _run(hot, argv)
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
+        masking = sys.modules.get("guard.masking")
+        if masking is not None:
+            masking.forget()
+
+
+def _run(hot: str, argv: list[str]) -> int:
     from guard.errors import ExitCode, GuardError
 
     try:
-        if argv and argv[0] in HOT and not _wants_help(argv):
-            if argv[0] == "exec":
-                from guard.launch.execute import main as run_exec
+        if hot == "exec":
+            from guard.launch.execute import main as run_exec
 
-                return run_exec(argv[1:])
-            if argv[0] == "line":
-                from guard.proxies.starts import main as run_line
+            return run_exec(argv[1:])
+        if hot == "line":
+            from guard.proxies.starts import main as run_line
 
-                return run_line(argv[1:])
+            return run_line(argv[1:])
+        if hot == "hook":
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])
-        if sys.stdout is None:
-            # closed by whoever started us (`>&-`): nobody wants to read it
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
         _enter_site()
         from guard.cli import main as run_cli
 
         return run_cli(argv)
     except GuardError as error:
+        from guard.masking import fix_without_secrets
+
+        error.fix = fix_without_secrets(error.fix, error.where)
         _say(error.render())
         return error.exit_code
     except KeyboardInterrupt:

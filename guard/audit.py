@@ -1,4 +1,4 @@
-"""One line per guarded or refused launch, and per exception: never a value or a prompt.
+"""One line per guarded or refused launch, and per exception: never a value or a prompt, and masked.
 
 Hot-path module; `json` is imported on first use. Lines go to `audit.jsonl` in the state directory
 (mode 0600). Losing a line must never cost a launch, so write errors are passed over.
@@ -49,7 +49,9 @@ def record_exception(
 def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, str]) -> None:
     import json
 
-    line = json.dumps(
+    from guard.masking import masked
+
+    entry = json.dumps(
         {
             "schema_version": 1,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -59,6 +61,7 @@ def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, st
         },
         ensure_ascii=True,
     )
+    line = masked(entry)
     try:
         directory = paths.private_directory(paths.routeguard_state(environ))
         path = os.path.join(directory, "audit.jsonl")

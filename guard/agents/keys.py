@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
+from guard.catalog.key_shapes import OTHER_VENDORS
+
 FORBIDDEN = frozenset("{}\"'\\`")
 """Characters that no key, model or provider name may hold.
 
 opencode substitutes `{env:…}` and `{file:…}` in the raw text of its config before it parses it,
 and yargs strips quotes; a name with one of these could change the config that carries it.
 """
-
-_OTHER_VENDORS = (
-    "sk-ant-",
-    "sk-proj-",
-    "sk-or-",
-    "sk-svcacct-",
-    "gsk_",
-    "AIza",
-    "hf_",
-    "xai-",
-    "ghp_",
-    "github_pat_",
-    "glpat-",
-    "AKIA",
-    "r8_",
-    "pplx-",
-    "nvapi-",
-    "tgp_v1_",
-)
-
 
 def unusable_key(value: str) -> str:
     """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
@@ -39,7 +21,7 @@ def unusable_key(value: str) -> str:
         return "holds a quote, brace or backslash, which would break the agent's config"
     if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
         return "holds a blank or a control character (a line break at its end, perhaps)"
-    for prefix in _OTHER_VENDORS:
+    for prefix in OTHER_VENDORS:
         if value.startswith(prefix):
             return f"begins with {prefix}, as another vendor's keys do"
     return ""

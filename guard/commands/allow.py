@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from guard import audit, paths
 from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
+from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.execute import working_directory
 from guard.policy import allowed
@@ -35,7 +36,7 @@ from guard.policy.compiled import (
 )
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import Exemption, end_of, looks_like_key, loopback
+from guard.policy.model import Exemption, end_of, loopback
 from guard.policy.problems import translate
 
 SCHEMA_VERSION = 1

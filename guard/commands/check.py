@@ -15,6 +15,7 @@ from guard.agents.registry import without_guard
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.execute import working_directory
+from guard.masking import masked, remember_names, without_secrets
 from guard.policy import compiled
 from guard.report import colour
 from guard.rules import RULES
@@ -199,6 +200,7 @@ def check_environment(
     if ci and runner is None:
         runner = runners.OTHER
     policy = compiled.load(cwd, without_guard(environ))
+    remember_names(entry.key_env for entry in policy.providers)
     asked = environment.Asked(environ, cwd, policy, time.time(), runner)
     if env_file is not None:
         return environment.check_file(asked, env_file, selected)
@@ -297,7 +299,8 @@ def report(
     """
     color = output is None and colour.wanted(environ)
     render = import_module(f"guard.report.{format_}").render
-    text: str = render(result, color=color, root=cwd if format_ == "text" else result.root)
+    result = _without_secrets(result)
+    text = masked(render(result, color=color, root=cwd if format_ == "text" else result.root))
     if text and not text.endswith("\n"):
         text += "\n"
     if output is None:
@@ -311,6 +314,21 @@ def report(
         raise UsageError(
             f"cannot write {printable(output)}", why=(error.strerror or str(error)).lower()
         ) from None
+
+
+def _without_secrets(result: Result) -> Result:
+    """`result` as a report may write it, in whatever encoding its format has for names and paths.
+
+    Paths are masked as well: a file can be named after a key.
+    """
+    return replace(
+        result,
+        findings=tuple(map(without_secrets, result.findings)),
+        suppressed=tuple(map(without_secrets, result.suppressed)),
+        baselined=tuple(map(without_secrets, result.baselined)),
+        excepted=tuple(map(without_secrets, result.excepted)),
+        remarks=tuple(map(masked, result.remarks)),
+    )
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ import click
 
 from guard.agents.adapter import NO_MODEL
 from guard.errors import ExitCode, printable
+from guard.masking import remember_names, without_secrets
 
 if TYPE_CHECKING:
     from guard.agents.adapter import Facts
@@ -70,6 +71,8 @@ def _show(
     words: list[str],
     format_: str,
 ) -> int:
+    remember_names(entry.key_env for entry in policy.providers)
+    plan.findings = [without_secrets(finding) for finding in plan.findings]
     if format_ == "json":
         click.echo(json.dumps(_as_json(plan, policy, facts, today, words), indent=2))
     else:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey import entry_option, here, progress
 from guard.commands.portkey_sync import offer
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.policy.compiled import user_policy
-from guard.policy.model import looks_like_key
 from guard.portkey import credentials, shapes
 from guard.portkey import sync as edits
 from guard.portkey.account import Seen

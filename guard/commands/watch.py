@@ -26,6 +26,7 @@ from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.launch import local_proxies
 from guard.launch.execute import working_directory
+from guard.masking import masked
 from guard.policy import compiled
 from guard.policy.compiled import CompiledPolicy
 from guard.proxies.found import PROXY, Found
@@ -339,7 +340,7 @@ class Notices:
         if not messages or not self._program or len(self._shown) >= _MOST_NOTICES:
             return
         more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-        command = _notice(self._program, "routeguard", printable(messages[0]) + more)
+        command = _notice(self._program, "routeguard", printable(masked(messages[0])) + more)
         try:
             process = subprocess.Popen(
                 command,

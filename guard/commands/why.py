@@ -17,13 +17,13 @@ from guard import catalog, paths
 from guard.agents.opencode import environment
 from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
+from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask
 from guard.launch.execute import working_directory
 from guard.policy import compiled
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
-from guard.policy.model import looks_like_key
 from guard.rules import RULES
 from guard.sources import Assignment, Skipped, dotenv_files, parents, process_environment, rc_files
 

@@ -183,8 +183,9 @@ def carry_out(
 
     `fence` is what `fence_option` read.
     """
-    from guard import audit
+    from guard import audit, masking
 
+    masking.remember_names(entry.key_env for entry in policy.providers)
     command = facts.command
     if plan.forbidden_by:
         audit.record(plan, "refused", facts.environ, command)
@@ -242,7 +243,9 @@ def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> Non
 
 def refusal(plan: Plan) -> GuardError:
     """The error that says why `plan` does not start: the first reason whole, the others below."""
-    first, *others = plan.forbidden_by
+    from guard.masking import without_secrets
+
+    first, *others = [without_secrets(finding) for finding in plan.forbidden_by]
     error = _as_error(first, f"{plan.agent} was not started: {first.message}")
     if others:
         error.fix += "\n" * bool(error.fix) + "and then:"

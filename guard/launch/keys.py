@@ -56,6 +56,10 @@ def fetch(
         raise _failed(where, "what it prints is not ASCII", "let it print the key alone") from None
     if not value.strip():
         raise _failed(where, "it printed nothing", "let it print the key alone")
+    # whatever is said from here on, it is masked in it
+    from guard.masking import remember
+
+    remember(value)
     wrong = unusable(value)
     if wrong:
         raise _failed(where, f"what it prints {wrong}", "let it print the Portkey key alone")

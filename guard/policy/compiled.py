@@ -46,6 +46,8 @@ _SOURCES = tuple(
         "__init__.py",
         "catalog/__init__.py",
         "catalog/classify.py",
+        "catalog/key_shapes.py",
+        "catalog/local_proxies.py",
         "policy/compile.py",
         "policy/compiled.py",
         "policy/layers.py",

@@ -28,19 +28,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from guard.catalog.key_shapes import looks_like_key
 from guard.policy.compiled import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
 
 MAX_ITEMS: Final = 1000
 """Items in one list or table: a file from somebody else cannot make every launch slow."""
-
-_KEY_PREFIXES = re.compile(
-    r"(sk|pk|rk|gsk|xai|hf|r8|nvapi|pplx|tgp|fw|csk|ghp|gho|ghu|ghs|glpat|github_pat|pypi|npm)[-_]"
-    r"[A-Za-z0-9_\-]{12,}"
-    r"|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[0-9A-Za-z_\-]{30,}|ya29\.\S{20,}|xox[abprs]-\S{10,}"
-    r"|eyJ[A-Za-z0-9_\-]{10,}\.\S+"
-)
-_KEY_LENGTH = 20
-_KEY_DIGITS = 3
 
 _RESERVED = frozenset(
     (
@@ -49,24 +41,6 @@ _RESERVED = frozenset(
     )
 )
 _RESERVED_PREFIXES = ("LC_", "OPENCODE_", "ROUTEGUARD_", "XDG_")
-
-
-def looks_like_key(value: str) -> bool:
-    """Whether `value` is so much like a secret that it must not be shown.
-
-    A known prefix, or one long word of lower case, upper case and several digits.
-    """
-    if _KEY_PREFIXES.search(value):
-        return True
-    for word in re.split(r"[\s/.:@,;=&?-]+", value):
-        if (
-            len(word) >= _KEY_LENGTH
-            and sum(char.isdigit() for char in word) >= _KEY_DIGITS
-            and any(char.islower() for char in word)
-            and any(char.isupper() for char in word)
-        ):
-            return True
-    return False
 
 
 def reserved(name: str) -> bool:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.findings import mask
-from guard.policy.model import Policy, looks_like_key
+from guard.policy.model import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

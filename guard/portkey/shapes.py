@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from guard.catalog.key_shapes import looks_like_key
 from guard.errors import printable
-from guard.policy.model import looks_like_key
 
 _KNOWN: Final = frozenset(
     (

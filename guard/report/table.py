@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 from guard.errors import printable
+from guard.masking import masked
 
 _GAP = "  "
 
@@ -40,7 +41,8 @@ def render(
     where that would not do either, each row becomes a block of `title  cell` lines.
     `style(row, column, text)` may colour a text that has its final width.
     """
-    cells = [[printable(cell) or "-" for cell in row] for row in rows]
+    # masked here: half of a key on each of two lines is not recognised later
+    cells = [[printable(masked(cell)) or "-" for cell in row] for row in rows]
     shown = list(range(len(columns)))
     widths = _widths(columns, cells, shown)
     if width > 0 and _total(widths) > width:

@@ -441,3 +441,66 @@ def test_the_shim_is_a_shim() -> None:
     assert lines[0] == "#!/bin/sh"
     assert lines[1] == "# routeguard-shim"
     assert "__" not in "\n".join(lines).replace("__main__", "")
+
+
+class TestNoKeyIsSaid:
+    TYPED = "sk-ant-api03-" + "Zq7Wm3Xk9Rt2Lp5Vn8Bc4Hd6Jf1Gs0Ya"
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("run", "-m", f"anthropic/{TYPED}", f"use {TYPED}"),
+            ("run", "-m", f"openai/gpt-4o {KEY}", "hi"),
+            ("attach", f"http://me:{TYPED}@box:4096"),
+            ("run", "--provider", TYPED, "hi"),
+        ],
+        ids=" ".join,
+    )
+    def test_by_a_refusal(self, machine, words: tuple[str, ...]) -> None:
+        done = machine.exec("opencode", *words)
+        assert (done.status, machine.started) == (126, 0)
+        said = done.out + done.err + audit_log(machine)
+        assert one_message(done.err)
+        assert "fix:" in done.err
+        assert self.TYPED not in said
+        assert KEY not in said
+
+    def test_by_a_launch(self, machine) -> None:
+        done = machine.exec("opencode", "run", "-m", f"portkey/{self.TYPED}", "hi")
+        assert machine.started == 1
+        done = machine.exec("opencode", "run", "--provider", "portkey", "-m", self.TYPED, "hi")
+        assert machine.started == 2
+        assert "started with -m portkey/sk****Ya" in done.err
+        log = audit_log(machine)
+        assert log.count('"decision": "launched"') == 2
+        assert self.TYPED not in done.err + log
+
+    def test_in_the_policy_or_by_a_command(self, machine) -> None:
+        machine.policy(
+            "[gateway]\nkey = { command = ['sh', '-c', 'printf house-%s 0123456789'] }\n"
+            f'[[exception]]\nsubject = "env:OPENAI_API_KEY"\nuntil = 2020-01-01\n'
+            f'reason = "with {self.TYPED}"\n'
+        )
+        done = machine.exec("opencode", "run", "-m", "portkey/house-0123456789", "hi")
+        assert machine.started == 1
+        shown = machine.exec("show", "--effective", command=("policy",))
+        assert "house-0123456789" not in done.err + audit_log(machine)
+        assert self.TYPED not in shown.out
+        assert "with sk****Ya" in shown.out
+
+    def test_without_a_heavy_module(self, machine) -> None:
+        words = ("opencode", "run", "-m", f"anthropic/{self.TYPED}", "hi")
+        machine.exec(*words)  # compiles the policy
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-X", "importtime", str(MAIN), "exec", "--", *words],
+            env=machine.environ, cwd=machine.project, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "guard.masking" in imported
+        heavy = {"click", "dataclasses", "pathlib", "tomllib", "typing", "pydantic", "guard.cli"}
+        assert sorted(heavy & imported) == []
+        assert not [name for name in imported if name.startswith("guard.report")]
+
+
+def audit_log(machine) -> str:
+    return (machine.home / ".local/state/routeguard/audit.jsonl").read_text()

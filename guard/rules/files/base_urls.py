@@ -94,9 +94,17 @@ class _Address:
         self.path = path
 
     @property
+    def name(self) -> str:
+        """The host; what may be a key in its place is not shown."""
+        last = self.host.rpartition(".")[2]
+        if is_this_machine(self.host) or (last != self.host and last.isalpha()):
+            return self.host
+        return "another host"
+
+    @property
     def shown(self) -> str:
-        """The host, with the port if it is given."""
-        return f"{self.host}:{self.port}" if self.port else self.host
+        """The same, with the port if it is given."""
+        return f"{self.name}:{self.port}" if self.port else self.name
 
 
 def address_of(url: str) -> _Address | None:
@@ -213,7 +221,7 @@ class BaseURLs:
             elif (not key and (test or data)) or ((code or data) and not quoted):
                 continue
             else:
-                message = f"{key or 'a call'} goes to {address.host}, not to the gateway"
+                message = f"{key or 'a call'} goes to {address.name}, not to the gateway"
             yield at(
                 file,
                 "RG103",
