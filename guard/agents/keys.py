@@ -11,6 +11,7 @@ opencode substitutes `{env:…}` and `{file:…}` in the raw text of its config 
 and yargs strips quotes; a name with one of these could change the config that carries it.
 """
 
+
 def unusable_key(value: str) -> str:
     """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
 
