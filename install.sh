@@ -600,6 +600,27 @@ each_start_file() {
     done
 }
 
+# remove_service FILE: what `routeguard ports hold --install` of version 0.1.0 wrote
+remove_service() {
+    if [ ! -f "$1" ] || [ -L "$1" ]; then return 0; fi
+    if ! head -n 2 "$1" | LC_ALL=C grep -q 'routeguard-hold: '; then
+        say "  kept       $1 (not made by routeguard)"
+        return 0
+    fi
+    say "  service    $1"
+    [ -z "$DRY" ] || return 0
+    case $1 in
+    *.plist) set -- "$1" '' launchctl bootout "gui/$(id -u)/routeguard.hold" ;;
+    *) set -- "$1" "${1%/*}/default.target.wants/${1##*/}" systemctl --user disable --now "${1##*/}" ;;
+    esac
+    service=$1 enabled=$2
+    shift 2
+    "$@" </dev/null >/dev/null 2>&1 || say "  note       $* failed; if it still runs, it ends with your session"
+    # where no service manager could be asked, what it was enabled by is still there
+    [ ! -L "$enabled" ] || rm -f "$enabled"
+    rm -f "$service"
+}
+
 uninstall() {
     all_start_files >"$SCRATCH/files"
     while IFS= read -r file <&3; do
@@ -627,12 +648,8 @@ uninstall() {
             rmdir "$DATA/shims" 2>/dev/null || say "  kept       $DATA/shims/ (holds files that are not ours)"
         fi
     fi
-    for service in "$CONFIG_HOME/systemd/user/routeguard-hold.service" "$HOME/Library/LaunchAgents/routeguard.hold.plist"; do
-        if [ ! -f "$service" ] || ! ours; then continue; fi
-        say "  service    $service"
-        [ -n "$DRY" ] || "$LAUNCHER" ports hold --uninstall --yes </dev/null >/dev/null 2>&1 ||
-            say "  kept       $service (it is not ours, or could not be stopped)"
-    done
+    remove_service "$CONFIG_HOME/systemd/user/routeguard-hold.service"
+    remove_service "$HOME/Library/LaunchAgents/routeguard.hold.plist"
     if ours; then
         say "  launcher   $LAUNCHER"
         [ -n "$DRY" ] || rm -f "$LAUNCHER"

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
 from guard.launch.execute import working_directory
 from guard.policy import compiled
+from guard.report import colour
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
@@ -88,7 +88,7 @@ def agents(as_json: bool, resolve: bool) -> int:
         }
         click.echo(json.dumps(output, indent=2))
     else:
-        click.echo(render(found, paths.home(environ), time.time()), color=coloured(environ))
+        click.echo(render(found, paths.home(environ), time.time()), color=colour.wanted(environ))
     return ExitCode.FINDINGS if unguarded else ExitCode.OK
 
 
@@ -175,13 +175,6 @@ def render(found: list[Running], home: str, now: float) -> str:
                 fix = "\n    ".join(printable(line) for line in said.fix.splitlines())
                 lines.append(f"  {one.pid}: {fix}")
     return "\n".join(lines)
-
-
-def coloured(environ: Mapping[str, str]) -> bool | None:
-    """What click is told about colour: NO_COLOR and FORCE_COLOR, else whether it is a terminal."""
-    if environ.get("NO_COLOR"):
-        return False
-    return True if environ.get("FORCE_COLOR") else None
 
 
 def ago(seconds: float) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.catalog import local_proxies
+from guard.cli import LazyGroup
 from guard.commands.agents import ago
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.execute import load_policy
@@ -32,19 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
-
-INTERVAL = 2.0
-"""Seconds between two looks of --watch."""
-
-_SETTLE = 3.0
-"""Seconds after a change in which every look is a whole one: a server that has just begun to
-listen may not answer yet."""
-
-_WHOLE = 10.0
-"""Seconds after which --watch judges again what has not changed: a policy may have, or a name."""
-
-_INTERRUPTED = 130
-_TERMINATED = 143
 
 _COLUMNS = (
     Column("PORT", right=True),
@@ -94,33 +79,17 @@ class View:
 _ORDER = ("forbidden", "unknown", "allowed", "other")
 
 
-class _Subcommands(click.Group):
-    """The subcommands, imported when they are asked for; a port is not one of them."""
-
-    COMMANDS: ClassVar = {
-        "hold": "guard.commands.ports_hold:hold",
-        "stop": "guard.commands.ports_stop:stop",
-    }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = self.COMMANDS.get(cmd_name)
-        if target is None:
-            return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+class _Group(LazyGroup):
+    """The subcommands; a port is not one of them."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in self.COMMANDS:
+        if args[0] in self.targets:
             return super().resolve_command(ctx, args)
         from difflib import get_close_matches
 
-        near = get_close_matches(args[0], self.COMMANDS, n=1)
+        near = get_close_matches(args[0], self.targets, n=1)
         raise UsageError(
             f"ports has no command {printable(args[0])}",
             fix=f"did you mean: routeguard ports {' '.join([near[0], *map(printable, args[1:])])}"
@@ -131,51 +100,43 @@ class _Subcommands(click.Group):
 
 
 @click.group(
-    cls=_Subcommands,
+    cls=_Group,
+    targets={
+        "hold": "guard.commands.ports_hold:hold",
+        "stop": "guard.commands.ports_stop:stop",
+    },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard ports                what is forbidden, and what may be
   routeguard ports --all          everything that listens
-  routeguard ports --watch        the same, live; Ctrl-C ends it
   routeguard ports stop 4000      end what listens on port 4000
   routeguard ports --json | jq '.ports[] | select(.state == "forbidden").port'
 
 \b
-Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy;
---watch ends with 130 after Ctrl-C.""",
+Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy.
+`routeguard watch` goes on looking.""",
 )
-@click.option("-a", "--all", "everything", is_flag=True, help="Also what is no proxy.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-@click.option("-w", "--watch", is_flag=True, help="Go on looking, and show what changes.")
 @click.option(
-    "--interval",
-    type=click.FloatRange(0.2, 3600),
-    metavar="SECONDS",
-    help=f"With --watch: the time between two looks.  [default: {INTERVAL:g}]",
+    "-a", "--all", "everything", is_flag=True, help="Include listeners that are not proxies."
 )
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.pass_context
-def ports(
-    ctx: click.Context, everything: bool, as_json: bool, watch: bool, interval: float | None
-) -> int:
+def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
     """Show the local proxies and model servers that listen on this machine.
 
     A program is one by its name, its container image or what it answers; a port alone counts only
     where nothing but such programs use it. What a policy excepts is shown as allowed.
     """
     if ctx.invoked_subcommand is not None:
-        if everything or as_json or watch or interval is not None:
+        if everything or as_json:
             name = ctx.invoked_subcommand
             raise UsageError(
                 f"options of `ports {name}` come after {name}", fix=f"routeguard ports {name} …"
             )
         return ExitCode.OK
-    if interval is not None and not watch:
-        raise UsageError("--interval goes with --watch")
     environ = os.environ
-    if watch:
-        return _watch(interval or INTERVAL, everything, as_json, environ)
     view = look(environ)
     if as_json:
         click.echo(json.dumps(as_dict(view, everything), indent=2))
@@ -388,133 +349,3 @@ def _process(process: Process) -> dict[str, Any]:
 
 def _utc(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-
-
-# Watching -----------------------------------------------------------------------------------------
-
-
-class _Screen:
-    """Draws one text over the last one, in place: nothing to restore when it ends.
-
-    No alternate screen, so that Ctrl-Z, a kill and Ctrl-C all leave the last table to be read.
-    """
-
-    def __init__(self) -> None:
-        self._lines = 0
-        self._size = shutil.get_terminal_size()
-
-    def draw(self, text: str) -> None:
-        size = shutil.get_terminal_size()
-        lines = text.split("\n")
-        if len(lines) >= size.lines:
-            left = len(lines) - (size.lines - 2)
-            lines = [*lines[: max(size.lines - 2, 0)], f"… {left} more lines"]
-        if size != self._size:
-            # what is on the screen was folded anew by the terminal: how high it is nobody knows
-            above = "\x1b[2J\x1b[H"
-        else:
-            above = f"\x1b[{self._lines}A\r" if self._lines else ""
-        body = "".join(f"{line}\x1b[K\n" for line in lines)
-        sys.stdout.write(f"{above}{body}\x1b[J")
-        sys.stdout.flush()
-        self._lines, self._size = len(lines), size
-
-
-class _Clock:
-    """Sleeps that end when the terminal changes its size."""
-
-    class _Resized(Exception):  # noqa: N818
-        pass
-
-    def __init__(self) -> None:
-        self._sleeping = False
-
-    def resized(self, number: int, frame: FrameType | None) -> None:
-        if self._sleeping:
-            self._sleeping = False
-            raise self._Resized
-
-    def sleep(self, seconds: float) -> None:
-        try:
-            self._sleeping = True
-            time.sleep(seconds)
-            self._sleeping = False
-        except self._Resized:
-            return
-
-
-def _watch(interval: float, everything: bool, as_json: bool, environ: Mapping[str, str]) -> int:
-    """Show what listens until Ctrl-C. A terminal is redrawn, other readers get changes only."""
-    live = sys.stdout.isatty() and not as_json
-    screen, clock = _Screen(), _Clock()
-    if live:
-        signal.signal(signal.SIGWINCH, clock.resized)
-    signal.signal(signal.SIGTERM, _terminate)
-    color = colour.wanted(environ)
-    watched = _Watched(environ)
-    shown: object = None
-    try:
-        while True:
-            view = watched.view(time.monotonic())
-            state = _signature(view, everything)
-            if live:
-                moment = datetime.now().astimezone().strftime("%H:%M:%S")
-                width = shutil.get_terminal_size().columns
-                head = f"routeguard ports, every {interval:g} s, {moment}; Ctrl-C ends it"
-                text = table(view, everything, width, color=color)
-                screen.draw("\n".join([*_folded(head, width), "", text]))
-            elif state != shown:
-                _tell(view, everything, as_json, color, first=shown is None)
-            shown = state
-            clock.sleep(interval)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(_TERMINATED)
-
-
-def _tell(view: View, everything: bool, as_json: bool, color: bool, *, first: bool) -> None:
-    """One more table, or one more line of JSON, for a reader that is no terminal."""
-    moment = datetime.now().astimezone().isoformat(timespec="seconds")
-    if as_json:
-        click.echo(json.dumps({"at": moment, **as_dict(view, everything)}))
-    else:
-        head = "" if first else "\n"
-        text = table(view, everything, 0, color=color)
-        click.echo(f"{head}{moment}\n{text}", color=color or None)
-    sys.stdout.flush()
-
-
-def _signature(view: View, everything: bool) -> object:
-    """What makes a view another one: not the time that passes."""
-    return (
-        view.remark,
-        len(view.seen),
-        tuple(json.dumps(described(one), sort_keys=True) for one in view.rows(everything)),
-    )
-
-
-class _Watched:
-    """The view, judged again only when it may have changed: a look costs one kernel question."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._sockets: frozenset[tuple[object, ...]] | None = None
-        self._settled = 0.0
-        self._whole = 0.0
-        self._view = View(())
-
-    def view(self, now: float) -> View:
-        """What listens at `now` (seconds on a clock that only goes forward)."""
-        listeners, remark = _listeners()
-        present = frozenset((one.cookie, one.inode, one.address, one.port) for one in listeners)
-        if present != self._sockets:
-            self._settled = now + _SETTLE
-        elif now >= self._settled and now < self._whole:
-            return self._view
-        self._sockets, self._whole = present, now + _WHOLE
-        policy = load_policy(self._environ)
-        self._view = _judged(policy, listeners, remark, containers=True)
-        return self._view

@@ -5,23 +5,19 @@ from __future__ import annotations
 import html
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from types import FrameType
-from typing import Any
 
 import click
 
 from guard import paths
 from guard.agents.registry import without_guard
 from guard.agents.running import Follower, finding
-from guard.commands.agents import coloured, see_processes
+from guard.commands.agents import see_processes
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.launch import local_proxies
@@ -31,6 +27,8 @@ from guard.policy import compiled
 from guard.policy.compiled import CompiledPolicy
 from guard.proxies.found import PROXY, Found
 from guard.proxies.watch import GONE, Attempts, Event, events
+from guard.report import colour
+from guard.signals import Ending
 from guard.sources.sockets import Listener, SocketsUnreadableError, listening
 
 SCHEMA_VERSION = 1
@@ -99,7 +97,7 @@ def watch(interval: float, as_json: bool, notify: bool | None, on_find: str, onc
     environ = without_guard(os.environ)
     policy = Policy(working_directory(), environ)
     see_processes()
-    say = Lines(as_json=as_json, colour=coloured(environ))
+    say = Lines(as_json=as_json, colour=colour.wanted(environ))
     notices = Notices(environ, wanted=False if once and notify is None else notify)
     watcher = Watcher(policy, say, notices, stops=on_find == "stop")
     if once:
@@ -373,44 +371,6 @@ class Notices:
                 continue
             still.append((process, begun))
         self._shown = still
-
-
-class Ending:
-    """Waits, and ends on a signal: 130 for INT, 0 for TERM. A context that restores handlers."""
-
-    def __init__(self) -> None:
-        self._status: int | None = None
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> Ending:
-        self._reads, self._writes = os.pipe()
-        for end in (self._reads, self._writes):
-            os.set_blocking(end, False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._old[number] = signal.signal(number, self._note)
-        self._wakeup = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        os.close(self._reads)
-        os.close(self._writes)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self._status = 130 if number == signal.SIGINT else ExitCode.OK
-
-    def wait(self, seconds: float) -> int | None:
-        """Wait up to `seconds`; the exit status if a signal asked for the end, else None."""
-        deadline = time.monotonic() + seconds
-        while self._status is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            if select.select([self._reads], [], [], left)[0]:
-                os.read(self._reads, 64)
-        return self._status
 
 
 def _judge(listeners: list[Listener], policy: CompiledPolicy) -> list[Found]:

@@ -152,10 +152,11 @@ def test_the_exit_status(listed: Callable[..., Any]) -> None:
     assert [one["state"] for one in output["agents"]] == ["unguarded", "guarded"]
 
 
-def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command.coloured({}) is None
-    assert command.coloured({"NO_COLOR": "1", "FORCE_COLOR": "1"}) is False
-    assert command.coloured({"FORCE_COLOR": "1"}) is True
+def test_colour(listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31m" in listed([ONE]).output
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in listed([ONE]).output
 
 
 def test_a_broken_policy_is_an_error(listed: Callable[..., Any], tmp_path: Path) -> None:

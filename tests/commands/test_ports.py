@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +15,7 @@ import pytest
 from guard.commands import ports, ports_stop
 from guard.commands.ports import Seen, View, as_dict, table
 from guard.errors import GuardError, UsageError
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.compiled import PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome
@@ -237,8 +231,7 @@ def test_exit_status_of_the_table(machine: Machine) -> None:
     assert machine.run().code == 1
     machine.view = view(Seen(found(), EXCEPTION), other())
     assert machine.run().code == 0
-    assert machine.run("--interval", "1").code == 2
-    assert machine.run("--watch", "--interval", "0").code == 2
+    assert machine.run("--nonsense").code == 2
 
 
 def test_json_of_the_table(machine: Machine) -> None:
@@ -262,7 +255,7 @@ def test_options_before_a_command_are_not_lost_in_silence(machine: Machine) -> N
 
 
 def test_every_subcommand_is_there() -> None:
-    for name in ports._Subcommands.COMMANDS:
+    for name in ports.ports.list_commands(click.Context(ports.ports)):
         assert isinstance(ports.ports.get_command(click.Context(ports.ports), name), click.Command)
 
 
@@ -467,113 +460,3 @@ def test_completion_offers_what_could_be_stopped(
 
 
 # Watching -----------------------------------------------------------------------------------------
-
-
-class Sockets:
-    """Counts the looks at what listens, and the judgements."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.listeners = [Listener("127.0.0.1", 4000, cookie=1)]
-        self.judged = 0
-        monkeypatch.setattr(ports, "_listeners", lambda: (self.listeners, ""))
-        monkeypatch.setattr(ports, "load_policy", lambda environ: CompiledPolicy())
-        monkeypatch.setattr(ports, "_judged", self._judge)
-
-    def _judge(self, policy: object, listeners: object, remark: str, containers: bool) -> View:
-        self.judged += 1
-        return view(found())
-
-
-def test_a_watch_judges_only_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Sockets(monkeypatch)
-    watched = ports._Watched({})
-    moments = [0.0, 1.0, 2.0, 4.0, 5.0, 6.0]
-    for moment in moments:
-        watched.view(moment)
-    # at the start and while it settles; then not
-    assert machine.judged == 3
-    machine.listeners = [Listener("127.0.0.1", 4000, cookie=2)]
-    watched.view(7.0)
-    assert machine.judged == 4
-    for moment in (11.0, 12.0, 16.0):
-        watched.view(moment)
-    assert machine.judged == 4
-    watched.view(18.0)
-    assert machine.judged == 5
-
-
-WATCH = """
-import sys, time
-sys.path.insert(0, {root!r})
-from guard.commands import ports
-from guard.policy.compiled import CompiledPolicy
-from guard.proxies.found import PROXY, Found
-from guard.sources.sockets import Listener
-rounds = 0
-def listeners():
-    global rounds
-    rounds += 1
-    return ([Listener("127.0.0.1", 4000, cookie=1)] if rounds > 2 else []), ""
-def judged(policy, listeners, remark, containers):
-    found = [Found(4000, tuple(listeners), verdict=PROXY, name="LiteLLM")] if listeners else []
-    return ports.View(tuple(ports.Seen(one) for one in found))
-ports._listeners, ports._judged = listeners, judged
-ports.load_policy = lambda environ: CompiledPolicy()
-sys.exit(ports.ports.main(sys.argv[1:], standalone_mode=False))
-"""
-
-
-def watching(*words: str, **streams: Any) -> subprocess.Popen[bytes]:
-    code = WATCH.format(root=str(ROOT))
-    environ = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
-    command = [sys.executable, "-c", code, "--watch", "--interval", "0.2", *words]
-    return subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, **streams)
-
-
-def read_until(descriptor: int, enough: Callable[[bytes], bool]) -> bytes:
-    text, end = b"", time.monotonic() + 30
-    while not enough(text) and time.monotonic() < end:
-        if select.select([descriptor], [], [], 0.2)[0]:
-            text += os.read(descriptor, 65536)
-    return text
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_without_a_terminal_only_changes_are_written(number: int, status: int) -> None:
-    with watching(stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        text = read_until(child.stdout.fileno(), lambda text: b"LiteLLM" in text)
-        time.sleep(0.6)
-        child.send_signal(number)
-        assert child.wait(30) == status
-        text += child.stdout.read()
-        assert child.stderr.read() == b""
-    assert text.count(b"LiteLLM") == 1
-    assert text.count(b"no local proxy listens") == 1
-    assert b"\x1b" not in text
-
-
-def test_json_of_a_watch_is_one_document_a_line() -> None:
-    with watching("--json", stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        text = read_until(child.stdout.fileno(), lambda text: b"LiteLLM" in text)
-        child.send_signal(signal.SIGINT)
-        child.wait(30)
-    documents = [json.loads(line) for line in text.splitlines()]
-    assert [document["forbidden"] for document in documents] == [0, 1]
-
-
-def test_a_terminal_is_redrawn_in_place() -> None:
-    ours, theirs = pty.openpty()
-    with watching(stdout=theirs, stdin=theirs) as child:
-        os.close(theirs)
-        text = read_until(ours, lambda text: text.count(b"LiteLLM") > 2)
-        child.send_signal(signal.SIGINT)
-        assert child.wait(30) == 130
-    os.close(ours)
-    assert b"\x1b[J" in text
-    # up again by as many lines as were drawn before: a head, a blank, and what there is to say
-    assert b"\x1b[3A\r" in text
-    assert b"\x1b[8A\r" in text
-    assert b"\x1b[?1049h" not in text

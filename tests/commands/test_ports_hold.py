@@ -1,11 +1,10 @@
-"""`routeguard ports hold`: its options, what it refuses, and that it becomes the daemon.
+"""`routeguard ports hold`: what it holds, what it says, what it refuses, how it ends.
 
-What binds ports runs in a network namespace of its own.
+It binds fixed ports, so it runs in a network namespace of its own.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,37 +14,59 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from guard.catalog import local_proxies
 from guard.commands.ports_hold import hold
-from guard.errors import GuardError, UsageError
-from guard.install.hold_service import UNIT
-from guard.proxies import hold as holder
+from guard.errors import UsageError
 
 PRELUDE = """
-import fcntl, json, os, re, select, signal, socket, struct, subprocess, sys, time
+import fcntl, os, select, signal, socket, struct, subprocess, sys
 with socket.socket() as s:  # SIOCSIFFLAGS: lo up, which needs no iproute2
     fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
+code = ("import sys; from guard.commands.ports_hold import hold;"
+        " sys.exit(hold(sys.argv[1:], standalone_mode=False))")
 
-def start(*words):
-    code = ("import sys; from guard.commands.ports_hold import hold;"
-            " sys.exit(hold(sys.argv[1:], standalone_mode=False))")
-    return subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)
+def start(*words, **more):
+    return subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, bufsize=1, **more)
+
+def until(process, part):
+    text = ""
+    while part not in text:
+        line = process.stdout.readline()
+        assert line, (text, process.stderr.read())
+        text += line
+    return text
+
+def end(process, number=signal.SIGTERM):
+    process.send_signal(number)
+    return process.wait(30)
+
+def server(port):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port)); sock.listen()
+    return sock
 
 def free(port):
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    try:
+        server(port).close()
+    except OSError:
+        return False
+    return True
 """
 
 
 @pytest.fixture
-def private_network(home: Path, missing_part: Callable[[str], None]) -> Callable[[str], str]:
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def in_network(home: Path, missing_part: Callable[[str], None]) -> Callable[[str], str]:
     """Runs Python code after PRELUDE in a fresh network namespace, in this test's home."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
@@ -65,138 +86,116 @@ def private_network(home: Path, missing_part: Callable[[str], None]) -> Callable
     return run
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, and a service manager that cannot be reached."""
-    for name in list(os.environ):
-        if name.startswith(("XDG_", "ROUTEGUARD_")):
-            monkeypatch.delenv(name)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
-    (programs / "systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-def invoke(*words: str, answer: str = "") -> Result:
-    return CliRunner().invoke(hold, list(words), input=answer, standalone_mode=False)
-
-
-def test_it_becomes_the_daemon_and_holds_the_catalogue(
-    private_network: Callable[[str], str],
-) -> None:
-    out = private_network("""
-        process = start("--json")
-        event = json.loads(process.stdout.readline())
-        print(json.dumps(event["held"]), event["pid"] == process.pid)
-        print(open(f"/proc/{process.pid}/cmdline").read().split("\\0")[3].rpartition("guard/")[2])
-        print(free(11434), free(4000))
-        status = start("--status")
-        print(re.sub("[0-9-]+ [0-9:]+$", "THEN", status.stdout.readline().strip(), 1).replace(
-            str(process.pid), "PID"), status.wait())
-        document = json.loads(start("--status", "--json").stdout.read())
-        print(document["running"], document["held"] == event["held"], document["taken"])
-        process.terminate()
-        print(process.wait(), free(11434))
-        status = start("--status")
-        print(status.stdout.read().strip(), status.wait())
-        print(start("--status", "--json").stdout.read().strip())
-    """)
-    held, *rest = out.splitlines()
-    ports, same = held.rsplit(" ", 1)
-    assert json.loads(ports) == sorted(local_proxies.distinctive())
-    assert [same, *rest] == [
-        "True",
-        "proxies/hold.py",
-        "False True",
-        "a hold runs: pid PID, since THEN 0",
-        "True True []",
-        "0 True",
-        "no hold runs 1",
-        '{"schema_version": 1, "running": false}',
-    ]
-
-
-def test_named_ports_are_all_it_holds(private_network: Callable[[str], str], home: Path) -> None:
+def write_policy(home: Path, text: str) -> None:
     policy = home / ".config/routeguard/policy.toml"
     policy.parent.mkdir(parents=True)
-    policy.write_text("[proxies]\nhold = [4000, 8000]\n")
-    out = private_network("""
-        process = start("4000", "11434")
-        print(process.stdout.readline().split(" (")[0], process.stdout.readline().split())
-        print(free(3456), free(8000), free(4000), free(11434))
-        process.send_signal(signal.SIGINT)
-        print(process.wait())
+    policy.write_text(text)
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGINT", 130)])
+def test_it_holds_the_catalogues_ports_until_a_signal(
+    in_network: Callable[[str], str], name: str, status: int
+) -> None:
+    out = in_network(f"""
+        process = start()
+        print(until(process, "52993").replace(str(process.pid), "PID"))
+        print(free(11434), free(4000), end(process, signal.{name}), free(11434))
+        print(process.stderr.read())
     """)
-    assert out.splitlines() == [
-        "routeguard holds 2 ports ['4000', '11434']",
-        "True True False False",
-        "130",
-    ]
+    *listed, rest = out.strip().splitlines()
+    ports = [int(word) for line in listed[1:] for word in line.split()]
+    assert ports == sorted(local_proxies.distinctive())
+    assert listed[0] == f"routeguard holds {len(ports)} ports (pid PID):"
+    assert max(map(len, listed)) <= 76
+    assert rest == f"False True {status} True"
 
 
-def test_a_shared_port_is_refused_with_the_way_to_list_it(home: Path) -> None:
-    result = invoke("11434", "4000")
+def test_named_ports_are_all_it_holds(in_network: Callable[[str], str], home: Path) -> None:
+    write_policy(home, "[proxies]\nhold = [4000, 8000]\n")
+    out = in_network("""
+        process = start("4000", "11434")
+        print(until(process, "  4000 11434\\n").partition(" (")[0])
+        print(free(3456), free(8000), free(4000), free(11434), end(process))
+    """)
+    assert out.splitlines() == ["routeguard holds 2 ports", "True True False False 0"]
+
+
+def test_what_an_exception_allows_is_left_alone(
+    in_network: Callable[[str], str], home: Path
+) -> None:
+    exception = '[[exception]]\nsubject = "port:11434"\nreason = "a demo"\nuntil = 2999-01-01\n'
+    write_policy(home, exception)
+    out = in_network("""
+        process = start("11434", "3456")
+        print(until(process, "left alone 11434  allowed: a demo").splitlines()[1].split())
+        print(free(11434), free(3456), end(process))
+    """)
+    assert out == "['3456']\nTrue False 0\n"
+
+
+def test_a_taken_port_names_its_owner_and_is_held_once_it_is_free(
+    in_network: Callable[[str], str],
+) -> None:
+    out = in_network("""
+        rival = server(11434)
+        process = start("11434", "3456")
+        said = until(process, "stop it: ").splitlines()[-2:]
+        print(said[0].replace(str(os.getpid()), "PID"))
+        rival.close()
+        print(until(process, "holds now"), free(11434), end(process))
+    """)
+    first, rest = out.split("\n", 1)
+    assert first.startswith("taken      11434  ")
+    assert "pid PID" in first
+    assert rest == "holds now  11434\n False 0\n"
+
+
+def test_without_any_port_it_ends(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
+        first = start("11434")
+        until(first, "11434\\n")
+        second = start("11434")
+        said, error = second.communicate(timeout=30)
+        print(second.returncode, "nothing listens: an open connection has it, or another" in said,
+              error.splitlines()[-1], free(11434), end(first))
+    """)
+    assert out == "1 True guard.errors.GuardError: no port could be held False 0\n"
+
+
+def test_a_signal_that_is_ignored_stays_ignored(in_network: Callable[[str], str]) -> None:
+    out = in_network("""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process = start("11434")
+        until(process, "11434\\n")
+        process.send_signal(signal.SIGINT)
+        print(free(11434), end(process))
+    """)
+    assert out == "False 0\n"
+
+
+def test_a_port_that_takes_rights_is_said_to(
+    in_network: Callable[[str], str], home: Path, missing_part: Callable[[str], None]
+) -> None:
+    if shutil.which("setpriv") is None:
+        missing_part("no setpriv here (package util-linux)")
+    write_policy(home, "[proxies]\nhold = [81]\n")
+    out = in_network("""
+        drop = ["setpriv", "--bounding-set=-net_bind_service"]
+        process = subprocess.Popen([*drop, sys.executable, "-c", code, "81", "11434"],
+                                   stdout=subprocess.PIPE, text=True)
+        print(until(process, "taken").splitlines()[-1], end(process))
+    """)
+    assert out == "taken         81  Permission denied: ports below 1024 take root 0\n"
+
+
+def test_a_shared_port_is_refused_with_the_way_to_list_it() -> None:
+    result = CliRunner().invoke(hold, ["11434", "4000"], standalone_mode=False)
     assert isinstance(result.exception, UsageError)
     text = result.exception.render()
-    assert "4000 is not a port that only local proxies use" in text
+    assert "other programs than local proxies use port 4000" in text
     assert "[proxies] hold = [4000]" in text
 
 
-def test_a_second_hold_ends_with_one(home: Path) -> None:
-    lock = holder.Lock(os.environ)
-    try:
-        result = invoke()
-    finally:
-        lock.close(end=True)
-    assert isinstance(result.exception, GuardError)
-    assert f"another hold runs already: pid {os.getpid()}" in result.exception.what
-    assert result.exception.exit_code == 1
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--status", "11434"),
-        ("--install", "11434"),
-        ("--uninstall", "--json"),
-        ("--install", "--quiet"),
-        ("--json", "--quiet"),
-        ("--yes",),
-    ],
-)
-def test_options_that_do_not_go_together(home: Path, words: tuple[str, ...]) -> None:
-    assert isinstance(invoke(*words).exception, UsageError)
-    assert list(home.iterdir()) == []
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "ollama"])
-def test_what_is_no_port(home: Path, port: str) -> None:
-    result = CliRunner().invoke(hold, [port])
-    assert result.exit_code == 2
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has launchd, not systemd")
-def test_install_shows_what_it_writes_and_asks(home: Path) -> None:
-    path = home / ".config/systemd/user" / UNIT
-    result = invoke("--install", answer="n\n")
-    assert "Type=notify" in result.output
-    assert "runs systemctl --user enable --now routeguard-hold.service" in result.output
-    assert result.exception is not None
-    assert not path.exists()
-    result = invoke("--install", answer="y\n")
-    assert result.exception is None
-    assert path.exists()
-    assert "not started: systemctl --user daemon-reload: no bus" in result.output
-    result = invoke("--install", "--yes")
-    assert f"is there already: {path}" in result.output
-    result = invoke("--uninstall", answer="n\n")
-    assert path.exists()
-    result = invoke("--uninstall", "--yes")
-    assert f"removed  {path}" in result.output
-    assert not path.exists()
-    result = invoke("--uninstall")
-    assert result.output == f"nothing to remove: there is no {path}\n"
+@pytest.mark.parametrize("word", ["0", "65536", "ollama", "--install", "--status"])
+def test_what_is_no_port(word: str) -> None:
+    assert CliRunner().invoke(hold, [word]).exit_code == 2

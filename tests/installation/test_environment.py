@@ -78,24 +78,59 @@ def test_what_routeguard_made_at_run_time_goes_or_is_named(home, snapshot) -> No
     assert not [name for name in snapshot(home.path) if (home.path / name).is_file()]
 
 
-def test_the_service_that_holds_ports_goes_with_the_rest(home) -> None:
-    """The unit names the launcher's interpreter: alone it would fail at every login."""
-    # systemd takes no quote in the name of a program
-    plain = home.path.rename(home.path.with_name("plain"))
-    home.path = plain
-    home.environ["HOME"] = str(plain)
-    unit = home.path / ".config" / "systemd" / "user" / "routeguard-hold.service"
-    home.install()
-    assert home.run(str(home.launcher), "ports", "hold", "--install", "--yes").returncode == 0
-    foreign = home.path / "Library" / "LaunchAgents" / "routeguard.hold.plist"
-    foreign.parent.mkdir(parents=True)
-    foreign.write_text("not ours")
-    assert unit.exists()
-    assert str(unit) in home.install("--uninstall", "--dry-run").stdout
-    assert unit.exists()
-    home.install("--uninstall")
-    assert not unit.exists()
-    assert foreign.read_text() == "not ours"
+@pytest.mark.parametrize(
+    ("name", "text", "command"),
+    [
+        (
+            ".config/systemd/user/routeguard-hold.service",
+            "# routeguard-hold: written by `routeguard ports hold --install`, removed by "
+            "--uninstall\n[Unit]\n",
+            "systemctl --user disable --now routeguard-hold.service",
+        ),
+        (
+            "Library/LaunchAgents/routeguard.hold.plist",
+            '<?xml version="1.0" encoding="UTF-8"?>\n<!-- routeguard-hold: written by `routeguard '
+            "ports hold install`, removed by uninstall -->\n",
+            f"launchctl bootout gui/{os.getuid()}/routeguard.hold",
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_service_of_version_0_1_goes_with_the_rest(
+    empty_home, name: str, text: str, command: str, status: int
+) -> None:
+    """Alone it would fail at every login. Its manager is a stand-in: ours must not be asked."""
+    home = empty_home
+    service = home.path / name
+    wanted = service.parent / "default.target.wants" / service.name
+    wanted.parent.mkdir(parents=True)
+    service.write_text(text)
+    if service.suffix == ".service":
+        wanted.symlink_to(service)
+    bin_ = home.path / "bin"
+    bin_.mkdir()
+    for manager in ("systemctl", "launchctl"):
+        (bin_ / manager).write_text(f'#!/bin/sh\necho "{manager} $*" >>~/calls\nexit {status}\n')
+        (bin_ / manager).chmod(0o755)
+    environ = {"PATH": f"{bin_}:{home.environ['PATH']}"}
+    assert str(service) in home.install("--uninstall", "--dry-run", **environ).stdout
+    assert service.exists()
+    home.install("--uninstall", **environ)
+    assert not service.exists()
+    assert not wanted.is_symlink()
+    assert (home.path / "calls").read_text().splitlines() == [command]
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_somebody_elses_service_of_that_name_stays(empty_home, kind: str) -> None:
+    service = empty_home.path / ".config/systemd/user/routeguard-hold.service"
+    service.parent.mkdir(parents=True)
+    other = service.with_name("other") if kind == "link" else service
+    other.write_text("[Unit]\n" + "# routeguard-hold: \n" * (kind == "link"))
+    if kind == "link":
+        service.symlink_to(other)
+    empty_home.install("--uninstall")
+    assert service.exists()
 
 
 def test_removing_what_was_never_installed_changes_nothing(empty_home, snapshot) -> None:

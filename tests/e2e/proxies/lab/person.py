@@ -125,13 +125,12 @@ class Person:
         answers: dict[str, str] = json.loads(done.stdout)
         return answers
 
-    def hold(self, port: int, *more: str) -> subprocess.Popen[bytes]:
-        """Start `routeguard ports hold`, and wait until it holds `port`."""
-        process = self.start(self.command("ports", "hold", *more))
+    def hold(self, port: int) -> subprocess.Popen[bytes]:
+        """Start `routeguard ports hold`, and wait until it says that it holds `port`."""
+        process = self.start(self.command("ports", "hold", str(port)))
         until = time.monotonic() + 30
         while time.monotonic() < until and process.poll() is None:
-            done = self.routeguard("ports", "hold", "--status", "--json")
-            if done.returncode == 0 and port in json.loads(done.stdout)["held"]:
+            if "holds 1 ports" in self.network.log(process):
                 return process
             time.sleep(0.1)
         raise AssertionError(f"{port} is not held:\n{self.network.log(process)}")
