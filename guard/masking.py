@@ -277,7 +277,7 @@ def _is_value(value: str, between: str, option: bool) -> bool:
     letters = value.replace("_", "").replace("-", "").replace(".", "")
     if letters.isalpha() and letters.isupper():
         return False  # KEY, TOKEN, GITHUB_TOKEN: what a usage calls it
-    if option:
+    if option and "`" not in between:
         return len(value) >= 4
     digits = sum(char in _DIGITS for char in value)
     if between == "=":
