@@ -215,7 +215,8 @@ def resolve_hosts(base_url: str, limit: float = RESOLVE_SECONDS) -> dict[str, tu
 def programs_behind(ports: set[int], base_url: str) -> dict[int, str]:
     """The names of what listens on these ports of this machine, as far as they can be known."""
     from guard.proxies.find import find
-    from guard.sources.sockets import SocketsUnreadableError, listening
+    from guard.sources.listener import SocketsUnreadableError
+    from guard.sources.sockets import listening
 
     try:
         listeners = [one for one in listening() if one.port in ports]

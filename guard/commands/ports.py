@@ -24,6 +24,7 @@ from guard.report import colour
 from guard.report.table import Column, render, wrapped
 from guard.sources import processes, sockets
 from guard.sources.keepers import Keeper
+from guard.sources.listener import Listener, SocketsUnreadableError
 
 if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy, PolicyException
@@ -156,10 +157,10 @@ def look(environ: Mapping[str, str], *, containers: bool = True) -> View:
     return _judged(load_policy(environ), listeners, remark, containers)
 
 
-def _listeners() -> tuple[list[sockets.Listener], str]:
+def _listeners() -> tuple[list[Listener], str]:
     try:
         listeners = sockets.listening()
-    except sockets.SocketsUnreadableError as error:
+    except SocketsUnreadableError as error:
         tried = sockets.accepting(sorted(local_proxies.default_ports()))
         return tried, f"only the ports of known proxies were tried, by connecting: {error}"
     if sockets.mirrored():
@@ -171,7 +172,7 @@ def _listeners() -> tuple[list[sockets.Listener], str]:
 
 
 def _judged(
-    policy: CompiledPolicy, listeners: list[sockets.Listener], remark: str, containers: bool
+    policy: CompiledPolicy, listeners: list[Listener], remark: str, containers: bool
 ) -> View:
     from guard.proxies.find import find
 

@@ -21,6 +21,7 @@ from guard.proxies.find import find
 from guard.proxies.found import Found
 from guard.signals import Ending
 from guard.sources import sockets
+from guard.sources.listener import SocketsUnreadableError
 
 RETRY = 1.0
 """Seconds between two tries to get a port that was taken: less than the three seconds after
@@ -95,7 +96,7 @@ def _say_taken(taken: dict[int, int], gateway: str) -> None:
         # where two programs have one port, the proxy is named
         listed = sorted(find(listeners, gateway=gateway), key=lambda one: one.forbidden)
         found = {one.port: one for one in listed}
-    except sockets.SocketsUnreadableError:
+    except SocketsUnreadableError:
         pass  # who has them is then not known
     for port, number in taken.items():
         what = os.strerror(number)

@@ -29,7 +29,8 @@ from guard.proxies.found import PROXY, Found
 from guard.proxies.watch import GONE, Attempts, Event, events
 from guard.report import colour
 from guard.signals import Ending
-from guard.sources.sockets import Listener, SocketsUnreadableError, listening
+from guard.sources.listener import Listener, SocketsUnreadableError
+from guard.sources.sockets import listening
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""

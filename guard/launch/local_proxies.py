@@ -25,7 +25,7 @@ def check(
     `now` is in Unix seconds. `write` False leaves no trace on disk.
     """
     from guard.proxies.glance import glance
-    from guard.sources.sockets import SocketsUnreadableError
+    from guard.sources.listener import SocketsUnreadableError
 
     try:
         found = glance(policy, environ, now, write=write)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from guard.catalog.local_proxies import Proxy
     from guard.proxies import fingerprint
     from guard.proxies.identify import Identity
+    from guard.sources.listener import Listener
     from guard.sources.processes import Snapshot
-    from guard.sources.sockets import Listener
 
 GATEWAY = "the gateway of the policy"
 

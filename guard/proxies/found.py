@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.sources.keepers import Keeper
-    from guard.sources.sockets import Listener
+    from guard.sources.listener import Listener
 
 PROXY, SUSPECT, OTHER, UNKNOWN = "proxy", "suspect", "other", "unknown"
 """Verdicts. `proxy`: a known program, image or HTTP fingerprint. `suspect`: a port that only

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from guard.sources.sockets import Listener
+    from guard.sources.listener import Listener
 
 
 def is_gateway(port: int, listeners: Iterable[Listener], base_url: str) -> bool:

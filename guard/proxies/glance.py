@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from guard.sources import sockets
+from guard.sources.listener import SocketsUnreadableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from guard.policy.compiled import CompiledPolicy
     from guard.proxies.found import Found
-    from guard.sources.sockets import Listener
+    from guard.sources.listener import Listener
 
 
 def glance(
@@ -38,7 +39,7 @@ def glance(
     """
     try:
         listeners = (listening or sockets.listening)()
-    except sockets.SocketsUnreadableError:
+    except SocketsUnreadableError:
         met = _judged(policy, _met(frozenset()), now, [])
         if not met:
             raise

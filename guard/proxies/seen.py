@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from guard.sources.sockets import Listener
+    from guard.sources.listener import Listener
 
 KEEP = 600
 """Seconds for which a harmless listener is not looked at again."""

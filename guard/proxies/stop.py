@@ -24,7 +24,7 @@ from guard.proxies.found import OTHER, PROXY, Found, Process
 from guard.sources.keepers import Keeper
 
 if TYPE_CHECKING:
-    from guard.sources.sockets import Listener
+    from guard.sources.listener import Listener
 
 GRACE = 5.0
 """Seconds between TERM and KILL."""
@@ -343,10 +343,11 @@ class System:
     def listening(self) -> list[Listener] | None:
         """The sockets that listen, None if that cannot be told."""
         from guard.sources import sockets
+        from guard.sources.listener import SocketsUnreadableError
 
         try:
             return sockets.listening()
-        except sockets.SocketsUnreadableError:
+        except SocketsUnreadableError:
             return None
 
     def judge(self, listeners: list[Listener]) -> list[Found]:

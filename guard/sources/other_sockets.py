@@ -9,7 +9,7 @@ import errno
 import sys
 import time
 
-from guard.sources.sockets import Listener, SocketsUnreadableError
+from guard.sources.listener import Listener, SocketsUnreadableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,14 +120,16 @@ def table(proc: str) -> list[Listener]:
 
 
 def netstat() -> list[Listener]:
+    """What macOS's netstat says. Raises SocketsUnreadableError."""
     import subprocess
 
     try:
         text = subprocess.run(
-            ["/usr/sbin/netstat", "-an", "-p", "tcp"],
+            ["/usr/sbin/netstat", "-anv", "-p", "tcp"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={"LC_ALL": "C"},
             timeout=2,
             check=True,
         ).stdout
@@ -137,21 +139,52 @@ def netstat() -> list[Listener]:
 
 
 def parse_netstat(text: str) -> list[Listener]:
-    """The listeners in what macOS's `netstat -an -p tcp` prints.
+    """The listeners in what macOS's `netstat -anv -p tcp` prints.
 
-    `tcp4 0 0 127.0.0.1.11434 *.* LISTEN`: the port is behind the last dot; `tcp46` is an IPv6
-    socket that takes IPv4, too; an IPv6 address may carry a scope (`fe80::1%lo0.80`).
+    `tcp4 0 0 127.0.0.1.11434 *.* LISTEN …`: the port is behind the last dot; `tcp46` is an IPv6
+    socket that takes IPv4, too; an IPv6 address may carry a scope (`fe80::1%lo0.80`) or be cut off.
+    The process stands in a column `pid` up to macOS 14, in `process:pid` since, where its name may
+    hold blanks; a state of five hexadecimal digits follows. (Rows as people have published them;
+    not run on macOS.) Without any TCP socket nothing is printed, not even the header.
+
+    Raises SocketsUnreadableError for a text of another form: it could leave a listener out.
     """
-    found = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 6 or not words[0].startswith("tcp") or words[5] != "LISTEN":
-            continue
-        host, _, port = words[3].rpartition(".")
-        family = 4 if words[0] == "tcp4" else 6
-        host = host.partition("%")[0]
-        if host == "*":
-            host = "0.0.0.0" if family == 4 else "::"  # noqa: S104 - read, not bound
-        if port.isdigit() and 0 < int(port) < 65536:
-            found.append(Listener(host, int(port), family=family))
-    return found
+    head, *rows = [line for line in text.splitlines() if line.strip()] or [""]
+    columns = head.split()
+    if columns[:2] == ["Active", "Internet"]:
+        columns = rows.pop(0).split() if rows else []
+    if not text.strip():
+        return []
+    if columns[:1] != ["Proto"] or "(state)" not in columns:
+        raise SocketsUnreadableError("netstat: its output has no header that is known")
+    return [one for row in rows if (one := _netstat_row(row.split(), columns)) is not None]
+
+
+def _netstat_row(words: list[str], columns: list[str]) -> Listener | None:
+    """The listener of one row, None for another state. Raises SocketsUnreadableError."""
+    if len(words) < 6 or words[0] not in ("tcp4", "tcp6", "tcp46"):
+        raise SocketsUnreadableError("netstat: a line of its output is no socket")
+    if words[5] != "LISTEN":
+        return None
+    host, _, port = words[3].rpartition(".")
+    family = 4 if words[0] == "tcp4" else 6
+    whole = host == "*" or family == 6 or host.count(".") == 3
+    if not (whole and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise SocketsUnreadableError("netstat: the address of a listener cannot be read")
+    host = host.partition("%")[0]
+    if host == "*":
+        host = "0.0.0.0" if family == 4 else "::"  # noqa: S104 - read, not bound
+    return Listener(host, int(port), family=family, pid=_netstat_pid(words[6:], columns))
+
+
+def _netstat_pid(words: list[str], columns: list[str]) -> int:
+    """The process in what follows the state, 0 where it cannot be told."""
+    pid = ""
+    if "process:pid" in columns:
+        for at, word in enumerate(words[1:]):
+            _, colon, number = words[at].rpartition(":")
+            if colon and len(word) == 5:
+                pid = number
+    elif "pid" in columns and len(words) > 2:
+        pid = words[2]  # rhiwat, shiwat, pid
+    return int(pid) if pid.isascii() and pid.isdigit() else 0

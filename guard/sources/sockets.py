@@ -14,6 +14,8 @@ import errno
 import os
 import sys
 
+from guard.sources.listener import Listener, SocketsUnreadableError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
@@ -37,58 +39,12 @@ _ROUNDS = 3
 _MOST = 1 << 26  # bytes; more than a million listeners: no dump is longer
 
 
-class SocketsUnreadableError(Exception):
-    """No way of asking which sockets listen worked; the text says which were tried."""
-
-
-class Listener:
-    """One listening TCP socket.
-
-    `address` is written as text without a scope ("127.0.0.1", "0.0.0.0", "::1", "::"), `family`
-    is 4 or 6. `uid` is -1, `inode` and `cookie` are 0 where they are unknown. The cookie is the
-    kernel's own number of the socket, never used twice in a network namespace until the next boot.
-    """
-
-    __slots__ = ("address", "cookie", "family", "inode", "port", "uid")
-
-    def __init__(
-        self,
-        address: str,
-        port: int,
-        *,
-        family: int = 4,
-        uid: int = -1,
-        inode: int = 0,
-        cookie: int = 0,
-    ) -> None:
-        self.address = address
-        self.port = port
-        self.family = family
-        self.uid = uid
-        self.inode = inode
-        self.cookie = cookie
-
-    @property
-    def wildcard(self) -> bool:
-        """Whether it listens on every address of its family."""
-        return self.address in ("0.0.0.0", "::", "::ffff:0.0.0.0")  # noqa: S104
-
-    @property
-    def loopback(self) -> bool:
-        """Whether it can be reached from this machine alone: 127/8, ::1 or ::ffff:127/104."""
-        return self.address == "::1" or self.address.startswith(("127.", "::ffff:127."))
-
-    def __repr__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"Listener({host}:{self.port})"
-
-
 def listening(*, proc: str = "/proc", factory: Factory | None = None) -> list[Listener]:
     """Every TCP socket that listens in this network namespace, IPv4 and IPv6.
 
     On Linux the TCP dump holds the listeners of MPTCP sockets, too, with the inode of their file
-    descriptor (seen on 6.18). On macOS `netstat` is read, which gives neither uid nor inode (its
-    columns are from its manual; not run on macOS). `factory` makes the netlink socket.
+    descriptor (seen on 6.18). On macOS `netstat` is read, which gives the process and neither uid
+    nor inode (not run on macOS). `factory` makes the netlink socket.
 
     Raises SocketsUnreadableError if no method worked.
     """

@@ -21,7 +21,7 @@ from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome
 from guard.report.table import columns_of
 from guard.sources.keepers import Keeper
-from guard.sources.sockets import Listener
+from guard.sources.listener import Listener
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000.0

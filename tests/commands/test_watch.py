@@ -26,7 +26,7 @@ from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.watch import GONE, NEW, Event
 from guard.sources.keepers import Keeper
-from guard.sources.sockets import Listener, SocketsUnreadableError
+from guard.sources.listener import Listener, SocketsUnreadableError
 
 NOW = 1_700_000_000.0
 CANARY = "sk-canary-0123456789abcdefghij"

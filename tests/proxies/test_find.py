@@ -20,7 +20,8 @@ from guard.proxies import fingerprint
 from guard.proxies.find import GATEWAY, find, judge
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN
 from guard.sources import processes
-from guard.sources.sockets import Listener, listening
+from guard.sources.listener import Listener
+from guard.sources.sockets import listening
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from guard.proxies.gateway import endpoint, is_gateway
-from guard.sources.sockets import Listener
+from guard.sources.listener import Listener
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from guard.proxies import find, glance, seen
 from guard.proxies.find import Judgement
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found
 from guard.sources import sockets
-from guard.sources.sockets import Listener, SocketsUnreadableError
+from guard.sources.listener import Listener, SocketsUnreadableError
 
 NOW = 1_800_000_000.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cookies are Linux's")

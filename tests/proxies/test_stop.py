@@ -20,7 +20,7 @@ from guard.proxies import stop
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Step, System, carry_out, carry_out_all, plan
 from guard.sources.keepers import Keeper
-from guard.sources.sockets import Listener
+from guard.sources.listener import Listener
 
 ME = 1000
 ROOT = Path(__file__).resolve().parents[2]
@@ -614,7 +614,7 @@ import os, signal, sys, time
 sys.path.insert(0, {root!r})
 from guard.proxies import stop
 from guard.proxies.found import PROXY, Found, Process
-from guard.sources.sockets import Listener
+from guard.sources.listener import Listener
 
 stop.WATCH = 0.0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from guard.sources import other_sockets, sockets
+from guard.sources.listener import Listener, SocketsUnreadableError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="netlink and /proc are Linux's")
 
@@ -26,7 +27,7 @@ def listener(host: str = "127.0.0.1", *, protocol: int = 0) -> Iterator[socket.s
         yield made
 
 
-def found_on(port: int, found: list[sockets.Listener]) -> sockets.Listener:
+def found_on(port: int, found: list[Listener]) -> Listener:
     (one,) = (one for one in found if one.port == port)
     return one
 
@@ -207,7 +208,7 @@ class TestWithoutNetlink:
             assert by_table.cookie == 0
 
     def test_neither_way(self, tmp_path: Path) -> None:
-        with pytest.raises(sockets.SocketsUnreadableError, match=r"not permitted.*/net/tcp"):
+        with pytest.raises(SocketsUnreadableError, match=r"not permitted.*/net/tcp"):
             sockets.listening(proc=str(tmp_path), factory=no_netlink)
 
     @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ class TestWithoutNetlink:
     def test_a_table_of_nonsense(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "net").mkdir()
         (tmp_path / "net/tcp").write_text(text)
-        with pytest.raises(sockets.SocketsUnreadableError):
+        with pytest.raises(SocketsUnreadableError):
             sockets.listening(proc=str(tmp_path), factory=no_netlink)
 
 
@@ -244,21 +245,69 @@ class TestAccepting:
         assert not sockets.mirrored("6.18.0-generic")
 
 
-def test_netstat_of_macos() -> None:
-    """The columns of its manual page."""
+NETSTAT = {
+    "plain": (
+        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)",
+        "",
+        0,
+    ),
+    "up to macOS 14": (
+        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)     rhiwat "
+        "shiwat    pid   epid  state    options",
+        "131072 131072  92386      0 0x0080 0x0000000e",
+        92386,
+    ),
+    "since": (
+        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)          "
+        "rxbytes      txbytes  rhiwat  shiwat          process:pid    state  options           "
+        "gencnt    flags   flags1 usecnt rtncnt fltrs",
+        "0            0  131072  131072 Brave (He 1:2):855   00100 00000006 000000000bf559ba "
+        "00000000 00000800      1      0 000000",
+        855,
+    ),
+}
+"""Headers and rows of macOS's netstat as people have published them."""
+
+
+@pytest.mark.parametrize(("header", "rest", "pid"), NETSTAT.values(), ids=NETSTAT)
+def test_netstat_of_macos(header: str, rest: str, pid: int) -> None:
     found = other_sockets.parse_netstat(
-        "Active Internet connections (including servers)\n"
-        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)\n"
-        "tcp4       0      0  127.0.0.1.11434        *.*                    LISTEN\n"
-        "tcp46      0      0  *.8787                 *.*                    LISTEN\n"
-        "tcp6       0      0  fe80::1%lo0.4000       *.*                    LISTEN\n"
-        "tcp4       0      0  10.0.0.2.49152         1.2.3.4.443            ESTABLISHED\n"
+        f"Active Internet connections (including servers)\n{header}\n"
+        f"tcp4       0      0  127.0.0.1.11434        *.*                    LISTEN {rest}\n"
+        f"tcp46      0      0  *.8787                 *.*                    LISTEN {rest}\n"
+        f"tcp6       0      0  fe80::1%lo0.4000       *.*                    LISTEN {rest}\n"
+        f"tcp4       0      0  10.0.0.2.49152         1.2.3.4.443            ESTABLISHED {rest}\n"
     )
-    assert [(one.address, one.port, one.family) for one in found] == [
-        ("127.0.0.1", 11434, 4),
-        ("::", 8787, 6),
-        ("fe80::1", 4000, 6),
+    assert [(one.address, one.port, one.family, one.pid) for one in found] == [
+        ("127.0.0.1", 11434, 4, pid),
+        ("::", 8787, 6, pid),
+        ("fe80::1", 4000, 6, pid),
     ]
+
+
+def test_netstat_without_a_socket_prints_nothing() -> None:
+    assert other_sockets.parse_netstat("") == []
+    assert other_sockets.parse_netstat("Active Internet connections\n" + NETSTAT["plain"][0]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage",
+        "netstat: sysctl: net.inet.tcp.pcblist_n: Operation not permitted",
+        "Active Internet connections (including servers)\n",
+        "Aktive Internetverbindungen\nProto Empf Send Lokal\n",
+        "HEAD\ntcp4       0      0  127.0.0.1.11434        *.*\n",
+        "HEAD\nTCP        0      0  127.0.0.1.11434        *.*                    LISTEN\n",
+        "HEAD\ntcp4       0      0  127.0.0.1.ollama       *.*                    LISTEN\n",
+        "HEAD\ntcp4       0      0  127.0.0.1              *.*                    LISTEN\n",
+        "HEAD\ntcp4       0      0  127.0.0.1.99999        *.*                    LISTEN\n",
+        "HEAD\n127.0.0.1:11434 LISTEN\n",
+    ],
+)
+def test_netstat_that_cannot_be_read_is_not_taken_for_nothing(text: str) -> None:
+    with pytest.raises(SocketsUnreadableError):
+        other_sockets.parse_netstat(text.replace("HEAD", NETSTAT["plain"][0]))
 
 
 def test_importing_it_imports_nothing_slow() -> None:
