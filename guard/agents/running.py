@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from guard import net
 from guard.agents.adapter import Agent as Adapter
 from guard.agents.opencode import environment
 from guard.agents.registry import agent_by_id
@@ -454,7 +455,7 @@ def _without_wrappers(
 
 def gateway_addresses(base_url: str) -> dict[tuple[str, int], str]:
     """Addresses and port of the gateway as far as they are known without asking anybody."""
-    host, port = environment.proxy_address(base_url)
+    host, port = net.address(base_url)
     if host in ("localhost", "localhost.localdomain"):
         return {("127.0.0.1", port): host, ("::1", port): host}
     try:

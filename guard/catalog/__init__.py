@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from guard.net import host_of, is_loopback
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -137,8 +139,8 @@ def variables() -> dict[str, Variable]:
 def hosts() -> frozenset[str]:
     """Hosts that serve models: no loopback host, none that also serves much else."""
     shared = _toml("hosts.toml")["shared"]["hosts"]
-    local = {"", "localhost", "127.0.0.1"}
-    return frozenset(found.host for found in providers().values()) - local - set(shared)
+    own = {found.host for found in providers().values() if found.host}
+    return frozenset(host for host in own if not is_loopback(host)) - set(shared)
 
 
 def provenance() -> str:
@@ -172,15 +174,13 @@ def _matches(name: str, pattern: dict[str, str]) -> bool:
 
 
 def _read_providers() -> dict[str, Provider]:
-    from urllib.parse import urlsplit
-
     defaults = _toml("hosts.toml")["sdk_default"]
     found = {}
     for key, entry in _json("providers.json").items():
         if key.startswith("_"):
             continue
         api = entry["api"] or ""
-        host = urlsplit(api).hostname or "" if api else defaults.get(key, "")
+        host = host_of(api) if api else defaults.get(key, "")
         found[key] = Provider(
             key,
             name=entry["name"],

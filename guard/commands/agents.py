@@ -12,9 +12,8 @@ from typing import Any
 
 import click
 
-from guard import catalog, paths
+from guard import catalog, net, paths
 from guard.agents import running
-from guard.agents.opencode import environment
 from guard.agents.registry import without_guard
 from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
@@ -191,7 +190,7 @@ def resolve_hosts(base_url: str, limit: float = RESOLVE_SECONDS) -> dict[str, tu
     One forward lookup per name, all within `limit` seconds; a name that has no answer by then is
     left out. An address that several share is the gateway's first.
     """
-    gateway = environment.host_of(base_url)
+    gateway = net.host_of(base_url)
     providers = sorted(
         provider.host
         for provider in catalog.providers().values()

@@ -26,6 +26,7 @@ from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.execute import working_directory
+from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers
 from guard.policy.compiled import (
@@ -36,7 +37,7 @@ from guard.policy.compiled import (
 )
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import Exemption, end_of, loopback
+from guard.policy.model import Exemption, end_of
 from guard.policy.problems import translate
 
 SCHEMA_VERSION = 1
@@ -469,12 +470,8 @@ def _notes(subject: str, merged: Merged, path: str, environ: Mapping[str, str]) 
 
 
 def _gateway_port(merged: Merged) -> str:
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(merged.values["gateway.base_url"].value)
-    if not loopback(parts.hostname or ""):
-        return ""
-    return str(parts.port or (443 if parts.scheme == "https" else 80))
+    host, port = address(merged.values["gateway.base_url"].value)
+    return str(port) if is_loopback(host) else ""
 
 
 # list --------------------------------------------------------------------------------------------

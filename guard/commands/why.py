@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from guard import catalog, paths
+from guard import catalog, net, paths
 from guard.agents.opencode import environment
 from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
@@ -249,10 +249,10 @@ def _exception(
 ) -> tuple[str, compiled.PolicyException | None]:
     """The subject under which the variable can be excepted ("" if it cannot), and what does so."""
     if variable.kind == "http_proxy":
-        host, port = environment.proxy_address(environ.get(variable.name, ""))
-        if not host or not environment.is_loopback(host):
+        host, port = net.address(environ.get(variable.name, ""))
+        if not host or not net.is_loopback(host):
             return "", None
-        subject = f"proxy:{environment.authority(host, port)}"
+        subject = f"proxy:{net.authority(host, port)}"
     elif variable.kind in ("provider_key", "unknown_key") or (
         variable.kind in ("provider_setting", "base_url", "agent_redirect", "runtime")
         and variable.name not in _SET_BY_LAUNCH
@@ -346,9 +346,9 @@ def _leads_to(kind: str, value: str) -> str:
     """The host of an address, without user and password; "" for what is not an address."""
     if kind not in ("base_url", "http_proxy") or not value.startswith(("http://", "https://")):
         return ""
-    host, port = environment.proxy_address(value)
+    host, port = net.address(value)
     # a secret put here by mistake has no dot in it
-    if "." not in host and not environment.is_loopback(host):
+    if "." not in host and not net.is_loopback(host):
         return ""
     return f"{host}:{port}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from guard.net import address, host_of, is_loopback
 from guard.policy.compiled import (
     CompiledPolicy,
     GatewayProvider,
@@ -12,7 +13,7 @@ from guard.policy.compiled import (
 )
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import end_of, loopback
+from guard.policy.model import end_of
 from guard.policy.problems import InvalidPolicyError, Problem
 
 if TYPE_CHECKING:
@@ -195,10 +196,8 @@ def _known_provider(
 
 
 def _not_a_provider(item: Value, hosts: frozenset[str], problems: list[Problem]) -> None:
-    from urllib.parse import urlsplit
-
-    host = urlsplit(item.value).hostname or ""
-    if host in hosts and not loopback(host):
+    host = host_of(item.value)
+    if host in hosts and not is_loopback(host):
         problems.append(
             _problem(
                 item,
@@ -257,9 +256,7 @@ def _is_gateway_key(
 
 def _hold(merged: Merged, problems: list[Problem]) -> tuple[int, ...]:
     """proxies.hold, sorted. The fence knows ports, not hosts: the gateway's own must stay open."""
-    from urllib.parse import urlsplit
-
-    gateway = urlsplit(merged.values["gateway.base_url"].value).port
+    _, gateway = address(merged.values["gateway.base_url"].value)
     for item in merged.lists["proxies.hold"]:
         if item.value == gateway:
             problems.append(

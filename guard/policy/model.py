@@ -7,7 +7,6 @@ reads the order from here. Descriptions and defaults go into the JSON Schema and
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -29,6 +28,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.catalog.key_shapes import looks_like_key
+from guard.net import is_loopback
 from guard.policy.compiled import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
 
 MAX_ITEMS: Final = 1000
@@ -179,18 +179,15 @@ def _argument(value: str) -> str:
 Argument = Annotated[str, AfterValidator(_argument)]
 
 
-def loopback(host: str) -> bool:
-    """Whether `host` (a name, or an address without brackets) is this machine itself."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 _BASE_URL_ACCEPTED = "an https URL such as " + BASE_URL
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+
+
+def _is_plain_loopback(host: str) -> bool:
+    """Whether `host` is this machine in a spelling that every program reads alike: no `127.1`,
+    and no unspecified address, which not every system connects to."""
+    spelled_out = host.lower() == "localhost" or host.count(".") == 3 or ":" in host
+    return spelled_out and is_loopback(host) and host not in ("0.0.0.0", "::")  # noqa: S104
 
 
 def _base_url(value: str) -> str:
@@ -210,7 +207,7 @@ def _base_url(value: str) -> str:
         raise refuse("a URL without ? and #")
     if not _HOST.fullmatch(host):
         raise refuse(_BASE_URL_ACCEPTED)
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_plain_loopback(host)):
         raise refuse(
             "an https URL; http only for this machine itself (localhost, 127.0.0.1, [::1])",
             "without TLS, the key and every prompt can be read on the way",

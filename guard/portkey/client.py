@@ -22,8 +22,8 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 import httpx
 
 from guard import __version__
-from guard.agents.opencode.environment import is_loopback, proxy_address
 from guard.errors import ExitCode, GuardError, printable
+from guard.net import address, is_loopback
 from guard.policy.compiled import CompiledPolicy
 from guard.portkey import failures
 
@@ -487,7 +487,7 @@ def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) ->
         value = environ.get(name, "").strip()
         if not value:
             continue
-        proxy_host, proxy_port = proxy_address(value)
+        proxy_host, proxy_port = address(value)
         if is_loopback(proxy_host) and policy.excepted(f"proxy:{proxy_host}:{proxy_port}") is None:
             raise GuardError(
                 f"{name} leads through a proxy on this machine ({proxy_host}:{proxy_port})",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from guard.net import address, is_loopback
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,37 +21,21 @@ def is_gateway(port: int, listeners: Iterable[Listener], base_url: str) -> bool:
 
     A name counts as this machine's if it is localhost or the machine's own; no resolver is asked.
     """
-    host, wanted = endpoint(base_url)
+    host, wanted = address(base_url)
     if wanted != port or not host:
         return False
     return any(_reaches(host, listener) for listener in listeners)
 
 
-def endpoint(base_url: str) -> tuple[str, int]:
-    """Host (lower-case, without brackets) and port of a URL; ("", 0) if it has none."""
-    scheme, found, rest = base_url.partition("://")
-    place = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
-    if not found or not place:
-        return "", 0
-    if place.startswith("["):
-        host, _, tail = place[1:].partition("]")
-        port = tail.removeprefix(":")
-    else:
-        host, _, port = place.partition(":")
-    default = 80 if scheme.lower() == "http" else 443
-    return host.lower().rstrip("."), int(port) if port.isdecimal() else default
-
-
 def _reaches(host: str, listener: Listener) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    host = host.rstrip(".")
+    if is_loopback(host) and not host[:1].isdigit() and ":" not in host:
         return listener.loopback or listener.wildcard
     if host in (listener.address, listener.address.removeprefix("::ffff:")):
         return True
     if not listener.wildcard:
         return False
-    if host.startswith("127.") or host in ("0.0.0.0", "::1", "::"):  # noqa: S104 - compared
-        return True
-    return host == os.uname().nodename.lower() or _is_here(host)
+    return is_loopback(host) or host == os.uname().nodename.lower() or _is_here(host)
 
 
 def _is_here(host: str) -> bool:

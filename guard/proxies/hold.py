@@ -16,8 +16,8 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from guard import net
 from guard.policy.compiled import CompiledPolicy
-from guard.proxies.gateway import endpoint
 
 _SIDE_ADDRESS = "127.254.83.7"
 
@@ -38,7 +38,7 @@ def plan(
     hold, left = [], {}
     for port in sorted(ports):
         exception = policy.excepted(f"port:{port}", now)
-        if port == endpoint(policy.base_url)[1]:
+        if port == net.address(policy.base_url)[1]:
             left[port] = "the port of your gateway"
         elif exception is not None:
             left[port] = f"allowed: {exception.reason}"

@@ -128,7 +128,7 @@ def proxy_of(call: Call, script: Script) -> Proxy | None:
 
 def is_allowed(policy: CompiledPolicy, proxy: Proxy, ports: Iterable[int]) -> bool:
     """Whether `policy` lets `proxy` run: it is its gateway, or one of `ports` has an exception."""
-    from guard.agents.opencode.environment import host_of, is_loopback
+    from guard.net import host_of, is_loopback
 
     if proxy.id == "portkey-gateway-oss" and is_loopback(host_of(policy.base_url)):
         return True

@@ -6,24 +6,8 @@ import os
 
 import pytest
 
-from guard.proxies.gateway import endpoint, is_gateway
+from guard.proxies.gateway import is_gateway
 from guard.sources.listener import Listener
-
-
-@pytest.mark.parametrize(
-    ("url", "wanted"),
-    [
-        ("https://api.portkey.ai/v1", ("api.portkey.ai", 443)),
-        ("http://127.0.0.1:8787/v1", ("127.0.0.1", 8787)),
-        ("http://user:pw@LOCALHOST:9/", ("localhost", 9)),
-        ("http://[::1]:8787", ("::1", 8787)),
-        ("http://[::1]", ("::1", 80)),
-        ("", ("", 0)),
-        ("nonsense", ("", 0)),
-    ],
-)
-def test_endpoint(url: str, wanted: tuple[str, int]) -> None:
-    assert endpoint(url) == wanted
 
 
 @pytest.mark.parametrize(

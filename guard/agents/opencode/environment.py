@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from guard.catalog.classify import classify
 from guard.findings import Finding
+from guard.net import PROXY_VARIABLES, address, authority, host_of, is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ SWITCHES = {
     "OPENCODE_DISABLE_SHARE": "1",
 }
 """Switches of opencode that close other ways out; each was tried on 1.18.33."""
-
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-"""The proxy variables opencode honours; it ignores `ALL_PROXY` (run on 1.18.33)."""
 
 _REMOVED_KINDS = {
     "provider_key": ("RG101", "reaches a model provider directly"),
@@ -136,11 +134,6 @@ def _same_host(url: str, other: str) -> bool:
     return url == plain or url.startswith((f"{plain}/", f"{plain}:443/"))
 
 
-def host_of(url: str) -> str:
-    """The host of an http or https URL, in lower case, without brackets and port."""
-    return proxy_address(url)[0]
-
-
 def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:
     """A finding for each HTTP proxy on this machine that the policy does not except.
 
@@ -150,106 +143,20 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
     findings = []
     for name in PROXY_VARIABLES:
         value = environ.get(name, "")
-        host, port = proxy_address(value)
+        host, port = address(value)
         if not host or not is_loopback(host):
             continue
-        address = authority(host, port)
-        if policy.excepted(f"proxy:{address}", now) is not None:
+        place = authority(host, port)
+        if policy.excepted(f"proxy:{place}", now) is not None:
             continue
         findings.append(
             Finding(
                 "RG104",
                 name,
-                f"{name} sends the agent through a proxy on this machine ({address})",
+                f"{name} sends the agent through a proxy on this machine ({place})",
                 where="environment",
-                fix=f'unset {name}\nor routeguard allow proxy {address} --for 2h --reason "…"',
+                fix=f'unset {name}\nor routeguard allow proxy {place} --for 2h --reason "…"',
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )
     return findings
-
-
-def authority(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def proxy_address(value: str) -> tuple[str, int]:
-    """Host and port of a proxy URL; ("", 0) if there is none.
-
-    Read as the WHATWG URL standard reads http and https: slashes and backslashes after the scheme
-    in any number, the authority up to the next of `/ \\ ? #`, the host percent-decoded. A missing
-    scheme is tolerated.
-    """
-    text = "".join(c for c in value.strip() if c.isprintable())
-    scheme, rest = "http", text
-    lowered = text.lower()
-    if lowered.startswith(("http:", "https:")):
-        scheme, _, rest = lowered.partition(":")
-        rest = rest.lstrip("/\\")
-    elif "://" in lowered:
-        scheme, _, rest = lowered.partition("://")
-    end = min((at for at in map(rest.find, "/\\?#") if at >= 0), default=len(rest))
-    authority = rest[:end].rpartition("@")[2]
-    if authority.startswith("["):
-        host, _, tail = authority[1:].partition("]")
-        port = tail.removeprefix(":")
-    else:
-        host, _, port = authority.partition(":")
-    if "%" in host:
-        from urllib.parse import unquote
-
-        host = unquote(host)
-    if not host:
-        return "", 0
-    default = 443 if scheme == "https" else 80
-    return host.lower(), int(port) if port.isascii() and port.isdigit() and len(
-        port
-    ) < 6 else default
-
-
-_NAMES_OF_THIS_MACHINE = frozenset(
-    (
-        "localhost",
-        "localhost.localdomain",
-        "localhost6",
-        "localhost6.localdomain6",
-        "ip6-localhost",
-        "ip6-loopback",
-    )
-)
-"""Names that the hosts files of Debian, Fedora and macOS give to this machine."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine: loopback, unspecified, or a spelling of them."""
-    host = host.lower().rstrip(".")
-    if host in _NAMES_OF_THIS_MACHINE or host.endswith(".localhost") or host.startswith("127."):
-        return True
-    import socket
-
-    # inet_aton reads what connect() reads: 127.1, 0x7f000001, 2130706433
-    try:
-        packed = socket.inet_aton(host)
-        return packed[0] == 127 or packed == b"\0\0\0\0"
-    except OSError:
-        pass
-    try:
-        six = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except (OSError, ValueError):
-        return False
-    if six[:12] == b"\0" * 10 + b"\xff\xff":
-        return six[12] == 127 or six[12:] == b"\0\0\0\0"
-    return six in (b"\0" * 15 + b"\x01", b"\0" * 16)
-
-
-def without_proxy(environ: Mapping[str, str], host: str) -> dict[str, str]:
-    """`NO_PROXY` in both spellings, extended by `host`: a plain-http gateway is asked directly."""
-    current = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    hosts = [h.strip() for h in current.split(",") if h.strip()]
-    # an IPv6 literal is compared with its brackets (run on 1.18.33), or without by other programs
-    for spelling in [host, f"[{host}]"] if ":" in host else [host]:
-        if spelling not in hosts:
-            hosts.append(spelling)
-    joined = ",".join(hosts)
-    return {"NO_PROXY": joined, "no_proxy": joined}

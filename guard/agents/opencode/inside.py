@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from guard import net
 from guard.agents.opencode import environment, planner
 from guard.agents.opencode.directories import Directories, suffix
 from guard.paths import REAL_CONFIG_HOME
@@ -47,7 +48,7 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     if plugins or disabled:
         return "its inline configuration is not a pinned one"
     if addresses != {policy.base_url}:
-        hosts = sorted(environment.host_of(str(address)) for address in addresses)
+        hosts = sorted(net.host_of(str(address)) for address in addresses)
         return f"it is pinned to {', '.join(hosts)}, which is not the gateway of the policy"
     places = Directories(own)
     if REAL_CONFIG_HOME not in environ or environ.get("XDG_CONFIG_HOME") != places.config:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from guard import paths
+from guard import net, paths
 from guard.agents import adapter
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
@@ -456,7 +456,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     if starts_elsewhere(facts.invocation):
         result.directory = places.empty
     if policy.base_url.startswith("http://"):
-        sets.update(environment.without_proxy(environ, environment.host_of(policy.base_url)))
+        sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
     result.environ.update(sets)
     reasons = {
         "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.agents.opencode.environment import host_of
 from guard.agents.opencode.preflight import CODE_KEYS, is_no_package
 from guard.findings import Finding
+from guard.net import host_of, same_place
 from guard.rules.files.calls import router
 from guard.rules.files.location import at
 from guard.rules.files.structured import check_variables
@@ -330,7 +330,7 @@ def _is_gateway(url: str, policy: CompiledPolicy) -> bool:
     if "{env:" in url or "$" in url:
         names = re.findall(r"\{env:(\w+)\}", url) + references(url)
         return bool(names) and all("PORTKEY" in name.upper() for name in names)
-    return host_of(url) == host_of(policy.base_url)
+    return same_place(url, policy.base_url)
 
 
 def _prompt(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:

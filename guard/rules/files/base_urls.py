@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from guard import net
 from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
 from guard.rules.files import file_names
 from guard.rules.files.location import at
@@ -97,7 +98,7 @@ class _Address:
     def name(self) -> str:
         """The host; what may be a key in its place is not shown."""
         last = self.host.rpartition(".")[2]
-        if is_this_machine(self.host) or (last != self.host and last.isalpha()):
+        if net.is_this_machine(self.host) or (last != self.host and last.isalpha()):
             return self.host
         return "another host"
 
@@ -113,30 +114,13 @@ def address_of(url: str) -> _Address | None:
     The scheme may be missing. None if there is no host that could be read, as in a template.
     User information is left out.
     """
-    _, separator, rest = url.partition("://")
-    if not separator:
-        rest = url
-    authority, slash, path = rest.partition("/")
-    authority = authority.partition("?")[0].partition("#")[0].rpartition("@")[2].strip()
-    if authority.startswith("["):
-        host, _, tail = authority[1:].partition("]")
-        port = tail.removeprefix(":")
-    else:
-        host, _, port = authority.partition(":")
-    host = host.lower().rstrip(".")
+    found = net.read_url(url)
+    if found is None:
+        return None
+    host = found.host.rstrip(".")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*|::1?", host):
         return None
-    number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
-    return _Address(host, number, slash + path.partition("?")[0])
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether `host` is loopback, unspecified, or a container's name for its host."""
-    return (
-        host in ("localhost", "::1", "::", "0.0.0.0", "host.docker.internal")  # noqa: S104
-        or host.endswith(".localhost")
-        or (host.startswith("127.") and host.replace(".", "").isdigit())
-    )
+    return _Address(host, max(found.port, 0), found.path)
 
 
 def is_gateway(address: _Address, policy: CompiledPolicy) -> bool:
@@ -198,7 +182,7 @@ class BaseURLs:
             address = address_of(match.group())
             if address is None or is_gateway(address, policy):
                 continue
-            local = is_this_machine(address.host)
+            local = net.is_this_machine(address.host)
             provider = not local and is_provider_url(address.host, address.path)
             before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
             found = _KEY.search(before)
@@ -257,7 +241,7 @@ def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         if address is None or is_gateway(address, policy) or _in_comment(file, match.start()):
             continue
         if match["value"].lower() in ("http", "https") or not (
-            is_this_machine(address.host) or is_provider_url(address.host, "")
+            net.is_this_machine(address.host) or is_provider_url(address.host, "")
         ):
             continue
         yield at(

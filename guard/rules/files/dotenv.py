@@ -11,8 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from guard import catalog
+from guard.net import is_this_machine
 from guard.rules.files import file_names
-from guard.rules.files.base_urls import address_of, fix_for, is_gateway, is_this_machine
+from guard.rules.files.base_urls import address_of, fix_for, is_gateway
 from guard.rules.files.location import at
 from guard.rules.files.secrets import is_placeholder, variable_kind
 

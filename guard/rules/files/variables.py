@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from guard.agents.opencode.environment import (
     KEPT_AGENT_VARIABLES,
     SWITCHES,
-    host_of,
-    is_loopback,
     proxies,
 )
+from guard.net import host_of, is_this_machine
 from guard.rules.files import base_urls
 from guard.rules.files.location import at
 from guard.rules.files.secrets import is_placeholder, variable_kind
@@ -239,7 +238,7 @@ def _base_url(
             continue
         if host in ("example.com", "example.org") or host.endswith((".example.com", ".test")):
             continue
-        what = "a program on this machine" if is_loopback(host) else host
+        what = "a program on this machine" if is_this_machine(host) else host
         yield at(
             file,
             "RG103",

@@ -7,15 +7,11 @@ import pytest
 from guard import catalog
 from guard.agents.opencode.environment import (
     KEPT_AGENT_VARIABLES,
-    PROXY_VARIABLES,
     SWITCHES,
     clean,
-    host_of,
-    is_loopback,
     proxies,
-    proxy_address,
-    without_proxy,
 )
+from guard.net import PROXY_VARIABLES
 from guard.policy.compiled import CompiledPolicy, PolicyException
 
 CANARY = "canary0123456789"
@@ -222,50 +218,6 @@ class TestProxies:
             policy.exceptions = (PolicyException(subject=f"proxy:{address}", until=1.0),)
             assert proxied(value, policy) == []
             policy.exceptions = ()
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("http://h:1", ("h", 1)),
-        ("https://H/", ("h", 443)),
-        ("http://h", ("h", 80)),
-        ("h:3128", ("h", 3128)),
-        ("http://[::1]:9", ("::1", 9)),
-        ("http://h:x", ("h", 80)),
-        ("http://h:" + "9" * 5000, ("h", 80)),
-        ("http://h:²", ("h", 80)),
-        ("", ("", 0)),
-        ("http://", ("", 0)),
-        ("http://u:p@", ("", 0)),
-    ],
-)
-def test_proxy_address(value: str, address: tuple[str, int]) -> None:
-    assert proxy_address(value) == address
-
-
-@pytest.mark.parametrize("host", ["", "é", "a" * 300, "[", "%", "1.2.3.4.5", "::g", "127", "x.1"])
-def test_hosts_that_are_nothing_here(host: str) -> None:
-    assert not is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    ("environ", "value"),
-    [
-        ({}, "gw"),
-        ({"NO_PROXY": "a,b"}, "a,b,gw"),
-        ({"no_proxy": " a , "}, "a,gw"),
-        ({"NO_PROXY": "a,gw"}, "a,gw"),
-        ({"NO_PROXY": "a", "no_proxy": "b"}, "a,gw"),
-    ],
-)
-def test_the_gateway_is_asked_without_a_proxy(environ: dict[str, str], value: str) -> None:
-    assert without_proxy(environ, "gw") == {"NO_PROXY": value, "no_proxy": value}
-
-
-def test_host_of() -> None:
-    assert host_of("https://API.portkey.ai/v1") == "api.portkey.ai"
-    assert host_of("http://[::1]:8787/v1") == "::1"
 
 
 def test_switches_and_kept_names_do_not_meet() -> None:

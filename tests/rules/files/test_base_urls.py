@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guard.catalog.endpoints import is_provider_url
+from guard.net import is_this_machine
 from guard.policy.compiled import CompiledPolicy
-from guard.rules.files.base_urls import DETECTOR, address_of, is_this_machine
+from guard.rules.files.base_urls import DETECTOR, address_of
 from guard.sources.file import SourceFile
 
 POLICY = CompiledPolicy()
