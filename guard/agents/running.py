@@ -1,7 +1,7 @@
 """Coding agents that run on this machine: which, whether guarded, where they are connected.
 
 What is known of a process comes from outside of it: its program, the environment it was started
-with (`/proc/PID/environ`, readable for one's own processes), its sockets. Nothing is asked of it.
+with (readable for one's own processes), its sockets. Nothing is asked of it.
 Arguments and values are looked at and never kept: they can hold a prompt or a key.
 
 A user can give a process any environment, so this finds what was started past the guard, not
@@ -26,7 +26,8 @@ from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
-from guard.sources.connections import ESTABLISHED, LISTEN, Connection, Sockets
+from guard.sources.connections import ESTABLISHED, LISTEN, Connection
+from guard.sources.connections import of as connections_of
 from guard.sources.processes import Snapshot
 
 GUARDED = "guarded"
@@ -49,7 +50,6 @@ INCOMING = "incoming"
 """Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
 
 _DIRECT_RULES = ("RG101", "RG103")
-_ENVIRON_MOST = 8 << 20
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
 
@@ -135,13 +135,7 @@ class Table:
 
     def file(self, pid: int) -> str:
         """The program file of `pid`, "" where it cannot be known."""
-        if processes.MACOS:
-            found = processes.look(pid)
-            return found.exe if found is not None else ""
-        try:
-            return os.readlink(f"/proc/{pid}/exe")
-        except OSError:
-            return ""
+        return processes.program_file(pid)
 
     def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot] | None:
         """The agent that `pid` is, None if it is none or gone."""
@@ -154,10 +148,13 @@ class Table:
 
     def _signature(self, pid: int, path: str) -> str:
         # through the link: a program whose file was replaced is read all the same
-        file = path if processes.MACOS else f"/proc/{pid}/exe"
-        try:
-            about = os.stat(file)
-        except OSError:
+        for file in (f"{processes.PROC}/{pid}/exe", path):
+            try:
+                about = os.stat(file)
+                break
+            except OSError:
+                continue
+        else:
             return ""
         key = (about.st_dev, about.st_ino, about.st_mtime_ns)
         if key not in self._signatures:
@@ -166,15 +163,15 @@ class Table:
 
     def read(self, found: Snapshot) -> Seen | None:
         """What else can be known of a process; None if it is gone by now."""
-        environ = _environ(found.pid)
-        tty = _terminal(found.pid)
+        environ = processes.environment(found.pid)
+        tty = processes.terminal(found.pid)
         if processes.started(found.pid) != found.started:
             return None
         return Seen(
             pid=found.pid,
             parent=found.parent,
             started=found.started,
-            since=processes.since(found.started),
+            since=processes.since(found),
             uid=found.uid,
             exe=found.exe,
             argv=found.argv,
@@ -214,9 +211,8 @@ def look(
         seen = table.read(snapshot)
         if seen is not None:
             sights.append((program, recognised, seen))
-    sockets = Sockets()
     for program, recognised, seen in _without_wrappers(sights):
-        mine = sockets.of(seen.pid) if connections else None
+        mine = connections_of(seen.pid) if connections else None
         state, how, launch = judge(recognised.agent, seen, policy, now, own)
         found.append(
             Running(
@@ -515,52 +511,3 @@ def _peers(
 
 def _listens(sockets: list[Connection]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted({(one.address, one.port) for one in sockets if one.state == LISTEN}))
-
-
-# What only the system shows -----------------------------------------------------------------------
-
-
-def _environ(pid: int) -> dict[str, str] | None:
-    """The environment `pid` was started with, None if it may not be read."""
-    if processes.MACOS:
-        import psutil
-
-        try:
-            return dict(psutil.Process(pid).environ())
-        except (psutil.Error, OSError):
-            return None
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            raw = file.read(_ENVIRON_MOST)
-    except OSError:
-        return None
-    entries = (entry.partition("=") for entry in os.fsdecode(raw).split("\0"))
-    return {name: value for name, equals, value in entries if equals and name}
-
-
-def _terminal(pid: int) -> str:
-    """The terminal of `pid`, "" if it has none."""
-    if processes.MACOS:
-        import psutil
-
-        try:
-            return (psutil.Process(pid).terminal() or "").removeprefix("/dev/")
-        except (psutil.Error, OSError):
-            return ""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # the name in the second field may hold blanks and parentheses
-            words = file.read(4096).rpartition(b")")[2].split()
-        return terminal(int(words[4]))
-    except (OSError, ValueError, IndexError):
-        return ""
-
-
-def terminal(number: int) -> str:
-    """The terminal of a number in stat, as Linux numbers them (its devices.txt)."""
-    major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
-    if 136 <= major <= 143:
-        return f"pts/{(major - 136) * 256 + minor}"
-    if major == 4:
-        return f"tty{minor}" if minor < 64 else f"ttyS{minor - 64}"
-    return ""

@@ -36,7 +36,7 @@ SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
 
 INTERVAL = 5.0
-"""Seconds between two looks: about one CPU second an hour with 400 processes, six with 3,000
+"""Seconds between two looks: about four CPU seconds an hour with 400 processes, 30 with 3,000
 (`tests/bench/watch.py`)."""
 
 NOTICE_SECONDS = 5.0

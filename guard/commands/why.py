@@ -25,7 +25,7 @@ from guard.policy import compiled
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
 from guard.rules import RULES
-from guard.sources import Assignment, Skipped, dotenv_files, parents, process_environment, rc_files
+from guard.sources import Assignment, Skipped, dotenv_files, parents, rc_files
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
@@ -215,7 +215,7 @@ def _check_name(name: str) -> None:
 def _noteworthy(cwd: str, environ: Mapping[str, str]) -> dict[str, None]:
     policy = compiled.load(cwd, environ)
     keys = _gateway_keys(policy)
-    names = [*process_environment.names(environ), *_scrubbed(environ)]
+    names = [*sorted(environ), *_scrubbed(environ)]
     return dict.fromkeys(
         name for name in names if classify(name, policy.variables, keys)[0] not in _SILENT
     )

@@ -1,8 +1,8 @@
 """What listens behind each socket: local proxies, programs that are none, and what nobody can say.
 
-Cold path, asked on a hit only. Who holds a socket is read from `/proc` (macOS: psutil), then the
-program is looked up in the catalogue, then, where that says nothing and the probing rules allow
-it, the port is asked. Only sockets of one's own network namespace can be judged.
+Cold path, asked on a hit only. Who holds a socket is asked of the system, then the program is
+looked up in the catalogue, then, where that says nothing and the probing rules allow it, the port
+is asked. Only sockets of one's own network namespace can be judged.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ def find(
     gateway: str = "",
     probe: bool = True,
     containers: bool = False,
-    proc: str = "/proc",
 ) -> list[Found]:
     """What is behind `listeners`: one record for each port and owner, ordered by port.
 
@@ -82,7 +81,7 @@ def find(
     asks `docker ps` (at most 2 s) for the images behind published ports. Raises nothing for what
     goes away or may not be read.
     """
-    judged = judge(listeners, gateway=gateway, probe=probe, containers=containers, proc=proc)
+    judged = judge(listeners, gateway=gateway, probe=probe, containers=containers)
     return [one.found for one in judged]
 
 
@@ -93,40 +92,32 @@ def judge(
     probe: bool = True,
     strangers: bool = True,
     containers: bool = False,
-    proc: str = "/proc",
 ) -> list[Judgement]:
     """As `find`, and how long each answer holds.
 
     `strangers` False asks only ports of the catalogue: a launch does not send requests to every
     development server on the machine.
     """
-    cases = _cases(list(listeners), proc)
+    cases = _cases(list(listeners))
     published = _published() if containers else {}
     for case in cases:
         if is_gateway(case.port, case.listeners, gateway):
             case.conclude(OTHER, None, "its base_url names this port", name=GATEWAY)
-            _identify(case, proc)
+            _identify(case)
         else:
-            _identify(case, proc)
-            _judge_by_program(case, published, proc)
+            _identify(case)
+            _judge_by_program(case, published)
     open_cases = [case for case in cases if not case.verdict]
     _judge_by_answers(open_cases, probe=probe, strangers=strangers)
-    return [_record(case, proc) for case in sorted(cases, key=lambda case: case.port)]
+    return [_record(case) for case in sorted(cases, key=lambda case: case.port)]
 
 
 # Who owns a socket ------------------------------------------------------------------------------
 
 
-def _cases(listeners: list[Listener], proc: str) -> list[_Case]:
-    if processes.MACOS and proc == "/proc":
-        by_port = processes.holders_of_ports({one.port for one in listeners})
-        owners = {id(one): tuple(by_port.get(one.port, ())) for one in listeners}
-    else:
-        by_inode = processes.holders({one.inode for one in listeners}, proc=proc)
-        owners = {id(one): tuple(by_inode.get(one.inode, ())) for one in listeners}
+def _cases(listeners: list[Listener]) -> list[_Case]:
     cases: dict[tuple[int, tuple[int, ...], int], _Case] = {}
-    for one in listeners:
-        pids = owners[id(one)]
+    for one, pids in zip(listeners, processes.holders(listeners), strict=True):
         # sockets of unknown owners are told apart by user
         key = (one.port, pids, 0 if pids else one.uid)
         if key in cases:
@@ -136,18 +127,16 @@ def _cases(listeners: list[Listener], proc: str) -> list[_Case]:
     return list(cases.values())
 
 
-def _identify(case: _Case, proc: str) -> None:
+def _identify(case: _Case) -> None:
     """Look at the owners, and keep those that are still the ones that hold the socket."""
-    inodes = [one.inode for one in case.listeners]
     looked: list[tuple[Snapshot, list[Snapshot], Identity]] = []
     for pid in case.pids:
-        snapshot = processes.look(pid, proc=proc)
+        snapshot = processes.look(pid)
         if snapshot is None:
             continue
-        parents = processes.parents(snapshot, proc=proc)
+        parents = processes.parents(snapshot)
         identity = identify.identify(snapshot, ports=(case.port,), parents=parents)
-        inode_known = any(inodes)
-        if inode_known and not processes.holds(pid, inodes, proc=proc):
+        if not processes.holds(pid, case.listeners):
             continue  # gone, or its number is somebody else's by now
         looked.append((snapshot, parents, identity))
     if not looked:
@@ -173,7 +162,7 @@ def _rank(identity: Identity) -> int:
 # Verdicts ---------------------------------------------------------------------------------------
 
 
-def _judge_by_program(case: _Case, published: dict[int, tuple[str, str]], proc: str) -> None:
+def _judge_by_program(case: _Case, published: dict[int, tuple[str, str]]) -> None:
     identity = case.identity
     if case.port in published and (identity is None or identity.forwarder):
         container, image = published[case.port]
@@ -183,7 +172,7 @@ def _judge_by_program(case: _Case, published: dict[int, tuple[str, str]], proc: 
             case.conclude(PROXY, proxy, f"container {container} of image {_plain(image)}")
             return
     if identity is None:
-        _judge_foreign(case, proc)
+        _judge_foreign(case)
         return
     if identity.proxy is not None:
         case.conclude(PROXY, identity.proxy, identity.how)
@@ -191,15 +180,15 @@ def _judge_by_program(case: _Case, published: dict[int, tuple[str, str]], proc: 
         case.conclude(OTHER, None, identity.other)
 
 
-def _judge_foreign(case: _Case, proc: str) -> None:
+def _judge_foreign(case: _Case) -> None:
     """The owner may not be seen, but the command lines of its user's processes often may."""
     uid = case.listeners[0].uid
     if uid < 0:
         return
-    for pid in processes.of_user(uid, proc=proc):
-        if processes.sockets_visible(pid, proc=proc):
+    for pid in processes.of_user(uid):
+        if processes.sockets_visible(pid):
             continue  # and the socket is not among them
-        snapshot = processes.look(pid, proc=proc)
+        snapshot = processes.look(pid)
         if snapshot is None:
             continue
         found = identify.identify(snapshot, ports=(case.port,))
@@ -305,7 +294,7 @@ def _is_ephemeral(port: int) -> bool:
 # Records ----------------------------------------------------------------------------------------
 
 
-def _record(case: _Case, proc: str) -> Judgement:
+def _record(case: _Case) -> Judgement:
     found = Found(
         case.port,
         tuple(_by_family(case.listeners)),
@@ -317,20 +306,18 @@ def _record(case: _Case, proc: str) -> Judgement:
     )
     snapshot = case.snapshot
     if snapshot is not None:
-        found.process = _process(snapshot, case.parents, proc)
-        found.others = tuple(_process(other, (), proc) for other in case.others)
+        found.process = _process(snapshot, case.parents)
+        found.others = tuple(_process(other, ()) for other in case.others)
         if found.keeper is None:
-            found.keeper = keepers.keeper(
-                snapshot, case.parents, program_of=identify.program_of, proc=proc
-            )
+            found.keeper = keepers.keeper(snapshot, case.parents, program_of=identify.program_of)
     return Judgement(found, settled=case.settled)
 
 
-def _process(snapshot: Snapshot, parents: Sequence[Snapshot], proc: str) -> Process:
+def _process(snapshot: Snapshot, parents: Sequence[Snapshot]) -> Process:
     return Process(
         snapshot.pid,
         started=snapshot.started,
-        since=processes.since(snapshot.started, proc=proc),
+        since=processes.since(snapshot),
         uid=snapshot.uid,
         user=processes.user_name(snapshot.uid),
         program=identify.program_of(snapshot),

@@ -277,11 +277,10 @@ class System:
         return processes.started(pid)
 
     def holds(self, process: Process, listeners: Iterable[Listener]) -> bool:
-        """Whether the process has one of the sockets; where no inode is known, it is believed."""
+        """Whether the process has one of the sockets."""
         from guard.sources import processes
 
-        inodes = [listener.inode for listener in listeners if listener.inode]
-        return not inodes or processes.holds(process.pid, inodes)
+        return processes.holds(process.pid, listeners)
 
     def pin(self, pid: int) -> int:
         """A pidfd of `pid`, -1 where there are none. Raises ProcessLookupError if it has ended."""

@@ -59,7 +59,6 @@ _SUPERVISORS = {
     "nodemon": "nodemon",
     "watchmedo": "watchmedo",
 }
-_ENVIRONMENT_MOST = 1 << 18
 
 
 def keeper(
@@ -67,7 +66,6 @@ def keeper(
     parents: Sequence[Snapshot] = (),
     *,
     program_of: Callable[[Snapshot], str] = lambda snapshot: snapshot.comm,
-    proc: str = "/proc",
 ) -> Keeper | None:
     """What keeps `snapshot` alive, None if nothing is known to.
 
@@ -75,16 +73,16 @@ def keeper(
     a terminal lives in a unit, too, and stopping that unit would end much else. `program_of` names
     the effective program of a parent.
     """
-    if processes.MACOS and proc == "/proc":
+    if sys.platform == "darwin":
         return _launchd(snapshot)
-    groups = processes.control_groups(snapshot.pid, proc=proc)
+    groups = processes.control_groups(snapshot.pid)
     contained = _container(groups)
     if contained is not None:
         return contained
-    supervisor = _supervisor(snapshot, parents, program_of, proc)
+    supervisor = _supervisor(snapshot, parents, program_of)
     if supervisor is not None:
         return supervisor
-    return _unit(snapshot, groups, parents, program_of, proc)
+    return _unit(snapshot, groups, parents, program_of)
 
 
 def container(reference: str) -> Keeper:
@@ -108,7 +106,6 @@ def _unit(
     groups: str,
     parents: Sequence[Snapshot],
     program_of: Callable[[Snapshot], str],
-    proc: str,
 ) -> Keeper | None:
     path = next((line.split(":", 2)[-1] for line in groups.splitlines() if ".service" in line), "")
     names = _UNIT.findall(path)
@@ -121,7 +118,7 @@ def _unit(
     for above in parents:
         if above.pid == 1 or above.comm == "systemd":
             break
-        if processes.control_groups(above.pid, proc=proc) != groups:
+        if processes.control_groups(above.pid) != groups:
             break
         if program_of(above) not in _LAUNCHERS | {own}:
             return None
@@ -142,21 +139,20 @@ def _supervisor(
     snapshot: Snapshot,
     parents: Sequence[Snapshot],
     program_of: Callable[[Snapshot], str],
-    proc: str,
 ) -> Keeper | None:
     for above in parents:
         name = program_of(above)
         own = above.uid == os.getuid()
         # pm2's daemon calls itself "PM2 v5.4.2: God Daemon (/home/…)"
         if name == "PM2" or above.comm.startswith("PM2 "):
-            number = _variable(snapshot.pid, "pm_id", proc)
+            number = _variable(snapshot.pid, "pm_id")
             stop = ("pm2", "stop", number) if number.isdecimal() else ()
             return Keeper("supervisor", "pm2", stop=stop, owned=own)
         if name in _SUPERVISORS:
             stop = ()
             if name == "supervisord":
-                group = _variable(snapshot.pid, "SUPERVISOR_GROUP_NAME", proc)
-                process = _variable(snapshot.pid, "SUPERVISOR_PROCESS_NAME", proc)
+                group = _variable(snapshot.pid, "SUPERVISOR_GROUP_NAME")
+                process = _variable(snapshot.pid, "SUPERVISOR_PROCESS_NAME")
                 words = f"{group}:{process}"
                 stop = ("supervisorctl", "stop", words) if _is_plain(words) else ()
             return Keeper("supervisor", _SUPERVISORS[name], stop=stop, owned=own)
@@ -165,16 +161,9 @@ def _supervisor(
     return None
 
 
-def _variable(pid: int, name: str, proc: str) -> str:
+def _variable(pid: int, name: str) -> str:
     """One variable that a supervisor sets for its children: its own name for them, no secret."""
-    try:
-        with open(f"{proc}/{pid}/environ", "rb") as file:
-            raw = file.read(_ENVIRONMENT_MOST)
-    except OSError:
-        return ""
-    wanted = os.fsencode(name) + b"="
-    values = (one[len(wanted) :] for one in raw.split(b"\0") if one.startswith(wanted))
-    return os.fsdecode(next(values, b""))
+    return (processes.environment(pid) or {}).get(name, "")
 
 
 def _is_plain(text: str) -> bool:
@@ -182,8 +171,6 @@ def _is_plain(text: str) -> bool:
 
 
 def _launchd(snapshot: Snapshot) -> Keeper | None:
-    if sys.platform != "darwin":
-        return None
     import subprocess
 
     try:

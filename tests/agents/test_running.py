@@ -286,14 +286,6 @@ def test_the_gateway_is_not_looked_up() -> None:
     assert running.gateway_addresses("http://[::1]:9000/v1") == {("::1", 9000): "::1"}
 
 
-def test_terminals_as_linux_numbers_them() -> None:
-    assert running.terminal(0) == ""
-    assert running.terminal(136 << 8 | 3) == "pts/3"
-    assert running.terminal(137 << 8 | 1) == "pts/257"
-    assert running.terminal(4 << 8 | 1) == "tty1"
-    assert running.terminal(4 << 8 | 64) == "ttyS0"
-
-
 # Real processes ----------------------------------------------------------------------------------
 
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import psutil
 import pytest
 
 from guard.proxies import fingerprint
@@ -26,17 +27,18 @@ from guard.sources.sockets import listening
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 
 SCENE = """
-import json, os, subprocess, sys, time
+import json, os, signal, subprocess, sys, time
 from guard.catalog import agents, local_proxies
 from guard.proxies import fingerprint
 from guard.proxies.find import judge
 from guard.sources.sockets import listening
-import encodings.idna, pwd, selectors
+import encodings.idna, psutil, pwd, selectors
 # another user may not be able to read what is imported or opened later
 agents.agents(), local_proxies.distinctive()
 given = json.loads(sys.argv[1])
 started = [
-    subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=given["cwd"])
+    subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=given["cwd"],
+                     start_new_session=True)
     for words in given["commands"]
 ]
 try:
@@ -73,7 +75,7 @@ try:
 finally:
     if os.getuid() == given["me"]:
         for process in started:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # workers, too
             process.wait()
     else:
         os._exit(0 if sys.exc_info()[0] is None else 1)
@@ -298,8 +300,12 @@ class Tree:
     ) -> Path:
         home = self.root / str(pid)
         (home / "fd").mkdir(parents=True)
-        (home / "stat").write_text(f"{pid} (a) b) S {parent} " + "0 " * 17 + f"{started} 0 0\n")
-        (home / "status").write_text(f"Name:\tx\nUid:\t{os.getuid() if uid < 0 else uid}\t0\n")
+        (home / "stat").write_text(
+            f"{pid} (a) b) S {parent} " + "0 " * 17 + f"{started} " + "0 " * 30 + "\n"
+        )
+        (home / "status").write_text(
+            f"Name:\tx\nUid:\t{os.getuid() if uid < 0 else uid}\t0\t0\t0\n"
+        )
         (home / "cmdline").write_bytes(b"\0".join(map(os.fsencode, argv)) + b"\0")
         (home / "cgroup").write_text(cgroup)
         if inode:
@@ -308,8 +314,15 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "proc")
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    return Tree(table_at(tmp_path / "proc", monkeypatch))
+
+
+def table_at(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have the process table read from `root` from here on."""
+    monkeypatch.setattr(processes, "PROC", str(root))
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(root))
+    return root
 
 
 def on(port: int, inode: int = 0, uid: int | None = None) -> Listener:
@@ -319,28 +332,28 @@ def on(port: int, inode: int = 0, uid: int | None = None) -> Listener:
 class TestAProcessTableThatDoesNotHelp:
     """Never an exception: the port alone, or nothing."""
 
-    def verdicts(self, root: Path, *listeners: Listener) -> list[str]:
-        return [one.verdict for one in find(listeners, proc=str(root))]
+    def verdicts(self, *listeners: Listener) -> list[str]:
+        return [one.verdict for one in find(listeners)]
 
-    def test_no_proc(self, tmp_path: Path) -> None:
-        root = tmp_path / "nothing"
-        assert self.verdicts(root, on(8000, 1), on(11434, 2)) == [UNKNOWN, SUSPECT]
+    def test_no_proc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        table_at(tmp_path / "nothing", monkeypatch)
+        assert self.verdicts(on(8000, 1), on(11434, 2)) == [UNKNOWN, SUSPECT]
 
     def test_hidepid(self, tree: Tree) -> None:
         """Foreign processes are not listed at all."""
         tree.process(10, "bash")
-        assert self.verdicts(tree.root, on(8000, 1, uid=999), on(11434, 2, uid=999)) == [
+        assert self.verdicts(on(8000, 1, uid=999), on(11434, 2, uid=999)) == [
             UNKNOWN,
             SUSPECT,
         ]
 
     def test_uid_unknown(self, tree: Tree) -> None:
         tree.process(10, "litellm")
-        assert self.verdicts(tree.root, Listener("127.0.0.1", 1)) == [UNKNOWN]
+        assert self.verdicts(Listener("127.0.0.1", 1)) == [UNKNOWN]
 
     def test_it_is_read_at_all(self, tree: Tree) -> None:
         tree.process(10, "/bin/litellm", inode=5)
-        (one,) = find([on(4000, 5)], proc=str(tree.root))
+        (one,) = find([on(4000, 5)])
         assert (one.verdict, one.process is not None) == (PROXY, True)
 
     @pytest.mark.parametrize("missing", ["stat", "cmdline", "status", "cgroup", "fd"])
@@ -354,25 +367,25 @@ class TestAProcessTableThatDoesNotHelp:
         wanted = [PROXY] if missing in ("status", "cgroup") else [UNKNOWN]
         if missing == "fd":  # as another user's process: its command line tells
             wanted = [PROXY]
-        assert self.verdicts(tree.root, on(4001 if missing != "fd" else 4000, 5)) == wanted
+        assert self.verdicts(on(4001 if missing != "fd" else 4000, 5)) == wanted
 
     @pytest.mark.parametrize("text", ["", "1", "1 (x", "1 (x) S", "1 (x) S a b c", "1 (x) Z 1" * 9])
     def test_nonsense_in_stat(self, tree: Tree, text: str) -> None:
         home = tree.process(10, "/bin/litellm", inode=5)
         (home / "stat").write_text(text)
-        assert self.verdicts(tree.root, on(4001, 5)) == [UNKNOWN]
+        assert self.verdicts(on(4001, 5)) == [UNKNOWN]
 
     def test_it_exits_between_the_looks(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         home = tree.process(10, "/bin/litellm", inode=5)
         real = processes.holders
 
-        def then_gone(*given: Any, **named: Any) -> dict[int, list[int]]:
+        def then_gone(*given: Any, **named: Any) -> list[tuple[int, ...]]:
             found = real(*given, **named)
             shutil.rmtree(home)
             return found
 
         monkeypatch.setattr(processes, "holders", then_gone)
-        (one,) = judge([on(4001, 5)], proc=str(tree.root))
+        (one,) = judge([on(4001, 5)])
         assert (one.found.verdict, one.found.process, one.settled) == (UNKNOWN, None, False)
 
     def test_its_number_is_reused_between_the_looks(
@@ -381,14 +394,14 @@ class TestAProcessTableThatDoesNotHelp:
         home = tree.process(10, "/bin/harmless", inode=5)
         real = processes.holders
 
-        def then_another(*given: Any, **named: Any) -> dict[int, list[int]]:
+        def then_another(*given: Any, **named: Any) -> list[tuple[int, ...]]:
             found = real(*given, **named)
             shutil.rmtree(home)
             tree.process(10, "/bin/litellm", started=200)  # holds no socket
             return found
 
         monkeypatch.setattr(processes, "holders", then_another)
-        (one,) = judge([on(4001, 5)], proc=str(tree.root))
+        (one,) = judge([on(4001, 5)])
         assert (one.found.verdict, one.found.process) == (UNKNOWN, None)
 
     def test_its_number_is_reused_while_it_is_read(
@@ -397,19 +410,19 @@ class TestAProcessTableThatDoesNotHelp:
         home = tree.process(10, "/bin/litellm", inode=5)
         real = processes._arguments
 
-        def then_another(pid: int, proc: str) -> tuple[str, ...]:
-            argv = real(pid, proc)
+        def then_another(process: psutil.Process) -> tuple[str, ...]:
+            argv = real(process)
             stat = home / "stat"
-            stat.write_text(stat.read_text().replace(" 100 0 0", " 200 0 0"))
+            stat.write_text(stat.read_text().replace(" 100 ", " 200 "))
             return argv
 
         monkeypatch.setattr(processes, "_arguments", then_another)
-        assert self.verdicts(tree.root, on(4001, 5)) == [UNKNOWN]
+        assert self.verdicts(on(4001, 5)) == [UNKNOWN]
 
     def test_a_parent_that_is_younger_is_none(self, tree: Tree) -> None:
         tree.process(9, "/bin/litellm", started=500)
         tree.process(10, "node", "x.js", inode=5, parent=9)
-        (one,) = find([on(4001, 5)], proc=str(tree.root))
+        (one,) = find([on(4001, 5)])
         assert one.verdict == UNKNOWN
         assert one.process is not None
         assert one.process.parents == ()
@@ -417,13 +430,13 @@ class TestAProcessTableThatDoesNotHelp:
     def test_parents_in_a_circle(self, tree: Tree) -> None:
         tree.process(9, "sh", parent=10)
         tree.process(10, "litellm", inode=5, parent=9)
-        assert self.verdicts(tree.root, on(4001, 5)) == [PROXY]
+        assert self.verdicts(on(4001, 5)) == [PROXY]
 
 
 def test_a_namesake_that_does_not_hold_the_socket_is_no_suspect(tree: Tree) -> None:
     """It may run in another network namespace, or hold another port."""
     tree.process(30, "/usr/bin/ollama", "serve", inode=1)
-    (found,) = find([on(11434, 2)], proc=str(tree.root))
+    (found,) = find([on(11434, 2)])
     assert (found.verdict, found.process) == (SUSPECT, None)
 
 
@@ -443,7 +456,7 @@ class TestForwarders:
             return [fingerprint.Answer(definite=True) for _ in targets]
 
         monkeypatch.setattr(fingerprint, "ask", ask)
-        find([Listener("0.0.0.0", 9123, uid=uid, inode=77)], proc=str(tree.root))
+        find([Listener("0.0.0.0", 9123, uid=uid, inode=77)])
         assert [(one.port, one.catalogued) for one in seen] == [(9123, 4000)]
 
     def test_containers_by_image(
@@ -453,11 +466,11 @@ class TestForwarders:
         program(tmp_path / "bin", "docker", f"printf '{line}\\n'\n", "/bin/sh")
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
         listener = Listener("0.0.0.0", 9123, uid=999, inode=77)
-        (one,) = find([listener], proc=str(tree.root), containers=True)
+        (one,) = find([listener], containers=True)
         assert (one.verdict, one.proxy) == (PROXY, "litellm")
         assert one.keeper is not None
         assert one.keeper.stop == ("docker", "stop", "web")
-        assert [f.verdict for f in find([listener], proc=str(tree.root))] == [UNKNOWN]
+        assert [f.verdict for f in find([listener])] == [UNKNOWN]
 
 
 def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,12 +490,11 @@ def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPa
     at = {8000: 1, 8080: 2, 5432: 3, 6123: 4, 8081: 5, 4000: 6}
     judged = judge(
         [Listener("127.0.0.1", port, inode=inode) for port, inode in at.items()],
-        proc=str(tree.root),
     )
     assert sorted(seen) == [6123, 8081]
     assert [one.found.port for one in judged if not one.settled] == [8000], "held by systemd"
     seen.clear()
-    find([Listener("192.168.7.7", 8081, inode=5)], proc=str(tree.root))
+    find([Listener("192.168.7.7", 8081, inode=5)])
     assert seen == [], "not on loopback"
 
 

@@ -1,87 +1,56 @@
+"""Where a process is connected, and where it listens."""
+
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
 
+import psutil
 import pytest
 
-from guard.sources.connections import ESTABLISHED, LISTEN, Connection, Sockets
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid inode\n"
+from guard.sources import connections
+from guard.sources.connections import ESTABLISHED, LISTEN, Connection
 
 
-def process(root: Path, pid: int, inodes: list[int], four: str = "", six: str | None = "") -> None:
-    base = root / str(pid)
-    (base / "fd").mkdir(parents=True)
-    (base / "ns").mkdir()
-    (base / "net").mkdir()
-    (base / "ns/net").symlink_to("net:[1]")
-    for number, inode in enumerate(inodes):
-        (base / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
-    (base / "fd/99").symlink_to("/dev/null")
-    (base / "net/tcp").write_text(HEAD + four)
-    if six is not None:
-        (base / "net/tcp6").write_text(HEAD + six)
-
-
-def row(local: str, peer: str, state: str, inode: int) -> str:
-    return (
-        f"   0: {local} {peer} {state} 00000000:00000000 00:00000000 00000000  1000 0 {inode} 1\n"
-    )
-
-
-def test_sockets_of_this_process() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_sockets_of_this_process(host: str) -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
         port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as caller:
+        with socket.create_connection((host, port)) as caller:
             own = caller.getsockname()[1]
-            found = Sockets().of(os.getpid())
+            found = connections.of(os.getpid())
     assert found is not None
-    assert Connection(LISTEN, "127.0.0.1", port) in found
+    assert Connection(LISTEN, "::", port) in found
     assert Connection(ESTABLISHED, "127.0.0.1", own, "127.0.0.1", port) in found
 
 
-@pytest.mark.skipif(sys.byteorder == "big", reason="rows as a little-endian kernel prints them")
-def test_the_table(tmp_path: Path) -> None:
-    four = row("0100007F:1000", "00000000:0000", "0A", 11)
-    four += row("0100007F:1001", "01010101:01BB", "01", 12)
-    four += row("0100007F:1002", "01010101:01BB", "06", 13)  # TIME_WAIT
-    four += row("0100007F:1003", "01010101:01BB", "01", 14)  # somebody else's
-    mapped = "0000000000000000FFFF0000"
-    six = row(f"{mapped}0100007F:1004", f"{mapped}01010101:01BB", "01", 15)
-    six += row(f"{'0' * 24}01000000:1005", f"{'0' * 32}:0000", "0A", 16)
-    process(tmp_path, 7, [11, 12, 13, 15, 16, 17], four, six)
-    found = Sockets(str(tmp_path)).of(7)
-    assert found is not None
-    assert sorted(found, key=lambda one: one.port) == [
-        Connection(LISTEN, "127.0.0.1", 0x1000),
-        Connection(ESTABLISHED, "127.0.0.1", 0x1001, "1.1.1.1", 443),
-        Connection(ESTABLISHED, "127.0.0.1", 0x1004, "1.1.1.1", 443),
-        Connection(LISTEN, "::1", 0x1005),
-    ]
-
-
-def test_a_kernel_without_ipv6(tmp_path: Path) -> None:
-    process(tmp_path, 7, [11], row("0100007F:1000", "00000000:0000", "0A", 11), None)
-    assert Sockets(str(tmp_path)).of(7) == [Connection(LISTEN, "127.0.0.1", 0x1000)]
-
-
-def test_what_is_no_table_and_who_is_gone(tmp_path: Path) -> None:
-    process(tmp_path, 7, [11], "   0: nonsense nonsense 0A x x x x x x 11\n")
-    assert Sockets(str(tmp_path)).of(7) is None
-    process(tmp_path, 9, [11], "   0:\n")
-    assert Sockets(str(tmp_path)).of(9) is None
-    assert Sockets(str(tmp_path)).of(8) is None
+def test_who_is_gone() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    assert Sockets().of(gone.pid) is None
+    assert connections.of(gone.pid) is None
 
 
-def test_a_process_without_sockets(tmp_path: Path) -> None:
-    process(tmp_path, 7, [])
-    assert Sockets(str(tmp_path)).of(7) == []
+@pytest.mark.parametrize("error", [psutil.AccessDenied(), RuntimeError(), PermissionError()])
+def test_what_may_not_be_seen(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psutil.Process, "net_connections", refuse)
+    assert connections.of(os.getpid()) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
+def test_another_network_is_not_shown_as_no_connection(missing_part: Callable[[str], None]) -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
+        missing_part("no user and network namespaces here: unshare -rn does not work")
+    words = [str(unshare), "-rn", "sh", "-c", "echo; exec sleep 60"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert connections.of(child.pid) is None
+        child.kill()

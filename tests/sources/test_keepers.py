@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
+from guard.sources import processes
 from guard.sources.keepers import keeper, parse_launchctl
 from guard.sources.processes import Snapshot
 
@@ -24,9 +26,13 @@ def kept(
     for number in (pid, *(one.pid for one in parents)):
         home = tmp_path / str(number)
         home.mkdir()
+        (home / "stat").write_text(f"{number} (x) S 0 " + "0 " * 49)
         (home / "cgroup").write_text(cgroup)
         (home / "environ").write_text(environ)
-    found = keeper(Snapshot(pid, comm="litellm"), parents, proc=str(tmp_path))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(processes, "PROC", str(tmp_path))
+        patched.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+        found = keeper(Snapshot(pid, comm="litellm"), parents)
     return (found.kind, found.unit, found.stop, found.owned) if found is not None else None
 
 
@@ -123,8 +129,8 @@ class TestSupervisors:
         assert kept(tmp_path, "0::/\n", parents=above) is None
 
 
-def test_nothing_can_be_read(tmp_path: Path) -> None:
-    assert keeper(Snapshot(10), proc=str(tmp_path / "none")) is None
+def test_nothing_can_be_read() -> None:
+    assert keeper(Snapshot(4_194_305)) is None
 
 
 class TestLaunchd:

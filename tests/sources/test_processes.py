@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -10,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from guard.sources import processes
+from guard.sources.listener import Listener
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -25,7 +28,7 @@ def test_this_process() -> None:
     assert found.cwd == os.getcwd()
     with open("/proc/self/cmdline", "rb") as file:
         assert found.argv == tuple(os.fsdecode(w) for w in file.read().split(b"\0")[:-1])
-    assert 0 <= time.time() - processes.since(found.started) < 36000
+    assert 0 <= time.time() - processes.since(found) < 36000
     assert found.started == processes.started(os.getpid())
 
 
@@ -60,22 +63,61 @@ def test_a_zombie_and_nobody() -> None:
     assert processes.look(child.pid) is None
 
 
-def test_who_holds_a_socket() -> None:
+def listener(made: socket.socket) -> Listener:
+    port = made.getsockname()[1]
+    return Listener("127.0.0.1", port, inode=os.fstat(made.fileno()).st_ino)
+
+
+@pytest.mark.parametrize("macos", [False, True])
+def test_who_holds_a_socket(monkeypatch: pytest.MonkeyPatch, macos: bool) -> None:
+    """As on macOS: no inode is known, and each process is asked. Not shown is psutil on a Mac."""
     with socket.create_server(("127.0.0.1", 0)) as made:
-        inode = os.fstat(made.fileno()).st_ino
+        one = listener(made)
+        nothing = Listener("127.0.0.1", 1)
+        if macos:
+            monkeypatch.setattr(processes, "_LINUX", False)
+            monkeypatch.setattr(psutil, "pids", lambda: [os.getpid(), child])
+            one.inode = 0
         child = os.fork()
         if child == 0:
             signal.pause()
             os._exit(0)
         try:
-            assert processes.holders([inode, 0]) == {inode: sorted([os.getpid(), child])}
-            assert processes.holds(child, [inode])
+            pids = tuple(sorted([os.getpid(), child]))
+            assert processes.holders([nothing, one]) == [(), pids]
+            assert processes.holds(child, [nothing, one])
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-        assert not processes.holds(child, [inode])
-    assert processes.holders([]) == {}
-    assert not processes.holds(os.getpid(), [inode])
+        assert not processes.holds(child, [one])
+    assert processes.holders([]) == []
+    assert not processes.holds(os.getpid(), [one])
+
+
+def test_psutil_before_version_6_names_it_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_LINUX", False)
+    monkeypatch.setattr(psutil, "pids", lambda: [os.getpid()])
+    monkeypatch.setattr(
+        psutil.Process, "connections", psutil.Process.net_connections, raising=False
+    )
+    monkeypatch.delattr(psutil.Process, "net_connections")
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        port = made.getsockname()[1]
+        assert processes.holders([Listener("127.0.0.1", port)]) == [(os.getpid(),)]
+
+
+def test_a_process_that_may_not_be_seen_is_the_one_that_netstat_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(processes, "_LINUX", False)
+    monkeypatch.setattr(psutil.Process, "net_connections", denied)
+    one = Listener("127.0.0.1", 4000, pid=os.getpid())
+    assert processes.holders([one]) == [(os.getpid(),)]
+    assert processes.holds(os.getpid(), [one])
+    assert not processes.holds(1, [one])
 
 
 def test_parents() -> None:
@@ -102,17 +144,54 @@ def test_of_user() -> None:
     assert processes.of_user(4_000_000) == []
 
 
-def test_no_table(tmp_path: Path) -> None:
+def test_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = str(tmp_path / "none")
-    assert processes.pids(proc=root) == []
-    assert processes.look(1, proc=root) is None
-    assert processes.holders([1], proc=root) == {}
-    assert processes.of_user(0, proc=root) == []
-    assert processes.since(1, proc=root) == 0.0
-    assert processes.control_groups(1, proc=root) == ""
+    monkeypatch.setattr(processes, "PROC", root)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", root)
+    assert processes.pids() == []
+    assert processes.look(1) is None
+    assert processes.started(1) == 0
+    assert processes.holders([Listener("127.0.0.1", 1, inode=1)]) == [()]
+    assert not processes.sockets_visible(1)
+    assert processes.of_user(0) == []
+    assert processes.environment(1) is None
+    assert (processes.terminal(1), processes.program_file(1)) == ("", "")
+    assert processes.control_groups(1) == ""
+
+
+def test_a_title_is_one_word(tmp_path: Path) -> None:
+    """psutil would make it two."""
+    code = (
+        "import ctypes, sys, time; libc = ctypes.CDLL(None)\n"
+        "raw = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+        "start, end = int(raw[45]), int(raw[46])\n"
+        "ctypes.memset(start, 0, end - start); ctypes.memmove(start, b'next-server (v1)', 16)\n"
+        "print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        found = processes.look(child.pid)
+        child.kill()
+    assert found is not None
+    assert found.argv == ("next-server (v1)",)
 
 
 def test_user_names() -> None:
     assert processes.user_name(-1) == ""
     assert processes.user_name(4_000_000) == "4000000"
     assert processes.user_name(0) == "root"
+
+
+def test_its_terminal() -> None:
+    ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
+    words = ["setsid", "--ctty", "sh", "-c", "echo; exec sleep 60"]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs) as child:
+        os.read(ours, 16)
+        found = processes.terminal(child.pid)
+        child.kill()
+    os.close(ours)
+    os.close(theirs)
+    assert found == name.removeprefix("/dev/")
+    assert processes.terminal(1) == ""
