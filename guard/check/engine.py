@@ -21,7 +21,7 @@ from guard.check.result import Result, order
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rules import RULES
-from guard.sources import Skipped, tree
+from guard.sources import Skipped, index, tree
 from guard.sources.file import SourceFile, wide_encoding
 
 if TYPE_CHECKING:
@@ -45,12 +45,17 @@ _VARIABLE_RULES = frozenset(("RG101", "RG102", "RG103", "RG105", "RG106", "RG108
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for every file of one check. `now` is in Unix seconds."""
+    """What holds for every file of one check. `now` is in Unix seconds.
+
+    `index` is the top of the work tree whose index the files are read from, "" for the files
+    themselves.
+    """
 
     policy: CompiledPolicy
     selected: frozenset[str] = frozenset(RULES)
     digest_key: bytes = b""
     now: float = 0.0
+    index: str = ""
 
 
 @dataclass(slots=True)
@@ -116,18 +121,28 @@ def check(
     )
 
 
-def check_entries(entries: Iterable[tree.Entry], settings: Settings) -> Outcome:
+def check_entries(entries: Sequence[tree.Entry], settings: Settings) -> Outcome:
     """Read and check files one after another."""
     from guard.rules.files import DETECTORS
 
     outcome = Outcome()
-    for entry in entries:
-        file = tree.read(entry, digest_key=settings.digest_key)
+    for file in _read(entries, settings):
         if isinstance(file, Skipped):
             _note(outcome, settings, file)
         elif file is not None:
             check_file(file, settings, DETECTORS, outcome)
     return outcome
+
+
+def _read(
+    entries: Sequence[tree.Entry], settings: Settings
+) -> Iterator[SourceFile | Skipped | None]:
+    key = settings.digest_key
+    if settings.index:
+        yield from index.read(entries, settings.index, digest_key=key)
+        return
+    for entry in entries:
+        yield tree.read(entry, digest_key=key)
 
 
 def check_file(

@@ -36,6 +36,7 @@ FORMATS = ("text", "json", "sarif", "github")
 Examples:
   routeguard check                       the repository (what git tracks or does not ignore)
   routeguard check .env deploy/          a file, even if git ignores it, and a directory
+  routeguard check --staged              what `git commit` would commit, for a hook of your own
   routeguard check --exclude 'tests/*'   without what is wrong on purpose
   routeguard check --env                 this shell and what a launch from here would meet
   routeguard check --env --ci            the same for a CI job
@@ -53,6 +54,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 4 internal error. `routeguard rules` lists the rules.""",
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=str))
+@click.option("--staged", is_flag=True, help="Check what the next commit adds or changes.")
 @click.option("--env", is_flag=True, help="Check the environment instead of files.")
 @click.option("--env-file", metavar="FILE", help="Check a dotenv file as if it were one.")
 @click.option(
@@ -92,6 +94,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 @click.option("-q", "--quiet", is_flag=True, help="No report if nothing fails.")
 def check(
     paths: tuple[str, ...],
+    staged: bool,
     env: bool,
     env_file: str | None,
     ci: bool | None,
@@ -118,6 +121,12 @@ def check(
     _one_of("--env" * env, "--env-file" * (env_file is not None))
     _one_of("--baseline" * (baseline_path is not None), "--no-baseline" * no_baseline)
     _one_of("--fix" * fix, "--write-baseline" * write_baseline)
+    if staged and (env or ci is True or env_file is not None or fix or write_baseline):
+        raise UsageError(
+            "--staged goes with none of --env, --env-file, --ci, --fix and --write-baseline",
+            why="it looks at git's index, and changes nothing there" if fix else "",
+            fix="routeguard check --fix --yes, then: git add" if fix else "",
+        )
     if yes and not fix:
         raise UsageError("--yes goes with --fix")
     if about_environment and (baseline_path is not None or write_baseline or fix or exclude):
@@ -130,7 +139,7 @@ def check(
     else:
         known = "" if no_baseline else baseline_path
         result = check_files(
-            paths, environ, cwd, selected, exclude, known, write_baseline, fix, yes
+            paths, environ, cwd, selected, exclude, known, write_baseline, fix, yes, staged
         )
     result = replace(result, seconds=time.monotonic() - began)
     failed = result.fails(fail_on)
@@ -217,13 +226,17 @@ def check_files(
     write_baseline: bool,
     fix: bool,
     yes: bool,
+    staged: bool,
 ) -> Result:
-    """Check files. `baseline_path` None is the default one if it exists, "" is none."""
+    """Check files. `baseline_path` None is the default one if it exists, "" is none.
+
+    `staged` reads them from git's index; policy and baseline are those of the work tree.
+    """
     from guard.check import baseline, digest_key, engine
-    from guard.sources import tree
+    from guard.sources import index, tree
 
     own = without_guard(environ)
-    found = tree.without(tree.collect(paths, cwd), exclude)
+    found = tree.without((index if staged else tree).collect(paths, cwd), exclude)
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if baseline_path:
         known_at = os.path.join(cwd, baseline_path)
@@ -238,6 +251,7 @@ def check_files(
         selected=selected,
         digest_key=digest_key.load(own),
         now=time.time(),
+        index=found.root if staged else "",
     )
     if write_baseline:
         return _write_baseline(found, settings, known, known_at)

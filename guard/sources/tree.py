@@ -10,16 +10,17 @@ import errno
 import fnmatch
 import os
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.errors import UsageError, printable
-from guard.sources import Skipped
+from guard.sources import Skipped, git
 from guard.sources.file import SourceFile, wide_encoding
 
 LIMIT = 8 * 1024 * 1024
 """Bytes. A larger file is not checked."""
+
+TOO_LARGE = f"larger than {LIMIT // (1024 * 1024)} MiB"
 
 LINE_LIMIT = 1024 * 1024
 """Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
@@ -48,17 +49,20 @@ SKIPPED_DIRECTORIES = frozenset(
 """Directories that are not entered where git cannot be asked what is ignored."""
 
 _HEAD = 8 * 1024
-_GIT_TIMEOUT = 120.0
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes."""
+    """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes.
+
+    With `blob`, its content is that object of the repository, and not what lies there.
+    """
 
     path: str
     absolute: str
     size: int = 0
+    blob: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,19 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | Non
         data = _read_once(entry.absolute)
         if data != _CHANGED:
             break
+    return _source(entry, data, digest_key)
+
+
+def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Skipped | None:
+    """The file at `entry` with the content `data`, as `read` has it."""
+    if _is_binary(data[:_HEAD]):
+        return None
+    return _source(entry, TOO_LARGE if len(data) > LIMIT else data, digest_key)
+
+
+def _source(
+    entry: Entry, data: bytes | str | None, digest_key: bytes
+) -> SourceFile | Skipped | None:
     if isinstance(data, str):
         return Skipped(entry.path, data)
     if data is None:
@@ -179,7 +196,7 @@ def _read_once(path: str) -> bytes | str | None:
         if _is_binary(head):
             return None
         if before.st_size > LIMIT:
-            return f"larger than {LIMIT // (1024 * 1024)} MiB"
+            return TOO_LARGE
         data = head + _rest(fd, LIMIT + 1 - len(head)) if len(head) == _HEAD else head
         after = os.fstat(fd)
     except OSError as error:
@@ -189,7 +206,7 @@ def _read_once(path: str) -> bytes | str | None:
     if _state(before) != _state(after):
         return _CHANGED
     if len(data) > LIMIT:
-        return f"larger than {LIMIT // (1024 * 1024)} MiB"
+        return TOO_LARGE
     return data
 
 
@@ -355,7 +372,7 @@ class _Collector:
     def _ask_git(self, repository: str, directory: str) -> list[str] | None:
         try:
             return git_files(repository, directory)
-        except _GitError as error:
+        except git.GitError as error:
             self.skip(repository, f"git does not list it ({error}); everything in it was read")
             return None
 
@@ -383,42 +400,14 @@ class _Collector:
                     pending.append(item.path)
 
 
-class _GitError(Exception):
-    """git could not say what is in a repository; the text says why."""
-
-
 def git_files(repository: str, directory: str) -> list[str]:
     """Tracked and untracked-not-ignored paths of `repository` below `directory`, absolute.
 
-    git runs with no variable that could point it elsewhere, and with the two settings of a
-    repository off by which listing files would start a program (git-config(1): core.fsmonitor,
-    core.hooksPath). Raises _GitError if it is missing, refuses or takes too long.
+    Raises GitError if git cannot say which.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    command = ["git", "--literal-pathspecs", "-C", repository]
-    command += ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
-    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    command += ["--", os.path.relpath(directory, repository)]
-    try:
-        done = subprocess.run(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_GIT_TIMEOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise _GitError("git is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise _GitError(f"no answer within {_GIT_TIMEOUT:g} seconds") from None
-    except OSError as error:
-        raise _GitError(_reason(error)) from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise _GitError(said.removeprefix("fatal: ") or f"status {done.returncode}")
-    names = dict.fromkeys(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
+    words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = git.ask([*words, "--", os.path.relpath(directory, repository)], repository)
+    names = dict.fromkeys(os.fsdecode(name) for name in listed.split(b"\0") if name)
     return [
         os.path.join(repository, name.rstrip("/"))
         for name in names

@@ -119,6 +119,11 @@ def test_the_threshold_and_the_selection_decide(run: Run) -> None:
         ["--ci", "--write-baseline"],
         ["--yes"],
         ["--fix", "--write-baseline"],
+        ["--staged", "--fix"],
+        ["--staged", "--write-baseline"],
+        ["--staged", "--env"],
+        ["--staged", "--env-file", ".env"],
+        ["--staged"],  # outside of a repository
         ["--baseline", "x", "--no-baseline"],
         ["--output", "no/such/file"],
     ],
@@ -190,6 +195,29 @@ def test_an_ignored_file_counts_when_named(repository: Run) -> None:
     repository.write("a.py", f'k = "{KEY}"\n')
     assert repository.check().returncode == 0
     assert repository.check("a.py").returncode == 1
+
+
+def test_what_is_staged_counts_and_not_what_lies_there(repository: Run) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=repository.project, check=True, capture_output=True)
+
+    repository.write("run.sh", "opencode run -m anthropic/claude-sonnet-4 hi\n")
+    git("add", "run.sh")
+    repository.write("run.sh", "opencode run -m portkey/gpt-4o hi\n")
+    repository.write("other.sh", "opencode serve\n")
+    assert "other.sh" in repository.check().stdout
+    done = repository.check("--staged", "--format", "json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [f["location"]["path"] for f in found["findings"]] == ["run.sh"]
+    assert found["summary"]["files_checked"] >= 1
+    assert repository.check("--staged", "--exclude", "run.sh").returncode == 0
+    git("add", "run.sh")
+    assert repository.check("--staged").returncode == 0
+    repository.write("run.sh", "opencode serve\n")
+    assert repository.check("--staged", "run.sh").returncode == 0
+    fixed = repository.check("--staged", "--fix")
+    assert "git add" in fixed.stderr
 
 
 def test_what_is_wrong_on_purpose_can_be_left_out(repository: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,30 @@ def test_plain_shell(
     (project / ".routeguard.toml").write_text("nonsense = ")
     done = run("sh", path, cwd=project, env=environ, status=3)
     assert "could not check (status 3)" in done.stdout
+
+
+def test_a_hook_of_ones_own(
+    project: Path, place: Path, environ: dict[str, str], example: Callable, run: Callable
+) -> None:
+    """What is staged is judged: clean again in the work tree, and committed by `-a` or by name."""
+    hook = project / ".git" / "hooks" / "pre-commit"
+    hook.write_text(example("hook"))
+    hook.chmod(0o755)
+    program = place / "routeguard"
+    program.write_text(f"#!/bin/sh\nPYTHONPATH='{ROOT}' exec '{sys.executable}' -m guard \"$@\"\n")
+    program.chmod(0o755)
+    environ["PATH"] = f"{place}:{environ['PATH']}"
+    file = project / "sub" / "a.sh"
+    file.parent.mkdir()
+    file.write_text("opencode serve\n")
+    run("git", "add", "sub/a.sh", cwd=project, env=environ)
+    file.write_text("echo\n")
+    done = run("git", "commit", "-m", "x", cwd=project, env=environ, status=1)
+    assert "sub/a.sh:1:1: error [RG203 agent-server]" in done.stdout + done.stderr
+    run("git", "commit", "-a", "-m", "x", cwd=file.parent, env=environ)
+    file.write_text("opencode serve\n")
+    run("git", "commit", "-a", "-m", "x", cwd=file.parent, env=environ, status=1)
+    run("git", "commit", "-m", "x", "a.sh", cwd=file.parent, env=environ, status=1)
 
 
 def test_github_names_inputs_that_exist(example: Callable) -> None:

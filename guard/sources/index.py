@@ -1,0 +1,279 @@
+"""What git's index holds: the content that the next commit will have, not that of the work tree.
+
+git is asked where it stands (git(1), "GIT_INDEX_FILE"): `git commit -a` and `git commit FILE` give
+their hooks another index than `.git/index`.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from guard.errors import GuardError, UsageError, printable
+from guard.sources import Skipped, git, tree
+from guard.sources.file import SourceFile
+from guard.sources.git import GitError
+
+_LINK, _REPOSITORY = "120000", "160000"
+_MOST_LINKS = 20
+_LONGEST_PATH = 4096
+_BATCH = 32 * 1024 * 1024
+"""Bytes of content that are asked for at once."""
+_LARGE_FILE = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    mode: str
+    blob: str
+    status: str
+
+
+def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
+    """The files of the index that a check looks at, with the content they have there.
+
+    Without `targets`: those that the next commit adds or changes. With: the named files, and those
+    below the named directories (relative to `cwd`), changed or not. What was only announced
+    (`git add -N`) is not in the index. Raises UsageError outside of a work tree, for an index that
+    git cannot read and for a target that is not in it.
+    """
+    try:
+        root, places = _repository(cwd)
+        places |= _index_file(places, cwd, root)
+        named = [_within(target, cwd, root) for target in targets]
+        everything = _changes(root, places, _empty_tree(root, places))
+        changed = everything
+        if not named:
+            base = _head(root, places)
+            changed = _changes(root, places, base) if base else everything
+        links = _Links(everything, root, places)
+    except GitError as error:
+        raise UsageError("cannot check the index", why=str(error)) from None
+    chosen = {
+        path: entry
+        for path, entry in changed.items()
+        if not named or any(_is_below(path, one) for one, _ in named)
+    }
+    for one, target in named:
+        if not any(_is_below(path, one) for path in chosen):
+            raise UsageError(
+                f"cannot check {printable(target)}: it is not in the index",
+                fix="git add it; without --staged the work tree is checked",
+            )
+    entries: list[tree.Entry] = []
+    skipped: list[Skipped] = []
+    nested: list[str] = []
+    for path, staged in sorted(chosen.items()):
+        if staged.mode == _REPOSITORY:
+            nested.append(path)
+        elif staged.status == "U":
+            skipped.append(Skipped(path, "in conflict: the merge is not finished"))
+        elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
+            # a link to a file is a file under another name, and the name may say what it is for
+            entries.append(tree.Entry(path, os.path.join(root, path), blob=end.blob))
+        elif not links.leads_to_a_directory(path):
+            skipped.append(Skipped(path, "a link that leads out of what git has"))
+    return tree.Tree(
+        root=root, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested)
+    )
+
+
+def read(
+    entries: Iterable[tree.Entry], root: str, *, digest_key: bytes = b""
+) -> Iterator[SourceFile | Skipped | None]:
+    """For each of `entries`, which have blobs of the repository at `root`, what `tree.read` gives.
+
+    Raises GuardError if git does not give their content.
+    """
+    try:
+        _, places = _repository(os.getcwd())
+        sizes = _sizes([entry.blob for entry in entries], root, places)
+        batch: list[tree.Entry] = []
+        total = 0
+        for entry in entries:
+            size = sizes[entry.blob]
+            if total + size > _BATCH and batch:
+                yield from _contents(batch, root, places, digest_key)
+                batch, total = [], 0
+            if size > tree.LIMIT:
+                yield from _contents(batch, root, places, digest_key)
+                batch, total = [], 0
+                yield Skipped(entry.path, tree.TOO_LARGE)
+                continue
+            batch.append(entry)
+            total += size
+        yield from _contents(batch, root, places, digest_key)
+    except GitError as error:
+        raise GuardError("the index cannot be read", where=root, why=str(error)) from None
+
+
+def _contents(
+    batch: Sequence[tree.Entry], root: str, places: dict[str, str], digest_key: bytes
+) -> Iterator[SourceFile | Skipped | None]:
+    if not batch:
+        return
+    asked = "".join(f"{entry.blob}\n" for entry in batch).encode()
+    answer = git.ask(["cat-file", "--batch"], root, places=places, given=asked)
+    at = 0
+    for entry in batch:
+        head, _, _ = answer[at : at + 200].partition(b"\n")
+        name, kind, size = _header(head)
+        if name != entry.blob or kind != "blob":
+            raise GitError(f"it has no content for {printable(entry.path)}")
+        at += len(head) + 1
+        data = answer[at : at + size]
+        at += size + 1
+        if data.startswith(_LARGE_FILE):
+            yield Skipped(entry.path, "a Git LFS pointer: its content is not in the index")
+        else:
+            yield tree.source(entry, data, digest_key)
+
+
+def _sizes(blobs: Sequence[str], root: str, places: dict[str, str]) -> dict[str, int]:
+    asked = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
+    answer = git.ask(["cat-file", "--batch-check"], root, places=places, given=asked)
+    found = {}
+    for line in answer.splitlines():
+        name, kind, size = _header(line)
+        if kind != "blob":
+            raise GitError(f"an object is missing: {name}")
+        found[name] = size
+    return found
+
+
+def _header(line: bytes) -> tuple[str, str, int]:
+    """(object, type, size) of a line of `git cat-file --batch`; the type is "" if it is missing."""
+    words = line.decode("ascii", "replace").split(" ")
+    if len(words) != 3 or not words[2].isdigit():
+        return words[0], "", 0
+    return words[0], words[1], int(words[2])
+
+
+def _repository(cwd: str) -> tuple[str, dict[str, str]]:
+    """The top of the work tree, and the variables of git that name its repository."""
+    places = {
+        name: os.path.join(cwd, os.environ[name]) for name in git.PLACES if os.environ.get(name)
+    }
+    several = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "")
+    if several:
+        # a list, which git writes with absolute paths
+        places["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = several
+    root = os.fsdecode(git.ask(["rev-parse", "--show-toplevel"], cwd, places=places))
+    return os.path.realpath(root.removesuffix("\n")), places
+
+
+def _index_file(places: dict[str, str], cwd: str, root: str) -> dict[str, str]:
+    """The variable that names another index than the repository's own, if one does.
+
+    git runs its hooks at the top; a hook that went elsewhere still means the same file. Raises
+    GitError if there is none: git would take it for an empty index, in which nothing is wrong.
+    """
+    named = os.environ.get("GIT_INDEX_FILE", "")
+    if not named:
+        return {}
+    for at in (cwd, root):
+        path = os.path.join(at, named)
+        if os.path.exists(path):
+            return {"GIT_INDEX_FILE": path}
+    raise GitError("GIT_INDEX_FILE names a file that does not exist")
+
+
+def _within(target: str, cwd: str, root: str) -> tuple[str, str]:
+    """(path of `target` as the index has it, `target`). The last part may be a link itself."""
+    path = os.path.normpath(os.path.join(os.path.realpath(cwd), target))
+    if path != root:
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    shown = os.path.relpath(path, root)
+    if shown == ".." or shown.startswith("../") or "\0" in target:
+        raise UsageError(f"cannot check {printable(target)}: it is outside of the repository")
+    return "" if shown == "." else shown, target
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return not directory or path == directory or path.startswith(directory + "/")
+
+
+def _head(root: str, places: dict[str, str]) -> str:
+    """The commit that the next one follows, "" for the first one."""
+    try:
+        said = git.ask(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], root, places=places)
+    except GitError:
+        return ""
+    return said.decode().strip()
+
+
+def _empty_tree(root: str, places: dict[str, str]) -> str:
+    return git.ask(["hash-object", "-t", "tree", "--stdin"], root, places=places).decode().strip()
+
+
+def _changes(root: str, places: dict[str, str], base: str) -> dict[str, _Staged]:
+    """By path, what the index holds otherwise than the tree of `base`, but for what is gone."""
+    words = [
+        "diff-index",
+        "--cached",
+        "--raw",
+        "-z",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-abbrev",
+    ]
+    words += ["--ita-invisible-in-index", "--ignore-submodules=none", base, "--"]
+    fields = git.ask(words, root, places=places).split(b"\0")
+    found: dict[str, _Staged] = {}
+    for head, path in zip(fields[::2], fields[1::2], strict=False):
+        _, mode, _, blob, status = head.decode().split(" ")
+        name = os.fsdecode(path)
+        # an entry in conflict is listed once as such and once as changed
+        if status != "D" and found.get(name, _Staged("", "", "")).status != "U":
+            found[name] = _Staged(mode, blob, status)
+    return found
+
+
+class _Links:
+    """Where the links of an index lead, as a checkout of it would have them."""
+
+    def __init__(self, index: dict[str, _Staged], root: str, places: dict[str, str]) -> None:
+        self._index = index
+        links = [(path, entry.blob) for path, entry in index.items() if entry.mode == _LINK]
+        self._targets: dict[str, str] = {}
+        if links:
+            sizes = _sizes([blob for _, blob in links], root, places)
+            short = [(path, blob) for path, blob in links if sizes[blob] < _LONGEST_PATH]
+            asked = "".join(f"{blob}\n" for _, blob in short).encode()
+            answer = git.ask(["cat-file", "--batch"], root, places=places, given=asked)
+            for path, blob in short:
+                start = answer.index(b"\n") + 1
+                self._targets[path] = os.fsdecode(answer[start : start + sizes[blob]])
+                answer = answer[start + sizes[blob] + 1 :]
+
+    def end(self, path: str) -> _Staged | None:
+        """What is at `path` in the end; None for nothing that git has, or for a directory."""
+        left = path.split("/")
+        at = ""
+        followed = 0
+        while left:
+            part = left.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not at:
+                    return None
+                at = posixpath.dirname(at)
+                continue
+            at = f"{at}/{part}" if at else part
+            entry = self._index.get(at)
+            if entry is not None and entry.mode == _LINK:
+                target = self._targets.get(at, "/")
+                followed += 1
+                if target.startswith("/") or followed > _MOST_LINKS:
+                    return None
+                left[:0] = target.split("/")
+                at = posixpath.dirname(at)
+        return self._index.get(at)
+
+    def leads_to_a_directory(self, path: str) -> bool:
+        """Whether the link `path` names a directory that git has, whose files it lists itself."""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), self._targets[path]))
+        return any(name.startswith(target + "/") for name in self._index)
