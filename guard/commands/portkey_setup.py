@@ -13,9 +13,9 @@ import click
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey import entry_option, here, progress
 from guard.commands.portkey_sync import offer
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, UsageError, printable
 from guard.policy.compiled import user_policy
-from guard.portkey import credentials, shapes
+from guard.portkey import shapes
 from guard.portkey import sync as edits
 from guard.portkey.account import Seen
 from guard.portkey.routing import sentence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy
     from guard.portkey.account import Account
 
-_INTERRUPTED = 130
 _MANY = 60
 _SHOWN = 12
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -38,7 +37,6 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}")
     epilog="""\b
 Examples:
   routeguard portkey setup
-  routeguard portkey setup --forget-names     undo: the names in opencode's credential store
 
 \b
 It asks; nothing is written before the change was shown and confirmed. For scripts there is
@@ -46,20 +44,14 @@ It asks; nothing is written before the change was shown and confirmed. For scrip
 Exit status: 0 written, 1 the gateway says no, 2 usage (or no terminal), 3 policy, 126 refused,
 130 not confirmed."""
 )
-@click.option("--forget-names", is_flag=True, help="Remove what setup put into opencode's store.")
 @entry_option
-def setup(forget_names: bool, entry: str) -> int:
+def setup(entry: str) -> int:
     """Set up your policy for the gateway key, step by step.
 
     One key with smart routing in Portkey's dashboard, or one entry for each provider, with one
     key for all or a key of its own for each: portkey-openrouter, portkey-together, and so on.
     """
     policy, environ = here()
-    if forget_names:
-        removed = credentials.remove(environ)
-        said = ", ".join(map(printable, removed)) or "nothing: there was no entry of ours"
-        click.echo(f"removed {said}", err=True)
-        return ExitCode.OK
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "setup asks, and there is no terminal", fix="routeguard portkey sync --yes"
@@ -80,7 +72,6 @@ def setup(forget_names: bool, entry: str) -> int:
     wished = _with_default(wished, policy, environ)
     status = offer(wished, policy, environ, dry_run=False, yes=False)
     if status == ExitCode.OK:
-        _names(wished, environ)
         say("Next: opencode models; routeguard explain -- opencode run hi; routeguard verify")
         for variable in sorted(set(keys.values()) - set(environ)):
             say(f"      export {variable}=…   (its Portkey key; it is not set yet)")
@@ -219,24 +210,3 @@ def _says_default(environ: Mapping[str, str]) -> bool:
     except tomllib.TOMLDecodeError:
         return False
     return isinstance(gateway, dict) and bool(gateway.get("default"))
-
-
-def _names(wished: edits.Wish, environ: Mapping[str, str]) -> None:
-    say("")
-    say("A launch needs nothing in opencode's credential store. `opencode auth list` can show the")
-    say("names all the same: entries with a placeholder, no key.")
-    try:
-        wanted = click.confirm("Put the names there?", default=False, err=True)
-    except click.Abort:
-        say("")
-        say("The policy is written; no name was put there.")
-        raise click.exceptions.Exit(_INTERRUPTED) from None
-    if not wanted:
-        return
-    try:
-        added = credentials.add([entry.name for entry in wished.entries], environ)
-    except GuardError as error:
-        click.echo(error.render(), err=True)
-        return
-    say(f"added {', '.join(added) or 'nothing: they are there'}")
-    say("undo: routeguard portkey setup --forget-names")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -30,7 +28,6 @@ NUMBERS = "Which, by number, separated by spaces [all]: "
 OWN = "Has each of them a Portkey key of its own? [y/N]: "
 DEFAULT = "Model of a launch that names none ["
 WRITE = "? [y/N]: "
-NAMES = "Put the names there? [y/N]: "
 MISTRAL = "mistralai/mistral-7b-instruct"
 
 
@@ -163,7 +160,6 @@ def test_one_entry_for_all(person: Person) -> None:
         asked.expect('+default = "portkey/@openai-prod/gpt-4o"')
         asked.answer(WRITE, "y")
         asked.expect(f"wrote {person.path}")
-        asked.answer(NAMES, "")
         asked.expect("Next: opencode models")
         assert asked.end() == 0
     assert person.gateway()["default"] == "portkey/@openai-prod/gpt-4o"
@@ -176,10 +172,7 @@ def test_one_entry_for_all(person: Person) -> None:
     assert [(person.path.parent / name).read_text() for name in kept] == [person.before]
 
 
-def test_one_entry_for_each_with_keys_of_their_own_and_names(person: Person) -> None:
-    others = {"openai": {"type": "api", "key": "mine"}}
-    person.store.parent.mkdir(parents=True)
-    person.store.write_text(json.dumps(others))
+def test_one_entry_for_each_with_keys_of_their_own(person: Person) -> None:
     with person.setup() as asked:
         asked.answer(WHICH, "2")
         asked.expect("   2  @openrouter-main   (openrouter)")
@@ -198,8 +191,6 @@ def test_one_entry_for_each_with_keys_of_their_own_and_names(person: Person) -> 
         asked.answer("of @openrouter-spare [PORTKEY_OPENROUTER_SPARE_API_KEY]: ", "SPARE")
         asked.answer(DEFAULT, f"portkey-openrouter/{MISTRAL}")
         asked.answer(WRITE, "y")
-        asked.answer(NAMES, "y")
-        asked.expect("added portkey-openrouter, portkey-openrouter-spare")
         asked.expect("export PORTKEY_OPENROUTER_API_KEY=…")
         asked.expect("export SPARE=…")
         assert asked.end() == 0
@@ -209,12 +200,7 @@ def test_one_entry_for_each_with_keys_of_their_own_and_names(person: Person) -> 
         "portkey-openrouter": ("openrouter-main", "PORTKEY_OPENROUTER_API_KEY", [MISTRAL]),
         "portkey-openrouter-spare": ("openrouter-spare", "SPARE", [MISTRAL]),
     }
-    assert set(json.loads(person.store.read_text())) == {"openai", *entries}
-    forgotten = run(person, "--forget-names")
-    assert (forgotten.returncode, forgotten.stdout) == (0, "")
-    assert forgotten.stderr == "removed portkey-openrouter, portkey-openrouter-spare\n"
-    assert json.loads(person.store.read_text()) == others
-    assert "there was no entry of ours" in run(person, "--forget-names").stderr
+    assert not person.store.exists()
 
 
 def test_no_at_the_end_writes_nothing(person: Person) -> None:
@@ -245,18 +231,6 @@ def test_ctrl_c_leaves_nothing(person: Person, at: str) -> None:
     person.has_written_nothing()
 
 
-def test_ctrl_c_at_the_names_leaves_the_policy_that_was_confirmed(person: Person) -> None:
-    with person.setup() as asked:
-        asked.answer(WHICH, "1")
-        asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
-        asked.answer(WRITE, "y")
-        assert asked.interrupt(NAMES) == 130
-        assert "The policy is written" in asked.said
-        assert "nothing was changed" not in asked.said
-    assert "providers" in person.gateway()
-    assert not person.store.exists()
-
-
 def test_slugs_are_asked_for_where_the_key_shows_none(person: Person) -> None:
     person.space.keys[KEY] = frozenset(("configs.list",))
     with person.setup() as asked:
@@ -272,7 +246,6 @@ def test_slugs_are_asked_for_where_the_key_shows_none(person: Person) -> None:
         asked.answer(OWN, "n")
         asked.answer(DEFAULT, f"portkey-openrouter/{MISTRAL}")
         asked.answer(WRITE, "y")
-        asked.answer(NAMES, "n")
         assert asked.end() == 0
     entries = person.gateway()["providers"]
     assert {name: (e["slug"], e["models"]) for name, e in entries.items()} == {
@@ -297,7 +270,6 @@ def test_many_models_are_limited_by_words(person: Person) -> None:
         asked.expect("11 of them.")
         asked.answer(DEFAULT, "portkey/@openai-prod/gpt-3-mini")
         asked.answer(WRITE, "y")
-        asked.answer(NAMES, "n")
         assert asked.end() == 0
     assert len(person.gateway()["providers"]["portkey"]["models"]) == 11
 
@@ -307,7 +279,6 @@ def test_a_default_of_the_users_own_stays(person: Person) -> None:
     with person.setup() as asked:
         asked.answer(WHICH, "1")
         asked.answer(WRITE, "y")
-        asked.answer(NAMES, "n")
         assert asked.end() == 0
         assert DEFAULT not in asked.said
     assert 'default = "portkey/house-model"  # ours\n' in person.path.read_text()
@@ -322,23 +293,7 @@ def test_a_second_time_there_is_nothing_to_write(person: Person) -> None:
                 asked.answer(WRITE, "y")
             else:
                 asked.expect("says all of it already")
-            asked.answer(NAMES, "n")
             assert asked.end() == 0
-
-
-def test_a_store_that_cannot_be_read_is_told_after_the_policy_was_written(person: Person) -> None:
-    person.store.parent.mkdir(parents=True)
-    person.store.write_text("{")
-    with person.setup() as asked:
-        asked.answer(WHICH, "1")
-        asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
-        asked.answer(WRITE, "y")
-        asked.answer(NAMES, "y")
-        asked.expect("opencode's credential store was left as it is")
-        assert asked.end() == 0
-        assert re.search(r"fix: +a guarded launch does not need it\r\n", asked.said)
-    assert person.store.read_text() == "{"
-    assert "providers" in person.gateway()
 
 
 def test_a_key_that_the_gateway_does_not_know_ends_it_before_any_question(person: Person) -> None:
@@ -351,17 +306,12 @@ def test_a_key_that_the_gateway_does_not_know_ends_it_before_any_question(person
 
 
 def test_without_a_terminal_it_says_what_to_run(person: Person) -> None:
-    done = run(person)
+    done = subprocess.run(
+        SETUP, env=person.environ, cwd=person.home, check=False, text=True,
+        capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no terminal" in done.stderr
     assert "routeguard portkey sync --yes" in done.stderr
     assert person.server.requests == []
     person.has_written_nothing()
-
-
-def run(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run setup without a terminal."""
-    return subprocess.run(
-        [*SETUP, *words], env=person.environ, cwd=person.home, check=False, text=True,
-        capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT,
-    )  # fmt: skip
