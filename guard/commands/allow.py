@@ -174,7 +174,7 @@ Example:
 @click.argument("url", metavar="URL")
 @_options
 def server(url: str, **options: Any) -> int:
-    """Allow an agent to be driven by the agent server at URL (`opencode attach URL`)."""
+    """Allow the server at URL for `opencode attach` and `auth login`."""
     return _add(f"server:{url}", **options)
 
 

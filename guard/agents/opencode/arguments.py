@@ -204,6 +204,45 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
     return findings
 
 
+def logins(invocation: Invocation, policy: CompiledPolicy, now: float) -> list[Finding]:
+    """Findings for `auth login URL`: opencode runs the command that the server at URL answers with.
+
+    What follows `--` is taken for a URL here, although 1.18.33 passes over it.
+    """
+    if invocation.command != "providers login":
+        return []
+    urls = [word for _, word in invocation.positionals]
+    urls += [option.value or "" for option in invocation.named("url")]
+    urls += invocation.argv[invocation.separator + 1 :]
+    does = "makes opencode run a command of that server, and lets it"
+    return [
+        login_server(url, does, "command line", "opencode auth login  (without a URL)", policy, now)
+        for url in dict.fromkeys(filter(None, urls))
+    ]
+
+
+def login_server(
+    url: str, does: str, where: str, without: str, policy: CompiledPolicy, now: float
+) -> Finding:
+    """The finding for a login at `where` to the server at `url`, which an exception makes a note.
+
+    `does` says what the login does before it adds configuration, `without` how to do without it.
+    """
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("?")[0].partition("#")[0].partition("/")
+    # without a user and a password
+    plain = f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}".rstrip("/")
+    told = f"a login to {plain} {does} add configuration to every launch"
+    if policy.excepted(f"server:{url}", now) is not None:
+        return Finding(
+            "RG305", plain, f"{told}; your policy allows it", where=where, severity="note"
+        )
+    fix = without
+    if url.startswith(("https://", "http://")):
+        fix += f'\nor routeguard allow server {shown([plain])} --for 2h --reason "…"'
+    return Finding("RG305", plain, told, where=where, fix=fix)
+
+
 def shown(words: list[str]) -> str:
     """`words` as one would type them in a shell."""
     return " ".join(_quoted(word) for word in words)

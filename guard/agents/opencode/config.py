@@ -102,11 +102,15 @@ def pinned(
     key_variables: Mapping[str, str],
     default: Route,
     routes: list[Route],
+    hidden: Collection[str] = (),
 ) -> dict[str, Any]:
     """The part of the config that holds the route.
 
     `key_variables` maps a provider's name to the variable that holds its key at launch;
-    `routes` are further models to declare, since opencode accepts declared models only.
+    `routes` are further models to declare, since opencode accepts declared models only. `hidden`
+    are the ids of all other providers: without them opencode starts with what it has of them,
+    renews their logins and hands their keys on to programs, and only then leaves them out of its
+    list, for which the allow-list alone would do (read in the source of 1.18.33, and run).
     """
     small = _split(policy.small_model)
     wanted: dict[str, list[str]] = {p.name: list(p.models) for p in policy.providers}
@@ -122,7 +126,7 @@ def pinned(
         "model": f"{ids[default.provider]}/{default.model}",
         "small_model": f"{ids[small[0]]}/{small[1]}",
         "enabled_providers": [ids[p.name] for p in policy.providers],
-        "disabled_providers": [],
+        "disabled_providers": sorted(hidden),
         "share": "disabled",
         "autoshare": False,
         "autoupdate": False,
@@ -151,7 +155,8 @@ def _provider(
         "name": entry.title,
         "api": base_url,
         "env": [],
-        "options": {"baseURL": base_url, "headers": headers},
+        # an empty one, or a key that is stored under our id would go into Authorization (run)
+        "options": {"baseURL": base_url, "apiKey": "", "headers": headers},
         "whitelist": models,
         "blacklist": [],
         "models": {

@@ -51,6 +51,12 @@ SWITCHES = {
 }
 """Switches of opencode that close other ways out; each was tried on 1.18.33."""
 
+NO_GITLAB = "https://gitlab.invalid"
+"""What GITLAB_INSTANCE_URL is set to where a login is stored; `.invalid` never resolves (RFC 2606).
+
+Whatever command it runs, opencode renews an expired GitLab login of its store for the instance that
+this variable names, without being asked: a module that it imports does (run on 1.18.33)."""
+
 _REMOVED_KINDS = {
     "provider_key": ("RG101", "reaches a model provider directly"),
     "provider_setting": ("RG101", "alone opens a model provider"),
@@ -115,7 +121,7 @@ def clean(
         if not rule or name in KEPT_AGENT_VARIABLES or (kind == "runtime" and not agent):
             keep[name] = value
             continue
-        if kind == "base_url" and _same_host(value, policy.base_url):
+        if kind == "base_url" and (_same_host(value, policy.base_url) or value == NO_GITLAB):
             keep[name] = value
             continue
         allowance = policy.excepted(f"env:{name}", now)

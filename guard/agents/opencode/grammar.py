@@ -151,14 +151,17 @@ _COMMANDS = {
     "github install": Spec("github install", LOCAL),
     "providers": Spec("providers", LOCAL),
     "providers list": Spec("providers list", HARMLESS),
+    "providers login": Spec(
+        "providers login", LOCAL, strings=frozenset(("url", "provider", "p", "method", "m"))
+    ),
+    "providers logout": Spec("providers logout", HARMLESS),
     "mcp": Spec("mcp", LOCAL, arrays=frozenset(("env", "header"))),
     "session": Spec("session", LOCAL),
     "plugin": Spec("plugin", LOCAL, booleans=frozenset(("global", "g", "force", "f"))),
     "export": Spec("export", LOCAL, booleans=frozenset(("sanitize",))),
     "import": Spec("import", LOCAL),
     "stats": Spec("stats", LOCAL),
-    "db": Spec("db", LOCAL),
-    "db path": Spec("db path", HARMLESS),
+    "db": Spec("db", HARMLESS),
     "upgrade": Spec("upgrade", HARMLESS),
     "uninstall": Spec(
         "uninstall",
@@ -172,7 +175,7 @@ _COMMANDS = {
     "debug paths": Spec("debug paths", HARMLESS),
     "debug info": Spec("debug info", LOCAL),
 }
-_WITH_SUBCOMMANDS = ("agent", "db", "debug", "github", "providers")
+_WITH_SUBCOMMANDS = ("agent", "debug", "github", "providers")
 _ALIASES = {"auth": "providers", "plug": "plugin"}
 _NAMES = frozenset(name.partition(" ")[0] for name in _COMMANDS)
 

@@ -45,7 +45,7 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     mark = "-" + suffix(own, create=False)
     if not enabled or not all(str(name).endswith(mark) for name in enabled):
         return "its inline configuration names providers that are not the gateway's"
-    if plugins or disabled:
+    if plugins or not set(enabled).isdisjoint(disabled):
         return "its inline configuration is not a pinned one"
     if addresses != {policy.base_url}:
         hosts = sorted(net.host_of(str(address)) for address in addresses)

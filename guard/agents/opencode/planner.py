@@ -24,6 +24,7 @@ from guard.agents.opencode import (
     surroundings,
 )
 from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
 from guard.agents.plan import Plan
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
@@ -87,9 +88,11 @@ def look(
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
     else:
-        starts = _session_directories(invocation, own, cwd) + _starts(invocation, own, cwd)
+        sessions, unreadable = _session_directories(invocation, own, cwd)
+        starts = sessions + _starts(invocation, own, cwd)
         elsewhere = starts_elsewhere(invocation)
         found = surroundings.gather(own, starts, elsewhere=elsewhere)
+        found.unreadable_store += [u for u in unreadable if u not in found.unreadable_store]
         provider_ids = _catalogue_ids()
     return Facts(
         invocation=invocation,
@@ -135,11 +138,14 @@ def restore(own: dict[str, str]) -> None:
 
 def _session_directories(
     invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
-) -> list[str]:
-    """Where the sessions lie that this launch may continue: each works in its own directory."""
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Where the sessions lie that this launch may continue: each works in its own directory.
+
+    Second comes what cannot be read, as (path, why).
+    """
     named = [o.value for o in invocation.named("session", "s") if o.value]
     if not named and invocation.command != "":
-        return []
+        return [], []
     data = os.path.join(paths.data_home(environ), "opencode")
     return surroundings.session_directories(
         data, named, os.path.realpath(cwd) if invocation.command == "" else ""
@@ -198,19 +204,25 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     _without_half_of_cloudflare(result)
     if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
         _without_gateway_keys(policy, result)
+    _without_renewals(facts, result)
     if result.kind == adapter.HARMLESS:
         result.findings = []
         result.directory = "/"
         return result
+    inline_store = result.environ.get("OPENCODE_AUTH_CONTENT", "")
     if result.kind == adapter.LOCAL:
         # these open the project: its plugins would run, its MCP servers start
+        result.findings += arguments.logins(invocation, policy, now)
         result.findings += preflight.check_project(facts.found, policy, environ, now)
+        result.findings += preflight.check_store(facts.found, policy, now)
+        result.findings += preflight.check_inline_store(inline_store, policy, now)
         result.environ.update(environment.SWITCHES)
         return result
     result.findings += binary.judge(facts.version, program)
     result.findings += arguments.other_servers(invocation, policy, now)
     result.findings += environment.proxies(environ, policy, now)
     result.findings += preflight.check(facts.found, policy, environ, now)
+    result.findings += preflight.check_inline_store(inline_store, policy, now)
     if result.kind == adapter.REMOTE:
         result.environ.update(environment.SWITCHES)
         return result
@@ -225,6 +237,34 @@ def _without_gateway_keys(policy: CompiledPolicy, result: Plan) -> None:
             result.changes.append(
                 environment.Change("removed", entry.key_env, "", "this command calls no model")
             )
+
+
+def _without_renewals(facts: Facts, result: Plan) -> None:
+    invocation = facts.invocation
+    if invocation.asks_for_help() or invocation.command == "providers login":
+        return
+    # of a command that opens no project, nothing was looked at
+    if result.kind == adapter.HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
+        result.environ["GITLAB_INSTANCE_URL"] = environment.NO_GITLAB
+        result.changes.append(
+            environment.Change(
+                "set", "GITLAB_INSTANCE_URL", "", "keeps opencode from renewing a stored login"
+            )
+        )
+
+
+def _others(facts: Facts, result: Plan) -> set[str]:
+    """The ids of providers that are not ours: the catalogue's, and those of stored logins."""
+    others = set(facts.provider_ids)
+    others.update(name for name, kind in facts.found.credentials if kind != WELLKNOWN)
+    content = result.environ.get("OPENCODE_AUTH_CONTENT", "")
+    if content:
+        try:
+            stored = credentials_in(jsonc.parse(content))
+        except jsonc.UnreadableError:
+            return others  # the launch is refused, see `preflight.check_inline_store`
+        others.update(name for name, kind in stored if kind != WELLKNOWN)
+    return others
 
 
 def _without_half_of_cloudflare(result: Plan) -> None:
@@ -264,7 +304,10 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     kept, routes, notes = _kept(policy, facts, router, ids, result.environ)
     result.findings += notes
     reachable = _reachable(policy, usable)
-    pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *routes])
+    others = _others(facts, result).difference(ids.values())
+    pinned = config.pinned(
+        reachable, ids, key_variables, router.default(), [route, *routes], others
+    )
     if rewriting.typed_route and facts.invocation.command != "agent create":
         pinned["model"] = f"{ids[route.provider]}/{route.model}"
     instructions = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 
 from guard.agents.opencode import jsonc
-from guard.agents.opencode.arguments import shown
+from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ROUTE_KEYS, unsafe_substitution
+from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -35,12 +36,11 @@ def check(
 ) -> list[Finding]:
     """Every finding about files. Those of severity "error" forbid the launch."""
     findings = check_project(found, policy, environ, now)
-    for path, why in found.unreadable_store:
-        findings.append(_unreadable(path, why))
+    findings.extend(check_store(found, policy, now))
     findings.extend(_of_user(found))
     for config in found.managed:
         findings.extend(_of_managed(config))
-    findings.extend(_of_store(found))
+    findings.extend(_direct(found.credentials, found.credentials_file))
     return findings
 
 
@@ -139,43 +139,75 @@ def _of_managed(config: Config) -> list[Finding]:
     ]
 
 
-def _of_store(found: Surroundings) -> list[Finding]:
-    findings: list[Finding] = []
-    direct = []
-    for provider, kind in found.credentials:
-        if kind == "wellknown":
-            findings.append(
-                Finding(
-                    "RG305",
-                    provider,
-                    f"a login to {provider} lets that server add configuration to every launch",
-                    where=found.credentials_file,
-                    fix=f"opencode auth logout {provider}",
-                )
-            )
+def check_store(found: Surroundings, policy: CompiledPolicy, now: float) -> list[Finding]:
+    """Findings about stored logins by which a server adds configuration to whatever is started.
+
+    Every command of opencode that reads its configuration asks that server, and runs what it
+    answers: MCP servers, plugins (`session list`, `stats`, `mcp list`: run on 1.18.33).
+    """
+    findings = [_unreadable(path, why) for path, why in found.unreadable_store]
+    findings += _logins(found.credentials, found.credentials_file, policy, now)
+    for path, kind in found.accounts:
+        if kind == ORGANISATION:
+            message = "an organisation of the opencode console is active; its config outranks ours"
+            fix = "opencode console logout"
         else:
-            direct.append(provider)
-    if direct:
-        findings.append(
-            Finding(
-                "RG304",
-                ", ".join(direct),
-                "stored, and not used under the guard: the pinned allow-list has other providers",
-                where=found.credentials_file,
-                fix="opencode auth logout PROVIDER removes it for good",
+            message = (
+                "opencode 2 is logged in to its console, whose server is asked for providers "
+                "in every launch"
             )
-        )
-    findings.extend(
-        Finding(
-            "RG302",
-            path,
-            "an organisation of the opencode console is active; its config outranks ours",
-            where=path,
-            fix="opencode console logout",
-        )
-        for path in found.accounts
-    )
+            fix = "delete from credential where integration_id = 'opencode'"
+            usual = os.path.basename(path) == "opencode.db"
+            fix = shown(["opencode", "db", fix] if usual else ["sqlite3", path, fix])
+        findings.append(Finding("RG302", path, message, where=path, fix=fix))
     return findings
+
+
+def check_inline_store(content: str, policy: CompiledPolicy, now: float) -> list[Finding]:
+    """Findings about logins in `content`, the value of OPENCODE_AUTH_CONTENT, "" if it is not kept.
+
+    opencode takes it for its store, instead of the file.
+    """
+    if not content:
+        return []
+    where = "environment variable OPENCODE_AUTH_CONTENT"
+    try:
+        credentials = credentials_in(jsonc.parse(content))
+    except jsonc.UnreadableError as error:
+        return [_unreadable(where, str(error))]
+    return _logins(credentials, where, policy, now) + _direct(credentials, where)
+
+
+def _logins(
+    credentials: list[tuple[str, str]], where: str, policy: CompiledPolicy, now: float
+) -> list[Finding]:
+    return [
+        login_server(
+            name,
+            "lets that server",
+            where,
+            shown(["opencode", "auth", "logout", name]),
+            policy,
+            now,
+        )
+        for name, kind in credentials
+        if kind == WELLKNOWN
+    ]
+
+
+def _direct(credentials: list[tuple[str, str]], where: str) -> list[Finding]:
+    direct = [name for name, kind in credentials if kind != WELLKNOWN]
+    if not direct:
+        return []
+    return [
+        Finding(
+            "RG304",
+            ", ".join(direct),
+            "stored, and not used under the guard",
+            where=where,
+            fix="opencode auth logout PROVIDER removes it for good",
+        )
+    ]
 
 
 def _code(path: str, reason: str) -> Finding:

@@ -14,6 +14,7 @@ import stat
 import sys
 
 from guard import paths
+from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, jsonc
 
 TYPE_CHECKING = False
@@ -27,8 +28,23 @@ INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
 MANAGED = "/Library/Application Support/opencode" if sys.platform == "darwin" else "/etc/opencode"
 """The administrator's config directory; it outranks the inline config."""
 
-PLACEHOLDER = "held-by-routeguard"
-"""What stands in the agent's store where `routeguard portkey setup` put a name: no credential."""
+OAUTH = "oauth"
+"""The type of a login that is renewed over the network."""
+
+WELLKNOWN = "wellknown"
+"""The type of a login whose server adds configuration to every launch."""
+
+ORGANISATION = "organisation"
+"""A login to the opencode console with an active organisation, whose config outranks ours."""
+
+CONSOLE = "console"
+"""A login to the opencode console as opencode 2 stores it."""
+
+_PATIENCE = 2.0
+"""Seconds to wait for a database that another opencode has locked; it does so for moments only."""
+
+_FIELDS = {"api": ("key",), OAUTH: ("refresh", "access")}
+"""What a login of each type holds at least, as text (read in the source of 1.18.33)."""
 
 _MANAGED_PREFERENCES = "ai.opencode.managed.plist"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
@@ -53,11 +69,11 @@ class Surroundings:
     `project` are config files of the working directory and its parents, nearest first; `code` are
     plugin files there; `user` are the user's global files, weakest first; `user_code` the plugin
     and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
-    type) pairs of the agent's store; `accounts` are Console databases with an active
-    organisation; `instructions` the instruction files of the project; `project_folders` its
-    `.opencode` directories, nearest first; `imports` are (path, why) of what would answer the
-    agent's optional imports from its working directory; `unreadable` are (path, why) of plugin
-    folders, `unreadable_store` of the agent's own data.
+    type) pairs of the agent's store, see `credentials_in`; `accounts` are (database, kind) of
+    Console logins that add configuration, see `_accounts`; `instructions` the instruction files of
+    the project; `project_folders` its `.opencode` directories, nearest first; `imports` are (path,
+    why) of what would answer the agent's optional imports from its working directory; `unreadable`
+    are (path, why) of plugin folders, `unreadable_store` of the agent's own data.
     """
 
     __slots__ = (
@@ -94,7 +110,7 @@ class Surroundings:
         self.managed: list[Config] = []
         self.credentials: list[tuple[str, str]] = []
         self.credentials_file = ""
-        self.accounts: list[str] = []
+        self.accounts: list[tuple[str, str]] = []
         self.imports: list[tuple[str, str]] = []
         self.instructions: list[str] = []
         self.project_folders: list[str] = []
@@ -128,7 +144,8 @@ def gather(
     _look_at_user(found)
     found.managed = _configs(managed, _CONFIG_NAMES)
     _look_at_preferences(found)
-    _look_at_data(found, os.path.join(paths.data_home(environ), "opencode"))
+    data = os.path.join(paths.data_home(environ), "opencode")
+    _look_at_data(found, data, environ.get("OPENCODE_DB", ""))
     found.instructions = instructions(found.directory, found.worktree)
     return found
 
@@ -272,95 +289,151 @@ def _look_at_preferences(found: Surroundings) -> None:
         found.managed.append(Config(path, content if isinstance(content, dict) else {}))
 
 
-def _look_at_data(found: Surroundings, data: str) -> None:
-    found.credentials_file = os.path.join(data, "auth.json")
+def _look_at_data(found: Surroundings, data: str, own_database: str) -> None:
+    path = found.credentials_file = os.path.join(data, "auth.json")
     try:
-        store = jsonc.read(found.credentials_file) or {}
+        found.credentials = credentials_in(jsonc.read(path) or {})
     except jsonc.UnreadableError as error:
-        found.unreadable_store.append((found.credentials_file, str(error)))
-        store = {}
-    for provider, entry in store.items():
-        if isinstance(entry, dict) and entry.get("key") == PLACEHOLDER:
-            continue
+        found.unreadable_store.append((path, str(error)))
+    for path in _databases(data, found.unreadable_store, own_database):
+        try:
+            found.accounts += [(path, kind) for kind in _accounts(path)]
+        except jsonc.UnreadableError as error:
+            found.unreadable_store.append((path, str(error)))
+
+
+def credentials_in(store: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(provider id, type) of each login in the content of an `auth.json`: api, oauth, wellknown.
+
+    Raises UnreadableError, which names the entry, for what is none of these. opencode 1.18.33
+    passes over such an entry in the file, but takes it from `OPENCODE_AUTH_CONTENT` as it stands
+    (read in its source, and run), and another version may make something of it.
+    """
+    found = []
+    for name, entry in store.items():
         kind = entry.get("type") if isinstance(entry, dict) else None
-        found.credentials.append((provider, kind if isinstance(kind, str) else "unknown"))
-    for path in _databases(data):
-        state = _account_state(path)
-        if state == "active":
-            found.accounts.append(path)
-        elif state:
-            found.unreadable_store.append((path, state))
+        if kind == WELLKNOWN:
+            found.append((name, WELLKNOWN))
+            continue
+        # the name goes into the pinned config, where opencode replaces `{env:…}` as in any text
+        if any(c in FORBIDDEN for c in name) or not name.isprintable():
+            raise jsonc.UnreadableError("names a provider with a quote, brace or control character")
+        fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+        if fields is None or not all(isinstance(entry.get(field), str) for field in fields):
+            raise jsonc.UnreadableError(
+                f"its entry {name[:80]!r} is not a login as opencode has it"
+            )
+        found.append((name, str(kind)))
+    return found
 
 
-def session_directories(data: str, sessions: list[str], sibling_of: str) -> list[str]:
+def session_directories(
+    data: str, sessions: list[str], sibling_of: str
+) -> tuple[list[str], list[tuple[str, str]]]:
     """The directories of `sessions`, and of every session that shares a project with `sibling_of`.
 
     `data` is the agent's data directory. Clones and worktrees of one repository are one project
     (it is told by its first commit), and the TUI offers all of its sessions; "global" is no
-    project. The columns were read on 1.18.33. A database that cannot be read yields nothing here:
-    that alone refuses the launch, see `unreadable_store`.
+    project. The columns were read on 1.18.33. Second comes what cannot be read, as (path, why).
     """
     found: dict[str, None] = {}
-    for path in _databases(data):
-        for session in sessions:
-            for row in _rows(path, "select directory from session where id = ?", (session,)) or ():
-                found[str(row[0])] = None
-        if sibling_of:
-            for row in (
-                _rows(
+    unreadable: list[tuple[str, str]] = []
+    for path in _databases(data, unreadable):
+        try:
+            for session in sessions:
+                for row in _rows(path, "select directory from session where id = ?", (session,)):
+                    found[str(row[0])] = None
+            if sibling_of:
+                for row in _rows(
                     path,
                     "select distinct directory from session where project_id in (select project_id"
                     " from session where directory = ? and project_id != 'global')",
                     (sibling_of,),
-                )
-                or ()
-            ):
-                found[str(row[0])] = None
-    return [directory for directory in found if os.path.isdir(directory)]
+                ):
+                    found[str(row[0])] = None
+        except jsonc.UnreadableError as error:
+            unreadable.append((path, str(error)))
+    return [directory for directory in found if os.path.isdir(directory)], unreadable
 
 
-def _databases(data: str) -> list[str]:
+def _databases(data: str, unreadable: list[tuple[str, str]], own: str = "") -> list[str]:
+    """Every database that a build of opencode keeps in `data`, and the one that `own` names.
+
+    `opencode.db`, or `opencode-CHANNEL.db` where the build's channel is another than latest, beta
+    and prod; `own` is the value of OPENCODE_DB (read in the source of 1.18.33). opencode finds its
+    database in a directory that cannot be listed, too (run): that one goes into `unreadable`.
+    """
     try:
         names = sorted(os.listdir(data))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        unreadable.append((data, error.strerror or "cannot be listed"))
         return []
-    return [os.path.join(data, n) for n in names if n.startswith("opencode") and n.endswith(".db")]
+    found = [os.path.join(data, n) for n in names if _is_database(n.lower())]
+    if own and own != ":memory:" and os.path.exists(os.path.join(data, own)):
+        found.append(os.path.join(data, own))
+    return found
 
 
-def _rows(path: str, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]] | None:
-    """What `query` answers; [] where the database has no such table, None if it is unreadable."""
+def _is_database(name: str) -> bool:
+    return name.startswith("opencode") and name.endswith(".db")
+
+
+def _rows(path: str, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    """What `query` answers; [] where there is no such table, or no database yet.
+
+    Raises UnreadableError. Nothing is read past the log of changes: opencode writes into it while
+    it runs, and the database itself can be older by hours. Where SQLite cannot open that log
+    (a read-only directory), opencode does not start either (run on 1.18.33).
+    """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
             return []
-    except OSError:
-        return None
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise jsonc.UnreadableError(error.strerror or "cannot be read") from None
     import sqlite3
     from urllib.parse import quote
 
-    # a database in WAL mode may not be opened read-only where nothing can be created beside it
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
-        try:
-            connection = sqlite3.connect(
-                f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=0.5
-            )
-        except sqlite3.Error:
-            continue
-        try:
-            return connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            if "no such table" in str(error) or "no such column" in str(error):
-                return []
-        finally:
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=_PATIENCE
+        )
+        return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return []
+        if "locked" in str(error) or "busy" in str(error):
+            raise jsonc.UnreadableError("another program has locked it") from None
+        raise jsonc.UnreadableError(f"is not a database that can be read ({error})") from None
+    finally:
+        if connection is not None:
             connection.close()
-    return None
 
 
-def _account_state(path: str) -> str:
-    """ "active" if a Console organisation is chosen in the database, "" if not, else why unknown.
+def _accounts(path: str) -> list[str]:
+    """The logins in a database by which a server adds configuration: ORGANISATION, CONSOLE.
 
-    The table is `account_state` with `active_org_id`, read in the source of 1.18.33.
+    `account_state` names the active organisation, which releases before March 2026 kept in
+    `account`, and which the next start moves over (read in the source of 1.18.33). `credential`
+    holds the logins of opencode 2; the second loader of 1.18.33 asks the server of the one called
+    opencode for providers (run). Raises UnreadableError.
     """
-    rows = _rows(path, "select 1 from account_state where active_org_id is not null limit 1", ())
-    if rows is None:
-        return "is not a database that can be read"
-    return "active" if rows else ""
+    found = []
+    state = _columns(path, "account_state")
+    query = "select 1 from account where selected_org_id is not null limit 1"
+    if "active_org_id" in state:
+        query = "select 1 from account_state where active_org_id is not null limit 1"
+    if state and _rows(path, query):
+        found.append(ORGANISATION)
+    query = "select 1 from credential where integration_id = 'opencode' limit 1"
+    if "integration_id" in _columns(path, "credential") and _rows(path, query):
+        found.append(CONSOLE)
+    return found
+
+
+def _columns(path: str, table: str) -> list[str]:
+    return [row[0] for row in _rows(path, "select name from pragma_table_info(?)", (table,))]

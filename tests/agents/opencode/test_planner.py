@@ -194,6 +194,105 @@ class TestKinds:
         assert (rules(plan), plan.guarded) == ([], True)
 
 
+STORE = "home/.local/share/opencode/auth.json"
+
+
+class TestLogins:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            # each of these makes 1.18.33 run the command of the server at URL (run)
+            "auth login URL", "providers login URL", "auth login --url URL", "auth login --url=URL",
+            "auth login -p x URL", "auth login --provider=x URL", "auth login -m x URL",
+            "auth login -m=x URL", "--log-level DEBUG auth login URL",
+            "auth --print-logs login URL",
+            "-p x auth login URL", "auth login --help=false URL", "auth login --no-url URL",
+            "--url URL auth login", "auth --url URL login", "auth --url=URL login",
+            "--url=URL auth login", "providers login --pure URL", "auth login --pure true URL",
+            "auth login --version=false URL", "auth login --no-help URL", "auth login URL/",
+            "auth login --url zzz URL", "auth login --url -5 URL", "auth login --url\nx URL",
+            # these do not, or fail, and might in another version
+            "auth login -- URL", "auth login -- -p URL", "auth login URL two",
+            "auth login x --url URL",
+            "auth login --url.x URL", "auth login --url URL --url x", "auth login URL -x",
+        ],
+    )  # fmt: skip
+    def test_a_login_at_a_server_is_refused(self, machine: Machine, line: str) -> None:
+        url = "https://corp.example"
+        argv = [word.replace("URL", url) for word in line.split(" ")]
+        plan = machine.plan(*argv)
+        assert set(rules(plan)) == {"RG305"}
+        assert url in {finding.subject for finding in plan.forbidden_by}
+        allow = f"routeguard allow server {url} "
+        assert any(allow in finding.fix for finding in plan.forbidden_by)
+        machine.policy.exceptions = (PolicyException(subject=f"server:{url}", until=NOW),)
+        plan = machine.plan(*argv)
+        assert url not in {finding.subject for finding in plan.forbidden_by}
+
+    @pytest.mark.parametrize(
+        "line",
+        ["auth login", "auth login -p openai", "auth login --provider=https://x -m key", "auth",
+         "auth login --help https://x", "auth logout https://x", "auth login https://x -v",
+         "auth list"],
+    )  # fmt: skip
+    def test_others_are_not(self, machine: Machine, line: str) -> None:
+        assert rules(machine.plan(*line.split(" "))) == []
+
+    @pytest.mark.parametrize("fields", [{"key": "held-by-routeguard", "token": "canary"}, {}])
+    def test_a_stored_one_adds_to_whatever_reads_its_configuration(
+        self, machine: Machine, fields: dict[str, str]
+    ) -> None:
+        machine.put(STORE, {"http://evil": {"type": "wellknown", **fields}})
+        for argv in (
+            ["run", "hi"],
+            [],
+            ["models"],
+            ["session", "list"],
+            ["mcp", "list"],
+            ["stats"],
+        ):
+            assert rules(machine.plan(*argv)) == ["RG305"]
+        # and nothing keeps anybody from the way out, which reads none (run)
+        for argv in (["auth", "logout", "http://evil"], ["auth", "list"], ["db", "select 1"]):
+            assert rules(machine.plan(*argv)) == []
+
+    def test_a_store_in_the_environment_counts_where_it_is_kept(self, machine: Machine) -> None:
+        name = "OPENCODE_AUTH_CONTENT"
+        machine.environ[name] = '{"http://evil": {"type": "wellknown"}}'
+        plan = machine.plan("run", "hi")
+        assert (rules(plan), plan.environ.get(name)) == ([], None)
+        machine.policy.exceptions = (PolicyException(subject=f"env:{name}", until=NOW),)
+        assert rules(machine.plan("run", "hi")) == ["RG305"]
+        assert rules(machine.plan("session", "list")) == ["RG305"]
+
+    def test_stored_logins_are_hidden(self, machine: Machine) -> None:
+        assert "GITLAB_INSTANCE_URL" not in machine.plan("run", "hi").environ
+        hidden = machine.config("run", "hi")["disabled_providers"]
+        assert {"openai", "gitlab", "amazon-bedrock", "opencode"} < set(hidden)
+        assert "of-tomorrow" not in hidden
+        ours = f"portkey-{SUFFIX}"
+        api = {"type": "api", "key": "canary"}
+        oauth = {"type": "oauth", "refresh": "canary", "access": "canary", "expires": 1}
+        machine.put(STORE, {"of-tomorrow": oauth, ours: api})
+        machine.environ["OPENCODE_AUTH_CONTENT"] = json.dumps({"inline": api})
+        machine.environ["GITLAB_INSTANCE_URL"] = "https://gitlab.example"
+        machine.policy.exceptions = tuple(
+            PolicyException(subject=f"env:{name}", until=NOW)
+            for name in ("OPENCODE_AUTH_CONTENT", "GITLAB_INSTANCE_URL")
+        )
+        config = machine.config("run", "hi")
+        assert {"of-tomorrow", "inline"} < set(config["disabled_providers"])
+        assert ours not in config["disabled_providers"]
+        assert config["provider"][ours]["options"]["apiKey"] == ""
+        for argv in (["run", "hi"], ["session", "list"], ["auth", "list"]):
+            environ = machine.plan(*argv).environ
+            assert environ["GITLAB_INSTANCE_URL"] == "https://gitlab.invalid"
+            machine.environ = {**machine.environ, "GITLAB_INSTANCE_URL": "https://gitlab.invalid"}
+        for argv in (["auth", "login", "-p", "gitlab"], ["--version"]):
+            plan = machine.plan(*argv)
+            assert [c.name for c in plan.changes if c.reason.startswith("keeps opencode")] == []
+
+
 class TestKeys:
     @pytest.mark.parametrize("value", [None, "", " "])
     def test_missing(self, machine: Machine, value: str | None) -> None:

@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 
 from guard.agents.opencode.config import ROUTE_KEYS
-from guard.agents.opencode.preflight import CODE_KEYS, check, check_project
-from guard.agents.opencode.surroundings import Config, Surroundings
+from guard.agents.opencode.preflight import (
+    CODE_KEYS,
+    check,
+    check_inline_store,
+    check_project,
+    check_store,
+)
+from guard.agents.opencode.surroundings import (
+    CONSOLE,
+    ORGANISATION,
+    WELLKNOWN,
+    Config,
+    Surroundings,
+)
 from guard.findings import Finding
 from guard.policy.compiled import CompiledPolicy, PolicyException
 
@@ -224,24 +236,82 @@ class TestManaged:
 
 class TestStore:
     def test_a_login_that_fetches_configuration(self, policy: CompiledPolicy) -> None:
-        around = found(credentials=[("https://corp", "wellknown")], credentials_file="/h/auth.json")
+        around = found(credentials=[("https://corp", WELLKNOWN)], credentials_file="/h/auth.json")
         (finding,) = check(around, policy, {}, NOW)
-        assert (finding.rule, finding.severity) == ("RG305", "error")
-        assert "opencode auth logout https://corp" in finding.fix
+        assert (finding.rule, finding.severity, finding.where) == ("RG305", "error", "/h/auth.json")
+        logout, allow = finding.fix.splitlines()
+        assert logout == "opencode auth logout https://corp"
+        assert allow == 'or routeguard allow server https://corp --for 2h --reason "…"'
+        assert says(check_store(around, policy, NOW)) == [("RG305", "error")]
+
+    def test_one_that_the_policy_allows(self, policy: CompiledPolicy) -> None:
+        policy.exceptions = (PolicyException(subject="server:https://corp", until=NOW),)
+        allowed = [("https://corp", WELLKNOWN), ("https://corp/", WELLKNOWN)]
+        assert says(check_store(found(credentials=allowed), policy, NOW)) == [
+            ("RG305", "note"), ("RG305", "note")
+        ]  # fmt: skip
+        other = found(credentials=[("https://corp.evil", WELLKNOWN)])
+        assert says(check_store(other, policy, NOW)) == [("RG305", "error")]
+        assert says(check_store(found(credentials=allowed), policy, NOW + 1)) == [
+            ("RG305", "error"), ("RG305", "error")
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["https://me:canary@corp/x?k=canary#canary", "x", "-x y"])
+    def test_its_name_is_shown_without_what_may_be_secret(
+        self, name: str, policy: CompiledPolicy
+    ) -> None:
+        (finding,) = check_store(found(credentials=[(name, WELLKNOWN)]), policy, NOW)
+        shown = (finding.subject, finding.message, *finding.fix.splitlines()[1:])
+        assert "canary" not in repr(shown)
+        assert ("routeguard allow" in finding.fix) == name.startswith("https://")
 
     def test_direct_credentials_are_told(self, policy: CompiledPolicy) -> None:
         around = found(credentials=[("openai", "api"), ("anthropic", "oauth")])
         (note,) = check(around, policy, {}, NOW)
         assert (note.rule, note.severity, note.subject) == ("RG304", "note", "openai, anthropic")
+        assert check_store(around, policy, NOW) == []
 
-    def test_an_active_organisation(self, policy: CompiledPolicy) -> None:
-        (finding,) = check(found(accounts=["/h/opencode.db"]), policy, {}, NOW)
-        assert (finding.rule, finding.severity) == ("RG302", "error")
+    @pytest.mark.parametrize(
+        ("account", "fix"),
+        [
+            (("/h/opencode.db", ORGANISATION), "opencode console logout"),
+            (("/h/opencode.db", CONSOLE), "opencode db 'delete from credential where "),
+            (("/h/opencode-x.db", CONSOLE), "sqlite3 /h/opencode-x.db 'delete from credential "),
+        ],
+    )
+    def test_a_login_to_the_console(
+        self, account: tuple[str, str], fix: str, policy: CompiledPolicy
+    ) -> None:
+        (finding,) = check_store(found(accounts=[account]), policy, NOW)
+        assert (finding.rule, finding.severity, finding.where) == ("RG302", "error", account[0])
+        assert finding.fix.startswith(fix)
 
     def test_a_store_that_cannot_be_read(self, policy: CompiledPolicy) -> None:
         around = found(unreadable_store=[("/h/auth.json", "is not a JSON object")])
         assert says(check(around, policy, {}, NOW)) == [("RG303", "error")]
+        assert says(check_store(around, policy, NOW)) == [("RG303", "error")]
         assert check_project(around, policy, {}, NOW) == []
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            ("", []),
+            ("{}", []),
+            ('{"openai": {"type": "api", "key": "canary"}}', ["RG304"]),
+            ('{"http://evil": {"type": "wellknown"}}', ["RG305"]),
+            ('{"a": {"type": "api", "key": "k"}, "http://e": {"type": "wellknown"}}',
+             ["RG305", "RG304"]),
+            ('{"a": 1}', ["RG303"]),
+            ("{", ["RG303"]),
+            ("null", ["RG303"]),
+            ("[]", ["RG303"]),
+            (" ", ["RG303"]),
+        ],
+    )  # fmt: skip
+    def test_a_store_in_the_environment(
+        self, content: str, expected: list[str], policy: CompiledPolicy
+    ) -> None:
+        assert [f.rule for f in check_inline_store(content, policy, NOW)] == expected
 
 
 def test_nothing_around_nothing_found(policy: CompiledPolicy) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.opencode import surroundings
 from guard.agents.opencode.surroundings import (
+    CONSOLE,
+    ORGANISATION,
     Surroundings,
     chain,
     gather,
@@ -17,6 +20,7 @@ from guard.agents.opencode.surroundings import (
     is_code,
     is_file_within,
     is_within,
+    session_directories,
     worktree,
 )
 
@@ -196,7 +200,7 @@ class TestUser:
         machine.environ["XDG_CONFIG_HOME"] = str(machine.home / "xc")
         machine.environ["XDG_DATA_HOME"] = str(machine.home / "xd")
         machine.put(machine.home / "xc" / "opencode" / "opencode.json", {"a": 1})
-        machine.put(machine.home / "xd" / "opencode" / "auth.json", {"openai": {"type": "api"}})
+        machine.put(machine.home / "xd" / "opencode" / "auth.json", {"openai": API})
         found = machine.look()
         assert [config.content for config in found.user] == [{"a": 1}]
         assert found.credentials == [("openai", "api")]
@@ -214,75 +218,255 @@ class TestManaged:
         assert [config.path for config in machine.look().managed] == wanted
 
 
+def filled(path: Path, statements: str, journal: str = "delete") -> sqlite3.Connection:
+    """A connection to a new database at `path`, with `statements` in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"pragma journal_mode = {journal}")
+    connection.executescript(statements)
+    return connection
+
+
+API = {"type": "api", "key": "canary"}
+STATE = "create table account_state(active_org_id text);"
+ACTIVE = f"{STATE} insert into account_state values('org');"
+OLDER = "create table account_state(id text); insert into account_state values('1');"
+OLDER += "create table account(selected_org_id text);"
+CREDENTIAL = "create table credential(integration_id text);"
+OAUTH = {"type": "oauth", "refresh": "canary", "access": "", "expires": 0}
+
+
 class TestStore:
     def test_credentials(self, machine: Machine) -> None:
-        store = {"openai": {"type": "api", "key": "canary"}, "x": {"type": "wellknown"}, "y": 3}
+        store = {"openai": API, "github-copilot": {**OAUTH, "enterpriseUrl": "e", "new": 1}}
         machine.put(machine.data / "auth.json", store)
         found = machine.look()
-        assert found.credentials == [("openai", "api"), ("x", "wellknown"), ("y", "unknown")]
+        assert found.credentials == [("openai", "api"), ("github-copilot", "oauth")]
         assert found.unreadable_store == []
         assert "canary" not in repr([getattr(found, name) for name in found.__slots__])
 
-    def test_a_name_that_holds_no_key_is_no_credential(self, machine: Machine) -> None:
-        name = {"type": "api", "key": "held-by-routeguard"}
-        machine.put(machine.data / "auth.json", {"portkey-openrouter": name, "openai": {}})
-        assert machine.look().credentials == [("openai", "unknown")]
-
-    def test_a_damaged_store(self, machine: Machine) -> None:
-        path = machine.put(machine.data / "auth.json", "{")
-        found = machine.look()
-        assert [where for where, _ in found.unreadable_store] == [path]
-
     @pytest.mark.parametrize(
-        ("statements", "active"),
+        "fields",
         [
-            ("create table account_state(active_org_id text);", False),
-            (
-                "create table account_state(active_org_id text);"
-                "insert into account_state values(null);",
-                False,
-            ),
-            (
-                "create table account_state(active_org_id text);"
-                "insert into account_state values('org');",
-                True,
-            ),
-            ("create table account_state(id text);", False),
-            ("create table other(id text);", False),
+            {"key": "held-by-routeguard", "token": "t"},
+            {},
+            {"key": 1, "token": None, "metadata": []},
         ],
     )
-    def test_an_active_organisation(self, machine: Machine, statements: str, active: bool) -> None:
-        for name in ("opencode.db", "opencode-dev?#.db"):
-            path = machine.data / name
-            machine.put(path)
-            connection = sqlite3.connect(path)
-            connection.executescript(statements)
-            connection.close()
+    def test_a_login_server_is_seen_by_its_type_alone(
+        self, machine: Machine, fields: dict[str, object]
+    ) -> None:
+        store = {"http://evil": {"type": "wellknown", **fields}, "openai": API}
+        machine.put(machine.data / "auth.json", store)
+        assert machine.look().credentials == [("http://evil", "wellknown"), ("openai", "api")]
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            3, None, True, "x", [], ["wellknown"], {}, {"key": "k"}, {"type": None},
+            {"type": ["wellknown"]}, {"type": {"wellknown": 1}}, {"type": "Wellknown"},
+            {"type": "wellknown "}, {"type": "well-known"}, {"type": "token", "key": "k"},
+            {"type": "api"}, {"type": "api", "key": 5}, {"type": "api", "key": None},
+            {"type": "oauth", "refresh": "r"}, {"type": "oauth", "refresh": 1, "access": "a"},
+        ],
+    )  # fmt: skip
+    def test_an_entry_that_is_no_login(self, machine: Machine, entry: object) -> None:
+        path = machine.put(machine.data / "auth.json", {"openai": API, "odd": entry})
+        (unreadable,) = machine.look().unreadable_store
+        assert unreadable == (path, "its entry 'odd' is not a login as opencode has it")
+
+    @pytest.mark.parametrize(
+        "name", ["{env:HOME}", "{file:/etc/passwd}", 'a"b', "a\\b", "a\nb", "a\x1b[2J", "\ud800"]
+    )
+    def test_a_name_that_would_change_the_pinned_config(self, machine: Machine, name: str) -> None:
+        machine.put(machine.data / "auth.json", {name: API})
+        assert "names a provider with" in machine.look().unreadable_store[0][1]
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"{", b"[]", b'"x"', b"3", b"{} {}", b'{"a":1,"a":2}',
+            b'{"a":{"type":"wellknown","type":"api"}}', b"\xff\xfe{\0}\0", b'{"a":"\xff"}',
+            b"[" * 100_000, b" " * (1 << 20) + b"{}",
+        ],
+    )  # fmt: skip
+    def test_a_store_that_is_none(self, machine: Machine, raw: bytes) -> None:
+        path = machine.put(machine.data / "auth.json")
+        Path(path).write_bytes(raw)
+        assert [where for where, _ in machine.look().unreadable_store] == [path]
+
+    @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+    def test_a_store_that_is_no_file(self, machine: Machine, kind: str) -> None:
+        path = machine.data / "auth.json"
+        path.parent.mkdir(parents=True)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+        assert [where for where, _ in machine.look().unreadable_store] == [str(path)]
+
+    def test_what_opencode_reads_is_seen(self, machine: Machine) -> None:
+        """It passes over a byte order mark and follows links (run on 1.18.33)."""
+        wanted = {"http://evil/": {"type": "wellknown", "key": "K", "token": "t"}}
+        elsewhere = machine.put(machine.home / "dotfiles" / "auth.json")
+        Path(elsewhere).write_bytes(b"\xef\xbb\xbf" + json.dumps(wanted).encode())
+        machine.data.mkdir(parents=True)
+        (machine.data / "auth.json").symlink_to(elsewhere)
+        assert machine.look().credentials == [("http://evil/", "wellknown")]
+
+    @pytest.mark.parametrize("raw", ["", " \n", "{}", "\ufeff{}"])
+    def test_an_empty_store(self, machine: Machine, raw: str) -> None:
+        machine.put(machine.data / "auth.json", raw)
         found = machine.look()
-        assert len(found.accounts) == (2 if active else 0)
+        assert (found.credentials, found.unreadable_store) == ([], [])
+
+
+class TestDatabases:
+    @pytest.mark.parametrize(
+        ("statements", "expected"),
+        [
+            (STATE, []),
+            (f"{STATE} insert into account_state values(null);", []),
+            (f"{STATE} insert into account_state values('org');", [ORGANISATION]),
+            # as releases before March 2026 have it; the next start moves it over
+            (OLDER, []),
+            (f"{OLDER} insert into account values('org');", [ORGANISATION]),
+            (CREDENTIAL, []),
+            (f"{CREDENTIAL} insert into credential values('openai');", []),
+            (f"{CREDENTIAL} insert into credential values('opencode');", [CONSOLE]),
+            ("create table credential(connector_id text);", []),
+            ("create table other(id text);", []),
+        ],
+    )
+    def test_logins_that_add_configuration(
+        self, machine: Machine, statements: str, expected: list[str]
+    ) -> None:
+        names = ("OPENCODE.DB", "opencode-dev?#.db", "opencode.db")
+        for name in names:
+            filled(machine.data / name, statements).close()
+        found = machine.look()
+        assert found.accounts == [(str(machine.data / n), k) for n in names for k in expected]
         assert found.unreadable_store == []
+
+    def test_the_one_that_a_variable_names(self, machine: Machine) -> None:
+        elsewhere = machine.home / "elsewhere.db"
+        filled(elsewhere, ACTIVE).close()
+        for named in (str(elsewhere), "../../../elsewhere.db"):
+            machine.environ["OPENCODE_DB"] = named
+            machine.data.mkdir(parents=True, exist_ok=True)
+            assert [kind for _, kind in machine.look().accounts] == [ORGANISATION]
+        for named in (":memory:", "nothing.db", ""):
+            machine.environ["OPENCODE_DB"] = named
+            assert machine.look().accounts == []
 
     def test_a_database_that_is_none(self, machine: Machine) -> None:
         path = machine.put(machine.data / "opencode.db", "not a database" * 100)
         machine.put(machine.data / "opencode-empty.db")
         (machine.data / "opencode-folder.db").mkdir()
         os.mkfifo(machine.data / "opencode-pipe.db")
+        (machine.data / "opencode-new.db").symlink_to("nothing")
         machine.put(machine.data / "other.db", "not ours")
         assert [where for where, _ in machine.look().unreadable_store] == [path]
 
+    @pytest.mark.parametrize(
+        "statements", ["create table account_state(id text);", f"{STATE} drop table account_state;"]
+    )
+    def test_a_table_of_another_shape(self, machine: Machine, statements: str) -> None:
+        """The first is one that no release has; the second leaves nothing to ask."""
+        path = machine.data / "opencode.db"
+        filled(path, statements + "create table account(id text);").close()
+        found = machine.look()
+        assert found.accounts == []
+        assert len(found.unreadable_store) == (0 if "drop" in statements else 1)
+
+    @pytest.mark.parametrize(
+        ("journal", "lock"),
+        [("delete", "begin exclusive"), ("wal", "pragma locking_mode = exclusive")],
+    )
+    def test_a_locked_database(
+        self, machine: Machine, journal: str, lock: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(surroundings, "_PATIENCE", 0.1)
+        path = machine.data / "opencode.db"
+        connection = filled(path, STATE, journal)
+        connection.execute(lock)
+        connection.execute("insert into account_state values('org')")
+        found = machine.look()
+        assert found.accounts == []
+        assert found.unreadable_store == [(str(path), "another program has locked it")]
+        connection.close()
+
     def test_a_database_that_another_process_writes(self, machine: Machine) -> None:
-        machine.data.mkdir(parents=True)
-        connection = sqlite3.connect(machine.data / "opencode.db")
-        connection.executescript(
-            "create table account_state(active_org_id text);"
-            "insert into account_state values('org');"
-        )
+        path = machine.data / "opencode.db"
+        connection = filled(path, ACTIVE, "wal")
         connection.execute("begin exclusive")
+        connection.execute("delete from account_state")
+        assert machine.look().accounts == [(str(path), ORGANISATION)]
+        connection.close()
+
+    def test_changes_that_are_only_in_the_log(self, machine: Machine) -> None:
+        path = machine.data / "opencode.db"
+        connection = filled(path, STATE, "wal")
+        connection.execute("pragma wal_autocheckpoint = 0")
+        connection.execute("pragma wal_checkpoint(truncate)")
+        connection.execute("insert into account_state values('org')")
+        connection.commit()
         try:
-            found = machine.look()
+            aside = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+            assert aside.execute("select * from account_state").fetchall() == []
+            aside.close()
+            assert machine.look().accounts == [(str(path), ORGANISATION)]
         finally:
             connection.close()
+
+    def test_a_change_that_was_broken_off(self, machine: Machine) -> None:
+        """The journal beside the database undoes the change; a read-only look cannot."""
+        path = machine.data / "opencode.db"
+        connection = filled(path, f"{ACTIVE} create table big(x);", "delete")
+        connection.execute("pragma cache_size = 1")
+        connection.execute("begin")
+        connection.execute("delete from account_state")
+        connection.execute("insert into big values(zeroblob(300000))")
+        copies = {p.name: p.read_bytes() for p in machine.data.iterdir()}
+        assert "opencode.db-journal" in copies
+        connection.close()
+        for name, raw in copies.items():
+            (machine.data / name).write_bytes(raw)
+        found = machine.look()
         assert found.accounts or found.unreadable_store
+
+    def test_a_directory_that_cannot_be_listed(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        filled(machine.data / "opencode.db", ACTIVE).close()
+        listing = os.listdir
+
+        def closed(path: str) -> list[str]:
+            if path == str(machine.data):
+                raise PermissionError(13, "Permission denied")
+            return listing(path)
+
+        monkeypatch.setattr(os, "listdir", closed)
+        assert machine.look().unreadable_store == [(str(machine.data), "Permission denied")]
+
+    def test_a_damaged_page_is_unreadable(self, machine: Machine) -> None:
+        path = machine.data / "opencode.db"
+        filled(path, ACTIVE).close()
+        raw = bytearray(path.read_bytes())
+        raw[100:] = b"\xff" * (len(raw) - 100)
+        path.write_bytes(raw)
+        assert [where for where, _ in machine.look().unreadable_store] == [str(path)]
+
+    def test_where_sessions_lie(self, machine: Machine) -> None:
+        statements = "create table session(id text, directory text, project_id text);"
+        statements += f"insert into session values('ses_1', '{machine.work}', 'p');"
+        filled(machine.data / "opencode.db", statements).close()
+        broken = machine.put(machine.data / "opencode-x.db", "not a database" * 100)
+        directories, unreadable = session_directories(str(machine.data), ["ses_1"], "")
+        assert directories == [str(machine.work)]
+        assert [where for where, _ in unreadable] == [broken]
 
     def test_a_home_that_is_no_text(self, machine: Machine) -> None:
         raw = os.fsencode(machine.home) + b"/\xff"

@@ -95,7 +95,10 @@ def test_the_hosted_provider_needs_no_key(machine: Machine) -> None:
 def test_a_stored_credential(machine: Machine) -> None:
     path = machine.put(
         machine.home / ".local/share/opencode/auth.json",
-        {"openai": {"type": "oauth", "access": CANARY}, "https://e": {"type": "wellknown"}},
+        {
+            "openai": {"type": "oauth", "access": CANARY, "refresh": ""},
+            "https://e": {"type": "wellknown"},
+        },
     )
     today = machine.today("run", "hi")
     assert today.route.startswith("a model of openai, straight to ")
