@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guard import audit
-from guard.agents.opencode.environment import Change
+from guard.agents.environment import Change
 from guard.agents.plan import Plan
 from guard.findings import Finding
 

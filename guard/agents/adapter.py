@@ -67,6 +67,13 @@ class Agent:
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
+    keeps: frozenset[str] = frozenset()
+    """Variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
+    sets: Mapping[str, str] = {}
+    """Every variable that a launch may set, and why. The one list."""
+    switches: Mapping[str, str] = {}
+    """Those of `sets` that have the same value in every launch."""
+
     @property
     def install(self) -> str:
         """The command that installs it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from guard.agents.opencode.environment import Change
+    from guard.agents.environment import Change
     from guard.findings import Finding
     from guard.policy.compiled import GatewayProvider
     from guard.proxies.found import Found

@@ -38,6 +38,21 @@ def holds_agent(package: str) -> bool:
     return any(package in agent.packages for agent in AGENTS)
 
 
+def keeps() -> frozenset[str]:
+    """The agents' own variables that stay in the environment of whatever is launched."""
+    return frozenset(name for agent in AGENTS for name in agent.keeps)
+
+
+def sets() -> frozenset[str]:
+    """The variables that a launch of some agent sets."""
+    return frozenset(name for agent in AGENTS for name in agent.sets)
+
+
+def is_switch(name: str, value: str) -> bool:
+    """Whether `name=value` is what a launch of some agent sets in every case."""
+    return any(agent.switches.get(name) == value for agent in AGENTS)
+
+
 def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` as it was before an outer guarded launch pointed it at our directories.
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from guard import net
+from guard.agents import environment
 from guard.agents.adapter import Agent as Adapter
-from guard.agents.opencode import environment
-from guard.agents.registry import agent_by_id
+from guard.agents.registry import agent_by_id, keeps
 from guard.catalog.agents import Agent, Program, Recognised, effective, recognise
 from guard.catalog.classify import classify
 from guard.findings import Finding
@@ -369,7 +369,7 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
 
     What the policy excepts is not among them.
     """
-    _, changes, _ = environment.clean(environ, policy, now, agent=False)
+    _, changes, _ = environment.clean(environ, policy, now, keeps=keeps(), agent=False)
     removed = {change.name for change in changes if change.rule in _DIRECT_RULES}
     gateway = {provider.key_env for provider in policy.providers if provider.key_env}
     found = []
@@ -388,7 +388,7 @@ def _undoing(
 
     What the policy excepts is not among them.
     """
-    _, changes, _ = environment.clean(environ, policy, now, agent=True)
+    _, changes, _ = environment.clean(environ, policy, now, keeps=adapter.keeps, agent=True)
     return sorted(change.name for change in changes if adapter.undone_by(change.name))
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from dotenv.parser import parse_stream
 
 from guard import catalog, paths
+from guard.agents import environment
 from guard.agents.adapter import Agent
-from guard.agents.opencode import environment
-from guard.agents.registry import AGENTS, without_guard
+from guard.agents.registry import AGENTS, is_switch, keeps, sets, without_guard
 from guard.catalog.classify import classify
 from guard.check import baseline, suppress
 from guard.check.result import Result, order
@@ -34,16 +34,6 @@ from guard.sources.file import SourceFile
 from guard.sources.shell_exports import POSIX, Scripts
 
 _VARIABLE_RULES = frozenset(f"RG10{digit}" for digit in range(1, 9))
-
-_SET_BY_LAUNCH = frozenset(
-    (
-        *environment.SWITCHES,
-        "OPENCODE_CONFIG_CONTENT",
-        "OPENCODE_CONFIG_DIR",
-        "OPENCODE_TEST_HOME",
-    )
-)
-"""What a guarded launch sets, so what an environment inside one holds."""
 
 _PLACES = ("HOME", "PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 _BLANKS = re.compile(r"[^\S\r\n]{64,}")
@@ -138,9 +128,9 @@ def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Findi
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
             continue
-        if inside and change.name in _SET_BY_LAUNCH:
+        if inside and change.name in sets():
             continue
-        if environment.SWITCHES.get(change.name) == own[change.name]:
+        if is_switch(change.name, own[change.name]):
             continue
         finding = _of_variable(asked, change.name, change.reason)
         if finding is not None:
@@ -282,9 +272,11 @@ def _of_one(
     unknown = _of_unknown(asked, name)
     if unknown is not None:
         found.append(unknown)
-    _, changes, _ = environment.clean({name: value}, asked.policy, asked.now, agent=True)
+    _, changes, _ = environment.clean(
+        {name: value}, asked.policy, asked.now, keeps=keeps(), agent=True
+    )
     for change in changes:
-        if change.rule and environment.SWITCHES.get(name) != value:
+        if change.rule and not is_switch(name, value):
             finding = _of_variable(asked, name, f"{change.reason}; {consequence}")
             if finding is not None:
                 found.append(finding)

@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from guard import catalog, net, paths
-from guard.agents.opencode import environment
-from guard.agents.registry import without_guard
+from guard.agents import environment
+from guard.agents.registry import keeps, sets, without_guard
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
@@ -58,16 +58,6 @@ _SURENESS = {
     "3p": "third party",
     "common": "widely known, unverified",
 }
-_SET_BY_LAUNCH = frozenset(
-    (
-        *environment.SWITCHES,
-        "OPENCODE_CONFIG_CONTENT",
-        "OPENCODE_TEST_HOME",
-        "PATH",
-        "PWD",
-        "XDG_CONFIG_HOME",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +245,7 @@ def _exception(
         subject = f"proxy:{net.authority(host, port)}"
     elif variable.kind in ("provider_key", "unknown_key") or (
         variable.kind in ("provider_setting", "base_url", "agent_redirect", "runtime")
-        and variable.name not in _SET_BY_LAUNCH
+        and variable.name not in sets()
     ):
         subject = f"env:{variable.name}"
     else:
@@ -292,10 +282,10 @@ def _at_launch(
 ) -> Decision:
     """What a launch of opencode does with the variable, asked of the planner's own code."""
     name = variable.name
-    if name in _SET_BY_LAUNCH:
+    if name in sets():
         return Decision("set", "the launch gives it a value of its own")
     value = environ.get(name, "")
-    kept, changes, _ = environment.clean({name: value}, policy, now, agent=True)
+    kept, changes, _ = environment.clean({name: value}, policy, now, keeps=keeps(), agent=True)
     if name in kept:
         if variable.kind == "http_proxy" and environment.proxies({name: value}, policy, now):
             return Decision("refused", "it is a proxy on this machine")

@@ -14,7 +14,7 @@ import time
 from guard import paths
 from guard.agents.adapter import HARMLESS, NO_MODEL
 from guard.agents.keys import unusable_key
-from guard.agents.registry import agent_of, names, without_guard
+from guard.agents.registry import agent_of, keeps, names, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.launch import local_proxies, resolve
@@ -309,11 +309,13 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
             fix="install the agent, then start it by its name",
             rule="RG502",
         )
-    from guard.agents.opencode import environment
+    from guard.agents import environment
     from guard.agents.plan import Plan
 
     policy = load_policy(environ)
-    clean, changes, findings = environment.clean(environ, policy, time.time(), agent=False)
+    clean, changes, findings = environment.clean(
+        environ, policy, time.time(), keeps=keeps(), agent=False
+    )
     shims = paths.shims(environ)
     if os.path.isdir(shims):
         others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]

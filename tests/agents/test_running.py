@@ -18,8 +18,8 @@ import pytest
 
 from guard.agents import running
 from guard.agents.opencode import planner
-from guard.agents.opencode.environment import SWITCHES
 from guard.agents.opencode.inside import unpinned
+from guard.agents.opencode.variables import SWITCHES
 from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look
 from guard.catalog.agents import Agent, Program, Recognised, agents
 from guard.paths import LAUNCH_MARKER

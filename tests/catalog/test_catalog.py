@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from guard import catalog
-from guard.agents.opencode.environment import KEPT_AGENT_VARIABLES, SWITCHES
+from guard.agents.opencode.variables import KEEPS, SWITCHES
 from guard.rules import RULES
 
 PROVIDERS = catalog.providers()
@@ -271,7 +271,7 @@ def test_the_docs_name_every_kind_and_every_file() -> None:
 def test_agent_variables_that_a_launch_leaves_are_those_that_mean_nothing() -> None:
     """Two rooms keep a list of them for two purposes; a name on one only would slip through."""
     harmless = {v.name for v in VARIABLES.values() if v.kind == "" and v.owner == "opencode"}
-    assert harmless == KEPT_AGENT_VARIABLES
+    assert harmless == {name for name in KEEPS if "=" not in name}
     for name in SWITCHES:
         assert VARIABLES[name].kind == "agent_redirect"
         assert VARIABLES[name].rule == ""

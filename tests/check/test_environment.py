@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.environment import clean
 from guard.agents.keys import unusable_key
-from guard.agents.opencode import environment as launch
 from guard.agents.opencode import planner
+from guard.agents.opencode import variables as launch
 from guard.check import environment, runners
 from guard.check.result import Result
 from guard.errors import UsageError
@@ -89,7 +90,7 @@ def test_each_variable_rule(
 
 def test_the_words_are_those_of_the_launch(machine: Machine) -> None:
     environ = {"OPENAI_API_KEY": SECRET, "HTTPS_PROXY": "http://localhost:1", "GITHUB_TOKEN": "x"}
-    _, changes, notes = launch.clean(environ, machine.policy, time.time(), agent=True)
+    _, changes, notes = clean(environ, machine.policy, time.time(), keeps=launch.KEEPS, agent=True)
     proxies = launch.proxies(environ, machine.policy, time.time())
     expected = {f"{change.name} {change.reason}" for change in changes}
     expected |= {finding.message for finding in (*notes, *proxies)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.agents.adapter import Agent
+from guard.agents.opencode.variables import KEEPS, SETS, SWITCHES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ class OpenCode(Agent):
     names = ("opencode", "opencode2")
     packages = ("opencode-ai", "@opencode/cli", "opencode")
     tested = "1.18.33"
+    keeps = KEEPS
+    switches = SWITCHES
+    sets = SETS
 
     def kind(self, typed: Sequence[str]) -> str:
         """The kind by the grammar of 1.18."""

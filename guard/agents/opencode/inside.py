@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from guard import net
-from guard.agents.opencode import environment, planner
+from guard.agents.opencode import planner
 from guard.agents.opencode.directories import Directories, suffix
+from guard.agents.opencode.variables import SWITCHES
 from guard.paths import REAL_CONFIG_HOME
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
         return "its config home is not the private one of a guarded launch"
     if environ.get("OPENCODE_TEST_HOME") != places.home:
         return "its ~/.opencode is not the private one of a guarded launch"
-    for name, value in environment.SWITCHES.items():
+    for name, value in SWITCHES.items():
         if environ.get(name) != value:
             return f"{name} is not set"
     return ""

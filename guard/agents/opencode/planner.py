@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 
 from guard import net, paths
-from guard.agents import adapter
+from guard.agents import adapter, environment
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
     arguments,
     binary,
     config,
     directories,
-    environment,
     grammar,
     jsonc,
     preflight,
     surroundings,
+    variables,
 )
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
@@ -190,7 +190,9 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     `now` is in Unix seconds.
     """
     invocation, environ = facts.invocation, facts.environ
-    clean, changes, findings = environment.clean(environ, policy, now, agent=True)
+    clean, changes, findings = environment.clean(
+        environ, policy, now, keeps=variables.KEEPS, agent=True
+    )
     result = Plan(
         agent="opencode",
         kind=invocation.kind(),
@@ -216,7 +218,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         result.findings += preflight.check_project(facts.found, policy, environ, now)
         result.findings += preflight.check_store(facts.found, policy, now)
         result.findings += preflight.check_inline_store(inline_store, policy, now)
-        result.environ.update(environment.SWITCHES)
+        result.environ.update(variables.SWITCHES)
         return result
     result.findings += binary.judge(facts.version, program)
     result.findings += arguments.other_servers(invocation, policy, now)
@@ -224,7 +226,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     result.findings += preflight.check(facts.found, policy, environ, now)
     result.findings += preflight.check_inline_store(inline_store, policy, now)
     if result.kind == adapter.REMOTE:
-        result.environ.update(environment.SWITCHES)
+        result.environ.update(variables.SWITCHES)
         return result
     result.guarded = True
     _pin(policy, facts, result)
@@ -245,10 +247,10 @@ def _without_renewals(facts: Facts, result: Plan) -> None:
         return
     # of a command that opens no project, nothing was looked at
     if result.kind == adapter.HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
-        result.environ["GITLAB_INSTANCE_URL"] = environment.NO_GITLAB
+        result.environ["GITLAB_INSTANCE_URL"] = variables.NO_GITLAB
         result.changes.append(
             environment.Change(
-                "set", "GITLAB_INSTANCE_URL", "", "keeps opencode from renewing a stored login"
+                "set", "GITLAB_INSTANCE_URL", "", variables.SETS["GITLAB_INSTANCE_URL"]
             )
         )
 
@@ -485,7 +487,7 @@ def _kept(
 
 def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
     places, environ = facts.directories, result.environ
-    sets = dict(environment.SWITCHES)
+    sets = dict(variables.SWITCHES)
     sets["OPENCODE_CONFIG_CONTENT"] = content
     sets["OPENCODE_TEST_HOME"] = places.home
     if policy.project_config == "read" and facts.found.project_folders:
@@ -501,18 +503,8 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     if policy.base_url.startswith("http://"):
         sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
     result.environ.update(sets)
-    reasons = {
-        "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",
-        "OPENCODE_CONFIG_DIR": "gives back agents, commands and skills of the project",
-        "OPENCODE_TEST_HOME": "closes ~/.opencode, whose plugins the agent would import",
-        "XDG_CONFIG_HOME": "a private one: everything linked, but no plugins and no tools",
-        "PATH": "a nested opencode meets the guard",
-        "PWD": "opencode starts from it, and it named another directory",
-        "NO_PROXY": "a plain-http gateway is asked without a proxy in between",
-        "no_proxy": "a plain-http gateway is asked without a proxy in between",
-    }
     result.changes += [
-        environment.Change("set", name, "", reasons.get(name, "closes another way out"))
+        environment.Change("set", name, "", variables.SETS[name])
         for name in sets
         if name != REAL_CONFIG_HOME
     ]

@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.agents.opencode.environment import (
-    KEPT_AGENT_VARIABLES,
-    SWITCHES,
-    proxies,
-)
+from guard.agents.environment import proxies
+from guard.agents.registry import AGENTS, keeps
 from guard.net import host_of, is_this_machine
 from guard.rules.files import base_urls
 from guard.rules.files.location import at
@@ -110,7 +107,7 @@ def judge(
     elif kind == "base_url":
         yield from _base_url(file, policy, name, value or "", start, end)
     elif kind == "agent_redirect":
-        if name in KEPT_AGENT_VARIABLES or name in SWITCHES or not value:
+        if name in keeps() or any(name in agent.switches for agent in AGENTS) or not value:
             return
         yield at(
             file,

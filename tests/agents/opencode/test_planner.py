@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from guard.agents.opencode import grammar, planner
-from guard.agents.opencode.environment import SWITCHES
+from guard.agents.opencode.variables import SWITCHES
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
 from guard.launch.execute import refusal

@@ -1,9 +1,8 @@
-"""The environment a guarded opencode starts with.
+"""The environment that a launch starts with: what is removed and why.
 
-What is removed and why, by the kind the catalogue gives each name. opencode hands its own
-environment to the shells, MCP servers and agents it starts, so credentials that other tools need
-(`GITHUB_TOKEN`, `AWS_*`) stay: the pinned allow-list of providers makes them harmless (run on
-1.18.33 with all 221 catalogue names set).
+By the kind that the catalogue gives each name. An agent hands its own environment to the shells,
+MCP servers and agents it starts, so credentials that other tools need (`GITHUB_TOKEN`, `AWS_*`)
+stay: the pin makes them harmless (opencode 1.18.33 run with all 221 catalogue names set).
 
 Hot-path module. Pure.
 """
@@ -19,43 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.policy.compiled import CompiledPolicy
-
-KEPT_AGENT_VARIABLES = frozenset(
-    (
-        "OPENCODE_CALLER",
-        "OPENCODE_CLIENT",
-        "OPENCODE_DISABLE_AUTOCOMPACT",
-        "OPENCODE_DISABLE_CLAUDE_CODE",
-        "OPENCODE_DISABLE_CLAUDE_CODE_PROMPT",
-        "OPENCODE_DISABLE_CLAUDE_CODE_SKILLS",
-        "OPENCODE_DISABLE_EXTERNAL_SKILLS",
-        "OPENCODE_DISABLE_MOUSE",
-        "OPENCODE_DISABLE_PRUNE",
-        "OPENCODE_DISABLE_TERMINAL_TITLE",
-        "OPENCODE_LOG_LEVEL",
-        "OPENCODE_PERMISSION",
-        "OPENCODE_PRINT_LOGS",
-    )
-)
-"""The `OPENCODE_*` names that change neither route, nor credentials, nor code (1.18.33).
-
-`OPENCODE_PERMISSION` is among them: taking away what a user set there could only loosen it."""
-
-SWITCHES = {
-    "OPENCODE_DISABLE_AUTOUPDATE": "1",
-    "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
-    "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-    "OPENCODE_DISABLE_MODELS_FETCH": "1",
-    "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
-    "OPENCODE_DISABLE_SHARE": "1",
-}
-"""Switches of opencode that close other ways out; each was tried on 1.18.33."""
-
-NO_GITLAB = "https://gitlab.invalid"
-"""What GITLAB_INSTANCE_URL is set to where a login is stored; `.invalid` never resolves (RFC 2606).
-
-Whatever command it runs, opencode renews an expired GitLab login of its store for the instance that
-this variable names, without being asked: a module that it imports does (run on 1.18.33)."""
 
 _REMOVED_KINDS = {
     "provider_key": ("RG101", "reaches a model provider directly"),
@@ -91,10 +53,16 @@ class Change:
 
 
 def clean(
-    environ: Mapping[str, str], policy: CompiledPolicy, now: float, *, agent: bool
+    environ: Mapping[str, str],
+    policy: CompiledPolicy,
+    now: float,
+    *,
+    keeps: frozenset[str],
+    agent: bool,
 ) -> tuple[dict[str, str], list[Change], list[Finding]]:
     """`environ` without what leaves the gateway; the changes; and what the reader should know.
 
+    `keeps` are names, or `NAME=VALUE`, that stay although the catalogue calls them a redirection.
     `agent` is False for a command that is no agent: then only what would take an agent below it
     elsewhere is removed, and variables of the runtime (`NODE_*`, `LD_*`) stay.
     """
@@ -118,10 +86,15 @@ def clean(
                 )
             )
         rule, reason = _REMOVED_KINDS.get(kind, ("", ""))
-        if not rule or name in KEPT_AGENT_VARIABLES or (kind == "runtime" and not agent):
+        if (
+            not rule
+            or name in keeps
+            or f"{name}={value}" in keeps
+            or (kind == "runtime" and not agent)
+        ):
             keep[name] = value
             continue
-        if kind == "base_url" and (_same_host(value, policy.base_url) or value == NO_GITLAB):
+        if kind == "base_url" and _same_host(value, policy.base_url):
             keep[name] = value
             continue
         allowance = policy.excepted(f"env:{name}", now)

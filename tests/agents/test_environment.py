@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guard import catalog
-from guard.agents.opencode.environment import (
-    KEPT_AGENT_VARIABLES,
-    SWITCHES,
-    clean,
-    proxies,
-)
+from guard.agents.environment import clean, proxies
+from guard.agents.opencode.variables import KEEPS, SWITCHES
 from guard.net import PROXY_VARIABLES
 from guard.policy.compiled import CompiledPolicy, PolicyException
 
@@ -19,7 +15,7 @@ NAMES = catalog.variables()
 
 
 def kept(environ: dict[str, str], policy: CompiledPolicy, *, agent: bool = True) -> set[str]:
-    return set(clean(environ, policy, 0.0, agent=agent)[0])
+    return set(clean(environ, policy, 0.0, keeps=KEEPS, agent=agent)[0])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +51,7 @@ def kept(environ: dict[str, str], policy: CompiledPolicy, *, agent: bool = True)
     ],
 )
 def test_removed(name: str, rule: str, policy: CompiledPolicy) -> None:
-    left, changes, _ = clean({name: CANARY, "HOME": "/h"}, policy, 0.0, agent=True)
+    left, changes, _ = clean({name: CANARY, "HOME": "/h"}, policy, 0.0, keeps=KEEPS, agent=True)
     assert left == {"HOME": "/h"}
     assert [(c.action, c.name, c.rule) for c in changes] == [("removed", name, rule)]
     assert changes[0].reason
@@ -74,17 +70,17 @@ def test_every_provider_key_of_the_catalogue_is_removed(name: str, policy: Compi
         "PORTKEY_API_KEY", "OPENROUTER_GATEWAY_KEY", "DATADOG_API_KEY", "STRIPE_API_KEY",
         "GOOGLE_MAPS_API_KEY", "MY_OPENAI_API_KEY", "ALEXA_API_KEY", "openai_api_key",
         "PATH", "HOME", "TERM", "SSH_AUTH_SOCK", "HTTPS_PROXY", "XDG_DATA_HOME",
-        *sorted(KEPT_AGENT_VARIABLES),
+        *sorted(name for name in KEEPS if "=" not in name),
     ],
 )  # fmt: skip
 def test_kept(name: str, policy: CompiledPolicy) -> None:
-    left, changes, _ = clean({name: CANARY}, policy, 0.0, agent=True)
+    left, changes, _ = clean({name: CANARY}, policy, 0.0, keeps=KEEPS, agent=True)
     assert (left, changes) == ({name: CANARY}, [])
 
 
 @pytest.mark.parametrize("name", ["GITHUB_TOKEN", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "HF_TOKEN"])
 def test_what_other_tools_need_stays_with_a_note(name: str, policy: CompiledPolicy) -> None:
-    left, changes, findings = clean({name: CANARY}, policy, 0.0, agent=True)
+    left, changes, findings = clean({name: CANARY}, policy, 0.0, keeps=KEEPS, agent=True)
     assert (left, changes) == ({name: CANARY}, [])
     (note,) = findings
     assert (note.rule, note.severity, note.subject) == ("RG107", "note", name)
@@ -132,20 +128,22 @@ class TestPolicy:
     def test_an_exception_holds_until_it_ends(self, policy: CompiledPolicy) -> None:
         policy.exceptions = (PolicyException(subject="env:OPENAI_API_KEY", until=100.0),)
         environ = {"OPENAI_API_KEY": CANARY, "GROQ_API_KEY": CANARY}
-        assert clean(environ, policy, 100.0, agent=True)[0] == {"OPENAI_API_KEY": CANARY}
-        assert clean(environ, policy, 100.5, agent=True)[0] == {}
+        assert clean(environ, policy, 100.0, keeps=KEEPS, agent=True)[0] == {
+            "OPENAI_API_KEY": CANARY
+        }
+        assert clean(environ, policy, 100.5, keeps=KEEPS, agent=True)[0] == {}
 
     def test_listed_names_go_whatever_they_are(self, policy: CompiledPolicy) -> None:
         policy.remove = ("TERM", "GITHUB_TOKEN", "OPENCODE_LOG_LEVEL")
         policy.exceptions = (PolicyException(subject="env:GITHUB_TOKEN", until=1e12),)
         environ = dict.fromkeys(("TERM", "GITHUB_TOKEN", "OPENCODE_LOG_LEVEL", "HOME"), "x")
-        left, changes, findings = clean(environ, policy, 0.0, agent=True)
+        left, changes, findings = clean(environ, policy, 0.0, keeps=KEEPS, agent=True)
         assert (set(left), {c.name for c in changes}) == ({"HOME"}, set(policy.remove))
         assert findings == []
 
     def test_extra_keys(self, policy: CompiledPolicy) -> None:
         policy.variables["MY_LLM_KEY"] = ("provider_key", "your policy")
-        _, (change,), _ = clean({"MY_LLM_KEY": CANARY}, policy, 0.0, agent=True)
+        _, (change,), _ = clean({"MY_LLM_KEY": CANARY}, policy, 0.0, keeps=KEEPS, agent=True)
         assert (change.rule, "your policy" in change.reason) == ("RG101", True)
 
 
@@ -221,4 +219,4 @@ class TestProxies:
 
 
 def test_switches_and_kept_names_do_not_meet() -> None:
-    assert not set(SWITCHES) & KEPT_AGENT_VARIABLES
+    assert not set(SWITCHES) & KEEPS
