@@ -1,9 +1,9 @@
 """Whether a local proxy listens, asked at every launch.
 
 Hot-path module. One question to the kernel; sockets that were judged harmless in the last ten
-minutes are known by the kernel's own number for them (SO_COOKIE), and only what is new is looked
-at by `guard.proxies.find`. Nothing is remembered that could change under the same socket sooner:
-what systemd holds for a service, and what did not answer.
+minutes, and whose owners are still the same processes that run the same programs, are not judged
+again: only what is new is looked at by `guard.proxies.find`. What systemd holds for a service and
+what did not answer is not remembered.
 """
 
 from __future__ import annotations
@@ -50,18 +50,20 @@ def glance(
     listeners = [one for one in listeners if not _allowed(one, policy, now)]
     if not listeners:
         return []
-    from guard.proxies.seen import Seen  # what follows is not for a launch where nothing listens
+    from guard.proxies.seen import Seen, owners  # not for a launch where nothing listens
 
     known = Seen(environ)
-    harmless = known.read(now)
-    new = [one for one in listeners if harmless.get(one.cookie) != one.port]
+    known.read(now)
+    # before they are judged: what becomes another program meanwhile is judged again
+    owner = owners(listeners)
+    new = [one for one in listeners if not known.harmless(one, owner.get(one))]
     if not new:
         return []
     settled: list[Listener] = []
     found = _judged(policy, new, now, settled)
-    if write and any(one.cookie for one in settled):
-        here = {one.cookie for one in listeners}
-        known.write(settled, here, now)
+    remembered = {one: owner[one] for one in settled if one in owner and known.key(one)}
+    if write and remembered:
+        known.write(remembered, listeners, now)
     return found
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from zlib import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,13 +102,10 @@ def started(pid: int) -> int:
         if process is None or _ask(process.status, "") == psutil.STATUS_ZOMBIE:
             return 0
         return int(_ask(process.create_time, 0.0) * 1e6)
+    fields = _stat(pid)
     try:
-        with open(f"{PROC}/{pid}/stat", "rb") as file:
-            raw = file.read(4096)
-        # comm, the second field, may hold blanks and parentheses
-        fields = raw.rpartition(b")")[2].split()
         return 0 if fields[0] in (b"Z", b"X", b"x") else int(fields[19])
-    except (OSError, IndexError, ValueError):
+    except (IndexError, ValueError):
         return 0
 
 
@@ -116,6 +114,36 @@ def since(snapshot: Snapshot) -> float:
     process = _process(snapshot.pid)
     found = _ask(process.create_time, 0.0) if process is not None else 0.0
     return found if started(snapshot.pid) == snapshot.started else 0.0
+
+
+def running(pid: int) -> str:
+    """What `pid` is and runs now, a text that changes with exec(2) and has no blanks; "" if gone.
+
+    On Linux that is its start time, its program file, its arguments, and where its code, stack and
+    arguments lie: a kernel that randomises addresses (randomize_va_space) moves them at each exec,
+    also of the same program. Fields 26 to 28 and 45 to 51 of proc_pid_stat(5). It ends in "?" where
+    not all of it may be read.
+    """
+    start = started(pid)
+    if not start:
+        return ""
+    try:
+        about = os.stat(f"{PROC}/{pid}/exe" if _LINUX else program_file(pid))
+        if _LINUX:
+            with open(f"{PROC}/{pid}/cmdline", "rb", buffering=0) as file:
+                raw = file.read(_ARGUMENTS_MOST)
+            fields = _stat(pid)
+            raw += b" ".join(fields[23:26] + fields[42:49])
+        else:
+            process = _process(pid)
+            raw = "\0".join(_arguments(process) if process is not None else ()).encode(
+                "utf-8", "surrogateescape"
+            )
+    except OSError:
+        raw = b""
+    if not raw:
+        return f"{pid}:{start}:?"
+    return f"{pid}:{start}:{about.st_dev}:{about.st_ino}:{crc32(raw):08x}"
 
 
 # Sockets ------------------------------------------------------------------------------------------
@@ -287,6 +315,16 @@ def control_groups(pid: int) -> str:
             return file.read(1 << 14)
     except OSError:
         return ""
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of `/proc/PID/stat` from the third on; [] if it cannot be read."""
+    try:
+        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:
+            # comm, the second field, may hold blanks and parentheses
+            return file.read(4096).rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def _process(pid: int) -> psutil.Process | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.proxies import find, glance, seen
 from guard.proxies.find import Judgement
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found
-from guard.sources import sockets
+from guard.sources import processes, sockets
 from guard.sources.listener import Listener, SocketsUnreadableError
 
 NOW = 1_800_000_000.0
@@ -38,7 +41,9 @@ class World:
         self.verdicts: dict[int, tuple[str, bool]] = {}
         self.judged: list[int] = []
         self.policy = CompiledPolicy()
+        self.owner = "10:100:1:2:abc"
         monkeypatch.setattr(find, "judge", self._judge)
+        monkeypatch.setattr(seen, "owners", lambda found: dict.fromkeys(found, self.owner))
 
     def _judge(
         self, listeners: list[Listener], *, gateway: str, strangers: bool
@@ -105,6 +110,34 @@ class TestMemory:
             world.look(NOW + later)
             assert world.judged == judged
 
+    def test_one_minute_where_the_owner_cannot_be_seen(self, world: World) -> None:
+        for owner in ("-", "10:100:?"):
+            world.owner = owner
+            world.listeners = []
+            world.add(3, OTHER)
+            world.look()
+            for later, judged in ((59, []), (61, [3])):
+                world.look(NOW + later)
+                assert world.judged == judged
+            world.file.unlink()
+
+    @pytest.mark.parametrize("owner", ["11:100:1:2:abc", "10:101:1:2:abc", "-", "10:100:?"])
+    def test_another_owner(self, world: World, owner: str) -> None:
+        world.add(3, OTHER)
+        world.look()
+        world.owner = owner
+        world.verdicts[3] = (PROXY, True)
+        assert world.look() == [3]
+
+    def test_an_owner_that_has_just_gone(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(seen, "owners", lambda found: {})
+        world.add(3, OTHER)
+        world.look()
+        world.look()
+        assert world.judged == [3]
+
     def test_a_clock_that_was_set_back(self, world: World) -> None:
         world.add(3, OTHER)
         world.look()
@@ -165,8 +198,8 @@ class TestMemory:
         [
             lambda file: file.chmod(0o620),
             lambda file: file.chmod(0o602),
-            lambda file: file.write_text(file.read_text().replace("3 3", "3 4")),
-            lambda file: file.write_text(file.read_text() + "9 9 1800000500\n"),
+            lambda file: file.write_text(file.read_text().replace(":3 ", ":4 ")),
+            lambda file: file.write_text(file.read_text() + "9:9 1800000500 -\n"),
             lambda file: file.write_bytes(b"\xff\xfe"),
             lambda file: file.write_text(""),
             lambda file: file.write_text("x" * (1 << 19)),
@@ -240,7 +273,155 @@ def test_for_real(tmp_path: Path) -> None:
             CompiledPolicy(), {"HOME": str(tmp_path)}, time.time(), listening=lambda: here
         )
     assert found == []
-    assert f"{here[0].cookie} {port} " in (tmp_path / ".cache/routeguard/listeners").read_text()
+    written = (tmp_path / ".cache/routeguard/listeners").read_text()
+    assert f"\n{here[0].cookie}:{port} " in written
+    assert f" {os.getpid()}:" in written
+
+
+SERVER = """
+import array, os, socket, sys, time
+{how}
+made = socket.create_server(("127.0.0.1", 0))
+made.set_inheritable(True)
+print(made.getsockname()[1], flush=True)
+sys.stdin.readline()
+become(made)
+print(flush=True)
+time.sleep(60)
+"""
+
+BECOMES = {
+    "exec in place": "def become(made): os.execv({proxy}, [{proxy}])",
+    "exec of a copy of the interpreter, with the same arguments": (
+        "def become(made):\n    os.execv({python}, [sys.executable, *sys.orig_argv[1:]])"
+    ),
+    "a child that serves it": (
+        "def become(made):\n    if os.fork() == 0: os.execv({proxy}, [{proxy}])"
+    ),
+    "a child whose parent ends": (
+        "def become(made):\n    if os.fork(): os._exit(0)\n    os.execv({proxy}, [{proxy}])"
+    ),
+    "passed to a process that was there": """
+ours, theirs = socket.socketpair()
+if os.fork() == 0:
+    fd = socket.recv_fds(theirs, 1, 1)[1][0]
+    os.set_inheritable(fd, True)
+    os.execv({proxy}, [{proxy}])
+def become(made): socket.send_fds(ours, [b"x"], [made.fileno()])
+""",
+    "a second socket on the same port": """
+create = socket.create_server
+socket.create_server = lambda at: create(at, reuse_port=True)
+def become(made):
+    create(made.getsockname(), reuse_port=True).set_inheritable(True)
+    if os.fork() == 0: os.execv({proxy}, [{proxy}])
+""",
+}
+
+
+@pytest.mark.parametrize("how", BECOMES)
+def test_a_harmless_listener_that_becomes_a_proxy(tmp_path: Path, how: str) -> None:
+    """Remembered as harmless, its socket gets served by LiteLLM: the next launch says so."""
+    proxy = tmp_path / "litellm"
+    proxy.write_text(f"#!{sys.executable}\nimport time\nprint(flush=True)\ntime.sleep(60)\n")
+    proxy.chmod(0o755)
+    python = tmp_path / "bin/litellm"
+    python.parent.mkdir()
+    shutil.copy(os.path.realpath(sys.executable), python)
+    code = BECOMES[how].format(proxy=repr(str(proxy)), python=repr(str(python)))
+    script = tmp_path / "main.py"
+    script.write_text(SERVER.format(how=code))
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        try:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+
+            def look() -> list[Found]:
+                return glance.glance(
+                    CompiledPolicy(),
+                    {"HOME": str(tmp_path)},
+                    time.time(),
+                    listening=lambda: [one for one in sockets.listening() if one.port == port],
+                )
+
+            assert look() == []
+            before = (tmp_path / ".cache/routeguard/listeners").read_text()
+            assert look() == []
+            server.stdin.write("\n")
+            server.stdin.flush()
+            server.stdout.readline()
+            deadline = time.monotonic() + 20
+            while not (found := look()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert [(one.verdict, one.proxy) for one in found] == [(PROXY, "litellm")]
+            assert f":{port} " in before
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def test_the_same_program_with_the_same_arguments_again(tmp_path: Path) -> None:
+    """What it runs may have changed since: exec(2) alone is enough to be judged again."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os, sys\nprint(flush=True)\nsys.stdin.readline()\n"
+        "os.execv(sys.executable, sys.orig_argv)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        first, same = processes.running(child.pid), processes.running(child.pid)
+        child.stdin.write("\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        second = processes.running(child.pid)
+        child.kill()
+    assert first == same
+    if Path("/proc/sys/kernel/randomize_va_space").read_text().strip() != "0":
+        assert first != second
+
+
+def test_memory_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS, with psutil alone; what psutil says on a Mac is not shown by this."""
+    monkeypatch.setattr(processes, "_LINUX", False)
+    monkeypatch.setattr(seen.sys, "platform", "darwin")
+    monkeypatch.setattr(psutil, "pids", lambda: [os.getpid()])
+    asked: list[int] = []
+
+    def judge(listeners: list[Listener], **_: object) -> Iterator[Judgement]:
+        for one in listeners:
+            asked.append(one.port)
+            yield Judgement(Found(one.port, (one,), verdict=OTHER), settled=True)
+
+    monkeypatch.setattr(find, "judge", judge)
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        port = made.getsockname()[1]
+        for _ in range(3):
+            glance.glance(
+                CompiledPolicy(),
+                {"HOME": str(tmp_path)},
+                time.time(),
+                listening=lambda: [Listener("127.0.0.1", port)],
+            )
+        assert asked == [port]
+        changed = processes.running(os.getpid()) + "0"
+        monkeypatch.setattr(processes, "running", lambda pid: changed)
+        glance.glance(
+            CompiledPolicy(),
+            {"HOME": str(tmp_path)},
+            time.time(),
+            listening=lambda: [Listener("127.0.0.1", port)],
+        )
+    assert asked == [port, port]
 
 
 def test_nothing_slow_is_imported_when_nothing_listens(
