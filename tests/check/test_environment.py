@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from guard.agents.environment import clean
+from guard.agents.environment import proxies as proxies_of
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import planner
 from guard.agents.opencode import variables as launch
@@ -91,7 +92,7 @@ def test_each_variable_rule(
 def test_the_words_are_those_of_the_launch(machine: Machine) -> None:
     environ = {"OPENAI_API_KEY": SECRET, "HTTPS_PROXY": "http://localhost:1", "GITHUB_TOKEN": "x"}
     _, changes, notes = clean(environ, machine.policy, time.time(), keeps=launch.KEEPS, agent=True)
-    proxies = launch.proxies(environ, machine.policy, time.time())
+    proxies = proxies_of(environ, machine.policy, time.time())
     expected = {f"{change.name} {change.reason}" for change in changes}
     expected |= {finding.message for finding in (*notes, *proxies)}
     assert {finding.message for finding in machine.check(**environ).findings} == expected
