@@ -26,6 +26,7 @@ from guard.errors import ExitCode, GuardError, printable
 from guard.net import address, is_loopback
 from guard.policy.compiled import CompiledPolicy
 from guard.portkey import failures
+from guard.portkey.own_keys import OwnKeys
 
 KEY_HEADER: Final = "x-portkey-api-key"
 
@@ -124,6 +125,7 @@ class Client:
         self._progress = progress
         self._sleep = sleep
         self._timeouts = timeouts
+        self._own = OwnKeys([key, *(environ.get(p.key_env, "") for p in policy.providers)])
         _require_host(self.base_url, policy)
         self._origin = _origin(self.base_url)
         name, proxy = _proxy(self.base_url, environ, policy)
@@ -275,16 +277,23 @@ class Client:
             if response.is_redirect and location:
                 url, params = self._redirected(str(response.url), location, method), None
                 continue
-            return Answer(
-                status=response.status_code,
-                headers={name.lower(): value for name, value in response.headers.items()},
-                body=_parsed(raw),
-                text=raw.decode("utf-8", "replace"),
-                seconds=time.monotonic() - begun,
-            )
+            return self._answer(response, raw, time.monotonic() - begun)
         raise failures.RedirectedError(
             "the gateway redirects in circles", where=self.base_url, fix=_OTHER_NETWORK
         )
+
+    def _answer(self, response: httpx.Response, raw: bytes, seconds: float) -> Answer:
+        """What is read of an answer: without our own keys, which a gateway may repeat."""
+        text = raw.decode("utf-8-sig", "replace")
+        body = _parsed(text)
+        if self._own.are_in(text):
+            text = self._own.without(text)
+            try:
+                body = self._own.without_all(body)
+            except RecursionError:
+                body = None
+        headers = {name.lower(): self._own.without(v) for name, v in response.headers.items()}
+        return Answer(response.status_code, headers, body, text, seconds)
 
     def _redirected(self, url: str, location: str, method: str) -> str:
         try:
@@ -294,7 +303,7 @@ class Client:
             target, origin = "", ("", "", 0)
         if origin != self._origin or method != "GET":
             scheme, name, port = origin
-            host = printable(name[:_SAID]) or "another address"
+            host = printable(self._own.without(name)[:_SAID]) or "another address"
             if name == self._origin[1]:
                 host = f"{scheme}://{host}:{port}"
             raise self._elsewhere(host)
@@ -553,9 +562,9 @@ def _bounded(response: httpx.Response, until: float) -> bytes:
     return b"".join(parts)
 
 
-def _parsed(raw: bytes) -> Any:
+def _parsed(text: str) -> Any:
     try:
-        return json.loads(raw)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
