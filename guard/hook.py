@@ -11,6 +11,7 @@ import sys
 from guard import paths
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.findings import Finding
 from guard.policy import compiled
 from guard.proxies import needles
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 """Shells that have a hook."""
+
+_LOADS = {
+    "bash": ('eval "$(routeguard hook bash)"', "~/.bashrc"),
+    "zsh": ('eval "$(routeguard hook zsh)"', "~/.zshrc"),
+    "fish": ("routeguard hook fish | source", "~/.config/fish/config.fish"),
+}
+"""The line that loads each hook, and the start file it belongs to."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _SCRATCH = "prompt"
@@ -166,6 +174,27 @@ def render(
     if policy is not None and policy.proxies_prompt != "off":
         text += template(f"line.{shell}")
     return fill(text, values)
+
+
+def lost(environ: Mapping[str, str]) -> Finding | None:
+    """The finding for a shell that no longer runs the hook at its prompt, None if it does.
+
+    Another program has replaced `PROMPT_COMMAND`, `precmd_functions` or fish's event handlers;
+    the shell functions of the hook, which are still there, notice and set `paths.HOOK`.
+    """
+    state, _, shell = environ.get(paths.HOOK, "").partition(":")
+    if state != "lost" or shell not in SHELLS:
+        return None
+    line, file = _LOADS[shell]
+    return Finding(
+        "RG503",
+        "hook",
+        f"the prompt hook of this {shell} is gone: another program replaced it, so exported keys "
+        "can stay set",
+        where="environment",
+        fix=f"{line}\nkeep that line the last one of {file}",
+        severity="warning",
+    )
 
 
 def _any_of(shell: str, words: Iterable[str]) -> str:

@@ -28,6 +28,10 @@ REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
 LAUNCH_MARKER = "ROUTEGUARD_LAUNCH"
 """`pid:depth:program` of the launch that a process descends from."""
 
+HOOK = "ROUTEGUARD_HOOK"
+"""`lost:SHELL`, which the shell functions of the hook set for one command: the shell no longer
+runs the hook at its prompt. A shell whose hook is whole does not set it."""
+
 
 def home(environ: Mapping[str, str]) -> str:
     """The user's home directory: `HOME` if absolute, else the password database."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from dotenv.parser import parse_stream
 
-from guard import catalog, paths
+from guard import catalog, hook, paths
 from guard.agents import environment
 from guard.agents.adapter import Agent
 from guard.agents.registry import AGENTS, is_switch, keeps, sets, without_guard
@@ -62,6 +62,8 @@ class Asked:
 def check(asked: Asked, selected: frozenset[str]) -> Result:
     """Check the process environment and what lies around a launch from here."""
     findings = list(_of_launch(asked))
+    if (lost := hook.lost(asked.environ)) is not None:
+        findings.append(lost)
     remarks = []
     if asked.runner is None:
         readings = [rc_files.read(asked.environ, root=asked.root)]

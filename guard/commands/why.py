@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from guard import catalog, net, paths
+from guard import catalog, hook, net, paths
 from guard.agents import environment
 from guard.agents.registry import keeps, sets, without_guard
 from guard.catalog.classify import classify
@@ -128,15 +128,23 @@ def why(names: tuple[str, ...], as_json: bool) -> int:
     cwd = working_directory()
     wanted = dict.fromkeys(names) or _noteworthy(cwd, environ)
     answers = explain(list(wanted), cwd, environ)
+    lost = hook.lost(environ)
     if as_json:
-        found = {"schema_version": SCHEMA_VERSION, "variables": [_as_json(a) for a in answers]}
+        found = {
+            "schema_version": SCHEMA_VERSION,
+            "variables": [_as_json(a) for a in answers],
+            "hook": lost.as_dict() if lost else None,
+        }
         click.echo(json.dumps(found, indent=2))
     elif names:
         home = paths.home(environ)
         click.echo("\n\n".join(_render(answer, home) for answer in answers))
     else:
         click.echo(_table(answers))
-    return ExitCode.FINDINGS if any(answer.finding for answer in answers) else ExitCode.OK
+    if lost and not as_json:
+        fix = lost.fix.replace("\n", "\n         ")
+        click.echo(f"\n[{lost.rule}] {lost.message}\n  fix:   {fix}")
+    return ExitCode.FINDINGS if lost or any(answer.finding for answer in answers) else ExitCode.OK
 
 
 def explain(

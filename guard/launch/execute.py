@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
     fence, rest = fence_option(argv)
     words = command_of(rest)
     environ = environment_at_start()
+    _tell_lost_hook(environ)
     agent = agent_of(words[0])
     if agent:
         plan, policy, facts = plan_agent(agent, words, environ, write=True)
@@ -51,6 +52,18 @@ def main(argv: list[str]) -> int:
     tell(plan, environ)
     become(plan.program, words, plan.environ, environ, last)
     return ExitCode.INTERNAL  # execve does not return
+
+
+def _tell_lost_hook(environ: dict[str, str]) -> None:
+    """Say that the shell has lost its prompt hook; what is launched does not inherit the news."""
+    if paths.HOOK in environ:
+        from guard import hook
+
+        found = hook.lost(environ)
+        del environ[paths.HOOK]
+        if found is not None:
+            fix = found.fix.replace("\n", "; ")
+            say_unless_quiet(f"routeguard: {found.message} [{found.rule}]; fix: {fix}", environ)
 
 
 def environment_at_start() -> dict[str, str]:

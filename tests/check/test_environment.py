@@ -66,6 +66,13 @@ def test_a_clean_environment_has_no_findings(machine: Machine) -> None:
     assert result.kind == "environment"
 
 
+def test_a_lost_prompt_hook(machine: Machine) -> None:
+    result = machine.check(ROUTEGUARD_HOOK="lost:zsh")
+    assert said(result) == [("RG503", "hook", "environment")]
+    assert result.findings[0].severity == "warning"
+    assert 'eval "$(routeguard hook zsh)"' in result.findings[0].fix
+
+
 @pytest.mark.parametrize(
     ("name", "value", "rule", "severity"),
     [

@@ -405,6 +405,18 @@ def test_json_has_the_fields_that_others_rely_on(machine: Machine) -> None:
     assert second["value"] == ""
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_lost_hook_is_a_finding_with_the_line_that_mends_it(machine: Machine, shell: str) -> None:
+    done = machine.run(ROUTEGUARD_HOOK=f"lost:{shell}")
+    assert done.returncode == 1
+    assert f"[RG503] the prompt hook of this {shell} is gone" in done.stdout
+    assert f"routeguard hook {shell}" in done.stdout
+    found = json.loads(machine.run("--json", ROUTEGUARD_HOOK=f"lost:{shell}").stdout)
+    assert found["hook"]["rule"] == "RG503"
+    for whole in ("", "lost:", "lost:csh", shell):
+        assert "RG503" not in machine.run(ROUTEGUARD_HOOK=whole).stdout
+
+
 def test_a_directory_that_is_gone(machine: Machine, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

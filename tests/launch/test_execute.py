@@ -300,6 +300,13 @@ class TestProcess:
         assert (done.returncode, machine.started) == (0, 1)
 
 
+def test_a_lost_prompt_hook_is_said_and_not_handed_on(machine) -> None:
+    done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None, ROUTEGUARD_HOOK="lost:zsh")
+    assert (done.status, done.err.count("[RG503]")) == (0, 1), done.err
+    assert 'eval "$(routeguard hook zsh)"' in done.err
+    assert "ROUTEGUARD_HOOK" not in machine.child
+
+
 class TestRecursion:
     """A program on PATH that is called opencode and calls opencode."""
 
