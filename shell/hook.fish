@@ -1,12 +1,15 @@
 # Printed by `routeguard hook fish`; docs/shells.md says exactly what it does and how to undo it.
 # For fish 3.3 and later. Words in capitals between double underscores are filled in by
-# guard/hook.py. No value of a variable is ever expanded here, only names are.
+# guard/hook.py. No value of a variable is ever expanded here, only names are. Builtins whose names
+# fish allows for functions are called as `builtin …`.
 
+# A shell that has lost the look at each prompt hands that on, for routeguard to say.
 function opencode --description 'opencode, guarded by routeguard'
     if test -x __PYTHON__; and test -r __MAIN__
+        status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
         __PYTHON__ -I -S __MAIN__ exec -- opencode $argv
     else
-        printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
+        builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
             "  where: "__MAIN__ \
             '  fix:   install routeguard again and open a new shell, or let go of it:' \
             '         functions --erase opencode; then take the routeguard hook out of your start file' >&2
@@ -16,14 +19,20 @@ end
 
 function opencode2 --description 'opencode2, guarded by routeguard'
     if test -x __PYTHON__; and test -r __MAIN__
+        status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
         __PYTHON__ -I -S __MAIN__ exec -- opencode2 $argv
     else
-        printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
+        builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
             "  where: "__MAIN__ \
             '  fix:   install routeguard again and open a new shell, or let go of it:' \
             '         functions --erase opencode2; then take the routeguard hook out of your start file' >&2
         return 126
     end
+end
+
+function routeguard --description 'routeguard, told about the hook of this shell'
+    status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
+    command routeguard $argv
 end
 
 # Whether a direct key is exported. `set --query` answers how many of many names are not there, up
@@ -55,7 +64,10 @@ function __routeguard_check
         set __routeguard_rest $__routeguard_pause
     end
     # the same names as the last time, and nothing was or has to be done about them
-    test "$names" = "$$same"; and return 0
+    if test "$names" = "$$same"
+        set --append __routeguard_seen $__routeguard_last
+        return 0
+    end
     set $same "$names"
 
     set -l keys __KEYS__
@@ -68,8 +80,8 @@ function __routeguard_check
         set -l entry $name
         # fish cannot tell the time without a fork: what was allowed when this text was printed
         # stays allowed in this shell
-        contains -- $name $allowed; and continue
-        if contains -- $name $keys
+        builtin contains -- $name $allowed; and continue
+        if builtin contains -- $name $keys
             if test $action = scrub
                 set --erase --global -- $name
                 set __routeguard_same_all '?'
@@ -80,11 +92,11 @@ function __routeguard_check
                 else
                     set entry
                     set -l before (string split : -- $ROUTEGUARD_SCRUBBED)
-                    contains -- $name $before
+                    builtin contains -- $name $before
                     or set --global --export ROUTEGUARD_SCRUBBED (string join : -- $before $name)
                 end
             end
-        else if test __KEYS_UNKNOWN__ != flag; or contains -- $name $others
+        else if test __KEYS_UNKNOWN__ != flag; or builtin contains -- $name $others
             continue
         else
             switch $name
@@ -94,23 +106,24 @@ function __routeguard_check
             set --append unknown $name
         end
         set --append seen $name
-        # already there at the last prompt, so already said: a tool that exports a name again at
-        # every prompt gets one line, not one for each
-        contains -- $name $__routeguard_seen; and continue
+        # already there since the last prompt but one, so already said: a tool that exports a name
+        # again at every prompt gets one line, not one for each
+        builtin contains -- $name $__routeguard_seen $__routeguard_before; and continue
         if set --query entry[1]
             set --append __routeguard_flagged $entry
         else
             set --append __routeguard_scrubbed $name
         end
     end
-    set __routeguard_seen $seen
+    set --append __routeguard_seen $seen
+    set __routeguard_last $seen
     set __routeguard_unknown $unknown
 end
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
 function __routeguard_path
     test -d __SHIMS__; or return 0
-    while set -l index (contains --index -- __SHIMS__ $PATH)
+    while set -l index (builtin contains --index -- __SHIMS__ $PATH)
         set --erase PATH[$index]
     end
     set --prepend PATH __SHIMS__
@@ -121,25 +134,26 @@ end
 function __routeguard_aliases
     set -l name
     for name in opencode opencode2
-        set -l about (functions --details --verbose $name)
-        test "$about[5]" = "$name, guarded by routeguard"; and continue
-        functions --erase $name
-        functions --copy __routeguard_$name $name
+        set -l about (builtin functions --details --verbose $name)
+        # one that is gone was let go of
+        builtin contains -- "$about[5]" "$name, guarded by routeguard" n/a; and continue
+        builtin functions --erase $name
+        builtin functions --copy __routeguard_$name $name
         set --append __routeguard_unaliased $name
     end
 end
 
 function __routeguard_say
     if set --query __routeguard_scrubbed[1]
-        printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
+        builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             (string join ', ' -- $__routeguard_scrubbed) $__routeguard_scrubbed[1] >&2
     end
     if set --query __routeguard_flagged[1]
-        printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
+        builtin printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
             (string join ', ' -- $__routeguard_flagged) (string split ' ' -- $__routeguard_flagged[1])[1] >&2
     end
     if set --query __routeguard_unaliased[1]
-        printf 'routeguard: removed the alias %s: it led around the guard\n' \
+        builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
             (string join ', ' -- $__routeguard_unaliased) >&2
     end
     set __routeguard_scrubbed
@@ -151,12 +165,27 @@ end
 function __routeguard_prompt --on-event fish_prompt
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
     # the fifth line about a function is its description
-    set -l about (functions --details --verbose opencode; functions --details --verbose opencode2)
+    set -l about (builtin functions --details --verbose opencode; builtin functions --details --verbose opencode2)
     test "$about[5] $about[10]" = 'opencode, guarded by routeguard opencode2, guarded by routeguard'
     or __routeguard_aliases
+    set __routeguard_before $__routeguard_seen
+    set __routeguard_seen
     __routeguard_check
     set --query __routeguard_scrubbed[1] __routeguard_flagged[1] __routeguard_unaliased[1]
     test $status -eq 3; or __routeguard_say
+    builtin functions --query __routeguard_preexec; or __routeguard_before_commands
+end
+
+# Before a command that was typed runs: what handlers of other programs exported, or put first on
+# PATH, after the look at the prompt. fish calls handlers in the order of their definition, so this
+# one is defined at the first prompt, after those of the start files.
+function __routeguard_before_commands
+    function __routeguard_preexec --on-event fish_preexec
+        test "$PATH[1]" = __SHIMS__; or __routeguard_path
+        __routeguard_check
+        set --query __routeguard_scrubbed[1] __routeguard_flagged[1]
+        test $status -eq 2; or __routeguard_say
+    end
 end
 
 # Once: removes itself. A function, so that it has locals.
@@ -164,6 +193,8 @@ function __routeguard_setup
     set --global __routeguard_same_all '?'
     set --global __routeguard_same_known '?'
     set --global __routeguard_seen
+    set --global __routeguard_before
+    set --global __routeguard_last
     set --global __routeguard_unknown
     set --global __routeguard_scrubbed
     set --global __routeguard_flagged
@@ -173,22 +204,22 @@ function __routeguard_setup
     set --global __routeguard_pause
     set -l name
     for name in opencode opencode2
-        functions --query __routeguard_$name; and functions --erase __routeguard_$name
-        functions --copy $name __routeguard_$name
+        builtin functions --query __routeguard_$name; and builtin functions --erase __routeguard_$name
+        builtin functions --copy $name __routeguard_$name
     end
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
     __routeguard_check
     if status is-interactive
         # listing many names costs as much as a fork: then only at every so many prompts, at the
         # others known names are asked for; $__routeguard_pause has a word for each of these
-        set -l many (count (set --names --export))
+        set -l many (builtin count (set --names --export))
         if test $many -gt 150
-            set many (math --scale 0 $many / 25)
+            set many (builtin math --scale 0 $many / 25)
             set __routeguard_pause (string repeat --count $many 'x ' | string split --no-empty ' ')
         end
     else
-        functions --erase __routeguard_prompt
+        builtin functions --erase __routeguard_prompt
     end
-    functions --erase __routeguard_setup
+    builtin functions --erase __routeguard_setup
 end
 __routeguard_setup

@@ -5,8 +5,10 @@
 
 # The wrappers stand alone: some agents replay a user's functions without the ones that begin
 # with an underscore. The quoted name is read correctly even while an alias of that name exists.
+# A shell that has lost the look at each prompt hands that on, for routeguard to say.
 function 'opencode' {
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
         __PYTHON__ -I -S __MAIN__ exec -- opencode "$@"
     else
         \builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
@@ -19,6 +21,7 @@ function 'opencode' {
 
 function 'opencode2' {
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
         __PYTHON__ -I -S __MAIN__ exec -- opencode2 "$@"
     else
         \builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
@@ -27,6 +30,11 @@ function 'opencode2' {
             '         unfunction opencode2; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi
+}
+
+function 'routeguard' {
+    [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
+    \command routeguard "$@"
 }
 
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
@@ -51,7 +59,10 @@ function __routeguard_check {
         [[ $type == *export* && -v $name ]] && names+=(${name}:$type)
     done
     # the same names as the last time, and nothing was or has to be done about them
-    [[ "$names" == "$__routeguard_same" ]] && \builtin return 0
+    if [[ "$names" == "$__routeguard_same" ]]; then
+        __routeguard_seen+=($__routeguard_last)
+        \builtin return 0
+    fi
     \builtin typeset -g __routeguard_same="$names"
 
     \builtin local -a keys others allowed
@@ -89,17 +100,16 @@ function __routeguard_check {
             esac
         fi
         seen+=($name)
-        # already there at the last prompt, so already said: a tool that exports a name again at
-        # every prompt gets one line, not one for each
-        (( ${__routeguard_seen[(Ie)$name]} )) && \builtin continue
+        # already there since the last prompt but one, so already said: a tool that exports a name
+        # again at every prompt gets one line, not one for each
+        (( ${__routeguard_seen[(Ie)$name]} || ${__routeguard_before[(Ie)$name]} )) && \builtin continue
         if [[ -z $entry ]]; then
             __routeguard_scrubbed+=($name)
         else
             __routeguard_flagged+=($entry)
         fi
     done
-    \builtin typeset -ga __routeguard_seen
-    __routeguard_seen=($seen)
+    __routeguard_last=($seen) __routeguard_seen+=($seen)
     \builtin return 0
 }
 
@@ -108,7 +118,7 @@ function __routeguard_path {
     \builtin emulate -L zsh
     \builtin local front=__SHIMS__
     [[ $PATH == $front || $PATH == ${front}:* ]] && \builtin return 0
-    [[ -d $front && ! -o restricted && ${(t)PATH} != *readonly* ]] || \builtin return 0
+    [[ -d $front && $- != *r* && ${(t)PATH} != *readonly* ]] || \builtin return 0
     \builtin local rest=":${PATH}:"
     while [[ $rest == *:${front}:* ]]; do
         rest=${rest%%:${front}:*}:${rest#*:${front}:}
@@ -119,7 +129,7 @@ function __routeguard_path {
 }
 
 # An alias is looked up before a function. One that begins with the name itself still comes here;
-# any other goes around the guard.
+# any other goes around the guard, and so does a function that took the place of ours.
 function __routeguard_aliases {
     \builtin emulate -L zsh
     \builtin local name
@@ -128,19 +138,19 @@ function __routeguard_aliases {
         ($name|$name\ *) ;;
         (*)
             \builtin unalias $name
-            __routeguard_unaliased+=($name)
+            __routeguard_removed+=("alias $name")
             ;;
         esac
+        if [[ -n ${functions[$name]-} && ${functions[$name]} != ${functions[__routeguard_$name]-$functions[$name]} ]]; then
+            functions[$name]=${functions[__routeguard_$name]}
+            __routeguard_removed+=("function $name")
+        fi
     done
     \builtin return 0
 }
 
-function __routeguard_precmd {
+function __routeguard_say {
     \builtin emulate -L zsh
-    \builtin setopt no_xtrace
-    __routeguard_path
-    __routeguard_aliases
-    __routeguard_check net
     if (( ${#__routeguard_scrubbed} )); then
         \builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             "${(j:, :)__routeguard_scrubbed}" "${__routeguard_scrubbed[1]}" >&2
@@ -149,11 +159,36 @@ function __routeguard_precmd {
         \builtin printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
             "${(j:, :)__routeguard_flagged}" "${__routeguard_flagged[1]%% *}" >&2
     fi
-    if (( ${#__routeguard_unaliased} )); then
-        \builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
-            "${(j:, :)__routeguard_unaliased}" >&2
+    if (( ${#__routeguard_removed} )); then
+        \builtin printf 'routeguard: removed the %s: it led around the guard\n' \
+            "${(j:, the :)__routeguard_removed}" >&2
     fi
-    __routeguard_scrubbed=() __routeguard_flagged=() __routeguard_unaliased=()
+    (( ${#__routeguard_held} )) && \builtin printf '%s\n' "${(@)__routeguard_held}" >&2
+    __routeguard_scrubbed=() __routeguard_flagged=() __routeguard_removed=() __routeguard_held=()
+}
+
+function __routeguard_precmd {
+    \builtin emulate -L zsh
+    \builtin setopt no_xtrace
+    __routeguard_before=($__routeguard_seen) __routeguard_seen=()
+    __routeguard_path
+    __routeguard_aliases
+    __routeguard_check net
+    # While Powerlevel10k's instant prompt is on the screen, stderr is a file, and what is in it at
+    # the end is taken for a warning. Then the first command, or the second prompt, says it.
+    [[ $__routeguard_first == 1 && ! -t 2 ]] || __routeguard_say
+    __routeguard_first=0
+    \builtin return 0
+}
+
+# Before a command that was typed runs: what hooks of other programs exported, or put first on
+# PATH, after the look at the prompt.
+function __routeguard_preexec {
+    \builtin emulate -L zsh
+    \builtin setopt no_xtrace
+    __routeguard_path
+    __routeguard_check net
+    __routeguard_say
     \builtin return 0
 }
 
@@ -161,16 +196,27 @@ function __routeguard_precmd {
 function __routeguard_setup {
     \builtin emulate -L zsh
     \builtin typeset -g __routeguard_same='?'
-    \builtin typeset -ga __routeguard_seen __routeguard_scrubbed __routeguard_flagged __routeguard_unaliased
-    __routeguard_seen=() __routeguard_scrubbed=() __routeguard_flagged=() __routeguard_unaliased=()
+    \builtin typeset -gi __routeguard_first=1
+    \builtin typeset -ga __routeguard_seen __routeguard_before __routeguard_last \
+        __routeguard_scrubbed __routeguard_flagged __routeguard_removed __routeguard_held
+    __routeguard_seen=() __routeguard_before=() __routeguard_last=() __routeguard_scrubbed=()
+    __routeguard_flagged=() __routeguard_removed=() __routeguard_held=()
     __routeguard_path
     __routeguard_check
-    if \builtin alias opencode >/dev/null || \builtin alias opencode2 >/dev/null; then
-        __routeguard_aliases
-    fi
     if [[ -o interactive ]]; then
-        \builtin typeset -ga precmd_functions
-        (( ${precmd_functions[(Ie)__routeguard_precmd]} )) || precmd_functions+=(__routeguard_precmd)
+        functions[__routeguard_opencode]=${functions[opencode]}
+        functions[__routeguard_opencode2]=${functions[opencode2]}
+        if [[ ${(t)precmd_functions} != *readonly* ]]; then
+            \builtin typeset -ga precmd_functions
+            (( ${precmd_functions[(Ie)__routeguard_precmd]} )) || precmd_functions+=(__routeguard_precmd)
+        fi
+        if [[ ${(t)preexec_functions} != *readonly* ]]; then
+            \builtin typeset -ga preexec_functions
+            (( ${preexec_functions[(Ie)__routeguard_preexec]} )) || preexec_functions+=(__routeguard_preexec)
+        fi
+    fi
+    if [[ -o interactive ]] || \builtin alias opencode >/dev/null || \builtin alias opencode2 >/dev/null; then
+        __routeguard_aliases
     fi
     \builtin unfunction __routeguard_setup
 }

@@ -5,20 +5,28 @@
 # Judges the command line; 126 if it may not run. What is typed goes through a pipe: it may hold a
 # key, and everybody can read an argument.
 function __routeguard_judge
-    set -l text (commandline --current-buffer | string collect --no-trim-newlines)
+    set -l text (builtin commandline --current-buffer | string collect --no-trim-newlines)
     set -l typed $text
     set -l send
-    set -l word
     # an alias is a function whose description begins with the word alias; an abbreviation was a
     # variable before fish 3.6
-    for word in (string match --all --regex -- '[A-Za-z0-9_.+-]+' $text)[1..200]
+    set -l names
+    set -l words (string match --all --regex -- '[A-Za-z0-9_.+-]+' $text)[1..200]
+    while set --query words[1]
+        set -l word $words[1]
+        set --erase words[1]
+        builtin contains -- $word $names; and continue
+        set --append names $word
         set -l meant
-        if functions --query -- $word
-            set -l about (functions --details --verbose -- $word)
+        if builtin functions --query -- $word
+            set -l about (builtin functions --details --verbose -- $word)
             set meant (string replace --filter --regex '^alias [^ =]+[ =]' '' -- "$about[5]")
         else if set --query __routeguard_abbreviates; and abbr --query -- $word
-            set meant (abbr --show | string replace --filter --regex "^abbr.* -- $word " '')[1]
-            set meant (string unescape -- $meant)
+            set -l shown (abbr --show | string match --regex -- "^abbr.* -- "(string escape --style=regex -- $word)" .*")[1]
+            set meant (string replace --regex -- '^abbr.*? -- \S+ ' '' $shown | string unescape)
+            if string match --quiet -- '*--position anywhere*' $shown
+                set text (string replace --all --regex -- '(?<![^\s;|&])'(string escape --style=regex -- $word)'(?![^\s;|&])' (string replace --all '$' '$$' -- $meant) $text | string collect --no-trim-newlines)
+            end
         else if set --query _fish_abbr_$word
             set -l name _fish_abbr_$word
             set meant $$name
@@ -26,6 +34,7 @@ function __routeguard_judge
         if set --query meant[1]
             set --append send $word "$meant"
             set typed "$typed $meant"
+            set --append words (string match --regex -- '^\s*([A-Za-z0-9_.+-]+)' "$meant")[2]
         end
     end
     if not string match --quiet --ignore-case --regex -- __PROXY_PROGRAMS__ $typed
@@ -39,8 +48,8 @@ function __routeguard_judge
     end
     # what it says waits in a variable: on the screen is still the line
     set --global __routeguard_said (begin
-        printf '%s' $text
-        set --query send[1]; and printf '\0%s' $send
+        builtin printf '%s' $text
+        set --query send[1]; and builtin printf '\0%s' $send
     end | __PYTHON__ -I -S __MAIN__ line fish 2>&1 >/dev/null)
     set -l result $status
     if test $result -ne 0; and not set --query __routeguard_said[1]
@@ -56,20 +65,20 @@ function __routeguard_enter
     __routeguard_judge
     set -l result $status
     if set --query __routeguard_said[1]
-        commandline --function repaint
-        printf '\n%s' (string join \n -- $__routeguard_said | string collect) >&2
+        builtin commandline --function repaint
+        builtin printf '\n%s' (string join \n -- $__routeguard_said | string collect) >&2
         # fish draws its line again where it began, as many lines above the cursor as it has
-        string repeat --no-newline --count (commandline --line) \n >&2
+        string repeat --no-newline --count (builtin commandline --line) \n >&2
     end
     set --erase __routeguard_said
-    if contains -- $result 126 130
-        commandline --replace -- (commandline --current-buffer | string replace --regex -- '^(\s*)' '$1#' | string collect)
+    if builtin contains -- $result 126 130
+        builtin commandline --replace -- (builtin commandline --current-buffer | string replace --regex -- '^(\s*)' '$1#' | string collect)
     end
     # the vi bindings of fish go back to this mode when a line is accepted
-    if test "$fish_bind_mode" != insert; and string match --quiet -- '*-m insert*' (bind --preset -M $fish_bind_mode \r 2>/dev/null)
+    if test "$fish_bind_mode" != insert; and string match --quiet -- '*-m insert*' (builtin bind --preset -M $fish_bind_mode \r 2>/dev/null)
         set fish_bind_mode insert
     end
-    commandline --function execute
+    builtin commandline --function execute
 end
 
 # Enter belongs to the user: where it is bound already, it stays so.
@@ -83,13 +92,13 @@ function __routeguard_setup
             if test $key = enter; and string match --quiet --regex -- '^[0-3]\.' $version
                 continue
             end
-            bind --user -M $mode $key >/dev/null 2>&1; or bind -M $mode $key __routeguard_enter
+            builtin bind --user -M $mode $key >/dev/null 2>&1; or builtin bind -M $mode $key __routeguard_enter
         end
     end
-    functions --erase __routeguard_setup
+    builtin functions --erase __routeguard_setup
 end
 if status is-interactive
     __routeguard_setup
 else
-    functions --erase __routeguard_setup __routeguard_judge __routeguard_enter
+    builtin functions --erase __routeguard_setup __routeguard_judge __routeguard_enter
 end

@@ -6,6 +6,7 @@ truth is in files that commands leave behind.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,9 +22,14 @@ from typing import Any, NoReturn
 import pexpect
 import pytest
 
+import guard
 from guard import hook
 from guard.policy.compiled import CompiledPolicy
 
+PROGRAMS = (
+    *("litellm", "ollama", "ccr", "npx", "python", "python3", "docker", "sudo", "pip", "grep"),
+    *("git", "vim", "kubectl", "nohup", "uvx"),
+)
 KEYS = {
     "OPENAI_API_KEY": ("provider_key", "OpenAI"),
     "ANTHROPIC_API_KEY": ("provider_key", "Anthropic"),
@@ -186,7 +193,7 @@ class Session:
             shell.interactive[1:],
             env={**guarded.environ, **extra},
             encoding="utf-8",
-            timeout=60,
+            timeout=int(os.environ.get("ROUTEGUARD_PATIENCE", "60")),
             echo=False,
             dimensions=(50, 500),
         )
@@ -223,8 +230,114 @@ class Session:
         """The lines of ours in `output`."""
         return re.findall(r"routeguard: [^\r\n]*", output)
 
+    def refusals(self, output: str) -> int:
+        """How many lines are refused in `output`."""
+        return len(re.findall(r"routeguard: refused: this line starts [^\r\n]*\[RG403\]", output))
+
     def close(self) -> None:
         self.child.close(force=True)
+
+
+class Machine:
+    """Stand-ins on PATH, a home, and a shell with the hook in front of the real judge."""
+
+    def __init__(
+        self, guarded: Guarded, open_session: Callable[..., Session], shell: Shell
+    ) -> None:
+        self.guarded = guarded
+        self.shell = edited(shell)
+        self.ran = guarded.directory / "ran"
+        self.programs = guarded.directory / "bin"
+        self.programs.mkdir()
+        for name in PROGRAMS:
+            path = self.programs / name
+            # the prompt of fish asks git, and its function grep asks whether grep knows colours
+            path.write_text(
+                "#!/bin/sh\ncase $1 in rev-parse | --color*) exit 7 ;; esac\n"
+                f'echo "{name} $*" >>{self.ran}\nexit 7\n'
+            )
+            path.chmod(0o755)
+        guarded.main = Path(guard.__file__).with_name("__main__.py")
+        guarded.python = Path(sys.executable)
+        self._open = open_session
+
+    def open(self, **policy: Any) -> Session:
+        """An interactive shell with the hook, an alias and an entry for the history."""
+        path = f"{self.programs}:{self.guarded.environ['PATH']}"
+        session = self._open(self.shell, {"PATH": path})
+        session.run(self.shell.source(self.guarded.hook(self.shell, **policy)))
+        session.run("alias llm='litellm --port 4000'")
+        return session
+
+    def policy(self, text: str) -> None:
+        """The user's policy, as the judge reads it."""
+        path = self.guarded.home / ".config/routeguard/policy.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def marks(self) -> list[str]:
+        """What ran, in order."""
+        return self.ran.read_text().splitlines() if self.ran.exists() else []
+
+    def names(self, session: Session) -> set[str]:
+        """The names that a program started from `session` has in its environment."""
+        path = self.guarded.directory / "environment"
+        session.run(f"env >{path}")
+        return {line.partition("=")[0] for line in path.read_text().splitlines()}
+
+    def walk(self, session: Session, prompt: str = "") -> None:
+        """Assert what has to hold in `session` whatever else is loaded in it.
+
+        A key is scrubbed once, `$?` is kept, a proxy is refused once and runs in no part, every
+        other line runs once, also in several lines, after Ctrl-C, and out of the history.
+        `prompt` is what the shell draws for each prompt, "" if that is not to be counted.
+        """
+        assert session.messages(session.run(self.shell.export("OPENAI_API_KEY"))) == [
+            "routeguard: scrubbed OPENAI_API_KEY "
+            "(why, and how to allow it: routeguard why OPENAI_API_KEY)"
+        ]
+        assert "OPENAI_API_KEY" not in self.names(session)
+        assert session.messages(session.run("true")) == []
+        output = session.run("litellm --port 4000")
+        assert session.refusals(output) == 1
+        if prompt:
+            # one on which it was typed, one for what comes next
+            assert output.count(prompt) == 2, output
+        session.child.sendline("sh -c 'exit 5'")
+        session.child.sendline("litellm --port 4000")
+        assert session.value(self.shell.status) == "5"
+        assert self.marks() == []
+        session.child.sendline("ollama list")
+        assert session.value(self.shell.status) == "7"
+        assert self.marks() == ["ollama list"]
+        fish = self.shell.name == "fish"
+        begin, end = ("for i in 1 2", "end") if fish else ("for i in 1 2; do", "done")
+        for line in (begin, "litellm"):
+            session.child.sendline(line)
+        assert session.refusals(session.sync()) == 1
+        for line in (begin, "ollama list", end):
+            session.child.sendline(line)
+        session.sync()
+        assert self.marks() == ["ollama list"] * 3
+        session.child.send("ollama sta")
+        time.sleep(0.3)
+        session.child.sendintr()
+        time.sleep(0.3)  # the terminal throws away what was typed before the signal arrived
+        assert session.messages(session.sync()) == []
+        session.run("ollama ps")
+        assert self.marks()[3:] == ["ollama ps"]
+        command = {"bash": "history", "zsh": "fc -l 1", "fish": "history | cat"}[self.shell.name]
+        history = session.run(command)
+        assert "ollama ps" in history
+        assert "litellm --port 4000" in history
+        assert "__routeguard" not in history
+
+
+def edited(shell: Shell) -> Shell:
+    """`shell` with its line editor, which zsh has switched off in the other tests."""
+    found = copy.copy(shell)
+    found.interactive = [word for word in shell.interactive if word != "+Z"]
+    return found
 
 
 @pytest.fixture(params=list(SHELLS))
@@ -277,3 +390,11 @@ def open_session(guarded: Guarded) -> Iterator[Callable[..., Session]]:
     yield open_one
     for session in opened:
         session.close()
+
+
+@pytest.fixture
+def machine_for(
+    guarded: Guarded, open_session: Callable[..., Session]
+) -> Callable[[Shell], Machine]:
+    """Makes the machine of a shell, with the real judge behind the hook."""
+    return lambda shell: Machine(guarded, open_session, shell)

@@ -6,27 +6,18 @@ mark, so what ran is read from a file, not from the terminal.
 
 from __future__ import annotations
 
-import copy
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-import guard
-
 pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
-MAIN = Path(guard.__file__).with_name("__main__.py")
-PROGRAMS = (
-    *("litellm", "ollama", "ccr", "npx", "python", "python3", "docker", "sudo", "pip", "grep"),
-    *("git", "vim", "kubectl", "nohup", "uvx"),
-)
+MachineFor = Callable[[Any], Any]
 REFUSED = [
     "litellm --port 4000",
     "LITELLM_MODE=x litellm &",
@@ -57,72 +48,21 @@ ALLOWED = [
 ]
 
 
-class Machine:
-    """Stand-ins on PATH, a home, and a shell with the hook in front of the real judge."""
-
-    def __init__(self, guarded: Any, open_session: Open, shell: Any) -> None:
-        self.guarded = guarded
-        self.shell = edited(shell)
-        self.ran = guarded.directory / "ran"
-        self.programs = guarded.directory / "bin"
-        self.programs.mkdir()
-        for name in PROGRAMS:
-            path = self.programs / name
-            # the prompt of fish asks git, and its function grep asks whether grep knows colours
-            path.write_text(
-                "#!/bin/sh\ncase $1 in rev-parse | --color*) exit 7 ;; esac\n"
-                f'echo "{name} $*" >>{self.ran}\nexit 7\n'
-            )
-            path.chmod(0o755)
-        guarded.main = MAIN
-        guarded.python = Path(sys.executable)
-        self._open = open_session
-
-    def open(self, **policy: Any) -> Any:
-        """An interactive shell with the hook, an alias and an entry for the history."""
-        path = f"{self.programs}:{self.guarded.environ['PATH']}"
-        session = self._open(self.shell, {"PATH": path})
-        session.run(self.shell.source(self.guarded.hook(self.shell, **policy)))
-        session.run("alias llm='litellm --port 4000'")
-        return session
-
-    def policy(self, text: str) -> None:
-        """The user's policy, as the judge reads it."""
-        path = self.guarded.home / ".config/routeguard/policy.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def marks(self) -> list[str]:
-        """What ran, in order."""
-        return self.ran.read_text().splitlines() if self.ran.exists() else []
-
-
-def edited(shell: Any) -> Any:
-    """`shell` with its line editor, which zsh has switched off in the other tests."""
-    found = copy.copy(shell)
-    found.interactive = [word for word in shell.interactive if word != "+Z"]
-    return found
-
-
 @pytest.fixture
-def machine(guarded: Any, open_session: Open, shell: Any) -> Machine:
-    return Machine(guarded, open_session, shell)
+def machine(machine_for: Callable[[Any], Any], shell: Any) -> Any:
+    return machine_for(shell)
 
 
-def refusals(output: str) -> int:
-    return len(re.findall(r"routeguard: refused: this line starts [^\r\n]*\[RG403\]", output))
-
-
-def test_what_starts_a_proxy_never_runs(machine: Machine) -> None:
+def test_what_starts_a_proxy_never_runs(machine: Any) -> None:
     session = machine.open()
     for line in REFUSED:
         output = session.run(line)
-        assert refusals(output) == 1, line
+        assert session.refusals(output) == 1, line
         assert machine.marks() == [], line
     assert 'routeguard allow port 4000 --for 2h --reason "' in output
 
 
-def test_everything_else_runs_once_with_its_own_status(machine: Machine) -> None:
+def test_everything_else_runs_once_with_its_own_status(machine: Any) -> None:
     session = machine.open()
     for number, (line, mark) in enumerate(ALLOWED):
         session.child.sendline(line)
@@ -131,7 +71,7 @@ def test_everything_else_runs_once_with_its_own_status(machine: Machine) -> None
         assert machine.marks()[number:] == [mark], line
 
 
-def test_words_in_what_runs_nothing_of_theirs(machine: Machine) -> None:
+def test_words_in_what_runs_nothing_of_theirs(machine: Any) -> None:
     session = machine.open()
     out = machine.guarded.directory / "out"
     lines = [f"echo litellm >{out}", f"which ollama >>{out}"]
@@ -149,15 +89,15 @@ def test_words_in_what_runs_nothing_of_theirs(machine: Machine) -> None:
     assert machine.marks() == []
 
 
-def test_several_lines_of_one_command(machine: Machine) -> None:
+def test_several_lines_of_one_command(machine: Any) -> None:
     session = machine.open()
     end = "end" if machine.shell.name == "fish" else "done"
     for line in ("for i in 1 2" + ("" if machine.shell.name == "fish" else "; do"), "litellm"):
         session.child.sendline(line)
-    assert refusals(session.sync()) == 1
+    assert session.refusals(session.sync()) == 1
     for line in ("docker run \\", "-p 4000:4000 \\", "ghcr.io/berriai/litellm"):
         session.child.sendline(line)
-    assert refusals(session.sync()) == 1
+    assert session.refusals(session.sync()) == 1
     assert machine.marks() == []
     begin = "for i in 1 2" + ("" if machine.shell.name == "fish" else "; do")
     for line in (begin, "ollama list", end):
@@ -166,16 +106,16 @@ def test_several_lines_of_one_command(machine: Machine) -> None:
     assert machine.marks() == ["ollama list"] * 2
 
 
-def test_an_exception_for_the_port_lets_it_run(machine: Machine) -> None:
+def test_an_exception_for_the_port_lets_it_run(machine: Any) -> None:
     machine.policy('[[exception]]\nsubject = "port:4000"\nreason = "r"\nuntil = 2099-01-01\n')
     session = machine.open()
     assert session.messages(session.run("litellm")) == []
-    assert refusals(session.run("litellm --port 4001")) == 1
+    assert session.refusals(session.run("litellm --port 4001")) == 1
     assert session.messages(session.run("ollama serve --port 4000")) == []
     assert machine.marks() == ["litellm ", "ollama serve --port 4000"]
 
 
-def test_flag_says_so_and_runs_it(machine: Machine) -> None:
+def test_flag_says_so_and_runs_it(machine: Any) -> None:
     machine.policy('[proxies]\nprompt = "flag"\n')
     session = machine.open(proxies_prompt="flag")
     (said,) = session.messages(session.run("litellm"))
@@ -183,7 +123,7 @@ def test_flag_says_so_and_runs_it(machine: Machine) -> None:
     assert machine.marks() == ["litellm "]
 
 
-def test_off_is_not_in_the_hook(machine: Machine) -> None:
+def test_off_is_not_in_the_hook(machine: Any) -> None:
     session = machine.open(proxies_prompt="off")
     assert "line" not in re.findall(
         r"-I -S \S+ (\w+)", (machine.guarded.directory / f"hook.{machine.shell.name}").read_text()
@@ -192,7 +132,7 @@ def test_off_is_not_in_the_hook(machine: Machine) -> None:
     assert machine.marks() == ["litellm "]
 
 
-def test_a_judge_that_fails_stops_nothing(machine: Machine) -> None:
+def test_a_judge_that_fails_stops_nothing(machine: Any) -> None:
     session = machine.open()
     machine.policy("[proxies\n")
     (said,) = session.messages(session.run("litellm"))
@@ -201,7 +141,7 @@ def test_a_judge_that_fails_stops_nothing(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "broken"])
-def test_without_a_judge_the_line_runs(machine: Machine, how: str) -> None:
+def test_without_a_judge_the_line_runs(machine: Any, how: str) -> None:
     machine.guarded.main = machine.guarded.directory / "main.py"
     session = machine.open()
     if how == "gone":
@@ -213,7 +153,7 @@ def test_without_a_judge_the_line_runs(machine: Machine, how: str) -> None:
     assert machine.marks() == ["litellm "]
 
 
-def test_the_history_has_each_line_once(machine: Machine) -> None:
+def test_the_history_has_each_line_once(machine: Any) -> None:
     session = machine.open()
     if machine.shell.name == "zsh":
         session.run("HISTSIZE=100")
@@ -227,7 +167,7 @@ def test_the_history_has_each_line_once(machine: Machine) -> None:
     assert not any("__routeguard" in line for line in lines)
 
 
-def test_a_key_in_the_line_reaches_nobody(machine: Machine) -> None:
+def test_a_key_in_the_line_reaches_nobody(machine: Any) -> None:
     """The judge is told through a pipe: not in its arguments, its environment, or a file."""
     main = machine.guarded.directory / "main.py"
     main.write_text(
@@ -255,7 +195,7 @@ def test_a_key_in_the_line_reaches_nobody(machine: Machine) -> None:
             assert path.is_dir() or b"CANARY" not in path.read_bytes()
 
 
-def test_the_editor_is_as_it_was(machine: Machine) -> None:
+def test_the_editor_is_as_it_was(machine: Any) -> None:
     session = machine.open()
     session.child.send("litellm --po")
     time.sleep(0.5)
@@ -275,7 +215,7 @@ def test_the_editor_is_as_it_was(machine: Machine) -> None:
     assert machine.marks() == []
 
 
-def test_ctrl_z_and_fg_of_what_was_judged(machine: Machine) -> None:
+def test_ctrl_z_and_fg_of_what_was_judged(machine: Any) -> None:
     path = machine.programs / "ollama"
     path.write_text(f"#!/bin/sh\necho begun >>{machine.ran}\nsleep 3\necho ended >>{machine.ran}\n")
     session = machine.open()
@@ -291,22 +231,24 @@ def test_ctrl_z_and_fg_of_what_was_judged(machine: Machine) -> None:
     assert machine.marks() == ["begun", "ended"]
 
 
-def test_loading_it_again_and_again(machine: Machine) -> None:
+def test_loading_it_again_and_again(machine: Any) -> None:
     session = machine.open()
     for _ in range(3):
         session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
-    assert refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
 
 
 @pytest.mark.parametrize("options", ["ksh_arrays no_unset", "sh_word_split glob_subst err_return"])
-def test_under_other_zsh_options(guarded: Any, open_session: Open, zsh: Any, options: str) -> None:
-    machine = Machine(guarded, open_session, zsh)
+def test_under_other_zsh_options(
+    machine_for: MachineFor, guarded: Any, open_session: Open, zsh: Any, options: str
+) -> None:
+    machine = machine_for(zsh)
     session = machine.open()
     session.run(f"setopt {options}")
-    assert refusals(session.run("litellm")) == 1
-    assert refusals(session.run("llm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("llm")) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
 
@@ -332,9 +274,9 @@ precmd() {
 
 @pytest.mark.parametrize("first", ["hook", "plugin"])
 def test_beside_a_plugin_that_wraps_the_same_widget(
-    guarded: Any, open_session: Open, zsh: Any, first: str
+    machine_for: MachineFor, guarded: Any, open_session: Open, zsh: Any, first: str
 ) -> None:
-    machine = Machine(guarded, open_session, zsh)
+    machine = machine_for(zsh)
     plugin = guarded.directory / "plugin.zsh"
     plugin.write_text(AUTOSUGGESTIONS)
     path = f"{machine.programs}:{guarded.environ['PATH']}"
@@ -342,14 +284,14 @@ def test_beside_a_plugin_that_wraps_the_same_widget(
     files = [guarded.hook(zsh), plugin]
     for file in [*(files if first == "hook" else files[::-1]), *files, *files]:
         session.run(zsh.source(file))
-    assert refusals(session.run("litellm")) == 1
-    assert refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
 
 
 @pytest.mark.parametrize("mode", ["emacs", "vi"])
-def test_in_both_ways_of_editing(machine: Machine, mode: str) -> None:
+def test_in_both_ways_of_editing(machine: Any, mode: str) -> None:
     if machine.shell.name == "fish":
         # without its configuration fish has no insert mode; the home directory holds none of ours
         machine.shell.interactive = [machine.shell.batch[0], "-i"]
@@ -361,68 +303,74 @@ def test_in_both_ways_of_editing(machine: Machine, mode: str) -> None:
     }
     session.run(switch[machine.shell.name])
     machine.ran.unlink(missing_ok=True)  # fish starts a Python of its own in a new home
-    assert refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
     if mode == "vi" and machine.shell.name != "fish":
         session.child.send("litellm\x1b\r")
-        assert refusals(session.sync()) == 1
+        assert session.refusals(session.sync()) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_an_event_of_the_history_is_judged_as_what_it_becomes(
-    name: str, guarded: Any, open_session: Open, request: pytest.FixtureRequest
+    name: str, machine_for: MachineFor, request: pytest.FixtureRequest
 ) -> None:
-    machine = Machine(guarded, open_session, request.getfixturevalue(name))
+    machine = machine_for(request.getfixturevalue(name))
     session = machine.open(proxies_prompt="refuse")
     if name == "zsh":
         session.run("HISTSIZE=100")
     session.run("ollama list")
     session.run("!ollama:s/list/ps/")
     assert machine.marks() == ["ollama list", "ollama ps"]
-    assert refusals(session.run("!ollama:s/ps/serve/")) == 1
+    assert session.refusals(session.run("!ollama:s/ps/serve/")) == 1
     assert machine.marks() == ["ollama list", "ollama ps"]
 
 
 @pytest.mark.parametrize("control", ["", "ignoreboth:erasedups"])
 def test_bash_judges_what_becomes_of_the_line_before(
-    control: str, guarded: Any, open_session: Open, bash: Any
+    control: str, machine_for: MachineFor, bash: Any
 ) -> None:
-    machine = Machine(guarded, open_session, bash)
+    machine = machine_for(bash)
     session = machine.open()
     session.run(f"HISTCONTROL={control} HISTTIMEFORMAT='%F %T '")
     for number, event in enumerate(("^list^serve", "!!:s/list/serve/", "!-1:s/list/serve/")):
         # at once: what asks whether the shell is ready is an entry of the history, too
         session.child.send(f"ollama list\rollama list\r{event}\r")
-        assert refusals(session.sync()) == 1, event
+        assert session.refusals(session.sync()) == 1, event
         assert machine.marks() == ["ollama list"] * 2 * (number + 1)
     session.child.send("ollama list\r!!\r")
     session.sync()
     assert machine.marks() == ["ollama list"] * 8
 
 
-def test_bash_judges_under_a_debugger(guarded: Any, open_session: Open, bash: Any) -> None:
-    machine = Machine(guarded, open_session, bash)
+def test_bash_judges_under_a_debugger(
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
+) -> None:
+    machine = machine_for(bash)
     session = machine.open()
     session.run("shopt -s extdebug; trap 'echo debug' DEBUG")
-    assert refusals(session.run("litellm")) == 1
+    assert session.refusals(session.run("litellm")) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
 
 
-def test_bash_keeps_what_enter_is_bound_to(guarded: Any, open_session: Open, bash: Any) -> None:
-    machine = Machine(guarded, open_session, bash)
+def test_bash_keeps_what_enter_is_bound_to(
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
+) -> None:
+    machine = machine_for(bash)
     session = open_session(bash, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
     session.run("""bind '"\\C-m": "\\C-j"'""")
     session.run(bash.source(guarded.hook(bash)))
     assert "\\C-m outputs \\C-j" in session.run("bind -S")
 
 
-def test_bash_judges_what_ctrl_o_runs(guarded: Any, open_session: Open, bash: Any) -> None:
-    machine = Machine(guarded, open_session, bash)
+def test_bash_judges_what_ctrl_o_runs(
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
+) -> None:
+    machine = machine_for(bash)
     session = machine.open()
     session.child.send("litellm --port 4000\x0f")
-    assert refusals(session.sync()) == 1
+    assert session.refusals(session.sync()) == 1
     session.child.send("ollama list\x0f")
     session.sync()
     assert machine.marks() == ["ollama list"]
@@ -432,17 +380,19 @@ def test_bash_judges_what_ctrl_o_runs(guarded: Any, open_session: Open, bash: An
 
 
 def test_bash_keeps_the_last_word_and_the_last_match(
-    guarded: Any, open_session: Open, bash: Any
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
 ) -> None:
-    session = Machine(guarded, open_session, bash).open()
+    session = machine_for(bash).open()
     session.child.sendline("[[ abc =~ b ]]; : one last-word")
     assert session.value("$_") == "last-word"
     assert session.value("${BASH_REMATCH[0]}") == "b"
 
 
-def test_an_older_bash_has_functions_instead(guarded: Any, open_session: Open, bash: Any) -> None:
+def test_an_older_bash_has_functions_instead(
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
+) -> None:
     """The branch for bash 3.2 to 4.4, taken by the bash that is here."""
-    machine = Machine(guarded, open_session, bash)
+    machine = machine_for(bash)
     path = guarded.hook(bash)
     text = path.read_text()
     path.write_text(
@@ -450,14 +400,18 @@ def test_an_older_bash_has_functions_instead(guarded: Any, open_session: Open, b
     )
     session = open_session(bash, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
     session.run(bash.source(path))
-    assert refusals(session.run("litellm --port 4000")) == 1
+    assert session.refusals(session.run("litellm --port 4000")) == 1
     assert session.value("$(ollama serve 2>/dev/null; echo $?)") == "126"
     assert session.value("$(ollama list; echo $?)") == "7"
     assert machine.marks() == ["ollama list"]
 
 
 def test_bash_in_a_terminal_with_a_long_prompt(
-    guarded: Any, open_session: Open, bash: Any, missing_part: Callable[[str], NoReturn]
+    machine_for: MachineFor,
+    guarded: Any,
+    open_session: Open,
+    bash: Any,
+    missing_part: Callable[[str], NoReturn],
 ) -> None:
     """What is on the screen afterwards is what would be there without the hook."""
     if shutil.which("tmux") is None:

@@ -491,9 +491,10 @@ def test_a_bash_without_a_private_file_still_knows_the_keys(
 UNDO = {
     "bash": "unset -f opencode opencode2; "
     "PROMPT_COMMAND=${PROMPT_COMMAND/__routeguard_prompt && :/:}",
-    "zsh": "unfunction opencode opencode2; "
-    "precmd_functions=(${precmd_functions:#__routeguard_precmd})",
-    "fish": "functions --erase __routeguard_prompt opencode opencode2",
+    "zsh": "unfunction opencode opencode2 routeguard; "
+    "precmd_functions=(${precmd_functions:#__routeguard_*}) "
+    "preexec_functions=(${preexec_functions:#__routeguard_*})",
+    "fish": "functions --erase __routeguard_{prompt,preexec} opencode opencode2 routeguard",
 }
 
 

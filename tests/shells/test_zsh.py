@@ -1,0 +1,280 @@
+"""zsh beside the programs that people load into it: each before the hook, and after it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+pytestmark = pytest.mark.shells
+
+Open = Callable[..., Any]
+MachineFor = Callable[[Any], Any]
+PROMPT = "\x1b]9;prompt\x07"
+"""What zsh draws for each prompt of these tests: a terminal shows nothing of it."""
+
+SCRUBBED = [
+    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
+]
+
+WRAPPERS = r"""
+wrap_all() {
+    local name kind n=$(( ++COUNT ))
+    for name in ${(k)widgets:#(.*|orig-*|run-help|which-command|beep|yank*|zle-*)}; do
+        kind=${widgets[$name]}
+        case $kind in
+        (user:wrapped-*) continue ;;
+        (user:*) zle -N orig-$n-$name ${kind#user:}; kind=orig-$n-$name ;;
+        (builtin) kind=.$name ;;
+        (*) continue ;;
+        esac
+        eval "wrapped-$n-${(q)name}() { zle ${(q)kind} -- \"\$@\"; }"
+        zle -N $name wrapped-$n-$name
+    done
+}
+wrap_all
+"""
+"""How fast-syntax-highlighting 1.56 takes over every widget, also those whose names begin with an
+underscore: one that is not a user's is called by its name with a dot."""
+
+AT_EACH_PROMPT = r"""
+bind_one() {
+    local w=$1 prefix=orig-$2-
+    case ${widgets[$w]} in
+    (user:bound_*) ;;
+    (user:*) zle -N $prefix$w ${widgets[$w]#*:} ;;
+    (builtin) eval "function ${prefix}${w} { zle .$w }"; zle -N $prefix$w ${prefix}${w} ;;
+    esac
+    eval "function bound_$2_$w { zle $prefix$w -- \$@ }"
+    zle -N $w bound_$2_$w
+}
+wrap_again() {
+    (( ++COUNT ))
+    case ${widgets[accept-line]} in (user:bound_*) ;; (*) bind_one accept-line $COUNT ;; esac
+}
+precmd_functions+=(wrap_again)
+"""
+"""How zsh-autosuggestions 0.7 takes a widget over at every prompt."""
+
+REPORTS = r"""
+autoload -Uz add-zsh-hook
+report_command() { print -r -- "$1" >>$SEEN }
+report_status() { print -r -- "status $?" >>$SEEN }
+add-zsh-hook preexec report_command
+add-zsh-hook precmd report_status
+"""
+"""How VS Code's terminal, kitty and iTerm2 follow the commands of a shell."""
+
+NEIGHBOURS = {
+    "wraps every widget": WRAPPERS,
+    "wraps at each prompt": AT_EACH_PROMPT,
+    "follows commands": REPORTS,
+    "syntax-highlighting": "/usr/share/zsh-syntax-highlighting/zsh-syntax-highlighting.zsh",
+    "autosuggestions": "/usr/share/zsh-autosuggestions/zsh-autosuggestions.zsh",
+}
+"""By name: zsh code of ours, or the file of a Debian package."""
+
+
+@pytest.mark.parametrize("first", ["hook", "neighbour"])
+@pytest.mark.parametrize("name", list(NEIGHBOURS))
+def test_beside(
+    machine_for: MachineFor,
+    open_session: Open,
+    zsh: Any,
+    name: str,
+    first: str,
+    missing_part: Callable[[str], NoReturn],
+) -> None:
+    machine = machine_for(zsh)
+    directory = machine.guarded.directory
+    neighbour = directory / "neighbour.zsh"
+    if NEIGHBOURS[name].startswith("/"):
+        neighbour = Path(NEIGHBOURS[name])
+        if not neighbour.exists():
+            missing_part(f"{neighbour} is missing (Debian: apt-get install {neighbour.parts[3]})")
+    else:
+        neighbour.write_text(NEIGHBOURS[name])
+    seen = directory / "seen"
+    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
+    session = open_session(machine.shell, {"PATH": path, "TERM": "xterm", "SEEN": str(seen)})
+    session.run("HISTSIZE=100; PS1=$'%{\\e]9;prompt\\a%}'")
+    files = [machine.guarded.hook(zsh), neighbour]
+    for file in files if first == "hook" else files[::-1]:
+        session.run(zsh.source(file))
+    before = session.value("${(q)PROMPT}")
+    machine.walk(session, PROMPT)
+    assert session.value("${(q)PROMPT}") == before
+    # both again, as when a start file is loaded once more
+    for file in files:
+        session.run(zsh.source(file))
+    assert session.refusals(session.run("litellm")) == 1
+    machine.ran.unlink()
+    session.run("ollama list")
+    assert machine.marks() == ["ollama list"]
+    if seen.exists():
+        lines = seen.read_text().splitlines()
+        assert lines.count("ollama ps") == 1
+        assert "status 5" in lines
+        assert not [line for line in lines if "routeguard" in line and not line.startswith(". ")]
+
+
+def opened(machine: Any, open_session: Open, *lines: str, **extra: str) -> Any:
+    """A session of zsh in which `lines` ran before the hook was loaded."""
+    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
+    session = open_session(machine.shell, {"PATH": path, **extra})
+    for line in lines:
+        session.run(line)
+    session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
+    return session
+
+
+def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    """As with direnv, mise or asdf where the hook runs before them."""
+    machine = machine_for(zsh)
+    machine.guarded.shims.mkdir()
+    session = opened(machine, open_session)
+    output = session.run(
+        "tool() { export OPENAI_API_KEY=v; PATH=/opt/tool:$PATH }; precmd_functions+=(tool)"
+    )
+    for _ in range(3):
+        session.child.sendline(
+            f"print -r -- ${{OPENAI_API_KEY-gone}} $path[1] >>{machine.ran}; true"
+        )
+        output += session.sync()
+    assert machine.marks() == [f"gone {machine.guarded.shims}"] * 3
+    assert session.messages(output) == SCRUBBED
+
+
+def test_direnv_before_and_after(
+    machine_for: MachineFor,
+    open_session: Open,
+    zsh: Any,
+    missing_part: Callable[[str], NoReturn],
+) -> None:
+    if shutil.which("direnv") is None:
+        missing_part("direnv is not installed (Debian: apt-get install direnv)")
+    machine = machine_for(zsh)
+    project = machine.guarded.home / "project"
+    project.mkdir()
+    (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
+    session = opened(machine, open_session, DIRENV_LOG_FORMAT="")
+    session.run('eval "$(direnv hook zsh)"; direnv allow ~/project')
+    # the hook before direnv, then behind it
+    for order in ("__routeguard_precmd _direnv_hook", "_direnv_hook __routeguard_precmd"):
+        session.run(f"precmd_functions=({order})")
+        output = session.run("cd ~/project") + session.run("true")
+        assert session.messages(output) == SCRUBBED, order
+        assert session.value("$FROM_ENVRC${OPENAI_API_KEY-}") == "yes"
+        session.run("cd")
+
+
+def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, zsh: Any) -> None:
+    machine = machine_for(zsh)
+    tell = machine.programs / "routeguard"
+    tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
+    tell.chmod(0o755)
+    machine.guarded.main = machine.guarded.directory / "main.py"
+    machine.guarded.main.write_text(
+        "import os\n"
+        f"with open({str(machine.ran)!r}, 'a') as file:\n"
+        "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
+    )
+    session = opened(machine, open_session)
+    losses = (
+        "precmd_functions=(other)",
+        "add-zsh-hook -d precmd __routeguard_precmd",
+        "unset precmd_functions",
+    )
+    session.run("other() { : }; autoload -Uz add-zsh-hook")
+    for loss in losses:
+        for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
+            session.run(line)
+        assert machine.marks() == ["why ", "exec ", "why lost:zsh", "exec lost:zsh"], loss
+        machine.ran.unlink()
+        session.run(zsh.source(machine.guarded.hook(zsh)))
+    assert session.value("${ROUTEGUARD_HOOK-unset}") == "unset"
+
+
+def test_during_an_instant_prompt_nothing_is_said_and_afterwards_once(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    """Powerlevel10k: until the first prompt is ready, stderr is a file, and what is in it then is
+    shown in a warning."""
+    machine = machine_for(zsh)
+    said = machine.guarded.directory / "said"
+    start = machine.guarded.directory / "start.zsh"
+    start.write_text(
+        f"exec {{out}}>&1 {{err}}>&2 >{said} 2>&1\n"
+        f"{zsh.source(machine.guarded.hook(zsh))}\n"
+        "ready() { exec 1>&$out 2>&$err; precmd_functions=(${precmd_functions:#ready}) }\n"
+        "precmd_functions+=(ready)\n"
+    )
+    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
+    session = open_session(machine.shell, {"PATH": path, "OPENAI_API_KEY": "v"})
+    output = session.run(zsh.source(start))
+    output += session.run("true") + session.run("true")
+    assert said.read_text() == ""
+    assert session.messages(output) == SCRUBBED
+
+
+def test_a_function_that_takes_the_place_of_the_wrapper_is_removed_at_the_prompt(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    """As the lazy loaders of nvm make one for each program."""
+    machine = machine_for(zsh)
+    session = opened(machine, open_session)
+    output = session.run(f"opencode() {{ echo past >>{machine.ran} }}")
+    assert session.messages(output) == [
+        "routeguard: removed the function opencode: it led around the guard"
+    ]
+    session.run("unset PORTKEY_API_KEY; opencode run hi")
+    assert machine.marks() == []
+    # what was let go of does not come back
+    session.run("unfunction opencode")
+    session.run("true")
+    assert session.value("$+functions[opencode]") == "0"
+
+
+ALIASES = {
+    "alias -g LL='litellm'": ["true; LL --port 4000", "nohup LL", "echo a | LL"],
+    "alias -g PP='| litellm'": ["echo PP", "echo 'a\n' PP"],
+    "alias -g QQ=LL": ["sh -c true && QQ"],
+    "alias -s yaml='litellm --config'": ["config.yaml", "./a/config.yaml --port 4000"],
+    "alias one=two two=litellm": ["one", "true; one --port 3"],
+}
+
+
+def test_global_and_suffix_aliases_are_followed(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    machine = machine_for(zsh)
+    session = opened(machine, open_session)
+    for alias, lines in ALIASES.items():
+        session.run(alias)
+        for line in lines:
+            assert session.refusals(session.run(line)) == 1, line
+    assert machine.marks() == []
+    for line in ("echo 'LL' >/dev/null", "ollama list \\LL", "grep x config.yaml"):
+        assert session.messages(session.run(line)) == [], line
+    assert machine.marks() == ["ollama list LL", "grep x config.yaml"]
+
+
+def test_without_the_line_editor_it_is_not_loaded(guarded: Any, zsh: Any) -> None:
+    """zsh after 5.9 asks the terminal about itself when it is, which eats what was typed ahead."""
+    script = f"{zsh.source(guarded.hook(zsh))}\nzmodload -e zsh/zle && echo loaded\n:"
+    command = [*zsh.batch, "-i", "+Z", "-c", script]
+    done = subprocess.run(command, env=guarded.environ, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_nothing_asks_for_an_option_that_newer_versions_lack() -> None:
+    """After zsh 5.9 there is no restricted mode: `[[ -o restricted ]]` is an error there."""
+    shell = Path(__file__).parents[2] / "shell"
+    for name in ("hook.zsh", "line.zsh"):
+        assert "-o restricted" not in (shell / name).read_text()
