@@ -299,6 +299,10 @@ def _runs(pid: int) -> bool:
     return True
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(printable(line) + "\n")
+
+
 def _shell(argv: list[str]) -> str:
     accepted = f"routeguard hook {'|'.join(SHELLS)}"
     fix = f"{accepted}; start files: routeguard hook --help"
@@ -327,21 +331,22 @@ def main(argv: list[str]) -> int:
     shell = _shell(argv)
     python, main_file = interpreter()
     policy = None
+    environ: Mapping[str, str] = os.environ
     try:
-        policy = compiled.load("/", os.environ)
+        environ = paths.of_user(environ, paths.here(), _say)
+        policy = compiled.load("/", environ)
     except PolicyError as error:
         where = f" ({error.where})" if error.where else ""
-        said = (
+        _say(
             f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is mended"
         )
-        sys.stderr.write(printable(said) + "\n")
     text = render(
         shell,
         policy,
         python=python,
         main_file=main_file,
-        shims=paths.shims(os.environ),
-        scratch=_scratch(os.environ) if shell == "bash" else "",
+        shims=paths.shims(environ),
+        scratch=_scratch(environ) if shell == "bash" else "",
     )
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(text))

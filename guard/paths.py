@@ -10,11 +10,12 @@ import os
 import stat
 import sys
 
-from guard.errors import ExitCode, GuardError
+from guard.errors import ExitCode, GuardError, PolicyError
+from guard.files.around import Around
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SYSTEM_POLICY = (
     "/Library/Application Support/routeguard/policy.toml"
@@ -33,14 +34,153 @@ HOOK = "ROUTEGUARD_HOOK"
 runs the hook at its prompt. A shell whose hook is whole does not set it."""
 
 
+_PLACES = (
+    ("HOME", ""),
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_RUNTIME_DIR", ""),
+)
+"""Variables that name a directory of the user's, and where below the home it is by default."""
+
+
+def account_home() -> str:
+    """The home directory that the user database gives this user, "" if it gives none."""
+    import pwd
+
+    try:
+        found = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+    return found if os.path.isabs(found) else ""
+
+
 def home(environ: Mapping[str, str]) -> str:
-    """The user's home directory: `HOME` if absolute, else the password database."""
+    """The user's home directory: `HOME` if absolute, else the account's.
+
+    Raises KeyError if there is neither.
+    """
     value = environ.get("HOME", "")
     if os.path.isabs(value):
         return value
-    import pwd
+    found = account_home()
+    if not found:
+        raise KeyError("HOME")
+    return found
 
-    return pwd.getpwuid(os.getuid()).pw_dir
+
+class Misplaced:
+    """A `variable` that makes `path` a directory of the user's, although it lies in `tree`."""
+
+    __slots__ = ("path", "tree", "variable")
+
+    def __init__(self, variable: str, path: str, tree: str) -> None:
+        self.variable = variable
+        self.path = path
+        self.tree = tree
+
+    @property
+    def what(self) -> str:
+        """What is wrong, as a clause."""
+        return f"{self.variable} names {self.path}, which lies in the project {self.tree}"
+
+    @property
+    def fix(self) -> str:
+        """What to type."""
+        if self.variable == "HOME":
+            return f"export HOME={account_home() or '/…'}   (a directory outside of {self.tree})"
+        return f"unset {self.variable}   (or let it name a directory outside of {self.tree})"
+
+
+def around(environ: Mapping[str, str], cwd: str) -> Around:
+    """The working trees around `cwd`, by its real path and as the shell spells it."""
+    starts = [os.path.realpath(cwd)]
+    logical = environ.get("PWD", "")
+    try:
+        if os.path.isabs(logical) and os.path.samefile(logical, cwd):
+            starts.append(logical)
+    except (OSError, ValueError):
+        pass
+    return Around(starts, environ.get("HOME", ""), account_home)
+
+
+def misplaced(environ: Mapping[str, str], cwd: str) -> list[Misplaced]:
+    """The variables by which a project around `cwd` would hold the user's own directories.
+
+    A directory's environment (direnv, a devcontainer, an editor) comes with the repository, and a
+    repository chooses neither the policy nor the state, the credentials or the code of a launch.
+    The account's own home and its default directories are the user's wherever they lie.
+    """
+    here = around(environ, cwd)
+    found: list[Misplaced] = []
+    for variable, default in _PLACES:
+        named = environ.get(variable, "")
+        source = variable
+        if not os.path.isabs(named):
+            # derived from HOME, which counts by itself
+            named, source = os.path.join(environ.get("HOME", ""), default), "HOME"
+            if not default or not os.path.isabs(named) or _names_home(found):
+                continue
+        tree = here.tree_of(named)
+        if tree and not _is_of_account(named, default, variable):
+            found.append(Misplaced(source, named, tree))
+    return found
+
+
+def _names_home(found: list[Misplaced]) -> bool:
+    return any(one.variable == "HOME" for one in found)
+
+
+def _is_of_account(path: str, default: str, variable: str) -> bool:
+    if variable == "XDG_RUNTIME_DIR":
+        return False
+    own = account_home()
+    return bool(own) and os.path.realpath(path) == os.path.realpath(os.path.join(own, default))
+
+
+def here() -> str:
+    """The current directory; the root where it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
+def of_user(
+    environ: Mapping[str, str], cwd: str, say: Callable[[str], object] = lambda line: None
+) -> dict[str, str]:
+    """`environ` without what a project around `cwd` makes a directory of the user's.
+
+    `say` gets a line for each variable that does not count. Raises PolicyError (RG504) where
+    nothing else is left.
+    """
+    wrong = misplaced(environ, cwd)
+    own = without_misplaced(environ, wrong)
+    for one in wrong:
+        say(f"routeguard: {one.what}; your account's own is used instead [RG504]")
+    return own
+
+
+def without_misplaced(environ: Mapping[str, str], wrong: list[Misplaced]) -> dict[str, str]:
+    """`environ` with the account's own directories in place of those of `wrong`.
+
+    Raises PolicyError (RG504) if HOME is one of them and the account has no home.
+    """
+    own = dict(environ)
+    for one in wrong:
+        own.pop(one.variable, None)
+    if _names_home(wrong):
+        own["HOME"] = account_home()
+        if not own["HOME"]:
+            raise PolicyError(
+                "cannot tell which directories are yours",
+                where="environment variable HOME",
+                why=f"{wrong[0].what}, and user id {os.getuid()} has no home in the user database",
+                fix=wrong[0].fix,
+                rule="RG504",
+            )
+    return own
 
 
 def _base(environ: Mapping[str, str], name: str, fallback: str) -> str:

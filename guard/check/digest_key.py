@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from guard import paths
 from guard.errors import GuardError
+from guard.files.read import read_own
+from guard.files.write import write_new
 
 _LENGTH = 32
 
@@ -23,28 +25,10 @@ def load(environ: Mapping[str, str]) -> bytes:
         return fresh
     path = os.path.join(directory, "digest-key")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        temporary = f"{path}.{os.getpid()}"
         if not os.path.lexists(path):
-            fd = os.open(temporary, flags, 0o600)
-            try:
-                os.write(fd, fresh)
-            finally:
-                os.close(fd)
-            try:
-                # a link fails where another process was first; its key is the one then
-                os.link(temporary, path)
-            except FileExistsError:
-                pass
-            finally:
-                os.unlink(temporary)
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            found = os.fstat(fd)
-            known = os.read(fd, _LENGTH + 1)
-        finally:
-            os.close(fd)
+            # where another process was first, its key is the one
+            write_new(path, fresh)
     except OSError:
         return fresh
-    private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-    return known if private and len(known) == _LENGTH else fresh
+    known = read_own(path)
+    return known if known is not None and len(known) == _LENGTH else fresh

@@ -26,6 +26,7 @@ from guard.check.runners import Runner, handed_on
 from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
 from guard.launch import resolve
+from guard.launch.places import chosen_directories
 from guard.policy.compiled import CompiledPolicy
 from guard.rules import RULES
 from guard.rules.files.secrets import is_placeholder
@@ -107,7 +108,8 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     findings = [
         finding
         for finding in _of_launch(of_file, place)
-        if finding.rule in _VARIABLE_RULES and finding.subject not in _PLACES
+        if (finding.rule in _VARIABLE_RULES and finding.subject not in _PLACES)
+        or (finding.rule == "RG504" and finding.subject in lines)
     ]
     return _result(asked, findings, selected, [])
 
@@ -122,6 +124,10 @@ _AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"
 def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Finding]:
     """The findings of the plan of a bare launch, and one for each variable it would remove."""
     own = without_guard(asked.environ)
+    wrong = paths.misplaced(own, asked.cwd)
+    own = paths.without_misplaced(own, wrong)
+    for chosen in chosen_directories(wrong):
+        yield _placed(chosen, place(chosen.subject), asked)
     agent = AGENTS[0]
     program, known = _program(agent, own)
     facts = agent.survey([], own, program, asked.cwd, write=False)

@@ -14,10 +14,9 @@ import click
 
 from guard import catalog, net, paths
 from guard.agents import running
-from guard.agents.registry import without_guard
 from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
-from guard.launch.execute import working_directory
+from guard.launch.execute import own_environment, working_directory
 from guard.policy import compiled
 from guard.report import colour
 
@@ -68,7 +67,7 @@ def agents(as_json: bool, resolve: bool) -> int:
     program.
     """
     # inside a guarded agent the directories of the outer launch are not the user's own
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     policy = compiled.load(working_directory(), environ)
     see_processes()
     found = running.look(

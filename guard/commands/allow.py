@@ -21,18 +21,16 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from guard import audit, paths
-from guard.agents.registry import without_guard
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.launch.execute import working_directory
+from guard.launch.execute import own_environment
 from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers
 from guard.policy.compiled import (
     allowed_file,
     normal_subject,
-    refuse_from_project,
     user_policy,
 )
 from guard.policy.layers import candidates, read_all
@@ -241,12 +239,11 @@ def _own_environment() -> dict[str, str]:
             " to run",
             fix="call it in a shell of your own",
         )
-    return without_guard(os.environ)
+    return own_environment(os.environ)
 
 
 def _merged(environ: Mapping[str, str]) -> Merged:
     """The system and user layers; a project has no say in exceptions. Raises PolicyError."""
-    refuse_from_project(user_policy(environ), working_directory(), environ)
     return merge(read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ())))
 
 
@@ -501,7 +498,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def list_command(everything: bool, as_json: bool) -> int:
     """Show the exceptions that hold, from every layer, the first to end first."""
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     merged = _merged(environ)
     rows = _rows(environ, merged)
     shown = [row for row in rows if everything or row.state == "active"]
@@ -585,7 +582,7 @@ def _complete_subject(
     ctx: click.Context, param: click.Parameter, start: str
 ) -> list[CompletionItem]:
     try:
-        entries = allowed.entries(without_guard(os.environ))
+        entries = allowed.entries(own_environment(os.environ))
     except GuardError:
         return []
     return [
@@ -613,7 +610,7 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
             "say which exception: SUBJECT, or --all for all of them",
             fix="routeguard allow list shows them",
         )
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     subject = "" if everything else _spoken(words)
     merged = _merged(environ)
     elsewhere = [

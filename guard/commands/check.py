@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guard.agents.registry import without_guard
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
-from guard.launch.execute import working_directory
+from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
 from guard.policy import compiled
 from guard.report import colour
@@ -208,7 +207,7 @@ def check_environment(
     runner = None if ci is False else runners.runner(environ)
     if ci and runner is None:
         runner = runners.OTHER
-    policy = compiled.load(cwd, without_guard(environ))
+    policy = compiled.load(cwd, own_environment(environ))
     remember_names(entry.key_env for entry in policy.providers)
     asked = environment.Asked(environ, cwd, policy, time.time(), runner)
     if env_file is not None:
@@ -235,7 +234,7 @@ def check_files(
     from guard.check import baseline, digest_key, engine
     from guard.sources import index, tree
 
-    own = without_guard(environ)
+    own = own_environment(environ)
     found = tree.without((index if staged else tree).collect(paths, cwd), exclude)
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if baseline_path:
@@ -247,7 +246,7 @@ def check_files(
     real = os.path.realpath(known_at)
     found = replace(found, entries=tuple(e for e in found.entries if e.absolute != real))
     settings = engine.Settings(
-        policy=compiled.load(found.root, own),
+        policy=compiled.load(found.root, own, here=cwd),
         selected=selected,
         digest_key=digest_key.load(own),
         now=time.time(),

@@ -12,11 +12,12 @@ import click
 
 from guard import paths
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.files.around import levels
+from guard.launch.execute import own_environment
 from guard.policy.compile import compile_merged
 from guard.policy.compiled import (
     PROJECT_FILE,
     SHARED_PROJECT_FILE,
-    project_directories,
     project_files,
     user_policy,
 )
@@ -72,7 +73,7 @@ def init(project: bool, force: bool, dry_run: bool) -> int:
     if project:
         path, mode = os.path.join(os.getcwd(), PROJECT_FILE), 0o644
     else:
-        path, mode = user_policy(os.environ), 0o600
+        path, mode = user_policy(own_environment(os.environ)), 0o600
         paths.private_directory(os.path.dirname(path))
     kept = write_policy(path, text, mode, force)
     if kept:
@@ -217,9 +218,9 @@ def _places(*, absent: bool = False) -> tuple[Candidate, ...]:
         present = {os.path.dirname(file): file for file in project}
         project = tuple(
             present.get(directory, os.path.join(directory, PROJECT_FILE))
-            for directory in project_directories(cwd)
+            for directory in levels(cwd)
         )
-    return candidates(paths.SYSTEM_POLICY, user_policy(os.environ), project)
+    return candidates(paths.SYSTEM_POLICY, user_policy(own_environment(os.environ)), project)
 
 
 def _shared_state(place: Candidate) -> str:

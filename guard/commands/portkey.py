@@ -54,10 +54,9 @@ def portkey() -> None:
 
 def here() -> tuple[CompiledPolicy, dict[str, str]]:
     """The policy of the current directory and the user's own environment."""
-    from guard.agents.registry import without_guard
-    from guard.launch.execute import load_policy
+    from guard.launch.execute import load_policy, own_environment
 
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     return load_policy(environ), environ
 
 

@@ -15,13 +15,12 @@ from datetime import datetime
 import click
 
 from guard import paths
-from guard.agents.registry import without_guard
 from guard.agents.running import Follower, finding
 from guard.commands.agents import see_processes
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.launch import local_proxies
-from guard.launch.execute import working_directory
+from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked
 from guard.policy import compiled
 from guard.policy.compiled import CompiledPolicy
@@ -95,7 +94,7 @@ def watch(interval: float, as_json: bool, notify: bool | None, on_find: str, onc
     Says what is there at the start, then what comes and goes.
     """
     # inside a guarded agent the directories of the outer launch are not the user's own
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     policy = Policy(working_directory(), environ)
     see_processes()
     say = Lines(as_json=as_json, colour=colour.wanted(environ))

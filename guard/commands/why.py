@@ -15,12 +15,12 @@ import click
 
 from guard import catalog, hook, net, paths
 from guard.agents import environment
-from guard.agents.registry import keeps, sets, without_guard
+from guard.agents.registry import keeps, sets
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask
-from guard.launch.execute import working_directory
+from guard.launch.execute import own_environment, working_directory
 from guard.policy import compiled
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
@@ -124,7 +124,7 @@ def why(names: tuple[str, ...], as_json: bool) -> int:
     for name in names:
         _check_name(name)
     # inside a guarded agent the directories of the outer launch are not the user's own
-    environ = without_guard(os.environ)
+    environ = own_environment(os.environ)
     cwd = working_directory()
     wanted = dict.fromkeys(names) or _noteworthy(cwd, environ)
     answers = explain(list(wanted), cwd, environ)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from guard import paths
 from guard.agents.registry import names
 from guard.errors import ExitCode, GuardError
+from guard.files.read import UnreadableError, read_bytes
+from guard.files.write import write
 from guard.launch.execute import shim_text
 from guard.launch.resolve import is_shim
 from guard.sources import bounded_text
@@ -169,26 +171,16 @@ def _look(name: str, environ: Mapping[str, str]) -> Shim:
     if not stat.S_ISREG(found.st_mode) or not is_shim(path):
         return Shim(name, path, "foreign")
     try:
-        with open(path, "rb") as file:
-            same = file.read() == os.fsencode(shim_text(name))
-    except OSError:
+        same = read_bytes(path, links=False) == os.fsencode(shim_text(name))
+    except UnreadableError:
         same = False
     executable = stat.S_IMODE(found.st_mode) == 0o755
     return Shim(name, path, "current" if same and executable else "outdated")
 
 
 def _write(path: str, text: str) -> None:
-    pending = f"{path}.routeguard-new.{os.getpid()}"
     try:
-        handle = os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(os.fsencode(text))
-                os.fchmod(file.fileno(), 0o755)
-            os.replace(pending, path)
-        except BaseException:
-            os.unlink(pending)
-            raise
+        write(path, os.fsencode(text), 0o755)
     except OSError as error:
         raise _failure("cannot write a shim", path, error) from None
 

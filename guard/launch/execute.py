@@ -17,7 +17,7 @@ from guard.agents.keys import unusable_key
 from guard.agents.registry import agent_of, keeps, names, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.launch import local_proxies, resolve
+from guard.launch import local_proxies, places, resolve
 from guard.policy import compiled
 from guard.rules import RULES
 
@@ -158,6 +158,8 @@ def plan_agent(
     if the policy is broken and the command could call a model.
     """
     own = without_guard(environ)
+    wrong = paths.misplaced(own, working_directory())
+    own = paths.without_misplaced(own, wrong)
     program = resolve.find_agent(agent, words[0], own, _already_running(environ))
     harmless = agent.kind(words[1:]) == HARMLESS
     try:
@@ -171,6 +173,12 @@ def plan_agent(
     facts = agent.survey(words[1:], own, program, working_directory(), write=write and not harmless)
     now = time.time()
     plan = agent.plan(policy, facts, program, now)
+    if harmless and wrong:
+        from guard.agents.environment import Change
+
+        plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
+    elif wrong:
+        plan.findings[:0] = places.chosen_directories(wrong)
     if plan.kind not in NO_MODEL:
         local_proxies.check(plan, policy, own, now, write=write)
     return plan, policy, facts
@@ -178,9 +186,15 @@ def plan_agent(
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
     """The policy of the current directory, by the user's own config home."""
-    if paths.REAL_CONFIG_HOME in environ:
-        environ = without_guard(environ)
-    return compiled.load(working_directory(), environ)
+    return compiled.load(working_directory(), own_environment(environ))
+
+
+def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` as the user's: without what an outer launch or the project put into it.
+
+    Says which directories of the project do not count. Raises PolicyError where nothing is left.
+    """
+    return paths.of_user(without_guard(environ), working_directory(), say)
 
 
 def carry_out(
@@ -325,11 +339,12 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     from guard.agents import environment
     from guard.agents.plan import Plan
 
-    policy = load_policy(environ)
+    own = own_environment(environ)
+    policy = load_policy(own)
     clean, changes, findings = environment.clean(
         environ, policy, time.time(), keeps=keeps(), agent=False
     )
-    shims = paths.shims(environ)
+    shims = paths.shims(own)
     if os.path.isdir(shims):
         others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]
         clean["PATH"] = ":".join([shims, *others])

@@ -12,6 +12,7 @@ import stat
 
 from guard import paths
 from guard.errors import ExitCode, GuardError
+from guard.files.read import UnreadableError, read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,17 +72,9 @@ def find_agent(
 def is_shim(path: str) -> bool:
     """Whether the file at `path` is one of our shims, whatever it is called."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        lines = (read_bytes(path, 256, cut=True) or b"").split(b"\n", 2)
+    except UnreadableError:
         return False
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return False
-        lines = os.read(handle, 256).split(b"\n", 2)
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
     return len(lines) > 1 and lines[0].startswith(b"#!") and lines[1].strip() == SHIM_LINE
 
 

@@ -6,22 +6,22 @@ in one step, and only as long as every entry in it can be read, so that none is 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from guard import paths
 from guard.errors import ExitCode, GuardError
+from guard.files.lock import lock
+from guard.files.write import write as write_file
 from guard.policy.compiled import allowed_file, normal_subject, user_policy
-from guard.policy.layers import Candidate, read
+from guard.policy.layers import Candidate, parse, read
 from guard.policy.model import MAX_ITEMS, end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guard.policy.model import Exemption
 
@@ -34,7 +34,6 @@ HEADER: Final = """\
 _MODE: Final = 0o600
 _WAIT: Final = 10.0
 """Seconds to wait for another `allow`, which takes milliseconds."""
-_PAUSE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +127,24 @@ def _change(
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         paths.private_directory(directory)
-    with _locked(directory):
+    held = _locked(directory)
+    try:
         before = _entries(path)
         result = change(path, *_sorted(before))
         if result.kept != before:
             _write(path, result.kept)
+    finally:
+        os.close(held)
     return result
 
 
 def _entries(path: str) -> tuple[Exemption, ...]:
-    layer = read(Candidate("user", path, managed=True))
+    layer = read(_place(path))
     return () if layer is None else tuple(layer.policy.exception)
+
+
+def _place(path: str) -> Candidate:
+    return Candidate("user", path, managed=True)
 
 
 def _sorted(found: Sequence[Exemption]) -> tuple[list[Exemption], list[Exemption]]:
@@ -148,62 +154,38 @@ def _sorted(found: Sequence[Exemption]) -> tuple[list[Exemption], list[Exemption
     return live, [entry for entry in found if entry not in live]
 
 
-@contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    """Hold the lock on `directory`, which lasts no longer than this process and leaves no file."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _locked(directory: str) -> int:
+    """The lock on `directory`, which lasts no longer than this process and leaves no file."""
     try:
-        end = time.monotonic() + _WAIT
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise GuardError(
-                        "another routeguard is changing the exceptions",
-                        where=directory,
-                        why=f"it has held the lock for more than {_WAIT:.0f} seconds",
-                        fix="try again; or end the other one, if it hangs",
-                        exit_code=ExitCode.CONFIG,
-                    ) from None
-                time.sleep(_PAUSE)
-        yield
-    finally:
-        os.close(fd)
+        return lock(directory, _WAIT, directory=True)
+    except TimeoutError:
+        raise GuardError(
+            "another routeguard is changing the exceptions",
+            where=directory,
+            why=f"it has held the lock for more than {_WAIT:.0f} seconds",
+            fix="try again; or end the other one, if it hangs",
+            exit_code=ExitCode.CONFIG,
+        ) from None
 
 
 def _write(path: str, kept: Sequence[Exemption]) -> None:
     """Put `kept` at `path` in one step, or take the file away if nothing is left.
 
-    Follows a link to the file it stands for. What was written is read back before it counts.
+    Follows a link to the file it stands for. What is written has been read back before.
     """
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.{os.urandom(4).hex()}"
-    text = "\n".join([HEADER, *map(block, kept)])
+    content = "\n".join([HEADER, *map(block, kept)]).encode()
     try:
         if not kept and not os.path.islink(path):
             os.unlink(path)
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, _MODE)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                os.fchmod(fd, _MODE)
-                file.write(text)
-                file.flush()
-                os.fsync(fd)
-            if _entries(temporary) != tuple(kept):
-                raise GuardError(
-                    "an exception would not be read back as it was written",
-                    where=path,
-                    fix="write it into policy.toml by hand, and report this",
-                    exit_code=ExitCode.INTERNAL,
-                )
-            os.replace(temporary, target)
-        finally:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
+        if tuple(parse(_place(path), content).policy.exception) != tuple(kept):
+            raise GuardError(
+                "an exception would not be read back as it was written",
+                where=path,
+                fix="write it into policy.toml by hand, and report this",
+                exit_code=ExitCode.INTERNAL,
+            )
+        write_file(os.path.realpath(path), content, _MODE, sync=True)
     except OSError as error:
         raise GuardError(
             "cannot write the exceptions",

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import sys
 import time
 import zlib
 
 from guard import __version__, paths
 from guard.errors import GuardError, PolicyError
+from guard.files.around import levels
+from guard.files.read import read_own
+from guard.files.write import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ ALLOWED_FILE = "allowed.toml"
 """What `routeguard allow` writes, beside the user's policy."""
 PROJECT_FILE = ".routeguard.toml"
 SHARED_PROJECT_FILE = "pyproject.toml"
+MAX_PROJECT_FILES = 32
+"""A repository decides how many there are, and a launch waits for each."""
 
 _FORMAT = "routeguard-policy 3"
 _CACHE_BYTES = 4 * 1024 * 1024
@@ -273,49 +277,41 @@ def allowed_file(user: str) -> str:
     return os.path.join(os.path.dirname(user), ALLOWED_FILE)
 
 
-def project_directories(cwd: str) -> tuple[str, ...]:
-    """The directories in which `cwd` has project layers, outermost first.
-
-    From the directory that holds `.git` down to `cwd`; without one, only `cwd`.
-    """
-    here = os.path.realpath(cwd)
-    directories = [here]
-    top = here
-    while not _exists(os.path.join(top, ".git")):
-        above = os.path.dirname(top)
-        if above == top:
-            return (here,)
-        top = above
-        directories.append(top)
-    return tuple(reversed(directories))
-
-
 def project_files(cwd: str) -> tuple[str, ...]:
     """The existing project layers of `cwd`, outermost first.
 
     In each of its directories PROJECT_FILE counts, else SHARED_PROJECT_FILE. Every one counts:
-    each can only tighten, so none may hide another.
+    each can only tighten, so none may hide another. Raises PolicyError if there are too many.
     """
     found = []
-    for directory in project_directories(cwd):
+    for directory in levels(cwd):
         for name in (PROJECT_FILE, SHARED_PROJECT_FILE):
             path = os.path.join(directory, name)
             if _exists(path):
                 found.append(path)
                 break
+    if len(found) > MAX_PROJECT_FILES:
+        raise PolicyError(
+            "too many policy files around this directory",
+            where=found[0],
+            why=f"there are {len(found)}, one in each directory down to here, and"
+            f" {MAX_PROJECT_FILES} at most are read",
+            fix="remove those that are not needed",
+        )
     return tuple(found)
 
 
 def load(
-    cwd: str, environ: Mapping[str, str], *, system: str = paths.SYSTEM_POLICY
+    cwd: str, environ: Mapping[str, str], *, system: str = paths.SYSTEM_POLICY, here: str = ""
 ) -> CompiledPolicy:
     """The policy that holds for a launch in `cwd`: from the cache, else compiled and cached.
 
-    Raises PolicyError if a layer cannot be read, understood or trusted. A cache that cannot be
+    `here` is the directory we are in, if it is another. Raises PolicyError if a layer cannot be
+    read, understood or trusted, or if `environ` takes it from the project. A cache that cannot be
     written costs time, not the launch.
     """
+    refuse_misplaced(environ, here or cwd)
     user = user_policy(environ)
-    refuse_from_project(user, cwd, environ)
     project = project_files(cwd)
     before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
@@ -329,30 +325,16 @@ def load(
     return policy
 
 
-def refuse_from_project(user: str, cwd: str, environ: Mapping[str, str]) -> None:
-    """Raise PolicyError where XDG_CONFIG_HOME makes a project's file the user's own policy.
-
-    A directory's environment (direnv, a devcontainer) comes with the repository, and a repository
-    does not choose the gateway. A home directory that is itself a repository is no such case.
-    """
-    named = environ.get("XDG_CONFIG_HOME", "")
-    if not named:
-        return
-    for file in (user, allowed_file(user)):
-        if not _exists(file):
-            continue
-        top = project_directories(cwd)[0]
-        real = os.path.realpath(file)
-        at_home = os.path.realpath(os.path.join(paths.home(environ), ".config"))
-        if not real.startswith(top.rstrip("/") + "/") or real.startswith(at_home + "/"):
-            continue
-        if _exists(os.path.join(top, ".git")):
-            raise PolicyError(
-                "your policy would be a file of this repository",
-                where=file,
-                why="XDG_CONFIG_HOME leads into the repository, which must not choose the gateway",
-                fix="unset XDG_CONFIG_HOME, or let it name a directory outside of the repository",
-            )
+def refuse_misplaced(environ: Mapping[str, str], cwd: str) -> None:
+    """Raise PolicyError (RG504) where `environ` makes a file of the project the user's policy."""
+    for wrong in paths.misplaced(environ, cwd):
+        raise PolicyError(
+            "a directory of yours lies in the project",
+            where=f"environment variable {wrong.variable}",
+            why=f"{wrong.what}; a repository chooses neither the policy nor the state of a launch",
+            fix=wrong.fix,
+            rule="RG504",
+        )
 
 
 def _compile(
@@ -433,42 +415,12 @@ def _cache_file(environ: Mapping[str, str], user: str, project: tuple[str, ...])
 
 def _read(path: str, before: tuple[str, ...]) -> CompiledPolicy | None:
     """The policy kept at `path`, or None unless it is whole, ours alone and still true."""
-    text = _read_private(path)
-    if text is None:
-        return None
-    head, _, body = text.partition("\n")
-    if head != _head(body):
-        return None
+    raw = read_own(path, _CACHE_BYTES)
     try:
-        return _decode(body, before)
+        text = (raw or b"").decode("utf-8", "surrogateescape")
+        head, _, body = text.partition("\n")
+        return _decode(body, before) if text and head == _head(body) else None
     except (ValueError, IndexError, KeyError):
-        return None
-
-
-def _read_private(path: str) -> str | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    try:
-        found = os.fstat(fd)
-        if (
-            not stat.S_ISREG(found.st_mode)
-            or found.st_uid != os.geteuid()
-            or found.st_mode & 0o177
-            or found.st_size > _CACHE_BYTES
-        ):
-            return None
-        data = os.read(fd, found.st_size + 1)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    if len(data) != found.st_size:
-        return None
-    try:
-        return data.decode("utf-8", "surrogateescape")
-    except UnicodeDecodeError:
         return None
 
 
@@ -481,27 +433,13 @@ def _write(
     body = _encode(policy, before, data_files)
     data = f"{_head(body)}\n{body}".encode("utf-8", "surrogateescape")
     directory = os.path.dirname(path)
-    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         paths.private_directory(os.path.dirname(directory))
         paths.private_directory(directory)
         _make_room(directory)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600)
+        write(path, data)
     except (GuardError, OSError, ValueError):
-        return
-    try:
-        try:
-            os.fchmod(fd, 0o600)
-            complete = os.write(fd, data) == len(data)
-        finally:
-            os.close(fd)
-        if complete:
-            os.rename(temporary, path)
-            return
-    except OSError:
         pass
-    _remove(temporary)
 
 
 def _make_room(directory: str) -> None:

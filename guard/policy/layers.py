@@ -12,12 +12,14 @@ import re
 import stat
 import tomllib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
+from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.policy.compiled import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import MAX_ITEMS, Policy, reserved
@@ -27,6 +29,10 @@ LayerName = Literal["system", "user", "project"]
 
 MAX_BYTES: Final = 1024 * 1024
 """A policy file is a page of text; this bounds what a repository can make us read."""
+
+MAX_PARTS: Final = 20_000
+"""Lines, keys, list items, dots and escapes in a file of a project. They are counted before it is
+parsed, because that is what parsing takes time for: 1 MiB of tables took 9 s."""
 
 _MAX_DEPTH: Final = 32
 _MAX_PROBLEMS: Final = 100
@@ -149,8 +155,17 @@ def read(place: Candidate) -> Layer | None:
     data = _bytes(place)
     if data is None:
         return None
+    return parse(place, data)
+
+
+def parse(place: Candidate, data: bytes) -> Layer:
+    """The layer that the content `data` of a file at `place` is.
+
+    Raises InvalidPolicyError for a text that is not a valid policy, PolicyError for one too large
+    to look at.
+    """
     text = _decoded(data, place.path)
-    return _checked(place, text, _parsed(text, place.path), ())
+    return _checked(place, text, _parsed(text, place), ())
 
 
 def _read_shared(place: Candidate) -> Layer | None:
@@ -162,16 +177,15 @@ def _read_shared(place: Candidate) -> Layer | None:
     try:
         data = _bytes(place)
     except PolicyError:
-        start = _start(place.path)
-        if _MENTION.encode() in start:
+        if _MENTION.encode() in _start(place.path):
             raise
         return None
-    if data is None:
+    if data is None or _TABLE[-1].encode() not in data:
         return None
     mentioned = _MENTION.encode() in data
     try:
         text = _decoded(data, place.path)
-        document = _parsed(text, place.path)
+        document = _parsed(text, place)
     except PolicyError:
         if mentioned:
             raise
@@ -185,15 +199,9 @@ def _read_shared(place: Candidate) -> Layer | None:
 def _start(path: str) -> bytes:
     """The first MAX_BYTES of a regular file, b"" for anything else."""
     try:
-        fd = _open_regular(path)
-    except (OSError, PolicyError):
+        return read_bytes(path, MAX_BYTES, cut=True) or b""
+    except UnreadableError:
         return b""
-    try:
-        return _read_up_to(fd, MAX_BYTES)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -201,61 +209,31 @@ def _start(path: str) -> bytes:
 
 def _bytes(place: Candidate) -> bytes | None:
     path = place.path
+    judged = place.judged and place.layer != "project"
     try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if place.layer == "project":
-            # a directory above that this user may not look into holds nothing of theirs
-            return None
-        raise _unreadable(path, error) from None
-    try:
-        fd = _open_regular(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    try:
-        if place.judged and place.layer != "project":
-            _trusted(path, os.fstat(fd))
-        data = _read_up_to(fd, MAX_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    finally:
-        os.close(fd)
-    if len(data) > MAX_BYTES:
+        data = read_bytes(path, MAX_BYTES, judge=partial(_trusted, path) if judged else None)
+    except TooLargeError:
         raise PolicyError(
             "a policy file is too big",
             where=path,
             why=f"it has more than {MAX_BYTES} bytes",
             fix="a policy is a page of text: remove what is not one",
-        )
+        ) from None
+    except NotRegularError:
+        raise PolicyError(
+            "a policy is not a regular file",
+            where=path,
+            why="a directory, device, socket or pipe cannot hold a policy",
+            fix="remove it, or put the policy there",
+        ) from None
+    except UnreadableError as error:
+        if place.layer == "project" and not os.path.lexists(path):
+            # a directory above that this user may not look into holds nothing of theirs
+            return None
+        raise _unreadable(path, str(error)) from None
+    if data is None and os.path.lexists(path):
+        raise _unreadable(path, "it is a link that leads nowhere")
     return data
-
-
-def _open_regular(path: str) -> int:
-    """A descriptor of the regular file at `path`.
-
-    Looked at before it is opened, because opening a device can have effects, and after, because
-    it could have been exchanged. O_NONBLOCK: opening a FIFO must not wait for a writer.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise _not_a_file(path)
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise _not_a_file(path)
-    return fd
-
-
-def _read_up_to(fd: int, limit: int) -> bytes:
-    chunks = []
-    while limit > 0:
-        chunk = os.read(fd, min(limit, 1 << 16))
-        if not chunk:
-            break
-        chunks.append(chunk)
-        limit -= len(chunk)
-    return b"".join(chunks)
 
 
 def _trusted(path: str, found: os.stat_result) -> None:
@@ -281,20 +259,11 @@ def _word(path: str) -> str:
     return shlex.quote(path)
 
 
-def _not_a_file(path: str) -> PolicyError:
-    return PolicyError(
-        "a policy is not a regular file",
-        where=path,
-        why="a directory, device, socket or pipe cannot hold a policy",
-        fix="remove it, or put the policy there",
-    )
-
-
-def _unreadable(path: str, error: OSError) -> PolicyError:
+def _unreadable(path: str, why: str) -> PolicyError:
     return PolicyError(
         "cannot read a policy file",
         where=path,
-        why=error.strerror or str(error),
+        why=why,
         fix="make it readable for you, or remove it",
     )
 
@@ -330,7 +299,18 @@ _PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _DEEP = re.compile(rf"(?<![A-Za-z0-9_.-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MAX_DEPTH},}}+")
 
 
-def _parsed(text: str, path: str) -> dict[str, Any]:
+def _parsed(text: str, place: Candidate) -> dict[str, Any]:
+    path = place.path
+    if place.layer == "project":
+        parts = sum(text.count(mark) for mark in "\n=[{,.\\")
+        if parts > MAX_PARTS:
+            raise PolicyError(
+                "a policy file is too big",
+                where=path,
+                why=f"it has about {parts} lines, keys and list items; a project's has {MAX_PARTS}"
+                " at most",
+                fix="a policy is a page of text: remove what is not one",
+            )
     deep = _DEEP.search(text)
     if deep:
         line, column = position(text, deep.start())

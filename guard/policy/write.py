@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from guard.errors import PolicyError
+from guard.files.write import write, write_new
 
 
 def write_policy(path: str, text: str, mode: int, force: bool) -> str:
@@ -22,24 +24,14 @@ def write_policy(path: str, text: str, mode: int, force: bool) -> str:
             rule="",
         )
     target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.{os.urandom(4).hex()}"
+    content = text.encode()
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, mode)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(fd)
-            kept = _keep(target) if force else ""
-            if force:
-                os.replace(temporary, target)
-            else:
-                # link, unlike rename, never replaces a file that appeared in the meantime
-                os.link(temporary, target)
-        finally:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
+        if not force:
+            if not write_new(target, content, mode, sync=True):
+                raise FileExistsError(errno.EEXIST, "it has appeared in the meantime")
+            return ""
+        kept = _keep(target)
+        write(target, content, mode, sync=True)
     except OSError as error:
         raise PolicyError(
             "cannot write the policy",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from guard import paths
-from guard.agents.opencode.mirror import replace
 from guard.check import digest_key
 from guard.errors import GuardError
+from guard.files.read import read_own
+from guard.files.write import write
 from guard.findings import digest
 from guard.portkey.account import Account
 
@@ -38,7 +38,7 @@ def save(account: Account, key: str, environ: Mapping[str, str]) -> None:
     try:
         paths.private_directory(paths.routeguard_cache(environ))
         directory = paths.private_directory(_directory(environ))
-        replace(_path(directory, account.base_url, key, environ), text.encode(), 0o600)
+        write(_path(directory, account.base_url, key, environ), text.encode())
     except (OSError, GuardError):
         pass
 
@@ -46,24 +46,16 @@ def save(account: Account, key: str, environ: Mapping[str, str]) -> None:
 def load(base_url: str, key: str, environ: Mapping[str, str]) -> Account | None:
     """What was last seen with this key at this gateway, None if nothing (or nothing readable)."""
     path = _path(_directory(environ), base_url, key, environ)
+    raw = read_own(path, MAX_BYTES)
+    if raw is None:
+        return None
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(fd)
-        return None
-    with open(fd, encoding="utf-8") as file:
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > MAX_BYTES:
+        content: Any = json.loads(raw)
+        if content["schema_version"] != SCHEMA_VERSION:
             return None
-        try:
-            content: Any = json.load(file)
-            if content["schema_version"] != SCHEMA_VERSION:
-                return None
-            account = _ACCOUNT.validate_python(content["account"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError):
-            return None
+        account = _ACCOUNT.validate_python(content["account"])
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+        return None
     return account if account.base_url == base_url else None
 
 

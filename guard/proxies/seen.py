@@ -14,6 +14,8 @@ import zlib
 
 from guard import __version__, paths
 from guard.errors import GuardError
+from guard.files.read import read_own
+from guard.files.write import write
 from guard.sources import processes
 
 TYPE_CHECKING = False
@@ -111,25 +113,11 @@ class Seen:
         lines = [f"{key} {until} {owner}" for key, (until, owner) in entries.items()]
         body = "\n".join(lines[:_ENTRIES]) + "\n"
         data = f"{self._head(body)}\n{body}".encode("ascii")
-        temporary = f"{self.path}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
             paths.private_directory(os.path.dirname(self.path))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(temporary, flags, 0o600)
+            write(self.path, data)
         except (GuardError, OSError):
-            return
-        try:
-            try:
-                os.fchmod(fd, 0o600)
-                complete = os.write(fd, data) == len(data)
-            finally:
-                os.close(fd)
-            if complete:
-                os.rename(temporary, self.path)
-                return
-        except OSError:
             pass
-        _remove(temporary)
 
     def _head(self, body: str) -> str:
         check = zlib.crc32(f"{self.scope}\n{body}".encode())
@@ -161,24 +149,6 @@ def _scope() -> str:
 def _read(path: str) -> str:
     """The text of a file that is ours and nobody else's to write, "" for any other."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        return (read_own(path, _MOST) or b"").decode("ascii")
+    except UnicodeDecodeError:
         return ""
-    try:
-        found = os.fstat(fd)
-        mode = found.st_mode
-        if mode & 0o170177 != 0o100000 or found.st_uid != os.geteuid() or found.st_size > _MOST:
-            return ""
-        data = os.read(fd, found.st_size + 1)
-        return data.decode("ascii") if len(data) == found.st_size else ""
-    except (OSError, UnicodeDecodeError):
-        return ""
-    finally:
-        os.close(fd)
-
-
-def _remove(path: str) -> None:
-    try:  # noqa: SIM105 - contextlib would have to be imported
-        os.unlink(path)
-    except OSError:
-        pass

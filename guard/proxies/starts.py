@@ -62,9 +62,11 @@ def main(argv: list[str]) -> int:
 
 
 def _judge(shell: str) -> int:
+    from guard import paths
     from guard.policy import compiled
 
-    policy = compiled.load("/", os.environ)
+    notes: list[str] = []
+    policy = compiled.load("/", paths.of_user(os.environ, paths.here(), notes.append))
     if policy.proxies_prompt == "off":
         return ExitCode.OK
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -74,7 +76,7 @@ def _judge(shell: str) -> int:
     aliases = dict(zip(rest[::2], rest[1::2], strict=False))
     for proxy, ports in starts(line, shell, aliases):
         if not is_allowed(policy, proxy, ports):
-            _say(message(proxy, ports, policy))
+            _say("\n".join([*notes, message(proxy, ports, policy)]))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
     return ExitCode.OK
 

@@ -53,6 +53,7 @@ _DECLARED = (
     Rule("RG501", "policy-invalid", "error", "the policy cannot be read or trusted"),
     Rule("RG502", "agent-not-found", "error", "the agent is not installed"),
     Rule("RG503", "guard-damaged", "error", "routeguard's own files are missing or not safe"),
+    Rule("RG504", "directory-from-project", "error", "the project chooses your own directories"),
     # `check` itself
     Rule("RG901", "suppression-without-reason", "warning", "a finding silenced without a reason"),
     Rule("RG902", "unused-suppression", "note", "a suppression that silences nothing"),

@@ -8,6 +8,7 @@ import re
 
 from dotenv.parser import parse_stream
 
+from guard.files.around import levels
 from guard.sources import Assignment, Reading, Skipped, bounded_text
 from guard.sources.shell_exports import POSIX, Scripts
 
@@ -20,18 +21,6 @@ _ENVRC = ".envrc"
 _BLANKS = re.compile(r"[^\S\r\n]{64,}")
 
 
-def directories(cwd: str) -> list[str]:
-    """`cwd` and its parents up to the one that holds `.git`; without one, only `cwd`."""
-    here = os.path.realpath(cwd)
-    found = [here]
-    while not os.path.lexists(os.path.join(found[-1], ".git")):
-        above = os.path.dirname(found[-1])
-        if above == found[-1]:
-            return [here]
-        found.append(above)
-    return found
-
-
 def read(cwd: str, *, home: str = "") -> Reading:
     """Every assignment in `.env`, `.env.local`, `.env.*.local` and `.envrc`, nearest first.
 
@@ -40,7 +29,7 @@ def read(cwd: str, *, home: str = "") -> Reading:
     """
     assignments: list[Assignment] = []
     skipped: list[Skipped] = []
-    for directory in directories(cwd):
+    for directory in reversed(levels(cwd)):
         for name in _files(directory):
             path = os.path.join(directory, name)
             text = bounded_text.read(path, LIMIT)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.errors import UsageError, printable
+from guard.files.around import worktree
 from guard.sources import Skipped, git
 from guard.sources.file import SourceFile, wide_encoding
 
@@ -80,17 +81,6 @@ class Tree:
     skipped: tuple[Skipped, ...] = ()
     nested: tuple[str, ...] = ()
     whole: bool = False
-
-
-def worktree(directory: str) -> str:
-    """The nearest directory up from `directory` that holds `.git`; "" if there is none."""
-    at = os.path.realpath(directory)
-    while not os.path.lexists(os.path.join(at, ".git")):
-        above = os.path.dirname(at)
-        if above == at:
-            return ""
-        at = above
-    return at
 
 
 def collect(targets: Sequence[str], cwd: str) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -176,5 +177,37 @@ def test_the_users_own_plugin_is_not_loaded(user: Sandbox) -> None:
     marker = user.root / "loaded"
     user.write(user.config / "opencode" / "plugin" / "mine.js", marking(marker))
     user.write(user.home / ".opencode" / "plugin" / "mine.js", marking(marker))
+    through_gateway(user, user.guarded("run", "hi"))
+    assert not marker.exists()
+
+
+def test_a_directory_does_not_bring_its_own_policy_and_state(user: Sandbox) -> None:
+    """What .envrc, mise or a devcontainer sets: another gateway, forged state, code in a cache."""
+    evil = user.project / ".config"
+    user.write(
+        evil / "routeguard" / "policy.toml",
+        f'[gateway]\nbase_url = "{user.network.upstream.url}/v1"\n',
+        mode=0o600,
+    )
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
+        done = user.guarded("run", "hi", env={name: str(evil)})
+        refused(user, done, "RG504", name, str(evil))
+        assert done.served == [], "the repository's gateway has the prompt"
+
+
+def test_forged_state_runs_no_code_in_the_agent(user: Sandbox) -> None:
+    """The agent imports `esprima` from the directory it starts in; the stub there is empty."""
+    through_gateway(user, user.guarded("run", "hi"))
+    marker = user.root / "loaded"
+    (stub,) = user.state.glob("routeguard/opencode/*/empty/node_modules/esprima/index.js")
+    forged = marking(marker).encode() + b"//"
+    register = 0xFFFFFFFF  # four more bytes, and the checksum is that of an empty file
+    table = [zlib.crc32(bytes([n])) ^ zlib.crc32(b"\0") for n in range(256)]
+    for _ in range(4):
+        index = next(n for n, entry in enumerate(table) if entry >> 24 == register >> 24)
+        register = ((register ^ table[index]) << 8 | index) & 0xFFFFFFFF
+    forged += (register ^ zlib.crc32(forged) ^ 0xFFFFFFFF).to_bytes(4, "little")
+    assert zlib.crc32(forged) == zlib.crc32(b"")
+    stub.write_bytes(forged)
     through_gateway(user, user.guarded("run", "hi"))
     assert not marker.exists()

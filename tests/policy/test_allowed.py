@@ -122,9 +122,10 @@ class TestLayer:
         planted.mkdir(parents=True)
         machine.write(planted / "allowed.toml", BLOCK % ("env:A_B", "2100-01-01"))
         machine.environ["XDG_CONFIG_HOME"] = str(machine.work / "config")
-        with pytest.raises(PolicyError, match="file of this repository") as caught:
+        with pytest.raises(PolicyError, match="lies in the project") as caught:
             machine.load()
-        assert caught.value.where == str(planted / "allowed.toml")
+        assert caught.value.where == "environment variable XDG_CONFIG_HOME"
+        assert caught.value.rule == "RG504"
 
     @pytest.mark.parametrize(
         ("written", "asked"),

@@ -439,8 +439,9 @@ class TestNoPlaceForACache:
     def test_written_in_part(self, machine, compiles, monkeypatch):
         real = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:100]))
-        self.load_twice(machine, compiles)
-        assert list(machine.cache.iterdir()) == []
+        for _ in range(2):
+            assert machine.load().base_url == compiled.BASE_URL
+        assert len(compiles) == 1, "what the kernel takes in pieces is whole in the end"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
     def test_directory_of_somebody_else(self, machine, compiles):
@@ -529,6 +530,7 @@ class TestBareInterpreter:
             *("site", "pathlib", "subprocess", "logging", "contextlib", "datetime"),
         }
         allowed = {"guard", "guard.errors", "guard.paths", "guard.policy", "guard.policy.compiled"}
+        allowed |= {"guard.files", "guard.files.around", "guard.files.read", "guard.files.write"}
         assert {name for name in modules if name.startswith("guard")} == allowed
 
     def test_without_dependencies(self, machine, tmp_path):

@@ -8,7 +8,8 @@ import stat
 import pytest
 
 from guard.errors import PolicyError
-from guard.policy.compiled import project_files
+from guard.policy import layers
+from guard.policy.compiled import MAX_PROJECT_FILES, project_files
 from guard.policy.layers import MAX_BYTES, Candidate, read
 from guard.policy.problems import InvalidPolicyError
 
@@ -145,6 +146,50 @@ class TestFiles:
         machine.write(machine.project, b"#" * (MAX_BYTES + 1))
         with pytest.raises(PolicyError, match="too big"):
             read(Candidate(layer, str(machine.project)))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "".join(f"[a{n}]\n" for n in range(100_000)),
+            "".join(f"a{n} = 1\n" for n in range(50_000)),
+            "[keys]\nextra = [" + "'A'," * 50_000 + "]\n",
+            "[keys]\nextra = " + "[" * 50_000 + "]" * 50_000 + "\n",
+            "x = " + "{a=" * 20_000 + "1" + "}" * 20_000 + "\n",
+            'x = """' + "\n" * 50_000 + '"""\n',
+            'x = "' + "\\n" * 50_000 + '"\n',
+            "a." * 50_000 + "b = 1\n",
+        ],
+        ids=["tables", "keys", "items", "lists", "nested", "lines", "escapes", "dots"],
+    )
+    @pytest.mark.parametrize("name", [".routeguard.toml", "pyproject.toml"])
+    def test_a_complex_file_of_a_project_is_not_parsed(self, machine, monkeypatch, name, text):
+        work = []
+        monkeypatch.setattr(layers.tomllib, "loads", work.append)
+        monkeypatch.setattr(layers, "Locations", work.append)
+        path = machine.write(machine.work / name, f"# tool.routeguard\n{text}")
+        with pytest.raises(PolicyError, match="too big") as caught:
+            machine.load()
+        assert caught.value.where == str(path)
+        assert work == []
+
+    def test_a_pyproject_of_others_is_not_parsed(self, machine, monkeypatch):
+        work = []
+        monkeypatch.setattr(layers.tomllib, "loads", work.append)
+        machine.write(machine.work / "pyproject.toml", "[tool.x]\n" * 100_000)
+        assert machine.load().layers == ()
+        assert work == []
+
+    def test_a_project_does_not_bring_files_without_end(self, machine):
+        at = machine.work
+        (at / ".git").mkdir()
+        for _ in range(MAX_PROJECT_FILES):
+            machine.write(at / ".routeguard.toml", "schema = 1")
+            at = at / "d"
+            at.mkdir()
+        assert machine.load(at)
+        machine.write(at / ".routeguard.toml", "schema = 1")
+        with pytest.raises(PolicyError, match="too many policy files"):
+            machine.load(at)
 
     def test_a_hostile_project_refuses_the_launch_and_nothing_else(self, machine):
         os.mkfifo(machine.project)

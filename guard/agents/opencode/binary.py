@@ -9,8 +9,9 @@ import os
 
 from guard import paths
 from guard.agents.opencode import jsonc
-from guard.agents.opencode.mirror import replace
 from guard.errors import GuardError
+from guard.files.read import read_own
+from guard.files.write import write
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -108,11 +109,7 @@ def _from_package(real: str) -> tuple[int, int, int]:
 
 
 def _remembered(store: str, identity: str) -> tuple[int, int, int]:
-    try:
-        raw = jsonc.read_bytes(store)
-    except jsonc.UnreadableError:
-        return (0, 0, 0)
-    for line in (raw or b"").decode("utf-8", "surrogateescape").splitlines():
+    for line in (read_own(store) or b"").decode("utf-8", "surrogateescape").splitlines():
         said, _, of = line.partition(" ")
         if of == identity:
             return parse(said)
@@ -126,7 +123,7 @@ def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
     try:
         paths.private_directory(os.path.dirname(store))
         # one writer wins; a lost line costs one more question
-        replace(store, line.encode("utf-8", "surrogateescape"), 0o600)
+        write(store, line.encode("utf-8", "surrogateescape"))
     except (OSError, GuardError):
         pass
 

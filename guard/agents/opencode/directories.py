@@ -14,14 +14,16 @@ Hot-path module.
 from __future__ import annotations
 
 import os
-import time
 import zlib
 
 from guard import paths
 from guard.agents.opencode import imports, jsonc
-from guard.agents.opencode.mirror import Mirror, files_below, replace
+from guard.agents.opencode.mirror import Mirror, files_below
 from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
+from guard.files.lock import lock
+from guard.files.read import UnreadableError, read_bytes, read_own
+from guard.files.write import write, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,8 +95,8 @@ def suffix(environ: Mapping[str, str], *, create: bool) -> str:
     paths.private_directory(directory)
     fresh = "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
     try:
-        if not _write_new(path, fresh + "\n") and not _read_suffix(path):
-            replace(path, f"{fresh}\n".encode(), 0o600)  # what is there is damaged
+        if not write_new(path, f"{fresh}\n".encode()) and not _read_suffix(path):
+            write(path, f"{fresh}\n".encode())  # what is there is damaged
     except OSError as error:
         raise _unusable(path, error.strerror or "") from None
     known = _read_suffix(path)
@@ -104,10 +106,7 @@ def suffix(environ: Mapping[str, str], *, create: bool) -> str:
 
 
 def _read_suffix(path: str) -> str:
-    try:
-        raw = (jsonc.read_bytes(path) or b"").decode("ascii", "replace").strip()
-    except jsonc.UnreadableError:
-        return ""
+    raw = (read_own(path) or b"").decode("ascii", "replace").strip()
     return raw if len(raw) == SUFFIX_LENGTH and all(c in _ALPHABET for c in raw) else ""
 
 
@@ -135,7 +134,7 @@ def prepare(
         directories.empty,
     ):
         paths.private_directory(path)
-    lock = _lock(directories.base)
+    held = _lock(directories.base)
     try:
         kept = _fill_config(directories, plugin_version, rewrite_model)
         kept += _fill_home(directories)
@@ -158,7 +157,7 @@ def prepare(
     except OSError as error:
         raise _unusable(error.filename or directories.base, error.strerror or "") from None
     finally:
-        os.close(lock)
+        os.close(held)
     return kept + empty.kept + programs.kept
 
 
@@ -167,23 +166,13 @@ def _lock(base: str) -> int:
 
     Raises GuardError if another launch holds it for longer than LOCK_SECONDS.
     """
-    import fcntl
-
     path = os.path.join(base, "lock")
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return lock(path, LOCK_SECONDS)
+    except TimeoutError:
+        raise _unusable(path, "another launch has held it for a while") from None
     except OSError as error:
         raise _unusable(path, error.strerror or "") from None
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except OSError:
-            if time.monotonic() > until:
-                os.close(handle)
-                raise _unusable(path, "another launch has held it for a while") from None
-            time.sleep(0.01)
 
 
 def _mirror(
@@ -304,15 +293,15 @@ def _restore_edited(mirror: Mirror, folder: str) -> None:
         lines[at - 1 : at + 1] = [original.split("\n")[model]] if model else [lines[at - 1]]
         path = os.path.join(base, relative)
         times = os.stat(path)
-        replace(path, "\n".join(lines).encode(), 0o600)
+        write(path, "\n".join(lines).encode())
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _read_text(path: str) -> str | None:
     try:
-        raw = jsonc.read_bytes(path)
+        raw = read_bytes(path)
         return None if raw is None else raw.decode("utf-8")
-    except (jsonc.UnreadableError, UnicodeDecodeError):
+    except (UnreadableError, UnicodeDecodeError):
         return None
 
 
@@ -378,11 +367,11 @@ def _seem_installed(mirror: Mirror, folder: str, plugin_version: str) -> None:
     ):
         raw = text.encode()
         try:
-            if jsonc.read_bytes(os.path.join(base, name)) == raw:
+            if read_bytes(os.path.join(base, name), links=False) == raw:
                 continue
-        except jsonc.UnreadableError:
+        except UnreadableError:
             pass
-        replace(os.path.join(base, name), raw, 0o600)
+        write(os.path.join(base, name), raw)
 
 
 def prepare_project(
@@ -400,7 +389,7 @@ def prepare_project(
     form. Returns and raises as `prepare` does.
     """
     ours = directories.project(directory)
-    lock = _lock(directories.base)
+    held = _lock(directories.base)
     try:
         paths.private_directory(os.path.dirname(ours))
         paths.private_directory(ours)
@@ -431,30 +420,8 @@ def prepare_project(
     except OSError as error:
         raise _unusable(error.filename or ours, error.strerror or "") from None
     finally:
-        os.close(lock)
+        os.close(held)
     return mirror.kept
-
-
-def _write_new(path: str, text: str) -> bool:
-    """Write `text` to `path` if nothing is there; whether this call did it.
-
-    Linked into place, so that another launch never sees half of it.
-    """
-    temporary = f"{path}.{os.getpid()}"
-    replace(temporary, text.encode(), 0o600)
-    try:
-        os.link(temporary, path)
-        return True
-    except FileExistsError:
-        return False
-    except OSError:
-        os.replace(temporary, path)
-        return True
-    finally:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
 
 
 def _unusable(path: str, why: str) -> GuardError:

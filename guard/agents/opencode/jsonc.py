@@ -10,55 +10,15 @@ Hot-path module; `json` is imported on first use.
 
 from __future__ import annotations
 
-import os
-import stat
+from guard.files.read import MAX_BYTES as MAX_BYTES
+from guard.files.read import UnreadableError as UnreadableError
+from guard.files.read import read_bytes as read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MAX_BYTES = 1 << 20
-"""Size in bytes above which a config file is not read: real ones are a few kilobytes."""
-
 _MAX_DEPTH = 64
-
-
-class UnreadableError(Exception):
-    """A config file that cannot be read or parsed; the text says why, without its content."""
-
-
-def read_bytes(path: str, limit: int = MAX_BYTES) -> bytes | None:
-    """The content of a regular file; None if there is none.
-
-    Raises UnreadableError for anything else: a FIFO or device would block us and then the agent.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UnreadableError(getattr(error, "strerror", None) or "is not a path") from None
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError("is not a regular file")
-        if found.st_size > limit:
-            raise UnreadableError(f"is larger than {limit} bytes")
-        parts = []
-        left = limit + 1
-        while left > 0:
-            part = os.read(handle, left)
-            if not part:
-                break
-            parts.append(part)
-            left -= len(part)
-        if left <= 0:
-            raise UnreadableError(f"is larger than {limit} bytes")
-        return b"".join(parts)
-    except OSError as error:
-        raise UnreadableError(error.strerror or "cannot be read") from None
-    finally:
-        os.close(handle)
 
 
 def read(path: str) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ import time
 import zlib
 
 from guard import paths
-from guard.agents.opencode import jsonc
+from guard.files.read import UnreadableError, read_bytes
+from guard.files.write import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,15 +45,22 @@ class Mirror:
         self._manifest = manifest
         self._written = _read_manifest(manifest)
         self._fresh: dict[str, int] = {}
+        self._placed: set[str] = set()
+        self._collected: list[tuple[str, frozenset[str], bool]] = []
 
     def is_ours(self, relative: str) -> bool:
-        """Whether the file at `relative` is, byte for byte, what we wrote there."""
+        """Whether the file at `relative` has the checksum of what we wrote there.
+
+        That tells an old text of ours from one that somebody edited; it vouches for nothing,
+        because whoever can write here can write the list of checksums too. What stays in the
+        directory is compared byte by byte (`write`), and the rest goes (`finish`).
+        """
         wrote = self._written.get(relative)
         if wrote is None:
             return False
         try:
-            raw = jsonc.read_bytes(os.path.join(self.ours, relative))
-        except jsonc.UnreadableError:
+            raw = read_bytes(os.path.join(self.ours, relative))
+        except UnreadableError:
             return False
         return raw is not None and zlib.crc32(raw) == wrote
 
@@ -87,14 +95,8 @@ class Mirror:
         if os.path.islink(base):
             return
         skip, never = frozenset(ignored), frozenset(code)
-        if below:
-            names = list(files_below(base))
-        else:
-            try:
-                names = os.listdir(base)
-            except OSError:
-                return
-        for name in names:
+        self._collected.append((folder, skip, below))
+        for name in _entries(base, below):
             relative = os.path.join(folder, name)
             if name in skip or name.endswith(_TRANSIENT) or self.is_ours(relative):
                 continue
@@ -107,7 +109,9 @@ class Mirror:
     def _give_back(self, relative: str, target: str) -> bool:
         path = os.path.join(self.ours, relative)
         if not os.path.lexists(target):
-            return _move(path, target) or os.path.lexists(path)
+            if not _move(path, target) and os.path.lexists(path):
+                self._placed.add(relative)  # the user's place cannot be written: it stays for now
+            return True
         # a program saved over our link by writing a new file and renaming it: the later one wins,
         # the other is kept
         try:
@@ -144,6 +148,7 @@ class Mirror:
     def link(self, relative: str, target: str) -> None:
         """Make `relative` a link to `target`, or nothing if `target` does not exist."""
         path = os.path.join(self.ours, relative)
+        self._placed.add(relative)
         if self.leads_to(relative, target) and os.path.lexists(target):
             return
         if not self._clear(relative, target) or not os.path.lexists(target):
@@ -157,12 +162,15 @@ class Mirror:
         """Write `text` to `relative`, atomically, unless it is there already."""
         path = os.path.join(self.ours, relative)
         raw = text.encode("utf-8", "surrogateescape")
+        self._placed.add(relative)
         self._fresh[relative] = zlib.crc32(raw)
-        if self._written.get(relative) == self._fresh[relative] and self.is_ours(relative):
-            return
-        if not self._clear(relative, os.path.join(self.real, relative)):
-            return
-        replace(path, raw, mode)
+        try:
+            if read_bytes(path, len(raw), links=False) == raw and _mode(path) == mode:
+                return
+        except UnreadableError:
+            pass
+        if self._clear(relative, os.path.join(self.real, relative)):
+            write(path, raw, mode)
 
     def _clear(self, relative: str, target: str) -> bool:
         """Make room at `relative`; whether there is room. Never removes what is not ours."""
@@ -195,17 +203,51 @@ class Mirror:
                 pass
 
     def finish(self) -> None:
-        """Remember what was written."""
+        """Clear the collected folders of what this launch did not put there; remember what it did.
+
+        What passed for ours and is not (an old link, an old text, one with a forged checksum)
+        would otherwise stay, and the agent would load it.
+        """
+        for folder, skip, below in self._collected:
+            base = os.path.join(self.ours, folder)
+            if os.path.islink(base):
+                continue  # a folder of the user's, linked as a whole
+            for name in _entries(base, below):
+                relative = os.path.join(folder, name)
+                if name in skip or name.endswith(_TRANSIENT) or self._is_placed(relative):
+                    continue
+                self.drop(relative)
+                if os.path.lexists(os.path.join(self.ours, relative)):
+                    self.set_aside(relative)
         lines = "".join(
             f"{crc:08x} {name}\n" for name, crc in sorted(self._fresh.items()) if "\n" not in name
         )
         raw = lines.encode("utf-8", "surrogateescape")
         try:
-            if jsonc.read_bytes(self._manifest) == raw:
+            if read_bytes(self._manifest, links=False) == raw:
                 return
-        except jsonc.UnreadableError:
+        except UnreadableError:
             pass
-        replace(self._manifest, raw, 0o600)
+        write(self._manifest, raw)
+
+    def _is_placed(self, relative: str) -> bool:
+        return relative in self._placed or any(
+            name.startswith(relative + "/") for name in self._placed
+        )
+
+
+def _entries(base: str, below: bool) -> list[str]:
+    """The names in `base`, or with `below` the relative paths of all files in its tree."""
+    if below:
+        return list(files_below(base))
+    try:
+        return os.listdir(base)
+    except OSError:
+        return []
+
+
+def _mode(path: str) -> int:
+    return stat.S_IMODE(os.lstat(path).st_mode)
 
 
 def files_below(base: str, *, depth: int = 5) -> Iterator[str]:
@@ -226,24 +268,10 @@ def files_below(base: str, *, depth: int = 5) -> Iterator[str]:
                 yield relative
 
 
-def replace(path: str, raw: bytes, mode: int) -> None:
-    """Write `raw` to `path` through a temporary file and one rename. Raises OSError."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, mode)
-    try:
-        view = memoryview(raw)
-        while view:
-            view = view[os.write(handle, view) :]
-    finally:
-        os.close(handle)
-    os.replace(temporary, path)
-
-
 def _read_manifest(path: str) -> dict[str, int]:
     try:
-        raw = jsonc.read_bytes(path) or b""
-    except jsonc.UnreadableError:
+        raw = read_bytes(path) or b""
+    except UnreadableError:
         return {}
     found = {}
     for line in raw.decode("utf-8", "surrogateescape").splitlines():

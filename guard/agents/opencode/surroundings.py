@@ -16,6 +16,7 @@ import sys
 from guard import paths
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, jsonc
+from guard.files.around import worktree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def gather(
         directory=os.path.realpath(starts[0]),
         config_directory=os.path.join(paths.config_home(environ), "opencode"),
     )
-    found.worktree = worktree(found.directory)
+    found.worktree = worktree(found.directory) or "/"
     _look_at_project(found, starts)
     if not elsewhere:
         for start in dict.fromkeys(os.path.realpath(start) for start in starts):
@@ -163,17 +164,6 @@ def chain(starts: list[str]) -> list[str]:
                 seen[at] = None
                 at = os.path.dirname(at)
     return list(seen)
-
-
-def worktree(directory: str) -> str:
-    """The nearest directory up from `directory` that holds `.git`, or "/"."""
-    at = directory
-    while not os.path.lexists(os.path.join(at, ".git")):
-        above = os.path.dirname(at)
-        if above == at:
-            return at
-        at = above
-    return at
 
 
 def instructions(directory: str, top: str) -> list[str]:

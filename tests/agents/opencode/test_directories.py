@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -290,6 +291,78 @@ class TestNothingIsLost:
         assert len(told) == 1
         assert "old" in home.texts()
         assert os.readlink(home.config / "x.toml") == str(real)
+
+
+def with_checksum(text: bytes, wanted: int) -> bytes:
+    """`text` and four bytes by which its CRC-32 becomes `wanted`."""
+    table = [zlib.crc32(bytes([n])) ^ zlib.crc32(b"\0") for n in range(256)]
+    register = wanted ^ 0xFFFFFFFF
+    for _ in range(4):
+        index = next(n for n, entry in enumerate(table) if entry >> 24 == register >> 24)
+        register = ((register ^ table[index]) << 8 | index) & 0xFFFFFFFF
+    end = register ^ zlib.crc32(text) ^ 0xFFFFFFFF
+    made = text + end.to_bytes(4, "little")
+    assert zlib.crc32(made) == wanted
+    return made
+
+
+class TestForgedState:
+    """Whoever can write in the state directory can write the list of checksums, too."""
+
+    def test_what_the_agent_runs_is_compared_byte_by_byte(self, home: Home) -> None:
+        home.prepare()
+        base = Path(home.directories.base)
+        ours = [
+            base / "bin/opencode",
+            base / "empty/tsconfig.json",
+            base / "empty/node_modules/esprima/index.js",
+            base / "empty/node_modules/esprima/package.json",
+            base / "config/opencode/opencode.json",
+        ]
+        before = {path: path.read_bytes() for path in ours}
+        for path in ours:
+            path.write_bytes(with_checksum(b"steal();//", zlib.crc32(before[path])))
+        home.prepare()
+        assert {path: path.read_bytes() for path in ours} == before
+        assert os.access(base / "bin/opencode", os.X_OK)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "config/opencode/plugin/e.js", "config/opencode/tool", "config/git", "bin/git",
+            "home/.opencode", "empty/package.json", "empty/node_modules/esprima/lib.js",
+            "config/opencode/agent/e.js", "config/opencode/config.json",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("kind", ["text", "link", "link into the users own"])
+    def test_what_only_passes_for_ours_goes(self, home: Home, name: str, kind: str) -> None:
+        home.prepare()
+        base = Path(home.directories.base)
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "link" and name in ("config/git", "config/opencode/agent/e.js"):
+            pytest.skip("what a program makes there goes home, see TestNothingIsLost")
+        if kind == "text":
+            path.write_text("steal()")
+            top = name.split("/")[0]
+            relative = name.removeprefix(f"{top}/")
+            manifest = base / f"{top}.written"
+            was = manifest.read_text() if manifest.exists() else ""
+            manifest.write_text(f"{was}{zlib.crc32(b'steal()'):08x} {relative}\n")
+        else:
+            real = home.root / ("src/evil" if kind == "link" else ".config/opencode/evil")
+            home.put(real / "e.js", "steal()")
+            path.symlink_to(real)
+        home.prepare()
+        assert not os.path.lexists(path)
+        assert os.path.lexists(base / "bin/opencode")
+
+    def test_the_users_own_folders_that_are_linked_whole_stay(self, home: Home) -> None:
+        own = home.put(home.real / "agent/a.md", "mine")
+        for _ in range(3):
+            assert home.prepare() == []
+        assert own.read_text() == "mine"
+        assert (home.ours / "agent/a.md").read_text() == "mine"
 
 
 class TestTui:

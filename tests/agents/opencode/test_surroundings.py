@@ -21,7 +21,6 @@ from guard.agents.opencode.surroundings import (
     is_file_within,
     is_within,
     session_directories,
-    worktree,
 )
 
 
@@ -507,15 +506,6 @@ def test_chain() -> None:
     assert chain(["/a/b"]) == ["/a/b", "/a", "/"]
     assert chain(["/a/b", "/a/c"]) == ["/a/b", "/a", "/", "/a/c"]
     assert chain(["/a/../b/"]) == ["/b", "/"]
-
-
-def test_worktree(machine: Machine) -> None:
-    assert worktree(str(machine.work)) == str(machine.repository)
-    assert worktree(str(machine.repository)) == str(machine.repository)
-    # a worktree of git's and a submodule have a file
-    (machine.work.parent / ".git").write_text("gitdir: /x")
-    assert worktree(str(machine.work)) == str(machine.work.parent)
-    assert worktree("/") == "/"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Reads a file that somebody else may have put there: never waits, never acts, never without end.
+
+The order is the same for every reader. First `stat` (or `lstat`, where links do not count),
+because opening a device can already do something. Then `open` with O_NONBLOCK, so that a FIFO put
+there in the meantime does not hold us up, O_NOCTTY, so that no terminal becomes ours, O_CLOEXEC,
+and O_NOFOLLOW where links do not count. Then `fstat`, because the file may have been exchanged.
+At most one byte more than the limit is read, whatever size the file claims to have.
+
+What is absent is None: no such file, or a part of the path that is no directory. Everything else
+that yields no content raises UnreadableError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BYTES = 1 << 20
+"""Bytes read unless a caller says otherwise: what people write by hand is smaller."""
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+_CHUNK = 1 << 20
+_NOT_ONLY_OURS = 0o177
+
+
+class UnreadableError(Exception):
+    """A file that is there and cannot be used. The text completes "PATH …", without content."""
+
+
+class NotRegularError(UnreadableError):
+    """A directory, device, socket or pipe; or a link, where links do not count."""
+
+
+class TooLargeError(UnreadableError):
+    """A file of more bytes than the caller wants."""
+
+
+def read_bytes(
+    path: str,
+    limit: int = MAX_BYTES,
+    *,
+    links: bool = True,
+    cut: bool = False,
+    judge: Callable[[os.stat_result], None] | None = None,
+) -> bytes | None:
+    """The content of the regular file at `path`, at most `limit` bytes; None if there is none.
+
+    `links` False refuses a link in the last part of the path. With `cut`, of a larger file the
+    first `limit` bytes. `judge` gets the open file's status before anything is read, and raises
+    what it likes. Raises UnreadableError: NotRegularError, TooLargeError, or with the system's
+    reason.
+    """
+    try:
+        before = os.stat(path, follow_symlinks=links)
+        if not stat.S_ISREG(before.st_mode):
+            raise NotRegularError("is a link" if stat.S_ISLNK(before.st_mode) else _NOT_REGULAR)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        handle = os.open(path, flags if links else flags | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise UnreadableError(error.strerror or "cannot be read") from None
+    except ValueError:
+        raise UnreadableError("is not a path") from None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotRegularError(_NOT_REGULAR)
+        if judge is not None:
+            judge(found)
+        if found.st_size > limit and not cut:
+            raise TooLargeError(f"is larger than {limit} bytes")
+        content = _up_to(handle, limit if cut else limit + 1)
+    except OSError as error:
+        raise UnreadableError(error.strerror or "cannot be read") from None
+    finally:
+        os.close(handle)
+    if len(content) > limit:
+        raise TooLargeError(f"is larger than {limit} bytes")
+    return content
+
+
+def read_own(path: str, limit: int = MAX_BYTES) -> bytes | None:
+    """The content of a file that this user alone wrote, or None: for what can be made again.
+
+    None for a link, a file of another owner, one that others can read or write, one that is
+    larger than `limit`, and one that cannot be read.
+    """
+    try:
+        return read_bytes(path, limit, links=False, judge=_only_ours)
+    except UnreadableError:
+        return None
+
+
+def _only_ours(found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid() or found.st_mode & _NOT_ONLY_OURS:
+        raise UnreadableError("is not this user's alone")
+
+
+_NOT_REGULAR = "is not a regular file"
+
+
+def _up_to(handle: int, limit: int) -> bytes:
+    parts = []
+    while limit > 0:
+        part = os.read(handle, min(limit, _CHUNK))
+        if not part:
+            break
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,84 @@
+"""Writes a file whole or not at all: another process sees the old content or the new one.
+
+The new content goes into a file of its own in the same directory (O_EXCL, O_NOFOLLOW, mode 0600
+until it is complete), which then takes the name. Every failure raises OSError and leaves what was
+there, and no other file behind. A link at the name is replaced, not followed: a caller that wants
+the file behind it passes `os.path.realpath`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+
+
+def write(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool = False) -> None:
+    """Put `content` at `path`, in place of what is there.
+
+    `mode` is set whatever the umask is; with None the umask decides, as for a file that an editor
+    makes. `sync` waits until the content is on the disk: for what cannot be made again.
+    """
+    temporary = _temporary(path, content, mode, sync)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        _remove(temporary)
+        raise
+
+
+def write_new(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool = False) -> bool:
+    """Put `content` at `path` unless something is there; whether this call did it."""
+    temporary = _temporary(path, content, mode, sync)
+    try:
+        # unlike a rename, never onto a file that has appeared in the meantime
+        os.link(temporary, path)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    finally:
+        _remove(temporary)
+    # a file system without hard links: nothing is replaced here either
+    try:
+        _create(path, content, mode, sync)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _temporary(path: str, content: bytes, mode: int | None, sync: bool) -> str:
+    # not made from the last part of `path`, which may be as long as a name can be
+    name = f".routeguard-{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    temporary = os.path.join(os.path.dirname(path), name)
+    _create(temporary, content, mode, sync)
+    return temporary
+
+
+def _create(path: str, content: bytes, mode: int | None, sync: bool) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o666 if mode is None else 0o600)
+    try:
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(handle, left) :]
+            if mode is not None:
+                os.fchmod(handle, mode)
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        _remove(path)
+        raise
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
