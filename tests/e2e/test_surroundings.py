@@ -146,6 +146,16 @@ def test_a_project_plugin_is_refused(user: Sandbox, name: str) -> None:
     assert not marker.exists()
 
 
+def test_an_agent_file_whose_head_is_a_program_is_refused(user: Sandbox) -> None:
+    marker = user.root / "loaded"
+    head = f'---js\n{{ description: (Bun.write({json.dumps(str(marker))}, "x"), "d") }}\n---\nhi\n'
+    agent = user.write(user.project / ".opencode" / "agent" / "evil.md", head)
+    refused(user, user.guarded("run", "hi"), "RG301", str(agent))
+    assert not marker.exists()
+    user.bare("agent", "list")
+    assert marker.exists(), "the control: opencode runs such a head"
+
+
 def test_a_model_with_a_package_file_is_refused(user: Sandbox) -> None:
     module = user.write(user.root / "evil.mjs", marking(user.root / "loaded"))
     config = user.write(

@@ -15,7 +15,7 @@ import sys
 
 from guard import paths
 from guard.agents.keys import FORBIDDEN
-from guard.agents.opencode import imports, jsonc
+from guard.agents.opencode import imports, jsonc, markdown
 from guard.files.around import worktree
 
 TYPE_CHECKING = False
@@ -203,12 +203,16 @@ def is_code(name: str) -> bool:
 def _look_at_project(found: Surroundings, starts: list[str]) -> None:
     for directory in chain(starts):
         found.project.extend(_configs(directory, _CONFIG_NAMES))
+        for folder in markdown.SHARED_SKILLS:
+            found.imports += markdown.programs(os.path.join(directory, folder), found.unreadable)
         dot = os.path.join(directory, ".opencode")
         if not os.path.lexists(dot):
             continue
         found.project.extend(_configs(dot, _GLOBAL_NAMES))
         for folder in ("plugin", "plugins"):
             found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
+        for folder in markdown.FOLDERS:
+            found.imports += markdown.programs(os.path.join(dot, folder), found.unreadable)
         if is_within(directory, found.worktree) and os.path.isdir(dot):
             found.project_folders.append(dot)
 
@@ -218,6 +222,26 @@ def _look_at_user(found: Surroundings) -> None:
     for base in (found.config_directory, os.path.join(found.home, ".opencode")):
         for folder in ("plugin", "plugins", "tool", "tools"):
             found.user_code.extend(_code_in(os.path.join(base, folder), []))
+    folders = [os.path.join(found.config_directory, folder) for folder in markdown.FOLDERS]
+    folders += [os.path.join(found.home, folder) for folder in markdown.SHARED_SKILLS]
+    for config in found.user:
+        folders += _skill_folders(config.content.get("skills"), found)
+    for folder in folders:
+        known = found.imports
+        known += [i for i in markdown.programs(folder, found.unreadable) if i not in known]
+
+
+def _skill_folders(skills: object, found: Surroundings) -> list[str]:
+    """The folders a config names under `skills.paths`; relative ones lie in the project."""
+    paths = skills.get("paths") if isinstance(skills, dict) else skills
+    folders = []
+    for path in paths if isinstance(paths, list) else []:
+        if isinstance(path, str) and "://" not in path:
+            home = path.startswith("~/")
+            folders.append(
+                os.path.join(found.home, path[2:]) if home else os.path.join(found.directory, path)
+            )
+    return folders
 
 
 def _configs(directory: str, names: tuple[str, ...]) -> list[Config]:

@@ -134,6 +134,63 @@ def test_project_configs_nearest_first(machine: Machine, name: str) -> None:
     assert paths(machine.look()) == wanted
 
 
+@pytest.mark.parametrize("head", ["---js", "---javascript", "--- JS ", "\ufeff---js", "---toml"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "repo/.opencode/agent/x.md",
+        "repo/.opencode/agents/deep/x.md",
+        "repo/sub/.opencode/command/x.md",
+        "repo/.opencode/modes/x.md",
+        "repo/.opencode/skill/x/SKILL.md",
+        "repo/.opencode/skills/x.md",
+        "repo/.claude/skills/x/SKILL.md",
+        "repo/sub/.agents/skills/x/SKILL.md",
+        "home/.claude/skills/x/SKILL.md",
+        "home/.config/opencode/command/x.md",
+        "aside/x/SKILL.md",
+    ],
+)
+def test_a_head_that_is_a_program(machine: Machine, path: str, head: str) -> None:
+    machine.put(machine.config / "opencode.json", {"skills": {"paths": ["../../../aside"]}})
+    written = machine.put(machine.home.parent / path, f"{head}\n{{}}\n---\nx")
+    (found,) = machine.look().imports
+    assert (os.path.realpath(found[0]), "program" in found[1]) == (written, True)
+
+
+def test_a_head_that_is_a_program_behind_links(machine: Machine) -> None:
+    written = machine.put(machine.home.parent / "aside" / "x.md", "---js\n{}\n---\n")
+    (machine.repository / ".opencode").mkdir()
+    for link, target in (("agent", "aside"), ("command", "aside/x.md")):
+        target_path = machine.home.parent / target
+        place = machine.repository / ".opencode" / link
+        if link == "command":
+            place.mkdir()
+            place = place / "y.md"
+        place.symlink_to(target_path)
+    found = {os.path.realpath(path) for path, _ in machine.look().imports}
+    assert found == {written}
+    assert len(machine.look().imports) == 2
+
+
+@pytest.mark.parametrize(
+    "head", ["", "---\nname: x\n---\n", "---yaml\na: 1\n---\n", "----js\n", " ---js"]
+)
+def test_heads_that_are_data(machine: Machine, head: str) -> None:
+    machine.put(machine.repository / ".opencode" / "agent" / "x.md", head + "hello")
+    assert machine.look().imports == []
+
+
+def test_a_folder_too_large_to_look_through(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.agents.opencode.markdown.MOST_FILES", 3)
+    folder = machine.repository / ".opencode" / "agent"
+    for n in range(5):
+        machine.put(folder / f"{n}.md", "x")
+    assert [path for path, _ in machine.look().unreadable] == [str(folder)]
+
+
 def test_a_config_of_a_folder_that_only_the_second_loader_reads(machine: Machine) -> None:
     path = machine.put(machine.work / ".opencode" / "config.json", {"plugin": ["x"]})
     assert paths(machine.look()) == [path]

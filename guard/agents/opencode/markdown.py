@@ -1,0 +1,93 @@
+"""The Markdown files that opencode reads beside its config: agents, commands, modes, skills.
+
+Reads, judges nothing. Hot-path module.
+"""
+
+from __future__ import annotations
+
+import os
+
+from guard.agents.opencode import frontmatter, jsonc
+
+AGENTS = ("agent", "agents")
+MODES = ("mode", "modes")
+COMMANDS = ("command", "commands")
+SKILLS = ("skill", "skills")
+FOLDERS = (*AGENTS, *COMMANDS, *MODES, *SKILLS)
+"""The folders of Markdown files in each of opencode's directories."""
+
+SHARED_SKILLS = (".claude/skills", ".agents/skills")
+"""Folders of other agents whose skills opencode reads, in a home and in each directory upwards."""
+
+MOST_FILES = 5000
+"""Files and folders in one of these folders above which it is not looked through."""
+
+_HEAD = 256
+
+
+def programs(folder: str, unreadable: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(path, why) of the files below `folder` whose head opencode would run.
+
+    Links are followed, as opencode follows them. Folders that cannot be looked through are added
+    to `unreadable` as (path, why).
+    """
+    found = []
+    for path in files_below(folder):
+        if path.endswith("/"):
+            unreadable.append((path[:-1], f"holds over {MOST_FILES} entries, or cannot be listed"))
+            continue
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            raw = os.read(handle, _HEAD)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
+        language = frontmatter.foreign_language(raw.decode("utf-8", "replace"))
+        if language:
+            found.append(
+                (path, f"begins with ---{language[:20]}: opencode runs such a head as a program")
+            )
+    return found
+
+
+def files_below(folder: str) -> list[str]:
+    """The `.md` files below `folder`, links followed; a folder that hides more ends in a slash."""
+    found: list[str] = []
+    pending, seen, count = [folder], set(), 0
+    while pending:
+        at = pending.pop()
+        try:
+            status = os.stat(at)
+            names = sorted(os.listdir(at))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            found.append(f"{at}/")
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        count += len(names)
+        if count > MOST_FILES:
+            found.append(f"{at}/")
+            return found
+        for name in names:
+            path = os.path.join(at, name)
+            if os.path.isdir(path):
+                pending.append(path)
+            elif name.lower().endswith(".md"):
+                found.append(path)
+    return sorted(found)
+
+
+def text_of(path: str) -> str:
+    """The text of a Markdown file. Raises UnreadableError."""
+    raw = jsonc.read_bytes(path)
+    try:
+        return "" if raw is None else raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise jsonc.UnreadableError("is not UTF-8") from None
