@@ -15,6 +15,7 @@ from guard.commands.portkey import entry_option, here, progress
 from guard.commands.portkey_sync import offer
 from guard.errors import ExitCode, UsageError, printable
 from guard.policy.compiled import user_policy
+from guard.policy.model import MAX_ITEMS
 from guard.portkey import shapes
 from guard.portkey import sync as edits
 from guard.portkey.account import Seen
@@ -176,10 +177,13 @@ def _words(account: Account, chosen: tuple[str, ...]) -> tuple[str, ...]:
         )
         words = tuple(typed.split())
         count = sum(all(word.lower() in name.lower() for word in words) for name in listed)
-        if count:
+        if count > MAX_ITEMS:
+            say(f"{count} are too many: one entry of the policy holds {MAX_ITEMS}.")
+        elif count:
             say(f"{count} of them.")
             return words
-        say("None holds all of them.")
+        else:
+            say("None holds all of them.")
 
 
 def _with_default(

@@ -60,7 +60,9 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
         click.echo(
             "\n".join(fitted(printable(line), width) for line in _lines(account, key, policy))
         )
-    return ExitCode.OK
+    unread = (account.providers, account.models, account.configs)
+    failed = any(seen.state == "failed" for seen in unread)
+    return ExitCode.FINDINGS if failed else ExitCode.OK
 
 
 def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:

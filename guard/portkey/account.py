@@ -7,7 +7,7 @@ failed. `Seen` keeps them apart, so that nobody reads "none" where the truth is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -142,10 +142,21 @@ def _seen(ask: Callable[[], Any], scope: str, errors: list[failures.GatewayError
         return Seen("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
 
 
+def _rows(kind: type[shapes.Row], items: Iterable[Any], what: str) -> list[Any]:
+    """The rows in `items`. Raises GatewayError where there are items, and none is a row."""
+    given = list(items)
+    found = shapes.rows(kind, given)
+    if given and not found:
+        raise failures.NotPortkeyError(
+            f"unexpected reply: none of the {len(given)} {what} in it has a name"
+        )
+    return found
+
+
 def _models(client: Client, errors: list[failures.GatewayError]) -> Seen[list[shapes.ModelRow]]:
     def ask() -> list[shapes.ModelRow]:
         pages = client.pages("/models", headers=CATALOGUE, scope=SCOPES["models"], by_offset=True)
-        unique = {row.id: row for row in shapes.rows(shapes.ModelRow, list(pages))}
+        unique = {row.id: row for row in _rows(shapes.ModelRow, pages, "models")}
         return list(unique.values())
 
     return _seen(ask, SCOPES["models"], errors)
@@ -164,7 +175,7 @@ def _providers(
     ):
 
         def ask(path: str = path, scope: str = scope) -> list[shapes.ProviderRow]:
-            return shapes.rows(shapes.ProviderRow, list(client.pages(path, scope=scope)))
+            return _rows(shapes.ProviderRow, client.pages(path, scope=scope), "providers")
 
         seen = _seen(ask, scope, errors)
         if seen.known:
@@ -185,8 +196,8 @@ def _configs(
     notes: list[str] = []
 
     def ask() -> list[shapes.ConfigRow]:
-        found = shapes.rows(
-            shapes.ConfigRow, list(client.pages("/configs", scope=SCOPES["configs"]))
+        found = _rows(
+            shapes.ConfigRow, client.pages("/configs", scope=SCOPES["configs"]), "configs"
         )
         if len(found) > MAX_CONFIGS:
             notes.append(f"only the first {MAX_CONFIGS} of {len(found)} configs were read")

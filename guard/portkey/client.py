@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, for the next bytes of an answer, and for all of it."""
+    """Seconds to wait for a connection, for the next bytes of an answer, and for all of a question:
+    the retries and the waits between them included."""
 
     connect: float = 5.0
     read: float = 20.0
@@ -231,23 +233,60 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         again = (429, 500, 502, 503, 504) if method == "GET" else (429, 503)
+        until = time.monotonic() + self._timeouts.whole
         for attempt in range(_RETRIES + 1):
             last = attempt == _RETRIES
             try:
-                answer = self._send(method, self.base_url + path, params, body, headers)
+                answer = self._within(until, method, self.base_url + path, params, body, headers)
             except (failures.OfflineError, failures.TimedOutError):
                 # once: somebody waits, and a POST may have been done
-                if method != "GET" or attempt:
+                wait = _backoff(attempt)
+                if method != "GET" or attempt or time.monotonic() + wait >= until:
                     raise
-                self._wait(_backoff(attempt), "no answer")
+                self._wait(wait, "no answer")
                 continue
             if answer.status not in again or last:
                 return answer
             wait = _asked_to_wait(answer.headers, _backoff(attempt))
-            if wait > _LONGEST_WAIT:
+            if wait > _LONGEST_WAIT or time.monotonic() + wait >= until:
                 return answer
             self._wait(wait, f"the gateway answered {answer.status}")
         raise AssertionError("the last attempt returns or raises")
+
+    def _within(
+        self,
+        until: float,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        """One attempt that ends at `until` (of time.monotonic), whatever it waits for.
+
+        A timeout of HTTP libraries begins again with each byte, and there is none for the name of
+        a host; so a thread of its own asks, which is left alone when the time is up.
+        """
+        done: list[Answer | BaseException] = []
+
+        def ask() -> None:
+            try:
+                done.append(self._send(method, url, until, params, body, headers))
+            except BaseException as error:  # raised again below
+                done.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(max(0.0, until - time.monotonic()))
+        if not done:
+            raise failures.TimedOutError(
+                "the gateway's answer does not end",
+                where=self.base_url,
+                fix="try again; see its status",
+            )
+        if isinstance(done[0], BaseException):
+            raise done[0]
+        return done[0]
 
     def _wait(self, seconds: float, why: str) -> None:
         self._progress(f"{why}; asking again in {seconds:.0f} s")
@@ -257,6 +296,7 @@ class Client:
         self,
         method: str,
         url: str,
+        until: float,
         params: Mapping[str, str | int] | None,
         body: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
@@ -267,7 +307,7 @@ class Client:
                 with self._http.stream(
                     method, url, params=params, json=body, headers=dict(headers or {})
                 ) as response:
-                    raw = _bounded(response, begun + self._timeouts.whole)
+                    raw = _bounded(response, until)
             except (httpx.InvalidURL, UnicodeError):
                 # httpx reads the target of a redirect before it is asked to follow it
                 raise self._elsewhere("another address") from None

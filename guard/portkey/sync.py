@@ -34,6 +34,9 @@ from guard.portkey.shapes import ProviderRow
 UNIVERSAL: Final = "portkey"
 """The entry that leaves the provider to the call: one key, smart routing in the dashboard."""
 
+MAX_ENTRIES: Final = 100
+"""Entries that `guard.policy.model` accepts."""
+
 Layout = Literal["one", "each"]
 
 _SHORT = {"together-ai": "together", "mistral-ai": "mistral", "azure-openai": "azure"}
@@ -111,6 +114,7 @@ def wish(
         entries = [Entry(UNIVERSAL, "", "Portkey", tuple(listed))]
     else:
         entries = _each(rows, models, policy, keys or {})
+    _require_room(entries)
     if account.default_config.value:
         notes.append(
             f"the config {account.default_config.value} on this key decides where every call "
@@ -123,6 +127,24 @@ def wish(
             f"it; {default} is one that it knows"
         )
     return Wish(tuple(entries), default, tuple(notes))
+
+
+def _require_room(entries: list[Entry]) -> None:
+    """Raise UsageError where a policy has no room for `entries`."""
+    largest = max(entries, key=lambda entry: len(entry.models))
+    if len(largest.models) > model.MAX_ITEMS:
+        count, room = f"{len(largest.models)} models", f"one entry holds {model.MAX_ITEMS}"
+    elif len(entries) > MAX_ENTRIES:
+        count, room = f"{len(entries)} providers", f"a policy holds {MAX_ENTRIES}"
+    else:
+        return
+    slugs = (entry.slug or name[1:].partition("/")[0] for entry in entries for name in entry.models)
+    raise UsageError(
+        f"{count} are too many: {room}",
+        fix="choose, by a provider or by words that the names hold:\n"
+        f"routeguard portkey sync --provider {next(slugs)} --dry-run\n"
+        "routeguard portkey sync gpt mini --dry-run",
+    )
 
 
 def _chosen(account: Account, providers: tuple[str, ...], notes: list[str]) -> list[ProviderRow]:

@@ -124,6 +124,15 @@ def test_a_workspace_key_has_its_providers_and_is_told_what_it_lacks(person: Per
     assert "none" not in done.stdout
 
 
+def test_lists_of_junk_are_no_empty_account(person: Person, account: Account) -> None:
+    junk = [(200, {"data": ["x", {}], "total": 2}, {})]
+    account.space.trouble = dict.fromkeys(("providers", "virtual-keys", "models", "configs"), junk)
+    done = person.run("status")
+    assert done.returncode == 1
+    assert "0 providers" not in done.stdout
+    assert "providers  could not be asked: unexpected reply" in done.stdout
+
+
 def test_a_weak_key_knows_least_and_says_so(person: Person) -> None:
     done = person.run("status", key=WEAK_KEY)
     assert done.returncode == 0

@@ -153,3 +153,23 @@ def test_age_in_words(account: Account) -> None:
         seen = gather(client, WEAK_KEY, now=lambda: 1000.0)
     ages = [store.age(seen, 1000.0 + s) for s in (-5, 30, 60, 7200, 90_000)]
     assert ages == ["just now", "just now", "1 minute ago", "2 hours ago", "1 day ago"]
+
+
+JUNK = [1, None, "x", [], {}, {"slug": None}, {"id": 3, "slug": ["openai-prod"]}]
+
+
+def test_rows_that_are_none_are_no_empty_list(account: Account) -> None:
+    junk = [(200, {"data": JUNK}, {})]
+    account.space.trouble = dict.fromkeys(("providers", "virtual-keys", "configs"), junk)
+    with account.client(ADMIN_KEY) as client:
+        seen = gather(client, ADMIN_KEY)
+        # by the models, which are whole
+        assert (seen.providers_from, len(seen.providers.value or ())) == ("models", 2)
+        assert seen.configs.state == "failed"
+        assert seen.configs.reason == "unexpected reply: none of the 7 configs in it has a name"
+        account.space.trouble["models"] = junk
+        seen = gather(client, ADMIN_KEY)
+        assert {seen.models.state, seen.providers.state, seen.configs.state} == {"failed"}
+        some = {"data": [*JUNK, model("openai-prod", "gpt-4o")]}
+        account.space.trouble["models"] = [(200, some, {})]
+        assert len(gather(client, ADMIN_KEY).models.value or ()) == 1

@@ -389,3 +389,29 @@ def test_two_providers_of_one_vendor_have_two_names(account: Account, tmp_path: 
     _, wished = result("", seen, tmp_path)
     names = [entry.name for entry in wished.entries]
     assert len(names) == len(set(names)) == 14
+
+
+@pytest.mark.parametrize("layout", ["one", "each"])
+def test_more_models_than_a_policy_holds_are_to_be_chosen_from(
+    account: Account, layout: sync.Layout, tmp_path: Path
+) -> None:
+    account.space.models = [plane.model("openai-prod", f"gpt-{n}") for n in range(1001)]
+    with account.client(WORKSPACE_KEY) as client:
+        seen = gather(client, WORKSPACE_KEY)
+    with pytest.raises(UsageError, match="1001 models are too many") as caught:
+        result("", seen, tmp_path, layout)
+    assert "line" not in caught.value.render()
+    assert "routeguard portkey sync --provider openai-prod --dry-run" in caught.value.fix
+    result("", seen, tmp_path, layout, words=("gpt-10",))
+
+
+def test_more_providers_than_a_policy_holds_are_to_be_chosen_from(
+    account: Account, tmp_path: Path
+) -> None:
+    slugs = [f"openai-{n}" for n in range(101)]
+    account.space.providers = [plane.provider(slug) for slug in slugs]
+    account.space.models = [plane.model(slug, "gpt") for slug in slugs]
+    with account.client(WORKSPACE_KEY) as client:
+        seen = gather(client, WORKSPACE_KEY)
+    with pytest.raises(UsageError, match="101 providers are too many"):
+        result("", seen, tmp_path, "each")
