@@ -25,8 +25,7 @@ from guard.check.result import Result, order
 from guard.check.runners import Runner, handed_on
 from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
-from guard.launch import resolve
-from guard.launch.places import chosen_directories
+from guard.launch import execute, resolve
 from guard.policy.compiled import CompiledPolicy
 from guard.rules import RULES
 from guard.rules.files.secrets import is_placeholder
@@ -62,10 +61,14 @@ class Asked:
 
 def check(asked: Asked, selected: frozenset[str]) -> Result:
     """Check the process environment and what lies around a launch from here."""
-    findings = list(_of_launch(asked))
+    agent = AGENTS[0]
+    program = _program(agent, asked)
+    findings = list(_of_launch(asked, agent, program))
     if (lost := hook.lost(asked.environ)) is not None:
         findings.append(lost)
     remarks = []
+    if not program:
+        remarks.append(f"{agent.title} is not installed here: its version was not judged")
     if asked.runner is None:
         readings = [rc_files.read(asked.environ, root=asked.root)]
         findings += _of_assignments(asked, readings[0].assignments, "a shell that starts sets it")
@@ -107,7 +110,7 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     of_file = Asked(environ, asked.cwd, asked.policy, asked.now, asked.runner, asked.root)
     findings = [
         finding
-        for finding in _of_launch(of_file, place)
+        for finding in _of_launch(of_file, AGENTS[0], "", place)
         if (finding.rule in _VARIABLE_RULES and finding.subject not in _PLACES)
         or (finding.rule == "RG504" and finding.subject in lines)
     ]
@@ -121,17 +124,16 @@ _AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"
 # What the launch says ----------------------------------------------------------------------------
 
 
-def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Finding]:
+def _of_launch(
+    asked: Asked, agent: Agent, program: str, place: Place = lambda _: ("", 0)
+) -> Iterator[Finding]:
     """The findings of the plan of a bare launch, and one for each variable it would remove."""
     own = without_guard(asked.environ)
     wrong = paths.misplaced(own, asked.cwd)
     own = paths.without_misplaced(own, wrong)
-    for chosen in chosen_directories(wrong):
-        yield _placed(chosen, place(chosen.subject), asked)
-    agent = AGENTS[0]
-    program, known = _program(agent, own)
-    facts = agent.survey([], own, program, asked.cwd, write=False)
-    plan = agent.plan(asked.policy, facts, program, asked.now)
+    plan, _ = execute.plan_launch(
+        agent, [], own, wrong, program, asked.policy, asked.cwd, asked.now, write=False
+    )
     inside = paths.REAL_CONFIG_HOME in asked.environ
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
@@ -147,7 +149,7 @@ def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Findi
         if own[name] and (finding := _of_unknown(asked, name)) is not None:
             yield _placed(finding, place(name), asked)
     for finding in plan.findings:
-        if finding.rule == "RG204" and not known:
+        if finding.rule == "RG204" and not program:
             continue
         if finding.where == "environment":
             yield _placed(finding, place(finding.subject), asked)
@@ -157,12 +159,14 @@ def _of_launch(asked: Asked, place: Place = lambda _: ("", 0)) -> Iterator[Findi
             yield finding
 
 
-def _program(agent: Agent, environ: Mapping[str, str]) -> tuple[str, bool]:
-    """The program of `agent`, and whether there is one here: in CI it may be installed later."""
+def _program(agent: Agent, asked: Asked) -> str:
+    """The program of `agent`; "" if there is none here: in CI it may be installed later."""
+    own = without_guard(asked.environ)
+    own = paths.without_misplaced(own, paths.misplaced(own, asked.cwd))
     try:
-        return resolve.find_agent(agent, agent.names[0], environ), True
+        return resolve.find_agent(agent, agent.names[0], own)
     except GuardError:
-        return agent.names[0], False
+        return ""
 
 
 def _of_variable(asked: Asked, name: str, reason: str) -> Finding | None:

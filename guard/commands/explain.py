@@ -46,8 +46,9 @@ def explain(format_: str, command: tuple[str, ...]) -> int:
     First today's route with each layer's say, then the guarded one: the arguments, what the
     gateway does with the call as far as `routeguard portkey status` saw it, what is removed from
     the environment and why, what is set, what was left out of the agent's config, and what
-    forbids the launch. Names only, no values. No key is fetched, and nothing is written
-    but the cache of the compiled policy.
+    forbids the launch. Names only, no values. No key is fetched. An agent that does not say its
+    version in its package is asked for it once. Nothing is written but two caches: the compiled
+    policy and that version.
     """
     from guard.agents.registry import agent_of
     from guard.launch import execute

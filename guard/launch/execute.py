@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Agent, Facts
     from guard.agents.plan import Plan
     from guard.findings import Finding
+    from guard.paths import Misplaced
     from guard.policy.compiled import CompiledPolicy
 
 QUIET = "ROUTEGUARD_QUIET"
@@ -170,8 +171,34 @@ def plan_agent(
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
         policy = compiled.CompiledPolicy()
-    facts = agent.survey(words[1:], own, program, working_directory(), write=write and not harmless)
-    now = time.time()
+    plan, facts = plan_launch(
+        agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
+        write=write,
+    )  # fmt: skip
+    return plan, policy, facts
+
+
+def plan_launch(
+    agent: Agent,
+    typed: list[str],
+    own: dict[str, str],
+    wrong: list[Misplaced],
+    program: str,
+    policy: CompiledPolicy,
+    cwd: str,
+    now: float,
+    *,
+    write: bool,
+) -> tuple[Plan, Facts]:
+    """The plan that `exec` carries out, `explain` shows and `check --env` judges.
+
+    `own` is the user's own environment without what the project chose in it, which is `wrong`;
+    `program` the agent's binary ("" where there is none, for a plan that is not carried out), `now`
+    in Unix seconds. What the machine refuses is a finding of the plan like what the policy refuses.
+    """
+    harmless = agent.kind(typed) == HARMLESS
+    write = write and not harmless
+    facts = agent.survey(typed, own, program, cwd, write=write)
     plan = agent.plan(policy, facts, program, now)
     if harmless and wrong:
         from guard.agents.environment import Change
@@ -181,7 +208,13 @@ def plan_agent(
         plan.findings[:0] = places.chosen_directories(wrong)
     if plan.kind not in NO_MODEL:
         local_proxies.check(plan, policy, own, now, write=write)
-    return plan, policy, facts
+    if plan.guarded and policy.proxies_fence == "require":
+        from guard.launch import fence
+
+        why = fence.unavailable()
+        if why:
+            plan.findings.append(fence.missing(why))
+    return plan, facts
 
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:

@@ -20,6 +20,7 @@ import sys
 
 from guard import net
 from guard.errors import GuardError
+from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ _NOWHERE = "192.0.2.1"
 
 _EVERYWHERE = "255.255.255.255"
 """An address that TCP never connects to: to try sends no packet."""
+
+_UNFENCED = "it cannot be fenced off from the ports of local proxies"
 
 
 class UnavailableError(Exception):
@@ -139,7 +142,7 @@ def describe(policy: CompiledPolicy, environ: Mapping[str, str]) -> str:
 def refusal(why: str, *, asked: bool) -> GuardError:
     """The error of a launch that had to be fenced and cannot be; `asked` by `--fence`."""
     return GuardError(
-        "not started: it cannot be fenced off from the ports of local proxies",
+        f"not started: {_UNFENCED}",
         where=f"{os.uname().sysname} {os.uname().release} on {os.uname().machine}",
         why=why,
         fix="leave --fence out"
@@ -147,6 +150,12 @@ def refusal(why: str, *, asked: bool) -> GuardError:
         else 'proxies.fence = "try" in your policy goes on without a fence, and says so',
         rule="RG404",
     )
+
+
+def missing(why: str) -> Finding:
+    """The finding of a plan that the policy wants fenced and this machine cannot."""
+    said = refusal(why, asked=False)
+    return Finding("RG404", "proxies.fence", f"{_UNFENCED}: {why}", where=said.where, fix=said.fix)
 
 
 def around(

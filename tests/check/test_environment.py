@@ -52,7 +52,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    # what listens on the machine that runs the tests is another matter
+    monkeypatch.setattr("guard.proxies.glance.glance", lambda *_, **__: [])
     return Machine(tmp_path)
 
 
@@ -236,7 +238,7 @@ def test_in_a_job_startup_files_are_nobodys(machine: Machine, tmp_path: Path) ->
         ("ANTHROPIC_API_KEY", 0),
     ]
     assert github.set_in in result.findings[-1].fix
-    assert result.remarks == ("a job of GitHub Actions",)
+    assert "a job of GitHub Actions" in result.remarks
 
 
 def test_what_bash_reads_in_every_step(machine: Machine, tmp_path: Path) -> None:

@@ -120,18 +120,19 @@ def test_another_command(machine: Machine) -> None:
     assert [c["name"] for c in found["changes"]] == ["OPENAI_API_KEY"]
 
 
-def test_nothing_is_written_but_the_policys_cache(machine: Machine) -> None:
+def test_nothing_is_written_but_two_caches(machine: Machine) -> None:
     machine.explain("--", "opencode", "run", "hi")
     made = {p.relative_to(machine.home) for p in machine.home.rglob("*") if p.is_file()}
     assert all(str(p).startswith(".cache/routeguard/policy/") for p in made)
 
 
-def test_it_knows_the_version_of_a_binary_only_if_it_needs_not_be_started(
-    machine: Machine,
-) -> None:
-    (machine.root / "opencode-ai" / "package.json").unlink()
-    status, out, _ = machine.explain("--", "opencode", "run", "hi")
-    assert (status, "[RG204]" in out) == (1, True)
+def test_a_binary_without_a_package_is_asked_for_its_version(machine: Machine) -> None:
+    package = machine.root / "opencode-ai"
+    (package / "package.json").unlink()
+    (package / "bin" / "opencode").write_text(
+        f"#!/bin/sh\n[ \"$*\" = --version ] && echo 1.18.33 || touch '{machine.root}/started'\n"
+    )
+    assert machine.json("opencode", "run", "hi")["version"] == "1.18.33"
 
 
 def test_no_key_is_fetched(machine: Machine) -> None:

@@ -36,6 +36,8 @@ def version(path: str, environ: Mapping[str, str], *, ask: bool = True) -> tuple
     (`--version`, about 0.7 s) and the answer kept under its identity, so that an upgrade in place
     is noticed. `ask` False only looks.
     """
+    if not os.path.isabs(path):
+        return (0, 0, 0)  # of no program; a name alone would mean a file of this directory
     real = os.path.realpath(path)
     packaged = _from_package(real)
     if packaged != (0, 0, 0):

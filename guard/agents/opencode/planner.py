@@ -97,7 +97,8 @@ def look(
     return Facts(
         invocation=invocation,
         environ=own,
-        version=binary.version(program, own, ask=write),
+        # also for a plan that is only shown: what is not known would be refused
+        version=binary.version(program, own, ask=invocation.kind() != adapter.HARMLESS),
         found=found,
         suffix=directories.suffix(own, create=write),
         places=directories.Directories(own),
