@@ -17,7 +17,7 @@ from guard.agents.keys import unusable_key
 from guard.agents.registry import agent_of, keeps, names, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.launch import local_proxies, places, resolve
+from guard.launch import bare_calls, local_proxies, places, resolve
 from guard.policy import compiled
 from guard.rules import RULES
 
@@ -206,6 +206,8 @@ def plan_launch(
         plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
     elif wrong:
         plan.findings[:0] = places.chosen_directories(wrong)
+    if plan.guarded:
+        bare_calls.note(plan, policy, own)
     if plan.kind not in NO_MODEL:
         local_proxies.check(plan, policy, own, now, write=write)
     if plan.guarded and policy.proxies_fence == "require":

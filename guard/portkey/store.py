@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from guard import paths
-from guard.check import digest_key
 from guard.errors import GuardError
 from guard.files.read import read_own
 from guard.files.write import write
-from guard.findings import digest
+from guard.launch import bare_calls
 from guard.portkey.account import Account
+from guard.portkey.routing import predict
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024
@@ -35,18 +35,23 @@ def save(account: Account, key: str, environ: Mapping[str, str]) -> None:
     text = json.dumps(
         {"schema_version": SCHEMA_VERSION, "account": _ACCOUNT.dump_python(account, mode="json")}
     )
+    refused = predict(account).sentence.startswith("refused: ")
     try:
         paths.private_directory(paths.routeguard_cache(environ))
-        directory = paths.private_directory(_directory(environ))
-        write(_path(directory, account.base_url, key, environ), text.encode())
+        paths.private_directory(bare_calls.directory(environ))
+        path = bare_calls.account_path(account.base_url, key, environ)
+        write(f"{path}.json", text.encode())
+        if refused:
+            write(path + bare_calls.REFUSED, b"")
+        elif os.path.lexists(path + bare_calls.REFUSED):
+            os.unlink(path + bare_calls.REFUSED)
     except (OSError, GuardError):
         pass
 
 
 def load(base_url: str, key: str, environ: Mapping[str, str]) -> Account | None:
     """What was last seen with this key at this gateway, None if nothing (or nothing readable)."""
-    path = _path(_directory(environ), base_url, key, environ)
-    raw = read_own(path, MAX_BYTES)
+    raw = read_own(f"{bare_calls.account_path(base_url, key, environ)}.json", MAX_BYTES)
     if raw is None:
         return None
     try:
@@ -57,17 +62,6 @@ def load(base_url: str, key: str, environ: Mapping[str, str]) -> Account | None:
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
         return None
     return account if account.base_url == base_url else None
-
-
-def forget(environ: Mapping[str, str]) -> None:
-    """Remove everything that was kept."""
-    directory = _directory(environ)
-    try:
-        for name in os.listdir(directory):
-            if name.endswith(".json"):
-                os.unlink(os.path.join(directory, name))
-    except OSError:
-        pass
 
 
 def is_old(account: Account, now: float | None = None) -> bool:
@@ -84,12 +78,3 @@ def age(account: Account, now: float | None = None) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def _directory(environ: Mapping[str, str]) -> str:
-    return os.path.join(paths.routeguard_cache(environ), "portkey")
-
-
-def _path(directory: str, base_url: str, key: str, environ: Mapping[str, str]) -> str:
-    name = digest(f"{base_url}\n{key}", digest_key.load(environ))
-    return os.path.join(directory, f"{name}.json")

@@ -525,3 +525,54 @@ def test_the_examples_of_the_docs_are_what_is_said(person: Person) -> None:
         said = re.sub(r"\d+\.\d s", "0.0 s", said)
         said = re.sub(r"seen .* ago", "seen just now", said)
         assert f"$ routeguard portkey {' '.join(words)}\n{said}\n```" in docs
+
+
+# what a launch says of it
+
+
+def launched(person: Person, *words: str, key: str) -> Ended:
+    """A launch of an agent that does nothing, past the policy's default model."""
+    package = person.home / "opencode-ai"
+    agent = package / "bin" / "opencode"
+    if not agent.exists():
+        agent.parent.mkdir(parents=True)
+        (package / "package.json").write_text('{"name":"opencode-ai","version":"1.18.33"}')
+        agent.write_text("#!/bin/sh\nexit 0\n")
+        agent.chmod(0o755)
+    environ = person.environ(key, {"PATH": f"{agent.parent}:/usr/bin:/bin"})
+    done = subprocess.run(
+        [sys.executable, "-m", "guard", "exec", "--", "opencode", "run", *words, "hi"],
+        env=environ, cwd=person.home, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    person.said += [done.stdout, done.stderr]
+    return done
+
+
+def test_a_launch_that_the_gateway_is_known_to_refuse_says_so(
+    person: Person, account: Account
+) -> None:
+    bare = plane.key_row(WORKSPACE_KEY, plane.WORKSPACE)
+    account.space.api_keys.append(bare)
+    scope = frozenset(("workspace_user_api_keys.list",))
+    account.space.keys[WORKSPACE_KEY] = plane.WORKSPACE | scope
+    words = "names no provider, and the gateway refused such calls"
+    assert words not in launched(person, key=WORKSPACE_KEY).stderr
+    assert person.run("status", key=WORKSPACE_KEY).returncode == 0
+    done = launched(person, key=WORKSPACE_KEY)
+    assert done.returncode == 0, done.stderr
+    assert f"portkey/gpt-4o {words}" in done.stderr
+    assert "[RG206]" in done.stderr
+    # another key, a model that names its provider, and a config that has come onto the key
+    assert words not in launched(person, key=WEAK_KEY).stderr
+    named = launched(person, "-m", "portkey/@openai-prod/gpt-4o", key=WORKSPACE_KEY)
+    assert words not in named.stderr
+    (marker,) = (person.home / ".cache/routeguard/portkey").glob("*.refused")
+    bare["defaults"] = {"config_id": account.space.configs[0]["id"], "allow_config_override": True}
+    assert person.run("status", key=WORKSPACE_KEY).returncode == 0
+    assert not marker.exists()
+    assert words not in launched(person, key=WORKSPACE_KEY).stderr
+    # whatever lies there, nothing is refused
+    for put in (marker.mkdir, lambda: marker.symlink_to("/dev/zero")):
+        put()
+        assert launched(person, key=WORKSPACE_KEY).returncode == 0
+        marker.rmdir() if marker.is_dir() else marker.unlink()
