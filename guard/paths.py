@@ -29,6 +29,9 @@ REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
 LAUNCH_MARKER = "ROUTEGUARD_LAUNCH"
 """`pid:depth:program` of the launch that a process descends from."""
 
+WRAPPERS = "ROUTEGUARD_WRAPPERS"
+"""The scripts, separated by colons, through which a launch came before the one in the marker."""
+
 HOOK = "ROUTEGUARD_HOOK"
 """`lost:SHELL`, which the shell functions of the hook set for one command: the shell no longer
 runs the hook at its prompt. A shell whose hook is whole does not set it."""

@@ -123,11 +123,12 @@ def working_directory() -> str:
         ) from None
 
 
-def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The program to avoid: what this very process was, if it has come back to us.
+def _already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What not to start (again): programs to avoid, and those to start only for want of others.
 
     execve keeps the process id, so our own id in the marker means that the program we started
-    was a wrapper that starts us again.
+    was a wrapper that starts us again. A script in the marker that is not this process has asked
+    for the agent as a child of its own (`"$(command -v opencode)" "$@"`): no launch lies between.
     """
     pid, depth, program = _marker(environ)
     if depth > MAX_DEPTH:
@@ -139,7 +140,15 @@ def _already_running(environ: Mapping[str, str]) -> tuple[str, ...]:
             "a wrapper there should call the binary by its path",
             rule="RG503",
         )
-    return (os.path.realpath(program),) if pid == os.getpid() and program else ()
+    if not program:
+        return (), ()
+    came_through = (
+        os.path.realpath(program),
+        *filter(None, environ.get(paths.WRAPPERS, "").split(":")),
+    )
+    if pid == os.getpid():
+        return came_through, ()
+    return (), came_through if resolve.is_wrapper(program) else ()
 
 
 def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
@@ -161,7 +170,7 @@ def plan_agent(
     own = without_guard(environ)
     wrong = paths.misplaced(own, working_directory())
     own = paths.without_misplaced(own, wrong)
-    program = resolve.find_agent(agent, words[0], own, _already_running(environ))
+    program = resolve.find_agent(agent, words[0], own, *_already_running(environ))
     harmless = agent.kind(words[1:]) == HARMLESS
     try:
         policy = load_policy(own)
@@ -416,6 +425,10 @@ def become(
     """
     _, depth, _ = _marker(environ)
     child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
+    child.pop(paths.WRAPPERS, None)
+    came_through = [path for paths_ in _already_running(environ) for path in paths_]
+    if came_through and resolve.is_wrapper(program):
+        child[paths.WRAPPERS] = ":".join(came_through)
     _default_signals()
     start, words = last(program, argv) if last else (program, argv)
     try:

@@ -50,13 +50,18 @@ def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> 
 
 
 def find_agent(
-    agent: Agent, name: str, environ: Mapping[str, str], avoid: Collection[str] = ()
+    agent: Agent,
+    name: str,
+    environ: Mapping[str, str],
+    avoid: Collection[str] = (),
+    wrappers: Collection[str] = (),
 ) -> str:
     """The real binary of `agent`, started as `name`.
 
+    `wrappers` are real paths that are chosen only where nothing else is found.
     Raises GuardError (RG502, status 127) if there is none.
     """
-    program = find(name, environ, avoid)
+    program = find(name, environ, (*avoid, *wrappers)) or find(name, environ, avoid)
     if not program:
         raise GuardError(
             f"{name} is not installed, or not on PATH",
@@ -67,6 +72,24 @@ def find_agent(
             exit_code=ExitCode.NOT_FOUND,
         )
     return program
+
+
+def is_wrapper(path: str) -> bool:
+    """Whether the program at `path` may start the agent of its own name: a script outside any
+    npm package. The programs of npm packages are scripts, too, and are the agent themselves."""
+    real = os.path.realpath(path)
+    if "/node_modules/" in real:
+        return False
+    try:
+        handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.read(handle, 2) == b"#!"
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def is_shim(path: str) -> bool:

@@ -311,6 +311,14 @@ class TestRecursion:
     """A program on PATH that is called opencode and calls opencode."""
 
     def wrapper(self, machine, text: str) -> None:
+        # the real one behind it says its version, as a wrapper asks for it
+        agent = machine.install("1.18.33")
+        agent.write_text(
+            agent.read_text().replace(
+                "def write(",
+                "if sys.argv[1:] == ['--version']: sys.exit(print('1.18.33'))\ndef write(",
+            )
+        )
         first = machine.root / "first"
         machine.script(first / "opencode", text)
         (first / "package.json").write_text("{}")
@@ -323,11 +331,63 @@ class TestRecursion:
         done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
         assert (done.status, machine.started, machine.argv) == (0, 1, [b"run", b"hi"]), done
 
-    def test_a_wrapper_that_starts_the_next_one(self, machine) -> None:
+    @pytest.mark.parametrize(
+        "starts",
+        [
+            'opencode "$@"',
+            '"$(command -v opencode)" "$@"',
+            'exec "$(command -v opencode)" "$@"',
+            'sh -c \'opencode "$@"; exit $?\' sh "$@"',
+            'env -- opencode "$@"',
+            '[ "$1" ] && (opencode "$@")',
+        ],
+    )
+    @pytest.mark.parametrize("shims", [False, True])
+    def test_a_wrapper_that_starts_the_next_one(self, machine, starts: str, shims: bool) -> None:
+        """The version managers' way, and that of scripts in ~/bin: what it is shown is a shim."""
+        self.wrapper(machine, f"#!/bin/sh\n{'' if shims else self.VERSION}{starts}\n")
+        if shims:
+            folder = machine.home / ".local/share/routeguard/shims"
+            machine.script(folder / "opencode", shim_text("opencode"))
+            machine.environ["PATH"] = f"{folder}:{machine.environ['PATH']}"
+        done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
+        assert (done.status, machine.started, machine.argv) == (0, 1, [b"run", b"hi"]), done
+
+    def test_wrappers_behind_one_another(self, machine) -> None:
+        self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}opencode "$@"\n')
+        second = machine.root / "second"
+        machine.script(second / "opencode", f'#!/bin/sh\n{self.VERSION}command opencode "$@"\n')
+        machine.environ["PATH"] = f"{second}:{machine.environ['PATH']}"
+        done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
+        assert (done.status, machine.started, machine.argv) == (0, 1, [b"run", b"hi"]), done
+        assert "ROUTEGUARD_WRAPPERS" not in machine.child
+
+    def test_a_wrapper_with_nothing_behind_it_ends(self, machine) -> None:
         self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}opencode "$@"\nexit $?\n')
+        machine.environ["PATH"] = f"{machine.root / 'first'}:/usr/bin:/bin"
         done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
         assert (done.status, "[RG503]" in done.err, machine.started) == (126, True, 0), done.err
         assert one_message(done.err), done.err
+
+    def test_one_program_in_place_of_many(self, machine) -> None:
+        """mise and Volta: what runs is decided by the name it is called by."""
+        manager = machine.script(
+            machine.root / "manager",
+            '#!/bin/sh\n[ "${0##*/}" = opencode ] || { echo 2025.11.3; exit; }\n'
+            f'exec "{machine.bin}/opencode" "$@"\n',
+        )
+        shim = machine.root / "managed" / "opencode"
+        shim.parent.mkdir()
+        shim.symlink_to(manager)
+        machine.environ["PATH"] = f"{shim.parent}:{machine.environ['PATH']}"
+        machine.script(
+            machine.bin / "opencode.new",
+            f'#!/bin/sh\n{self.VERSION}exec "{os.path.realpath(machine.bin / "opencode")}" "$@"\n',
+        )
+        (machine.bin / "opencode").unlink()
+        (machine.bin / "opencode.new").rename(machine.bin / "opencode")
+        done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None)
+        assert (done.status, machine.argv) == (0, [b"run", b"hi"]), done
 
     def test_a_marker_that_is_damaged(self, machine) -> None:
         for marker in ("", ":", "x:y:z", f"{'9' * 30}:1:", "1:²:x", "1:1"):

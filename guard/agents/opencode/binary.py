@@ -34,7 +34,9 @@ def version(path: str, environ: Mapping[str, str], *, ask: bool = True) -> tuple
 
     npm packages say it in `package.json` beside the binary. Any other binary is asked once
     (`--version`, about 0.7 s) and the answer kept under its identity, so that an upgrade in place
-    is noticed. `ask` False only looks.
+    is noticed. A link to a program of another name (mise, Volta: one program in place of many,
+    which goes by the name it is called by) starts what it is told to, so it is asked by that name,
+    each time. `ask` False only looks.
     """
     if not os.path.isabs(path):
         return (0, 0, 0)  # of no program; a name alone would mean a file of this directory
@@ -48,11 +50,12 @@ def version(path: str, environ: Mapping[str, str], *, ask: bool = True) -> tuple
         return (0, 0, 0)
     identity = f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {real}"
     store = os.path.join(paths.routeguard_cache(environ), "agents", "versions")
-    known = _remembered(store, identity)
+    many = not os.path.basename(real).startswith("opencode")
+    known = (0, 0, 0) if many else _remembered(store, identity)
     if known != (0, 0, 0) or not ask:
         return known
-    answer = _ask(real, environ)
-    if answer != (0, 0, 0):
+    answer = _ask(path if many else real, environ)
+    if answer != (0, 0, 0) and not many:
         _remember(store, identity, answer)
     return answer
 
@@ -130,21 +133,32 @@ def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
         pass
 
 
-def _ask(real: str, environ: Mapping[str, str]) -> tuple[int, int, int]:
+_MANAGERS = ("ASDF_DATA_DIR", "ASDF_DIR", "MISE_CONFIG_DIR", "MISE_DATA_DIR", "VOLTA_HOME")
+"""Where version managers keep what their programs start."""
+
+
+def _ask(program: str, environ: Mapping[str, str]) -> tuple[int, int, int]:
     import subprocess
 
     # BUN_BE_BUN=1 would make the binary answer with Bun's version
-    bare = {k: environ[k] for k in ("HOME", "PATH", "TMPDIR", "LANG") if k in environ}
+    kept = ("HOME", "PATH", "TMPDIR", "LANG", *_MANAGERS)
+    bare = {name: environ[name] for name in kept if name in environ}
     try:
-        done = subprocess.run(
-            [real, "--version"],
+        asked = subprocess.Popen(
+            [program, "--version"],
             env=bare,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
-            check=False,
+            start_new_session=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return (0, 0, 0)
-    return parse(done.stdout.decode("utf-8", "replace"))
+    try:
+        said, _ = asked.communicate(timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        # with all that it started: a script can be one that starts itself
+        os.killpg(asked.pid, 9)
+        asked.communicate()
+        return (0, 0, 0)
+    return parse(said.decode("utf-8", "replace"))
