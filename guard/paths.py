@@ -96,8 +96,11 @@ class Misplaced:
         return f"unset {self.variable}   (or let it name a directory outside of {self.tree})"
 
 
-def around(environ: Mapping[str, str], cwd: str) -> Around:
-    """The working trees around `cwd`, by its real path and as the shell spells it."""
+def around(environ: Mapping[str, str], cwd: str, *, unmarked: bool = True) -> Around:
+    """The working trees around `cwd`, by its real path and as the shell spells it.
+
+    `unmarked` counts `cwd` itself as one whatever it holds.
+    """
     starts = [os.path.realpath(cwd)]
     logical = environ.get("PWD", "")
     try:
@@ -105,7 +108,7 @@ def around(environ: Mapping[str, str], cwd: str) -> Around:
             starts.append(logical)
     except (OSError, ValueError):
         pass
-    return Around(starts, environ.get("HOME", ""), account_home)
+    return Around(starts, environ.get("HOME", ""), account_home, unmarked=unmarked)
 
 
 def misplaced(environ: Mapping[str, str], cwd: str) -> list[Misplaced]:

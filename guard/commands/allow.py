@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import re
 import shlex
-import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +22,14 @@ from guard import audit, paths
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.files.read import (
+    NotRegularError,
+    TooLargeError,
+    UnreadableError,
+    digest,
+)
 from guard.launch.execute import own_environment
+from guard.launch.places import MAX_PROGRAM
 from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers
@@ -47,7 +52,6 @@ KINDS: Final = ("port", "env", "proxy", "server", "file")
 MAX_DAYS: Final = 90
 """Days an exception made here may hold: what is needed for longer is policy."""
 
-_MAX_FILE: Final = 64 * 1024 * 1024
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
 _KEPT_KINDS: Final = frozenset(("", "ambient", "gateway_key", "gateway_setting", "other_service"))
@@ -374,31 +378,34 @@ def _digest(path: str) -> str:
     """The SHA-256 of the file at `path` in hexadecimal. Raises UsageError if there is none."""
     try:
         path.encode("utf-8")
-        # looked at before it is opened: opening a device or a FIFO can have effects, or wait
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UsageError(f"not a regular file: {printable(path)}", fix="name a file")
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as opened:
-            found = os.fstat(opened.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_FILE:
-                raise UsageError(
-                    f"not a configuration file: {printable(path)}",
-                    why=f"it is no regular file of at most {_MAX_FILE >> 20} MiB",
-                    fix="name the file that the finding names",
-                )
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        found = digest(path, MAX_PROGRAM)
     except UnicodeEncodeError:
         raise UsageError(
             f"a policy cannot name this file: {printable(path)}",
             why="its path is not UTF-8, as TOML has to be",
             fix="rename it",
         ) from None
-    except OSError as error:
+    except NotRegularError:
+        raise UsageError(f"not a regular file: {printable(path)}", fix="name a file") from None
+    except TooLargeError:
         raise UsageError(
-            f"cannot read {printable(path)}",
-            why=error.strerror or str(error),
-            fix="name a file that exists and that you may read",
+            f"not a file to be allowed: {printable(path)}",
+            why=f"it is larger than {MAX_PROGRAM >> 20} MiB",
+            fix="name the file that the finding names",
         ) from None
+    except UnreadableError as error:
+        raise _unreadable(path, str(error)) from None
+    if not found:
+        raise _unreadable(path, "No such file or directory")
+    return found
+
+
+def _unreadable(path: str, why: str) -> UsageError:
+    return UsageError(
+        f"cannot read {printable(path)}",
+        why=why,
+        fix="name a file that exists and that you may read",
+    )
 
 
 def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from guard.agents.registry import AGENTS, agent_by_id
 from guard.errors import ExitCode, GuardError, printable
+from guard.launch.execute import load_policy, own_environment, working_directory
+from guard.launch.places import chosen_program
 from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
 from guard.report import colour
+from guard.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +108,16 @@ def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Bi
             )
             raise
         path = fetch_release(agent, environ, version_of=version_of, say=say)
+    else:
+        own = own_environment(environ)
+        for chosen in chosen_program(path, load_policy(own), own, working_directory(), time.time()):
+            raise GuardError(
+                f"the agent was not started: {chosen.message}",
+                where=chosen.where,
+                why=RULES[chosen.rule].title,
+                fix=chosen.fix,
+                rule=chosen.rule,
+            )
     version = version_of(path, environ)
     if not version:
         raise GuardError(

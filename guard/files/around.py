@@ -79,21 +79,30 @@ class Around:
 
     Every directory from there to the root that holds one of TREES or ENVIRONMENTS is a tree, outer
     ones included; where none holds one of TREES, one of PROJECTS will do; and the directory itself
-    is one even without. No tree is: the root, a directory that the account's home is or lies in (a
-    home can be a repository of dotfiles), a sticky directory that everybody may write (/tmp), and,
-    without marks, `home` and the system's own prefixes. `account` tells the account's home, "" if
-    it has none; it is called only where it matters, because asking the user database can be slow.
+    is one even without, unless `unmarked` is False.
+
+    No tree is: the root, a directory that the account's home is or lies in (a home can be a
+    repository of dotfiles), a sticky directory that everybody may write (/tmp), and, without marks,
+    `home` and the system's own prefixes. `account` tells the account's home, "" if it has none; it
+    is called only where it matters, because asking the user database can be slow.
     """
 
     __slots__ = ("_account", "_here", "_own", "_trees", "_unmarked", "_versioned")
 
-    def __init__(self, starts: Iterable[str], home: str, account: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        starts: Iterable[str],
+        home: str,
+        account: Callable[[], str],
+        *,
+        unmarked: bool = True,
+    ) -> None:
         self._here: dict[tuple[int, int], str] = {}
         for start in starts:
             for identity, path in _upwards(start):
                 self._here.setdefault(identity, path)
         self._unmarked = next(iter(self._here), None)
-        if self._unmarked in [_identity(path) for path in (home, *_PREFIXES)]:
+        if not unmarked or self._unmarked in [_identity(path) for path in (home, *_PREFIXES)]:
             self._unmarked = None
         self._account = account
         self._own: list[tuple[int, int]] | None = None

@@ -114,3 +114,37 @@ def _up_to(handle: int, limit: int) -> bytes:
         parts.append(part)
         limit -= len(part)
     return b"".join(parts)
+
+
+def digest(path: str, limit: int) -> str:
+    """The SHA-256 of the regular file at `path` in hexadecimal; "" if there is none.
+
+    Read in pieces, `limit` bytes at most. Raises UnreadableError as `read_bytes` does.
+    """
+    import hashlib
+
+    total = hashlib.sha256()
+    size = 0
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise NotRegularError(_NOT_REGULAR)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return ""
+        raise UnreadableError(error.strerror or "cannot be read") from None
+    except ValueError:
+        raise UnreadableError("is not a path") from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise NotRegularError(_NOT_REGULAR)
+        while part := os.read(handle, _CHUNK):
+            size += len(part)
+            if size > limit:
+                raise TooLargeError(f"is larger than {limit} bytes")
+            total.update(part)
+    except OSError as error:
+        raise UnreadableError(error.strerror or "cannot be read") from None
+    finally:
+        os.close(handle)
+    return total.hexdigest()

@@ -207,7 +207,9 @@ def plan_launch(
     """
     harmless = agent.kind(typed) == HARMLESS
     write = write and not harmless
-    facts = agent.survey(typed, own, program, cwd, write=write)
+    chosen = places.chosen_program(program, policy, own, cwd, now) if program else []
+    # a program of the project's is not started to ask for its version either
+    facts = agent.survey(typed, own, "" if chosen else program, cwd, write=write and not chosen)
     plan = agent.plan(policy, facts, program, now)
     if harmless and wrong:
         from guard.agents.environment import Change
@@ -215,6 +217,7 @@ def plan_launch(
         plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
     elif wrong:
         plan.findings[:0] = places.chosen_directories(wrong)
+    plan.findings[:0] = chosen
     if plan.guarded:
         bare_calls.note(plan, policy, own)
     if plan.kind not in NO_MODEL:

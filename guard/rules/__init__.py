@@ -43,6 +43,7 @@ _DECLARED = (
     Rule("RG303", "unreadable-agent-config", "error", "configuration that cannot be read"),
     Rule("RG304", "stored-direct-credential", "note", "a provider credential in the agent's store"),
     Rule("RG305", "remote-config-login", "error", "a login that fetches configuration remotely"),
+    Rule("RG306", "program-from-project", "error", "the project brings the agent's program"),
     # local proxies
     Rule("RG401", "local-proxy-service", "error", "a service that runs a model proxy locally"),
     Rule("RG402", "local-proxy-listening", "error", "a model proxy listens on this machine"),

@@ -154,3 +154,84 @@ def test_a_home_around_the_project_works(machine) -> None:
     (project / ".git").mkdir(parents=True)
     done = machine.exec("opencode", "run", "hi", cwd=project)
     assert (done.status, machine.started) == (0, 1), done.err
+
+
+class TestProgram:
+    """A program that the project brings is not the agent that the user installed."""
+
+    @pytest.fixture
+    def brought(self, machine) -> Path:
+        (machine.project / ".git").mkdir()
+        text = machine.agent.read_text()
+        return machine.script(machine.project / "node_modules/.bin/opencode", text)
+
+    def refused(self, machine, done, path: Path) -> None:
+        assert (done.status, machine.started) == (126, 0), done.err
+        assert "[RG306]" in done.err
+        assert str(path) in done.err
+        assert "routeguard allow file" in done.err
+
+    @pytest.mark.parametrize("words", [("run", "hi"), ("--version",), ("mcp", "list")])
+    def test_first_on_path(self, machine, brought, words) -> None:
+        path = f"{brought.parent}:{machine.environ['PATH']}"
+        self.refused(machine, machine.exec("opencode", *words, PATH=path), brought)
+
+    @pytest.mark.parametrize("word", ["./node_modules/.bin/opencode", "node_modules/.bin/opencode"])
+    def test_named_by_its_path(self, machine, brought, word) -> None:
+        self.refused(machine, machine.exec(word, "run", "hi"), brought)
+
+    @pytest.mark.parametrize("how", ["into", "through", "folder"])
+    def test_by_a_link(self, machine, brought, how) -> None:
+        front = machine.root / "front"
+        if how == "folder":
+            front.symlink_to(brought.parent)
+        else:
+            front.mkdir()
+            target = brought if how == "into" else machine.project / "hop"
+            (machine.project / "hop").symlink_to(machine.agent)
+            (front / "opencode").symlink_to(target)
+        path = f"{front}:{machine.environ['PATH']}"
+        self.refused(machine, machine.exec("opencode", "run", "hi", PATH=path), front / "opencode")
+
+    @pytest.mark.parametrize("line", ["{tool}", "/usr/bin/env tool", "/usr/bin/env -S tool -x"])
+    def test_an_interpreter(self, machine, brought, line) -> None:
+        tool = machine.script(machine.project / "bin/tool", "#!/bin/sh\n")
+        front = machine.script(
+            machine.root / "front/opencode", f"#!{line.format(tool=tool)}\n"
+        ).parent
+        path = f"{front}:{tool.parent}:{machine.environ['PATH']}"
+        self.refused(machine, machine.exec("opencode", "run", "hi", PATH=path), tool)
+
+    def test_a_relative_entry_of_path_is_passed_over(self, machine, brought) -> None:
+        path = f"node_modules/.bin::{machine.environ['PATH']}"
+        done = machine.exec("opencode", "run", "hi", PATH=path)
+        assert (done.status, machine.started) == (0, 1), done.err
+
+    def test_the_plan_and_the_proof_say_the_same(self, machine, brought) -> None:
+        path = f"{brought.parent}:{machine.environ['PATH']}"
+        words = ("explain", "--format", "json", "--", "opencode", "run", "hi")
+        plan = json.loads(machine.exec(*words, command=(), PATH=path).out)
+        assert plan["findings"][0]["rule"] == "RG306"
+        assert not plan["starts"]
+        done = machine.exec("verify", command=(), PATH=path)
+        self.refused(machine, done, brought)
+
+    def test_it_can_be_allowed_with_the_content_it_has(self, machine, brought) -> None:
+        path = f"{brought.parent}:{machine.environ['PATH']}"
+        words = ("allow", "file", str(brought), "--for", "1d", "--reason", "read")
+        assert machine.exec(*words, command=()).status == 0
+        done = machine.exec("opencode", "--version", PATH=path)
+        assert (done.status, machine.started) == (0, 1), done.err
+        brought.write_text(brought.read_text() + "# changed\n")
+        done = machine.exec("opencode", "--version", PATH=path)
+        assert (done.status, machine.started) == (126, 1)
+        assert "has changed since it was allowed" in done.err
+
+    def test_a_prefix_below_a_home_around_the_project(self, machine) -> None:
+        project = machine.home / "project"
+        (project / ".git").mkdir(parents=True)
+        prefix = machine.home / ".npm-global/bin"
+        prefix.mkdir(parents=True)
+        (prefix / "opencode").symlink_to(machine.agent)
+        done = machine.exec("opencode", "run", "hi", cwd=project, PATH=f"{prefix}:/usr/bin:/bin")
+        assert (done.status, machine.started) == (0, 1), done.err
