@@ -160,8 +160,10 @@ def render(
         "QUERIES": _queries(keys),
         "PATTERN": "|".join([f"[A-Za-z0-9_]+{KEY_SUFFIX}", *without_suffix]),
         "KEYS_WITHOUT_SUFFIX": " ".join(without_suffix),
-        "SET_KEYS_WITH_SUFFIX": _set_names(with_suffix),
-        "SET_KEYS_WITHOUT_SUFFIX": _set_names(without_suffix),
+        "SET_STEMS": "".join(
+            f"${{{name}+{name.removesuffix(KEY_SUFFIX)} }}" for name in with_suffix
+        ),
+        "SET_KEYS": "".join(f"${{{name}+{name} }}" for name in without_suffix),
         "OTHER_NAMES": " ".join(others),
         "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
         "ALLOWED": " ".join(f"{name}={until}" for name, until in allowed),
@@ -248,11 +250,6 @@ def _holds(shell: str, name: str) -> bool:
     return name.isascii() and (
         name.isidentifier() or (shell == "fish" and f"_{name}".isidentifier())
     )
-
-
-def _set_names(names: Iterable[str]) -> str:
-    """A word that expands to the `names` that are set, each with a space behind it."""
-    return "".join(f"${{{name}+{name} }}" for name in names)
 
 
 def _queries(names: list[str]) -> str:

@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # Printed by `routeguard hook bash`; docs/shells.md says exactly what it does and how to undo it.
-# In the syntax of bash 3.2, the one of macOS. Words in capitals between double underscores are
-# filled in by guard/hook.py. No value of a variable is ever expanded here, only names are: not
-# even `set -x` can show a key.
+# In the syntax of bash 3.2, the one of macOS: tests/shells/test_bash_syntax.py holds it to that.
+# Words in capitals between double underscores are filled in by guard/hook.py. No value of a
+# variable is ever expanded here, only names are: not even `set -x` can show a key.
+#
+# It shares the shell with whatever the user has in it. So every variable begins with __rg_ (one
+# named `name` may be readonly), builtins are called as `\builtin NAME` (there may be a function
+# of that name), lists are taken apart without IFS, and nothing depends on `set -f`.
 
 # The wrappers stand alone: some agents replay a user's functions without the ones that begin
-# with an underscore. `function NAME` is read correctly even while an alias NAME exists.
+# with an underscore. `function NAME` is read correctly even while an alias NAME exists. A shell that
+# has lost the look at each prompt hands that on, for routeguard to say.
 function opencode {
+    [[ -z ${__rg_at-} ]] || __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         __PYTHON__ -I -S __MAIN__ exec -- opencode "$@"
     else
@@ -19,6 +25,7 @@ function opencode {
 }
 
 function opencode2 {
+    [[ -z ${__rg_at-} ]] || __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         __PYTHON__ -I -S __MAIN__ exec -- opencode2 "$@"
     else
@@ -30,104 +37,113 @@ function opencode2 {
     fi
 }
 
-# Names that are worth a look, found without a fork: `compgen -e` lists what is exported, and a
-# private file takes its answer, because $(…) would fork. The file is written over, not emptied
-# first, which costs a disk a multiple; a dot ends what counts. Sets $candidates of its caller,
-# and $same to the variable that holds what the same kind of look found the last time.
-function __routeguard_candidates {
-    \builtin local scratch=__SCRATCH__ names opened=''
-    candidates=__SET_KEYS_WITHOUT_SUFFIX__
-    if [[ -n $scratch && $__routeguard_rest -le 0 ]]; then
-        {
-            opened=1
-            \builtin compgen -e -X '!?*_API_KEY'
-            \builtin echo .
-        } 2>/dev/null 1<>"$scratch/$$" || \:
-    fi
-    if [[ -n $opened ]]; then
-        same=__routeguard_same_all
-        IFS='' \builtin read -r -d . names <"$scratch/$$" || names=''
-        candidates+=$names
-        __routeguard_rest=$__routeguard_pause
-    else
-        same=__routeguard_same_known
-        __routeguard_rest=$((__routeguard_rest - 1))
-        candidates+=__SET_KEYS_WITH_SUFFIX__
-        candidates+=$__routeguard_unknown
-    fi
+# Sets __rg_ok, unless a function named `builtin` or `enable -n` has taken bash's own builtins away:
+# then nothing here can be relied on, not even `return`.
+function __routeguard_probe {
+    \builtin local __rg_word=ok
+    \builtin printf -v __rg_ok '%s' "$__rg_word"
+    \builtin return 0
+    # shellcheck disable=SC2317 # reached where `return` is not bash's own
+    __rg_ok=''
+} 2>/dev/null
+
+# Which known *_API_KEY are set, without that ending.
+function __routeguard_known {
+    __rg_known=__SET_STEMS__
 }
 
-# Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
+# Looks at the exported names; adds what is new to $__rg_scrubbed and $__rg_flagged. With $__rg_again
+# it is a second look at the same prompt, and takes no name for gone.
 function __routeguard_check {
-    \builtin local IFS=$' \t\n' candidates='' exported='' unknown='' seen=' ' name entry same now=0
-    __routeguard_candidates
-    for name in $candidates; do
-        [[ -n ${!name+x} ]] || \builtin continue
+    \builtin local __rg_scratch=__SCRATCH__ __rg_seen_now=' ' __rg_now=0 __rg_names __rg_name __rg_entry
+    \builtin local __rg_found='' __rg_exported='' __rg_new='' __rg_known='' __rg_same
+    __rg_names=__SET_KEYS__
+    # `compgen -e` lists what is exported, and a private file takes its answer, because $(…) would
+    # fork. The file is written over, not emptied first, which costs a disk a multiple. The word
+    # `=_API_KEY`, which no variable has, ends the answer; without it there was none.
+    if [[ -n $__rg_scratch && $__rg_rest -le 0 ]] &&
+        { \builtin compgen -e -X '!?*_API_KEY' -W '=_API_KEY' 1<>"$__rg_scratch/$$" &&
+            \builtin read -r -d = __rg_found <"$__rg_scratch/$$"; } 2>/dev/null; then
+        __rg_same=__rg_same_all __rg_rest=$__rg_pause
+        __rg_names+=${__rg_found//$'\n'/ }' '
+    else
+        __rg_same=__rg_same_known __rg_rest=$((__rg_rest - 1))
+        __routeguard_known
+        __rg_names+=${__rg_known// /_API_KEY }$__rg_unknown
+    fi
+    while [[ -n $__rg_names ]]; do
+        __rg_name=${__rg_names%% *} __rg_names=${__rg_names#* }
+        # bash 3.2 lists names, too, that it cannot have, such as 302AI_API_KEY
+        case $__rg_name in '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) \builtin continue ;; esac
+        [[ -n ${!__rg_name+x} ]] || \builtin continue
         if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)); then
-            [[ ${!name@a} == *x* ]] || \builtin continue
+            [[ ${!__rg_name@a} == *x* ]] || \builtin continue
         else
-            \builtin compgen -e -X "!$name" >/dev/null 2>&1 || \builtin continue
+            \builtin compgen -e -X "!$__rg_name" >/dev/null 2>&1 || \builtin continue
         fi
-        exported+="$name "
+        __rg_exported+="$__rg_name "
     done
     # the same names as the last time, and nothing was or has to be done about them
-    [[ $exported != "${!same}" ]] || \builtin return 0
-    \builtin printf -v "$same" '%s' "$exported"
+    [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
+    [[ -n ${__rg_again-} ]] || \builtin printf -v "$__rg_same" '%s' "$__rg_exported"
 
-    \builtin local keys=' __KEYS__ ' others=' __OTHER_NAMES__ ' allowed='__ALLOWED__'
-    \builtin local keys_action=__KEYS_ACTION__ keys_unknown=__KEYS_UNKNOWN__
-    if [[ -n $allowed ]]; then
-        now=${EPOCHSECONDS-}
-        if [[ -z $now ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 402)); then
-            \builtin printf -v now '%(%s)T' -1
+    \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
+    \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
+    __rg_allowed=(__ALLOWED__)
+    if [[ -n ${__rg_allowed-} ]]; then
+        __rg_now=${EPOCHSECONDS-}
+        if [[ -z $__rg_now ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 402)); then
+            \builtin printf -v __rg_now '%(%s)T' -1
         fi
         # an older bash cannot tell the time without a fork: what was allowed when this text was
         # printed stays allowed in this shell
-        now=${now:-0}
+        __rg_now=${__rg_now:-0}
     fi
-    for name in $exported; do
-        for entry in $allowed; do
-            if [[ ${entry%%=*} == "$name" && ${entry#*=} -ge $now ]]; then
-                __routeguard_same_all='?' __routeguard_same_known='?' # it may have run out by the next prompt
+    __routeguard_known
+    __rg_known=" $__rg_known"
+    while [[ -n $__rg_exported ]]; do
+        __rg_name=${__rg_exported%% *} __rg_exported=${__rg_exported#* }
+        for __rg_entry in ${__rg_allowed[@]+"${__rg_allowed[@]}"}; do
+            if [[ ${__rg_entry%%=*} == "$__rg_name" && ${__rg_entry#*=} -ge $__rg_now ]]; then
+                __rg_same_all='?' __rg_same_known='?' # it may have run out by the next prompt
                 \builtin continue 2
             fi
         done
-        if [[ $keys == *" $name "* ]]; then
-            if [[ $keys_action != scrub ]]; then
-                entry=$name
-            elif \builtin unset -v "$name" 2>/dev/null; then
-                __routeguard_same_all='?' __routeguard_same_known='?'
-                entry=''
+        # a name without the ending is only here because it is known
+        if [[ $__rg_name != *_API_KEY || $__rg_known == *" ${__rg_name%_API_KEY} "* ]]; then
+            if [[ $__rg_action != scrub ]]; then
+                __rg_entry=$__rg_name
+            elif \builtin unset -v "$__rg_name" 2>/dev/null; then
+                __rg_same_all='?' __rg_same_known='?' __rg_entry=''
                 case :${ROUTEGUARD_SCRUBBED-}: in
-                *:"$name":*) ;;
+                *:"$__rg_name":*) ;;
                 *)
                     \builtin export \
-                        "ROUTEGUARD_SCRUBBED=${ROUTEGUARD_SCRUBBED-}${ROUTEGUARD_SCRUBBED:+:}$name" 2>/dev/null || \:
+                        "ROUTEGUARD_SCRUBBED=${ROUTEGUARD_SCRUBBED-}${ROUTEGUARD_SCRUBBED:+:}$__rg_name" 2>/dev/null || \builtin :
                     ;;
                 esac
             else
-                entry="$name (readonly)"
+                __rg_entry="$__rg_name (readonly)"
             fi
-        elif [[ $keys_unknown != flag || $others == *" $name "* ]]; then
+        elif [[ $__rg_flag != flag || $__rg_others == *" $__rg_name "* ]]; then
             \builtin continue
         else
-            case $name in
+            case $__rg_name in
             __OTHER_PREFIXES__) \builtin continue ;;
-            *) entry=$name unknown+="$name " ;;
+            *) __rg_entry=$__rg_name __rg_new+="$__rg_name " ;;
             esac
         fi
-        seen+="$name "
+        __rg_seen_now+="$__rg_name "
         # already there at the last prompt, so already said: a tool that exports a name again at
         # every prompt gets one line, not one for each
-        [[ $__routeguard_seen != *" $name "* ]] || \builtin continue
-        if [[ -z $entry ]]; then
-            __routeguard_scrubbed+="${__routeguard_scrubbed:+, }$name"
+        [[ $__rg_seen != *" $__rg_name "* ]] || \builtin continue
+        if [[ -z $__rg_entry ]]; then
+            __rg_scrubbed+="${__rg_scrubbed:+, }$__rg_name"
         else
-            __routeguard_flagged+="${__routeguard_flagged:+, }$entry"
+            __rg_flagged+="${__rg_flagged:+, }$__rg_entry"
         fi
     done
-    __routeguard_seen=$seen
-    __routeguard_unknown=$unknown
+    __rg_seen=$__rg_seen_now${__rg_again:+$__rg_seen} __rg_unknown=$__rg_new
 }
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
@@ -137,13 +153,13 @@ function __routeguard_path {
     __SHIMS__ | __SHIMS__:*) \builtin return 0 ;;
     esac
     [[ -d __SHIMS__ ]] || \builtin return 0
-    \builtin local rest=":${PATH-}:" front=__SHIMS__
-    while [[ $rest == *":$front:"* ]]; do
-        rest=${rest%%":$front:"*}:${rest#*":$front:"}
+    \builtin local __rg_path=":${PATH-}:" __rg_front=__SHIMS__
+    while [[ $__rg_path == *":$__rg_front:"* ]]; do
+        __rg_path=${__rg_path%%":$__rg_front:"*}:${__rg_path#*":$__rg_front:"}
     done
-    rest=${rest#:}
-    rest=${rest%:}
-    \builtin printf -v PATH '%s' "$front${rest:+:$rest}" 2>/dev/null || \:
+    __rg_path=${__rg_path#:}
+    __rg_path=${__rg_path%:}
+    \builtin printf -v PATH '%s' "$__rg_front${__rg_path:+:$__rg_path}" 2>/dev/null || \builtin :
 }
 
 # An alias is looked up before a function. One that begins with the name itself still comes here;
@@ -152,88 +168,148 @@ function __routeguard_aliases {
     if ((BASH_VERSINFO[0] < 4)) || ! { \builtin alias opencode || \builtin alias opencode2; } >/dev/null 2>&1; then
         \builtin return 0
     fi
-    \builtin local name
-    for name in opencode opencode2; do
-        case ${BASH_ALIASES[$name]-$name} in
-        "$name" | "$name "*) ;;
+    \builtin local __rg_name
+    for __rg_name in opencode opencode2; do
+        case ${BASH_ALIASES[$__rg_name]-$__rg_name} in
+        "$__rg_name" | "$__rg_name "*) ;;
         *)
-            \builtin unalias "$name"
-            __routeguard_unaliased+="${__routeguard_unaliased:+, }$name"
+            \builtin unalias "$__rg_name"
+            __rg_unaliased+="${__rg_unaliased:+, }$__rg_name"
             ;;
         esac
     done
 }
 
-function __routeguard_prompt {
-    \builtin local status="$?"
-    __routeguard_typed=''
-    # a restricted shell may neither redirect nor change PATH; x: see the first comment
-    case $- in
-    *r*) \builtin return "$status" ;;
-    *x*) ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || { \builtin local - && \builtin set +x; } 2>/dev/null ;;
-    esac
+# Some programs take the first command after a prompt, as a DEBUG trap sees it, for the one that
+# was typed: VS Code's terminal reported `__routeguard_enter` each time. From these functions what
+# a key or the prompt runs is kept away, as bash-preexec does it by itself since 0.5.
+function __routeguard_hide {
+    \builtin local __rg_name __rg_text
+    for __rg_name in __vsc_preexec_only __vsc_preexec_all __bp_preexec_invoke_exec; do
+        if [[ $__rg_hidden == *" $__rg_name "* ]] || ! \builtin declare -F "$__rg_name" >/dev/null; then
+            \builtin continue
+        fi
+        __rg_hidden+="$__rg_name "
+        __rg_text=$(\builtin declare -f "$__rg_name")
+        [[ $__rg_text != *READLINE_POINT* ]] || \builtin continue
+        \builtin eval "__routeguard_of_$__rg_text
+            function $__rg_name {
+                [[ -n \${READLINE_POINT+x} || \$BASH_COMMAND == __routeguard_* || \$BASH_COMMAND == '\\:' ]] ||
+                    __routeguard_of_$__rg_name \"\$@\"
+            }"
+    done
+}
+
+# What has happened since the last look, one line for each kind.
+function __routeguard_look {
     __routeguard_path
     __routeguard_aliases
     __routeguard_check
-    if [[ -n $__routeguard_scrubbed ]]; then
+    if [[ -n $__rg_scrubbed ]]; then
         \builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
-            "$__routeguard_scrubbed" "${__routeguard_scrubbed%%,*}" >&2 || \:
+            "$__rg_scrubbed" "${__rg_scrubbed%%,*}" >&2 || \builtin :
     fi
-    if [[ -n $__routeguard_flagged ]]; then
-        \builtin local first="${__routeguard_flagged%%,*}"
+    if [[ -n $__rg_flagged ]]; then
+        \builtin local __rg_first="${__rg_flagged%%,*}"
         \builtin printf 'routeguard: flagged %s (why, and how to allow it: routeguard why %s)\n' \
-            "$__routeguard_flagged" "${first%% *}" >&2 || \:
+            "$__rg_flagged" "${__rg_first%% *}" >&2 || \builtin :
     fi
-    if [[ -n $__routeguard_unaliased ]]; then
+    if [[ -n $__rg_unaliased ]]; then
         \builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
-            "$__routeguard_unaliased" >&2 || \:
+            "$__rg_unaliased" >&2 || \builtin :
     fi
-    __routeguard_scrubbed='' __routeguard_flagged='' __routeguard_unaliased=''
-    \builtin return "$status"
+    __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
+}
+
+# Said once: without bash's own builtins each step would be an error, at each prompt.
+function __routeguard_broken {
+    [[ -z ${__rg_complained-} ]] || \return 0
+    __rg_complained=1
+    # shellcheck disable=SC2016 # nothing to expand
+    \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
+        '  why:   there is a function named builtin, or `enable -n` has switched one off' \
+        '  fix:   unset -f builtin; enable builtin local printf return' >&2
+}
+
+# Whether something still calls __routeguard_prompt. Other programs may keep our entry in variables
+# that are not known here; the lines of an interactive shell are numbered, so that a look at the
+# last prompt shows as well.
+function __routeguard_alive {
+    [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${__vsc_original_prompt_command[*]-}" == *__routeguard_prompt* ]] ||
+        ((BASH_LINENO[${#BASH_LINENO[@]} - 1] - __rg_at < 2))
+}
+
+function __routeguard_prompt {
+    __rg_status=$? __rg_typed='' __rg_at=${BASH_LINENO[${#BASH_LINENO[@]} - 1]}
+    # a restricted shell may neither redirect nor change PATH
+    case $- in *r*) \builtin return "$__rg_status" ;; esac
+    __rg_ok=''
+    __routeguard_probe
+    if [[ -z $__rg_ok ]]; then
+        # it would be asked for at each prompt, with an error each time
+        __routeguard_broken
+    else
+        case $- in # x: see the first comment; a: no program may get our variables
+        *[ax]*) ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || { \builtin local - && \builtin set +ax; } 2>/dev/null ;;
+        esac
+        __routeguard_hide
+        [[ -z ${BLE_VERSION-} || -z ${__rg_bound-} ]] || __routeguard_release
+        __routeguard_look
+        \builtin return "$__rg_status"
+    fi
 }
 
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup {
     # the first look is for known names only: a script (BASH_ENV) needs no more, and no file
-    __routeguard_seen=' ' __routeguard_unknown='' __routeguard_rest=1
-    __routeguard_same_all='?' __routeguard_same_known='?' __routeguard_pause=0
-    __routeguard_scrubbed='' __routeguard_flagged='' __routeguard_unaliased=''
+    __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at=''
+    __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
     case $- in
     *r*) \builtin return 0 ;;
     esac
+    __rg_ok=''
+    __routeguard_probe
+    if [[ -z $__rg_ok ]]; then
+        __routeguard_broken
+        \return 0
+    fi
     __routeguard_path
     __routeguard_check
     [[ $- == *i* ]] || \builtin return 0
     __routeguard_aliases
+    __routeguard_hide
+    __rg_at=-1
+    # shellcheck disable=SC2034 # the environment of one command
+    function routeguard {
+        __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
+        \builtin command routeguard "$@"
+    }
 
-    # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts,
+    # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts;
     # at the others known names are asked for
-    \builtin local scratch=__SCRATCH__
-    \builtin local names
-    names=()
-    if [[ -n $scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
-        { \builtin compgen -e >|"$scratch/$$" && \builtin mapfile -t names <"$scratch/$$"; } 2>/dev/null || \:
-        __routeguard_pause=$((${#names[@]} > 300 ? ${#names[@]} / 25 : 0))
+    \builtin local __rg_scratch=__SCRATCH__ __rg_name __rg_last=0 __rg_names
+    __rg_names=()
+    if [[ -n $__rg_scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
+        { \builtin compgen -e >|"$__rg_scratch/$$" && \builtin mapfile -t __rg_names <"$__rg_scratch/$$"; } 2>/dev/null || \builtin :
+        __rg_pause=$((${#__rg_names[@]} > 300 ? ${#__rg_names[@]} / 25 : 0))
     fi
-
-    \builtin local IFS=$' \t\n' last=0 index
     [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-}" != *__routeguard_prompt* ]] || \builtin return 0
     # bash-preexec takes everything behind its own last entry for a command of the user's
     if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
         precmd_functions+=(__routeguard_prompt)
         \builtin return 0
     fi
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-        for index in "${!PROMPT_COMMAND[@]}"; do last=$index; done
-    fi
-    # `NAME && :` keeps $? for what follows, and neither `set -e` nor an ERR trap acts on it. A new
+    # `NAME && \:` keeps $? for what follows, and neither `set -e` nor an ERR trap acts on it. A new
     # line separates, whatever the text before it ends in.
-    if ((last > 0)); then
-        \builtin printf -v "PROMPT_COMMAND[$((last + 1))]" '%s' '__routeguard_prompt && :' 2>/dev/null || \:
-    else
-        \builtin printf -v PROMPT_COMMAND '%s' \
-            "${PROMPT_COMMAND-}${PROMPT_COMMAND:+$'\n'}__routeguard_prompt && :" 2>/dev/null || \:
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+        for __rg_name in "${!PROMPT_COMMAND[@]}"; do __rg_last=$__rg_name; done
+        if ((__rg_last > 0)); then
+            \builtin printf -v "PROMPT_COMMAND[$((__rg_last + 1))]" '%s' '__routeguard_prompt && \:' 2>/dev/null || \builtin :
+            \builtin return 0
+        fi
     fi
+    \builtin printf -v PROMPT_COMMAND '%s' \
+        "${PROMPT_COMMAND-}${PROMPT_COMMAND:+$'\n'}__routeguard_prompt && \\:" 2>/dev/null || \builtin :
 }
-__routeguard_setup || \:
+__routeguard_setup || \builtin :
 \builtin unset -f __routeguard_setup

@@ -2,131 +2,194 @@
 # Added to hook.bash unless proxies.prompt is "off": a typed line that starts a local model proxy is
 # refused before it runs. A line without one of the words below is not looked at any further.
 
-# Judges what was typed since the prompt; 126 if it may not run. It goes through a pipe: it may hold
-# a key, and everybody can read an argument. What the judge says waits in a variable, and so that
-# BASH_REMATCH stays the user's, patterns are compared, not regular expressions.
-function __routeguard_judge {
-    \builtin local text="$__routeguard_typed$READLINE_LINE" typed="$READLINE_LINE" send word value names=' '
-    send=()
-    # the text of an alias stands in the place of its name
-    if ((${#BASH_ALIASES[@]} && ${#typed} < 100000)); then
-        for word in ${typed//[;&|()]/ }; do
-            while [[ $word != *[!A-Za-z0-9_.+:-]* && $names != *" $word "* ]]; do
-                value=${BASH_ALIASES[$word]-}
-                [[ -n $value ]] || \builtin break
-                names+="$word "
-                send+=("$word" "$value")
-                typed+=" $value"
-                word=${value%%[[:space:]]*}
-            done
-        done
-    fi
-    # only a line that names an event of the history has to be expanded, and that takes a process
-    if [[ $- == *H* && ($typed == *'!'[!\ =\(\"]* || $typed == ^*^*) ]]; then
-        # bash takes the last entry for the command that asks, and drops it, if it was put there just
-        # before; one that is put there on purpose is kept
-        value=$(
-            value=$(HISTTIMEFORMAT='' \builtin history 1) value=${value#"${value%%[0-9]*}"}
-            value=${value#"${value%%[!0-9]*}"} HISTCONTROL='' HISTIGNORE=''
-            [[ -z $value ]] || \builtin history -s -- "${value:2}"
-            \builtin history -p "$READLINE_LINE" 2>/dev/null
-        ) && typed+=" $value" text="$__routeguard_typed$value"
-    fi
-    # a line before this one counts again only where this one goes on with it
-    [[ $__routeguard_typed != *\\$'\n' ]] || typed=$__routeguard_typed$typed
-    typed=${typed,,}
-    [[ $typed == *@(__PROXY_PROGRAMS__)* ||
-        ($typed == *@(docker|podman|nerdctl)* && $typed == *@(__PROXY_IMAGES__)*) ]] || \builtin return 0
-    if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-        said='routeguard: this line was not judged: its guard is gone [RG503]'
-        \builtin return 0
-    fi
-    said=$({
-        \builtin printf '%s' "$text"
-        ((${#send[@]} == 0)) || \builtin printf '\0%s' "${send[@]}"
-    } 2>/dev/null | __PYTHON__ -I -S __MAIN__ line bash 2>&1 >/dev/null)
-}
-
-# Enter runs this, then accepts what it leaves in the line. A refused line becomes a comment, as
-# readline's insert-comment makes one: it is on the screen, it is in the history as bash keeps any
-# line, and nothing of it runs. Its argument is $_, which is so kept.
-function __routeguard_enter {
-    \builtin local -
-    \builtin set -f +aeuxT +o pipefail
-    # bash exports the line, and `set -a` every variable: no program may get either
-    \builtin export -n READLINE_LINE __routeguard_typed
-    \builtin local IFS=$' \t\n' said='' result=0 number='\#' begin
-    # the number of the command is the same for all lines of one command
-    number=${number@P}
-    [[ $number == "$__routeguard_number" ]] || __routeguard_typed='' __routeguard_number=$number
-    __routeguard_judge || result=$?
-    if [[ $result != 0 && -z $said ]]; then
-        said='routeguard: this line was not judged: the judge failed [RG503]'
-    fi
-    [[ -z $said ]] || \builtin printf '%s\n' "$said" >&2
-    case $result in
-    126 | 130)
-        if [[ -n $__routeguard_typed ]]; then
-            # in the middle of a command, where a comment could be taken for something else
-            READLINE_LINE=''
-            \builtin kill -s INT "$$"
-        elif \builtin shopt -q interactive_comments; then
-            begin=${READLINE_LINE%%[![:space:]]*}
-            READLINE_LINE="$begin#${READLINE_LINE:${#begin}}"
-            READLINE_LINE=${READLINE_LINE//$'\n'/$'\n'#}
-        else
-            READLINE_LINE=''
-        fi
-        ;;
-    *)
-        ((${#__routeguard_typed} > 100000)) || __routeguard_typed+=$READLINE_LINE$'\n'
-        ;;
-    esac
-    \builtin return 0
-}
-
-# Runs program $1 with the other arguments, if they do not start a proxy. Only before bash 5.
+# Runs program $1 with the other arguments, if they do not start a proxy.
 function __routeguard_start {
-    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        \builtin printf '%q ' "$@" | __PYTHON__ -I -S __MAIN__ line bash || {
-            (($? != 126)) || \builtin return 126
-        }
+    if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
+        \builtin printf 'routeguard: this line was not judged: its guard is gone [RG503]\n' >&2
+    else
+        \builtin printf '%q ' "$@" | __PYTHON__ -I -S __MAIN__ line bash || case $? in
+        126 | 130) \builtin return 126 ;;
+        *) \builtin printf 'routeguard: this line was not judged: the judge failed [RG503]\n' >&2 ;;
+        esac
     fi
     \builtin command "$@"
 }
 
-# Enter becomes a macro of two keys that no keyboard has. It belongs to the user: where it does
-# anything but accept the line, it stays as it is. Before bash 5 running a command from a key redraws
-# too much of the screen; there, programs that are nothing but proxies are functions.
-function __routeguard_setup {
-    \builtin local keymap key bound name
-    if ((BASH_VERSINFO[0] < 5)); then
-        # shellcheck disable=SC2043 # one word here is many names in the hook
-        for name in __PROXY_NAMES__; do
-            ! \builtin declare -F "$name" >/dev/null || \builtin continue
-            # the quotes of the paths are kept as they are: what is read again is not expanded first
-            \builtin eval "function $name {"' __routeguard_start '"$name"' "$@"; }'
-        done
-        \builtin return 0
-    fi
-    __routeguard_typed='' __routeguard_number=''
-    for keymap in emacs-standard vi-insert vi-command; do
-        bound=$(\builtin bind -m "$keymap" -q accept-line 2>/dev/null)
-        for key in '\C-m' '\C-j'; do
-            [[ $bound == *"\"$key\""* ]] || \builtin continue
-            # shellcheck disable=SC2016 # expanded when the key is pressed
-            \builtin bind -m "$keymap" -x '"\e[5301~": __routeguard_enter "$_"'
-            \builtin bind -m "$keymap" '"\e[5302~": accept-line'
-            \builtin bind -m "$keymap" "\"$key\": \"\\e[5301~\\e[5302~\""
-        done
-        # Ctrl-O runs the line, too, and brings the next one of the history
-        bound=$(\builtin bind -m "$keymap" -q operate-and-get-next 2>/dev/null)
-        [[ $bound == *'"\C-o"'* ]] || \builtin continue
-        # shellcheck disable=SC2016 # expanded when the key is pressed
-        \builtin bind -m "$keymap" -x '"\e[5301~": __routeguard_enter "$_"'
-        \builtin bind -m "$keymap" '"\e[5303~": operate-and-get-next'
-        \builtin bind -m "$keymap" '"\C-o": "\e[5301~\e[5303~"'
+# Where Enter cannot be ours, programs that are nothing but proxies are functions: before bash 5,
+# where running a command from a key redraws too much of the screen, and in another line editor.
+function __routeguard_functions {
+    \builtin local __rg_name
+    # shellcheck disable=SC2043 # one word here is many names in the hook
+    for __rg_name in __PROXY_NAMES__; do
+        ! \builtin declare -F "$__rg_name" >/dev/null || \builtin continue
+        # the quotes of the paths are kept as they are: what is read again is not expanded first
+        \builtin eval "function $__rg_name {"' __routeguard_start '"$__rg_name"' "$@"; }'
     done
 }
-[[ $- != *i* || $- == *r* ]] || __routeguard_setup || \:
-\builtin unset -f __routeguard_setup
+
+if ((BASH_VERSINFO[0] < 5)); then
+    [[ $- != *i* || $- == *r* ]] || __routeguard_functions
+else
+    # Adds the texts of the aliases that stand in $__rg_words to it, and to $__rg_send.
+    function __routeguard_expand {
+        \builtin local __rg_name __rg_more=1
+        while [[ -n $__rg_more ]]; do
+            __rg_more=''
+            for __rg_name in "${!BASH_ALIASES[@]}"; do
+                if [[ " $__rg_words " == *[![:alnum:]_]"$__rg_name"[![:alnum:]_]* && $__rg_names != *" $__rg_name "* ]]; then
+                    __rg_more=1 __rg_names+="$__rg_name " __rg_words+=" ${BASH_ALIASES[$__rg_name]}"
+                    __rg_send+=("$__rg_name" "${BASH_ALIASES[$__rg_name]}")
+                fi
+            done
+        done
+    }
+
+    # What the line becomes where it names an event of the history. bash takes the last entry for
+    # the command that asks, and drops it, if it was put there just before; one that is put there
+    # on purpose is kept.
+    function __routeguard_event {
+        \builtin local __rg_last
+        __rg_last=$(\builtin fc -ln -0 -0 2>/dev/null)
+        \builtin printf -v HISTCONTROL '' 2>/dev/null
+        \builtin printf -v HISTIGNORE '' 2>/dev/null
+        [[ -z $__rg_last ]] || \builtin history -s -- "${__rg_last:2}"
+        \builtin history -p "$__rg_line" 2>/dev/null
+    }
+
+    # The verdict on the line: 126 if it may not run. What is typed goes through a pipe: it may hold
+    # a key, and everybody can read an argument. What the judge says waits in $__rg_said.
+    function __routeguard_judge {
+        if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
+            __rg_said='routeguard: this line was not judged: its guard is gone [RG503]'
+            \builtin return 0
+        fi
+        __rg_said=$({
+            \builtin printf '%s' "$__rg_text"
+            ((${#__rg_send[@]} == 0)) || \builtin printf '\0%s' "${__rg_send[@]}"
+        } 2>/dev/null | __PYTHON__ -I -S __MAIN__ line bash 2>&1 >/dev/null)
+    }
+
+    # Enter runs this, then accepts what it leaves in the line. A refused line becomes a comment, as
+    # readline's insert-comment makes one: it is on the screen, it is in the history as bash keeps
+    # any line, and nothing of it runs. Its argument is $_, which is so kept. Patterns are compared,
+    # not regular expressions, so that BASH_REMATCH stays the user's; they are in variables, because
+    # bash 3.2 has to be able to read this.
+    function __routeguard_enter {
+        # a function that asks with `read -e` gets no command; a restricted shell: see the prompt
+        if ((${#FUNCNAME[@]} > 1)) || [[ $- == *r* ]]; then
+            \builtin return 0
+        fi
+        __rg_ok=''
+        __routeguard_probe
+        if [[ -n $__rg_ok ]]; then
+            # bash exports the line, and `set -a` every variable: no program may get either
+            \builtin local -
+            \builtin set +aeuxET +o pipefail
+            \builtin export -n READLINE_LINE __rg_typed
+            \builtin local __rg_line __rg_text __rg_words __rg_names=' ' __rg_send __rg_said=''
+            \builtin local __rg_result=0 __rg_number __rg_event __rg_patterns __rg_again=1
+        fi
+        __rg_line=$READLINE_LINE __rg_number='\#'
+        # the number of the command is the same for all lines of one command
+        __rg_number=${__rg_number@P}
+        [[ $__rg_number == "${__rg_command-}" ]] || __rg_typed='' __rg_command=$__rg_number
+        __rg_text=$__rg_typed$__rg_line __rg_words=$__rg_line __rg_send=()
+        # a line before this one counts again only where this one goes on with it
+        [[ $__rg_typed != *\\$'\n' ]] || __rg_words=$__rg_text
+        if [[ -n $__rg_ok ]]; then
+            # what came after us at the prompt may have exported a key
+            [[ -n $__rg_typed ]] || __routeguard_look
+            ((${#BASH_ALIASES[@]} == 0 || ${#__rg_words} > 10000)) || __routeguard_expand
+        fi
+        __rg_event=${histchars-'!^'}
+        if [[ $- == *H* && ($__rg_words == *"${__rg_event:0:1}"[!\ =\(\"]* || $__rg_line == "${__rg_event:1:1}"*) ]] &&
+            { [[ -z $__rg_ok ]] || __rg_said=$(__routeguard_event); }; then
+            __rg_words+=" $__rg_said" __rg_text=$__rg_typed$__rg_said
+        fi
+        __rg_words=${__rg_words//I/i} # whose small letter is another one in Turkish
+        __rg_words=${__rg_words,,}
+        __rg_patterns=('*@(__PROXY_PROGRAMS__)*' '*@(docker|podman|nerdctl)*' '*@(__PROXY_IMAGES__)*')
+        # shellcheck disable=SC2053 # they are patterns
+        if ((${#__rg_words} > 10000)) || [[ $__rg_words == ${__rg_patterns[0]} ||
+            ($__rg_words == ${__rg_patterns[1]} && $__rg_words == ${__rg_patterns[2]}) ]]; then
+            # it is put back once there is a verdict: whatever fails, nothing runs unjudged
+            READLINE_LINE=''
+            if [[ -z $__rg_ok ]]; then
+                __rg_said=${__routeguard?refused: this line cannot be judged while bash\'s own builtins are hidden. fix: unset -f builtin; enable builtin local printf return}
+            fi
+            __rg_said=''
+            __routeguard_judge || __rg_result=$?
+            if [[ $__rg_result != 0 && -z $__rg_said ]]; then
+                __rg_said='routeguard: this line was not judged: the judge failed [RG503]'
+            fi
+            [[ -z $__rg_said ]] || \builtin printf '%s\n' "$__rg_said" >&2
+            case $__rg_result in
+            126 | 130) __routeguard_refuse && \builtin return 0 ;;
+            *) READLINE_LINE=$__rg_line ;;
+            esac
+        fi
+        ((${#__rg_typed} > 100000)) || __rg_typed+=$__rg_line$'\n'
+    }
+
+    # What is left of a refused line. In the middle of a command a comment could be taken for
+    # something else: there the whole command goes, as with Ctrl-C, or, where a trap would keep that
+    # from it (and in bash 5.0, which then swallows the next line), by what is an error in any place.
+    function __routeguard_refuse {
+        if [[ -n $__rg_typed ]]; then
+            if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] == 500)) || [[ -n $(\builtin trap -p INT) ]] ||
+                ! \builtin kill -s INT "$$"; then
+                READLINE_LINE=';;)'
+            fi
+        elif \builtin shopt -q interactive_comments; then
+            \builtin local __rg_begin=${__rg_line%%[![:space:]]*}
+            READLINE_LINE="$__rg_begin#${__rg_line:${#__rg_begin}}"
+            READLINE_LINE=${READLINE_LINE//$'\n'/$'\n'#}
+        fi
+        \builtin return 0
+    }
+
+    # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
+    # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
+    # stays. Each question to `bind` is one line of the answer: one fork for all of them.
+    function __routeguard_bind {
+        \builtin local __rg_map __rg_key __rg_keys __rg_does __rg_all
+        __rg_all=$(
+            for __rg_map in emacs-standard vi-insert vi-command; do
+                \builtin bind -m "$__rg_map" -q accept-line
+                \builtin bind -m "$__rg_map" -q operate-and-get-next
+            done 2>/dev/null
+        )$'\n'
+        __rg_bound=()
+        for __rg_map in emacs-standard vi-insert vi-command; do
+            # shellcheck disable=SC2016 # expanded when the key is pressed
+            \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
+            for __rg_does in 2accept-line 3operate-and-get-next; do
+                \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}"
+                __rg_keys=${__rg_all%%$'\n'*} __rg_all=${__rg_all#*$'\n'}
+                while [[ $__rg_keys == *\"*\"* ]]; do
+                    __rg_key=${__rg_keys#*\"} __rg_keys=${__rg_keys#*\"*\"}
+                    __rg_key="\"${__rg_key%%\"*}\""
+                    [[ $__rg_key != *530* ]] || \builtin continue
+                    \builtin bind -m "$__rg_map" "$__rg_key: \"\\e[5301~\\e[530${__rg_does:0:1}~\""
+                    __rg_bound+=("$__rg_map" "$__rg_key: ${__rg_does:1}")
+                done
+            done
+        done
+    }
+
+    # Gives the keys back: ble.sh is an editor of its own, in which ours mean nothing. It has a
+    # function `bind`, which knows whether the terminal is already its own.
+    function __routeguard_release {
+        while ((${#__rg_bound[@]} > 0)); do
+            bind -m "${__rg_bound[0]}" "${__rg_bound[1]}"
+            __rg_bound=(${__rg_bound[@]+"${__rg_bound[@]:2}"})
+        done
+        __routeguard_functions
+    }
+
+    if [[ $- == *i* && $- != *r* ]]; then
+        # a key that is already ours is not asked for by the name of what it did
+        [[ -n ${BLE_VERSION-}${__rg_bound-} ]] || __routeguard_bind
+        [[ -n ${__rg_bound-} ]] || __routeguard_functions
+    fi
+fi

@@ -7,6 +7,7 @@ truth is in files that commands leave behind.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
@@ -92,6 +93,16 @@ class Shell:
         if self.name == "fish":
             return f"set -gx {name} {self.quote(value)}"
         return f"export {name}={self.quote(value)}"
+
+    @functools.cached_property
+    def version(self) -> tuple[int, int]:
+        """Major and minor number, of bash and zsh."""
+        words = "${BASH_VERSION:-$ZSH_VERSION}"
+        done = subprocess.run(
+            [*self.batch, "-c", f'echo "{words}"'], capture_output=True, text=True, check=True
+        )
+        major, minor = done.stdout.split(".")[:2]
+        return int(major), int(minor)
 
     @property
     def status(self) -> str:
@@ -260,6 +271,8 @@ class Machine:
         guarded.main = Path(guard.__file__).with_name("__main__.py")
         guarded.python = Path(sys.executable)
         self._open = open_session
+        # where Enter is not judged, only programs that are nothing but proxies are, one by one
+        self.by_name = shell.name == "bash" and shell.version < (5, 0)
 
     def open(self, **policy: Any) -> Session:
         """An interactive shell with the hook, an alias and an entry for the history."""
@@ -305,16 +318,16 @@ class Machine:
             assert output.count(prompt) == 2, output
         session.child.sendline("sh -c 'exit 5'")
         session.child.sendline("litellm --port 4000")
-        assert session.value(self.shell.status) == "5"
+        assert session.value(self.shell.status) == ("126" if self.by_name else "5")
         assert self.marks() == []
         session.child.sendline("ollama list")
         assert session.value(self.shell.status) == "7"
         assert self.marks() == ["ollama list"]
         fish = self.shell.name == "fish"
         begin, end = ("for i in 1 2", "end") if fish else ("for i in 1 2; do", "done")
-        for line in (begin, "litellm"):
+        for line in (begin, "litellm", *([end] if self.by_name else [])):
             session.child.sendline(line)
-        assert session.refusals(session.sync()) == 1
+        assert session.refusals(session.sync()) == 1 + self.by_name
         for line in (begin, "ollama list", end):
             session.child.sendline(line)
         session.sync()

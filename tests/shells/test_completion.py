@@ -52,7 +52,10 @@ def test_bash_completes_a_command(bash: Any, guarded: Any, routeguard: Path) -> 
     script = "\n".join(line.strip() for line in script.splitlines())
     extra = {"PATH": f"{routeguard.parent}:{os.environ['PATH']}"}
     done = guarded.run(bash, script, extra)
-    assert (done.stdout, done.stderr) == ("shim\n", "")
+    if bash.version < (4, 4):  # as the help of the command says
+        assert "not supported" in done.stderr or "invalid option name" in done.stderr
+    else:
+        assert (done.stdout, done.stderr) == ("shim\n", "")
 
 
 def test_fish_completes_a_command(fish: Any, guarded: Any, routeguard: Path) -> None:

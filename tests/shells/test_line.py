@@ -35,6 +35,14 @@ REFUSED = [
     "uvx --from 'litellm[proxy]' litellm",
     "llm",
 ]
+NOT_BY_NAME = [
+    *("npx @portkey-ai/gateway", "npx -y @musistudio/claude-code-router start"),
+    *("python -m litellm.proxy.proxy_cli", "python3 -m litellm"),
+    "docker run -p 4000:4000 ghcr.io/berriai/litellm:main",
+    *("sudo -E ollama serve", "true && nohup litellm | cat"),
+    *("sh -c 'litellm --port 4000'", "uvx --from 'litellm[proxy]' litellm"),
+]
+"""What bash 3.2 to 4.4 runs all the same: another program is asked, or starts the proxy itself."""
 ALLOWED = [
     ("ollama list", "ollama list"),
     ("pip install litellm", "pip install litellm"),
@@ -56,7 +64,11 @@ def machine(machine_for: Callable[[Any], Any], shell: Any) -> Any:
 def test_what_starts_a_proxy_never_runs(machine: Any) -> None:
     session = machine.open()
     for line in REFUSED:
+        if machine.by_name and line in NOT_BY_NAME:
+            continue
         output = session.run(line)
+        if machine.by_name and line.endswith("&"):
+            output += session.run("wait")
         assert session.refusals(output) == 1, line
         assert machine.marks() == [], line
     assert 'routeguard allow port 4000 --for 2h --reason "' in output
@@ -91,6 +103,12 @@ def test_words_in_what_runs_nothing_of_theirs(machine: Any) -> None:
 
 def test_several_lines_of_one_command(machine: Any) -> None:
     session = machine.open()
+    if machine.by_name:
+        for line in ("for i in 1 2; do", "litellm", "ollama list", "done"):
+            session.child.sendline(line)
+        assert session.refusals(session.sync()) == 2
+        assert machine.marks() == ["ollama list"] * 2
+        return
     end = "end" if machine.shell.name == "fish" else "done"
     for line in ("for i in 1 2" + ("" if machine.shell.name == "fish" else "; do"), "litellm"):
         session.child.sendline(line)
@@ -185,8 +203,11 @@ def test_a_key_in_the_line_reaches_nobody(machine: Any) -> None:
     session.child.sendline("OPENAI_API_KEY=CANARY \\")
     session.run("ollama list")
     lines = machine.guarded.record.read_text().splitlines()
-    assert f"['line', '{machine.shell.name}'] False True" in lines
-    assert not any(" True " in line for line in lines)
+    if machine.by_name:  # what stands before a function is in its environment, and not in its words
+        assert set(lines) == {"['line', 'bash'] True False"}
+    else:
+        assert f"['line', '{machine.shell.name}'] False True" in lines
+        assert not any(" True " in line for line in lines)
     session.close()
     own = [machine.guarded.scratch, machine.guarded.home / ".cache/routeguard"]
     own += [machine.guarded.home / ".local/state/routeguard"]
@@ -369,9 +390,13 @@ def test_bash_judges_what_ctrl_o_runs(
 ) -> None:
     machine = machine_for(bash)
     session = machine.open()
-    session.child.send("litellm --port 4000\x0f")
+    if machine.by_name:
+        assert '"\\C-o"' in session.run("bind -q operate-and-get-next")
+        return
+    # the readline of bash 5.0 brings the same line again, which Ctrl-A and Ctrl-K take away
+    session.child.send("litellm --port 4000\x0f\x01\x0b")
     assert session.refusals(session.sync()) == 1
-    session.child.send("ollama list\x0f")
+    session.child.send("ollama list\x0f\x01\x0b")
     session.sync()
     assert machine.marks() == ["ollama list"]
     session.run('bind \'"\\C-o": "mine"\'')

@@ -234,9 +234,14 @@ def test_an_exception_ends_while_the_shell_is_open(
     name: str, guarded: Any, open_session: Open, request: pytest.FixtureRequest
 ) -> None:
     shell = request.getfixturevalue(name)
-    exception = PolicyException(subject="env:OPENAI_API_KEY", until=time.time() + 3)
+    exception = PolicyException(subject="env:OPENAI_API_KEY", until=time.time() + 2)
     session = hooked(open_session, guarded, shell, exceptions=(exception,))
     messages = session.messages(session.run(shell.export("OPENAI_API_KEY")))
+    if name == "bash" and shell.version < (4, 2):
+        # it cannot tell the time without a process: what was allowed at the start stays so
+        time.sleep(3)
+        assert messages == session.messages(session.run("true")) == []
+        return
     while not messages:
         time.sleep(0.2)
         messages = session.messages(session.run("true"))
@@ -426,7 +431,7 @@ def test_loading_it_again_keeps_one_entry(guarded: Any, shell: Any, open_session
     session.run(shell.source(guarded.hook(shell)))
     session.run(shell.source(guarded.hook(shell)))
     if shell.name == "bash":
-        assert session.value("$PROMPT_COMMAND") == "__routeguard_prompt && :"
+        assert session.value("$PROMPT_COMMAND") == "__routeguard_prompt && \\:"
     elif shell.name == "zsh":
         assert session.value("$precmd_functions") == "__routeguard_precmd"
     assert session.messages(session.run(shell.export("OPENAI_API_KEY"))) == [
@@ -489,8 +494,8 @@ def test_a_bash_without_a_private_file_still_knows_the_keys(
 
 
 UNDO = {
-    "bash": "unset -f opencode opencode2; "
-    "PROMPT_COMMAND=${PROMPT_COMMAND/__routeguard_prompt && :/:}",
+    "bash": "unset -f opencode opencode2 routeguard; __routeguard_prompt() { return; }; "
+    "bind '\"\\C-m\": accept-line' '\"\\C-j\": accept-line'",
     "zsh": "unfunction opencode opencode2 routeguard; "
     "precmd_functions=(${precmd_functions:#__routeguard_*}) "
     "preexec_functions=(${preexec_functions:#__routeguard_*})",
