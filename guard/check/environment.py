@@ -31,7 +31,8 @@ from guard.rules import RULES
 from guard.rules.files.secrets import is_placeholder
 from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
 from guard.sources.file import SourceFile
-from guard.sources.shell_exports import POSIX, Scripts
+from guard.sources.shell_commands import POSIX
+from guard.sources.shell_exports import Scripts
 
 _VARIABLE_RULES = frozenset(f"RG10{digit}" for digit in range(1, 9))
 

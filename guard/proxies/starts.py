@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from guard.catalog.local_proxies import Proxy
     from guard.policy.compiled import CompiledPolicy
-    from guard.sources import shell_commands
     from guard.sources.positions.shell_calls import Call, Script
-    from guard.sources.positions.shell_tree import Assignment, Command, Word
     from guard.sources.positions.text import Text
+    from guard.sources.shell_commands import Command
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of a line, aliases included. A longer one is not judged."""
@@ -33,12 +32,6 @@ MAX_NESTED = 8
 ELSEWHERE = frozenset(("ssh", "kubectl", "oc", "alias", "abbr", "trap"))
 """Programs that run what they are given on another machine, or only later."""
 
-_RESERVED = frozenset(
-    (
-        *("if", "then", "else", "elif", "while", "until", "do", "!", "{"),
-        *("coproc", "begin", "and", "or", "not"),  # bash and zsh; fish
-    )
-)
 _CONTAINERS = frozenset(("docker", "podman", "nerdctl"))
 _PORT_OPTIONS = frozenset(("--port", "-p", "--publish"))
 
@@ -87,11 +80,12 @@ def starts(
     """The proxies that `line`, typed into `shell`, starts, each with the ports it would listen on.
 
     The ports are those that the line names, else the proxy's own. `aliases` maps a name to the
-    text that the shell puts in its place. Raises GuardError if the line takes too long to read.
+    text that the shell puts in its place. Raises GuardError if the line is too long, or nested too
+    deep.
     """
     from guard.sources.positions.shell_calls import read
-    from guard.sources.positions.shell_tree import UnparsedError
     from guard.sources.positions.text import Text
+    from guard.sources.shell_commands import UnparsedError
 
     text = Text.of(line)
     try:
@@ -115,7 +109,7 @@ def starts(
 def proxy_of(call: Call, script: Script) -> Proxy | None:
     """The local proxy that `call` starts, None if it starts none."""
     from guard.catalog import local_proxies
-    from guard.sources.positions.shell_calls import package_name
+    from guard.catalog.runners import package_name
 
     if call.image:
         return local_proxies.image(call.words[0].shown)
@@ -176,7 +170,7 @@ def _port(text: str, *, last: bool = False) -> Iterator[int]:
 
 
 class _Typed:
-    """The simple commands of a typed line, aliases and substitutions looked into.
+    """The simple commands of a typed line, with the texts of aliases in their places.
 
     The line is in the grammar of its shell; a text within it (`sh -c '…'`) is for a POSIX shell.
     """
@@ -185,87 +179,52 @@ class _Typed:
         self._line = line
         self._shell = shell
         self._aliases = aliases
+        self._left = MAX_BYTES
 
-    def commands(self, text: Text, deadline: float) -> Iterator[Command]:
-        """The commands of `text`. Raises UnparsedError after `deadline` (processor time)."""
-        grammar = self._shell if text is self._line else "sh"
-        yield from self._commands(text.value, grammar, self._aliases, deadline, 0)
+    def commands(self, text: Text) -> list[Command]:
+        """The commands of `text`. Raises UnparsedError."""
+        from guard.sources.shell_commands import FISH, POSIX
+
+        grammar = FISH if self._shell == "fish" and text is self._line else POSIX
+        return self._commands(text, grammar, self._aliases, 0)
 
     def _commands(
-        self, text: str, grammar: str, aliases: Mapping[str, str], deadline: float, depth: int
-    ) -> Iterator[Command]:
-        import time
+        self, text: Text, grammar: str, aliases: Mapping[str, str], depth: int
+    ) -> list[Command]:
+        from guard.sources import shell_commands
+        from guard.sources.positions.text import Text
 
-        from guard.sources.positions.shell_tree import UnparsedError
-        from guard.sources.shell_commands import fish_commands, posix_commands
+        self._left -= len(text)
+        if self._left < 0:
+            raise shell_commands.UnparsedError("is too long with the texts of its aliases")
+        found: list[Command] = []
+        commands = shell_commands.commands(text, grammar)
+        if not isinstance(text.places, range):
+            return commands  # written with escapes, for another shell
+        for command in commands:
+            first = command.words[0] if command.words else None
+            if first is None or not first.is_bare(first.shown) or first.shown not in aliases:
+                found.append(command)
+            elif depth < MAX_NESTED:
+                expanded = self._expanded(text, command)
+                others = {name: value for name, value in aliases.items() if name != first.shown}
+                found += self._commands(Text.of(expanded), grammar, others, depth + 1)
+        return found
 
-        if depth > MAX_NESTED:
-            return
-        split = fish_commands if grammar == "fish" else posix_commands
-        for command in split(text):
-            if time.thread_time() > deadline:
-                raise UnparsedError("takes too long to read")
-            for word in (*command.words, *command.targets):
-                if not word.literal:
-                    for inner in _substituted(word.text, grammar):
-                        yield from self._commands(inner, grammar, aliases, deadline, depth + 1)
-            words = _from_command(command.words)
-            if not words or text[words[0].end :].lstrip(" ").startswith("()"):
-                continue  # only a keyword, or the name of a function that is defined
-            first = words[0]
-            if first.literal and first.bare == len(first.text) and first.text in aliases:
-                expanded = f"{aliases[first.text]} {text[first.end : words[-1].end]}"
-                others = {name: value for name, value in aliases.items() if name != first.text}
-                yield from self._commands(expanded, grammar, others, deadline, depth + 1)
-                continue
-            yield _command(words)
-
-
-def _from_command(words: list[shell_commands.Word]) -> list[shell_commands.Word]:
-    """`words` without the reserved words at the front."""
-    at = 0
-    while at < len(words) and words[at].bare == len(words[at].text) and words[at].text in _RESERVED:
-        at += 1
-    return words[at:]
-
-
-def _substituted(text: str, grammar: str) -> Iterator[str]:
-    """The texts of the substitutions in a word."""
-    from guard.sources.shell_commands import skip
-
-    openers = ("(",) if grammar == "fish" else ("$(", "<(", ">(", "`")
-    at = 0
-    while at < len(text):
-        for opener in openers:
-            if text.startswith(opener, at):
-                start = at + len(opener)
-                at = skip(text, start, "`" if opener == "`" else ")")
-                yield text[start : at - 1]
+    def _expanded(self, text: Text, command: Command) -> str:
+        """`command` with the text of its alias, and of the next one where that ends in a blank."""
+        at = text.start
+        expanded = ""
+        done = command.start - at
+        for word in command.words:
+            alias = self._aliases.get(word.shown) if word.is_bare(word.shown) else None
+            if alias is None:
                 break
-        else:
-            at += 1
-
-
-def _command(words: list[shell_commands.Word]) -> Command:
-    from guard.sources.positions.shell_calls import assigned
-    from guard.sources.positions.shell_tree import Command
-
-    made = [_word(word) for word in words]
-    assignments: list[Assignment] = []
-    for word, source in zip(made, words, strict=True):
-        assignment = assigned(word)
-        if assignment is None or len(assignment.name) >= source.bare:
-            break
-        assignments.append(assignment)
-    return Command(made[len(assignments) :], assignments)
-
-
-def _word(word: shell_commands.Word) -> Word:
-    from guard.sources.positions.shell_tree import Word
-    from guard.sources.positions.text import Text
-
-    content = Text.of(word.text, word.start)
-    return Word(content, word.start, word.end, literal=word.literal, splits=not word.literal)
+            expanded += text.value[done : word.start - at] + alias
+            done = word.end - at
+            if alias[-1:] not in (" ", "\t"):
+                break
+        return expanded + " " + text.value[done : command.words[-1].end - at]
 
 
 def _say(text: str) -> None:

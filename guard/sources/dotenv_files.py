@@ -10,7 +10,8 @@ from dotenv.parser import parse_stream
 
 from guard.files.around import levels
 from guard.sources import Assignment, Reading, Skipped, bounded_text
-from guard.sources.shell_exports import POSIX, Scripts
+from guard.sources.shell_commands import POSIX
+from guard.sources.shell_exports import Scripts
 
 LIMIT = 256 * 1024
 """Bytes of one dotenv file."""

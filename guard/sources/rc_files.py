@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from guard import paths
 from guard.sources import Assignment, Reading, Skipped, bounded_text
-from guard.sources.shell_exports import FISH, POSIX, Scripts
+from guard.sources.shell_commands import FISH, POSIX
+from guard.sources.shell_exports import Scripts
 
 _ENTRIES = 200
 """How many files of one directory are read."""

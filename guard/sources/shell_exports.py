@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.sources import Assignment, Skipped, bounded_text
-from guard.sources.shell_commands import Command, Word, fish_commands, posix_commands
-
-POSIX = "posix"
-FISH = "fish"
+from guard.sources.positions.text import Text
+from guard.sources.shell_commands import FISH, Command, UnparsedError, Word, commands
 
 DEPTH = 2
 """How many levels of `source FILE` are followed."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_ANYWHERE = frozenset(["if", "else", "while", "!", "time", "builtin", "command"])
-_POSIX_LEADING = _ANYWHERE | {"then", "elif", "until", "do", "{", "noglob", "nocorrect"}
-_FISH_LEADING = _ANYWHERE | {"and", "or", "not", "begin"}
+_BEFORE = frozenset(("time", "builtin", "command", "noglob", "nocorrect"))
 _DECLARING = frozenset(["declare", "typeset", "local", "readonly", "integer", "float"])
 _FISH_NOT_SETTING = frozenset(["--erase", "--query", "--names", "--show", "--unexport"])
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -102,46 +99,47 @@ class Scripts:
         if isinstance(text, Skipped):
             self._found.skipped.append(text)
             return
-        commands: Callable[[str], Iterator[Command]]
-        handle: Callable[[Command, list[Word], str], str]
-        if dialect == FISH:
-            commands, leading, handle = fish_commands, _FISH_LEADING, self._fish
-        else:
-            commands, leading, handle = posix_commands, _POSIX_LEADING, self._posix
-        for command in commands(text):
-            words = _without_leading(command.words, leading)
-            if not words:
-                continue
-            sourced = handle(command, words, path)
+        ends = [at for at, char in enumerate(text) if char == "\n"]
+        try:
+            found = commands(Text.of(text), dialect)
+        except UnparsedError as error:
+            self._found.skipped.append(Skipped(path, str(error)))
+            return
+        handle = self._fish if dialect == FISH else self._posix
+        for command in sorted(found, key=lambda one: one.start):
+            if command.inner:
+                continue  # what is set in a substitution is gone when that ends
+            line = bisect_right(ends, command.start - 1) + 1
+            sourced = handle(command, path, line)
             if sourced and depth:
                 self.read(sourced, dialect, depth=depth - 1)
 
-    def _posix(self, command: Command, words: list[Word], path: str) -> str:
+    def _posix(self, command: Command, path: str, line: int) -> str:
         """Take in one command; returns the path of a file that it sources, or ""."""
         found = self._found
-        if all(_assigned(word) for word in words):
-            for word in words:
-                found.assign(_assigned(word), path, command.line, "assignment", False)
+        if not command.words:
+            for assignment in command.assignments:
+                found.assign(assignment.name, path, line, "assignment", False)
             return ""
-        verb, arguments = _verb(words)
+        verb, arguments = _verb(command)
         if verb == "export":
-            self._declare(command, arguments, path, "export", exported=True)
+            self._declare(arguments, path, line, "export", exported=True)
         elif verb in _DECLARING:
-            self._declare(command, arguments, path, verb, exported=False)
+            self._declare(arguments, path, line, verb, exported=False)
         elif verb == "set":
-            self._set_option([word.text for word in arguments])
+            self._set_option([word.shown for word in arguments])
         elif verb in ("setopt", "unsetopt"):
-            if any(_option_name(word.text) == "allexport" for word in arguments):
+            if any(_option_name(word.shown) == "allexport" for word in arguments):
                 found.all_export = verb == "setopt"
-        elif verb == "launchctl" and len(arguments) > 1 and arguments[0].text == "setenv":
-            if _NAME.match(arguments[1].text):
-                found.assign(arguments[1].text, path, command.line, "launchctl setenv", True)
+        elif verb == "launchctl" and len(arguments) > 1 and arguments[0].shown == "setenv":
+            if _NAME.match(arguments[1].shown):
+                found.assign(arguments[1].shown, path, line, "launchctl setenv", True)
         elif verb in ("source", ".") and arguments:
             return self._path(arguments[0], path)
         return ""
 
     def _declare(
-        self, command: Command, arguments: list[Word], path: str, verb: str, *, exported: bool
+        self, arguments: list[Word], path: str, line: int, verb: str, *, exported: bool
     ) -> None:
         how = verb
         flag_words, rest = _flags(arguments, "-+")
@@ -154,14 +152,14 @@ class Scripts:
                 exported = True
                 how = f"{verb} {flags}"
         for word in rest:
-            name, equals, _ = word.text.partition("=")
+            name, equals, _ = word.shown.partition("=")
             name = name.removesuffix("+")
             if not _NAME.match(name):
                 continue
             if equals:
-                self._found.assign(name, path, command.line, how, exported)
+                self._found.assign(name, path, line, how, exported)
             elif exported:
-                self._found.export(name, path, command.line, how)
+                self._found.export(name, path, line, how)
 
     def _set_option(self, arguments: list[str]) -> None:
         for index, word in enumerate(arguments):
@@ -174,23 +172,23 @@ class Scripts:
             elif word[:1] in ("-", "+") and "a" in word[1:] and word[1:].isalpha():
                 self._found.all_export = word[0] == "-"
 
-    def _fish(self, command: Command, words: list[Word], path: str) -> str:
-        verb, arguments = _verb(words)
+    def _fish(self, command: Command, path: str, line: int) -> str:
+        verb, arguments = _verb(command)
         if verb == "set":
-            self._fish_set(command, arguments, path)
+            self._fish_set(arguments, path, line)
         elif verb == "export":
             for word in arguments:
-                name, equals, _ = word.text.partition("=")
+                name, equals, _ = word.shown.partition("=")
                 if _NAME.match(name):
                     if equals:
-                        self._found.assign(name, path, command.line, "export", True)
+                        self._found.assign(name, path, line, "export", True)
                     else:
-                        self._found.export(name, path, command.line, "export")
+                        self._found.export(name, path, line, "export")
         elif verb in ("source", ".") and arguments:
             return self._path(arguments[0], path)
         return ""
 
-    def _fish_set(self, command: Command, arguments: list[Word], path: str) -> None:
+    def _fish_set(self, arguments: list[Word], path: str, line: int) -> None:
         exported = False
         flags, rest = _flags(arguments, "-")
         for flag in flags:
@@ -200,13 +198,13 @@ class Scripts:
             exported = exported or flag == "--export" or "x" in short
         if not rest:
             return
-        name = rest[0].text.partition("[")[0]
+        name = rest[0].shown.partition("[")[0]
         if _NAME.match(name):
-            self._found.assign(name, path, command.line, " ".join(["set", *flags]), exported)
+            self._found.assign(name, path, line, " ".join(["set", *flags]), exported)
 
     def _path(self, word: Word, sourcing: str) -> str:
         """The file that a `source` names, or "" if only a running shell could tell."""
-        text = word.text
+        text = word.shown
         if not word.literal:
             unknown = [
                 match for match in _VARIABLE.finditer(text) if _reference(match) not in self._places
@@ -231,47 +229,25 @@ def _reference(match: re.Match[str]) -> str:
     return match.group(1) or match.group(2)
 
 
-def _assigned(word: Word) -> str:
-    """The name that `word` assigns to if it stands before a command, else ""."""
-    name, equals, _ = word.text.partition("=")
-    if not equals or word.bare <= len(name):
-        return ""
-    name = name.removesuffix("+")
-    return name if _NAME.match(name) else ""
-
-
-def _verb(words: list[Word]) -> tuple[str, list[Word]]:
-    """The command's name and arguments; what is set for that command only is passed over."""
-    for index, word in enumerate(words):
-        if not _assigned(word):
-            return word.text, words[index + 1 :]
-    return "", []
+def _verb(command: Command) -> tuple[str, list[Word]]:
+    """The command's name and arguments, without what only stands before a command."""
+    words = command.words
+    at = 0
+    while at < len(words) - 1 and words[at].shown in _BEFORE:
+        at += 1
+    return (words[at].shown, words[at + 1 :]) if words else ("", [])
 
 
 def _flags(arguments: list[Word], marks: str) -> tuple[list[str], list[Word]]:
     """The options at the front of `arguments` (first character in `marks`), and the rest."""
     flags: list[str] = []
     for index, word in enumerate(arguments):
-        if word.text == "--":
+        if word.shown == "--":
             return flags, arguments[index + 1 :]
-        if len(word.text) < 2 or word.text[0] not in marks:
+        if len(word.shown) < 2 or word.shown[0] not in marks:
             return flags, arguments[index:]
-        flags.append(word.text)
+        flags.append(word.shown)
     return flags, []
-
-
-def _without_leading(words: list[Word], leading: frozenset[str]) -> list[Word]:
-    """`words` without the keywords that may stand before a command."""
-    start = 0
-    while start < len(words):
-        text = words[start].text
-        if text == "function" and len(words) > start + 2 and words[start + 2].text == "{":
-            start += 3
-        elif text in leading:
-            start += 1
-        else:
-            break
-    return words[start:]
 
 
 def _option_name(text: str) -> str:

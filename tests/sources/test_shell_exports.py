@@ -11,7 +11,8 @@ from typing import NoReturn
 import pytest
 
 from guard.sources import Assignment
-from guard.sources.shell_exports import FISH, POSIX, Scripts
+from guard.sources.shell_commands import FISH, POSIX
+from guard.sources.shell_exports import Scripts
 
 SH = """\
 # export COMMENTED=1

@@ -7,7 +7,7 @@ that a commit fails for what a launch would refuse, with the same id and the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,14 @@ from guard.agents.opencode.arguments import other_servers, rewrite
 from guard.agents.opencode.grammar import read as read_arguments
 from guard.agents.opencode.route import Router
 from guard.catalog import local_proxies
+from guard.catalog.runners import package_name
 from guard.findings import Finding
 from guard.proxies import starts
 from guard.rules.files import variables
 from guard.rules.files.location import at
-from guard.sources.positions.shell_calls import Call, Script, package_name, read_all
-from guard.sources.positions.shell_tree import UnparsedError, Word
+from guard.sources.positions.shell_calls import Call, Script, read
 from guard.sources.positions.text import Text
+from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError, Word
 
 if TYPE_CHECKING:
     from guard.policy.compiled import CompiledPolicy
@@ -43,8 +44,8 @@ NEEDLES = (
 """Lower-case bytes of which every shell text with a finding holds one."""
 
 
-MAX_SECONDS = 3.0
-"""Seconds of processor time for the shell texts of one file."""
+MAX_SHELL = 4 * MAX_CHARACTERS
+"""Characters of the shell texts of one file, which a YAML alias can name again and again."""
 
 
 @cache
@@ -71,19 +72,21 @@ def check_texts(
     where: str = "a child process",
     ci: bool = False,
     exported: bool = False,
+    read: Callable[[Text], Script] = read,
 ) -> Iterator[Finding]:
     """Findings in the shell texts of one file.
 
     `where` says what gets the variables that are set there; `ci` that it is a CI job; `exported`
-    that every variable set there reaches what is started.
+    that every variable set there reaches what is started; `read` reads a text.
     """
     script = Script()
-    deadline = time.thread_time() + MAX_SECONDS
+    total = 0
     for text in texts:
+        total += len(text)
         try:
-            if time.thread_time() > deadline:
-                raise UnparsedError("comes after others that took long")
-            found = read_all([text])
+            if total > MAX_SHELL:
+                raise UnparsedError(f"comes after {MAX_SHELL // 1024} KiB of it")
+            found = read(text)
         except UnparsedError as error:
             yield at(
                 file,
@@ -93,7 +96,7 @@ def check_texts(
                 file.path,
                 f"the shell text here {error}, so it was not checked",
             )
-            if time.thread_time() > deadline:
+            if total > MAX_SHELL:
                 break
             continue
         script.calls += found.calls

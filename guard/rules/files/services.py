@@ -12,8 +12,8 @@ from guard.rules.files.structured import check_command, check_variables, parse, 
 from guard.rules.files.variables import judge
 from guard.sources.positions.nodes import SCALAR
 from guard.sources.positions.shell_calls import Script, follow
-from guard.sources.positions.shell_tree import Word
 from guard.sources.positions.text import Text, joined
+from guard.sources.shell_commands import Word
 
 if TYPE_CHECKING:
     from guard.findings import Finding

@@ -6,14 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.rules.files.calls import NEEDLES, check_script, check_texts
-from guard.rules.files.location import at
+from guard.rules.files.calls import NEEDLES, check_texts
 from guard.rules.files.variables import judge
-from guard.sources.positions.shell_calls import Script, Setting, follow
-from guard.sources.positions.shell_tree import MAX_CHARACTERS, Word
+from guard.sources.positions.shell_calls import read_fish
 from guard.sources.positions.text import Text, joined
-from guard.sources.shell_commands import Word as FishWord
-from guard.sources.shell_commands import fish_commands
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -53,7 +49,6 @@ _RC = frozenset(
 )
 _MAKEFILES = frozenset(("makefile", "gnumakefile", "bsdmakefile"))
 _JUSTFILES = frozenset(("justfile", ".justfile"))
-_FISH_LEADING = frozenset(("and", "or", "not", "if", "while", "begin", "else"))
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
 
 _LONGEST_LINE = 4000
@@ -102,11 +97,7 @@ class Shell:
             return
         shell = shebang(file.text)
         if lower.endswith(".fish") or shell == "fish":
-            if len(file.text) > MAX_CHARACTERS:
-                why = f"is longer than {MAX_CHARACTERS // 1024} KiB of shell, so it was not checked"
-                yield at(file, "RG903", 0, 0, file.path, f"the file {why}")
-                return
-            yield from check_script(file, policy, fish_script(file.text))
+            yield from check_texts(file, policy, [Text.of(file.text)], read=read_fish)
             return
         if shell or lower.endswith(_SUFFIXES) or file.name in _RC or _HOOK.search(file.path):
             yield from check_texts(file, policy, [Text.of(file.text)])
@@ -121,49 +112,6 @@ def shebang(text: str) -> str:
         words = [word for word in words[1:] if word[0] != "-" and "=" not in word]
     name = words[0].rpartition("/")[2] if words else ""
     return name if name in _SHELLS else ""
-
-
-def fish_script(text: str) -> Script:
-    """The calls and the exported variables of a fish script; substitutions are not followed."""
-    script = Script()
-    for command in fish_commands(text):
-        words = [_fish_word(text, word) for word in command.words]
-        first = 0
-        while first < len(words) and words[first].shown in _FISH_LEADING:
-            first += 1
-        words = words[first:]
-        if not words:
-            continue
-        if words[0].shown == "set":
-            _fish_set(script, words[1:])
-            continue
-        follow(words, script)
-    return script
-
-
-def _fish_set(script: Script, words: list[Word]) -> None:
-    exported = False
-    while words and words[0].shown.startswith("-"):
-        flag = words[0].shown
-        if flag in ("--erase", "--query", "--unexport") or (
-            flag[1:2] != "-" and any(c in flag for c in "equn")
-        ):
-            return
-        exported = exported or flag == "--export" or (flag[1:2] != "-" and "x" in flag)
-        words = words[1:]
-    if len(words) < 2:
-        return
-    value = words[1]
-    script.settings.append(Setting(words[0].shown, value, words[0].start, words[-1].end, exported))
-
-
-def _fish_word(text: str, word: FishWord) -> Word:
-    written = text[word.start : word.end]
-    if written == word.text:
-        content = Text.of(word.text, word.start)
-    else:
-        content = Text(word.text, [word.start] * len(word.text) + [word.end])
-    return Word(content, word.start, word.end, literal=word.literal, splits=not word.literal)
 
 
 def _makefile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ from guard.rules.files.variables import judge
 from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.shell_calls import Script, follow
-from guard.sources.positions.shell_tree import Word, unquoted
 from guard.sources.positions.text import Text
+from guard.sources.shell_commands import Word, unquoted
 
 if TYPE_CHECKING:
     from guard.findings import Finding

@@ -8,13 +8,13 @@ wants for itself, and whether the rest is a command or the text of one.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from guard.sources.positions.shell_tree import MAX_SECONDS, Assignment, Command, Word, commands
+from guard.catalog import runners
 from guard.sources.positions.text import Text, joined
+from guard.sources.shell_commands import FISH, Assignment, Command, Word, commands
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -24,8 +24,8 @@ MAX_CALLS = 20_000
 
 SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
 
-Grammar = Callable[[Text, float], Iterator[Command]]
-"""What splits a text into simple commands, until a time of `time.thread_time()`."""
+Split = Callable[[Text], list[Command]]
+"""What splits a text into simple commands."""
 
 _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
@@ -128,20 +128,7 @@ _BEHIND_WORDS = {
     "volta": ("run",),
 }
 
-# programs that fetch a package and start it: the words before the package, options with a value
-_PACKAGE_RUNNERS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "npx": ((),),
-    "pnpx": ((),),
-    "bunx": ((),),
-    "uvx": ((),),
-    "npm": (("exec",), ("x",)),
-    "pnpm": (("dlx",), ("exec",)),
-    "yarn": (("dlx",), ("exec",)),
-    "bun": (("x",),),
-    "uv": (("tool", "run"),),
-    "pipx": (("run",),),
-}
-_PACKAGE_OPTIONS = _long("-p --package --from --with --python --spec --prefix --registry")
+_RUN_OPTIONS = _long("--package --with --python --env-file --group --extra --directory --project")
 
 # docker and podman: options of `run` and `exec` that take a value (docker CLI reference)
 _DOCKER_SHORT = "eplvwuhmac"
@@ -176,7 +163,8 @@ class Call:
     def program(self) -> str:
         """The last part of the program's path, "" where only a running shell could tell."""
         name = self.words[0].shown
-        last = name.rpartition("/")[2]
+        last = runners.package_name(name) if self.package else name
+        last = last.rpartition("/")[2]
         return "" if any(c in last for c in "$`(") else last
 
 
@@ -216,28 +204,25 @@ class Script:
         return None if any(c in filled for c in "$`") else filled
 
 
-def read(
-    text: Text, grammar: Grammar = commands, *, elsewhere: frozenset[str] = frozenset()
-) -> Script:
-    """What `text` starts and sets. Raises shell_tree.UnparsedError.
+def read(text: Text, split: Split = commands, *, elsewhere: frozenset[str] = frozenset()) -> Script:
+    """What `text` starts and sets. Raises shell_commands.UnparsedError.
 
     What the programs in `elsewhere` start is not followed.
     """
-    reading = _Reading(grammar, elsewhere)
+    reading = _Reading(split, elsewhere)
     reading.text(text, 0)
     return reading.script()
 
 
-def read_all(texts: list[Text]) -> Script:
-    """What several texts of one file start and set, as if they were one."""
+def read_fish(text: Text) -> Script:
+    """What a script for fish starts and sets. Raises shell_commands.UnparsedError."""
     reading = _Reading()
-    for text in texts:
-        reading.text(text, 0)
+    reading.commands(commands(text, FISH), 0, fish=True)
     return reading.script()
 
 
 def follow(words: list[Word], into: Script) -> None:
-    """Add the call `words`, read by another shell's grammar, and what it starts to `into`."""
+    """Add the call `words`, as a program gets them, and what it starts to `into`."""
     reading = _Reading()
     reading.call(words)
     found = reading.script()
@@ -246,14 +231,10 @@ def follow(words: list[Word], into: Script) -> None:
 
 
 class _Reading:
-    def __init__(
-        self, grammar: Grammar = commands, elsewhere: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, split: Split = commands, elsewhere: frozenset[str] = frozenset()) -> None:
         self._found = Script()
-        self._grammar = grammar
+        self._split = split
         self._elsewhere = elsewhere
-        # one limit for a text and all the texts in it
-        self._deadline = time.thread_time() + MAX_SECONDS
         self._values: dict[str, set[str | None]] = {}
         self._exported: set[str] = set()
         self._all_export = False
@@ -269,12 +250,17 @@ class _Reading:
         return found
 
     def text(self, text: Text, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            return
-        for command in self._grammar(text, self._deadline):
+        if depth <= MAX_DEPTH:
+            self.commands(self._split(text), depth)
+
+    def commands(self, found: list[Command], depth: int, *, fish: bool = False) -> None:
+        for command in found:
             if len(self._found.calls) >= MAX_CALLS:
                 return
-            self._command(command, depth)
+            if fish and command.words and command.words[0].value == "set":
+                self._fish_set(command.words[1:])
+            else:
+                self._command(command, depth)
 
     def call(self, words: list[Word]) -> None:
         self._command(Command(words, []), 0)
@@ -295,9 +281,11 @@ class _Reading:
             ):
                 self._all_export = True
             return
-        if verb in ("read", "mapfile", "getopts", "for", "select"):
+        if verb in ("read", "mapfile", "getopts", "for"):
             for word in command.words[1:]:
                 self._values.setdefault(word.shown, set()).add(None)
+            if verb == "for":
+                return
         self._call(command.words, command.assignments, command.stdin, depth)
 
     def _set(self, assignment: Assignment, *, exported: bool) -> None:
@@ -323,6 +311,23 @@ class _Reading:
             elif exported and word.literal:
                 self._exported.add(word.shown)
 
+    def _fish_set(self, words: list[Word]) -> None:
+        exported = False
+        at = 0
+        while at < len(words) and words[at].shown.startswith("-"):
+            flag = words[at].shown
+            if flag in ("--erase", "--query", "--unexport") or (
+                flag[1:2] != "-" and any(c in flag for c in "equn")
+            ):
+                return
+            exported = exported or flag == "--export" or (flag[1:2] != "-" and "x" in flag)
+            at += 1
+        if len(words) - at > 1:
+            name = words[at]
+            self._found.settings.append(
+                Setting(name.shown, words[at + 1], name.start, words[-1].end, exported)
+            )
+
     def _call(
         self,
         words: list[Word],
@@ -339,8 +344,6 @@ class _Reading:
             call = Call(words, environment, package)
             self._found.calls.append(call)
             program = call.program
-            if package:
-                program = package_name(program if "/" not in words[0].shown else words[0].shown)
             package = False
             if program in self._elsewhere:
                 return
@@ -350,13 +353,12 @@ class _Reading:
             if program in ("docker", "podman", "nerdctl"):
                 words, environment = self._container(words, depth)
                 continue
-            runner = _runner(program, words)
-            if runner is not None:
-                options, words = _package(words[runner:])
+            run = runners.read([word.shown for word in words])
+            if run is not None:
+                for index in run.texts:
+                    self.text(words[index].content, depth + 1)
+                words = _fetched(words, run)
                 package = True
-                for option, word in options:
-                    if option in ("-c", "--call"):
-                        self.text(word.content, depth + 1)
                 continue
             wrapper = _WRAPPERS.get(program)
             if wrapper is not None:
@@ -425,7 +427,7 @@ class _Reading:
                     return rest[index + 1 :]
         behind = _BEHIND_WORDS.get(program)
         if behind and rest and rest[0].shown in behind:
-            return _operands(rest[1:], Wrapper("p", _PACKAGE_OPTIONS | {"--env-file", "--group"}))
+            return _operands(rest[1:], Wrapper("p", _RUN_OPTIONS))
         return None
 
     def _alias(self, words: list[Word], depth: int) -> None:
@@ -538,13 +540,6 @@ def assigned(word: Word) -> Assignment | None:
     return Assignment(found.group(1), word.after(found.end()), word.start, word.end)
 
 
-def package_name(spec: str) -> str:
-    """The name in a package specification: `opencode-ai@latest`, `litellm[proxy]==1.2`."""
-    head, at, _ = spec[1:].partition("@")
-    name = spec[:1] + head if at else spec
-    return re.split(r"[\[=<>~!]", name)[0]
-
-
 def _takes_next(shown: str, short: str, long: frozenset[str]) -> bool:
     if shown.startswith("--"):
         return shown in long
@@ -568,41 +563,22 @@ def _operands(words: list[Word], wrapper: Wrapper) -> list[Word]:
 def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[Assignment]]:
     words = _operands(words, wrapper)
     environment: list[Assignment] = []
-    while wrapper.assigns and words:
-        assignment = assigned(words[0])
+    at = 0
+    while wrapper.assigns and at < len(words):
+        assignment = assigned(words[at])
         if assignment is None:
             break
         environment.append(assignment)
-        words = words[1:]
-    return words[wrapper.skip :], environment
-
-
-def _runner(program: str, words: list[Word]) -> int | None:
-    """How many words come before the package that `program` starts, None if it starts none."""
-    for verbs in _PACKAGE_RUNNERS.get(program, ()):
-        if tuple(w.shown for w in words[1 : 1 + len(verbs)]) == verbs:
-            return 1 + len(verbs)
-    return None
-
-
-def _package(words: list[Word]) -> tuple[list[tuple[str, Word]], list[Word]]:
-    """The options before a package (those with a value), and the package with its arguments."""
-    options: list[tuple[str, Word]] = []
-    at = 0
-    while at < len(words):
-        shown = words[at].shown
-        if shown == "--":
-            at += 1
-            break
-        if not shown.startswith("-"):
-            break
-        if shown in _PACKAGE_OPTIONS or shown in ("-c", "--call"):
-            if at + 1 < len(words):
-                options.append((shown, words[at + 1]))
-            at += 1
         at += 1
-    rest = words[at:]
+    return words[at + wrapper.skip :], environment
+
+
+def _fetched(words: list[Word], run: runners.Run) -> list[Word]:
+    """The package and its arguments; without them the package that an option names."""
+    if run.command < 0:
+        return [words[index] for index in run.packages[:1]] if not run.texts else []
+    rest = words[run.command :]
     if len(rest) > 1 and rest[1].shown == "--":
         # `npm exec PACKAGE -- ARGUMENTS`
         rest = [rest[0], *rest[2:]]
-    return options, rest
+    return rest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guard.sources.positions.shell_calls import package_name, read
-from guard.sources.positions.shell_tree import MAX_CHARACTERS, UnparsedError, unquoted
+from guard.catalog.runners import package_name
+from guard.sources.positions.shell_calls import read
 from guard.sources.positions.text import Text
 
 
@@ -188,45 +188,3 @@ def test_constants_are_variables_with_one_known_value() -> None:
     found = read(Text.of('A=x\nB=1\nB=2\nC=$A\nread D\nD=1\nf "$A/y" "$B" "$C" "$D"\n'))
     words = found.calls[-1].words[1:]
     assert [found.value(word) for word in words] == ["x/y", None, None, None]
-
-
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ("'a''b'", "ab"),
-        ('"a\\"b"', 'a"b'),
-        ('"a\\nb"', "a\\nb"),
-        ("$'a\\nb'", "a\nb"),
-        ('$"a"', "a"),
-        ("a\\\nb", "ab"),
-        ("''", ""),
-        ('"$A"', None),
-        ("a$", "a$"),
-        ("`x`", None),
-        ("$(x 'y)')z", None),
-    ],
-)
-def test_unquoted(written: str, value: str | None) -> None:
-    word = unquoted(Text.of(written, 10))
-    assert word.value == value
-    assert (word.start, word.end) == (10, 10 + len(written))
-    assert len(word.content.places) == len(word.content.value) + 1
-
-
-@pytest.mark.parametrize(
-    "piece",
-    ["$(", '"', "`", "<<E\n", "((", "${", "a=(", "\0", "if ", "f() ", "bash -c '", "\udcff", "é"],
-)
-def test_any_text_ends(piece: str) -> None:
-    text = piece * 5_000
-    try:
-        found = read(Text.of(text))
-    except UnparsedError:
-        return
-    for call in found.calls:
-        assert 0 <= call.words[0].start <= len(text)
-
-
-def test_a_text_that_no_person_wrote_is_given_up() -> None:
-    with pytest.raises(UnparsedError, match="longer than"):
-        read(Text.of("a\n" * MAX_CHARACTERS))
