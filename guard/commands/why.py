@@ -492,9 +492,19 @@ def _fix(answer: Answer, home: str) -> str:
             lines.append(f"in this shell: unset {answer.name}   (fish: set -e {answer.name})")
         else:
             lines.append(f"start programs with: env -u {printable(answer.name)} PROGRAM")
-        if not places and answer.origin.holder is not None:
+        if not places and answer.origin.holder is not None and not _of_tmux(answer):
             lines.append(f"for good: where {_process(answer.origin.holder)} is started")
+    if _of_tmux(answer):
+        name = shlex.quote(printable(answer.name))
+        lines.append(f"for new windows of tmux: tmux set-environment -gu {name}")
     return "\n".join(lines)
+
+
+def _of_tmux(answer: Answer) -> bool:
+    """Whether a tmux server was started with it: each new window gets the server's environment,
+    whatever the start files say by then (tmux(1), GLOBAL AND SESSION ENVIRONMENT)."""
+    holder = answer.origin.holder
+    return holder is not None and holder.program.startswith("tmux")
 
 
 def _short(path: str, home: str) -> str:

@@ -162,3 +162,28 @@ def test_a_shim_whose_guard_is_gone_refuses(
     assert done.stderr.startswith("routeguard: opencode refused: its guard is gone [RG503]\n")
     assert str(shim) in done.stderr
     assert len(anywhere.records()) == 1
+
+
+def test_a_tmux_server_that_was_started_with_a_key(machine: Machine, missing_part: Any) -> None:
+    """`why` in a window names the command that keeps the key out of the next window."""
+    if shutil.which("tmux") is None:
+        missing_part("tmux is not installed (Debian: apt-get install tmux)")
+    tmux = ["tmux", "-S", str(machine.directory / "tmux"), "-f", "/dev/null"]
+    said, left = machine.directory / "said", machine.directory / "left"
+    why = f"'{sys.executable}' -m guard why OPENAI_API_KEY >'{said}' 2>&1"
+    environ = {**machine.environ, "SHELL": "/bin/sh", "TERM": "xterm"}
+    try:
+        subprocess.run(
+            [*tmux, "new", "-d", f"{why}; tmux wait-for -S asked; cat"], env=environ, check=True
+        )
+        subprocess.run([*tmux, "wait-for", "asked"], env=environ, check=True, timeout=120)
+        (line,) = (row for row in said.read_text().splitlines() if "set-environment" in row)
+        assert line.endswith(": tmux set-environment -gu OPENAI_API_KEY")
+        command = line.rpartition(": ")[2].split()
+        subprocess.run([*tmux, *command[1:]], env=environ, check=True)
+        look = f"echo \"${{OPENAI_API_KEY-gone}}\" >'{left}'; tmux wait-for -S looked; cat"
+        subprocess.run([*tmux, "new-window", "-d", look], env=environ, check=True)
+        subprocess.run([*tmux, "wait-for", "looked"], env=environ, check=True, timeout=120)
+        assert left.read_text() == "gone\n"
+    finally:
+        subprocess.run([*tmux, "kill-server"], env=environ, check=False)
