@@ -1,0 +1,169 @@
+"""fish beside the programs that people load into it: each before the hook, and after it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+
+pytestmark = pytest.mark.shells
+
+Open = Callable[..., Any]
+MachineFor = Callable[[Any], Any]
+SCRUBBED = [
+    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
+]
+
+REPORTS = r"""
+function report_command --on-event fish_preexec; echo $argv >>$SEEN; end
+function report_status --on-event fish_postexec; echo status $status >>$SEEN; end
+"""
+"""How VS Code's terminal, kitty and starship follow the commands of a shell."""
+
+SHADOWS = "\n".join(
+    f"function {name}; echo shadowed {name} >>$SEEN; builtin {name} $argv; end"
+    for name in ("contains", "count", "printf", "functions", "commandline", "bind", "math")
+)
+"""Functions that take the place of builtins, as far as fish allows them."""
+
+NEIGHBOURS = {"follows commands": REPORTS, "shadows builtins": SHADOWS}
+
+
+@pytest.mark.parametrize("first", ["hook", "neighbour"])
+@pytest.mark.parametrize("name", list(NEIGHBOURS))
+def test_beside(
+    machine_for: MachineFor, open_session: Open, fish: Any, name: str, first: str
+) -> None:
+    machine = machine_for(fish)
+    directory = machine.guarded.directory
+    neighbour = directory / "neighbour.fish"
+    neighbour.write_text(NEIGHBOURS[name])
+    seen = directory / "seen"
+    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
+    session = open_session(machine.shell, {"PATH": path, "SEEN": str(seen)})
+    files = [machine.guarded.hook(fish), neighbour]
+    for file in files if first == "hook" else files[::-1]:
+        session.run(fish.source(file))
+    seen.unlink(missing_ok=True)
+    machine.walk(session)
+    if name == "follows commands":
+        lines = seen.read_text().splitlines()
+        assert lines.count("ollama ps") == 1
+        assert lines.count("status 7") == 3
+        assert not [line for line in lines if "__routeguard" in line]
+    elif seen.exists():
+        assert "shadowed commandline" not in seen.read_text()
+
+
+def opened(machine: Any, open_session: Open, **extra: str) -> Any:
+    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
+    session = open_session(machine.shell, {"PATH": path, **extra})
+    session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
+    return session
+
+
+def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
+    machine_for: MachineFor, open_session: Open, fish: Any
+) -> None:
+    """As with direnv, mise or asdf where the hook runs before them."""
+    machine = machine_for(fish)
+    machine.guarded.shims.mkdir()
+    session = opened(machine, open_session)
+    output = session.run(
+        "function tool --on-event fish_prompt; set -gx OPENAI_API_KEY v; "
+        "set -gx PATH /opt/tool $PATH; end"
+    )
+    for _ in range(3):
+        output += session.run(f"set -q OPENAI_API_KEY; echo $status $PATH[1] >>{machine.ran}")
+    assert machine.marks() == [f"1 {machine.guarded.shims}"] * 3
+    assert session.messages(output) == SCRUBBED
+
+
+def test_direnv_before_and_after(
+    machine_for: MachineFor,
+    open_session: Open,
+    fish: Any,
+    missing_part: Callable[[str], NoReturn],
+) -> None:
+    if shutil.which("direnv") is None:
+        missing_part("direnv is not installed (Debian: apt-get install direnv)")
+    machine = machine_for(fish)
+    project = machine.guarded.home / "project"
+    project.mkdir()
+    (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
+    session = opened(machine, open_session, DIRENV_LOG_FORMAT="")
+    session.run("direnv hook fish | source; direnv allow ~/project")
+    output = session.run("cd ~/project") + session.run("true")
+    assert session.messages(output) == SCRUBBED
+    assert session.value("$FROM_ENVRC") == "yes"
+    assert "OPENAI_API_KEY" not in machine.names(session)
+
+
+def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, fish: Any) -> None:
+    machine = machine_for(fish)
+    tell = machine.programs / "routeguard"
+    tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
+    tell.chmod(0o755)
+    machine.guarded.main = machine.guarded.directory / "main.py"
+    machine.guarded.main.write_text(
+        "import os\n"
+        f"with open({str(machine.ran)!r}, 'a') as file:\n"
+        "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
+    )
+    session = opened(machine, open_session)
+    for loss in ("functions --erase __routeguard_prompt", "functions -e __routeguard_prompt"):
+        for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
+            session.run(line)
+        assert machine.marks() == ["why ", "exec ", "why lost:fish", "exec lost:fish"], loss
+        machine.ran.unlink()
+        session.run(fish.source(machine.guarded.hook(fish)))
+    assert session.value("(set -q ROUTEGUARD_HOOK; echo $status)") == "1"
+
+
+def test_what_was_let_go_of_does_not_come_back(
+    machine_for: MachineFor, open_session: Open, fish: Any
+) -> None:
+    """The command that a wrapper names when its guard is gone."""
+    session = opened(machine_for(fish), open_session)
+    session.run("functions --erase opencode")
+    session.run("true")
+    assert session.value("(functions --query opencode; echo $status)") == "1"
+
+
+def test_abbreviations_and_aliases_are_followed(
+    machine_for: MachineFor, open_session: Open, fish: Any
+) -> None:
+    machine = machine_for(fish)
+    session = opened(machine, open_session)
+    session.run("abbr -a lll 'litellm --port 4000'; alias one=two; alias two=litellm")
+    for line in ("lll", "true; lll", "one", "true; one --port 3"):
+        assert session.refusals(session.run(line)) == 1, line
+    if session.value("(builtin --query abbr; echo $status)") == "0":
+        session.run("abbr -a --position anywhere PPP '| litellm'")
+        assert session.refusals(session.run("echo PPP")) == 1
+    assert machine.marks() == []
+    session.run("ollama list lll.txt")
+    assert machine.marks() == ["ollama list lll.txt"]
+
+
+def test_universal_variables_named_like_ours(
+    machine_for: MachineFor, open_session: Open, fish: Any
+) -> None:
+    machine = machine_for(fish)
+    session = opened(machine, open_session)
+    for name in (
+        "text",
+        "typed",
+        "send",
+        "word",
+        "words",
+        "meant",
+        "result",
+        "names",
+        "same",
+        "seen",
+    ):
+        session.run(f"set -U {name} universal; set -g {name} global")
+    machine.walk(session)
