@@ -19,8 +19,9 @@ from guard import net
 from guard.agents import environment
 from guard.agents.adapter import Agent as Adapter
 from guard.agents.registry import agent_by_id, keeps
-from guard.catalog.agents import Agent, Program, Recognised, effective, recognise
+from guard.catalog.agents import Agent, Recognised, recognise
 from guard.catalog.classify import classify
+from guard.catalog.programs import Program, effective
 from guard.findings import Finding
 from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy

@@ -8,13 +8,14 @@ import re
 from functools import cache
 from itertools import pairwise
 
+from guard.catalog.programs import APPLICATION_SERVERS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_proxies.json")
-_SERVERS = frozenset(("uvicorn", "gunicorn", "hypercorn", "granian", "daphne"))
 _INFORMS = frozenset(("--version", "-v", "-V", "--help", "-h", "version", "help"))
 
 
@@ -211,10 +212,10 @@ def started(program: str, arguments: Sequence[str], *, package: bool = False) ->
     if re.fullmatch(r"python(\d(\.\d+)?)?|py|pypy3?", name):
         for flag, module in pairwise(arguments):
             if flag == "-m":
-                if module in _SERVERS:
+                if module in APPLICATION_SERVERS:
                     return _application(arguments)
                 return known.modules.get(module)
-    if name in _SERVERS:
+    if name in APPLICATION_SERVERS:
         return _application(arguments)
     return None
 
@@ -229,7 +230,7 @@ def running(
     """
     known = _catalogue()
     if module:
-        if program in _SERVERS:
+        if program in APPLICATION_SERVERS:
             return _application(arguments)
         return known.modules.get(program) or known.process_modules.get(program)
     name = program.lower()
@@ -239,7 +240,7 @@ def running(
         at_home = not form.default_port or not listens.isdisjoint(form.proxy.ports)
         if at_home and form.fits(arguments):
             return form.proxy
-    return _application(arguments) if name in _SERVERS else None
+    return _application(arguments) if name in APPLICATION_SERVERS else None
 
 
 def harmless(program: str) -> str:
@@ -255,11 +256,6 @@ def forwards(program: str) -> bool:
 def activates(program: str) -> bool:
     """Whether it holds sockets and starts a program when somebody connects: systemd, launchd."""
     return program.lower() in _catalogue().activators
-
-
-def is_application_server(name: str) -> bool:
-    """Whether `name` runs an application that its arguments name: uvicorn, gunicorn and such."""
-    return name.lower() in _SERVERS
 
 
 def in_package(path: str) -> Proxy | None:

@@ -15,6 +15,7 @@ import sys
 from itertools import pairwise
 
 from guard.catalog import local_proxies
+from guard.catalog.programs import Program, effective, is_application_server
 from guard.sources.processes import Snapshot
 
 TYPE_CHECKING = False
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
 
     from guard.catalog.local_proxies import Proxy
 
-_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*[tdw]*")
-_JAVASCRIPT = frozenset(("node", "nodejs", "bun", "deno", "tsx"))
-_OTHERS = frozenset(("ruby", "perl", "php", "java"))
-_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "busybox"))
-_LOADERS = re.compile(r"ld-(?:linux|musl).*|ld\.so.*|ape(?:-[a-z0-9_.]+)?")
-_SUFFIX = re.compile(r"\.(?:py[cw]?|[mc]?js|[mc]?ts|rb|jar)$")
-_VALUED = frozenset(
-    (
-        # node --help, bun --help, deno run --help, java -help, ruby --help
-        "-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions",
-        "--title", "--env-file", "--preload", "--cwd", "--config", "-cp", "-classpath",
-        "--class-path", "-I",
-    )
-)  # fmt: skip
-_INLINE = frozenset(("-e", "-p", "-pe", "--eval", "--print"))
 _MAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py")
 _ROOT = os.path.dirname(os.path.dirname(_MAIN))
 
@@ -91,35 +77,6 @@ class Identity:
         return f"Identity({self.program!r}, {self.proxy!r})"
 
 
-class _Program:
-    """The effective program: what `identify` compares, arguments included."""
-
-    __slots__ = ("arguments", "directory", "file", "interpreted", "module", "names", "title")
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        arguments: Sequence[str] = (),
-        *,
-        file: str = "",
-        module: str = "",
-        title: str = "",
-        directory: str = "",
-        interpreted: bool = False,
-    ) -> None:
-        self.names = tuple(dict.fromkeys(name for name in names if name))
-        self.arguments = tuple(arguments)
-        self.file = file
-        self.module = module
-        self.title = title
-        self.directory = directory  # where what it runs lies, for what is given no path
-        self.interpreted = interpreted
-
-    @property
-    def shown(self) -> str:
-        return self.module or (self.names[0] if self.names else "")
-
-
 def identify(
     snapshot: Snapshot, *, ports: Collection[int] = (), parents: Sequence[Snapshot] = ()
 ) -> Identity:
@@ -131,9 +88,12 @@ def identify(
     found = _judge(snapshot, program, ports)
     if found.proxy is not None or found.other or found.activator or found.forwarder:
         return found
-    above = next((one for one in parents if _effective(one).shown not in _SHELLS), None)
+    behind = ((above, _effective(above)) for above in parents)
+    above, program = next(
+        ((one, what) for one, what in behind if what.interpreter != "shell"), (None, program)
+    )
     if above is not None:
-        starter = _judge(above, _effective(above), ports)
+        starter = _judge(above, program, ports)
         if starter.proxy is not None:
             found.proxy = starter.proxy
             found.how = f"started by {starter.program} ({starter.how})"
@@ -151,7 +111,7 @@ def program_of(snapshot: Snapshot) -> str:
     return _effective(snapshot).shown
 
 
-def _judge(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Identity:
+def _judge(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Identity:
     name = program.shown
     if name == "systemd-socket-activate":
         return _activated(snapshot, program, ports)
@@ -173,7 +133,7 @@ def _judge(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Ide
         return found
     from guard.catalog import agents  # on what is left only: its data takes a while to read
 
-    agent = agents.recognise(agents.effective(snapshot.exe, snapshot.argv, snapshot.cwd))
+    agent = agents.recognise(program)
     if agent is not None:
         found.other, found.sure = f"{agent.agent.name}, a coding agent", True
     elif not program.interpreted:
@@ -182,8 +142,10 @@ def _judge(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Ide
 
 
 def _proxy(
-    snapshot: Snapshot, program: _Program, ports: Collection[int]
+    snapshot: Snapshot, program: Program, ports: Collection[int]
 ) -> tuple[Proxy | None, str]:
+    if program.interpreter == "shell":
+        return None, ""  # a script that has such a name may do anything
     if program.title:
         proxy = local_proxies.titled(program.title)
         if proxy is not None:
@@ -195,13 +157,13 @@ def _proxy(
     for name in program.names:
         proxy = local_proxies.running(name, program.arguments, ports=ports)
         if proxy is not None:
-            application = program.interpreted and local_proxies.is_application_server(name)
+            application = program.interpreted and is_application_server(name)
             return proxy, f"application of {name}" if application else f"program {name}"
-    if program.file:
-        proxy = local_proxies.in_package(program.file)
+    if program.resolved:
+        proxy = local_proxies.in_package(program.resolved)
         if proxy is not None:
             return proxy, "file of its npm package"
-        proxy = local_proxies.at_path(_own_part(program.file))
+        proxy = local_proxies.at_path(_own_part(program.resolved))
         if proxy is not None:
             return proxy, "file of its directory"
     if program.directory:
@@ -221,151 +183,30 @@ def _own_part(path: str) -> str:
     return found[-1]
 
 
-def _effective(snapshot: Snapshot) -> _Program:
-    argv = snapshot.argv
-    file = snapshot.exe or (argv[0] if argv else "")
-    if not file:
-        return _Program((snapshot.comm,))
-    base = os.path.basename(file)
-    rest = argv[1:]
-    if _LOADERS.fullmatch(base):
-        # the dynamic loader, or the loader of APE binaries, which may leave the arguments alone
-        words = argv
-        if argv and _LOADERS.fullmatch(os.path.basename(argv[0])):
-            at = next((i for i, word in enumerate(rest) if not word.startswith("-")), len(rest))
-            words = rest[at:]
-        if words:
-            argv, file, rest = words, words[0], words[1:]
-            base = os.path.basename(file)
-    kind = _interpreter(base)
-    called = os.path.basename(argv[0]).lstrip("-") if argv else ""
-    if not kind:
-        # a link's name is in argv[0] alone; Nix keeps programs as .NAME-wrapped
-        unwrapped = re.sub(r"^\.(.+)-wrapped$", r"\1", base)
-        return _Program((unwrapped, called), rest, file=file)
-    if argv and not rest and not _interpreter(called):
-        return _titled(argv[0], snapshot.cwd)
-    if kind == "shell":
-        return _Program((base,))
-    if kind == "python":
-        return _python(rest, base, snapshot.cwd)
-    return _scripted(rest, base, snapshot.cwd)
-
-
-def _titled(title: str, directory: str) -> _Program:
-    """A process that wrote a title over its arguments: `next-server (v16.3.4)`."""
-    words = title.split() or [""]
-    name = os.path.basename(words[0]).rstrip(":")
-    return _Program((name,), words[1:], title=title, directory=directory, interpreted=True)
-
-
-def _python(words: Sequence[str], base: str, directory: str) -> _Program:
-    """What `python WORDS` runs (python --help): `-m` and `-c` end the options, joined or not."""
-    at = 0
-    while at < len(words):
-        word = words[at]
-        if word == "-":
-            break  # the program comes through standard input, what follows are its arguments
-        if not word.startswith("-"):
-            return _script(words, at, base, directory)
-        at += 1
-        if word.startswith("--"):
-            continue
-        for index, letter in enumerate(word[1:], 2):
-            if letter == "c":
-                return _Program((base,), interpreted=True)
-            if letter == "m":
-                module = word[index:] or (words[at] if at < len(words) else "")
-                after = words[at if word[index:] else at + 1 :]
-                return _module(module, after, directory)
-            if letter in "WX":
-                at += not word[index:]
-                break
-    return _Program((base,), interpreted=True)
-
-
-def _module(module: str, arguments: Sequence[str], directory: str) -> _Program:
-    path = os.path.join(directory, *module.split("."))
-    local = os.path.exists(f"{path}.py") or os.path.exists(f"{path}/__main__.py")
-    if not (local or local_proxies.is_application_server(module)):
-        directory = ""
-    return _Program((), arguments, module=module, directory=directory, interpreted=True)
-
-
-def _scripted(words: Sequence[str], base: str, directory: str) -> _Program:
-    """What node, bun, deno, ruby or java is told to run."""
-    at = 0
-    while at < len(words):
-        word = words[at]
-        if word == "-" or word in _INLINE:
-            break
-        if word == "-jar" and at + 1 < len(words):
-            return _script(words, at + 1, base, directory)
-        if word in _VALUED:
-            at += 2
-        elif word.startswith("-") or (word in ("run", "x") and base in ("bun", "deno")):
-            at += 1
-        else:
-            return _script(words, at, base, directory)
-    return _Program((base,), interpreted=True)
-
-
-def _script(words: Sequence[str], at: int, base: str, directory: str) -> _Program:
-    given = words[at]
-    path = os.path.join(directory, given) if directory else given
-    resolved = os.path.realpath(path) if os.path.isabs(path) else path
-    names = [_name(path), _name(resolved)]
-    module = _installed(resolved)
-    if names[0] == "__main__":
-        names = [os.path.basename(os.path.dirname(resolved))]
-    server = any(local_proxies.is_application_server(name) for name in names)
-    found = _Program(
-        names or (base,),
-        words[at + 1 :],
-        file=resolved,
-        directory=directory if server else "",
-        interpreted=True,
-    )
+def _effective(snapshot: Snapshot) -> Program:
+    program = effective(snapshot.exe, snapshot.argv, snapshot.cwd, comm=snapshot.comm)
     # a file of an installed package that is run by its path is the module it holds
-    if module and local_proxies.running(module, found.arguments, module=True) is not None:
-        found.module = module
-    return found
+    if program.installed and local_proxies.running(
+        program.installed, program.arguments, module=True
+    ):
+        program.module = program.installed
+    return program
 
 
-def _name(path: str) -> str:
-    return _SUFFIX.sub("", os.path.basename(path.rstrip("/")))
-
-
-def _installed(path: str) -> str:
-    """The dotted module of a file under `site-packages`, "" for any other."""
-    _, found, rest = path.rpartition("-packages/")
-    if not found or not rest.endswith(".py"):
-        return ""
-    return rest.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
-
-
-def _interpreter(base: str) -> str:
-    if _PYTHON.fullmatch(base):
-        return "python"
-    if base in _SHELLS:
-        return "shell"
-    return "script" if base in _JAVASCRIPT or base in _OTHERS else ""
-
-
-def _ours(snapshot: Snapshot, program: _Program) -> bool:
+def _ours(snapshot: Snapshot, program: Program) -> bool:
     if snapshot.pid == os.getpid():
         return True
     if program.module:
         return program.module == "guard" and snapshot.cwd == _ROOT
     # the console script lies beside the interpreter that runs it
     script = os.path.join(os.path.dirname(sys.executable), "routeguard")
-    return program.interpreted and program.file in (
+    return program.interpreted and program.resolved in (
         os.path.realpath(_MAIN),
         os.path.realpath(script),
     )
 
 
-def _activated(snapshot: Snapshot, program: _Program, ports: Collection[int]) -> Identity:
+def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Identity:
     """systemd-socket-activate(1): its operands are the command that a connection starts."""
     at = 0
     words = program.arguments

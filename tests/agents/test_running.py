@@ -21,7 +21,8 @@ from guard.agents.opencode import planner
 from guard.agents.opencode.inside import unpinned
 from guard.agents.opencode.variables import SWITCHES
 from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look
-from guard.catalog.agents import Agent, Program, Recognised, agents
+from guard.catalog.agents import Agent, Recognised, agents
+from guard.catalog.programs import Program
 from guard.paths import LAUNCH_MARKER
 from guard.policy.compiled import CompiledPolicy, PolicyException
 from guard.sources.processes import Snapshot
@@ -401,7 +402,7 @@ def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> 
         def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot]:
             script = pid == 7
             file = "/x/@openai/codex/bin/codex.js" if script else "/x/vendor/codex"
-            program = Program(file, interpreted=script)
+            program = Program((file,), file=file, interpreter="script" if script else "")
             return program, Recognised(codex, "program"), Snapshot(pid, parent=1 if script else 7)
 
         def read(self, found: Snapshot) -> Seen:

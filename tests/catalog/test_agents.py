@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from guard.agents.registry import AGENTS
-from guard.catalog.agents import agents, effective, recognise
+from guard.catalog.agents import agents, recognise
+from guard.catalog.programs import effective
 
 NATIVE = "/opt/bin"
 
