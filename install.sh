@@ -10,7 +10,27 @@
 #
 # A new version is built beside the old one and taken into use by one rename, so an installation
 # that is interrupted leaves the old one working.
+
+# zsh would take a variable named `path` for PATH, and its $0 is this file also where it is sourced.
+case ${ZSH_VERSION:+zsh}:${ZSH_EVAL_CONTEXT-}:${0##*/} in
+zsh:*file*) false ;;
+zsh:*) exec sh "$0" "$@" ;;
+*install.sh*) true ;;
+*) false ;;
+esac || {
+    echo 'install.sh: run it, do not source it: sh ./install.sh' >&2
+    # shellcheck disable=SC2317  # reached where it was not sourced
+    return 2 2>/dev/null || exit 2
+}
 set -eu
+
+# Bytes are cut here, and BSD's tr and sed refuse half a character.
+LC_ALL=C
+export LC_ALL
+# Nobody else may write to what is made, whatever the umask was.
+umask g-w,o-w
+# A file that must not grow any more (ulimit -f) is a full disk, not the end of this shell.
+trap '' XFSZ 2>/dev/null || :
 
 BEGIN='# >>> routeguard >>>'
 END='# <<< routeguard <<<'
@@ -59,6 +79,20 @@ usage_error() {
     exit 2
 }
 
+# Every program that is called here, apart from Python.
+TOOLS="awk basename cat chmod cksum cmp cp date dirname env find grep head id ln mkdir mktemp mv
+readlink rm rmdir sed sort tail tr wc"
+
+# check_tools: fails before anything is written; without tr or cksum it would go wrong half-way
+check_tools() {
+    missing=''
+    for tool in $TOOLS; do
+        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+    done
+    [ -z "$missing" ] || fail "these programs are needed and not on PATH:$missing" "PATH:  $PATH" \
+        "fix:   add the directory of your system's programs to PATH (often /usr/bin:/bin)"
+}
+
 # ---------------------------------------------------------------- quoting, one function per shell
 
 quote_sh() { printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"; }
@@ -68,8 +102,8 @@ quote_fish() { printf "'%s'" "$(printf '%s\n' "$1" | sed "s/[\\\\']/\\\\&/g")"; 
 # ---------------------------------------------------------------- the block in a start file
 
 # What the block says when routeguard does not start. Inserted without quotes, because it lies
-# within two levels of them already: plain words, commas, colons and full stops only.
-BROKEN='routeguard: does not start, so opencode is refused in this shell. Fix: run install.sh again'
+# within two levels of them already: plain words, commas, colons, full stops and a path only.
+BROKEN='routeguard: does not start, so opencode is refused in this shell. Fix: run install.sh again. Details: ~/.local/bin/routeguard'
 REFUSED='routeguard: opencode refused, its guard does not start. Fix: run install.sh again, or remove the routeguard block from the start file of this shell'
 
 # block SHELL [NOTE]...: the text, with its markers
@@ -112,11 +146,12 @@ TEXT
 
 # markers FILE: "none", "FIRST LAST" (line numbers of the one block), or "bad: why"
 markers() {
-    [ -e "$1" ] || {
+    # a pipe would be waited for
+    [ -f "$1" ] || {
         echo none
         return
     }
-    LC_ALL=C awk -v begin="$BEGIN" -v end="$END" '
+    awk -v begin="$BEGIN" -v end="$END" '
         { sub(/\r$/, "") }
         $0 == begin { if (open || first) bad = "a second block begins in line " NR; open = 1; first = NR }
         $0 == end   { if (!open) bad = "a block ends in line " NR " that never began"; open = 0; last = NR }
@@ -165,8 +200,8 @@ with_block() {
 without_block() {
     found=$(markers "$1")
     first=${found% *} last=${found#* }
-    lines_before "$1" "$first" >"$SCRATCH/before"
-    lines_after "$1" "$last" >"$SCRATCH/after"
+    lines_before "$1" "$first" >"$SCRATCH/before" || return
+    lines_after "$1" "$last" >"$SCRATCH/after" || return
     if noted "$1" "$NOTE_NEWLINE" && [ ! -s "$SCRATCH/after" ] && [ -s "$SCRATCH/before" ]; then
         size=$(wc -c <"$SCRATCH/before")
         head -c "$((size - 1))" "$SCRATCH/before"
@@ -175,7 +210,7 @@ without_block() {
     fi
 }
 
-noted() { LC_ALL=C tr -d '\r' <"$1" | LC_ALL=C grep -qxF -e "$2"; }
+noted() { tr -d '\r' <"$1" | grep -qxF -e "$2"; }
 
 # ---------------------------------------------------------------- files that belong to the user
 
@@ -225,35 +260,75 @@ check_start_file() {
     [ -w "$place" ] || fail "a directory is not writable" "where: $place" "why:   $(basename "$1") is replaced there in one step"
 }
 
-# replace FILE NEW: FILE gets the content of NEW in one rename; mode, owner and symlinks stay
+# replace FILE NEW: FILE gets the content of NEW in one rename; mode, owner, symlinks and hard links
+# stay. Fails, and leaves FILE as it was, where there is no room.
 replace() {
     target=$(target_of "$1")
-    mkdir -p "$(dirname "$target")"
+    mkdir -p "$(dirname "$target")" || return
     PENDING=$target.routeguard-new.$$
-    if [ -e "$target" ]; then cp -p "$target" "$PENDING"; fi
-    cat "$2" >"$PENDING"
-    mv -f "$PENDING" "$target"
+    if [ -e "$target" ]; then cp -p "$target" "$PENDING" || return; fi
+    cat "$2" >"$PENDING" || return
+    cmp -s "$2" "$PENDING" || return
+    if [ -e "$target" ] && [ -n "$(find -H "$target" -prune -links +1 2>/dev/null)" ]; then
+        # a rename would give one of its names another file
+        if ! cat "$PENDING" >"$target" || ! cmp -s "$PENDING" "$target"; then
+            kept=$PENDING PENDING=''
+            fail "a start file could not be written" "where: $target" "fix:   its content is in $kept; copy it back"
+        fi
+        rm -f "$PENDING"
+    else
+        mv -f "$PENDING" "$target" || return
+    fi
     PENDING=''
 }
 
-# back_up FILE: beside FILE, under a name that is not taken
+# no_room FILE: the end of an attempt to write FILE
+no_room() {
+    [ -z "$PENDING" ] || rm -f "$PENDING"
+    PENDING=''
+    fail "a file could not be written: is the disk full, or a quota used up?" "where: $1" \
+        "fix:   make room and run this again; the file itself is as it was"
+}
+
+# back_up FILE: beside FILE, under a name that is not taken; whole or not at all
 back_up() {
     copy=$1.routeguard-backup
     number=1
-    while [ -e "$copy" ]; do
-        if cmp -s "$1" "$copy"; then return; fi
+    while [ -e "$copy" ] || [ -L "$copy" ]; do
+        if [ -f "$copy" ] && cmp -s "$1" "$copy"; then return; fi
         number=$((number + 1))
         copy=$1.routeguard-backup.$number
     done
-    cp -p "$1" "$copy"
+    PENDING=$1.routeguard-new.$$
+    if ! cp -p "$1" "$PENDING" || ! cmp -s "$1" "$PENDING"; then no_room "$copy"; fi
+    mv -f "$PENDING" "$copy" || no_room "$copy"
+    PENDING=''
     say "  backup     $copy"
+}
+
+# make_new FILE FUNCTION ARGUMENT...: what FUNCTION makes of FILE, in $SCRATCH/new, checked
+make_new() {
+    "$2" "$1" "${3-}" >"$SCRATCH/new" || return
+    # cut off by a full disk it would have no block, or half of one
+    case $2,$(markers "$SCRATCH/new") in
+    with_block,none | *,bad:*) return 1 ;;
+    esac
+    [ "$2" = with_block ] || return 0
+    without_block "$SCRATCH/new" >"$SCRATCH/back" || return
+    if [ -e "$1" ]; then
+        if [ "$(markers "$1")" = none ]; then
+            cmp -s "$1" "$SCRATCH/back"
+        else
+            without_block "$1" >"$SCRATCH/plain" && cmp -s "$SCRATCH/plain" "$SCRATCH/back"
+        fi
+    fi
 }
 
 add_block() { # FILE SHELL
     if [ -n "$DRY" ]; then
         if [ -e "$1" ]; then
             target=$(target_of "$1")
-            with_block "$target" "$2" >"$SCRATCH/new"
+            make_new "$target" with_block "$2" || no_room "$SCRATCH/new"
             if cmp -s "$target" "$SCRATCH/new"; then
                 say "  unchanged  $1"
                 return
@@ -265,29 +340,29 @@ add_block() { # FILE SHELL
         return
     fi
     target=$(target_of "$1")
-    with_block "$target" "$2" >"$SCRATCH/new"
+    make_new "$target" with_block "$2" || no_room "$SCRATCH/new"
     if [ -e "$target" ] && cmp -s "$target" "$SCRATCH/new"; then
         say "  unchanged  $1"
         return
     fi
     if [ -e "$target" ] && [ "$(markers "$target")" = none ]; then back_up "$1"; fi
-    replace "$1" "$SCRATCH/new"
+    replace "$1" "$SCRATCH/new" || no_room "$1"
     say "  block      $1"
 }
 
 remove_block() { # FILE
-    [ -e "$1" ] || return 0
+    [ -f "$1" ] || return 0
     target=$(target_of "$1")
     [ "$(markers "$target")" != none ] || return 0
-    without_block "$target" >"$SCRATCH/new"
+    make_new "$target" without_block || { make_room && make_new "$target" without_block; } || no_room "$SCRATCH/new"
     say "  block      $1"
     if [ ! -s "$SCRATCH/new" ] && noted "$target" "$NOTE_MADE"; then
         [ -n "$DRY" ] || rm -f "$target"
         return 0
     fi
-    [ -n "$DRY" ] || replace "$1" "$SCRATCH/new"
+    [ -n "$DRY" ] || replace "$1" "$SCRATCH/new" || { make_room && replace "$1" "$SCRATCH/new"; } || no_room "$1"
     for copy in "$1".routeguard-backup*; do
-        [ -e "$copy" ] || continue
+        [ -f "$copy" ] || continue
         if cmp -s "$copy" "$SCRATCH/new"; then
             say "  backup     $copy"
             [ -n "$DRY" ] || rm -f "$copy"
@@ -297,10 +372,22 @@ remove_block() { # FILE
     done
 }
 
+# make_room: where nothing can be written, what goes anyway goes first; fails if that was done
+make_room() {
+    if [ -n "$DRY" ] || [ -z "$ROOM" ]; then return 1; fi
+    ROOM=''
+    [ -z "$PENDING" ] || rm -f "$PENDING"
+    PENDING=''
+    rm -rf "$CACHE_HOME/routeguard" "$DATA/versions"
+}
+
 # ---------------------------------------------------------------- which shells, which files
 
 zsh_directory() {
-    if [ -z "${ZDOTDIR-}" ] && command -v zsh >/dev/null 2>&1; then
+    # a ~/.zshenv that is no file would be waited for
+    if [ -e "$HOME/.zshenv" ] && [ ! -f "$HOME/.zshenv" ]; then
+        ZDOTDIR=${ZDOTDIR:-$HOME}
+    elif [ -z "${ZDOTDIR-}" ] && command -v zsh >/dev/null 2>&1; then
         # often set in ~/.zshenv without being exported: only zsh itself knows
         ZDOTDIR=$(zsh -c 'printf "\nrouteguard:%s\n" "${ZDOTDIR-}"' </dev/null 2>/dev/null |
             sed -n 's/^routeguard://p' | tail -n 1) || ZDOTDIR=''
@@ -313,7 +400,7 @@ zsh_directory() {
 bash_login_file() {
     for file in "$HOME/.bash_profile" "$HOME/.bash_login" "$HOME/.profile"; do
         if [ -e "$file" ]; then
-            if [ -r "$file" ] && LC_ALL=C grep -q '^[^#]*bashrc' "$file"; then return; fi
+            if [ -f "$file" ] && [ -r "$file" ] && grep -q '^[^#]*bashrc' "$file"; then return; fi
             printf '%s\n' "$file"
             return
         fi
@@ -409,13 +496,54 @@ $real (Python $version: has no venv module; on Debian: apt install python$versio
 # source_id: what an installed version was built from, to know whether it is this one
 source_id() {
     (cd "$CLONE" && find guard shell pyproject.toml -type f ! -name '*.py[co]' -exec cksum {} + |
-        LC_ALL=C sort | cksum) | sed 's/ /-/g'
+        sort | cksum) | sed 's/ /-/g'
     printf '%s\n' "$PYTHON" "$PYTHON_VERSION"
 }
 
 works() { # VERSION_DIRECTORY
     [ -x "$1/bin/python" ] && "$1/bin/python" -I -S "$1/run/guard/__main__.py" --version >/dev/null 2>&1
 }
+
+# forget_python_settings: what the caller's environment tells other Pythons. -I ignores it, but
+# not every program that pip starts is called so.
+forget_python_settings() {
+    for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p') VIRTUAL_ENV; do
+        unset "$name" || :
+    done
+}
+
+# pip_install PACKAGE OPTION...: with the caller's index, proxy and certificates, and with none of
+# the settings (prefix, target, user, python, constraints …) that would put it elsewhere. They come
+# from PIP_… and from pip's files, which pip itself is asked for.
+# shellcheck disable=SC2016  # Python
+PIP_INSTALL='
+import ast, os, subprocess, sys
+kept = """index-url extra-index-url no-index find-links proxy cert client-cert trusted-host timeout
+default-timeout retries cache-dir no-cache-dir keyring-provider use-feature use-deprecated""".split()
+environ = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+pip = [sys.executable, "-I", "-m", "pip"]
+# without the first, a `python` in a file of pip would have another one answer
+asked = {**environ, "_PIP_RUNNING_IN_SUBPROCESS": "1"}
+if "PIP_CONFIG_FILE" in os.environ:
+    asked["PIP_CONFIG_FILE"] = os.environ["PIP_CONFIG_FILE"]
+listed = subprocess.run([*pip, "config", "list"], env=asked, stdout=subprocess.PIPE)
+if listed.returncode:
+    sys.exit("pip cannot read its own settings (see above); fix the file, or set PIP_CONFIG_FILE=/dev/null")
+settings = {}
+for line in listed.stdout.decode("utf-8", "replace").splitlines():
+    name, equals, value = line.partition("=")
+    section, _, key = name.partition(".")
+    if equals and section in ("global", "install"):
+        settings[section, key] = str(ast.literal_eval(value))
+for key in kept:
+    variable = "PIP_" + key.upper().replace("-", "_")
+    for value in (settings.get(("global", key)), settings.get(("install", key)), os.environ.get(variable)):
+        if value is not None:
+            environ[variable] = value
+environ["PIP_CONFIG_FILE"] = os.devnull
+environ["PIP_NO_INPUT"] = "1"
+os.execve(sys.executable, [*pip, "install", "--quiet", *sys.argv[1:]], environ)'
 
 # build DIRECTORY: an environment with routeguard in it. Every step says `|| return`: errexit is
 # off in a function whose status is asked for.
@@ -426,18 +554,24 @@ build() {
         # a cache is used if there is one, and not made if there is none
         [ -n "${UV_CACHE_DIR-}" ] || [ -d "$CACHE_HOME/uv" ] || set -- "$UV" --no-cache
         "$@" venv --quiet --no-project --python "$PYTHON" "$directory" || return
-        "$@" pip install --quiet --compile-bytecode --python "$directory/bin/python" "$CLONE" || return
+        # named, because a uv.toml may name another one
+        site=$(cd "$directory"/lib/python*/site-packages && pwd -P) || return
+        "$@" pip install --quiet --compile-bytecode --python "$directory/bin/python" --target "$site" "$CLONE" || return
     else
         "$PYTHON" -I -m venv "$directory" || return
-        set -- --quiet --disable-pip-version-check --no-input
+        set -- "$CLONE"
         [ -n "${PIP_CACHE_DIR-}" ] || [ -d "$CACHE_HOME/pip" ] || [ -d "$HOME/Library/Caches/pip" ] ||
             set -- "$@" --no-cache-dir
-        "$directory/bin/python" -I -m pip install "$@" "$CLONE" || return
+        "$directory/bin/python" -I -c "$PIP_INSTALL" "$@" || return
     fi
     # A path without Python's version in it: shells that are open keep working over an upgrade.
     # The directory holds nothing but this package, so a launch can import no other by accident.
     mkdir "$directory/run" || return
     (cd "$directory/run" && ln -s ../lib/python*/site-packages/guard guard) || return
+    if [ ! -f "$directory/run/guard/__main__.py" ]; then
+        say "the package is not where it was to be installed: $directory" >&2
+        return 1
+    fi
     source_id >"$directory/routeguard-source"
 }
 
@@ -457,28 +591,75 @@ finish() {
     trap - EXIT
     [ -z "$PENDING" ] || rm -f "$PENDING"
     [ -z "$BUILDING" ] || rm -rf "$BUILDING"
-    [ -z "$LOCK" ] || rm -rf "$LOCK"
+    [ -z "$LOCK" ] || rm -f "$LOCK"
     [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
     exit "$status"
 }
 
-# lock: one installation at a time; two would each add a block
+# lock: one installation at a time; two would each add a block. A link is made whole or not at all.
 lock() {
     mkdir -p "$DATA"
-    if ! mkdir "$DATA/lock" 2>/dev/null; then
-        holder=$(cat "$DATA/lock/pid" 2>/dev/null) || holder=''
-        if [ -n "$holder" ] && kill -0 "$holder" 2>/dev/null; then
-            fail "another installation is running" "who:   process $holder" "fix:   wait for it, then run again"
+    [ -L "$DATA/lock" ] || rm -rf "$DATA/lock" # version 0.1.0's was a directory
+    for attempt in 1 2 3; do
+        if ln -s "$$" "$DATA/lock" 2>/dev/null; then
+            LOCK=$DATA/lock
+            rm -f "$DATA"/venv.new.* # of an installation that was killed
+            return
         fi
-        rm -rf "$DATA/lock"
-        mkdir "$DATA/lock"
-    fi
-    LOCK=$DATA/lock
-    echo $$ >"$LOCK/pid"
-    rm -f "$DATA"/venv.new.*  # of an installation that was killed
+        if ! holder=$(readlink "$DATA/lock"); then
+            [ "$VERB" != uninstall ] || make_room || :
+            continue
+        fi
+        if installs "$holder"; then
+            fail "another installation is running" "who:   process $holder" "fix:   wait for it, then run again;" \
+                "       if that process is something else: rm $(quote_sh "$DATA/lock")"
+        fi
+        rm -f "$DATA/lock"
+    done
+    fail "its lock cannot be made" "where: $DATA/lock" "why:   attempt $attempt failed: no room, or no right to write there"
+}
+
+# installs PID: whether it is this script; a number is used again once its process has ended
+installs() {
+    case $1 in '' | *[!0-9]*) return 1 ;; esac
+    kill -0 "$1" 2>/dev/null || return 1
+    words=$(ps -p "$1" -o args= 2>/dev/null) || words=''
+    if [ -z "$words" ] && [ -f "/proc/$1/cmdline" ]; then words=$(tr '\000' ' ' <"/proc/$1/cmdline"); fi
+    case $words in '' | *install.sh*) return 0 ;; esac
+    return 1
 }
 
 ours() { [ -f "$LAUNCHER" ] && [ ! -L "$LAUNCHER" ] && [ "$(sed -n 2p "$LAUNCHER" | tr -d '\000')" = "$LAUNCHER_MARK" ]; }
+
+# launcher: its text. It is sh, so that something is left to speak when its Python has gone.
+launcher() {
+    python=$(quote_sh "$DATA/venv/bin/python") main=$(quote_sh "$DATA/venv/run/guard/__main__.py")
+    again=$(quote_sh "$CLONE/install.sh")
+    cat <<TEXT
+#!/bin/sh
+$LAUNCHER_MARK
+# Made by install.sh of routeguard; install.sh --uninstall removes it.
+if [ -x $python ] && [ -r $main ]; then
+    exec $python -I -S $main "\$@"
+fi
+[ "\${1-}" != hook ] || exit 126 # the block in the start file says it
+{
+    echo 'routeguard: cannot start, and opencode stays blocked until it can [RG503]'
+    if [ -x $python ]; then
+        printf '  where: %s\n  why:   routeguard itself is gone from there\n' $main
+    else
+        printf '  where: %s\n' $python
+        echo '  why:   the Python it was installed with ('$(quote_sh "$PYTHON_VERSION")') is gone: upgraded or removed, as Homebrew does'
+    fi
+    if [ -r $again ]; then
+        printf '  fix:   sh %s\n' $(quote_sh "$again")
+    else
+        echo '  fix:   get a clone of routeguard and run its install.sh'
+    fi
+} >&2
+exit 126
+TEXT
+}
 
 # ---------------------------------------------------------------- the two verbs
 
@@ -501,6 +682,7 @@ install() {
     selected=''
     [ -n "$NO_RC" ] || selected=$(chosen_shells)
     each_start_file check_start_file
+    forget_python_settings
     find_python
 
     id=$(source_id)
@@ -518,7 +700,7 @@ install() {
             missing "$CACHE_HOME/routeguard"
             missing "$STATE_HOME/routeguard"
             missing "$CONFIG_HOME/fish/conf.d"
-        } | LC_ALL=C sort -u)
+        } | sort -u)
         lock
         # what was not there before the first installation, so that --uninstall can tell
         [ -f "$DATA/made-directories" ] || printf '%s\n' "$absent" >"$DATA/made-directories"
@@ -556,10 +738,7 @@ install() {
 
     say "  launcher   $LAUNCHER"
     if [ -z "$DRY" ]; then
-        {
-            printf '%s\n' '#!/bin/sh' "$LAUNCHER_MARK" '# Made by install.sh of routeguard; install.sh --uninstall removes it.'
-            printf 'exec %s -I -S %s "$@"\n' "$(quote_sh "$DATA/venv/bin/python")" "$(quote_sh "$DATA/venv/run/guard/__main__.py")"
-        } >"$SCRATCH/launcher"
+        launcher >"$SCRATCH/launcher"
         chmod 755 "$SCRATCH/launcher"
         mkdir -p "$(dirname "$LAUNCHER")"
         if ! cmp -s "$SCRATCH/launcher" "$LAUNCHER" || [ ! -x "$LAUNCHER" ]; then
@@ -603,7 +782,7 @@ each_start_file() {
 # remove_service FILE: what `routeguard ports hold --install` of version 0.1.0 wrote
 remove_service() {
     if [ ! -f "$1" ] || [ -L "$1" ]; then return 0; fi
-    if ! head -n 2 "$1" | LC_ALL=C grep -q 'routeguard-hold: '; then
+    if ! head -n 2 "$1" | grep -q 'routeguard-hold: '; then
         say "  kept       $1 (not made by routeguard)"
         return 0
     fi
@@ -622,9 +801,14 @@ remove_service() {
 }
 
 uninstall() {
+    # /tmp may be full, too; what is read from there must be whole
+    if [ -z "$DRY" ]; then
+        head -c 65536 /dev/zero >"$SCRATCH/probe" 2>/dev/null || make_room || :
+        rm -f "$SCRATCH/probe"
+    fi
     all_start_files >"$SCRATCH/files"
     while IFS= read -r file <&3; do
-        if [ -e "$file" ] && [ "$(markers "$file" 2>/dev/null)" != none ]; then check_start_file "$file"; fi
+        if [ -f "$file" ] && [ "$(markers "$file" 2>/dev/null)" != none ]; then check_start_file "$file"; fi
     done 3<"$SCRATCH/files"
     if [ -n "$DRY" ]; then
         say "Would remove (dry run: nothing is removed now):"
@@ -678,13 +862,14 @@ uninstall() {
     done
     [ -z "$DRY" ] || return 0
     if [ -d "$DATA" ]; then
-        made=$(cat "$DATA/made-directories" 2>/dev/null) || made=''
+        made=''
+        [ ! -f "$DATA/made-directories" ] || made=$(cat "$DATA/made-directories")
         rm -f "$DATA/made-directories"
-        rm -rf "$LOCK"
+        rm -f "$LOCK"
         LOCK=''
         rmdir "$DATA" 2>/dev/null || say "  kept       $DATA/ (not empty)"
         # deepest first, and only what we found missing and is empty again
-        printf '%s\n' "$made" | LC_ALL=C sort -r >"$SCRATCH/made"
+        printf '%s\n' "$made" | sort -r >"$SCRATCH/made"
         while IFS= read -r directory; do
             [ -z "$directory" ] || rmdir "$directory" 2>/dev/null || :
         done <"$SCRATCH/made"
@@ -695,7 +880,7 @@ uninstall() {
 # ---------------------------------------------------------------- arguments
 
 DRY='' FORCE='' NO_RC='' NO_SHIMS='' PURGE='' SHELLS='' VERB=install
-PENDING='' BUILDING='' LOCK='' SCRATCH=''
+PENDING='' BUILDING='' LOCK='' SCRATCH='' ROOM=yes
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -729,6 +914,7 @@ done
 [ -z "$PURGE" ] || [ "$VERB" = uninstall ] || usage_error "--purge goes with --uninstall"
 [ -z "$NO_RC" ] || [ -z "$SHELLS" ] || usage_error "--no-rc and --shell exclude each other"
 
+check_tools
 case ${HOME-} in
 /*) ;;
 *) fail "HOME is not set to an absolute path" ;;
@@ -757,6 +943,8 @@ trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/routeguard.XXXXXX")
+make_scratch() { SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/routeguard.XXXXXX"); }
+make_scratch || { [ "$VERB" = uninstall ] && make_room && make_scratch; } ||
+    fail "no temporary directory can be made" "where: ${TMPDIR:-/tmp}" "fix:   make room there, or set TMPDIR"
 
 "$VERB"

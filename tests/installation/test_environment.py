@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ import pytest
 pytestmark = pytest.mark.shells
 
 USED = {
-    "awk", "basename", "cat", "chmod", "cksum", "cmp", "cp", "date", "dirname", "find", "grep",
-    "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "rmdir", "sed", "sh",
-    "sort", "tail", "tr", "wc",
+    "awk", "basename", "cat", "chmod", "cksum", "cmp", "cp", "date", "dirname", "env", "find",
+    "grep", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "rmdir", "sed",
+    "sh", "sort", "tail", "tr", "wc",
 }  # fmt: skip
 """The programs that install.sh may use apart from Python."""
 
@@ -238,12 +240,34 @@ def test_an_interrupted_installation_leaves_the_old_version_working(
     home.install("--no-rc")
 
 
-def test_two_installations_at_once_are_one_too_many(home) -> None:
+def test_two_installations_at_once_are_one_too_many(home, tmp_path: Path) -> None:
     home.install("--no-rc")
-    (home.data / "lock").mkdir()
-    (home.data / "lock/pid").write_text(f"{os.getpid()}\n")
-    assert str(os.getpid()) in home.install("--no-rc", status=1).stderr
-    assert (home.data / "lock/pid").exists()
+    other = tmp_path / "install.sh"
+    other.write_text("read line\n")
+    with subprocess.Popen(["sh", str(other)], stdin=subprocess.PIPE) as holder:
+        (home.data / "lock").symlink_to(str(holder.pid))
+        said = home.install("--no-rc", status=1).stderr
+        assert f"process {holder.pid}" in said
+        quoted = str(home.data / "lock").replace("'", "'\\''")
+        assert f"rm '{quoted}'" in said
+        assert (home.data / "lock").is_symlink()
+
+
+@pytest.mark.parametrize("holder", ["a reused number", "ended", "no number", "version 0.1.0's"])
+def test_a_lock_that_nobody_holds_is_no_lock(home, holder: str) -> None:
+    home.data.mkdir(parents=True, exist_ok=True)
+    lock = home.data / "lock"
+    if holder == "version 0.1.0's":
+        lock.mkdir()
+        (lock / "pid").write_text(f"{os.getpid()}\n")
+    else:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        numbers = {"a reused number": os.getpid(), "ended": gone.pid, "no number": "x"}
+        lock.symlink_to(str(numbers[holder]))
+    home.install("--no-rc")
+    assert not lock.is_symlink()
+    assert not lock.exists()
 
 
 def test_another_routeguard_is_not_overwritten_and_not_removed(home) -> None:
@@ -351,3 +375,158 @@ def test_the_launcher_runs_isolated_and_finds_its_packages(home) -> None:
     assert not (home.path / "ran").exists()
     assert home_is_complete(home)
     assert list((home.data / "venv/run").iterdir()) == [home.data / "venv/run/guard"]
+
+
+def test_missing_tools_are_said_before_anything_is_written(
+    empty_home, tmp_path: Path, snapshot
+) -> None:
+    tools = bare_path(tmp_path)
+    for name in ("tr", "cksum"):
+        (tools / name).unlink()
+    (empty_home.path / ".zshrc").write_bytes(b"export A=1")
+    before = snapshot(empty_home.path)
+    for options in ((), ("--uninstall",)):
+        result = empty_home.install(*options, status=1, PATH=str(tools))
+        assert "not on PATH: cksum tr" in result.stderr
+    assert snapshot(empty_home.path) == before
+
+
+def test_started_by_zsh_it_is_run_by_sh(home, require_zsh: str) -> None:
+    result = home.run(require_zsh, str(home.clone / "install.sh"), "--no-rc", "--no-shims")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Done." in result.stdout
+    assert not (home.data / "lock").is_symlink()
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
+def test_it_cannot_be_sourced(home, shell: str, snapshot) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    before = snapshot(home.path)
+    result = home.run(shell, "-c", f'. "{home.clone}/install.sh"; echo "still here $-"')
+    assert "do not source it" in result.stderr
+    assert "still here" in result.stdout or shell == "sh"
+    assert snapshot(home.path) == before
+
+
+def elsewhere(home, tmp_path: Path) -> dict[str, str]:
+    """What a caller's environment may say to send an installation by pip elsewhere."""
+    away = tmp_path / "elsewhere"
+    other = tmp_path / "other"
+    (other / "guard").mkdir(parents=True)
+    (other / "guard/__init__.py").write_text("raise SystemExit('another guard')\n")
+    (other / "sitecustomize.py").write_text("raise SystemExit('sitecustomize')\n")
+    return {
+        "PIP_PREFIX": str(away),
+        "PIP_TARGET": str(away),
+        "PIP_USER": "1",
+        "PIP_ROOT": str(away),
+        "PIP_PYTHON": "/nowhere/python",
+        "PIP_REQUIRE_HASHES": "1",
+        "PIP_CONSTRAINT": "/nowhere/constraints",
+        "PIP_NO_DEPS": "1",
+        "PIP_DRY_RUN": "1",
+        "PYTHONPATH": str(other),
+        "PYTHONHOME": str(other),
+        "PYTHONUSERBASE": str(away),
+        "PYTHONSAFEPATH": "1",
+        "VIRTUAL_ENV": str(other),
+    }
+
+
+@pytest.mark.parametrize("where", ["environment", "pip.conf", "PIP_CONFIG_FILE"])
+def test_settings_of_the_caller_do_not_send_it_elsewhere(
+    empty_home, tmp_path: Path, where: str
+) -> None:
+    """What is kept is where packages come from: the index of this machine has to work."""
+    home = empty_home
+    settings = elsewhere(home, tmp_path)
+    environ = {}
+    if where == "environment":
+        environ = settings
+    else:
+        lines = [
+            f"{name.removeprefix('PIP_').lower().replace('_', '-')} = {value}"
+            for name, value in settings.items()
+            if name.startswith("PIP_")
+        ]
+        file = home.path / ".config/pip/pip.conf"
+        if where == "PIP_CONFIG_FILE":
+            file = tmp_path / "my pip.conf"
+            environ = {"PIP_CONFIG_FILE": str(file)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(["[install]", *lines, "[global]", "timeout = 61", ""]))
+    old = os.umask(0)
+    try:
+        home.install("--shell", "all", shims=True, **environ)
+    finally:
+        os.umask(old)
+    assert home.run(str(home.launcher), "--version").returncode == 0
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (home.path / ".cache/pip").exists(), "pip looked for a newer pip"
+    loose = [
+        path
+        for path in (home.path, *home.path.rglob("*"))
+        if not path.is_symlink() and path.stat().st_mode & 0o022 and path != home.path
+    ]
+    assert loose == [], "others may write there"
+
+
+def test_the_index_of_the_caller_is_asked(empty_home, tmp_path: Path) -> None:
+    """Named in a pip.conf, in either of its sections, or by a variable, which wins."""
+    home = empty_home
+    asked: list[str] = []
+
+    class Index(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.split("/")[1])
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        home.environ.pop(name, None)
+    for name in [name for name in home.environ if name.lower().endswith("_proxy")]:
+        del home.environ[name]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        at = f"http://127.0.0.1:{server.server_port}"
+        file = tmp_path / "pip.conf"
+        environ = {"PIP_CONFIG_FILE": str(file)}
+        text = f"[global]\nindex-url = {at}/global\nretries = 0\n"
+        for more, variable, wanted in (
+            ("", "", "global"),
+            (f"[install]\nindex-url = {at}/install\n", "", "install"),
+            (f"[install]\nindex-url = {at}/install\n", f"{at}/variable", "variable"),
+        ):
+            file.write_text(text + more)
+            if variable:
+                environ["PIP_INDEX_URL"] = variable
+            asked.clear()
+            home.install("--no-rc", status=1, **environ)
+            assert set(asked) == {wanted}
+        server.shutdown()
+
+
+def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(home, tmp_path: Path) -> None:
+    private_clone(home, tmp_path)
+    home.install("--no-rc")
+    (home.data / "venv").unlink()
+    version = home.data / "versions/without"
+    (version / "bin").mkdir(parents=True)
+    (version / "bin/python").symlink_to("/opt/homebrew/Cellar/python@3.13/3.13.1/bin/python3.13")
+    (home.data / "venv").symlink_to("versions/without")
+    assert home.run(str(home.launcher), "hook", "bash").returncode == 126
+    result = home.run(str(home.launcher), "ports")
+    assert result.returncode == 126
+    assert result.stdout == ""
+    assert str(home.data / "venv/bin/python") in result.stderr
+    assert "Homebrew" in result.stderr
+    (fix,) = [line for line in result.stderr.splitlines() if line.startswith("  fix:   ")]
+    mended = home.run("sh", "-c", fix.removeprefix("  fix:   ") + " --no-rc --no-shims")
+    assert mended.returncode == 0, mended.stderr
+    assert home.run(str(home.launcher), "--version").returncode == 0
+    shutil.rmtree(home.clone)
+    (home.data / "venv").unlink()
+    result = home.run(str(home.launcher), "--version")
+    assert (result.returncode, "get a clone of routeguard" in result.stderr) == (126, True)

@@ -81,8 +81,8 @@ def test_without_its_guard_an_agent_is_refused_and_the_shell_is_usable(
     said = [line for line in lines if line.startswith("routeguard:")]
     assert len(said) == 1
     assert "install.sh" in said[0]
-    if how != "Python gone":
-        assert len(lines) == 2
+    assert len(lines) == 2
+    assert f"{home.launcher}" in said[0], "which says why, and what mends it"
     for agent in ("opencode", "opencode2"):
         status, shown = home.shell(name, f"{agent} run hi")
         assert status == 126

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,150 @@ def test_what_is_not_a_file_is_refused_before_anything_is_written(home) -> None:
     assert not home.launcher.exists()
     assert "not a regular file" in result.stderr
     assert "--no-rc" in result.stderr
+
+
+SPECIAL = {
+    "a pipe": os.mkfifo,
+    "a socket": lambda path: socket.socket(socket.AF_UNIX).bind(path),
+    "a directory": os.mkdir,
+    "a device": lambda path: os.symlink("/dev/tty", path),
+    "an endless device": lambda path: os.symlink("/dev/zero", path),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_not_a_file_is_never_opened(home, kind: str) -> None:
+    """A pipe without a writer would be waited for."""
+    home.install("--shell", "zsh")
+    block = (home.path / ".zshrc").read_bytes()
+    for name in (".bashrc", ".bash_profile", ".profile", ".zshenv", ".zshrc.routeguard-backup"):
+        # a socket's name may be no longer than 108 bytes
+        here = os.getcwd()
+        os.chdir(home.path)
+        try:
+            SPECIAL[kind](name)
+        finally:
+            os.chdir(here)
+    kinds = {name: (home.path / name).lstat().st_mode for name in os.listdir(home.path)}
+    result = subprocess.run(
+        ["/bin/sh", str(home.clone / "install.sh"), "--shell", "bash", "--no-shims"],
+        env=home.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "not a regular file" in result.stderr
+    (home.path / ".zshrc").write_bytes(b"before\n" + block)
+    subprocess.run(
+        ["/bin/sh", str(home.clone / "install.sh"), "--uninstall"],
+        env=home.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert (home.path / ".zshrc").read_bytes() == b"before\n"
+    for name, mode in kinds.items():
+        if name.startswith("."):
+            path = home.path / name
+            assert not path.exists() or path.lstat().st_mode == mode or path.is_dir()
+
+
+def test_a_hard_linked_file_keeps_its_links(home) -> None:
+    rc, other = home.path / ".zshrc", home.path / "dotfiles-zshrc"
+    other.write_bytes(b"export A=1\n")
+    other.chmod(0o640)
+    os.link(other, rc)
+    home.install("--shell", "zsh")
+    assert rc.samefile(other)
+    assert BEGIN in other.read_bytes()
+    home.install("--uninstall")
+    assert rc.samefile(other)
+    assert other.read_bytes() == b"export A=1\n"
+    assert other.stat().st_mode & 0o777 == 0o640
+    assert tree(home) == {".zshrc": b"export A=1\n", "dotfiles-zshrc": b"export A=1\n"}
+
+
+def limited(home, kilobytes: int, *options: str) -> subprocess.CompletedProcess[str]:
+    """install.sh where no file may grow beyond `kilobytes`: as a disk that is full."""
+    script = f'ulimit -f {kilobytes * 2}; exec sh "$0" "$@"'
+    return subprocess.run(
+        ["sh", "-c", script, str(home.clone / "install.sh"), "--no-shims", *options],
+        env=home.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_full_disk_leaves_every_file_as_it_was(home, linked: bool) -> None:
+    content = b"".join(b"export A%d=1\n" % number for number in range(2000))
+    rc = home.path / ".zshrc"
+    rc.write_bytes(content)
+    if linked:
+        os.link(rc, home.path / "other")
+    home.install("--no-rc")
+    before = tree(home)
+    assert len(content) > 16 * 1024
+    for kilobytes in (0, 4, 16):
+        result = limited(home, kilobytes, "--shell", "zsh")
+        assert result.returncode == 1, result
+        assert tree(home) == before
+    assert "is the disk full" in result.stderr
+    home.install("--shell", "zsh")
+    installed = tree(home)
+    for kilobytes in (0, 4, 16):
+        result = limited(home, kilobytes, "--uninstall")
+        assert result.returncode == 1, result
+        assert {k: v for k, v in tree(home).items() if "zshrc" in k or k == "other"} == {
+            k: v for k, v in installed.items() if "zshrc" in k or k == "other"
+        }
+    home.install("--uninstall")
+    assert rc.read_bytes() == content
+    assert list(home.path.glob(".zshrc.*")) == []
+
+
+SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=512k small "$1"
+export HOME="$1" TMPDIR="$1"
+mkdir -p "$HOME/.local/share/routeguard/versions/v" "$HOME/.local/bin"
+ln -s versions/v "$HOME/.local/share/routeguard/venv"
+head -c 100000 /dev/zero >"$HOME/.local/share/routeguard/versions/v/library"
+cp "$3" "$HOME/.zshrc"
+head -c 10000000 /dev/zero >"$HOME/filler" 2>/dev/null || :
+df "$HOME" | tail -n 1
+sh "$2" --uninstall
+cat "$HOME/.zshrc"
+ls -A "$HOME"
+"""
+
+
+def test_it_can_be_removed_from_a_disk_without_any_room(
+    home, tmp_path: Path, missing_part: Callable[[str], None]
+) -> None:
+    """What goes anyway goes first, so that the start files can be written again."""
+    namespace = ["unshare", "-rm"]
+    mount = 'mount -t tmpfs -o size=64k small "$0"'
+    mnt = tmp_path / "mnt"
+    mnt.mkdir()
+    if subprocess.run([*namespace, "sh", "-c", mount, str(mnt)], capture_output=True).returncode:
+        missing_part("no tmpfs can be mounted here: unshare -rm does not work")
+    home.install("--shell", "zsh")
+    text = home.path / ".zshrc"
+    text.write_bytes(b"export A=1\n" + text.read_bytes())
+    result = subprocess.run(
+        [*namespace, "sh", "-c", SMALL_DISK, "sh", mnt, home.clone / "install.sh", text],
+        env=home.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result
+    assert "100%" in result.stdout.splitlines()[0]
+    assert result.stdout.endswith("export A=1\n.local\n.zshrc\nfiller\n")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a home of another user")
