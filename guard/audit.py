@@ -1,7 +1,8 @@
 """One line per guarded or refused launch, and per exception: never a value or a prompt, and masked.
 
 Hot-path module; `json` is imported on first use. Lines go to `audit.jsonl` in the state directory
-(mode 0600). Losing a line must never cost a launch, so write errors are passed over.
+(mode 0600). A line that cannot be written costs a launch only where the policy says so
+(`[audit] required = true`); otherwise that is said, once a day.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 """Size in bytes at which the log is moved to `audit.jsonl.1`, which it replaces."""
 
+_DAY = 86_400
 
-def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) -> None:
-    """Append what was decided about `plan`: `decision` is "launched" or "refused"."""
+
+def log_file(environ: Mapping[str, str]) -> str:
+    """Where the log is, whether it is there or not."""
+    return os.path.join(paths.routeguard_state(environ), "audit.jsonl")
+
+
+def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) -> str:
+    """Append what was decided about `plan`: `decision` is "launched" or "refused".
+
+    Returns why that could not be written, "" if it was.
+    """
     facts = {
         "agent": plan.agent,
         "command": command,
@@ -33,20 +44,21 @@ def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) 
         "removed": plan.removed(),
         "rules": sorted({f.rule for f in plan.forbidden_by}),
     }
-    _append(decision, facts, environ)
+    return _append(decision, facts, environ)
 
 
 def record_exception(
     decision: str, environ: Mapping[str, str], *, subject: str, until: str, reason: str
-) -> None:
+) -> str:
     """Append that an exception was made or taken back: `decision` is "allowed" or "revoked".
 
     `until` is a date or moment in ISO 8601, `reason` the user's own words, which hold no key.
+    Returns why that could not be written, "" if it was.
     """
-    _append(decision, {"subject": subject, "until": until, "reason": reason}, environ)
+    return _append(decision, {"subject": subject, "until": until, "reason": reason}, environ)
 
 
-def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, str]) -> None:
+def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, str]) -> str:
     import json
 
     from guard.masking import masked
@@ -63,16 +75,40 @@ def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, st
     )
     line = masked(entry)
     try:
-        directory = paths.private_directory(paths.routeguard_state(environ))
-        path = os.path.join(directory, "audit.jsonl")
+        paths.private_directory(paths.routeguard_state(environ))
+        path = log_file(environ)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(path, flags | os.O_NONBLOCK, 0o600)
         try:
-            os.write(handle, line.encode() + b"\n")
+            data = line.encode() + b"\n"
+            whole = os.write(handle, data) == len(data)
             full = os.fstat(handle).st_size > MAX_BYTES
         finally:
             os.close(handle)
         if full:
             os.replace(path, f"{path}.1")
-    except (OSError, GuardError):
-        pass
+    except GuardError as error:
+        return error.what
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if whole else "no space left for a whole line"
+
+
+def said_today(environ: Mapping[str, str]) -> bool:
+    """Whether it was said within a day that the log cannot be written; from now on it was.
+
+    Kept as the time of a file in the cache. Where that cannot be made either, it is said again.
+    """
+    path = os.path.join(paths.routeguard_cache(environ), "audit-unwritable")
+    try:
+        said = time.time() - os.stat(path).st_mtime < _DAY
+    except OSError:
+        said = False
+    if not said:
+        try:
+            paths.private_directory(paths.routeguard_cache(environ))
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            os.utime(path)
+        except (OSError, GuardError):
+            pass
+    return said

@@ -156,3 +156,18 @@ def test_an_exception(environ: dict[str, str]) -> None:
         "reason": "“why”\n",
     }
     assert stat.S_IMODE(log(environ).stat().st_mode) == 0o600
+
+
+def test_what_cannot_be_written_is_returned_and_said_once_a_day(
+    plan: Plan, environ: dict[str, str]
+) -> None:
+    assert audit.record(plan, "launched", environ, "run") == ""
+    log(environ).unlink()
+    log(environ).mkdir()
+    assert audit.record(plan, "launched", environ, "run")
+    assert not audit.said_today(environ)
+    assert audit.said_today(environ)
+    stamp = Path(environ["HOME"], ".cache/routeguard/audit-unwritable")
+    yesterday = stamp.stat().st_mtime - 86_401
+    os.utime(stamp, (yesterday, yesterday))
+    assert not audit.said_today(environ)

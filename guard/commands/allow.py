@@ -409,13 +409,16 @@ def _unreadable(path: str, why: str) -> UsageError:
 
 
 def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> None:
-    audit.record_exception(
+    why = audit.record_exception(
         decision,
         environ,
         subject=exemption.subject,
         until=exemption.until.isoformat(),
         reason=exemption.reason,
     )
+    if why:
+        log = printable(audit.log_file(environ))
+        click.echo(f"routeguard: the audit log cannot be written: {why} ({log})", err=True)
 
 
 def _print_change(

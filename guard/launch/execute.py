@@ -257,12 +257,12 @@ def carry_out(
 
     `fence` is what `fence_option` read.
     """
-    from guard import audit, masking
+    from guard import masking
 
     masking.remember_names(entry.key_env for entry in policy.providers)
     command = facts.command
     if plan.forbidden_by:
-        audit.record(plan, "refused", facts.environ, command)
+        _record(plan, "refused", facts.environ, command, policy)
         raise refusal(plan)
     if plan.stops:
         _stop(plan, policy, facts, command)
@@ -276,7 +276,7 @@ def carry_out(
             say(f"routeguard: {sentence}")
         tell(plan, environ)
     if plan.kind not in NO_MODEL:
-        audit.record(plan, "launched", facts.environ, command)
+        _record(plan, "launched", facts.environ, command, policy)
     if plan.directory:
         os.chdir(plan.directory)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ, last)
@@ -300,8 +300,6 @@ def fence_around(
 
 def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> None:
     """End the local proxies of `plan`. Raises GuardError if one listens all the same."""
-    from guard import audit
-
     for sentence in local_proxies.stop(plan.stops):
         say(f"routeguard: {sentence} [RG402]")
     plan.findings = [f for f in plan.findings if f.rule != "RG402"]
@@ -311,8 +309,32 @@ def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> Non
         plan.findings = [f for f in plan.findings if f.rule != "RG402"]
         plan.findings += [local_proxies.finding(one, "refuse") for one in plan.stops]
     if plan.forbidden_by:
-        audit.record(plan, "refused", facts.environ, command)
+        _record(plan, "refused", facts.environ, command, policy)
         raise refusal(plan)
+
+
+def _record(
+    plan: Plan, decision: str, environ: Mapping[str, str], command: str, policy: CompiledPolicy
+) -> None:
+    """Write the line of `plan` into the audit log.
+
+    Raises GuardError (RG503) where the policy wants no launch without one.
+    """
+    from guard import audit
+
+    why = audit.record(plan, decision, environ, command)
+    if not why:
+        return
+    if policy.audit_required and decision == "launched":
+        raise GuardError(
+            f"{plan.agent} was not started: the audit log cannot be written",
+            where=audit.log_file(environ),
+            why=f"{why}; your policy sets [audit] required = true",
+            fix="make that file writable for you, or free some space",
+            rule="RG503",
+        )
+    if not audit.said_today(environ):
+        say(f"routeguard: the audit log cannot be written: {why} ({audit.log_file(environ)})")
 
 
 def refusal(plan: Plan) -> GuardError:

@@ -102,6 +102,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
         servers=values["opencode.servers"].value,
         project_config=values["opencode.project_config"].value,
+        audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),
         variables=variables,

@@ -133,6 +133,7 @@ class CompiledPolicy:
     """
 
     __slots__ = (
+        "audit_required",
         "base_url",
         "default_model",
         "exceptions",
@@ -175,6 +176,7 @@ class CompiledPolicy:
         reroute: Mapping[str, str] | None = None,
         servers: str = "refuse",
         project_config: str = "read",
+        audit_required: bool = False,
         remove: tuple[str, ...] = (),
         exceptions: tuple[PolicyException, ...] = (),
         variables: Mapping[str, tuple[str, str]] | None = None,
@@ -197,6 +199,7 @@ class CompiledPolicy:
         self.reroute = dict(reroute or {})
         self.servers = servers
         self.project_config = project_config
+        self.audit_required = audit_required
         self.remove = remove
         self.exceptions = exceptions
         self.variables = dict(variables or {})
@@ -521,6 +524,7 @@ def _encode(policy: CompiledPolicy, before: tuple[str, ...], data_files: tuple[s
 
     for name in _SCALARS:
         add(name, getattr(policy, name))
+    add("audit_required", "1" if policy.audit_required else "")
     for name in _LISTS:
         add(name, *getattr(policy, name))
     for name in _PORTS:
@@ -631,6 +635,7 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         reroute=reroute,
         servers=values["servers"],
         project_config=values["project_config"],
+        audit_required=values["audit_required"] == "1",
         remove=lists["remove"],
         exceptions=tuple(exceptions),
         variables=variables,

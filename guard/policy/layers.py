@@ -51,6 +51,7 @@ _PROJECT_MAY: Final = frozenset(
         ("opencode", "foreign_provider"),
         ("opencode", "servers"),
         ("opencode", "project_config"),
+        ("audit", "required"),
         ("environment", "remove"),
     )
 )

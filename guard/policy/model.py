@@ -444,6 +444,14 @@ class OpenCode(Section):
     )
 
 
+class Audit(Section):
+    """The log of launches, refusals and exceptions."""
+
+    required: Literal[False, True] = Field(
+        default=False, description="refuse a launch that cannot be written to the audit log"
+    )
+
+
 class Environment(Section):
     """The environment of a launched agent."""
 
@@ -492,6 +500,7 @@ class Policy(Section):
     keys: Keys = Field(default_factory=Keys)
     proxies: Proxies = Field(default_factory=Proxies)
     opencode: OpenCode = Field(default_factory=OpenCode)
+    audit: Audit = Field(default_factory=Audit)
     environment: Environment = Field(default_factory=Environment)
     exception: list[Exemption] = Field(
         default=[], max_length=MAX_ITEMS, description="reasoned, expiring allowances"

@@ -571,3 +571,33 @@ class TestNoKeyIsSaid:
 
 def audit_log(machine) -> str:
     return (machine.home / ".local/state/routeguard/audit.jsonl").read_text()
+
+
+class TestAuditLog:
+    """A log that cannot be written: said once a day, or a refusal where the policy wants it."""
+
+    def test_it_is_said_and_the_launch_goes_ahead(self, machine) -> None:
+        (machine.home / ".local/state/routeguard/audit.jsonl").mkdir(parents=True)
+        environ = {"OPENAI_API_KEY": None}
+        done = machine.exec("opencode", "run", "hi", **environ)
+        assert (done.status, machine.started) == (0, 1)
+        assert "the audit log cannot be written" in done.err
+        assert machine.exec("opencode", "run", "hi", **environ).err == ""
+
+    @pytest.mark.parametrize("layer", ["user", "project"])
+    def test_it_refuses_where_it_is_required(self, machine, layer: str) -> None:
+        place = {
+            "user": machine.home / ".config/routeguard/policy.toml",
+            "project": machine.project / ".routeguard.toml",
+        }[layer]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("[audit]\nrequired = true\n")
+        assert machine.exec("opencode", "run", "hi").status == 0
+        log = machine.home / ".local/state/routeguard/audit.jsonl"
+        log.unlink()
+        log.mkdir()
+        done = machine.exec("opencode", "run", "hi")
+        assert (done.status, machine.started) == (126, 1)
+        assert "[RG503]" in done.err
+        assert str(log) in done.err
+        assert machine.exec("opencode", "--version").status == 0

@@ -27,9 +27,10 @@ def merged(machine):
     return make
 
 
-def choice(key: str, value: str) -> str:
+def choice(key: str, value: str | bool) -> str:
     table, _, name = key.rpartition(".")
-    return f"[{table}]\n{name} = '{value}'\n" if table else f"{name} = '{value}'\n"
+    written = str(value).lower() if isinstance(value, bool) else f"'{value}'"
+    return f"[{table}]\n{name} = {written}\n" if table else f"{name} = {written}\n"
 
 
 def test_every_key_is_merged_by_one_rule():
@@ -53,6 +54,7 @@ def test_orders_end_with_the_strictest():
         "opencode.foreign_provider": ("reroute", "refuse"),
         "opencode.servers": ("allow", "refuse"),
         "opencode.project_config": ("read", "ignore"),
+        "audit.required": (False, True),
     }
 
 
@@ -73,20 +75,20 @@ def test_no_combination_loosens(merged, key):
         }
         result = merged(**texts)
         value, origin = result.values[key].value, result.values[key].origin
-        trusted = system or user or default
-        if system and user:
+        trusted = next(value for value in (system, user, default) if value is not None)
+        if None not in (system, user):
             trusted = max(system, user, key=rank)
         # a repository gets no process stopped: that much stricter it may not make it
         is_too_strict = key == "proxies.action" and project == "stop" != trusted
         asked = "refuse" if is_too_strict else project
-        expected = max(trusted, asked or trusted, key=rank)
+        expected = max(trusted, trusted if asked is None else asked, key=rank)
         assert value == expected, texts
         said = {"default": default, "system": system, "user": user, "project": asked}
         assert said[origin.layer] == value
         dropped = {entry.layer for entry in result.dropped}
         assert dropped == {
-            *(["user"] if system and user and rank(user) < rank(system) else []),
-            *(["project"] if project and rank(project) < rank(trusted) else []),
+            *(["user"] if None not in (system, user) and rank(user) < rank(system) else []),
+            *(["project"] if project is not None and rank(project) < rank(trusted) else []),
             *(["project"] if is_too_strict else []),
         }
         assert all(entry.key == key and entry.line for entry in result.dropped)
