@@ -15,11 +15,14 @@ from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]
 
+COLD = ("inside.py", "running.py", "today.py")
+"""What `agents`, `watch` and `explain` ask of an agent; no launch waits for it."""
+
 HOT = [
     *sorted(
         str(path.relative_to(ROOT)).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in (ROOT / "guard" / "agents").rglob("*.py")
-        if path.name != "running.py"  # of `agents` and `watch`, which no launch waits for
+        if path.name not in COLD
     ),
     "guard.audit", "guard.catalog.classify", "guard.errors", "guard.findings", "guard.hook",
     "guard.launch.execute", "guard.launch.fence", "guard.launch.keys",
