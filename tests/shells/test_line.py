@@ -261,56 +261,6 @@ def test_loading_it_again_and_again(machine: Any) -> None:
     assert machine.marks() == ["ollama list"]
 
 
-@pytest.mark.parametrize("options", ["ksh_arrays no_unset", "sh_word_split glob_subst err_return"])
-def test_under_other_zsh_options(
-    machine_for: MachineFor, guarded: Any, open_session: Open, zsh: Any, options: str
-) -> None:
-    machine = machine_for(zsh)
-    session = machine.open()
-    session.run(f"setopt {options}")
-    assert session.refusals(session.run("litellm")) == 1
-    assert session.refusals(session.run("llm")) == 1
-    session.run("ollama list")
-    assert machine.marks() == ["ollama list"]
-
-
-AUTOSUGGESTIONS = r"""
-bind_one() {
-    local w=$1 prefix=orig-$2-
-    case ${widgets[$w]} in
-    (user:bound_*) ;;
-    (user:*) zle -N $prefix$w ${widgets[$w]#*:} ;;
-    (builtin) eval "function ${prefix}${w} { zle .$w }"; zle -N $prefix$w ${prefix}${w} ;;
-    esac
-    eval "function bound_$2_$w { zle $prefix$w -- \$@ }"
-    zle -N $w bound_$2_$w
-}
-precmd() {
-    (( ++COUNT ))
-    case ${widgets[accept-line]} in (user:bound_*) ;; (*) bind_one accept-line $COUNT ;; esac
-}
-"""
-"""How zsh-autosuggestions takes a widget over at every prompt."""
-
-
-@pytest.mark.parametrize("first", ["hook", "plugin"])
-def test_beside_a_plugin_that_wraps_the_same_widget(
-    machine_for: MachineFor, guarded: Any, open_session: Open, zsh: Any, first: str
-) -> None:
-    machine = machine_for(zsh)
-    plugin = guarded.directory / "plugin.zsh"
-    plugin.write_text(AUTOSUGGESTIONS)
-    path = f"{machine.programs}:{guarded.environ['PATH']}"
-    session = open_session(machine.shell, {"PATH": path})
-    files = [guarded.hook(zsh), plugin]
-    for file in [*(files if first == "hook" else files[::-1]), *files, *files]:
-        session.run(zsh.source(file))
-    assert session.refusals(session.run("litellm")) == 1
-    assert session.refusals(session.run("litellm")) == 1
-    session.run("ollama list")
-    assert machine.marks() == ["ollama list"]
-
-
 @pytest.mark.parametrize("mode", ["emacs", "vi"])
 def test_in_both_ways_of_editing(machine: Any, mode: str) -> None:
     if machine.shell.name == "fish":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -278,3 +279,55 @@ def test_nothing_asks_for_an_option_that_newer_versions_lack() -> None:
     shell = Path(__file__).parents[2] / "shell"
     for name in ("hook.zsh", "line.zsh"):
         assert "-o restricted" not in (shell / name).read_text()
+
+
+OPTIONS = (
+    ("ksh_arrays", "no_unset", "err_return", "warn_create_global", "all_export"),
+    ("sh_word_split", "glob_subst", "no_glob", "ksh_glob", "sh_glob", "no_function_argzero"),
+    ("null_glob", "no_bad_pattern", "no_case_match", "rematch_pcre", "no_multibyte"),
+    ("posix_aliases", "posix_builtins", "ksh_typeset", "ignore_braces", "warn_nested_var"),
+    ("no_bang_hist", "csh_junkie_history", "no_aliases", "local_options", "xtrace"),
+)
+
+
+def test_under_any_option(machine_for: MachineFor, open_session: Open, zsh: Any) -> None:
+    """Every option of 5.9 was tried by hand, set before the hook and after it; these are the ones
+    that change what a function means."""
+    machine = machine_for(zsh)
+    session = opened(machine, open_session)
+    for group in OPTIONS:
+        for option in group:
+            session.child.sendline(f"setopt {option} 2>/dev/null")
+        output = session.run("export OPENAI_API_KEY=v")
+        assert session.messages(output) == SCRUBBED, group
+        assert session.refusals(session.run("litellm --port 4000")) == 1, group
+        session.child.sendline("ollama list")
+        for option in group:
+            session.child.sendline(f"setopt no_{option} 2>/dev/null".replace("no_no_", ""))
+        session.sync()
+        assert machine.marks() == ["ollama list"], group
+        machine.ran.unlink()
+
+
+def test_variables_and_functions_named_like_ours(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    machine = machine_for(zsh)
+    session = opened(machine, open_session)
+    code = "".join(path.read_text() for path in (Path(__file__).parents[2] / "shell").glob("*.zsh"))
+    names = {
+        word.partition("=")[0]
+        for line in re.findall(r"builtin local (?:-\S+ )?(.*)", code)
+        for word in line.split()
+        if re.fullmatch(r"[a-z_]+(=.*)?", word) and not word.startswith("__")
+    }
+    assert {"text", "typed", "names", "rest"} <= names
+    session.run(f"typeset -r {' '.join(f'{name}=1' for name in sorted(names))}")
+    session.run(
+        "for f in printf local emulate setopt unset print zle typeset; do "
+        "functions[$f]='builtin print shadowed; builtin '$f' \"$@\"'; done"
+    )
+    session.run("alias -g x=y; alias local=false zle=false printf=false emulate=false")
+    session.run(zsh.source(machine.guarded.hook(zsh)))
+    machine.walk(session)
+    assert "shadowed" not in session.run("litellm")
