@@ -158,6 +158,7 @@ else
                 \builtin bind -m "$__rg_map" -q accept-line
                 \builtin bind -m "$__rg_map" -q operate-and-get-next
             done 2>/dev/null
+            \builtin : # a command without a key is no failure, which would end a shell under `set -e`
         )$'\n'
         __rg_bound=()
         for __rg_map in emacs-standard vi-insert vi-command; do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def test_every_placeholder_is_filled_in(shell: str) -> None:
 def test_bash_and_zsh_are_told_only_names_they_can_hold() -> None:
     policy = CompiledPolicy(variables=NAMES)
     assert words(render("zsh", policy), "keys=") == ["CLARIFAI_PAT", "OPENAI_API_KEY"]
-    assert "302AI" not in render("bash", policy)
+    assert "302AI" not in re.sub(r"(?m)^\s*#.*$", "", render("bash", policy))
     assert "302AI_API_KEY CLARIFAI_PAT OPENAI_API_KEY" in render("fish", policy)
     for shell in hook.SHELLS:
         assert "bad name" not in render(shell, policy)
@@ -189,7 +190,7 @@ def test_the_users_policy_is_in_the_hook(tmp_path: Path) -> None:
     policy.parent.mkdir(parents=True)
     policy.write_text('[keys]\naction = "flag"\nextra = ["MY_OWN_LLM_KEY"]\nunknown = "ignore"\n')
     text = run("hook", "bash", home=tmp_path).stdout
-    assert "keys_action=flag keys_unknown=ignore" in text
+    assert "__rg_action=flag __rg_flag=ignore" in text
     assert "MY_OWN_LLM_KEY" in text
 
 
@@ -228,7 +229,7 @@ def test_a_home_that_cannot_be_written_costs_only_the_look_for_unknown_keys(tmp_
     (tmp_path / ".cache").write_text("in the way")
     done = run("hook", "bash", home=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "local scratch='' " in done.stdout
+    assert "local __rg_scratch='' " in done.stdout
 
 
 def test_files_of_shells_that_have_ended_are_removed(tmp_path: Path) -> None:

@@ -39,9 +39,13 @@ def rows(model: type[BaseModel] = Policy, prefix: str = ""):
             yield from rows(inner, f"{key}{end}.")
 
 
+def toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def describe(kind):
     if get_origin(kind) is Literal:
-        words = [f"`{word}`" for word in get_args(kind)]
+        words = [f"`{toml(word)}`" for word in get_args(kind)]
         return " < ".join(words), None
     if get_origin(kind) is list:
         inner = get_args(kind)[0]
@@ -66,7 +70,7 @@ def shown(default: object) -> str:
     if isinstance(default, KeySource):
         return f'`{{ env = "{default.env}" }}`' if default.model_fields_set else "–"  # noqa: RUF001
     if isinstance(default, bool | int | float):
-        return f"`{default}`"
+        return f"`{toml(default)}`"
     return f"`{default}`" if default and isinstance(default, str) else "–"  # noqa: RUF001
 
 

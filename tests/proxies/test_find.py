@@ -251,7 +251,7 @@ class TestVerdicts:
     def test_the_real_portkey_gateway(
         self, scene: Scene, missing_part: Callable[[str], NoReturn], name: str
     ) -> None:
-        parts = os.environ.get("ROUTEGUARD_TEST_PARTS", "/tmp/rg-parts")
+        parts = Path(__file__).resolve().parents[1] / "parts"
         real = f"{parts}/node_modules/@portkey-ai/gateway/build/start-server.js"
         if not os.path.exists(real) or shutil.which("node") is None:
             missing_part("node and @portkey-ai/gateway: npm install @portkey-ai/gateway")
