@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import control_plane as plane
-import pexpect
 import psutil
 import pytest
 from harness.portkey import ANSWER
-from harness.sandbox import ROUTEGUARD, Outcome, Sandbox
+from harness.sandbox import Outcome, Sandbox
 
 from guard.launch.proof.canary import Search
 
@@ -139,50 +138,6 @@ def test_one_entry_for_all(person: Sandbox) -> None:
     done = person.guarded("run", "hi")
     assert arrived(done, "@openai-prod/gpt-4o") == (person.gateway_key, "")
     assert ("openai-prod", "gpt-4o") in served(done)
-    assert person.leaks() == []
-
-
-def test_a_key_for_each_provider_set_up_by_hand_with_names_in_the_agents_store(
-    person: Sandbox,
-) -> None:
-    openrouter = person.add_key("PORTKEY_OPENROUTER_API_KEY")
-    together = person.add_key("TOGETHER_THROUGH_PORTKEY")
-    person.write(
-        person.data / "opencode" / "auth.json", {"other": {"type": "api", "key": "mine"}}, 0o600
-    )
-    child = pexpect.spawn(
-        ROUTEGUARD[0], [*ROUTEGUARD[1:], "portkey", "setup"], env=person.environ(),
-        cwd=str(person.project), timeout=60, echo=False, dimensions=(60, 400),
-    )  # fmt: skip
-    try:
-        for question, answer in (
-            ("Which (1, 2)", "2"),
-            ("by number", "2 3"),
-            ("key of its own?", "y"),
-            ("of @openrouter-main", ""),
-            ("of @together-1", "TOGETHER_THROUGH_PORTKEY"),
-            ("Model of a launch that names none", f"portkey-together/{LLAMA}"),
-            ("Write it to", "y"),
-            ("Put the names there?", "y"),
-        ):
-            child.expect_exact(question)
-            child.expect_exact("]: ")
-            child.sendline(answer)
-        child.expect_exact("Next: opencode models")
-        child.expect(pexpect.EOF)
-    finally:
-        child.close(force=True)
-    assert child.exitstatus == 0
-    shown = person.bare("auth", "list")
-    assert "portkey-openrouter" in shown.out + shown.err, shown
-    assert "portkey-together" in shown.out + shown.err, shown
-    done = person.guarded("run", "--provider", "portkey-openrouter", "--model", MISTRAL, "hi")
-    assert arrived(done, MISTRAL) == (openrouter, "@openrouter-main")
-    done = person.guarded("run", "hi")
-    assert arrived(done, LLAMA) == (together, "@together-1")
-    forgotten = person.routeguard("portkey", "setup", "--forget-names")
-    assert "removed portkey-openrouter, portkey-together" in forgotten.err, forgotten
-    assert "other" in (person.data / "opencode" / "auth.json").read_text()
     assert person.leaks() == []
 
 
