@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import control_plane as plane
+import pexpect
 import psutil
 import pytest
 from harness.portkey import ANSWER
-from harness.sandbox import Outcome, Sandbox
+from harness.sandbox import ROUTEGUARD, Outcome, Sandbox
 
 from guard.launch.proof.canary import Search
 
@@ -138,6 +139,44 @@ def test_one_entry_for_all(person: Sandbox) -> None:
     done = person.guarded("run", "hi")
     assert arrived(done, "@openai-prod/gpt-4o") == (person.gateway_key, "")
     assert ("openai-prod", "gpt-4o") in served(done)
+    assert person.leaks() == []
+
+
+def test_a_key_for_each_provider_set_up_by_hand(
+    person: Sandbox,
+) -> None:
+    openrouter = person.add_key("PORTKEY_OPENROUTER_API_KEY")
+    together = person.add_key("TOGETHER_THROUGH_PORTKEY")
+    person.write(
+        person.data / "opencode" / "auth.json", {"other": {"type": "api", "key": "mine"}}, 0o600
+    )
+    child = pexpect.spawn(
+        ROUTEGUARD[0], [*ROUTEGUARD[1:], "portkey", "setup"], env=person.environ(),
+        cwd=str(person.project), timeout=60, echo=False, dimensions=(60, 400),
+    )  # fmt: skip
+    try:
+        for question, answer in (
+            ("Which (1, 2)", "2"),
+            ("by number", "2 3"),
+            ("key of its own?", "y"),
+            ("of @openrouter-main", ""),
+            ("of @together-1", "TOGETHER_THROUGH_PORTKEY"),
+            ("Model of a launch that names none", f"portkey-together/{LLAMA}"),
+            ("Write it to", "y"),
+        ):
+            child.expect_exact(question)
+            child.expect_exact("]: ")
+            child.sendline(answer)
+        child.expect_exact("Next: opencode models")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+    assert child.exitstatus == 0
+    done = person.guarded("run", "--provider", "portkey-openrouter", "--model", MISTRAL, "hi")
+    assert arrived(done, MISTRAL) == (openrouter, "@openrouter-main")
+    done = person.guarded("run", "hi")
+    assert arrived(done, LLAMA) == (together, "@together-1")
+    assert "other" in (person.data / "opencode" / "auth.json").read_text()
     assert person.leaks() == []
 
 
