@@ -53,6 +53,8 @@ def main() -> None:
     way, port, *rest = sys.argv[1:]
     if way == "renamed" and "RENAMED" not in os.environ:
         os.environ["RENAMED"] = "1"
+        # Python looks for its library beside the program that argv[0] names, here a real sshd's
+        os.environ["PYTHONHOME"] = sys.base_prefix
         os.execv(sys.executable, ["sshd", *sys.argv])
     if way == "renamed":
         ctypes.CDLL(None).prctl(PR_SET_NAME, b"sshd", 0, 0, 0)
