@@ -53,7 +53,7 @@ function __routeguard_known {
 }
 
 # Looks at the exported names; adds what is new to $__rg_scrubbed and $__rg_flagged. With $__rg_again
-# it is a second look at the same prompt, and takes no name for gone.
+# it is a second look at the same prompt: what is only seen there ($__rg_late) was not gone.
 function __routeguard_check {
     \builtin local __rg_scratch=__SCRATCH__ __rg_seen_now=' ' __rg_now=0 __rg_names __rg_name __rg_entry
     \builtin local __rg_found='' __rg_exported='' __rg_new='' __rg_known='' __rg_same
@@ -83,6 +83,7 @@ function __routeguard_check {
         fi
         __rg_exported+="$__rg_name "
     done
+    [[ -z ${__rg_again-} ]] || __rg_late=''
     # the same names as the last time, and nothing was or has to be done about them
     [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
     [[ -n ${__rg_again-} ]] || \builtin printf -v "$__rg_same" '%s' "$__rg_exported"
@@ -143,7 +144,14 @@ function __routeguard_check {
             __rg_flagged+="${__rg_flagged:+, }$__rg_entry"
         fi
     done
-    __rg_seen=$__rg_seen_now${__rg_again:+$__rg_seen} __rg_unknown=$__rg_new
+    __rg_unknown=$__rg_new
+    if [[ -n ${__rg_again-} ]]; then
+        __rg_seen+=$__rg_seen_now __rg_late=${__rg_seen_now# }
+    else
+        __rg_seen=$__rg_seen_now$__rg_late
+    fi
+    [[ -z $__rg_late ]] || __rg_same_all='?' __rg_same_known='?'
+    [[ -n ${__rg_again-} ]] || __rg_late=''
 }
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
@@ -223,31 +231,36 @@ function __routeguard_look {
 
 # Said once: without bash's own builtins each step would be an error, at each prompt.
 function __routeguard_broken {
-    [[ -z ${__rg_complained-} ]] || \return 0
-    __rg_complained=1
-    # shellcheck disable=SC2016 # nothing to expand
-    \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
-        '  why:   there is a function named builtin, or `enable -n` has switched one off' \
-        '  fix:   unset -f builtin; enable builtin local printf return' >&2
+    if [[ -z ${__rg_complained-} ]]; then
+        __rg_complained=1
+        # shellcheck disable=SC2016 # nothing to expand
+        \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
+            '  why:   there is a function named builtin, or `enable -n` has switched one off' \
+            '  fix:   unset -f builtin; enable builtin local printf return' >&2
+    fi
 }
 
 # Whether something still calls __routeguard_prompt. Other programs may keep our entry in variables
 # that are not known here; the lines of an interactive shell are numbered, so that a look at the
 # last prompt shows as well.
 function __routeguard_alive {
-    [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${__vsc_original_prompt_command[*]-}" == *__routeguard_prompt* ]] ||
-        ((BASH_LINENO[${#BASH_LINENO[@]} - 1] - __rg_at < 2))
+    [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-} ${__vsc_original_prompt_command[*]-}" != *__routeguard_prompt* ]] ||
+        \builtin return 0
+    \builtin local __rg_line
+    for __rg_line in "${BASH_LINENO[@]}"; do \builtin :; done
+    ((__rg_line - __rg_at < 2))
 }
 
 function __routeguard_prompt {
-    __rg_status=$? __rg_typed='' __rg_at=${BASH_LINENO[${#BASH_LINENO[@]} - 1]}
+    __rg_status=$? __rg_typed=''
+    for __rg_at in "${BASH_LINENO[@]}"; do \builtin :; done
     # a restricted shell may neither redirect nor change PATH
     case $- in *r*) \builtin return "$__rg_status" ;; esac
     __rg_ok=''
     __routeguard_probe
     if [[ -z $__rg_ok ]]; then
-        # it would be asked for at each prompt, with an error each time
         __routeguard_broken
+        (\exit "$__rg_status")
     else
         case $- in # x: see the first comment; a: no program may get our variables
         *[ax]*) ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || { \builtin local - && \builtin set +ax; } 2>/dev/null ;;
@@ -262,7 +275,7 @@ function __routeguard_prompt {
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup {
     # the first look is for known names only: a script (BASH_ENV) needs no more, and no file
-    __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at=''
+    __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''
     __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
     case $- in
     *r*) \builtin return 0 ;;

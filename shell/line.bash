@@ -12,7 +12,13 @@ function __routeguard_start {
         *) \builtin printf 'routeguard: this line was not judged: the judge failed [RG503]\n' >&2 ;;
         esac
     fi
+    # before bash 5, `set -e` acts on what `builtin` runs although somebody asks for the status
+    \builtin local __rg_options=$- __rg_result=0
+    \builtin set +e
     \builtin command "$@"
+    __rg_result=$?
+    [[ $__rg_options != *e* ]] || \builtin set -e
+    \builtin return "$__rg_result"
 }
 
 # Where Enter cannot be ours, programs that are nothing but proxies are functions: before bash 5,

@@ -118,56 +118,6 @@ def test_traps_fire_as_often_as_without_the_hook(
     assert f"trap -- 'echo err >>{seen}' ERR" in session.run("trap")
 
 
-PREEXEC = r"""
-bash_preexec_imported=defined mode='' precmd_functions=(first "${precmd_functions[@]}")
-first() { echo "precmd $?" >>SEEN; }
-give() { return "$1"; }
-__bp_precmd_invoke_cmd() {
-    local status=$? each
-    for each in "${precmd_functions[@]}"; do give "$status"; "$each"; done
-}
-__bp_interactive_mode() { mode=on; }
-preexec() {
-    [[ -z ${READLINE_POINT-} ]] || return 0
-    [[ $mode ]] || return 0
-    mode=''
-    local line
-    while read -r line; do [[ $line != "$BASH_COMMAND" ]] || return 0; done <<<"$PROMPT_COMMAND"
-    echo "preexec $BASH_COMMAND" >>SEEN
-}
-PROMPT_COMMAND=$'__bp_precmd_invoke_cmd\n'"$PROMPT_COMMAND"$'\n__bp_interactive_mode'
-trap preexec DEBUG
-"""
-"""What counts of bash-preexec 0.5: the order of its entries, `$?` for its functions, that whatever
-runs after its last entry is taken for a command that the user typed, and that what a key runs is
-none (`READLINE_POINT`)."""
-
-
-@pytest.mark.parametrize("first", ["hook", "preexec"])
-def test_under_bash_preexec_the_hook_is_no_command_of_the_users(
-    guarded: Any, bash: Any, open_session: Open, seen: Path, first: str
-) -> None:
-    preexec = guarded.directory / "preexec.bash"
-    preexec.write_text(PREEXEC.replace("SEEN", str(seen)))
-    session = open_session(bash)
-    session.run("unset PROMPT_COMMAND")
-    files = [guarded.hook(bash), preexec]
-    for path in files if first == "hook" else files[::-1]:
-        session.run(bash.source(path))
-    before = session.value("${PROMPT_COMMAND//$'\\n'/|}")
-    if first == "preexec":
-        assert "routeguard" not in before
-        assert session.value("${precmd_functions[*]}") == "first __routeguard_prompt"
-    session.run(bash.source(guarded.hook(bash)))
-    assert session.value("${PROMPT_COMMAND//$'\\n'/|}") == before
-    assert session.messages(session.run(EXPORT)) == SCRUBBED
-    session.run("(exit 4)")
-    session.run("")
-    assert "precmd 4" in seen.read_text()
-    assert "preexec export OPENAI_API_KEY=v" in seen.read_text()
-    assert "preexec __routeguard" not in seen.read_text()
-
-
 def test_zsh_functions_before_and_after_it_see_the_status(
     guarded: Any, zsh: Any, open_session: Open, seen: Path
 ) -> None:
