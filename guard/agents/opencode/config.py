@@ -67,6 +67,16 @@ FROM_INLINE = (
 FROM_PROJECT = ("agent", "command", "default_agent", "instructions", "mode")
 """Keys of a project's config that are given back: words for the model, no route and no program."""
 
+ALWAYS: dict[str, Any] = {
+    "share": "disabled",
+    "autoshare": False,
+    "autoupdate": False,
+    "enterprise": {"url": NOWHERE},
+    "experimental": {"openTelemetry": False},
+    "plugin": [],
+}
+"""What every pinned config says, whatever the policy: no transcripts, telemetry or plugins."""
+
 ROUTE_KEYS = (
     "autoshare",
     "disabled_providers",
@@ -127,12 +137,7 @@ def pinned(
         "small_model": f"{ids[small[0]]}/{small[1]}",
         "enabled_providers": [ids[p.name] for p in policy.providers],
         "disabled_providers": sorted(hidden),
-        "share": "disabled",
-        "autoshare": False,
-        "autoupdate": False,
-        "enterprise": {"url": NOWHERE},
-        "experimental": {"openTelemetry": False},
-        "plugin": [],
+        **ALWAYS,
         "provider": {
             ids[p.name]: _provider(p, policy.base_url, key_variables[p.name], wanted[p.name])
             for p in policy.providers

@@ -57,16 +57,18 @@ def answers(directory: str) -> list[tuple[str, str]]:
         at = above
 
 
-def _named(directory: str, because: str) -> list[tuple[str, str]]:
-    """(path, why) of everything in `directory` that an import could mean, releases apart."""
+def _named(directory: str, because: str, target: str = NAME) -> list[tuple[str, str]]:
+    """(path, why) of what an import of `target` in `directory` could mean, releases apart."""
     found: list[tuple[str, str]] = []
     try:
         names = os.listdir(directory)
     except OSError:
         return found
+    # the file systems of macOS do not tell cases apart, and `x.js` also means `x.ts`
+    wanted = target.lower()
+    stem = wanted.rpartition(".")[0] or wanted
     for name in names:
-        # the file systems of macOS do not tell cases apart
-        if name.lower() != NAME and not name.lower().startswith(NAME + "."):
+        if name.lower() != wanted and not name.lower().startswith(stem + "."):
             continue
         path, why = os.path.join(directory, name), f"{_ANSWERS} and is no released {NAME}"
         if os.path.isdir(path):
@@ -127,8 +129,10 @@ def _self_reference(path: str) -> list[tuple[str, str]]:
 
 def _of_config(path: str) -> list[tuple[str, str]]:
     """What the TypeScript config at `path`, and those it extends, could do to the import."""
-    found = []
+    found: list[tuple[str, str]] = []
     pending, seen = [path], 0
+    targets: list[tuple[str, str, object]] = []
+    bases: dict[str, None] = {}
     while pending and seen < _MAX_EXTENDS:
         config = pending.pop()
         seen += 1
@@ -139,25 +143,46 @@ def _of_config(path: str) -> list[tuple[str, str]]:
             continue
         if not content:
             continue
+        here = os.path.dirname(config)
+        bases[here] = None
         options = content.get("compilerOptions")
         if isinstance(options, dict):
-            found += _of_options(config, options)
+            base, mapped = options.get("baseUrl"), options.get("paths")
+            if isinstance(base, str):
+                if "${" in base:
+                    why = f"{_ANSWERS} for all one can tell: its baseUrl is a template"
+                    found.append((config, why))
+                bases[os.path.join(here, base)] = None
+                found += _named(os.path.join(here, base), f" (baseUrl in {config})")
+            if isinstance(mapped, dict):
+                targets += [(config, key, mapped[key]) for key in mapped if _matches(key)]
         extends = content.get("extends")
         for base in extends if isinstance(extends, list) else [extends]:
             if isinstance(base, str):
                 pending += _extended(config, base)
+    for config, key, value in targets:
+        found += _of_target(config, key, value, list(bases))
     return found
 
 
-def _of_options(config: str, options: dict[str, Any]) -> list[tuple[str, str]]:
-    paths, base = options.get("paths"), options.get("baseUrl")
-    keys = [key for key in paths if _matches(key)] if isinstance(paths, dict) else []
-    found = [(config, f'{_ANSWERS}: it maps "{key}" (paths)') for key in keys]
-    if isinstance(base, str):
-        if "${" in base:
-            found.append((config, f"{_ANSWERS} for all one can tell: its baseUrl is a template"))
-        found += _named(os.path.join(os.path.dirname(config), base), f" (baseUrl in {config})")
-    return found
+def _of_target(config: str, key: str, value: object, bases: list[str]) -> list[tuple[str, str]]:
+    """What `paths` of `config` maps the import to by `key`, where something is there.
+
+    A config takes `baseUrl` from those that it extends, and they from it, so a relative target
+    may begin at each of `bases`.
+    """
+    unclear = [(config, f'{_ANSWERS} for all one can tell: it maps "{key}" (paths)')]
+    before, _, after = key.partition("*")
+    star = NAME[len(before) : len(NAME) - len(after)]
+    found = []
+    for target in value if isinstance(value, list) else [None]:
+        if not isinstance(target, str) or "${" in target or target.count("*") > 1:
+            return unclear
+        for base in bases:
+            path = os.path.normpath(os.path.join(base, target.replace("*", star)))
+            because = f' ("{key}" of paths in {config})'
+            found += _named(os.path.dirname(path), because, os.path.basename(path))
+    return list(dict.fromkeys(found))
 
 
 def _matches(key: str) -> bool:

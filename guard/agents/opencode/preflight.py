@@ -9,7 +9,7 @@ import os
 
 from guard.agents.opencode import jsonc
 from guard.agents.opencode.arguments import login_server, shown
-from guard.agents.opencode.config import ROUTE_KEYS, unsafe_substitution
+from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
 from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
 from guard.findings import Finding
 
@@ -29,6 +29,10 @@ _NO_PACKAGE = (
 
 CODE_KEYS = ("plugin", "plugins", "reference", "references")
 """Keys by which a config file makes the agent import code or read other trees."""
+
+
+_TABLES = ("provider", "providers", "reference", "references")
+"""Keys whose value is an object of named entries: an empty one adds none."""
 
 
 def check(
@@ -121,6 +125,7 @@ def _of_managed(config: Config) -> list[Finding]:
     if config.error:
         return [_unreadable(config.path, config.error)]
     keys = [key for key in ROUTE_KEYS if key in config.content]
+    keys = [key for key in keys if not _changes_nothing(key, config.content[key])]
     keys += [
         f"{group}.{name}.model"
         for group in ("agent", "mode", "command")
@@ -137,6 +142,23 @@ def _of_managed(config: Config) -> list[Finding]:
         )
         for key in keys
     ]
+
+
+def _changes_nothing(key: str, value: object) -> bool:
+    """Whether an administrator's `value` of a route key leaves what is pinned as it is.
+
+    opencode merges objects, and takes his value for ours elsewhere.
+    """
+    if isinstance(value, dict):
+        ours = ALWAYS.get(key, {})
+        merged = isinstance(ours, dict) and (ours or key in _TABLES)
+        return bool(merged) and all(_same(inner, ours.get(n)) for n, inner in value.items())
+    return (key in ALWAYS and _same(value, ALWAYS[key])) or (value == [] and key in CODE_KEYS)
+
+
+def _same(a: object, b: object) -> bool:
+    # in Python, 0 equals False
+    return type(a) is type(b) and a == b and a is not None
 
 
 def check_store(found: Surroundings, policy: CompiledPolicy, now: float) -> list[Finding]:

@@ -138,7 +138,7 @@ def gather(
         config_directory=os.path.join(paths.config_home(environ), "opencode"),
     )
     found.worktree = worktree(found.directory) or "/"
-    _look_at_project(found, starts)
+    _look_at_project(found, starts, meets_home=any(_meets_home(s, home, environ) for s in starts))
     if not elsewhere:
         for start in dict.fromkeys(os.path.realpath(start) for start in starts):
             found.imports += [i for i in imports.answers(start) if i not in found.imports]
@@ -200,13 +200,37 @@ def is_code(name: str) -> bool:
     return name.lower().endswith(_CODE_SUFFIXES)
 
 
-def _look_at_project(found: Surroundings, starts: list[str]) -> None:
+def _meets_home(start: str, home: str, environ: Mapping[str, str]) -> bool:
+    """Whether opencode gets to `home` when it looks from `start` upwards.
+
+    It stops at the top of a repository, if git finds one there (run on 1.18.33: a plugin of
+    `~/.opencode` is loaded in a plain folder of the home and below an empty `.git`, not in a
+    repository). Where git may be of another mind than this look, the answer is yes.
+    """
+    at = os.path.realpath(start)
+    if os.path.abspath(start) != at or any(name.startswith("GIT_") for name in environ):
+        return True
+    top = worktree(at)
+    if not top or is_within(os.path.realpath(home), top):
+        return True
+    try:
+        of_another = os.stat(top).st_uid != os.geteuid()
+    except OSError:
+        return True
+    parts = [os.path.join(top, ".git", name) for name in ("HEAD", "objects", "refs")]
+    git = any(
+        os.access(os.path.join(p, "git"), os.X_OK) for p in environ.get("PATH", "").split(":") if p
+    )
+    return of_another or not git or not all(map(os.path.exists, parts))
+
+
+def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool) -> None:
     for directory in chain(starts):
         found.project.extend(_configs(directory, _CONFIG_NAMES))
         for folder in markdown.SHARED_SKILLS:
             found.imports += markdown.programs(os.path.join(directory, folder), found.unreadable)
         dot = os.path.join(directory, ".opencode")
-        if not os.path.lexists(dot):
+        if not os.path.lexists(dot) or (directory == found.home and not meets_home):
             continue
         found.project.extend(_configs(dot, _GLOBAL_NAMES))
         for folder in ("plugin", "plugins"):

@@ -15,12 +15,19 @@ def project(tmp_path):
 
 
 def answers(project):
-    return [why for path, why in imports.answers(str(project)) if path.startswith(str(project))]
+    above = str(project.parent)
+    return [why for path, why in imports.answers(str(project)) if path.startswith(above)]
 
 
 def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def mapped(paths, *files):
+    """A tsconfig.json with `paths`, and `files` beside it."""
+    config = {"tsconfig.json": {"compilerOptions": {"paths": paths}}}
+    return config | dict.fromkeys(files, "evil")
 
 
 EVIL = [
@@ -38,22 +45,42 @@ EVIL = [
         },
         "release with another text",
     ),
-    ({"tsconfig.json": {"compilerOptions": {"paths": {"*": ["./x.js"]}}}}, "star"),
-    ({"tsconfig.json": {"compilerOptions": {"paths": {"esp*": ["./x*"]}}}}, "prefix"),
-    ({"jsconfig.json": {"compilerOptions": {"paths": {"esprima": ["./x.js"]}}}}, "jsconfig"),
+    (mapped({"*": ["./x.js"]}, "x.js"), "star"),
+    (mapped({"*": ["./gone/*", "./types/*"]}, "types/esprima.ts"), "a second target"),
+    (mapped({"*": ["./types/*"]}, "types/esprima/index.js"), "a folder"),
+    (mapped({"*": ["./types/*"]}, "types/Esprima.js"), "another case"),
+    (mapped({"*": ["./x.js"]}, "x.ts"), "TypeScript for JavaScript"),
+    (mapped({"*": ["src/*/main"]}, "src/esprima/main.mjs"), "in the middle"),
+    (mapped({"*": ["../*"]}, "../esprima.js"), "a way up"),
+    (mapped({"esp*": ["./x*"]}, "xrima.js"), "prefix"),
+    (mapped({"*ma": ["./*"]}, "espri.js"), "suffix"),
+    (mapped({"*": ["${configDir}/*"]}), "a target that is a template"),
+    (mapped({"*": "./x.js"}), "a target that is no list"),
+    (mapped({"*": [3]}), "a target that is no text"),
+    ({"jsconfig.json": {"compilerOptions": {"paths": {"esprima": ["./x.js"]}}}, "x.js": ""}, "js"),
     ({"tsconfig.json": {"compilerOptions": {"baseUrl": "."}}, "esprima.ts": "evil"}, "baseUrl"),
     ({"tsconfig.json": {"compilerOptions": {"baseUrl": "${configDir}"}}}, "template"),
     (
         {
             "tsconfig.json": {"extends": "./base.json", "compilerOptions": {"baseUrl": "./e"}},
             "base.json": {"compilerOptions": {"paths": {"esprima": ["./x.js"]}}},
+            "e/x.js": "",
         },
         "merged with what it extends",
     ),
     (
         {
+            "tsconfig.json": {"extends": "./a/base.json"},
+            "a/base.json": {"compilerOptions": {"paths": {"*": ["./x/*"]}, "baseUrl": "./b"}},
+            "a/b/x/esprima.js": "",
+        },
+        "beside what it extends",
+    ),
+    (
+        {
             "tsconfig.json": {"extends": "shared"},
             "node_modules/shared/tsconfig.json": {"compilerOptions": {"paths": {"*": ["x"]}}},
+            "node_modules/shared/x/index.js": "",
         },
         "extends a package",
     ),
@@ -79,6 +106,9 @@ def test_a_package_json_in_utf16_counts(project):
 HARMLESS = [
     ({}, "nothing"),
     ({"tsconfig.json": {"compilerOptions": {"baseUrl": ".", "paths": {"@/*": ["src/*"]}}}}, "@"),
+    (mapped({"*": ["./types/*"]}), "no target"),
+    (mapped({"*": ["./types/*", "node_modules/*", "*"]}, "types/other.d.ts"), "another target"),
+    (mapped({"*": ["./types/*/index.d.ts"]}, "types/esprima2/index.d.ts"), "a longer name"),
     ({"tsconfig.json": '// c\n{"compilerOptions": {"strict": true,},}'}, "comments"),
     ({"package.json": {"name": "app", "scripts": {"a": 'echo "x"'}}}, "package"),
     ({"package.json": {"name": "app", "devDependencies": {"esprima": "4"}}}, "dependency"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guard.agents.opencode.config import ROUTE_KEYS
+from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS
 from guard.agents.opencode.preflight import (
     CODE_KEYS,
     check,
@@ -220,6 +220,38 @@ class TestManaged:
     @pytest.mark.parametrize("key", ROUTE_KEYS)
     def test_what_outranks_the_pin(self, key: str, policy: CompiledPolicy) -> None:
         managed = [Config("/etc/opencode/opencode.json", {key: "x", "theme": "t"})]
+        (finding,) = check(found(managed=managed), policy, {}, NOW)
+        assert (finding.rule, finding.severity, finding.subject) == ("RG302", "error", key)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("share", "disabled"), ("autoshare", False), ("plugin", []), ("plugins", []),
+            ("references", {}), ("provider", {}), ("experimental", {}), ("enterprise", {}),
+            ("experimental", {"openTelemetry": False}), ("enterprise", ALWAYS["enterprise"]),
+        ],
+    )  # fmt: skip
+    def test_what_is_pinned_all_the_same(
+        self, key: str, value: object, policy: CompiledPolicy
+    ) -> None:
+        managed = [Config("/etc/opencode/opencode.json", {key: value})]
+        assert check(found(managed=managed), policy, {}, NOW) == []
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("share", "manual"), ("share", "auto"), ("share", "Disabled"), ("share", None),
+            ("autoshare", True), ("autoshare", 0), ("plugin", ["x"]), ("references", {"a": "b"}),
+            ("provider", {"a": {}}), ("enabled_providers", []), ("enabled_providers", {}),
+            ("disabled_providers", []), ("experimental", {"openTelemetry": True}),
+            ("experimental", {"openTelemetry": 0}), ("experimental", {"x": None}),
+            ("enterprise", {"url": "https://e"}), ("policies", []), ("model", {}),
+        ],
+    )  # fmt: skip
+    def test_what_differs_from_the_pin(
+        self, key: str, value: object, policy: CompiledPolicy
+    ) -> None:
+        managed = [Config("/etc/opencode/opencode.json", {key: value})]
         (finding,) = check(found(managed=managed), policy, {}, NOW)
         assert (finding.rule, finding.severity, finding.subject) == ("RG302", "error", key)
 

@@ -611,3 +611,51 @@ def test_looking_writes_nothing(machine: Machine) -> None:
     before = sorted(str(p) for p in machine.home.parent.rglob("*"))
     machine.look()
     assert sorted(str(p) for p in machine.home.parent.rglob("*")) == before
+
+
+class TestPluginsOfTheHome:
+    """A plugin of `~/.opencode` runs where opencode gets there from the project upwards."""
+
+    @pytest.fixture
+    def project(self, machine: Machine) -> Path:
+        project = machine.home / "work" / "app"
+        for name in ("objects", "refs"):
+            (project / ".git" / name).mkdir(parents=True)
+        machine.put(project / ".git" / "HEAD", "ref: refs/heads/main")
+        machine.put(machine.home / ".opencode" / "plugin" / "a.js")
+        machine.put(machine.home / ".opencode" / "opencode.json", {"plugin": ["x"]})
+        machine.put(machine.home / "bin" / "git")
+        (machine.home / "bin" / "git").chmod(0o700)
+        machine.environ["PATH"] = str(machine.home / "bin")
+        return project
+
+    def test_not_from_a_repository(self, machine: Machine, project: Path) -> None:
+        (project / "src").mkdir()
+        for start in (project, project / "src"):
+            found = machine.look(start)
+            assert (found.code, found.project) == ([], [])
+            assert found.user_code == [str(machine.home / ".opencode" / "plugin" / "a.js")]
+
+    @pytest.mark.parametrize(
+        "what", ["plain", "empty .git", "linked", "home is one", "GIT_DIR", "no git", "elsewhere"]
+    )
+    def test_from_everywhere_else(self, machine: Machine, project: Path, what: str) -> None:
+        starts = [project]
+        if what == "plain":
+            starts = [project.parent]
+        elif what == "empty .git":
+            (project / ".git" / "HEAD").unlink()
+        elif what == "linked":
+            starts = [machine.home / "link"]
+            starts[0].symlink_to(project)
+        elif what == "home is one":
+            (project / ".git").rename(machine.home / ".git")
+        elif what == "no git":
+            machine.environ["PATH"] = ""
+        elif what == "elsewhere":
+            starts = [project, machine.home]
+        else:
+            machine.environ[what] = "x"
+        found = machine.look(*starts)
+        assert found.code == [str(machine.home / ".opencode" / "plugin" / "a.js")]
+        assert paths(found) == [str(machine.home / ".opencode" / "opencode.json")]
