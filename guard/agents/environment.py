@@ -9,23 +9,16 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.catalog.classify import classify
+from guard.catalog.classify import classify, rule_of_kind
 from guard.findings import Finding
-from guard.net import PROXY_VARIABLES, address, authority, host_of, is_loopback
+from guard.net import PROXY_VARIABLES
+from guard.variables import judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.policy.compiled import CompiledPolicy
-
-_REMOVED_KINDS = {
-    "provider_key": ("RG101", "reaches a model provider directly"),
-    "provider_setting": ("RG101", "alone opens a model provider"),
-    "base_url": ("RG103", "points an agent away from the gateway"),
-    "agent_redirect": ("RG105", "redirects the agent"),
-    "runtime": ("RG108", "can load code into the agent or weaken its TLS"),
-}
 
 
 class Change:
@@ -76,41 +69,18 @@ def clean(
         if name in remove:
             changes.append(Change("removed", name, "", "listed under [environment] remove"))
             continue
+        verdict = judge(name, kind, owner, value, policy, keeps=keeps)
         if kind == "ambient":
-            findings.append(
-                Finding(
-                    "RG107",
-                    name,
-                    f"kept: other tools need it; the pinned providers make it harmless ({owner})",
-                    where="environment",
-                )
-            )
-        rule, reason = _REMOVED_KINDS.get(kind, ("", ""))
+            findings.append(Finding(verdict.rule, name, verdict.words, where="environment"))
         if (
-            not rule
-            or name in keeps
-            or f"{name}={value}" in keeps
+            not verdict.removed
             or (kind == "runtime" and not agent)
+            or policy.excepted(verdict.subject, now) is not None
         ):
             keep[name] = value
-            continue
-        if kind == "base_url" and _same_host(value, policy.base_url):
-            keep[name] = value
-            continue
-        allowance = policy.excepted(f"env:{name}", now)
-        if allowance is not None:
-            keep[name] = value
-            continue
-        if owner and kind in ("provider_key", "provider_setting"):
-            reason = f"{reason} ({owner})"
-        changes.append(Change("removed", name, rule, reason))
+        else:
+            changes.append(Change("removed", name, rule_of_kind(kind), verdict.words))
     return keep, changes, findings
-
-
-def _same_host(url: str, other: str) -> bool:
-    # spelled exactly: what a URL parser makes of anything else is its own choice
-    plain = f"https://{host_of(other)}"
-    return url == plain or url.startswith((f"{plain}/", f"{plain}:443/"))
 
 
 def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:
@@ -121,20 +91,17 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
     """
     findings = []
     for name in PROXY_VARIABLES:
-        value = environ.get(name, "")
-        host, port = address(value)
-        if not host or not is_loopback(host):
-            continue
-        place = authority(host, port)
-        if policy.excepted(f"proxy:{place}", now) is not None:
+        verdict = judge(name, "http_proxy", "", environ.get(name, ""), policy)
+        if not verdict.rule or policy.excepted(verdict.subject, now) is not None:
             continue
         findings.append(
             Finding(
-                "RG104",
+                verdict.rule,
                 name,
-                f"{name} sends the agent through a proxy on this machine ({place})",
+                f"{name} {verdict.words}",
                 where="environment",
-                fix=f'unset {name}\nor routeguard allow proxy {place} --for 2h --reason "…"',
+                fix=f"unset {name}\n"
+                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"',
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )

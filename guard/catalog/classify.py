@@ -25,6 +25,66 @@ PREFIXES = (
 KEY_SUFFIX = "_API_KEY"
 """What the name of an API key of an unknown service ends in."""
 
+_RULES = {
+    "provider_key": "RG101",
+    "provider_setting": "RG101",
+    "ambient": "RG107",
+    "base_url": "RG103",
+    "agent_redirect": "RG105",
+    "runtime": "RG108",
+    "http_proxy": "RG104",
+    "gateway_key": "RG106",
+    "unknown_key": "RG102",
+}
+_WITHOUT_RULE = frozenset(
+    (
+        "BUN_INSTALL",
+        "OPENCODE_ALWAYS_NOTIFY_UPDATE",
+        "OPENCODE_DISABLE_AUTOUPDATE",
+        "OPENCODE_DISABLE_CHANNEL_DB",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+        "OPENCODE_DISABLE_EMBEDDED_WEB_UI",
+        "OPENCODE_DISABLE_FFF",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD",
+        "OPENCODE_DISABLE_MODELS_FETCH",
+        "OPENCODE_DISABLE_PROJECT_CONFIG",
+        "OPENCODE_DISABLE_SHARE",
+        "OPENCODE_ENABLE_QUESTION_TOOL",
+        "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS",
+        "OPENCODE_EXPERIMENTAL_DISABLE_COPY_ON_SELECT",
+        "OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER",
+        "OPENCODE_EXPERIMENTAL_FILEWATCHER",
+        "OPENCODE_EXPERIMENTAL_ICON_DISCOVERY",
+        "OPENCODE_EXPERIMENTAL_LSP_TOOL",
+        "OPENCODE_EXPERIMENTAL_LSP_TY",
+        "OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
+        "OPENCODE_EXPERIMENTAL_OXFMT",
+        "OPENCODE_EXPERIMENTAL_PLAN_MODE",
+        "OPENCODE_FAST_BOOT",
+        "OPENCODE_PID",
+        "OPENCODE_PURE",
+        "OPENCODE_SHOW_TTFD",
+        "OPENCODE_TERMINAL",
+    )
+)
+_RUNTIME_WITH_RULE = frozenset(
+    (
+        "BUN_BE_BUN",
+        "BUN_CONFIG_VERBOSE_FETCH",
+        "BUN_INSPECT_PRELOAD",
+        "BUN_OPTIONS",
+        "DYLD_INSERT_LIBRARIES",
+        "LD_AUDIT",
+        "LD_PRELOAD",
+        "NODE_EXTRA_CA_CERTS",
+        "NODE_OPTIONS",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "SSLKEYLOGFILE",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+    )
+)
+
 _STARTS = tuple(prefix for prefix, _, _ in PREFIXES)
 _NOTHING = ("", "")
 _UNKNOWN_KEY = ("unknown_key", "")
@@ -50,3 +110,19 @@ def classify(
     if name.endswith(KEY_SUFFIX) and len(name) > len(KEY_SUFFIX):
         return _UNKNOWN_KEY
     return _NOTHING
+
+
+def rule_of(name: str, kind: str) -> str:
+    """The rule for which the variable `name` of this kind counts, "" for none.
+
+    Of what a launch removes not everything is a finding where it is set: `NODE_ENV`, switches of
+    the agent that only make it smaller. The data says which (variables.toml, `rule`).
+    """
+    if name in _WITHOUT_RULE or (kind == "runtime" and name not in _RUNTIME_WITH_RULE):
+        return ""
+    return _RULES.get(kind, "")
+
+
+def rule_of_kind(kind: str) -> str:
+    """The rule under which a launch removes a variable of this kind, finding or not."""
+    return _RULES.get(kind, "")

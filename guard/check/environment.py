@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from dotenv.parser import parse_stream
 
-from guard import catalog, hook, paths
-from guard.agents import environment
+from guard import hook, paths, variables
 from guard.agents.adapter import Agent
 from guard.agents.registry import AGENTS, is_switch, keeps, sets, without_guard
 from guard.catalog.classify import classify
@@ -28,7 +27,7 @@ from guard.findings import Finding
 from guard.launch import execute, resolve
 from guard.policy.compiled import CompiledPolicy
 from guard.rules import RULES
-from guard.rules.files.secrets import is_placeholder
+from guard.rules.files.secrets import is_form
 from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
 from guard.sources.file import SourceFile
 from guard.sources.shell_commands import POSIX
@@ -82,7 +81,7 @@ def check(asked: Asked, selected: frozenset[str]) -> Result:
         asked,
         readings[-1].assignments,
         "a tool that loads the file hands it on",
-        silent=is_placeholder,
+        forms=True,
     )
     for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
         findings.append(_unread(skipped))
@@ -102,6 +101,9 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     lines: dict[str, int] = {}
     environ = {name: asked.environ[name] for name in _PLACES if name in asked.environ}
     for name, value, line in _dotenv(text):
+        kind, _ = _classified(name, asked.policy)
+        if kind in _SECRETS and is_form(value):
+            continue  # to be filled in, as `check` of the file itself has it
         environ[name] = value
         lines[name] = line
 
@@ -116,10 +118,6 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
         or (finding.rule == "RG504" and finding.subject in lines)
     ]
     return _result(asked, findings, selected, [])
-
-
-_AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"))
-"""Certificates to trust: a company's own authority more often than an interceptor."""
 
 
 # What the launch says ----------------------------------------------------------------------------
@@ -143,11 +141,12 @@ def _of_launch(
             continue
         if is_switch(change.name, own[change.name]):
             continue
-        finding = _of_variable(asked, change.name, change.reason)
+        finding = _of_variable(asked, change.name, own[change.name])
         if finding is not None:
             yield _placed(finding, place(change.name), asked)
     for name in sorted(own):
-        if own[name] and (finding := _of_unknown(asked, name)) is not None:
+        finding = _of_variable(asked, name, own[name])
+        if finding is not None and finding.rule == "RG102":
             yield _placed(finding, place(name), asked)
     for finding in plan.findings:
         if finding.rule == "RG204" and not program:
@@ -170,37 +169,36 @@ def _program(agent: Agent, asked: Asked) -> str:
         return ""
 
 
-def _of_variable(asked: Asked, name: str, reason: str) -> Finding | None:
-    """The finding for a variable that a launch removes; None if that is no finding by itself."""
-    kind, owner = _classified(name, asked.policy)
-    rule = catalog.describe(name, kind, owner).rule
-    if not rule:
+def _of_variable(asked: Asked, name: str, value: str, consequence: str = "") -> Finding | None:
+    """The finding for a variable with this value; None if nothing is wrong with it by itself."""
+    if not value:
         return None
-    flagged = name in _AUTHORITIES or (rule == "RG101" and asked.policy.keys_action == "flag")
-    return Finding(
-        rule,
-        name,
-        f"{name} {reason}",
-        where="environment",
-        fix=_removal(asked, name),
-        severity="warning" if flagged and RULES[rule].severity == "error" else "",
+    kind, owner = _classified(name, asked.policy)
+    verdict = variables.judge(name, kind, owner, value, asked.policy, keeps=keeps())
+    if not verdict.rule or kind == "ambient" or is_switch(name, value):
+        return None
+    if asked.policy.excepted(verdict.subject, asked.now) is not None:
+        return None
+    flagged = (
+        name in variables.AUTHORITIES
+        or (verdict.rule == "RG101" and asked.policy.keys_action == "flag")
+        or (verdict.rule == "RG104" and asked.policy.proxies_action == "flag")
     )
-
-
-def _of_unknown(asked: Asked, name: str) -> Finding | None:
-    kind, owner = _classified(name, asked.policy)
-    if kind != "unknown_key" or asked.policy.keys_unknown != "flag":
-        return None
-    if asked.policy.excepted(f"env:{name}", asked.now) is not None:
-        return None
-    variable = catalog.describe(name, kind, owner)
+    fix = _removal(asked, name)
+    if kind == "unknown_key":
+        fix = (
+            f"if it opens a model provider: {fix}\n"
+            f"if not, add an [[exception]] with the subject env:{name} to your policy"
+        )
+    elif kind == "http_proxy":
+        fix += f'\nor routeguard allow proxy {verdict.place} --for 2h --reason "…"'
     return Finding(
-        "RG102",
+        verdict.rule,
         name,
-        f"{name} {variable.note}",
+        f"{name} {verdict.words}{consequence}",
         where="environment",
-        fix=f"if it opens a model provider: {_removal(asked, name)}\n"
-        f"if not, add an [[exception]] with the subject env:{name} to your policy",
+        fix=fix,
+        severity="warning" if flagged and RULES[verdict.rule].severity == "error" else "",
     )
 
 
@@ -236,9 +234,13 @@ def _of_assignments(
     assignments: Iterable[Assignment],
     consequence: str,
     *,
-    silent: Callable[[str], bool] = lambda _: False,
+    forms: bool = False,
 ) -> Iterator[Finding]:
-    """The findings for what startup or dotenv files set; values that are `silent` are none."""
+    """The findings for what startup or dotenv files set.
+
+    `forms` tells that a value may be there to be filled in: in a dotenv file, which a tool loads
+    or not. What a startup file sets is set.
+    """
     texts: dict[str, list[str]] = {}
     for assignment in assignments:
         if not assignment.exported:
@@ -253,7 +255,8 @@ def _of_assignments(
         line = lines[assignment.line - 1] if assignment.line <= len(lines) else ""
         place = (assignment.path, assignment.line)
         value = _value(line, assignment.name)
-        if not silent(value) or kind not in _SECRETS or _DYNAMIC.search(value):
+        form = forms and kind in _SECRETS and is_form(value) and not _DYNAMIC.search(value)
+        if not form:
             yield from _of_one(asked, assignment.name, value, place, consequence)
 
 
@@ -281,19 +284,8 @@ def _of_one(
     if not value or (kind in _ADDRESSES and _DYNAMIC.search(value)):
         # where an address leads that only a running shell knows cannot be told
         return
-    found = environment.proxies({name: value}, asked.policy, asked.now)
-    unknown = _of_unknown(asked, name)
-    if unknown is not None:
-        found.append(unknown)
-    _, changes, _ = environment.clean(
-        {name: value}, asked.policy, asked.now, keeps=keeps(), agent=True
-    )
-    for change in changes:
-        if change.rule and not is_switch(name, value):
-            finding = _of_variable(asked, name, f"{change.reason}; {consequence}")
-            if finding is not None:
-                found.append(finding)
-    for finding in found:
+    finding = _of_variable(asked, name, value, f"; {consequence}")
+    if finding is not None:
         yield _placed(finding, place, asked)
 
 

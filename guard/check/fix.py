@@ -19,6 +19,7 @@ from guard.check import suppress
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.policy.compiled import CompiledPolicy
+from guard.rules.files.file_names import is_dotenv
 from guard.sources import tree
 from guard.sources.file import SourceFile, wide_encoding
 
@@ -130,11 +131,6 @@ def _edit(file: SourceFile, finding: Finding, policy: CompiledPolicy) -> Edit | 
     else:
         return None
     return Edit(finding.line, line, after) if after is not None and after != line else None
-
-
-def is_dotenv(name: str) -> bool:
-    """Whether tools that load dotenv files would load one of this name. `.envrc` is a script."""
-    return name == ".env" or name.startswith(".env.") or name.endswith(".env")
 
 
 def _commented_out(line: str, name: str) -> str | None:

@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from guard import catalog, hook, net, paths
-from guard.agents import environment
 from guard.agents.registry import keeps, sets
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
@@ -26,6 +25,7 @@ from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
 from guard.rules import RULES
 from guard.sources import Assignment, Skipped, dotenv_files, parents, rc_files
+from guard.variables import Verdict, judge
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
@@ -45,7 +45,7 @@ KIND_TEXTS = {
     "gateway_setting": "a setting of the gateway's own SDKs",
     "other_service": "a key of a service that serves no models",
     "grey": "a key of an AI service without chat models",
-    "unknown_key": "a name that looks like an API key of a service nobody has named yet",
+    "unknown_key": "a name that looks like an API key of an unknown service",
     "": "nothing that decides where a model call goes",
 }
 
@@ -176,7 +176,7 @@ def explain(
         variable = catalog.describe(name, kind, owner)
         assignments = tuple(a for a in startup.assignments if a.name == name)
         subject, exception = _exception(variable, environ, policy, now)
-        launch = _at_launch(variable, environ, policy, now, exception)
+        launch = _at_launch(variable, environ, policy, exception)
         prompt = _at_prompt(variable, policy, exception)
         active = name in environ or name in scrubbed or any(a.exported for a in assignments)
         answers.append(
@@ -187,7 +187,7 @@ def explain(
                 leads_to=_leads_to(kind, environ.get(name, "")),
                 prompt=prompt,
                 launch=launch,
-                finding=_finding(variable, environ, policy, active, launch, exception),
+                finding=_finding(variable, environ, policy, active, exception),
                 exception=exception,
                 subject=subject,
                 assignments=assignments,
@@ -246,17 +246,8 @@ def _exception(
     now: float,
 ) -> tuple[str, compiled.PolicyException | None]:
     """The subject under which the variable can be excepted ("" if it cannot), and what does so."""
-    if variable.kind == "http_proxy":
-        host, port = net.address(environ.get(variable.name, ""))
-        if not host or not net.is_loopback(host):
-            return "", None
-        subject = f"proxy:{net.authority(host, port)}"
-    elif variable.kind in ("provider_key", "unknown_key") or (
-        variable.kind in ("provider_setting", "base_url", "agent_redirect", "runtime")
-        and variable.name not in sets()
-    ):
-        subject = f"env:{variable.name}"
-    else:
+    subject = _verdict(variable, environ, policy).subject
+    if not subject or (variable.name in sets() and variable.kind != "provider_key"):
         return "", None
     return subject, policy.excepted(subject, now)
 
@@ -285,29 +276,40 @@ def _at_launch(
     variable: catalog.Variable,
     environ: Mapping[str, str],
     policy: compiled.CompiledPolicy,
-    now: float,
     exception: compiled.PolicyException | None,
 ) -> Decision:
-    """What a launch of opencode does with the variable, asked of the planner's own code."""
+    """What a launch does with the variable."""
     name = variable.name
     if name in sets():
         return Decision("set", "the launch gives it a value of its own")
-    value = environ.get(name, "")
-    kept, changes, _ = environment.clean({name: value}, policy, now, keeps=keeps(), agent=True)
-    if name in kept:
-        if variable.kind == "http_proxy" and environment.proxies({name: value}, policy, now):
-            return Decision("refused", "it is a proxy on this machine")
-        if exception is not None:
-            return Decision("kept", "an exception covers it")
-        if variable.kind == "ambient":
-            return Decision("kept", "other tools need it; only the gateway's providers are open")
-        if variable.kind == "base_url":
-            return Decision("kept", "it leads to the gateway")
-        return Decision("kept")
-    reason = changes[0].reason if changes else ""
-    if variable.kind == "base_url" and name not in environ:
-        reason = "unless its host is the gateway's"
-    return Decision("removed", reason)
+    if name in policy.remove:
+        return Decision("removed", "listed under [environment] remove")
+    verdict = _verdict(variable, environ, policy)
+    if exception is not None:
+        return Decision("kept", "an exception covers it")
+    if verdict.removed:
+        unknown = variable.kind == "base_url" and name not in environ
+        return Decision("removed", "unless its host is the gateway's" if unknown else verdict.words)
+    if variable.kind == "http_proxy" and verdict.rule:
+        return Decision("refused", verdict.words)
+    if variable.kind == "ambient":
+        return Decision("kept", "other tools need it; only the gateway's providers are open")
+    if variable.kind == "base_url" and environ.get(name):
+        return Decision("kept", "it leads to the gateway")
+    return Decision("kept")
+
+
+def _verdict(
+    variable: catalog.Variable, environ: Mapping[str, str], policy: compiled.CompiledPolicy
+) -> Verdict:
+    return judge(
+        variable.name,
+        variable.kind,
+        variable.owner,
+        environ.get(variable.name),
+        policy,
+        keeps=keeps(),
+    )
 
 
 def _finding(
@@ -315,7 +317,6 @@ def _finding(
     environ: Mapping[str, str],
     policy: compiled.CompiledPolicy,
     active: bool,
-    launch: Decision,
     exception: compiled.PolicyException | None,
 ) -> str:
     """The rule that finds something wrong with the variable now, or "".
@@ -326,18 +327,13 @@ def _finding(
     if kind == "gateway_key":
         missing = name in _gateway_keys(policy) and not environ.get(name)
         return "RG106" if missing else ""
-    if not active or exception is not None or not variable.rule:
+    rule = _verdict(variable, environ, policy).rule
+    if not active or exception is not None or not rule or RULES[rule].severity == "note":
         return ""
-    if RULES[variable.rule].severity == "note":
-        return ""
-    if kind == "unknown_key" and policy.keys_unknown != "flag":
-        return ""
-    if kind == "http_proxy":
-        return variable.rule if launch.action == "refused" else ""
-    if kind == "base_url" and (name not in environ or launch.action == "kept"):
+    if kind == "base_url" and name not in environ:
         # a value that is not here may be the gateway's own address
         return ""
-    return variable.rule
+    return rule
 
 
 def _leads_to(kind: str, value: str) -> str:

@@ -21,7 +21,7 @@ class Rule:
 _DECLARED = (
     # environment
     Rule("RG101", "direct-provider-key", "error", "a key that reaches a model provider directly"),
-    Rule("RG102", "unknown-api-key", "warning", "an API key of a service nobody has named yet"),
+    Rule("RG102", "unknown-api-key", "warning", "an API key of an unknown service"),
     Rule("RG103", "foreign-base-url", "error", "a base URL that is not the gateway's"),
     Rule("RG104", "loopback-http-proxy", "error", "an HTTP proxy on this machine"),
     Rule("RG105", "agent-redirect-variable", "error", "a variable that redirects the agent"),

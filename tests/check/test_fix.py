@@ -11,7 +11,9 @@ from guard.check import fix
 from guard.errors import GuardError
 from guard.findings import Finding
 from guard.policy.compiled import CompiledPolicy
+from guard.rules.files import dotenv
 from guard.sources import tree
+from guard.sources.file import SourceFile
 
 SECRET = "sk-ant-api03-abcdefghijklmnop0123456789"
 POLICY = CompiledPolicy()
@@ -168,3 +170,26 @@ def test_utf_16_and_invalid_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"# \xff\xfe\nOPENAI_API_KEY=x\n# \xff")
     (change,) = plan(path, at(path, "RG101", 2, "OPENAI_API_KEY"))
     assert change.after == b"# \xff\xfe\n# OPENAI_API_KEY=x\n# \xff"
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        (".env", True), (".env.local", True), ("docker.env", True), (".flaskenv", True),
+        (".dev.vars", True), (".dev.vars.staging", True), (".env.prod.local", True),
+        (".env.js", False), (".env.py", False), ("env", False), (".envrc", False),
+        ("run.sh", False), ("Dockerfile", False),
+    ],
+)  # fmt: skip
+def test_the_files_whose_keys_are_fixed_are_those_the_rule_reads(
+    tmp_path: Path, name: str, fixed: bool
+) -> None:
+    path = tmp_path / name
+    path.write_text("OPENAI_API_KEY=sk-q8Zr2Lm9Xw4TkP7vBd3NsYh6\n")
+    file = tree.read(tree.Entry(name, str(path)))
+    assert isinstance(file, SourceFile)
+    detector = dotenv.DETECTOR
+    reported = list(detector.check(file, POLICY)) if detector.wants(name, name) else []
+    dotenv_file = name != ".envrc" and [f.rule for f in reported] == ["RG101"]
+    assert dotenv_file == fixed
+    assert bool(plan(path, at(path, "RG101", 1, "OPENAI_API_KEY"))) == fixed

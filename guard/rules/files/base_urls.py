@@ -10,11 +10,11 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from guard import net
+from guard import net, variables
 from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
 from guard.rules.files import file_names
 from guard.rules.files.location import at
-from guard.rules.files.secrets import catalogued_variables
+from guard.rules.files.secrets import catalogued_variables, is_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,17 +95,9 @@ class _Address:
         self.path = path
 
     @property
-    def name(self) -> str:
-        """The host; what may be a key in its place is not shown."""
-        last = self.host.rpartition(".")[2]
-        if net.is_this_machine(self.host) or (last != self.host and last.isalpha()):
-            return self.host
-        return "another host"
-
-    @property
     def shown(self) -> str:
-        """The same, with the port if it is given."""
-        return f"{self.name}:{self.port}" if self.port else self.name
+        """The host, with the port if it is given, as a message may show it."""
+        return variables.shown(net.authority(self.host, self.port) if self.port else self.host)
 
 
 def address_of(url: str) -> _Address | None:
@@ -138,6 +130,47 @@ def leaves_gateway(name: str, address: _Address) -> bool:
     """
     kind, owner = catalogued_variables().get(name, ("", ""))
     return kind == "base_url" and owner != "GitLab Duo" and not _SAMPLE_HOST.fullmatch(address.host)
+
+
+def of_variable(
+    file: SourceFile,
+    policy: CompiledPolicy,
+    name: str,
+    url: str,
+    start: int,
+    end: int,
+    *,
+    severity: str = "",
+) -> Finding | None:
+    """The finding for the variable `name` that is given the address `url`, None if it is ours.
+
+    A sample's host goes nowhere, and one in a template is not known. The address of a GitLab says
+    nothing about models; only a launch takes it away.
+    """
+    address = address_of(url)
+    _, owner = catalogued_variables().get(name, ("base_url", ""))
+    if address is None or owner == "GitLab Duo" or _is_sample(address.host):
+        return None
+    verdict = variables.judge(name, "base_url", owner, url, policy, text=True)
+    if not verdict.rule:
+        return None
+    local = ", a server on this machine" if net.is_this_machine(address.host) else ""
+    return at(
+        file,
+        verdict.rule,
+        start,
+        end,
+        name,
+        f"{name} {verdict.words}, to {verdict.place}{local}",
+        fix=fix_for(policy),
+        severity=severity,
+    )
+
+
+def _is_sample(host: str) -> bool:
+    return _SAMPLE_HOST.fullmatch(host) is not None or (
+        not net.is_this_machine(host) and is_form(host)
+    )
 
 
 def fix_for(policy: CompiledPolicy) -> str:
@@ -180,13 +213,17 @@ class BaseURLs:
             if end - start > _LONGEST:
                 continue
             address = address_of(match.group())
-            if address is None or is_gateway(address, policy):
+            if address is None:
                 continue
-            local = net.is_this_machine(address.host)
-            provider = not local and is_provider_url(address.host, address.path)
             before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
             found = _KEY.search(before)
             key = found["key"] if found and _is_base(found["key"]) else ""
+            # a variable's own address is judged as at a launch, which knows one gateway
+            named = catalogued_variables().get(key, ("", ""))[0] == "base_url"
+            if not named and is_gateway(address, policy):
+                continue
+            local = net.is_this_machine(address.host)
+            provider = not local and is_provider_url(address.host, address.path)
             if not (local or provider or leaves_gateway(key, address)):
                 continue
             if _in_comment(file, start) or (code and _COMPARED.search(before)):
@@ -205,7 +242,12 @@ class BaseURLs:
             elif (not key and (test or data)) or ((code or data) and not quoted):
                 continue
             else:
-                message = f"{key or 'a call'} goes to {address.name}, not to the gateway"
+                message = f"{key or 'a call'} goes to {address.shown}, not to the gateway"
+            if named:
+                finding = of_variable(file, policy, key, match.group(), start, end)
+                if finding is not None:
+                    yield finding
+                continue
             yield at(
                 file,
                 "RG103",
@@ -238,21 +280,16 @@ def _docstrings(text: str) -> list[tuple[int, int]]:
 def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
     for match in _ADDRESS.finditer(file.text):
         address = address_of(match["value"])
-        if address is None or is_gateway(address, policy) or _in_comment(file, match.start()):
+        if address is None or _in_comment(file, match.start()):
             continue
         if match["value"].lower() in ("http", "https") or not (
             net.is_this_machine(address.host) or is_provider_url(address.host, "")
         ):
             continue
-        yield at(
-            file,
-            "RG103",
-            match.start("value"),
-            match.end("value"),
-            match["name"],
-            f"{match['name']} goes to {address.shown}, not to the gateway",
-            fix=fix_for(policy),
-        )
+        start, end = match.span("value")
+        finding = of_variable(file, policy, match["name"], match["value"], start, end)
+        if finding is not None:
+            yield finding
 
 
 def _in_comment(file: SourceFile, start: int) -> bool:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guard import catalog
-from guard.net import is_this_machine
+from guard import variables
+from guard.agents.registry import is_switch, keeps
 from guard.rules.files import file_names
-from guard.rules.files.base_urls import address_of, fix_for, is_gateway
+from guard.rules.files.base_urls import of_variable
 from guard.rules.files.location import at
-from guard.rules.files.secrets import is_placeholder, variable_kind
+from guard.rules.files.secrets import is_form, variable_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,15 +51,6 @@ _REFERENCE = re.compile(
     r"|\$\(|`|\$\{|\$[A-Za-z_]|\{\{|%[A-Za-z_]+%|<%|!\S|@\w+\(|\{env:|\{file:|arn:aws"
 )
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
-
-_ON = frozenset(("1", "true", "yes", "on"))
-
-_SAID = {
-    "provider_key": "is a key that reaches {owner} directly",
-    "provider_setting": "alone opens {owner}",
-    "agent_redirect": "redirects {owner}",
-    "unknown_key": "is an API key of a service nobody has named yet",
-}
 
 
 class _Assignment:
@@ -194,62 +185,67 @@ def _judge(
         return None
     end = found.name_at + len(found.name)
     if kind in ("provider_key", "provider_setting", "unknown_key"):
-        if sample or (kind == "unknown_key" and _is_off(policy)):
+        if sample:
             return None
         # asked first: `op://vault/openai/api-key` holds words of a placeholder
         reference = _REFERENCE.match(value) is not None
-        switch = kind == "provider_setting" and value.lower() in _ON
-        if not reference and not switch and is_placeholder(value):
+        switch = kind == "provider_setting" and value.lower() in variables.ON
+        if not reference and not switch and is_form(value):
             return None
         if reference and (kind == "unknown_key" or _is_gateway_key(value, policy)):
             return None
-        rule = "RG102" if kind == "unknown_key" else "RG101"
-        said = _SAID[kind].format(owner=owner or "a provider")
+        verdict = variables.judge(found.name, kind, owner, value, policy, text=True)
+        if not verdict.rule:
+            return None
         return at(
             file,
-            rule,
+            verdict.rule,
             found.name_at,
             end,
             found.name,
-            f"{found.name} {said}" + (", handed on by reference" if reference else ""),
+            f"{found.name} {verdict.words}" + (", handed on by reference" if reference else ""),
             fix=(
                 f"name {found.name} in your policy if it is a model key, or except it"
-                if rule == "RG102"
+                if verdict.rule == "RG102"
                 else f"remove {found.name}; keep the credential in Portkey and call the gateway"
             ),
             severity="warning" if reference else "",
             secret="" if reference or kind == "provider_setting" else value,
         )
     if kind == "base_url":
-        return _judge_base_url(file, found, value, policy, sample=sample)
+        if _REFERENCE.match(value):
+            return None
+        return of_variable(
+            file,
+            policy,
+            found.name,
+            value,
+            found.value_at,
+            found.value_at + len(found.value),
+            severity="warning" if sample else "",
+        )
+    verdict = variables.judge(found.name, kind, owner, value, policy, keeps=keeps(), text=True)
+    tls = found.name == "NODE_TLS_REJECT_UNAUTHORIZED"
+    if not verdict.rule or kind == "ambient" or (kind == "runtime" and not tls):
+        return None
+    if kind == "agent_redirect" and (sample or is_switch(found.name, value)):
+        return None
+    start, fix = found.name_at, f"remove {found.name}"
     if kind == "http_proxy":
-        return _judge_proxy(file, found, value, sample=sample)
-    rule = catalog.describe(found.name, kind, owner).rule
-    if kind == "agent_redirect" and rule == "RG105" and not sample:
-        return at(
-            file,
-            rule,
-            found.name_at,
-            end,
-            found.name,
-            f"{found.name} {_SAID[kind].format(owner=owner)}",
-            fix=f"remove {found.name}",
-        )
-    if found.name == "NODE_TLS_REJECT_UNAUTHORIZED" and value == "0":
-        return at(
-            file,
-            "RG108",
-            found.name_at,
-            end,
-            found.name,
-            f"{found.name}=0 switches off the check of every server's certificate",
-            fix=f"remove {found.name}",
-        )
-    return None
-
-
-def _is_off(policy: CompiledPolicy) -> bool:
-    return policy.keys_unknown == "ignore"
+        if policy.excepted(verdict.subject) is not None:
+            return None
+        start, end = found.value_at, found.value_at + len(found.value)
+        fix += f", or add an [[exception]] with the subject {verdict.subject} to your policy"
+    return at(
+        file,
+        verdict.rule,
+        start,
+        end,
+        found.name,
+        f"{found.name} {verdict.words}",
+        fix=fix,
+        severity="warning" if kind == "http_proxy" and sample else "",
+    )
 
 
 def _is_gateway_key(value: str, policy: CompiledPolicy) -> bool:
@@ -258,46 +254,6 @@ def _is_gateway_key(value: str, policy: CompiledPolicy) -> bool:
     if match is None:
         return False
     return variable_kind(match[1], policy)[0] in ("gateway_key", "gateway_setting")
-
-
-def _judge_base_url(
-    file: SourceFile, found: _Assignment, value: str, policy: CompiledPolicy, *, sample: bool
-) -> Finding | None:
-    address = address_of(value)
-    if address is None or _REFERENCE.match(value) or is_gateway(address, policy):
-        return None
-    if found.name == "GITLAB_INSTANCE_URL" or is_placeholder(address.host):
-        return None
-    where = ", a server on this machine" if is_this_machine(address.host) else ""
-    return at(
-        file,
-        "RG103",
-        found.value_at,
-        found.value_at + len(found.value),
-        found.name,
-        f"{found.name} goes to {address.shown}{where}, not to the gateway",
-        fix=fix_for(policy),
-        severity="warning" if sample else "",
-    )
-
-
-def _judge_proxy(
-    file: SourceFile, found: _Assignment, value: str, *, sample: bool
-) -> Finding | None:
-    address = address_of(value)
-    if address is None or not is_this_machine(address.host):
-        return None
-    return at(
-        file,
-        "RG104",
-        found.value_at,
-        found.value_at + len(found.value),
-        found.name,
-        f"{found.name} sends programs through a proxy on this machine ({address.shown})",
-        fix=f"remove {found.name}, or add an [[exception]] with the subject "
-        f"proxy:{address.host}:{address.port or 80} to your policy",
-        severity="warning" if sample else "",
-    )
 
 
 DETECTOR = Dotenv()

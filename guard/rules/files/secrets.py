@@ -91,39 +91,51 @@ def entropy(text: str) -> float:
     return -sum(n / size * log2(n / size) for n in Counter(text).values())
 
 
-def is_placeholder(value: str) -> bool:
-    """Whether `value` only stands for a key: empty, a word, a pattern, a template, a drawing."""
+def is_form(value: str) -> bool:
+    """Whether `value` is to be filled in: empty, a word, a template, a drawing.
+
+    A row such as 12345678 is none: whoever wrote it into a file that is in force meant it.
+    """
     value = value.strip()
-    lower = value.lower()
-    if len(value) < 3 or lower in _PLAIN:
+    if len(value) < 3 or value.lower() in _PLAIN:
         return True
     if value[0] in "<[{*." or "..." in value or "…" in value or "***" in value:
         return True
-    if _placeholder_words().search(value):
+    words = _placeholder_words(rows=False)
+    body = _without_prefix(value)
+    if words.search(value) or words.match(body) or body.lower() in _PLAIN:
         return True
+    return len(body) < 16 and body.lower().startswith(("test", "xxx", "fake", "dummy", "mock"))
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether `value` only stands for a key: a form to fill in, or not drawn at random."""
+    value = value.strip()
+    if is_form(value) or _placeholder_words().search(value):
+        return True
+    body = _without_prefix(value)
+    return _RUN.search(body) is not None or _mostly_sequence(body)
+
+
+def _without_prefix(value: str) -> str:
     for pattern in secret_patterns().prefixed:
         if value.startswith(pattern.prefix):
-            value = value[len(pattern.prefix) :]
-            break
-    if (
-        value.lower() in _PLAIN
-        or _placeholder_words().match(value)
-        or _RUN.search(value)
-        or _mostly_sequence(value)
-    ):
-        return True
-    return len(value) < 16 and value.lower().startswith(("test", "xxx", "fake", "dummy", "mock"))
+            return value[len(pattern.prefix) :]
+    return value
 
 
 @cache
-def _placeholder_words() -> re.Pattern[str]:
-    """Finds a word of placeholders, in one case throughout or with a capital.
+def _placeholder_words(*, rows: bool = True) -> re.Pattern[str]:
+    """Finds a word of placeholders, in one case throughout or with a capital; `rows` also of those
+    that are a row of letters or digits.
 
     A random key of 100 characters holds some four letters in mixed case too often: a short word
     also has to begin or end where a word can.
     """
     parts = []
     for word in secret_patterns().placeholders:
+        if not rows and _mostly_sequence(word):
+            continue
         for spelled in dict.fromkeys((word, word.upper(), word.capitalize())):
             escaped = re.escape(spelled)
             if len(word) > 5:

@@ -6,19 +6,18 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.agents.environment import proxies
-from guard.agents.registry import AGENTS, keeps
-from guard.net import host_of, is_this_machine
+from guard import variables
+from guard.agents.registry import is_switch, keeps
 from guard.rules.files import base_urls
 from guard.rules.files.location import at
-from guard.rules.files.secrets import is_placeholder, variable_kind
+from guard.rules.files.secrets import catalogued_variables, is_form, variable_kind
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.compiled import CompiledPolicy
     from guard.sources.file import SourceFile
 
-NEEDLES = (
+_COMMON = (
     b"_key",
     b"_token",
     b"apikey",
@@ -30,8 +29,20 @@ NEEDLES = (
     b"_proxy",
     b"opencode_",
     b"node_tls_reject",
-    b"claude_code_use_",
 )
+_JUDGED = ("provider_key", "provider_setting", "base_url", "agent_redirect", "http_proxy")
+
+
+def _needles() -> tuple[bytes, ...]:
+    names = (
+        name.lower().encode()
+        for name, (kind, _) in sorted(catalogued_variables().items())
+        if kind in _JUDGED
+    )
+    return (*_COMMON, *(name for name in names if not any(part in name for part in _COMMON)))
+
+
+NEEDLES = _needles()
 """Lower-case bytes of which every variable that is judged here holds one."""
 
 _URL = re.compile(r"\bhttps?://[^\s\"'`|;,)}]+")
@@ -43,12 +54,6 @@ _REFERENCE = re.compile(
 )
 _NAME_THEN_VALUE = re.compile(r"[\"']?\w+[\"']?\s*[:=]")
 _MEMBER = re.compile(r"\b(?:secrets|env|vars|inputs|variables|parameters)\.([A-Za-z_]\w*)")
-_ON = frozenset(("1", "true", "yes", "on"))
-
-
-def is_on(value: str | None) -> bool:
-    """Whether `value` switches something on."""
-    return value is not None and value.strip().lower() in _ON
 
 
 def references(value: str) -> list[str]:
@@ -94,56 +99,40 @@ def judge(
         if not handed and value is not None and _only_itself(name, value):
             return
         yield from _key(file, policy, name, value, start, end, owner, where, ci)
-    elif kind == "provider_setting" and is_on(value):
-        yield at(
-            file,
-            "RG101",
-            start,
-            end,
-            name,
-            f"{where} gets {name}, which alone opens {owner or 'a provider'}",
-            fix=f"remove {name}; the route belongs into the policy",
-        )
-    elif kind == "base_url":
-        yield from _base_url(file, policy, name, value or "", start, end)
-    elif kind == "agent_redirect":
-        if name in keeps() or any(name in agent.switches for agent in AGENTS) or not value:
+        return
+    if value is None or not value.strip() or is_switch(name, value):
+        return
+    verdict = variables.judge(name, kind, owner, value.strip(), policy, keeps=keeps(), text=True)
+    if not verdict.rule or kind == "ambient":
+        return
+    message, fix = f"{name} {verdict.words}", f"remove {name}"
+    if kind == "base_url":
+        yield from _base_url(file, policy, name, value, start, end)
+        return
+    if kind in ("provider_setting", "unknown_key"):
+        switch = value.strip().lower() in variables.ON
+        if not switch and (not _literal(value) or is_form(value)):
             return
-        yield at(
-            file,
-            "RG105",
-            start,
-            end,
-            name,
-            f"{name} redirects the agent: it changes its configuration, credentials or route",
-            fix=f"remove {name}; the route belongs into the policy",
-        )
+        if kind == "unknown_key":
+            fix = f"name {name} in your policy if it is a model key, or except it"
+        message = f"{where} gets {name}, which {verdict.words}"
     elif kind == "http_proxy":
-        for finding in proxies({name: _literal(value)}, policy, 0.0):
-            yield at(
-                file,
-                finding.rule,
-                start,
-                end,
-                finding.subject,
-                finding.message,
-                fix=finding.fix,
-                severity=finding.severity,
-            )
-    elif kind == "runtime":
-        switched_off = name == "NODE_TLS_REJECT_UNAUTHORIZED" and value == "0"
-        if switched_off or (agent and value):
-            yield at(
-                file,
-                "RG108",
-                start,
-                end,
-                name,
-                f"{name} switches off TLS verification"
-                if switched_off
-                else f"{name} can load code into the agent or weaken its TLS",
-                fix=f"remove {name}",
-            )
+        if not _literal(value) or policy.excepted(verdict.subject) is not None:
+            return
+        fix += f", or add an [[exception]] with the subject {verdict.subject} to your policy"
+    elif kind == "runtime" and not agent and name != "NODE_TLS_REJECT_UNAUTHORIZED":
+        return  # for the program it starts; only an agent's is ours to judge
+    flagged = kind == "http_proxy" and policy.proxies_action == "flag"
+    yield at(
+        file,
+        verdict.rule,
+        start,
+        end,
+        name,
+        message,
+        fix=fix,
+        severity="warning" if flagged else "",
+    )
 
 
 def _key(
@@ -157,7 +146,6 @@ def _key(
     where: str,
     ci: bool,
 ) -> Iterator[Finding]:
-    of = f" ({owner})" if owner else ""
     referred: list[str] = []
     if value is not None:
         if not value.strip():
@@ -165,7 +153,7 @@ def _key(
         referred = references(value)
         if referred and all(is_gateway_key(r, policy) for r in referred):
             return
-        if not referred and "$" not in value and "`" not in value and is_placeholder(value):
+        if not referred and "$" not in value and "`" not in value and is_form(value):
             return
     if ci and (referred or value is None):
         yield handed_to_ci(file, policy, name, owner, start, end, where)
@@ -177,7 +165,7 @@ def _key(
         start,
         end,
         name,
-        f"{where} gets {name}, which reaches a model provider directly{of}",
+        f"{where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
         fix="keep the credential in Portkey and set PORTKEY_API_KEY where the agent starts",
         secret=literal,
     )
@@ -199,8 +187,7 @@ def handed_to_ci(
         start,
         end,
         name,
-        f"{where} gets {name}, which reaches a model provider directly"
-        + (f" ({owner})" if owner else ""),
+        f"{where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
         fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
         f"with {policy.base_url} as the base URL",
     )
@@ -225,24 +212,10 @@ def _base_url(
     written = file.text[start : start + len(name) + 6]
     if _NAME_THEN_VALUE.match(written) and base_urls.DETECTOR.wants(file.path, file.name):
         return  # it sees every URL that is written behind a name, this one too
-    if value.strip() in _ON or value.strip() in ("0", "false", "no", "off"):
+    if value.strip().lower() in variables.OFF | variables.ON:
         return
-    ours = host_of(policy.base_url)
-    urls = _URL.findall(value) or ([value] if _literal(value).strip() else [])
-    for url in urls:
-        host = host_of(url)
-        if not host or host == ours or "$" in host or host.endswith((".example", ".invalid")):
-            continue
-        if host in ("example.com", "example.org") or host.endswith((".example.com", ".test")):
-            continue
-        what = "a program on this machine" if is_this_machine(host) else host
-        yield at(
-            file,
-            "RG103",
-            start,
-            end,
-            name,
-            f"{name} sends model calls to {what}, not to the gateway",
-            fix=f"{name}={policy.base_url}",
-        )
-        return
+    for url in _URL.findall(value) or ([value] if _literal(value).strip() else []):
+        finding = base_urls.of_variable(file, policy, name, url, start, end)
+        if finding is not None:
+            yield finding
+            return

@@ -1,0 +1,174 @@
+"""What is done with a variable, under which rule and in which words: the one answer.
+
+A launch, `why`, `check --env` and the detectors of files all ask `judge`. They differ in what they
+know of a value: an environment has it, and what is set there counts whatever it is; a text may hold
+a reference, a form to fill in or a sample, which is for its reader to tell. The prompt, a script of
+the shell, goes by names alone (guard/hook.py).
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.catalog.classify import rule_of
+from guard.net import PROXY_VARIABLES, authority, is_loopback, is_this_machine, read_url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from guard.policy.compiled import CompiledPolicy
+
+OFF = frozenset(("", "0", "false", "no", "off"))
+"""What switches a variable off that is a switch; in lower case."""
+
+ON = frozenset(("1", "true", "yes", "on"))
+
+AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"))
+"""Certificates to trust: a company's own authority more often than an interceptor."""
+
+_REMOVED = frozenset(("provider_key", "provider_setting", "base_url", "agent_redirect", "runtime"))
+"""The kinds that a launch takes away."""
+
+
+class Verdict:
+    """What holds for one variable.
+
+    `rule` is "" where nothing is wrong; `words` complete its name to a sentence. `removed` tells
+    that a launch of an agent takes it away, `place` is what an address leads to ("" for none),
+    and `subject` that of an exception ("" where there can be none).
+    """
+
+    __slots__ = ("kind", "owner", "place", "removed", "rule", "subject", "words")
+
+    def __init__(
+        self,
+        kind: str,
+        owner: str,
+        *,
+        rule: str = "",
+        words: str = "",
+        removed: bool = False,
+        place: str = "",
+        subject: str = "",
+    ) -> None:
+        self.kind = kind
+        self.owner = owner
+        self.rule = rule
+        self.words = words
+        self.removed = removed
+        self.place = place
+        self.subject = subject
+
+
+def judge(
+    name: str,
+    kind: str,
+    owner: str,
+    value: str | None,
+    policy: CompiledPolicy,
+    *,
+    keeps: Collection[str] = (),
+    text: bool = False,
+) -> Verdict:
+    """The verdict on `name`, which `classify` called (`kind`, `owner`), with `value`.
+
+    None for a value stands for one that is not known. `keeps` are names, or `NAME=VALUE`, that
+    stay although they are the agent's. `text` tells that a file sets it: then other programs may
+    get it, in a container too. Exceptions of the policy are not looked at.
+    """
+    if name in keeps or f"{name}={value}" in keeps:
+        return Verdict(kind, owner)
+    rule = rule_of(name, kind)
+    if kind == "http_proxy":
+        return _proxy(name, kind, owner, value, text=text)
+    if kind == "unknown_key":
+        wanted = rule if policy.keys_unknown == "flag" else ""
+        words = "looks like an API key of an unknown service"
+        return Verdict(kind, owner, rule=wanted, words=words, subject=f"env:{name}")
+    if kind == "ambient":
+        words = f"kept: other tools need it; the pinned providers make it harmless ({owner})"
+        return Verdict(kind, owner, rule=rule, words=words)
+    if kind not in _REMOVED:
+        return Verdict(kind, owner)
+    place = ""
+    if kind == "provider_setting" and value is not None and value.strip().lower() in OFF:
+        return Verdict(kind, owner)
+    if kind == "base_url" and value is not None:
+        if leads_to_gateway(value, policy.base_url):
+            return Verdict(kind, owner)
+        place = shown(value)
+    if name == "NODE_TLS_REJECT_UNAUTHORIZED" and value in ON:
+        return Verdict(kind, owner)  # what Node.js and Bun do anyway
+    words = words_of(name, kind, owner)
+    return Verdict(
+        kind, owner, rule=rule, words=words, removed=True, place=place, subject=f"env:{name}"
+    )
+
+
+def words_of(name: str, kind: str, owner: str) -> str:
+    """What is wrong with a variable of this kind, to stand behind its name."""
+    of = f" ({owner})" if owner else ""
+    if kind == "provider_key":
+        return f"reaches a model provider directly{of}"
+    if kind == "provider_setting":
+        return f"alone opens a model provider{of}"
+    if kind == "base_url":
+        return "points an agent away from the gateway"
+    if kind == "agent_redirect":
+        return "redirects the agent"
+    if name == "NODE_TLS_REJECT_UNAUTHORIZED":
+        return "switches off TLS verification"
+    if name in AUTHORITIES:
+        return "changes which TLS certificates are trusted"
+    return "can load code into the agent or weaken its TLS"
+
+
+def _proxy(name: str, kind: str, owner: str, value: str | None, *, text: bool) -> Verdict:
+    # one on this machine sees the prompt and the key of a plain-http gateway, and those of an https
+    # one whenever its certificate is trusted (run on opencode 1.18.33)
+    found = read_url(value or "")
+    if found is None or not (text or name in PROXY_VARIABLES):
+        return Verdict(kind, owner)
+    if not (is_this_machine(found.host) if text else is_loopback(found.host)):
+        return Verdict(kind, owner)
+    place = authority(found.host, found.effective_port())
+    return Verdict(
+        kind,
+        owner,
+        rule="RG104",
+        words=f"sends the agent through a proxy on this machine ({place})",
+        place=place,
+        subject=f"proxy:{place}",
+    )
+
+
+def leads_to_gateway(url: str, base_url: str) -> bool:
+    """Whether `url` is one of the gateway's, spelled exactly as the policy spells it.
+
+    What a URL parser makes of anything else is its own choice.
+    """
+    scheme, _, rest = base_url.partition("://")
+    plain = f"{scheme}://{rest.partition('/')[0]}"
+    default = {"https": ":443", "http": ":80"}.get(scheme, "")
+    return url == plain or url.startswith((f"{plain}/", f"{plain}{default}/"))
+
+
+def shown(url: str) -> str:
+    """Where `url` leads, for a message: the host, with the port if it is given.
+
+    A key that was put in the place of a host is not shown: it has no dot and no top-level domain.
+    """
+    found = read_url(url)
+    if found is None:
+        return "another host"
+    host = found.host.rstrip(".")
+    last = host.rpartition(".")[2]
+    if not is_this_machine(host) and (last == host or not last.isalpha()) and not _is_ip(host):
+        host = "another host"
+    return authority(host, found.port) if found.port > 0 else host
+
+
+def _is_ip(host: str) -> bool:
+    parts = host.split(".")
+    return len(parts) == 4 and all(p.isascii() and p.isdigit() and len(p) < 4 for p in parts)
