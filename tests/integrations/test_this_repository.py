@@ -9,7 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-EXAMPLES = ("tests/corpus", "tests/rules", "tests/check", "guard/rules/text.toml")
+EXAMPLES = (
+    "tests/corpus",
+    "tests/rules",
+    "tests/check",
+    "tests/surfaces",
+    "guard/rules/text.toml",
+)
 """What is wrong on purpose from one end to the other: what the rules are tried on, and the
 examples of their pages. Elsewhere a comment says why a line is."""
 

@@ -26,7 +26,7 @@ from guard.sources.file import SourceFile
 from guard.variables import judge
 
 EVERY = frozenset(RULES)
-KEY = "sk-proj-q8Zr2Lm9Xw4TkP7vBd3NsYh6q8Zr2Lm9Xw4TkP7vBd3NsYh6"
+KEY = "sk-proj-" + "q8Zr2Lm9Xw4TkP7vBd3NsYh6" * 2
 
 Said = list[tuple[str, str]]
 """(rule, message) of each finding."""
@@ -157,6 +157,8 @@ ROWS = [
     ("OPENAI_BASE_URL", "https://llm.corp.net/v1", "RG103"),
     ("ANTHROPIC_BASE_URL", "http://127.1:4000", "RG103"),
     ("ANTHROPIC_BASE_URL", "http://127.evil.com/", "RG103"),
+    ("OPENAI_BASE_URL", "http://ollama:11434/v1", "RG103"),
+    ("OPENAI_BASE_URL", "http://x/v1", "RG103"),
     ("OLLAMA_HOST", "0.0.0.0", "RG103"),
     ("HTTPS_PROXY", "http://localhost6:8080", "RG104"),
     ("HTTPS_PROXY", "http://LOCALHOST.:8080", "RG104"),

@@ -14,7 +14,7 @@ from guard import net, variables
 from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
 from guard.rules.files import file_names
 from guard.rules.files.location import at
-from guard.rules.files.secrets import catalogued_variables, is_form
+from guard.rules.files.secrets import catalogued_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,7 +149,7 @@ def of_variable(
     """
     address = address_of(url)
     _, owner = catalogued_variables().get(name, ("base_url", ""))
-    if address is None or owner == "GitLab Duo" or _is_sample(address.host):
+    if address is None or owner == "GitLab Duo" or _SAMPLE_HOST.fullmatch(address.host):
         return None
     verdict = variables.judge(name, "base_url", owner, url, policy, text=True)
     if not verdict.rule:
@@ -164,12 +164,6 @@ def of_variable(
         f"{name} {verdict.words}, to {verdict.place}{local}",
         fix=fix_for(policy),
         severity=severity,
-    )
-
-
-def _is_sample(host: str) -> bool:
-    return _SAMPLE_HOST.fullmatch(host) is not None or (
-        not net.is_this_machine(host) and is_form(host)
     )
 
 
