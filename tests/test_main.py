@@ -11,6 +11,7 @@ import pytest
 
 from guard import __main__ as entry
 from guard.__main__ import main
+from guard.cli import COMMANDS
 from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]
@@ -114,6 +115,18 @@ class TestDispatch:
         for words in (["--", "opencode", "--help"], ["opencode", "-h"]):
             assert main(["exec", *words]) == 0
         assert seen == [["--", "opencode", "--help"], ["opencode", "-h"]]
+
+    def test_each_command_loads_first_and_alone(self) -> None:
+        """The tests that run a command fork an interpreter that has loaded all of them."""
+        script = (
+            "import importlib, os, click\n"
+            f"for target in {sorted(COMMANDS.values())!r}:\n"
+            "    if (child := os.fork()) == 0:\n"
+            "        module, _, attribute = target.partition(':')\n"
+            "        os._exit(not callable(getattr(importlib.import_module(module), attribute)))\n"
+            "    assert os.waitpid(child, 0)[1] == 0, target\n"
+        )
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
     def test_an_unknown_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["explian"]) == ExitCode.USAGE

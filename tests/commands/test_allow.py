@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from click.testing import CliRunner
 
@@ -50,16 +51,7 @@ class Place:
 
     def __call__(self, *words: str, status: int = 0, **environ: str) -> str:
         """Run `routeguard WORDS`; answers with stdout. stderr is in `err`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "guard", *words],
-            cwd=self.work,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = forked.run(words, cwd=self.work, env={**self.environ, **environ})
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         assert "canary" not in done.stdout + done.stderr
@@ -92,15 +84,10 @@ class Place:
 
     def explained(self, *words: str, **environ: str) -> dict[str, Any]:
         """The plan of the launch of `words`, from `routeguard explain`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "guard", "explain", "--format", "json", "--", *words],
+        done = forked.run(
+            ["explain", "--format", "json", "--", *words],
             cwd=self.work,
             env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
         )
         assert done.returncode in (0, 1), done.stderr
         plan: dict[str, Any] = json.loads(done.stdout)
@@ -485,30 +472,14 @@ class TestRules:
     """What each rule says before and after `routeguard allow`, asked of the real commands."""
 
     def found(self, run: Place, **environ: str) -> set[tuple[str, str]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "guard", "check", "--env", "--format", "json"],
-            cwd=run.work,
-            env={**run.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        done = forked.run(
+            ["check", "--env", "--format", "json"], cwd=run.work, env={**run.environ, **environ}
         )
         assert done.returncode in (0, 1), done.stderr
         return {(f["rule"], f["subject"]) for f in json.loads(done.stdout)["findings"]}
 
     def why(self, run: Place, name: str, **environ: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "guard", "why", name, "--json"],
-            cwd=run.work,
-            env={**run.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = forked.run(["why", name, "--json"], cwd=run.work, env={**run.environ, **environ})
         (answer,) = json.loads(done.stdout)["variables"]
         return answer
 
@@ -591,14 +562,8 @@ class TestRules:
         run.put(run.work / "start.sh", "#!/bin/sh\nollama serve\n")
 
         def rules() -> list[str]:
-            done = subprocess.run(
-                [sys.executable, "-m", "guard", "check", "--format", "json", "start.sh"],
-                cwd=run.work,
-                env=run.environ,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
+            done = forked.run(
+                ["check", "--format", "json", "start.sh"], cwd=run.work, env=run.environ
             )
             return [finding["rule"] for finding in json.loads(done.stdout)["findings"]]
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 
 from guard.commands.check import default_format, rules_asked_for
@@ -41,25 +42,26 @@ class Run:
     def check(
         self, *words: str, cwd: Path | None = None, limit: int = 0, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        def bounded() -> None:
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
+        place, words = cwd or self.project, ("check", *words)
+        env = {
+            "HOME": str(self.home),
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PORTKEY_API_KEY": "pk",
+            **environ,
+        }
+        if not limit:
+            return forked.run(words, cwd=place, env=env, errors="surrogateescape")
         return subprocess.run(
-            [sys.executable, "-m", "guard", "check", *words],
-            cwd=cwd or self.project,
-            env={
-                "HOME": str(self.home),
-                "PATH": "/usr/bin:/bin",
-                "LANG": "C.UTF-8",
-                "PORTKEY_API_KEY": "pk",
-                **environ,
-            },
+            [sys.executable, "-m", "guard", *words],
+            cwd=place,
+            env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="surrogateescape",
             timeout=120,
-            preexec_fn=bounded if limit else None,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
             check=False,
         )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 MAIN = Path(__file__).resolve().parents[2] / "guard" / "__main__.py"
@@ -37,11 +36,7 @@ class Machine:
         }
 
     def explain(self, *words: str, **more: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, str(MAIN), "explain", *words],
-            env={**self.environ, **more}, cwd=self.project, check=False,
-            capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = forked.run(["explain", *words], env={**self.environ, **more}, cwd=self.project)
         assert "canary" not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         assert not (self.root / "started").exists()

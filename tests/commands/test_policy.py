@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from click.testing import CliRunner
 
@@ -31,13 +30,10 @@ class Place:
         self.project = self.work / ".routeguard.toml"
 
     def __call__(self, *args: str, status: int = 0, **environ: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "guard", "policy", *args],
+        done = forked.run(
+            ["policy", *args],
             cwd=self.work,
             env={"HOME": str(self.home), "PATH": os.environ["PATH"], **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
         )
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr

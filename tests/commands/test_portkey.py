@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "portkey"))
@@ -63,11 +64,10 @@ class Person:
         )
 
     def run(self, *words: str, key: str = ADMIN_KEY, **more: str) -> Ended:
-        with self.start(*words, key=key, **more) as process:
-            out, err = process.communicate(timeout=120)
-        self.said += [out, err]
-        assert "Traceback" not in err
-        return Ended(words, process.returncode, out, err)
+        done = forked.run(["portkey", *words], env=self.environ(key, more), cwd=self.home)
+        self.said += [done.stdout, done.stderr]
+        assert "Traceback" not in done.stderr
+        return done
 
     def search(self) -> None:
         """No key in anything that was said, and in no file."""

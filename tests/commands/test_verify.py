@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import click
+import forked
 import pytest
 
 from guard.agents.opencode.adapter import AGENT
@@ -33,15 +33,7 @@ def routeguard(
         "PATH": f"{programs}:/usr/bin:/bin",
         "LANG": "C.UTF-8",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "guard", "verify", *words],
-        env=base | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-    )
+    return forked.run(["verify", *words], env=base | environ, cwd=tmp_path)
 
 
 def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> Run:

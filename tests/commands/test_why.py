@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from guard import catalog
@@ -55,15 +56,10 @@ class Machine:
     def routeguard(
         self, *words: str, cwd: Path | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "guard", *words],
+        return forked.run(
+            words,
             cwd=cwd or self.project,
             env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
         )
 
     def json(self, *words: str, **environ: str) -> dict[str, Any]:

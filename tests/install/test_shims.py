@@ -6,10 +6,10 @@ import json
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 
 from guard.agents.registry import names
@@ -28,13 +28,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def run(environ: dict[str, str]) -> Run:
     def run(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "guard", "shim", *words],
-            env={**environ, **extra},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return forked.run(["shim", *words], env={**environ, **extra})
 
     return run
 
