@@ -74,6 +74,11 @@ class Home:
     def launcher(self) -> Path:
         return self.path / ".local/bin/routeguard"
 
+    def use(self, uv: Path) -> None:
+        """Have the environment made by `uv`, which takes a fifth of the time of pip."""
+        self.environ["PATH"] = f"{uv.parent}:{self.environ['PATH']}"
+        self.environ |= {"UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1"}
+
     def install(
         self, *options: str, status: int = 0, shims: bool = False, **environ: str
     ) -> subprocess.CompletedProcess[str]:
@@ -166,6 +171,18 @@ def built(shared: Path, tools: Path) -> Home:
             home.path.mkdir(parents=True)
             home.install("--no-rc")
         return home
+
+
+@pytest.fixture(scope="session")
+def uv(shared: Path, built: Home) -> Path:
+    """A program uv, fetched once."""
+    place = shared / "with uv"
+    with open(shared / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "bin/uv").exists():
+            words = ["install", "-q", "--no-compile", "--target", str(place), "uv>=0.5"]
+            subprocess.run([sys.executable, "-m", "pip", *words], env=built.environ, check=True)
+    return place / "bin/uv"
 
 
 @pytest.fixture

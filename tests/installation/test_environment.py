@@ -40,20 +40,6 @@ def change_version(clone: Path, version: str) -> None:
     (clone / "guard/__init__.py").write_text(f'"""Changed."""\n\n__version__ = "{version}"\n')
 
 
-def test_a_home_is_as_it_was_after_everything_was_installed_and_removed(
-    empty_home, snapshot
-) -> None:
-    home = empty_home
-    (home.path / ".bashrc").write_bytes(b"export A=1")
-    (home.path / ".config").mkdir()
-    before = snapshot(home.path)
-    home.install("--shell", "all", shims=True)
-    assert home.run(str(home.launcher), "--version").returncode == 0
-    assert snapshot(home.path) != before
-    home.install("--uninstall")
-    assert snapshot(home.path) == before
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a link to somebody else")
 def test_a_home_behind_a_link_of_the_system_is_a_home(home, tmp_path: Path) -> None:
     link = tmp_path / "link"
@@ -155,8 +141,9 @@ def test_the_same_version_is_not_built_again(home) -> None:
 
 
 def test_a_new_version_replaces_the_old_one_and_the_clone_is_not_needed(
-    home, tmp_path: Path
+    home, uv: Path, tmp_path: Path
 ) -> None:
+    home.use(uv)
     clone = private_clone(home, tmp_path)
     home.install("--no-rc")
     (old,) = versions(home)
@@ -173,21 +160,15 @@ def test_a_new_version_replaces_the_old_one_and_the_clone_is_not_needed(
     assert old in versions(home)
 
 
-def test_a_failed_build_leaves_the_old_version_working(home, tmp_path: Path) -> None:
+def test_a_failed_build_leaves_the_old_version_working(home, uv: Path, tmp_path: Path) -> None:
+    home.use(uv)
     clone = private_clone(home, tmp_path)
     (home.path / ".zshrc").write_bytes(b"export A=1\n")
     home.install("--no-rc")
     before = versions(home), os.readlink(home.data / "venv")
     working = home.run(str(home.launcher), "--version").stdout
-    change_version(clone, "9.9.9")
-    result = home.install(
-        "--shell",
-        "zsh",
-        status=1,
-        PATH=home.environ["PATH"],
-        PIP_NO_INDEX="1",
-        PIP_FIND_LINKS="/nonexistent",
-    )
+    (clone / "pyproject.toml").write_text("no longer a project")
+    result = home.install("--shell", "zsh", status=1)
     assert "nothing was changed" in result.stderr
     assert (home.path / ".zshrc").read_bytes() == b"export A=1\n"
     assert before == (versions(home), os.readlink(home.data / "venv"))
@@ -195,7 +176,10 @@ def test_a_failed_build_leaves_the_old_version_working(home, tmp_path: Path) -> 
     assert not (home.data / "lock").exists()
 
 
-def test_a_version_that_does_not_start_is_not_taken_into_use(home, tmp_path: Path) -> None:
+def test_a_version_that_does_not_start_is_not_taken_into_use(
+    home, uv: Path, tmp_path: Path
+) -> None:
+    home.use(uv)
     clone = private_clone(home, tmp_path)
     home.install("--no-rc")
     before = os.readlink(home.data / "venv")
@@ -343,16 +327,10 @@ def test_a_wrapper_and_an_active_environment_are_looked_behind(empty_home, tmp_p
     assert str(tools) not in line
 
 
-def test_uv_is_used_when_there_is_one(empty_home, tmp_path: Path) -> None:
-    place = tmp_path / "with uv"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), "uv>=0.5"],
-        env=empty_home.environ,
-        check=True,
-    )
-    empty_home.environ |= {"UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1"}
-    result = empty_home.install("--no-rc", PATH=f"{place}/bin:{empty_home.environ['PATH']}")
-    assert f"{place}/bin/uv" in result.stdout
+def test_uv_is_used_when_there_is_one(empty_home, uv: Path) -> None:
+    empty_home.use(uv)
+    result = empty_home.install("--no-rc")
+    assert str(uv) in result.stdout
     assert home_is_complete(empty_home)
     assert not (empty_home.path / ".cache/uv").exists(), "a cache of uv was made"
 
@@ -434,45 +412,40 @@ def elsewhere(home, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("where", ["environment", "pip.conf", "PIP_CONFIG_FILE"])
-def test_settings_of_the_caller_do_not_send_it_elsewhere(
-    empty_home, tmp_path: Path, where: str
+def test_settings_of_the_caller_send_it_nowhere_else_and_removed_the_home_is_as_it_was(
+    empty_home, tmp_path: Path, snapshot
 ) -> None:
-    """What is kept is where packages come from: the index of this machine has to work."""
+    """Each of the variables and files would break it. What is kept is the index of this machine."""
     home = empty_home
     settings = elsewhere(home, tmp_path)
-    environ = {}
-    if where == "environment":
-        environ = settings
-    else:
-        lines = [
-            f"{name.removeprefix('PIP_').lower().replace('_', '-')} = {value}"
-            for name, value in settings.items()
-            if name.startswith("PIP_")
-        ]
-        file = home.path / ".config/pip/pip.conf"
-        if where == "PIP_CONFIG_FILE":
-            file = tmp_path / "my pip.conf"
-            environ = {"PIP_CONFIG_FILE": str(file)}
+    lines = [
+        f"{name.removeprefix('PIP_').lower().replace('_', '-')} = {value}"
+        for name, value in settings.items()
+        if name.startswith("PIP_")
+    ]
+    for file in (home.path / ".config/pip/pip.conf", tmp_path / "my pip.conf"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(["[install]", *lines, "[global]", "timeout = 61", ""]))
+    settings["PIP_CONFIG_FILE"] = str(file)
+    (home.path / ".bashrc").write_bytes(b"export A=1")
+    before = snapshot(home.path)
     old = os.umask(0)
     try:
-        home.install("--shell", "all", shims=True, **environ)
+        home.install("--shell", "all", shims=True, **settings)
     finally:
         os.umask(old)
     assert home.run(str(home.launcher), "--version").returncode == 0
     assert not (tmp_path / "elsewhere").exists()
     assert not (home.path / ".cache/pip").exists(), "pip looked for a newer pip"
-    loose = [
-        path
-        for path in (home.path, *home.path.rglob("*"))
-        if not path.is_symlink() and path.stat().st_mode & 0o022 and path != home.path
-    ]
+    made = [path for path in home.path.rglob("*") if str(path.relative_to(home.path)) not in before]
+    assert made
+    loose = [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o022]
     assert loose == [], "others may write there"
+    home.install("--uninstall")
+    assert snapshot(home.path) == before
 
 
-def test_the_index_of_the_caller_is_asked(empty_home, tmp_path: Path) -> None:
+def test_the_index_of_the_caller_is_asked(empty_home, built, tmp_path: Path) -> None:
     """Named in a pip.conf, in either of its sections, or by a variable, which wins."""
     home = empty_home
     asked: list[str] = []
@@ -494,21 +467,25 @@ def test_the_index_of_the_caller_is_asked(empty_home, tmp_path: Path) -> None:
         file = tmp_path / "pip.conf"
         environ = {"PIP_CONFIG_FILE": str(file)}
         text = f"[global]\nindex-url = {at}/global\nretries = 0\n"
-        for more, variable, wanted in (
-            ("", "", "global"),
-            (f"[install]\nindex-url = {at}/install\n", "", "install"),
-            (f"[install]\nindex-url = {at}/install\n", f"{at}/variable", "variable"),
-        ):
-            file.write_text(text + more)
-            if variable:
-                environ["PIP_INDEX_URL"] = variable
+        file.write_text(text)
+        home.install("--no-rc", status=1, **environ)
+        assert set(asked) == {"global"}
+        # what install.sh gives to Python, without an environment made for each
+        _, _, script = (home.clone / "install.sh").read_text().partition("\nPIP_INSTALL='")
+        python = [str(built.data / "venv/bin/python"), "-I", "-c", script.partition("'\n")[0]]
+        file.write_text(f"{text}[install]\nindex-url = {at}/install\n")
+        for more, wanted in (({}, "install"), ({"PIP_INDEX_URL": f"{at}/variable"}, "variable")):
             asked.clear()
-            home.install("--no-rc", status=1, **environ)
+            done = subprocess.run([*python, str(home.clone)], env=home.environ | environ | more)
+            assert done.returncode == 1
             assert set(asked) == {wanted}
         server.shutdown()
 
 
-def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(home, tmp_path: Path) -> None:
+def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
+    home, uv: Path, tmp_path: Path
+) -> None:
+    home.use(uv)
     private_clone(home, tmp_path)
     home.install("--no-rc")
     (home.data / "venv").unlink()
