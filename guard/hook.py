@@ -13,7 +13,6 @@ from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.findings import Finding
 from guard.policy import compiled
-from guard.proxies import needles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,9 +167,9 @@ def render(
         "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
         "ALLOWED": " ".join(f"{name}={until}" for name, until in allowed),
         "ALLOWED_NAMES": " ".join(name for name, _ in allowed),
-        "PROXY_PROGRAMS": _any_of(shell, needles.PROGRAMS),
-        "PROXY_IMAGES": _any_of(shell, needles.IMAGES),
-        "PROXY_NAMES": " ".join(needles.NAMES),
+        "PROXY_PROGRAMS": _any_of(shell, policy.proxy_programs if policy else ()),
+        "PROXY_IMAGES": _any_of(shell, policy.proxy_images if policy else ()),
+        "PROXY_NAMES": " ".join(policy.proxy_names if policy else ()),
     }
     text = template(f"hook.{shell}")
     if policy is not None and policy.proxies_prompt != "off":

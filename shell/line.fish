@@ -38,7 +38,7 @@ function __routeguard_judge
         end
     end
     if not string match --quiet --ignore-case --regex -- __PROXY_PROGRAMS__ $typed
-        string match --quiet --ignore-case --regex -- 'docker|podman|nerdctl' $typed
+        string match --quiet --ignore-case --regex -- 'docker|podman|nerdctl|finch|container' $typed
         and string match --quiet --ignore-case --regex -- __PROXY_IMAGES__ $typed
         or return 0
     end

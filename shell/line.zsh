@@ -61,7 +61,7 @@ function __routeguard_judge {
     [[ $PREBUFFER == *\\$'\n' ]] && typed="$PREBUFFER$typed"
     typed=${(L)typed}
     # in variables: under `emulate sh` such a pattern does not parse
-    \builtin local programs='*(__PROXY_PROGRAMS__)*' images='*(__PROXY_IMAGES__)*' containers='*(docker|podman|nerdctl)*'
+    \builtin local programs='*(__PROXY_PROGRAMS__)*' images='*(__PROXY_IMAGES__)*' containers='*(docker|podman|nerdctl|finch|container)*'
     if [[ $typed != ${~programs} ]]; then
         [[ $typed == ${~containers} && $typed == ${~images} ]] || \builtin return 0
     fi

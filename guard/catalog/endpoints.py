@@ -55,13 +55,6 @@ def is_gateway_host(host: str) -> bool:
 
 
 @cache
-def proxy_ports() -> tuple[frozenset[int], frozenset[int]]:
-    """Ports of local model proxies: those that say so alone, and those others use too."""
-    loopback = _endpoints()["loopback"]
-    return frozenset(loopback["alone"]), frozenset(loopback["shared"])
-
-
-@cache
 def _endpoints() -> dict[str, Any]:
     with open(os.path.join(_HERE, "endpoints.toml"), "rb") as file:
         return tomllib.load(file)

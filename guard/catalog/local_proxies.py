@@ -6,27 +6,39 @@ import json
 import os
 import re
 from functools import cache
-from itertools import pairwise
 
 from guard.catalog.programs import APPLICATION_SERVERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from guard.catalog.programs import Program
+
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_proxies.json")
-_INFORMS = frozenset(("--version", "-v", "-V", "--help", "-h", "version", "help"))
+_INFORMS = frozenset(("--version", "-v", "-V", "--help", "-h", "version", "help", "stop", "status"))
 
 
 class Proxy:
     """One local proxy or model server.
 
-    `ports` are those it listens on by default, `alone` those of them that only local proxies use.
-    `general` is one that serves much else: it is told by name and never forbidden.
+    `ports` are those it listens on by default, `alone` those of them that only local proxies use,
+    `forwarded` those that count where another machine's is brought here, `forwarded_whole` those
+    that do if the port is the same there. `general` is one that serves much else: it is told by
+    name and never forbidden.
     """
 
-    __slots__ = ("alone", "general", "id", "kind", "name", "ports")
+    __slots__ = (
+        "alone",
+        "forwarded",
+        "forwarded_whole",
+        "general",
+        "id",
+        "kind",
+        "name",
+        "ports",
+    )
 
     def __init__(
         self,
@@ -35,6 +47,8 @@ class Proxy:
         ports: tuple[int, ...],
         *,
         alone: tuple[int, ...] = (),
+        forwarded: tuple[int, ...] = (),
+        forwarded_whole: tuple[int, ...] = (),
         kind: str = "",
         general: bool = False,
     ) -> None:
@@ -42,6 +56,8 @@ class Proxy:
         self.name = name
         self.ports = ports
         self.alone = alone
+        self.forwarded = (*alone, *forwarded)
+        self.forwarded_whole = forwarded_whole
         self.kind = kind
         self.general = general
 
@@ -75,18 +91,65 @@ class Fingerprint:
 class _Form:
     """What a command has to hold beyond its program's name."""
 
-    __slots__ = ("default_port", "flags", "proxy", "sub")
+    __slots__ = ("bare", "default_port", "flags", "proxy", "routes", "sub", "unless", "valued")
 
     def __init__(self, proxy: Proxy, given: Mapping[str, Any]) -> None:
         self.proxy = proxy
-        self.sub = frozenset(given.get("sub", ()))
+        self.sub = tuple(words.split() for words in given.get("sub", ()))
         self.flags = frozenset(given.get("flags", ()))
+        self.unless = frozenset(given.get("unless", ()))
+        self.valued = frozenset(given.get("valued", ()))
+        self.bare = bool(given.get("bare"))
+        self.routes = bool(given.get("routes"))
         self.default_port = bool(given.get("default_port"))
 
     def fits(self, arguments: Sequence[str]) -> bool:
-        if self.sub and _first_operand(arguments) not in self.sub:
+        words = operands(arguments, self.valued)
+        if self.bare and words:
             return False
-        return not self.flags or any(a.partition("=")[0] in self.flags for a in arguments)
+        if self.sub and not any(words[: len(sub)] == sub for sub in self.sub):
+            return False
+        options = {a.partition("=")[0] for a in arguments}
+        if not self.unless.isdisjoint(options):
+            return False
+        return not self.flags or not self.flags.isdisjoint(options)
+
+
+class Door:
+    """One way in which a proxy comes to this machine without being started by its own name.
+
+    A row of `managers` or of `tunnels`; the fields are described there.
+    """
+
+    __slots__ = (
+        "elsewhere",
+        "flags",
+        "named",
+        "needs",
+        "one",
+        "operands",
+        "prefix",
+        "programs",
+        "ssh",
+        "valued",
+        "verbs",
+    )
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.programs = frozenset(given["programs"])
+        self.prefix: list[str] = given.get("prefix", [])
+        self.verbs = frozenset(given.get("verbs", ()))
+        self.flags = frozenset(given.get("flags", ()))
+        self.one = frozenset(given.get("one", ()))
+        self.named = frozenset(given.get("named", ()))
+        self.valued = frozenset(given.get("valued", ())) | self.named
+        self.elsewhere = frozenset(given.get("elsewhere", ()))
+        self.needs: str = given.get("needs", "")
+        self.operands: str = given.get("operands", "")
+        self.ssh = bool(given.get("ssh"))
+
+    def __repr__(self) -> str:
+        return f"Door({sorted(self.programs)!r})"
 
 
 class _Catalogue:
@@ -105,6 +168,10 @@ class _Catalogue:
         self.packages: dict[str, Proxy] = {}
         self.applications: list[tuple[str, Proxy]] = []
         self.images: list[tuple[str, Proxy]] = []
+        self.services: list[tuple[tuple[str, ...], Proxy]] = []
+        self.not_services = frozenset(data["not_services"]["words"])
+        self.managers = [Door(row) for row in data["managers"]["rows"]]
+        self.tunnels = [Door(row) for row in data["tunnels"]["rows"]]
         # of a running process, beyond what starts one
         self.processes: dict[str, list[_Form]] = {}
         self.process_modules: dict[str, Proxy] = {}
@@ -118,14 +185,21 @@ class _Catalogue:
                 entry["name"],
                 tuple(entry["ports"]),
                 alone=tuple(entry.get("alone", ())),
+                forwarded=tuple(entry.get("forwarded", ())),
+                forwarded_whole=tuple(entry.get("forwarded_whole", ())),
                 kind=entry["kind"],
                 general=bool(entry.get("general")),
             )
             self.proxies[proxy.id] = proxy
             for form in entry.get("programs", ()):
+                needle = form.get("container_needle")
                 for name in form["names"]:
                     self.programs.setdefault(name, []).append(_Form(proxy, form))
-                    words.add(name)
+                    words.add(f"docker {needle}" if needle else name)
+            for name in entry.get("services", ()):
+                self.services.append((tuple(_tokens(name)), proxy))
+                words.add(name)
+            words.update(map(str, (*proxy.forwarded, *proxy.forwarded_whole)))
             for module in entry.get("modules", ()):
                 self.modules[module] = proxy
                 words.add(module.partition(".")[0])
@@ -194,30 +268,104 @@ def fingerprints() -> tuple[Fingerprint, ...]:
     return tuple(_catalogue().fingerprints)
 
 
-def started(program: str, arguments: Sequence[str], *, package: bool = False) -> Proxy | None:
-    """The proxy that this command starts, None if it starts none.
+def package(name: str) -> Proxy | None:
+    """The proxy that the npm package of that name is."""
+    return _catalogue().packages.get(name)
 
-    `program` is the program's name without its directory, or, with `package`, the name of the
-    npm or Python package that is fetched and started.
+
+def started(program: Program, *, package: str = "") -> tuple[Proxy | None, bool]:
+    """The proxy that this command starts, None if it starts none; and whether it is only a route.
+
+    `package` is the name of the npm or Python package that is fetched and started, if it is. A
+    route is a command that sends an agent through the proxy, which runs or is started beside it.
     """
     known = _catalogue()
-    if arguments and arguments[0] in _INFORMS:
+    arguments = program.arguments
+    if package in known.packages:
+        return known.packages[package], False
+    if (arguments and arguments[0] in _INFORMS) or "--help" in arguments:
+        return None, False
+    if program.module or program.installed:
+        for module in (program.module, program.installed):
+            if module in APPLICATION_SERVERS:
+                return _application(arguments), False
+            if module in known.modules:
+                return known.modules[module], False
+    if program.interpreter != "shell":  # a script that has such a name may do anything
+        for name in map(str.lower, program.names):
+            name = name.removesuffix(".exe")
+            for form in known.programs.get(name, ()):
+                if form.fits(arguments):
+                    return form.proxy, form.routes
+            if name in APPLICATION_SERVERS:
+                return _application(arguments), False
+    return (in_package("/" + program.resolved) if program.interpreted else None), False
+
+
+def service(name: str) -> Proxy | None:
+    """The proxy that a unit, container, service or host of this name is, as far as names tell."""
+    tokens = _tokens(name)
+    known = _catalogue()
+    if not known.not_services.isdisjoint(tokens):
         return None
-    if package and program in known.packages:
-        return known.packages[program]
-    name = program.lower()
-    for form in known.programs.get(name, ()):
-        if form.fits(arguments):
-            return form.proxy
-    if re.fullmatch(r"python(\d(\.\d+)?)?|py|pypy3?", name):
-        for flag, module in pairwise(arguments):
-            if flag == "-m":
-                if module in APPLICATION_SERVERS:
-                    return _application(arguments)
-                return known.modules.get(module)
-    if name in APPLICATION_SERVERS:
-        return _application(arguments)
+    for wanted, proxy in known.services:
+        count = len(wanted)
+        if any(tuple(tokens[i : i + count]) == wanted for i in range(len(tokens) - count + 1)):
+            return proxy
     return None
+
+
+def managers() -> list[Door]:
+    """How services are started by their names."""
+    return _catalogue().managers
+
+
+def tunnels() -> list[Door]:
+    """How a port of another machine is brought to this one."""
+    return _catalogue().tunnels
+
+
+def forwarded(local: int, remote: int) -> Proxy | None:
+    """The proxy for which people bring the port `remote` of another machine to `local` of this."""
+    for port in (local, remote):
+        for proxy in proxies():
+            if port in proxy.forwarded or (local == remote and port in proxy.forwarded_whole):
+                return proxy
+    return None
+
+
+def needles() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What a hook looks for in a typed line before anything else, in lower case.
+
+    Every line that starts a proxy holds one of the first; every line that runs a container image
+    one of the first or of the second. The third are names of programs that can be the name of a
+    function in bash.
+    """
+    with open(_FILE, encoding="utf-8") as file:
+        entries = json.load(file)["proxies"]
+    programs: set[str] = set()
+    images: set[str] = set()
+    names: set[str] = set()
+    for entry in entries:
+        for form in entry.get("programs", ()):
+            if "container_needle" in form:
+                images.add(form["container_needle"])
+                continue
+            programs.update([form["needle"]] if "needle" in form else form["names"])
+            names.update(name for name in form["names"] if re.fullmatch(r"[\w.-]+", name))
+        programs.update(module.partition(".")[0] for module in entry.get("modules", ()))
+        programs.update(entry.get("packages", ()))
+        programs.update(entry.get("services", ()))
+        # an application is named by its module, from the first character on
+        programs.update(
+            re.split(r"\W", pattern.lstrip("^"))[0] for pattern in entry.get("asgi", ())
+        )
+        for key in ("alone", "forwarded", "forwarded_whole"):
+            programs.update(map(str, entry.get(key, ())))
+        images.update(n for pattern in entry.get("images", ()) for n in _plain(pattern))
+    shortest = _shortest(programs)
+    others = [i for i in _shortest(images) if not any(p in i for p in shortest)]
+    return tuple(shortest), tuple(others), tuple(sorted(names))
 
 
 def running(
@@ -237,6 +385,8 @@ def running(
     listens = frozenset(ports)
     forms = known.programs.get(name, []) + known.processes.get(name, [])
     for form in forms:
+        if form.routes:
+            continue
         at_home = not form.default_port or not listens.isdisjoint(form.proxy.ports)
         if at_home and form.fits(arguments):
             return form.proxy
@@ -297,5 +447,37 @@ def _application(arguments: Sequence[str]) -> Proxy | None:
     return None
 
 
-def _first_operand(arguments: Sequence[str]) -> str:
-    return next((a for a in arguments if not a.startswith("-")), "")
+def operands(words: Sequence[str], valued: Collection[str] = ()) -> list[str]:
+    """The words that are no options, nor the values of those in `valued`."""
+    found = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in valued:
+            skip = True
+        elif not word.startswith("-"):
+            found.append(word)
+    return found
+
+
+def _tokens(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _plain(pattern: str) -> Iterator[str]:
+    """Runs of plain characters of which every text that matches `pattern` holds one."""
+    group = re.search(r"\(([^()]*)\)([?*]?)", pattern)
+    if group:
+        before, after = pattern[: group.start()], pattern[group.end() :]
+        for inside in [" "] if group.group(2) else group.group(1).split("|"):
+            yield from _plain(before + inside + after)
+        return
+    runs = re.sub(r"\\.|\[.*?\][*+?]?|.[?*]|[\^$+.|]", " ", pattern).split()
+    yield max((run.strip("/") for run in runs), key=len)
+
+
+def _shortest(words: Iterable[str]) -> list[str]:
+    """`words` in lower case without those that hold another one."""
+    lower = {word.lower() for word in words}
+    return sorted(w for w in lower if not any(o in w for o in lower if o != w))

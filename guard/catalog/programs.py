@@ -27,6 +27,10 @@ _SCRIPTED = frozenset(
     ("node", "nodejs", "bun", "deno", "tsx", "ts-node", "ruby", "perl", "php", "java")
 )
 _LOADERS = re.compile(r"ld-(?:linux|musl).*|ld\.so.*|ape(?:-[a-z0-9_.]+)?")
+# modules of Python that run the module behind a `-m` of their own
+_LENDS = frozenset(
+    ("pdb", "cProfile", "profile", "trace", "coverage", "debugpy", "memray", "scalene")
+)
 _SUFFIX = re.compile(r"\.(?:py[cw]?|[mc]?js|[mc]?ts|rb|jar)$")
 
 # options that take the next word
@@ -158,6 +162,9 @@ def effective(
         # node's process.title and Python's setproctitle overwrite the arguments
         return _titled(argv[0], directory)
     at, module = _python(rest) if kind == "python" else (_scripted(rest, kind, base), "")
+    if module in _LENDS and "-m" in rest[at:-1]:
+        at = rest.index("-m", at) + 2
+        module = rest[at - 1]
     if module:
         return _module(module, rest[at:], directory)
     if not 0 <= at < len(rest):

@@ -84,6 +84,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     if problems:
         raise InvalidPolicyError(problems)
     merged.sort_dropped(layers)
+    programs, images, names = local_proxies.needles()
     reroute: Mapping[str, str] = values["opencode.reroute"].value
     return CompiledPolicy(
         base_url=base_url.value,
@@ -98,6 +99,9 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         proxies_fence=values["proxies.fence"].value,
         proxies_hold=hold,
         proxy_ports=tuple(sorted(local_proxies.distinctive())),
+        proxy_programs=programs,
+        proxy_images=images,
+        proxy_names=names,
         foreign_provider=values["opencode.foreign_provider"].value,
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
         servers=values["opencode.servers"].value,

@@ -36,7 +36,7 @@ SHARED_PROJECT_FILE = "pyproject.toml"
 MAX_PROJECT_FILES = 32
 """A repository decides how many there are, and a launch waits for each."""
 
-_FORMAT = "routeguard-policy 3"
+_FORMAT = "routeguard-policy 4"
 _CACHE_BYTES = 4 * 1024 * 1024
 _CACHE_ENTRIES = 128
 _SETTLED_NS = 100_000_000
@@ -129,7 +129,8 @@ class CompiledPolicy:
     slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
     path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
     TCP ports, sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty
-    for a policy that was not compiled.
+    for a policy that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`,
+    which hooks look for in a typed line (`local_proxies.needles`).
     """
 
     __slots__ = (
@@ -149,7 +150,10 @@ class CompiledPolicy:
         "proxies_fence",
         "proxies_hold",
         "proxies_prompt",
+        "proxy_images",
+        "proxy_names",
         "proxy_ports",
+        "proxy_programs",
         "remove",
         "reroute",
         "servers",
@@ -172,6 +176,9 @@ class CompiledPolicy:
         proxies_fence: str = "off",
         proxies_hold: tuple[int, ...] = (),
         proxy_ports: tuple[int, ...] = (),
+        proxy_programs: tuple[str, ...] = (),
+        proxy_images: tuple[str, ...] = (),
+        proxy_names: tuple[str, ...] = (),
         foreign_provider: str = "refuse",
         reroute: Mapping[str, str] | None = None,
         servers: str = "refuse",
@@ -195,6 +202,9 @@ class CompiledPolicy:
         self.proxies_fence = proxies_fence
         self.proxies_hold = proxies_hold
         self.proxy_ports = proxy_ports
+        self.proxy_programs = proxy_programs
+        self.proxy_images = proxy_images
+        self.proxy_names = proxy_names
         self.foreign_provider = foreign_provider
         self.reroute = dict(reroute or {})
         self.servers = servers
@@ -506,7 +516,7 @@ _SCALARS = (
     "servers",
     "project_config",
 )
-_LISTS = ("keys_extra", "remove", "notes")
+_LISTS = ("keys_extra", "remove", "notes", "proxy_programs", "proxy_images", "proxy_names")
 _PORTS = ("proxies_hold", "proxy_ports")
 _END = "end"
 
@@ -631,6 +641,9 @@ def _decode(body: str, before: tuple[str, ...]) -> CompiledPolicy | None:
         proxies_fence=values["proxies_fence"],
         proxies_hold=tuple([int(port) for port in lists["proxies_hold"]]),
         proxy_ports=tuple([int(port) for port in lists["proxy_ports"]]),
+        proxy_programs=lists["proxy_programs"],
+        proxy_images=lists["proxy_images"],
+        proxy_names=lists["proxy_names"],
         foreign_provider=values["foreign_provider"],
         reroute=reroute,
         servers=values["servers"],

@@ -1,6 +1,6 @@
 """Whether a line typed at a prompt starts a local model proxy: `__main__.py line SHELL`.
 
-The hook asks only about lines that hold one of the words in `needles`; everything else runs
+The hook asks only about lines that hold one of the needles of the policy; everything else runs
 without a process of ours. The line comes through standard input: a line can hold a key, and what
 stands on a command line or in a file can be read by others. For the same reason no message repeats
 any of it. Runs on the standard library alone.
@@ -15,13 +15,13 @@ from guard.errors import ExitCode, GuardError, UsageError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
-    from guard.catalog.local_proxies import Proxy
     from guard.policy.compiled import CompiledPolicy
-    from guard.sources.positions.shell_calls import Call, Script
+    from guard.proxies.commands import Start
+    from guard.sources.positions.shell_calls import Call
     from guard.sources.positions.text import Text
-    from guard.sources.shell_commands import Command
+    from guard.sources.shell_commands import Command, Word
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of a line, aliases included. A longer one is not judged."""
@@ -29,11 +29,10 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NESTED = 8
 """How many aliases and substitutions within each other are followed."""
 
-ELSEWHERE = frozenset(("ssh", "kubectl", "oc", "alias", "abbr", "trap"))
-"""Programs that run what they are given on another machine, or only later."""
+ELSEWHERE = frozenset(("ssh", "autossh", "slogin", "dbclient", "kubectl", "oc", "alias", "abbr"))
+"""Programs that run what they are given on another machine, or once it is typed."""
 
-_CONTAINERS = frozenset(("docker", "podman", "nerdctl"))
-_PORT_OPTIONS = frozenset(("--port", "-p", "--publish"))
+_CONTAINERS = frozenset(("docker", "podman", "nerdctl", "finch", "container"))
 
 
 def main(argv: list[str]) -> int:
@@ -67,29 +66,28 @@ def _judge(shell: str) -> int:
         raise GuardError("it is too long")
     line, *rest = data.decode("utf-8", "replace").split("\0")
     aliases = dict(zip(rest[::2], rest[1::2], strict=False))
-    for proxy, ports in starts(line, shell, aliases):
-        if not is_allowed(policy, proxy, ports):
-            _say("\n".join([*notes, message(proxy, ports, policy)]))
+    for start in starts(line, shell, aliases):
+        if not is_allowed(policy, start):
+            _say("\n".join([*notes, message(start, policy)]))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
     return ExitCode.OK
 
 
-def starts(
-    line: str, shell: str, aliases: Mapping[str, str] | None = None
-) -> list[tuple[Proxy, tuple[int, ...]]]:
-    """The proxies that `line`, typed into `shell`, starts, each with the ports it would listen on.
+def starts(line: str, shell: str, aliases: Mapping[str, str] | None = None) -> list[Start]:
+    """What `line`, typed into `shell`, does about local proxies, with the ports they would have.
 
-    The ports are those that the line names, else the proxy's own. `aliases` maps a name to the
-    text that the shell puts in its place. Raises GuardError if the line is too long, or nested too
-    deep.
+    `aliases` maps a name to the text that the shell puts in its place. Raises GuardError if the
+    line is too long, or nested too deep.
     """
+    from guard.proxies.commands import start_of
     from guard.sources.positions.shell_calls import read
     from guard.sources.positions.text import Text
     from guard.sources.shell_commands import UnparsedError
 
     text = Text.of(line)
     try:
-        script = read(text, _Typed(text, shell, aliases or {}).commands, elsewhere=ELSEWHERE)
+        typed = _Typed(text, shell, aliases or {})
+        script = read(text, typed.commands, elsewhere=ELSEWHERE, fish=shell == "fish")
     except UnparsedError as error:
         raise GuardError(f"it {error}") from None
     found = []
@@ -97,76 +95,43 @@ def starts(
     for call in script.calls:
         if not call.image and call.program in _CONTAINERS:
             container = call
-        if any(word.shown == "--help" for word in call.words[1:]):
-            continue
-        proxy = proxy_of(call, script)
-        if proxy is not None:
-            source = container if call.image and container is not None else call
-            found.append((proxy, tuple(_ports(source)) or proxy.ports))
+        start = start_of(call, script, container if call.image else None)
+        if start is not None:
+            found.append(start)
     return found
 
 
-def proxy_of(call: Call, script: Script) -> Proxy | None:
-    """The local proxy that `call` starts, None if it starts none."""
-    from guard.catalog import local_proxies
-    from guard.catalog.runners import package_name
+def is_allowed(policy: CompiledPolicy, start: Start) -> bool:
+    """Whether `policy` lets it be: it is its gateway, or one of its ports has an exception."""
+    from guard.net import address, is_loopback
+    from guard.proxies.commands import FORWARDS
 
-    if call.image:
-        return local_proxies.image(call.words[0].shown)
-    arguments = [script.value(word) or word.shown for word in call.words[1:]]
-    shown = call.words[0].shown
-    program = package_name(shown) if call.package else call.program
-    found = local_proxies.started(program, arguments, package=call.package)
-    if found is None and call.package:
-        found = local_proxies.started(call.program, arguments)
-    return found
-
-
-def is_allowed(policy: CompiledPolicy, proxy: Proxy, ports: Iterable[int]) -> bool:
-    """Whether `policy` lets `proxy` run: it is its gateway, or one of `ports` has an exception."""
-    from guard.net import host_of, is_loopback
-
-    if proxy.id == "portkey-gateway-oss" and is_loopback(host_of(policy.base_url)):
+    host, port = address(policy.base_url)
+    if is_loopback(host) and (
+        start.proxy.id == "portkey-gateway-oss" or (start.how == FORWARDS and port in start.ports)
+    ):
         return True
-    return any(policy.excepted(f"port:{port}") is not None for port in ports)
+    return any(policy.excepted(f"port:{port}") is not None for port in start.ports)
 
 
-def message(proxy: Proxy, ports: tuple[int, ...], policy: CompiledPolicy) -> str:
-    """What a person is told about a line that starts `proxy`; it repeats nothing of the line."""
+def message(start: Start, policy: CompiledPolicy) -> str:
+    """What a person is told about a line that does this; it repeats nothing of the line."""
+    from guard.proxies.commands import ROUTES
+
     refused = policy.proxies_prompt == "refuse"
+    ports = start.ports
     where = f"port {ports[0]} of this machine" if ports else "this machine"
+    through = "it" if start.how == ROUTES else where
     if ports:
         way_out = f'routeguard allow port {ports[0]} --for 2h --reason "…"   (then type it again)'
     else:
         way_out = 'proxies.prompt = "flag" in your policy'
     return GuardError(
-        f"refused: this line starts {proxy.name}"
-        if refused
-        else f"flagged: this line starts {proxy.name}",
-        why=f"calls through {where} do not reach the gateway ({policy.base_url})",
+        f"{'refused' if refused else 'flagged'}: this line {start.deed}",
+        why=f"calls through {through} do not reach the gateway ({policy.base_url})",
         fix=f"call the gateway; or, for good reasons:\n{way_out}" if refused else way_out,
         rule="RG403",
     ).render()
-
-
-def _ports(call: Call) -> Iterator[int]:
-    """Ports that a call names: options, published ports of a container, variables."""
-    words = [word.shown for word in call.words[1:]]
-    for option, value in zip(words, [*words[1:], ""], strict=False):
-        name, equals, own = option.partition("=")
-        if name in _PORT_OPTIONS:
-            yield from _port(own if equals else value)
-    for assignment in call.environment:
-        if assignment.name.endswith(("PORT", "HOST")):
-            yield from _port("x:" + assignment.value.shown.rpartition(":")[2], last=True)
-
-
-def _port(text: str, *, last: bool = False) -> Iterator[int]:
-    """The port in `4000`, `4000:80` and `127.0.0.1:4000:80/tcp`; `last`: the one at the end."""
-    parts = text.partition("/")[0].split(":")
-    wanted = parts[-1] if last or len(parts) == 1 else parts[-2]
-    if wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:6]) < 65536:
-        yield int(wanted)
 
 
 class _Typed:
@@ -203,6 +168,10 @@ class _Typed:
             return commands  # written with escapes, for another shell
         for command in commands:
             first = command.words[0] if command.words else None
+            if first is not None and first.shown == "alias":
+                made = _aliases(command.words[1:])
+                aliases = {**aliases, **made}
+                self._aliases = {**self._aliases, **made}
             if first is None or not first.is_bare(first.shown) or first.shown not in aliases:
                 found.append(command)
             elif depth < MAX_NESTED:
@@ -225,6 +194,14 @@ class _Typed:
             if alias[-1:] not in (" ", "\t"):
                 break
         return expanded + " " + text.value[done : command.words[-1].end - at]
+
+
+def _aliases(words: Sequence[Word]) -> dict[str, str]:
+    """What `alias NAME=TEXT…` makes, or `alias NAME TEXT` of fish; a line may go on to use it."""
+    shown = [word.shown for word in words if not word.shown.startswith("-")]
+    if len(shown) == 2 and "=" not in shown[0]:
+        return {shown[0]: shown[1]}
+    return {name: text for name, equals, text in (w.partition("=") for w in shown) if equals}
 
 
 def _say(text: str) -> None:

@@ -704,7 +704,7 @@ class ShellReader:
             self._parenthesis_in_call(frame)
             return
         if mode == _LOOP and value.startswith("((", at) and not frame.count:
-            frame.count = 1
+            frame.mode = _CALL  # what is done stands behind `do`, `{` or, in zsh, at once
             self._open(_ARITHMETIC, 2, closer=")")
             return
         self._end_word(frame)

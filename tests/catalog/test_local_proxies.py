@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from guard.catalog import local_proxies
+from guard.catalog.programs import effective
 
 DATA = json.loads(Path(local_proxies.__file__).with_suffix(".json").read_text("utf-8"))
 ENTRIES: list[dict[str, Any]] = DATA["proxies"]
@@ -23,8 +24,8 @@ SHARED = """
 
 
 def test_number_of_entries() -> None:
-    assert len(ENTRIES) == 77
-    assert len({entry["id"] for entry in ENTRIES}) == 77
+    assert len(ENTRIES) == 79
+    assert len({entry["id"] for entry in ENTRIES}) == 79
     assert {entry["kind"] for entry in ENTRIES} == {"gateway", "model-server", "mitm"}
 
 
@@ -87,7 +88,7 @@ def test_what_is_harmless_is_no_entry() -> None:
 def test_what_starts_no_proxy_is_found_all_the_same() -> None:
     """A file or a prompt may start mitmproxy; what listens is another question."""
     for name in ("mitmproxy", "mitmdump"):
-        assert local_proxies.started(name, ()) is None
+        assert local_proxies.started(effective("", (name,))) == (None, False)
         found = local_proxies.running(name, ())
         assert found is not None
         assert found.id == "mitmproxy"

@@ -14,14 +14,15 @@ import pytest
 import guard
 from guard.errors import GuardError, UsageError
 from guard.policy.compiled import CompiledPolicy, PolicyException
-from guard.proxies import find_needles, needles, starts
+from guard.proxies import starts
+from guard.proxies.commands import Start
 
 MAIN = Path(guard.__file__).with_name("__main__.py")
 FOREVER = 4102444800.0
 
 
 def found(line: str, shell: str = "bash", **aliases: str) -> list[tuple[str, tuple[int, ...]]]:
-    return [(proxy.id, ports) for proxy, ports in starts.starts(line, shell, aliases)]
+    return [(start.proxy.id, start.ports) for start in starts.starts(line, shell, aliases)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,6 @@ def test_what_starts_litellm(line: str) -> None:
         "vim litellm.py # litellm",
         "which ollama",
         "ollama list",
-        "kubectl port-forward svc/litellm 4000",
         "ssh host litellm",
         "alias llm=litellm",
         "litellm() { true; }",
@@ -103,6 +103,8 @@ def test_aliases() -> None:
     assert found("a", a="b", b="sudo litellm") == [("litellm", (4000,))]
     assert found("litellm", litellm="litellm --config x") == [("litellm", (4000,))]
     assert found("a; echo b", a="b", b="a") == []
+    assert found("sudo q", sudo="sudo ", q="litellm") == [("litellm", (4000,))]
+    assert found("alias sudo='sudo '") == []
     assert found("'llm'", llm="litellm") == []
 
 
@@ -123,16 +125,20 @@ def test_ports_that_a_line_names(line: str, ports: tuple[int, ...]) -> None:
 
 
 def test_the_policy_allows_a_port_and_its_own_gateway() -> None:
-    (litellm, ports), *_ = starts.starts("litellm", "bash")
-    exception = PolicyException(subject="port:4000", until=FOREVER)
-    assert not starts.is_allowed(CompiledPolicy(), litellm, ports)
-    assert starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, ports)
-    assert not starts.is_allowed(CompiledPolicy(exceptions=(exception,)), litellm, (4001,))
-    (gateway, ports), *_ = starts.starts("npx @portkey-ai/gateway", "bash")
-    assert not starts.is_allowed(CompiledPolicy(), gateway, ports)
+    litellm, *_ = starts.starts("litellm", "bash")
+    excepted = CompiledPolicy(exceptions=(PolicyException(subject="port:4000", until=FOREVER),))
+    assert not starts.is_allowed(CompiledPolicy(), litellm)
+    assert starts.is_allowed(excepted, litellm)
+    assert not starts.is_allowed(excepted, Start(litellm.proxy, (4001,)))
+    gateway, *_ = starts.starts("npx @portkey-ai/gateway", "bash")
+    tunnel, *_ = starts.starts("kubectl port-forward svc/litellm 8787:4000", "bash")
+    assert not starts.is_allowed(CompiledPolicy(), gateway)
+    assert not starts.is_allowed(CompiledPolicy(), tunnel)
     # routeguard: ignore[RG103] a gateway of its own
     local = CompiledPolicy(base_url="http://127.0.0.1:8787/v1")
-    assert starts.is_allowed(local, gateway, ports)
+    assert starts.is_allowed(local, gateway)
+    assert starts.is_allowed(local, tunnel)
+    assert not starts.is_allowed(local, litellm)
 
 
 def test_a_line_that_no_person_typed_is_given_up() -> None:
@@ -188,9 +194,3 @@ def test_a_line_beyond_all_measure_is_not_judged(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"litellm --port 4000")))
     assert starts.main(["bash"]) == 0
     assert "not judged: it is too long" in capsys.readouterr().err
-
-
-def test_needles_are_those_of_the_catalogue() -> None:
-    path = Path(needles.__file__)
-    made = find_needles.text()
-    assert path.read_text() == made, f"python -m guard.proxies.find_needles {path}"

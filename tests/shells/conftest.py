@@ -25,6 +25,7 @@ import pytest
 
 import guard
 from guard import hook
+from guard.catalog import local_proxies
 from guard.policy.compiled import CompiledPolicy
 
 PROGRAMS = (
@@ -158,9 +159,11 @@ class Guarded:
 
     def hook(self, shell: Shell, policy: CompiledPolicy | None = None, **changes: Any) -> Path:
         """Write the hook of `shell` and return its path. The default policy knows KEYS."""
+        programs, images, names = local_proxies.needles()
+        known = {"proxy_programs": programs, "proxy_images": images, "proxy_names": names}
         text = hook.render(
             shell.name,
-            policy or CompiledPolicy(variables=KEYS, **changes),
+            policy or CompiledPolicy(variables=KEYS, **{**known, **changes}),
             python=str(self.python),
             main_file=str(self.main),
             shims=str(self.shims),
@@ -243,7 +246,7 @@ class Session:
 
     def refusals(self, output: str) -> int:
         """How many lines are refused in `output`."""
-        return len(re.findall(r"routeguard: refused: this line starts [^\r\n]*\[RG403\]", output))
+        return len(re.findall(r"routeguard: refused: this line [^\r\n]*\[RG403\]", output))
 
     def close(self) -> None:
         self.child.close(force=True)

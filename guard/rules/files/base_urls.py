@@ -11,7 +11,8 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from guard import net, variables
-from guard.catalog.endpoints import is_gateway_host, is_provider_url, proxy_ports
+from guard.catalog import local_proxies
+from guard.catalog.endpoints import is_gateway_host, is_provider_url
 from guard.rules.files import file_names
 from guard.rules.files.location import at
 from guard.rules.files.secrets import catalogued_variables
@@ -323,10 +324,9 @@ def _is_model_base(text: str, start: int, key: str, address: _Address) -> bool:
     """
     if _names_model(key):
         return True
-    alone, shared = proxy_ports()
-    if address.port in alone:
+    if address.port in local_proxies.distinctive():
         return bool(key) or address.path.startswith(_API_PATHS)
-    if address.port not in shared or not key:
+    if address.port not in local_proxies.default_ports() or not key:
         return False
     if not address.path.rstrip("/").endswith(("/v1", "/anthropic", "/openai")):
         return False

@@ -19,7 +19,7 @@ from guard.agents.opencode.route import Router
 from guard.catalog import local_proxies
 from guard.catalog.runners import package_name
 from guard.findings import Finding
-from guard.proxies import starts
+from guard.proxies import commands, starts
 from guard.rules.files import variables
 from guard.rules.files.location import at
 from guard.sources.positions.shell_calls import Call, Script, read
@@ -275,10 +275,23 @@ def _at_words(file: SourceFile, finding: Finding, words: list[Word]) -> Finding:
 def proxy_call(
     file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
 ) -> Iterator[Finding]:
-    """A finding if `call` starts a local model proxy."""
-    found = starts.proxy_of(call, script)
-    if found is not None:
-        yield from proxy_service(file, policy, found, call.words[0].start, call.words[-1].end)
+    """A finding if `call` starts a local model proxy, or brings another machine's here."""
+    found = commands.start_of(call, script)
+    if found is None:
+        return
+    start, end = call.words[0].start, call.words[-1].end
+    if found.how == commands.STARTS:
+        yield from proxy_service(file, policy, found.proxy, start, end)
+    elif not starts.is_allowed(policy, found):
+        yield at(
+            file,
+            "RG401",
+            start,
+            end,
+            found.proxy.name,
+            f"{found.deed}: its calls do not reach the gateway",
+            fix=_way_out(policy, found.ports),
+        )
 
 
 def proxy_service(
@@ -289,7 +302,7 @@ def proxy_service(
     end: int,
 ) -> Iterator[Finding]:
     """The finding for a local model proxy that is run, unless the policy allows it."""
-    if starts.is_allowed(policy, proxy, proxy.ports):
+    if starts.is_allowed(policy, commands.Start(proxy, proxy.ports)):
         return
     port = f", on port {proxy.ports[0]} unless told otherwise" if proxy.ports else ""
     yield at(
@@ -299,6 +312,12 @@ def proxy_service(
         end,
         proxy.name,
         f"runs {proxy.name} on this machine{port}: calls through it do not reach the gateway",
-        fix=f"call the gateway ({policy.base_url}); or add an [[exception]] with the subject "
-        f"port:{proxy.ports[0] if proxy.ports else 'N'} to your policy",
+        fix=_way_out(policy, proxy.ports),
+    )
+
+
+def _way_out(policy: CompiledPolicy, ports: tuple[int, ...]) -> str:
+    return (
+        f"call the gateway ({policy.base_url}); or add an [[exception]] with the subject "
+        f"port:{ports[0] if ports else 'N'} to your policy"
     )

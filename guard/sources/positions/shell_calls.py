@@ -8,13 +8,14 @@ wants for itself, and whether the rest is a command or the text of one.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from guard.catalog import runners
+from guard.net import is_this_machine
 from guard.sources.positions.text import Text, joined
-from guard.sources.shell_commands import FISH, Assignment, Command, Word, commands
+from guard.sources.shell_commands import FISH, POSIX, Assignment, Command, Word, commands
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -28,6 +29,7 @@ Split = Callable[[Text], list[Command]]
 """What splits a text into simple commands."""
 
 _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+_PARAMETER = re.compile(r"\$\{?([@*0-9])\}?")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _DECLARING = frozenset(("export", "declare", "typeset", "readonly", "local"))
 
@@ -53,7 +55,26 @@ def _long(names: str) -> frozenset[str]:
 
 
 # options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9,
-# util-linux 2.39, GNU parallel 2023
+# util-linux 2.39, GNU parallel 2023; the others' own help
+_SHORT = {
+    "n": "nice",
+    "cn": "ionice",
+    "uDg": "run0",
+    "SGRw": "unshare",
+    "tSGW": "nsenter",
+    "CmNip": "numactl",
+    "tip": "systemd-cat",
+    "T": "kitty foot",
+    "pn": "minikube",
+    "": "command builtin nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
+    "prlimit rlwrap winpty ltrace valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
+    "torsocks proxychains proxychains4 tini dumb-init ddtrace-run opentelemetry-instrument tsp nq "
+    "daemonize k3s microk8s entr",
+}
+_LONG = (
+    "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
+    "--cpunodebind --membind --what --who --why --title --identifier --priority"
+)
 _WRAPPERS = {
     "sudo": Wrapper(
         "CDghpRrTtuU",
@@ -61,23 +82,33 @@ _WRAPPERS = {
         assigns=True,
     ),
     "doas": Wrapper("Cu", assigns=True),
-    "env": Wrapper("uC", _long("--unset --chdir"), assigns=True),
+    "env": Wrapper("uCSLPa", _long("--unset --chdir --split-string --argv0"), assigns=True),
     "cross-env": Wrapper(assigns=True),
     "cross-env-shell": Wrapper(assigns=True, text=True),
     "time": Wrapper("fo", _long("--format --output")),
     "gtime": Wrapper("fo", _long("--format --output")),
-    "command": Wrapper(),
-    "builtin": Wrapper(),
     "exec": Wrapper("a"),
-    "nohup": Wrapper(),
-    "setsid": Wrapper(),
-    "nice": Wrapper("n", _long("--adjustment")),
-    "ionice": Wrapper("cn", _long("--class --classdata")),
     "stdbuf": Wrapper("ioe", _long("--input --output --error")),
     "timeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
     "gtimeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
-    "chronic": Wrapper(),
-    "unbuffer": Wrapper(),
+    "cmd.exe": Wrapper(skip=1, text=True),
+    "powershell.exe": Wrapper(text=True),
+    "pwsh": Wrapper(text=True),
+    "wsl": Wrapper("du", _long("--distribution --user --cd")),
+    "wsl.exe": Wrapper("du", _long("--distribution --user --cd")),
+    "chroot": Wrapper("", _long("--userspec --groups"), skip=1),
+    "taskset": Wrapper("p", skip=1),
+    "gosu": Wrapper(skip=1),
+    "su-exec": Wrapper(skip=1),
+    "setuidgid": Wrapper(skip=1),
+    "envdir": Wrapper(skip=1),
+    "dtach": Wrapper("nAcNr"),
+    "abduco": Wrapper("ncAer"),
+    "sshpass": Wrapper("fdpPe"),
+    "systemd-socket-activate": Wrapper("lEd", _long("--listen --setenv --fdname")),
+    "hyperfine": Wrapper("wrmMpcPSL", text=True),
+    "chrt": Wrapper("TPD", skip=1),
+    "watchexec": Wrapper("wefisx", _long("--watch --exts --filter --ignore --signal")),
     "caffeinate": Wrapper("tw"),
     "xvfb-run": Wrapper("enpsfw", _long("--server-num --server-args --auth-file --wait")),
     "xargs": Wrapper(
@@ -100,20 +131,19 @@ _WRAPPERS = {
     ),
     "screen": Wrapper("SctTehps"),
     "start-stop-daemon": Wrapper("acdgknNprsuxRPC"),
-    "noglob": Wrapper(),
-    "nocorrect": Wrapper(),
-    "then": Wrapper(),
-    "do": Wrapper(),
     "concurrently": Wrapper(
         "nplckms", _long("--names --prefix --prefix-colors --kill-others --max-processes --success")
     ),
 }
+for _letters, _names in _SHORT.items():
+    _WRAPPERS.update((name, Wrapper(_letters, _long(_LONG))) for name in _names.split())
 
 # programs that start what stands behind a `--` in their arguments
 _BEHIND_DASHES = _long(
     "op doppler infisical dotenv dotenvx direnv mise rtx chamber aws-vault kubectl oc devbox "
     "uv poetry pipenv hatch teller vault bws secrethub summon envconsul npm pnpm yarn bun nix "
-    "flox devenv pixi conda mamba start-stop-daemon"
+    "flox devenv pixi conda mamba start-stop-daemon nono zellij gnome-terminal wezterm perf py-spy "
+    "toolbox distrobox distrobox-enter lxc incus pueue guix"
 )
 
 # programs that start the command behind these words, without a `--`
@@ -126,9 +156,62 @@ _BEHIND_WORDS = {
     "bundle": ("exec",),
     "asdf": ("exec",),
     "volta": ("run",),
+    "conda": ("run",),
+    "mamba": ("run",),
+    "micromamba": ("run",),
+    "pdm": ("run",),
+    "rye": ("run",),
+    "pyenv": ("exec",),
+    "rbenv": ("exec",),
+    "fnm": ("exec",),
+    "snap": ("run",),
+    "toolbox": ("run",),
+    "honcho": ("run",),
+    "foreman": ("run",),
+    "dotenv": ("run",),
+    "direnv": ("exec",),
+    "heroku": ("local:run",),
+    "perf": ("record", "stat", "trace"),
+    "pm2": ("start",),
+    "forever": ("start",),
+}
+_SKIPPED = {"direnv": 1}
+
+# programs with an option whose value, or what follows it, is a command
+_BEHIND_OPTION = {
+    "emulate": ("c", ""),
+    "su": ("c", "--command --session-command"),
+    "runuser": ("c", "--command --session-command"),
+    "sg": ("c", ""),
+    "script": ("c", "--command"),
+    "flock": ("c", "--command"),
+    "nix-shell": ("", "--run --command"),
+    "nix": ("c", "--command"),
+    "nodemon": ("x", "--exec"),
+    "start-stop-daemon": ("xa", "--exec --startas"),
+    "mise": ("c", "--command"),
+    "rtx": ("c", "--command"),
+    "fd": ("xX", "--exec --exec-batch"),
+    "xterm": ("e", ""),
+    "urxvt": ("e", ""),
+    "st": ("e", ""),
+    "konsole": ("e", ""),
+    "alacritty": ("e", "--command"),
+    "xfce4-terminal": ("ex", "--command --execute"),
+    "gnome-terminal": ("x", "--command"),
+    "x-terminal-emulator": ("e", ""),
 }
 
-_RUN_OPTIONS = _long("--package --with --python --env-file --group --extra --directory --project")
+_SSH = Wrapper("BbcDEeFIiJLlmOopPQRSWw")
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
+
+_RUN_OPTIONS = _long(
+    "--package --with --python --env-file --group --extra --directory --project --name --prefix "
+    "--cwd --using --index-url --with-requirements --file"
+)
+
+# programs that print what they are given, or the path of the program of that name
+_PRINTS = _long("which whence where type realpath readlink echo print printf")
 
 # docker and podman: options of `run` and `exec` that take a value (docker CLI reference)
 _DOCKER_SHORT = "eplvwuhmac"
@@ -151,13 +234,14 @@ class Call:
     """A program that is started: its words (the program first) and what is set for it alone.
 
     `package` tells that the program is named by a package that is fetched, `image` that it is the
-    image of a container.
+    image of a container; `packages` are those that npx and such are told to fetch beside it.
     """
 
     words: list[Word]
     environment: list[Assignment] = field(default_factory=list)
     package: bool = False
     image: bool = False
+    packages: list[str] = field(default_factory=list)
 
     @property
     def program(self) -> str:
@@ -204,21 +288,26 @@ class Script:
         return None if any(c in filled for c in "$`") else filled
 
 
-def read(text: Text, split: Split = commands, *, elsewhere: frozenset[str] = frozenset()) -> Script:
+def read(
+    text: Text,
+    split: Split = commands,
+    *,
+    elsewhere: frozenset[str] = frozenset(),
+    fish: bool = False,
+) -> Script:
     """What `text` starts and sets. Raises shell_commands.UnparsedError.
 
-    What the programs in `elsewhere` start is not followed.
+    What the programs in `elsewhere` start is not followed, on other machines. `fish` tells that
+    the text is fish's, in which `set` sets variables.
     """
     reading = _Reading(split, elsewhere)
-    reading.text(text, 0)
+    reading.commands(split(text), 0, fish=fish)
     return reading.script()
 
 
 def read_fish(text: Text) -> Script:
     """What a script for fish starts and sets. Raises shell_commands.UnparsedError."""
-    reading = _Reading()
-    reading.commands(commands(text, FISH), 0, fish=True)
-    return reading.script()
+    return read(text, lambda inner: commands(inner, FISH if inner is text else POSIX), fish=True)
 
 
 def follow(words: list[Word], into: Script) -> None:
@@ -230,6 +319,30 @@ def follow(words: list[Word], into: Script) -> None:
     into.settings += found.settings
 
 
+class _Inner:
+    """The commands in substitutions of a text, by where they begin."""
+
+    def __init__(self, found: list[Command]) -> None:
+        self._commands = sorted((c for c in found if c.inner), key=lambda command: command.start)
+        self._starts = [command.start for command in self._commands]
+
+    def printed(self, word: Word) -> list[Word]:
+        """`word`; if it is `$(which NAME)` or such, what that prints."""
+        if word.shown != "$()":
+            return [word]
+        at = bisect_left(self._starts, word.start)
+        if at == len(self._starts) or self._starts[at] >= word.end:
+            return [word]
+        words = self._commands[at].words
+        rest = [one for one in words[1:] if one.shown[:1] != "-"]
+        verb = words[0].shown if words else ""
+        if not rest or not (verb in _PRINTS or (verb == "command" and len(rest) < len(words) - 1)):
+            return [word]
+        if word.splits:
+            return rest
+        return [Word(joined([one.content for one in rest], " "), word.start, word.end)]
+
+
 class _Reading:
     def __init__(self, split: Split = commands, elsewhere: frozenset[str] = frozenset()) -> None:
         self._found = Script()
@@ -238,6 +351,8 @@ class _Reading:
         self._values: dict[str, set[str | None]] = {}
         self._exported: set[str] = set()
         self._all_export = False
+        # what $0, $1 … are, as far as the text itself says it
+        self._parameters: list[Word] = []
 
     def script(self) -> Script:
         found = self._found
@@ -254,21 +369,23 @@ class _Reading:
             self.commands(self._split(text), depth)
 
     def commands(self, found: list[Command], depth: int, *, fish: bool = False) -> None:
+        inner = _Inner(found)
         for command in found:
             if len(self._found.calls) >= MAX_CALLS:
                 return
             if fish and command.words and command.words[0].value == "set":
                 self._fish_set(command.words[1:])
             else:
-                self._command(command, depth)
+                self._command(command, depth, inner)
 
     def call(self, words: list[Word]) -> None:
-        self._command(Command(words, []), 0)
+        self._command(Command(words, []), 0, _Inner([]))
 
-    def _command(self, command: Command, depth: int) -> None:
+    def _command(self, command: Command, depth: int, inner: _Inner) -> None:
         if not command.words:
             for assignment in command.assignments:
-                self._set(assignment, exported=self._all_export)
+                printed = inner.printed(assignment.value)
+                self._set(assignment, exported=self._all_export, value=printed[0].value)
             return
         verb = command.words[0].value
         if verb in _DECLARING:
@@ -280,19 +397,23 @@ class _Reading:
                 f[:1] == "-" and f[1:].isalpha() and "a" in f for f in flags
             ):
                 self._all_export = True
+            if "--" in flags:
+                self._parameters = command.words[:1] + command.words[flags.index("--") + 2 :]
             return
         if verb in ("read", "mapfile", "getopts", "for"):
             for word in command.words[1:]:
                 self._values.setdefault(word.shown, set()).add(None)
             if verb == "for":
                 return
-        self._call(command.words, command.assignments, command.stdin, depth)
+        words = [printed for word in command.words for printed in inner.printed(word)]
+        self._call(words, command.assignments, command.stdin, depth)
 
-    def _set(self, assignment: Assignment, *, exported: bool) -> None:
-        value = assignment.value
-        self._values.setdefault(assignment.name, set()).add(value.value)
+    def _set(self, assignment: Assignment, *, exported: bool, value: str | None = None) -> None:
+        """`value` is known where only a running shell could tell from the assignment alone."""
+        word = assignment.value
+        self._values.setdefault(assignment.name, set()).add(value or word.value)
         self._found.settings.append(
-            Setting(assignment.name, value, assignment.start, assignment.end, exported)
+            Setting(assignment.name, word, assignment.start, assignment.end, exported)
         )
 
     def _declare(self, verb: str, words: list[Word]) -> None:
@@ -323,7 +444,9 @@ class _Reading:
             exported = exported or flag == "--export" or (flag[1:2] != "-" and "x" in flag)
             at += 1
         if len(words) - at > 1:
-            name = words[at]
+            name, values = words[at], words[at + 1 :]
+            value = values[0].value if len(values) == 1 else None
+            self._values.setdefault(name.shown, set()).add(value)
             self._found.settings.append(
                 Setting(name.shown, words[at + 1], name.start, words[-1].end, exported)
             )
@@ -341,20 +464,27 @@ class _Reading:
         steps = 0
         while words and steps < 32:
             steps += 1
+            words = self._filled(words)
+            if not words:
+                return
             call = Call(words, environment, package)
             self._found.calls.append(call)
             program = call.program
             package = False
-            if program in self._elsewhere:
+            if program in self._elsewhere and not _is_here(program, words):
                 return
             if program in SHELLS:
                 self._shell(words[1:], stdin, depth)
                 return
-            if program in ("docker", "podman", "nerdctl"):
+            if program == "busybox":
+                words = words[1:]
+                continue
+            if program in ("docker", "podman", "nerdctl", "finch", "container"):
                 words, environment = self._container(words, depth)
                 continue
             run = runners.read([word.shown for word in words])
             if run is not None:
+                call.packages = [words[index].shown for index in run.packages]
                 for index in run.texts:
                     self.text(words[index].content, depth + 1)
                 words = _fetched(words, run)
@@ -368,18 +498,47 @@ class _Reading:
                     return
                 if program == "command" and any(w.shown in ("-v", "-V") for w in words[1:2]):
                     return
-                words, more = _unwrapped(words[1:], wrapper)
+                if program == "env" and self._split_string(words[1:], depth):
+                    return
+                if program == "screen" and self._stuffed(words[1:], depth):
+                    return
+                rest = words[1:]
+                words, more = _unwrapped(rest, wrapper)
+                if program == "xargs" and stdin is not None and words:
+                    options = rest[: len(rest) - len(words)]
+                    words = _given(words, _replaced(options), stdin)
+                if program == "parallel" and words and words[0].shown == ":::":
+                    for word in words[1:]:
+                        self.text(word.content, depth + 1)
+                    return
                 environment = [*environment, *more]
                 if wrapper.text and words:
                     self.text(joined([w.content for w in words], " "), depth + 1)
                     return
                 continue
-            following = self._other(program, words, depth)
+            following = self._other(program, words, stdin, depth)
             if following is None:
                 return
             words = following
 
-    def _other(self, program: str, words: list[Word], depth: int) -> list[Word] | None:
+    def _filled(self, words: list[Word]) -> list[Word]:
+        """`words` with the program that a parameter, or zsh's `=NAME`, stands for."""
+        first = words[0]
+        if first.is_bare("-"):
+            return words[1:]  # zsh: a login shell's name
+        if first.bare > 1 and re.match(r"=[^=(]", first.shown):
+            return [first.after(1), *words[1:]]
+        parameter = _PARAMETER.fullmatch(first.shown)
+        if parameter is None or not self._parameters:
+            return words
+        name = parameter.group(1)
+        if name in "@*":
+            return [*self._parameters[1:], *words[1:]]
+        return [*self._parameters[int(name) : int(name) + 1], *words[1:]]
+
+    def _other(
+        self, program: str, words: list[Word], stdin: Text | None, depth: int
+    ) -> list[Word] | None:
         """The command that another kind of program starts; texts are read at once."""
         rest = words[1:]
         if program == "eval":
@@ -393,16 +552,28 @@ class _Reading:
         if program in ("alias", "abbr"):
             self._alias(rest, depth)
             return None
-        if program in ("su", "runuser", "script", "flock", "nix-shell", "nodemon"):
-            flags = ("-c", "--command", "--run", "--exec", "-x")
-            for flag, word in pairwise(rest):
-                if flag.shown in flags:
-                    self.text(word.content, depth + 1)
-            if program == "flock":
-                return _operands(rest, Wrapper("wE", _long("--timeout")))[1:]
+        if program in ("at", "batch") or (
+            program in ("source", ".") and (not rest or rest[0].shown in _STDIN)
+        ):
+            if stdin is not None:
+                self.text(stdin, depth + 1)
             return None
-        if program == "ssh":
-            operands = _operands(rest, Wrapper("BbcDEeFIiJLlmOopQRSWw"))[1:]
+        if program == "sched" and len(rest) > 1:
+            self.text(joined([w.content for w in rest[1:]], " "), depth + 1)
+            return None
+        behind_option = _BEHIND_OPTION.get(program)
+        if behind_option is not None:
+            self._options(rest, *behind_option, depth=depth)
+        if program == "flock":
+            return _operands(rest, Wrapper("wE", _long("--timeout")))[1:]
+        if program == "script":
+            # script of BSD: the file, then the command
+            return _operands(rest, Wrapper("cEIOBTmot", _long("--command")))[1:]
+        if program in ("su", "runuser", "sg"):
+            behind = [i for i, word in enumerate(rest) if word.shown == "--"]
+            return rest[behind[0] + 1 :] if behind else None
+        if program in ("ssh", "slogin"):
+            operands = _operands(rest, _SSH)[1:]
             if len(operands) == 1:
                 self.text(operands[0].content, depth + 1)
                 return None
@@ -425,10 +596,52 @@ class _Reading:
             for index, word in enumerate(rest):
                 if word.shown == "--":
                     return rest[index + 1 :]
-        behind = _BEHIND_WORDS.get(program)
-        if behind and rest and rest[0].shown in behind:
-            return _operands(rest[1:], Wrapper("p", _RUN_OPTIONS))
+        verbs = _BEHIND_WORDS.get(program)
+        if verbs:
+            return self._behind_words(program, rest, verbs)
         return None
+
+    def _behind_words(
+        self, program: str, words: list[Word], verbs: tuple[str, ...]
+    ) -> list[Word] | None:
+        """The command behind one of `verbs`: `poetry run`, `conda run -n x`."""
+        operands = _operands(words, Wrapper("fC", _RUN_OPTIONS))
+        if not operands or operands[0].shown not in verbs:
+            return None
+        options = operands[1:]
+        found = _operands(options, Wrapper("npf", _RUN_OPTIONS))[_SKIPPED.get(program, 0) :]
+        before = options[: len(options) - len(found)]
+        if before and before[-1].shown in ("-m", "--module") and program == "uv":
+            python = Text("python", [before[-1].start] * 6 + [before[-1].end])
+            return [Word(python, before[-1].start, before[-1].end), before[-1], *found]
+        if program in ("pm2", "forever"):
+            return [word for word in found if word.shown != "--"]
+        if found and program == "hatch" and ":" in found[0].shown:
+            return [found[0].after(found[0].shown.index(":") + 1), *found[1:]]
+        return found
+
+    def _options(self, words: list[Word], short: str, long: str, *, depth: int) -> None:
+        """Read the text, or the words, behind an option that has a command for its value."""
+        for index, word in enumerate(words):
+            shown = word.shown
+            name, equals, _ = shown.partition("=")
+            if shown[:2] == "--":
+                if name not in _long(long):
+                    continue
+                at = len(name) + 1 if equals else 0
+            elif shown[:1] == "-" and any(c in short for c in shown[1:]):
+                letter = next(i for i, c in enumerate(shown) if i and c in short)
+                at = letter + 1 if letter + 1 < len(shown) else 0
+            else:
+                continue
+            rest = words[index + 1 :]
+            if at:
+                self.text(word.content[at:], depth + 1)
+            elif len(rest) == 1 or (rest and " " in rest[0].shown):
+                self.text(rest[0].content, depth + 1)
+            elif rest:
+                self._call(rest, [], None, depth)
+            return
 
     def _alias(self, words: list[Word], depth: int) -> None:
         if len(words) > 1 and not any("=" in w.shown for w in words):
@@ -442,7 +655,50 @@ class _Reading:
             if equals:
                 self.text(word.content[len(name) + 1 :], depth + 1)
 
+    def _split_string(self, words: list[Word], depth: int) -> bool:
+        """Whether `env -S TEXT …` was read: a text of words, and of assignments before them."""
+        taken = False
+        for index, word in enumerate(words):
+            shown = word.shown
+            if taken or shown == "-":
+                taken = False
+                continue
+            if shown[:1] != "-" or shown == "--":
+                return False
+            found = re.match(r"--split-string=?|-[iv0]*S", shown)
+            if found is None:
+                taken = _takes_next(shown, _WRAPPERS["env"].short, _WRAPPERS["env"].long)
+                continue
+            text = word.content[found.end() :] if found.end() < len(shown) else None
+            rest = words[index + 1 :]
+            texts = (
+                [w.content for w in rest] if text is None else [text, *(w.content for w in rest)]
+            )
+            if texts:
+                self.text(joined(texts, " "), depth + 1)
+            return True
+        return False
+
+    def _stuffed(self, words: list[Word], depth: int) -> bool:
+        """Whether `screen -X stuff TEXT` was read, which types TEXT into another shell."""
+        shown = [word.shown for word in words]
+        if "-X" not in shown or "stuff" not in shown:
+            return False
+        for word in words[shown.index("stuff") + 1 :]:
+            self.text(word.content, depth + 1)
+        return True
+
     def _tmux(self, words: list[Word], depth: int) -> None:
+        part: list[Word] = []
+        for word in words:
+            if word.shown == ";":
+                self._tmux_command(part, depth)
+                part = []
+            else:
+                part.append(word)
+        self._tmux_command(part, depth)
+
+    def _tmux_command(self, words: list[Word], depth: int) -> None:
         operands = _operands(words, Wrapper("LSfc"))
         if not operands:
             return
@@ -453,9 +709,9 @@ class _Reading:
             elif rest:
                 self._call(rest, [], None, depth)
         elif verb in ("send", "send-keys"):
+            # each word is text, or the name of a key
             for word in rest:
-                if " " in word.shown:
-                    self.text(word.content, depth + 1)
+                self.text(word.content, depth + 1)
 
     def _shell(self, words: list[Word], stdin: Text | None, depth: int) -> None:
         at, text_wanted, reads_stdin = 0, False, False
@@ -474,8 +730,10 @@ class _Reading:
             at += 1
         if text_wanted:
             if at < len(words):
+                outer, self._parameters = self._parameters, words[at + 1 :]
                 self.text(words[at].content, depth + 1)
-        elif stdin is not None and (reads_stdin or at >= len(words)):
+                self._parameters = outer
+        elif stdin is not None and (reads_stdin or at >= len(words) or words[at].shown in _STDIN):
             self.text(stdin, depth + 1)
 
     def _container(self, words: list[Word], depth: int) -> tuple[list[Word], list[Assignment]]:
@@ -491,7 +749,7 @@ class _Reading:
                 at += 2 if _takes_next(words[at].shown, "fp", _DOCKER_LONG) else 1
             verbs = [w.shown for w in words[at : at + 1]]
             compose = True
-        elif verbs[:1] == ["container"]:
+        elif verbs[:1] == ["container"] or verbs == ["service", "create"]:
             at += 1
             verbs = verbs[1:]
         if verbs[:1] not in (["run"], ["exec"], ["create"]):
@@ -532,6 +790,43 @@ class _Reading:
             )
 
 
+def _is_here(program: str, words: list[Word]) -> bool:
+    """Whether this is `ssh HOST COMMAND`, and leads to this machine."""
+    if program not in ("ssh", "slogin"):
+        return False
+    host = next((word.shown for word in _operands(words[1:], _SSH)), "")
+    host = host.removeprefix("ssh://").rpartition("@")[2]
+    return is_this_machine(host) or is_this_machine(host.rpartition(":")[0])
+
+
+def _replaced(options: list[Word]) -> str:
+    """The text in whose place xargs puts its input, "" if it adds words at the end."""
+    for word, after in zip(options, [*options[1:], None], strict=False):
+        found = re.fullmatch(r"-([IJi])(.*)|--replace(?:=(.*))?", word.shown)
+        if found is not None:
+            upper = found.group(1) in ("I", "J")
+            return (
+                found.group(2) or found.group(3) or (after.shown if upper and after else "") or "{}"
+            )
+    return ""
+
+
+def _given(words: list[Word], replaced: str, text: Text) -> list[Word]:
+    """`words` with the input `text` of xargs."""
+    if not replaced:
+        return [*words, *_as_words(text)]
+    return [Word(text, w.start, w.end) if w.shown == replaced else w for w in words]
+
+
+def _as_words(text: Text) -> list[Word]:
+    """The words that xargs makes of `text`, a few of them."""
+    found = []
+    for match in list(re.finditer(r"\S+", text.value))[:8]:
+        part = text[match.start() : match.end()]
+        found.append(Word(part, part.start, part.end))
+    return found
+
+
 def assigned(word: Word) -> Assignment | None:
     """`word` as `NAME=value`, or None."""
     found = _ASSIGNS.match(word.shown)
@@ -562,6 +857,8 @@ def _operands(words: list[Word], wrapper: Wrapper) -> list[Word]:
 
 def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[Assignment]]:
     words = _operands(words, wrapper)
+    if wrapper.assigns and words and words[0].shown == "-":
+        words = _operands(words[1:], wrapper)  # `env -` is `env -i`
     environment: list[Assignment] = []
     at = 0
     while wrapper.assigns and at < len(words):

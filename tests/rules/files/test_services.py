@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.catalog import local_proxies
+from guard.catalog.programs import effective
 from guard.findings import Finding
 from guard.policy.compiled import CompiledPolicy
 from guard.rules.files import services
@@ -74,7 +75,7 @@ def test_property_lists_that_are_none(text: str) -> None:
 )
 def test_start_commands(words: str, found: str | None) -> None:
     program, *arguments = words.split()
-    proxy = local_proxies.started(program, arguments)
+    proxy, _ = local_proxies.started(effective("", (program, *arguments), links=False))
     assert (proxy.id if proxy else None) == found
 
 

@@ -5,5 +5,5 @@ pip show vllm | grep litellm
 litellm --version
 docker pull ollama/ollama
 docker stop litellm
-kubectl port-forward svc/litellm 4000
+kubectl logs svc/litellm
 systemctl status ollama
