@@ -75,6 +75,35 @@ else
         } 2>/dev/null | __PYTHON__ -I -S __MAIN__ line bash 2>&1 >/dev/null)
     }
 
+    # Whether bash's builtins are its own, and every variable of ours can be set: `local` says so,
+    # where an assignment to a readonly one would end whatever runs, and let the line go.
+    function __routeguard_able {
+        if \builtin local __rg_action __rg_again __rg_allowed __rg_begin __rg_command __rg_entry \
+            __rg_event __rg_exported __rg_first __rg_flag __rg_flagged __rg_found __rg_front \
+            __rg_known __rg_last __rg_line __rg_more __rg_name __rg_names __rg_new __rg_now \
+            __rg_number __rg_ok='' __rg_others __rg_path __rg_patterns __rg_rest __rg_result \
+            __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch __rg_scrubbed __rg_seen \
+            __rg_seen_now __rg_send __rg_text __rg_typed __rg_unaliased __rg_unknown __rg_word \
+            __rg_words; then
+            __rg_ok=''
+            __routeguard_probe
+            [[ -n $__rg_ok ]]
+        else
+            [[ -n '' ]]
+        fi
+    } 2>/dev/null
+
+    # For a shell in which the line cannot be judged: in $1 it has small letters, $2 to $5 are the
+    # patterns. A line with one of the words is refused unread, any other runs. Needs no builtin and
+    # no variable; what it says is an error of an expansion, which also ends it.
+    function __routeguard_unread {
+        # shellcheck disable=SC2053 # they are patterns
+        if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
+            READLINE_LINE=''
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin local printf return} ]]
+        fi
+    }
+
     # Enter runs this, then accepts what it leaves in the line. A refused line becomes a comment, as
     # readline's insert-comment makes one: it is on the screen, it is in the history as bash keeps
     # any line, and nothing of it runs. Its argument is $_, which is so kept. Patterns are compared,
@@ -85,16 +114,22 @@ else
         if ((${#FUNCNAME[@]} > 1)) || [[ $- == *r* ]]; then
             \builtin return 0
         fi
-        __rg_ok=''
-        __routeguard_probe
-        if [[ -n $__rg_ok ]]; then
-            # bash exports the line, and `set -a` every variable: no program may get either
-            \builtin local -
-            \builtin set +aeuxET +o pipefail
-            \builtin export -n READLINE_LINE __rg_typed
-            \builtin local __rg_line __rg_text __rg_words __rg_names=' ' __rg_send __rg_said=''
-            \builtin local __rg_result=0 __rg_number __rg_event __rg_patterns __rg_again=1
+        if __routeguard_able; then
+            __routeguard_consider
+        else
+            __routeguard_unread "${READLINE_LINE,,}" '*@(__PROXY_PROGRAMS__)*' \
+                '*@(docker|podman|nerdctl|finch|container)*' '*@(__PROXY_IMAGES__)*' '*![!\ =\(\"]*'
         fi
+    }
+
+    # The line, and all that comes with it: keys, aliases, the history.
+    function __routeguard_consider {
+        # bash exports the line, and `set -a` every variable: no program may get either
+        \builtin local -
+        \builtin set +aeuxET +o pipefail
+        \builtin export -n READLINE_LINE __rg_typed
+        \builtin local __rg_line __rg_text __rg_words __rg_names=' ' __rg_send __rg_said=''
+        \builtin local __rg_result=0 __rg_number __rg_event __rg_patterns __rg_again=1
         __rg_line=$READLINE_LINE __rg_number='\#'
         # the number of the command is the same for all lines of one command
         __rg_number=${__rg_number@P}
@@ -102,27 +137,22 @@ else
         __rg_text=$__rg_typed$__rg_line __rg_words=$__rg_line __rg_send=()
         # a line before this one counts again only where this one goes on with it
         [[ $__rg_typed != *\\$'\n' ]] || __rg_words=$__rg_text
-        if [[ -n $__rg_ok ]]; then
-            # what came after us at the prompt may have exported a key
-            [[ -n $__rg_typed ]] || __routeguard_look
-            ((${#BASH_ALIASES[@]} == 0 || ${#__rg_words} > 10000)) || __routeguard_expand
-        fi
+        # what came after us at the prompt may have exported a key
+        [[ -n $__rg_typed ]] || __routeguard_look
+        ((${#BASH_ALIASES[@]} == 0 || ${#__rg_words} > 10000)) || __routeguard_expand
         __rg_event=${histchars-'!^'}
         if [[ $- == *H* && ($__rg_words == *"${__rg_event:0:1}"[!\ =\(\"]* || $__rg_line == "${__rg_event:1:1}"*) ]] &&
-            { [[ -z $__rg_ok ]] || __rg_said=$(__routeguard_event); }; then
+            __rg_said=$(__routeguard_event); then
             __rg_words+=" $__rg_said" __rg_text=$__rg_typed$__rg_said
         fi
         __rg_words=${__rg_words//I/i} # whose small letter is another one in Turkish
         __rg_words=${__rg_words,,}
-        __rg_patterns=('*@(__PROXY_PROGRAMS__)*' '*@(docker|podman|nerdctl)*' '*@(__PROXY_IMAGES__)*')
+        __rg_patterns=('*@(__PROXY_PROGRAMS__)*' '*@(docker|podman|nerdctl|finch|container)*' '*@(__PROXY_IMAGES__)*')
         # shellcheck disable=SC2053 # they are patterns
         if ((${#__rg_words} > 10000)) || [[ $__rg_words == ${__rg_patterns[0]} ||
             ($__rg_words == ${__rg_patterns[1]} && $__rg_words == ${__rg_patterns[2]}) ]]; then
             # it is put back once there is a verdict: whatever fails, nothing runs unjudged
             READLINE_LINE=''
-            if [[ -z $__rg_ok ]]; then
-                __rg_said=${__routeguard?refused: this line cannot be judged while bash\'s own builtins are hidden. fix: unset -f builtin; enable builtin local printf return}
-            fi
             __rg_said=''
             __routeguard_judge || __rg_result=$?
             if [[ $__rg_result != 0 && -z $__rg_said ]]; then

@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -50,7 +51,7 @@ ALLOWED = [
     ('git commit -m "litellm serve"', "git commit -m litellm serve"),
     ("vim litellm.py", "vim litellm.py"),
     ("litellm --help", "litellm --help"),
-    ("kubectl port-forward svc/litellm 4000", "kubectl port-forward svc/litellm 4000"),
+    ("kubectl logs svc/litellm", "kubectl logs svc/litellm"),
     ("ollama list | cat", "ollama list"),
     ("sudo -E ollama list", "sudo -E ollama list"),
 ]
@@ -323,6 +324,51 @@ def test_bash_judges_under_a_debugger(
     assert session.refusals(session.run("litellm")) == 1
     session.run("ollama list")
     assert machine.marks() == ["ollama list"]
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        *(
+            "readonly __rg_text",
+            "readonly __rg_result=0",
+            "readonly __rg_typed=",
+            "readonly __rg_ok=x",
+        ),
+        *("declare -r __rg_seen=1", "declare -ri __rg_words=1", "readonly -a __rg_send=(1)"),
+        *("builtin() { :; }", "enable -n local"),
+    ],
+)
+def test_bash_runs_no_line_that_it_cannot_judge(
+    trick: str, machine_for: MachineFor, bash: Any
+) -> None:
+    machine = machine_for(bash)
+    if machine.by_name:
+        return
+    session = machine.open()
+    session.run(trick)
+    for line in (
+        "litellm --port 4000",
+        "docker run ollama/ollama",
+        "ls; Ollama serve",
+        "set -u; lite up",
+    ):
+        assert "refused: this line cannot be judged" in session.run(line), line
+    assert machine.marks() == []
+    session.run("git status")
+    assert machine.marks() == ["git status"]
+
+
+def test_bash_asks_about_every_variable_of_its_own() -> None:
+    hook, line = (Path(f"shell/{name}.bash").read_text() for name in ("hook", "line"))
+    asked = line[line.index("function __routeguard_able") :]
+    asked = asked[: asked.index("__routeguard_probe")]
+    judged = line[line.index("function __routeguard_expand") :]
+    judged = judged[: judged.index("function __routeguard_bind")]
+    looked = hook[hook.index("function __routeguard_probe") : hook.index("# Some programs take")]
+    looked += hook[hook.index("function __routeguard_look") : hook.index("# Said once")]
+    names = re.compile("__rg_[a-z_]+")
+    assert {*names.findall(judged + looked)} - {*names.findall(asked)} <= {"__rg_pause"}
 
 
 def test_bash_keeps_what_enter_is_bound_to(
