@@ -272,13 +272,13 @@ def _without_excepted(
     findings: list[Finding], file: SourceFile, settings: Settings, outcome: Outcome
 ) -> list[Finding]:
     """What no exception of the policy covers: one for the variable, or one for the file with
-    exactly the content it has."""
+    exactly the content it has. Of code (RG301) the detector judges: it needs more than its file."""
     policy, now = settings.policy, settings.now
     allowance = policy.excepted(f"file:{file.absolute}", now)
     pinned = allowance.sha256.lower() if allowance is not None else ""
     if pinned and hashlib.sha256(file.data).hexdigest() == pinned:
-        outcome.excepted += findings
-        return []
+        outcome.excepted += [finding for finding in findings if finding.rule != "RG301"]
+        return [finding for finding in findings if finding.rule == "RG301"]
     left = []
     for finding in findings:
         by_name = finding.rule in _VARIABLE_RULES and finding.subject.isidentifier()

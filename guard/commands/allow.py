@@ -19,17 +19,12 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from guard import audit, paths
+from guard.agents.covered import content_digest
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.files.read import (
-    NotRegularError,
-    TooLargeError,
-    UnreadableError,
-    digest,
-)
+from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.execute import own_environment
-from guard.launch.places import MAX_PROGRAM
 from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers
@@ -184,12 +179,13 @@ def server(url: str, **options: Any) -> int:
     epilog="""\b
 Example:
   routeguard allow file ./opencode.json --for 1w --reason "read it, the plugin is ours"
-The SHA-256 of its content now is kept: after a change it is refused again."""
+The SHA-256 of its content now is kept: after a change it is refused again. Code that it imports
+needs an exception of its own; one for a folder covers all that lies below it."""
 )
 @click.argument("path", metavar="PATH", type=click.Path())
 @_options
 def file(path: str, **options: Any) -> int:
-    """Allow the file PATH, with the content it has now."""
+    """Allow the file or folder PATH, with the content it has now."""
     full = os.path.realpath(path)
     return _add(f"file:{full}", sha256=_digest(full), **options)
 
@@ -375,10 +371,10 @@ def _asks() -> bool:
 
 
 def _digest(path: str) -> str:
-    """The SHA-256 of the file at `path` in hexadecimal. Raises UsageError if there is none."""
+    """The SHA-256 of the file or folder at `path`. Raises UsageError if there is none."""
     try:
         path.encode("utf-8")
-        found = digest(path, MAX_PROGRAM)
+        found = content_digest(path)
     except UnicodeEncodeError:
         raise UsageError(
             f"a policy cannot name this file: {printable(path)}",
@@ -386,11 +382,13 @@ def _digest(path: str) -> str:
             fix="rename it",
         ) from None
     except NotRegularError:
-        raise UsageError(f"not a regular file: {printable(path)}", fix="name a file") from None
-    except TooLargeError:
         raise UsageError(
-            f"not a file to be allowed: {printable(path)}",
-            why=f"it is larger than {MAX_PROGRAM >> 20} MiB",
+            f"neither a file nor a folder: {printable(path)}", fix="name a file or a folder"
+        ) from None
+    except TooLargeError as error:
+        raise UsageError(
+            f"too much to be allowed at once: {printable(path)}",
+            why=f"it {error}",
             fix="name the file that the finding names",
         ) from None
     except UnreadableError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from guard import paths
-from guard.files.read import UnreadableError, digest, read_bytes
+from guard.agents.covered import Coverage
+from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from guard.paths import Misplaced
     from guard.policy.compiled import CompiledPolicy
-
-MAX_PROGRAM = 1 << 30
-"""Bytes of a program whose digest is taken; opencode 1.18.33 has 185 MB."""
 
 _MAX_INTERPRETERS = 4
 
@@ -37,27 +35,31 @@ def chosen_program(
     """A finding if `program`, or what interprets it, lies in the project around `cwd`.
 
     It does if its real path does, or a link on the way to it. An exception for the real path
-    allows it with the content it has now.
+    allows it with the content it has now, if it also covers what a script imports.
     """
     around = paths.around(environ, cwd, unmarked=False)
+    coverage = Coverage(policy, now)
     found: list[Finding] = []
     for path in (program, *interpreters(program, environ)):
         tree = around.tree_of(os.path.join(cwd, path))
         real = os.path.realpath(os.path.join(cwd, path))
         if not tree or real in [finding.path for finding in found]:
             continue
-        why_not = _not_allowed(real, policy, now)
-        if why_not is None:
+        missing = coverage.missing(real)
+        if missing is None:
             continue
+        fix = "install the agent outside of the project"
+        if missing.path:
+            fix += "; or, if you trust this program as it is now:\nrouteguard allow file"
+            fix += f' {_word(missing.path)} --for 30d --reason "…"'
         found.append(
             Finding(
                 "RG306",
                 path,
-                f"{path} lies in the project {tree}{why_not}",
+                f"{path} lies in the project {tree}{missing.why}",
                 where=path,
                 path=real,
-                fix="install the agent outside of the project; or, if you trust this program as it"
-                f' is now:\nrouteguard allow file {_word(real)} --for 30d --reason "…"',
+                fix=fix,
             )
         )
     return found
@@ -99,20 +101,6 @@ def _on_path(name: str, environ: Mapping[str, str]) -> str:
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     return ""
-
-
-def _not_allowed(real: str, policy: CompiledPolicy, now: float) -> str | None:
-    """Why no exception covers `real`, to be added to a sentence; None if one does."""
-    allowance = policy.excepted(f"file:{real}", now)
-    if allowance is None:
-        ended = policy.excepted(f"file:{real}", 0)
-        return "" if ended is None else "; the exception for it has ended"
-    try:
-        if allowance.sha256 and digest(real, MAX_PROGRAM) == allowance.sha256:
-            return None
-    except UnreadableError as error:
-        return f"; the exception does not hold: it {error}"
-    return "; it has changed since it was allowed"
 
 
 def _word(path: str) -> str:

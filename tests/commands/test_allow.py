@@ -140,11 +140,18 @@ class TestAdd:
         # sha256sum of the two characters {}
         assert entry["sha256"] == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
-    @pytest.mark.parametrize("kind", ["absent", "directory", "fifo", "/dev/zero"])
+    def test_a_folder_with_the_digest_of_all_that_is_in_it(self, run):
+        run.put(run.work / "folder" / "a.js", "x")
+        run.allow("file", "folder", *SHORT)
+        first = run.entries()[0]
+        assert first["subject"] == f"file:{run.work / 'folder'}"
+        run.put(run.work / "folder" / "a.js", "y")
+        run.allow("file", "folder", *SHORT)
+        assert run.entries()[0]["sha256"] != first["sha256"]
+
+    @pytest.mark.parametrize("kind", ["absent", "fifo", "/dev/zero", "/proc"])
     def test_no_file(self, run, kind):
-        if kind == "directory":
-            (run.work / kind).mkdir()
-        elif kind == "fifo":
+        if kind == "fifo":
             os.mkfifo(run.work / kind)
         run.allow("file", kind, *SHORT, status=2)
         assert not run.allowed.exists()

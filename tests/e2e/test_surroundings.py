@@ -165,22 +165,35 @@ def test_a_model_with_a_package_file_is_refused(user: Sandbox) -> None:
     refused(user, user.guarded("run", "hi"), "RG301", str(config), "file://")
 
 
-def test_a_plugin_that_the_policy_excepts_by_its_digest_is_loaded(user: Sandbox) -> None:
+def test_an_excepted_plugin_is_loaded_until_it_or_what_it_imports_changes(user: Sandbox) -> None:
     marker = user.root / "loaded"
-    plugin = user.write(user.project / ".opencode" / "plugin" / "mine.js", marking(marker))
-    allow = (
-        f'[[exception]]\nsubject = "file:{plugin}"\nreason = "read"\nuntil = 2099-12-31\n'
-        f'sha256 = "{hashlib.sha256(plugin.read_bytes()).hexdigest()}"'
-    )
-    user.write_policy(allow)
+    folder = user.project / ".opencode" / "plugin"
+    helper = user.write(folder / "lib" / "helper.js", marking(marker))
+    plugin = user.write(folder / "mine.js", 'export * from "./lib/helper.js"\n')
+
+    def allow(*files: Path) -> None:
+        user.write_policy(
+            "".join(
+                f'[[exception]]\nsubject = "file:{path}"\nreason = "read"\nuntil = 2099-12-31\n'
+                f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\n'
+                for path in files
+            )
+        )
+
+    allow(plugin)
+    refused(user, user.guarded("run", "hi"), "RG301", f"allow file {helper}")
+    allow(plugin, helper)
     done = user.guarded("run", "hi")
     assert done.status == 0, done
     assert done.models == {"gpt-4o", "gpt-4o-mini"}, done
-    assert marker.exists()
+    assert marker.exists(), "the control: opencode runs what the plugin imports"
     marker.unlink()
-    plugin.write_text(plugin.read_text() + "// changed\n")
-    done = user.guarded("run", "hi")
-    assert (done.status, done.calls, marker.exists()) == (126, [], False), done
+    for path in (helper, plugin):
+        allow(plugin, helper)
+        path.write_text(path.read_text() + "// changed\n")
+        done = user.guarded("run", "hi")
+        assert (done.status, done.calls, marker.exists()) == (126, [], False), done
+        assert f"allow file {path}" in done.err, done
 
 
 def test_the_users_own_plugin_is_not_loaded(user: Sandbox) -> None:

@@ -1,12 +1,13 @@
 """What pinning cannot neutralise, or what the user should know, from the surroundings.
 
-Hot-path module. Pure, except that a digest-pinned exception reads the file it names.
+Hot-path module. Pure, except that an exception for a file reads the file and what it imports.
 """
 
 from __future__ import annotations
 
 import os
 
+from guard.agents.covered import Coverage
 from guard.agents.opencode import jsonc
 from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from guard.agents.covered import Uncovered
     from guard.agents.opencode.surroundings import Config, Surroundings
     from guard.policy.compiled import CompiledPolicy
 
@@ -53,22 +55,21 @@ def check_project(
 ) -> list[Finding]:
     """Findings about what a project would make the agent run, whether it calls a model or not."""
     findings: list[Finding] = []
-    for path in found.code:
-        if not _allowed(path, policy, now):
-            findings.append(_code(path, "the agent imports this file when it starts"))
-    for path, why in found.imports:
-        if not _allowed(path, policy, now):
-            findings.append(_code(path, f"this file {why}"))
+    coverage = Coverage(policy, now)
+    files = [(path, "the agent imports this file when it starts") for path in found.code]
+    files += [(path, f"this file {why}") for path, why in found.imports]
+    for path, reason in files:
+        missing = coverage.missing(path)
+        if missing is not None:
+            findings.append(_code(path, reason, missing))
     for config in found.project:
-        findings.extend(_of_project(config, policy, environ, now))
+        findings.extend(_of_project(config, coverage, environ))
     for path, why in found.unreadable:
         findings.append(_unreadable(path, why))
     return findings
 
 
-def _of_project(
-    config: Config, policy: CompiledPolicy, environ: Mapping[str, str], now: float
-) -> list[Finding]:
+def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) -> list[Finding]:
     if config.error:
         return [_unreadable(config.path, config.error)]
     findings: list[Finding] = []
@@ -86,8 +87,9 @@ def _of_project(
         f"{where} names a package file ({spec}) that the agent would run"
         for where, spec in _packages(config.content)
     ]
-    if reasons and not _allowed(config.path, policy, now):
-        findings.extend(_code(config.path, reason) for reason in reasons)
+    missing = coverage.missing(config.path, named_code(config.content)) if reasons else None
+    if missing is not None:
+        findings.extend(_code(config.path, reason, missing) for reason in reasons)
     ignored = [key for key in ROUTE_KEYS if key in config.content and key not in CODE_KEYS]
     if ignored:
         findings.append(
@@ -232,14 +234,17 @@ def _direct(credentials: list[tuple[str, str]], where: str) -> list[Finding]:
     ]
 
 
-def _code(path: str, reason: str) -> Finding:
+def _code(path: str, reason: str, missing: Uncovered) -> Finding:
+    fix = "remove it"
+    if missing.path:
+        fix += "; or, if you have read it and trust it as it is now:\nrouteguard allow file "
+        fix += f'{shown([missing.path])} --for 30d --reason "…"'
     return Finding(
         "RG301",
         path,
-        f"{reason}; code inside the agent can send prompts and keys anywhere",
+        f"{reason}; code inside the agent can send prompts and keys anywhere{missing.why}",
         where=path,
-        fix="remove it; or, if you have read it and trust it as it is now:\n"
-        f'routeguard allow file {shown([path])} --for 30d --reason "…"',
+        fix=fix,
     )
 
 
@@ -253,21 +258,23 @@ def _unreadable(path: str, why: str) -> Finding:
     )
 
 
-def _allowed(path: str, policy: CompiledPolicy, now: float) -> bool:
-    """Whether the policy excepts `path` with the content it has now."""
-    allowance = policy.excepted(f"file:{path}", now)
-    if allowance is None:
-        # one exception is enough for a file that is met under two spellings
-        allowance = policy.excepted(f"file:{os.path.realpath(path)}", now)
-    if allowance is None or not allowance.sha256:
-        return False
-    import hashlib
+def named_code(content: dict[str, Any]) -> list[str]:
+    """What a config names as code, in the words of an import; a package as `npm:NAME@VERSION`.
 
-    try:
-        raw = jsonc.read_bytes(path)
-    except jsonc.UnreadableError:
-        return False
-    return raw is not None and hashlib.sha256(raw).hexdigest() == allowance.sha256.lower()
+    A plugin is a text, `{"package": …}` or `[…, options]`: a path or URL of a file, or what npm
+    would install (the loaders of 1.18.33).
+    """
+    found = [spec.removeprefix("aisdk:") for _, spec in _packages(content)]
+    for key in ("plugin", "plugins"):
+        value = content.get(key)
+        for entry in value if isinstance(value, list) else [value]:
+            spec = entry[0] if isinstance(entry, list) and entry else entry
+            spec = spec.get("package") if isinstance(spec, dict) else spec
+            if isinstance(spec, str):
+                found.append(spec if is_no_package(spec) else f"npm:{spec}")
+            elif spec:
+                found.append("npm:?")
+    return found
 
 
 def _packages(content: dict[str, Any]) -> list[tuple[str, str]]:

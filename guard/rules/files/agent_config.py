@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.agents.opencode.preflight import CODE_KEYS, is_no_package
+from guard.agents.covered import Coverage, content_digest
+from guard.agents.opencode import jsonc
+from guard.agents.opencode.preflight import CODE_KEYS, is_no_package, named_code
 from guard.findings import Finding
 from guard.net import host_of, same_place
 from guard.rules.files.calls import router
@@ -77,11 +80,14 @@ class AgentConfig:
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-        """Findings in the file; none of code that the policy excepts with this very content."""
-        excepted = _excepted(file, policy)
+        """Findings in the file; none of code that an exception covers with all it brings along."""
+        covered = None
         for finding in self._check(file, policy):
-            if finding.rule != "RG301" or not excepted:
-                yield finding
+            if finding.rule == "RG301":
+                covered = _covered(file, policy) if covered is None else covered
+                if covered:
+                    continue
+            yield finding
 
     def _check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         kind = _of_opencode(file.path)
@@ -97,11 +103,17 @@ class AgentConfig:
             yield from _other(file, policy)
 
 
-def _excepted(file: SourceFile, policy: CompiledPolicy) -> bool:
-    allowance = policy.excepted(f"file:{file.absolute}")
-    if allowance is None or not allowance.sha256:
+def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
+    """Whether an exception covers the file, with the content that is checked, and what it needs."""
+    names = None
+    if file.name in _CONFIGS or _of_opencode(file.path) == "config":
+        try:
+            names = named_code(jsonc.parse(file.text))
+        except jsonc.UnreadableError:
+            return False
+    if Coverage(policy, time.time()).missing(file.absolute, names) is not None:
         return False
-    return hashlib.sha256(file.data).hexdigest() == allowance.sha256.lower()
+    return content_digest(file.absolute) == hashlib.sha256(file.data).hexdigest()
 
 
 def _of_opencode(path: str) -> str:

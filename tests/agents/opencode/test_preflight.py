@@ -184,9 +184,9 @@ class TestExceptions:
 
     def test_a_config_with_code_keys(self, tmp_path: Path, policy: CompiledPolicy) -> None:
         path = tmp_path / "opencode.json"
-        path.write_text('{"plugin":["x"]}')
+        path.write_text('{"plugin":["x@1.0.0"]}')
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        around = found(project=[Config(str(path), {"plugin": ["x"], "model": "m"})])
+        around = found(project=[Config(str(path), {"plugin": ["x@1.0.0"], "model": "m"})])
         policy.exceptions = (PolicyException(subject=f"file:{path}", sha256=digest, until=NOW + 1),)
         assert says(check(around, policy, {}, NOW)) == [("RG302", "note")]
         path.write_text('{"plugin":["y"]}')

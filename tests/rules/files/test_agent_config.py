@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -44,14 +45,21 @@ def test_the_gateway_of_the_policy_counts() -> None:
     assert check("opencode.json", text, policy) == []
 
 
-def test_code_that_was_read_can_be_excepted_by_its_content() -> None:
+def test_code_that_was_read_can_be_excepted_by_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path, text = ".opencode/plugins/a.ts", "export const A = 1\n"
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_text(text)
     absolute = SourceFile(path, b"").absolute
     right = hashlib.sha256(text.encode()).hexdigest()
     for digest, findings in ((right, []), ("0" * 64, ["RG301"]), ("", ["RG301"])):
         allowed = PolicyException(subject=f"file:{absolute}", reason="x", until=4e9, sha256=digest)
         policy = CompiledPolicy(exceptions=(allowed,))
         assert [f.rule for f in check(path, text, policy)] == findings
+        # staged, and not what lies on the disk
+        assert [f.rule for f in check(path, text + "x", policy)] == ["RG301"]
 
 
 def test_front_matter_places() -> None:

@@ -1,0 +1,262 @@
+"""Whether an exception of the policy covers a file, and what that file brings along.
+
+An exception pins one file, or one folder with all that lies below it, by SHA-256. What an excepted
+config names as code, and what excepted code imports, has to be covered as well: it could change
+freely otherwise, and it runs just the same. Covered without an exception are the modules that are
+part of Node and Bun, and packages that lie outside of the project.
+
+Imports are found in the text, by the words that introduce them. A name that is only put together
+while the code runs is not found: it cannot change without a change of the file that holds it.
+
+Hot-path module, but `re`, `hashlib` and `json` are imported only where a policy excepts a file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from guard.files.read import MAX_BYTES, UnreadableError, digest, digest_folder, read_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from guard.policy.compiled import CompiledPolicy
+
+MAX_PROGRAM = 1 << 30
+"""Bytes of a file whose digest is taken; opencode 1.18.33 has 185 MB."""
+
+_MAX_FILES = 500
+"""Files looked at for one exception: what is larger is excepted as a folder."""
+
+_IMPORT = (
+    rb"(?:\bfrom|\bimport|\brequire(?:\s*\.\s*resolve)?|\bresolve|\bWorker|\bURL|\bfork)"
+    rb"(?:\s|/\*.*?\*/)*\(?(?:\s|/\*.*?\*/)*([\"'`])([^\"'`\n]+)\1"
+)
+_TYPES = rb"\b(?:import|export)\s+type\b[^\"'`;=()]*?\bfrom\s*([\"'])[^\"'\n]+\1"
+"""An import of types is gone before anything runs."""
+
+_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts", ".json", ".node", ".wasm")
+_PLACES = ("", *_ENDINGS, *[f"/index{ending}" for ending in _ENDINGS])
+_BUILTIN = (
+    *("assert", "async_hooks", "buffer", "bun", "child_process", "cluster", "console", "constants"),
+    *("crypto", "dgram", "diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2"),
+    *("https", "inspector", "module", "net", "os", "path", "perf_hooks", "process", "punycode"),
+    *("querystring", "readline", "repl", "stream", "string_decoder", "sys", "timers", "tls"),
+    *("trace_events", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"),
+)
+"""`require("module").builtinModules` of Node 22 without those that begin with `_`, and `bun`."""
+
+_DEPENDENCIES = ("dependencies", "optionalDependencies", "peerDependencies")
+_ELSEWHERE = ("http:", "https:", "data:", "git+", "git:", "git@", "github:", "gitlab:", "blob:")
+
+
+class Uncovered:
+    """What no exception covers: `path` ("" if it is no file), and `why`, to follow a name."""
+
+    __slots__ = ("path", "why")
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        self.why = why
+
+
+class Coverage:
+    """What the exceptions of `policy` cover at `now` (Unix seconds). Digests are taken once."""
+
+    __slots__ = ("_digests", "_folders", "_now", "_policy")
+
+    def __init__(self, policy: CompiledPolicy, now: float) -> None:
+        self._policy = policy
+        self._now = now
+        self._digests: dict[str, str] = {}
+        self._folders = [
+            exception.subject.removeprefix("file:").rstrip("/") + "/"
+            for exception in policy.exceptions
+            if exception.subject.startswith("file:")
+        ]
+
+    def missing(self, path: str, names: Iterable[str] | None = None) -> Uncovered | None:
+        """What is not covered of `path` and all that it brings along; None if everything is.
+
+        `names` are what the file names as code, for a config; without it, its imports count.
+        """
+        if not self._folders:
+            return Uncovered(path, "")
+        why = self._why_not(path)
+        if why is not None:
+            return Uncovered(path, why)
+        first = names
+        pending, seen = [path], {path}
+        while pending:
+            at = pending.pop()
+            found = _needs(at) if first is None else first
+            first = None
+            for name in found:
+                for needed, problem in _named(name, at):
+                    if problem:
+                        return Uncovered("", f"; {_shown(at, path)} needs {name}, {problem}")
+                    if needed in seen:
+                        continue
+                    seen.add(needed)
+                    why = self._why_not(needed)
+                    if why is not None:
+                        why = why or "; no exception covers that"
+                        return Uncovered(needed, f"; {_shown(at, path)} needs {needed}{why}")
+                    pending += _code_of(needed)
+            if len(seen) > _MAX_FILES:
+                return Uncovered("", f"; it needs more than {_MAX_FILES} files")
+        return None
+
+    def _why_not(self, path: str) -> str | None:
+        """Why no exception covers `path` itself, to end a sentence with; None if one does."""
+        why = ""
+        real = os.path.realpath(path)
+        # one exception is enough for a file that is met under two spellings; a folder covers what
+        # really lies in it, not where a link in it leads
+        subjects = [path, real, *[each[:-1] for each in self._folders if real.startswith(each)]]
+        for subject in dict.fromkeys(subjects):
+            exception = self._policy.excepted(f"file:{subject}", self._now)
+            if exception is None:
+                if self._policy.excepted(f"file:{subject}", 0) is not None:
+                    why = "; the exception for it has ended"
+                continue
+            try:
+                if exception.sha256 and self._digest(subject) == exception.sha256.lower():
+                    return None
+            except UnreadableError as error:
+                why = f"; the exception does not hold: it {error}"
+            else:
+                why = "; it has changed since it was allowed"
+        return why
+
+    def _digest(self, path: str) -> str:
+        if path not in self._digests:
+            self._digests[path] = content_digest(path)
+        return self._digests[path]
+
+
+def content_digest(path: str) -> str:
+    """The SHA-256 of what is at `path`, a file or a folder; "" if there is nothing.
+
+    Raises UnreadableError.
+    """
+    return digest_folder(path) if os.path.isdir(path) else digest(path, MAX_PROGRAM)
+
+
+def _shown(path: str, first: str) -> str:
+    return "it" if path == first else path
+
+
+def _needs(path: str) -> list[str]:
+    """The names by which the code or the package.json at `path` asks for other code."""
+    try:
+        raw = read_bytes(path, MAX_BYTES, cut=True) or b""
+    except UnreadableError:
+        return []
+    if os.path.basename(path) == "package.json":
+        import json
+
+        try:
+            package = json.loads(raw)
+            groups = [package.get(key) for key in _DEPENDENCIES]
+        except (ValueError, RecursionError, AttributeError):
+            return []
+        return [name for group in groups if isinstance(group, dict) for name in group]
+    import re
+
+    found = re.findall(_IMPORT, re.sub(_TYPES, b"", raw), re.S)
+    return list(dict.fromkeys(name.decode("utf-8", "replace") for _, name in found))
+
+
+def _code_of(path: str) -> list[str]:
+    """The files at `path` whose own needs count: of an installed package, what it declares."""
+    if not os.path.isdir(path):
+        return [path]
+    if "/node_modules/" in path:
+        return [os.path.join(path, "package.json")]
+    return [
+        os.path.join(at, name)
+        for at, folders, names in os.walk(path)
+        for name in names
+        if name.endswith(_ENDINGS) and "/node_modules" not in at
+    ]
+
+
+def _named(name: str, by: str) -> Iterator[tuple[str, str]]:
+    """(path, "") of everything that `name` in the file `by` can mean; ("", why) if it is nowhere.
+
+    Whatever could answer counts, not only what answers first: that depends on what is beside it.
+    """
+    folder = os.path.dirname(os.path.realpath(by))
+    if name.startswith(("node:", "bun:")) or name.partition("/")[0] in _BUILTIN:
+        return
+    if name.startswith("npm:"):
+        version = name.rpartition("@")[2]
+        if not version[:1].isdigit() or version.count(".") < 2:
+            yield "", "a package without an exact version"
+        return
+    if name.startswith("{"):
+        yield "", "which is only known when the agent starts"
+        return
+    if name.startswith(_ELSEWHERE):
+        yield "", "which lies on another machine"
+        return
+    if name.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+
+        name = unquote(urlsplit(name).path)
+    if name.startswith("~/"):
+        name = os.path.expanduser(name)
+    if name.startswith(("/", "./", "../")) or name in (".", ".."):
+        path = os.path.normpath(os.path.join(folder, name.partition("?")[0]))
+        stem, ending = os.path.splitext(path)
+        stems = (path, stem) if ending in _ENDINGS else (path,)
+        for candidate in (base + place for base in stems for place in _PLACES):
+            if os.path.isfile(candidate):
+                yield candidate, ""
+        if os.path.isfile(os.path.join(path, "package.json")):
+            yield path, ""
+        return
+    yield from _package(name, folder)
+
+
+def _package(name: str, folder: str) -> Iterator[tuple[str, str]]:
+    """What the project around `folder` answers an import of the package `name` with."""
+    from guard.files.around import worktree
+
+    parts = name.split("/")
+    package = "/".join(parts[:2] if name.startswith("@") else parts[:1])
+    nearest = {"package.json", "tsconfig.json", "jsconfig.json"}
+    top = worktree(folder)
+    level = folder
+    while True:
+        for config in sorted(nearest):
+            path = os.path.join(level, config)
+            try:
+                raw = read_bytes(path)
+            except UnreadableError:
+                raw = b"paths"
+            if raw is None:
+                continue
+            nearest -= {config} if config == "package.json" else {"tsconfig.json", "jsconfig.json"}
+            if _redirects(config, raw, package):
+                yield path, ""
+        installed = os.path.join(level, "node_modules", package)
+        if os.path.lexists(installed):
+            yield installed, ""
+            return
+        above = os.path.dirname(level)
+        if above == level or level == top:
+            return
+        level = above
+
+
+def _redirects(config: str, raw: bytes, package: str) -> bool:
+    """Whether the file `config` can decide what an import of `package` means."""
+    words: tuple[bytes, ...] = (b"paths", b"baseUrl", b"extends")
+    if config == "package.json":
+        if not package.startswith("#") and package.encode() not in raw and b"\\u" not in raw:
+            return False
+        words = (b'"exports"', b'"imports"')
+    return any(word in raw for word in (*words, b"\\u"))
