@@ -12,7 +12,8 @@ from guard import paths
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.findings import Finding
-from guard.policy import compiled
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def interpreter() -> tuple[str, str]:
 
 def render(
     shell: str,
-    policy: compiled.CompiledPolicy | None,
+    policy: CompiledPolicy | None,
     *,
     python: str,
     main_file: str,
@@ -209,7 +210,7 @@ def _any_of(shell: str, words: Iterable[str]) -> str:
 
 
 def _names(
-    shell: str, policy: compiled.CompiledPolicy | None
+    shell: str, policy: CompiledPolicy | None
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """Names as the prompt needs them: direct keys; other known `*_API_KEY`; excepted until when.
 
@@ -330,7 +331,7 @@ def main(argv: list[str]) -> int:
     environ: Mapping[str, str] = os.environ
     try:
         environ = paths.of_user(environ, paths.here(), _say)
-        policy = compiled.load("/", environ)
+        policy = cache.load("/", environ)
     except PolicyError as error:
         where = f" ({error.where})" if error.where else ""
         _say(

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 OFF = frozenset(("", "0", "false", "no", "off"))
 """What switches a variable off that is a switch; in lower case."""

@@ -16,7 +16,7 @@ import pytest
 import guard
 from guard import hook
 from guard.errors import ExitCode, GuardError, UsageError
-from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 
 MAIN = Path(guard.__file__).with_name("__main__.py")
 NAMES = {

@@ -27,7 +27,7 @@ HOT = [
     ),
     "guard.audit", "guard.catalog.classify", "guard.errors", "guard.findings", "guard.hook",
     "guard.launch.execute", "guard.launch.fence", "guard.launch.keys",
-    "guard.launch.local_proxies", "guard.launch.resolve", "guard.paths", "guard.policy.compiled",
+    "guard.launch.local_proxies", "guard.launch.resolve", "guard.paths", "guard.policy.cache",
     "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance", "guard.proxies.seen",
     "guard.rules", "guard.sources.sockets",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from guard.agents.plan import Plan
     from guard.agents.today import Today
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 HARMLESS = "harmless"
 """Kind of a command that calls no model and opens no project: started with a clean environment."""

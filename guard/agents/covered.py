@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 MAX_PROGRAM = 1 << 30
 """Bytes of a file whose digest is taken; opencode 1.18.33 has 185 MB."""

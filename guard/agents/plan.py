@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.agents.environment import Change
     from guard.findings import Finding
-    from guard.policy.compiled import GatewayProvider
+    from guard.policy.values import GatewayProvider
     from guard.proxies.found import Found
 
 

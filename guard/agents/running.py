@@ -24,7 +24,7 @@ from guard.catalog.classify import classify
 from guard.catalog.programs import Program, effective
 from guard.findings import Finding
 from guard.paths import LAUNCH_MARKER
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
 from guard.sources.connections import ESTABLISHED, LISTEN, Connection

@@ -27,7 +27,7 @@ from guard.sources.file import SourceFile, wide_encoding
 if TYPE_CHECKING:
     from types import FrameType
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.rules.files import Detector
 
 SECONDS = 10.0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from guard.check import suppress
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files.file_names import is_dotenv
 from guard.sources import tree
 from guard.sources.file import SourceFile, wide_encoding

@@ -17,7 +17,7 @@ from guard.agents import running
 from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
 from guard.launch.execute import own_environment, working_directory
-from guard.policy import compiled
+from guard.policy import cache
 from guard.report import colour
 
 SCHEMA_VERSION = 1
@@ -68,7 +68,7 @@ def agents(as_json: bool, resolve: bool) -> int:
     """
     # inside a guarded agent the directories of the outer launch are not the user's own
     environ = own_environment(os.environ)
-    policy = compiled.load(working_directory(), environ)
+    policy = cache.load(working_directory(), environ)
     see_processes()
     found = running.look(
         policy,

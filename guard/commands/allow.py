@@ -28,15 +28,12 @@ from guard.launch.execute import own_environment
 from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers
-from guard.policy.compiled import (
-    allowed_file,
-    normal_subject,
-    user_policy,
-)
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import Exemption, end_of
+from guard.policy.places import allowed_file, user_policy
 from guard.policy.problems import translate
+from guard.policy.values import normal_subject
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""

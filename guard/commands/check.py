@@ -15,7 +15,7 @@ from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
-from guard.policy import compiled
+from guard.policy import cache
 from guard.report import colour
 from guard.rules import RULES
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guard.check.baseline import Baseline
     from guard.check.engine import Settings
     from guard.check.result import Result
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.tree import Tree
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -207,7 +207,7 @@ def check_environment(
     runner = None if ci is False else runners.runner(environ)
     if ci and runner is None:
         runner = runners.OTHER
-    policy = compiled.load(cwd, own_environment(environ))
+    policy = cache.load(cwd, own_environment(environ))
     remember_names(entry.key_env for entry in policy.providers)
     asked = environment.Asked(environ, cwd, policy, time.time(), runner)
     if env_file is not None:
@@ -246,7 +246,7 @@ def check_files(
     real = os.path.realpath(known_at)
     found = replace(found, entries=tuple(e for e in found.entries if e.absolute != real))
     settings = engine.Settings(
-        policy=compiled.load(found.root, own, here=cwd),
+        policy=cache.load(found.root, own, here=cwd),
         selected=selected,
         digest_key=digest_key.load(own),
         now=time.time(),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Facts
     from guard.agents.plan import Plan
     from guard.agents.today import Today
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 SCHEMA_VERSION = 1
 

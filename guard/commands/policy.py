@@ -15,24 +15,19 @@ from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printabl
 from guard.files.around import levels
 from guard.launch.execute import own_environment
 from guard.policy.compile import compile_merged
-from guard.policy.compiled import (
-    PROJECT_FILE,
-    SHARED_PROJECT_FILE,
-    project_files,
-    user_policy,
-)
 from guard.policy.effective import as_json as effective_json
 from guard.policy.effective import dropped_json, expired, list_values, single_values, who
 from guard.policy.layers import Candidate, Layer, candidates, read, read_all
 from guard.policy.merge import Merged, merge
 from guard.policy.model import json_schema
+from guard.policy.places import PROJECT_FILE, SHARED_PROJECT_FILE, project_files, user_policy
 from guard.policy.problems import InvalidPolicyError, set_values, toml_value
 from guard.policy.write import write_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""

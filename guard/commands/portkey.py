@@ -18,7 +18,7 @@ from guard.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 SUBCOMMANDS = {
     "models": "guard.commands.portkey_models:models",

@@ -13,7 +13,7 @@ from guard.portkey import store
 from guard.portkey.session import find_key, look
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.portkey.shapes import ModelRow
 
 SCHEMA_VERSION = 1

@@ -19,7 +19,7 @@ from guard.report import colour
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.portkey.account import Account
     from guard.portkey.probe import Canary, Result
     from guard.portkey.session import Key

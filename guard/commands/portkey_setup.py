@@ -14,8 +14,8 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey import entry_option, here, progress
 from guard.commands.portkey_sync import offer
 from guard.errors import ExitCode, UsageError, printable
-from guard.policy.compiled import user_policy
 from guard.policy.model import MAX_ITEMS
+from guard.policy.places import user_policy
 from guard.portkey import shapes
 from guard.portkey import sync as edits
 from guard.portkey.account import Seen
@@ -25,7 +25,7 @@ from guard.portkey.session import find_key, look
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.portkey.account import Account
 
 _MANY = 60

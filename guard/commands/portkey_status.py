@@ -16,7 +16,7 @@ from guard.portkey.routing import drawn, predict, sentence, tree
 from guard.portkey.session import find_key, look
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.portkey.session import Key
     from guard.portkey.shapes import ConfigRow, ProviderRow
 

@@ -12,7 +12,7 @@ import click
 from guard import paths
 from guard.commands.portkey import entry_option, here, progress
 from guard.errors import ExitCode, UsageError, printable
-from guard.policy.compiled import user_policy
+from guard.policy.places import user_policy
 from guard.portkey import sync as edits
 from guard.portkey.session import find_key, look
 from guard.report import colour
@@ -20,7 +20,7 @@ from guard.report import colour
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 

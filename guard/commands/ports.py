@@ -27,7 +27,7 @@ from guard.sources.keepers import Keeper
 from guard.sources.listener import Listener, SocketsUnreadableError
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy, PolicyException
+    from guard.policy.values import CompiledPolicy, PolicyException
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""

@@ -16,7 +16,7 @@ from guard.catalog import local_proxies
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.execute import own_environment
 from guard.launch.local_proxies import owner, ways_out
-from guard.policy import compiled
+from guard.policy import cache
 from guard.proxies import hold as holding
 from guard.proxies.find import find
 from guard.proxies.found import Found
@@ -46,7 +46,7 @@ def hold(ports: tuple[int, ...]) -> int:
     only where the policy lists them (proxies.hold); a port with an exception (`routeguard allow
     port`) and the gateway's own are left alone. Taken ports are tried again until they are free.
     """
-    policy = compiled.load("/", own_environment(os.environ))
+    policy = cache.load("/", own_environment(os.environ))
     allowed = holding.permitted(policy, local_proxies.distinctive())
     for port in ports:
         if port not in allowed:

@@ -22,8 +22,8 @@ from guard.findings import Finding
 from guard.launch import local_proxies
 from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked
-from guard.policy import compiled
-from guard.policy.compiled import CompiledPolicy
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 from guard.proxies.found import PROXY, Found
 from guard.proxies.watch import GONE, Attempts, Event, events
 from guard.report import colour
@@ -167,7 +167,7 @@ class Policy:
         self._cwd = cwd
         self._environ = environ
         self._home = paths.home(environ)
-        self.current = compiled.load(cwd, environ)
+        self.current = cache.load(cwd, environ)
         self.broken = ""
 
     def reload(self) -> str:
@@ -176,7 +176,7 @@ class Policy:
             # without the home there is no policy of the user's, which is not the same as none
             if not os.path.isdir(self._home):
                 raise GuardError("the home directory is gone", where=self._home)
-            self.current = compiled.load(self._cwd, self._environ)
+            self.current = cache.load(self._cwd, self._environ)
         except (GuardError, OSError) as error:
             what = error.what if isinstance(error, GuardError) else str(error.strerror)
             where = f" ({error.where})" if isinstance(error, GuardError) and error.where else ""

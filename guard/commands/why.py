@@ -20,9 +20,11 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask
 from guard.launch.execute import own_environment, working_directory
-from guard.policy import compiled
+from guard.policy import cache
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
+from guard.policy.places import project_files, user_policy
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rules import RULES
 from guard.sources import Assignment, Skipped, dotenv_files, parents, rc_files
 from guard.variables import Verdict, judge
@@ -82,7 +84,7 @@ class Answer:
     prompt: Decision
     launch: Decision
     finding: str
-    exception: compiled.PolicyException | None
+    exception: PolicyException | None
     subject: str
     assignments: tuple[Assignment, ...]
     dotenv: tuple[Assignment, ...]
@@ -162,7 +164,7 @@ def explain(
     startup files; `chain` are the processes above this one, nearest first (by default, those of
     this process).
     """
-    policy = compiled.load(cwd, environ, system=system)
+    policy = cache.load(cwd, environ, system=system)
     keys = _gateway_keys(policy)
     startup = rc_files.read(environ, root=root)
     project = dotenv_files.read(cwd, home=paths.home(environ))
@@ -211,7 +213,7 @@ def _check_name(name: str) -> None:
 
 
 def _noteworthy(cwd: str, environ: Mapping[str, str]) -> dict[str, None]:
-    policy = compiled.load(cwd, environ)
+    policy = cache.load(cwd, environ)
     keys = _gateway_keys(policy)
     names = [*sorted(environ), *_scrubbed(environ)]
     return dict.fromkeys(
@@ -219,7 +221,7 @@ def _noteworthy(cwd: str, environ: Mapping[str, str]) -> dict[str, None]:
     )
 
 
-def _gateway_keys(policy: compiled.CompiledPolicy) -> frozenset[str]:
+def _gateway_keys(policy: CompiledPolicy) -> frozenset[str]:
     return frozenset(provider.key_env for provider in policy.providers if provider.key_env)
 
 
@@ -229,7 +231,7 @@ def _scrubbed(environ: Mapping[str, str]) -> list[str]:
 
 def _exceptions_refused(cwd: str, environ: Mapping[str, str], system: str) -> str:
     """Why an exception in the user's policy would be dropped; "" if it would count."""
-    places = candidates(system, compiled.user_policy(environ), compiled.project_files(cwd))
+    places = candidates(system, user_policy(environ), project_files(cwd))
     choice = merge(read_all(places)).values["user_exceptions"]
     if choice.value != "refuse":
         return ""
@@ -242,9 +244,9 @@ def _exceptions_refused(cwd: str, environ: Mapping[str, str], system: str) -> st
 def _exception(
     variable: catalog.Variable,
     environ: Mapping[str, str],
-    policy: compiled.CompiledPolicy,
+    policy: CompiledPolicy,
     now: float,
-) -> tuple[str, compiled.PolicyException | None]:
+) -> tuple[str, PolicyException | None]:
     """The subject under which the variable can be excepted ("" if it cannot), and what does so."""
     subject = _verdict(variable, environ, policy).subject
     if not subject or (variable.name in sets() and variable.kind != "provider_key"):
@@ -254,8 +256,8 @@ def _exception(
 
 def _at_prompt(
     variable: catalog.Variable,
-    policy: compiled.CompiledPolicy,
-    exception: compiled.PolicyException | None,
+    policy: CompiledPolicy,
+    exception: PolicyException | None,
 ) -> Decision:
     if variable.kind == "provider_key":
         if exception is not None:
@@ -275,8 +277,8 @@ def _at_prompt(
 def _at_launch(
     variable: catalog.Variable,
     environ: Mapping[str, str],
-    policy: compiled.CompiledPolicy,
-    exception: compiled.PolicyException | None,
+    policy: CompiledPolicy,
+    exception: PolicyException | None,
 ) -> Decision:
     """What a launch does with the variable."""
     name = variable.name
@@ -300,7 +302,7 @@ def _at_launch(
 
 
 def _verdict(
-    variable: catalog.Variable, environ: Mapping[str, str], policy: compiled.CompiledPolicy
+    variable: catalog.Variable, environ: Mapping[str, str], policy: CompiledPolicy
 ) -> Verdict:
     return judge(
         variable.name,
@@ -315,9 +317,9 @@ def _verdict(
 def _finding(
     variable: catalog.Variable,
     environ: Mapping[str, str],
-    policy: compiled.CompiledPolicy,
+    policy: CompiledPolicy,
     active: bool,
-    exception: compiled.PolicyException | None,
+    exception: PolicyException | None,
 ) -> str:
     """The rule that finds something wrong with the variable now, or "".
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.agents.plan import Plan
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 REFUSED = ".refused"
 """Suffix of the file."""

@@ -18,7 +18,8 @@ from guard.agents.registry import agent_of, keeps, names, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.launch import bare_calls, local_proxies, places, resolve
-from guard.policy import compiled
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 from guard.rules import RULES
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from guard.agents.plan import Plan
     from guard.findings import Finding
     from guard.paths import Misplaced
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 QUIET = "ROUTEGUARD_QUIET"
 """Set to anything but 0, a launch that goes ahead says nothing."""
@@ -179,7 +180,7 @@ def plan_agent(
             raise
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
-        policy = compiled.CompiledPolicy()
+        policy = CompiledPolicy()
     plan, facts = plan_launch(
         agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
         write=write,
@@ -233,7 +234,7 @@ def plan_launch(
 
 def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
     """The policy of the current directory, by the user's own config home."""
-    return compiled.load(working_directory(), own_environment(environ))
+    return cache.load(working_directory(), own_environment(environ))
 
 
 def own_environment(environ: Mapping[str, str]) -> dict[str, str]:

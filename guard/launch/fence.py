@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from guard.agents.plan import Plan
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 DNS = 53
 """The port of name servers; over TCP where an answer is long."""

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from guard.policy.compiled import GatewayProvider
+    from guard.policy.values import GatewayProvider
 
 
 def fetch(

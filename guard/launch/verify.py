@@ -30,7 +30,7 @@ from guard.findings import mask
 from guard.launch.proof import child
 from guard.launch.proof.canary import Search, plant
 from guard.launch.recorder import HOST, LoopbackGateway, RecordingProxy, destination
-from guard.policy import compiled
+from guard.policy import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -380,7 +380,7 @@ def bare_launch(binary: Binary) -> list[str]:
 
 def _require_stand_in(stage: Stage, place: Surroundings) -> None:
     """Raise PolicyError unless the policy that will apply leads to the loopback gateway."""
-    policy = compiled.load(str(place.project), place.environ)
+    policy = cache.load(str(place.project), place.environ)
     system = ", ".join(path for layer, path in policy.layers if layer == "system")
     why = ""
     if policy.base_url != f"{stage.gateway.url}/v1":

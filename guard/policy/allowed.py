@@ -16,9 +16,10 @@ from guard import paths
 from guard.errors import ExitCode, GuardError
 from guard.files.lock import lock
 from guard.files.write import write as write_file
-from guard.policy.compiled import allowed_file, normal_subject, user_policy
 from guard.policy.layers import Candidate, parse, read
 from guard.policy.model import MAX_ITEMS, end_of
+from guard.policy.places import allowed_file, user_policy
+from guard.policy.values import normal_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.net import address, host_of, is_loopback
-from guard.policy.compiled import (
-    CompiledPolicy,
-    GatewayProvider,
-    PolicyException,
-    normal_subject,
-)
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import end_of
 from guard.policy.problems import InvalidPolicyError, Problem
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException, normal_subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,9 +10,9 @@ from guard.policy.compile import compile_exception
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guard.policy.compiled import CompiledPolicy, GatewayProvider
     from guard.policy.layers import Dropped, Layer
     from guard.policy.merge import Merged, Value
+    from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
 def single_values(merged: Merged, compiled: CompiledPolicy) -> list[tuple[str, Any, Value]]:

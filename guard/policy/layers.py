@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
-from guard.policy.compiled import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import MAX_ITEMS, Policy, reserved
+from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
 
 LayerName = Literal["system", "user", "project"]

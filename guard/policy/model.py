@@ -29,7 +29,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from guard.catalog.key_shapes import looks_like_key
 from guard.net import is_loopback
-from guard.policy.compiled import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
+from guard.policy.values import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
 
 MAX_ITEMS: Final = 1000
 """Items in one list or table: a file from somebody else cannot make every launch slow."""

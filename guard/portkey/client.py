@@ -25,7 +25,7 @@ import httpx
 from guard import __version__
 from guard.errors import ExitCode, GuardError, printable
 from guard.net import address, is_loopback
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.portkey import failures
 from guard.portkey.own_keys import OwnKeys
 

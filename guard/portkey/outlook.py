@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guard import paths
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 ASK = "routeguard portkey status"
 

@@ -10,7 +10,7 @@ from guard.agents.keys import unusable_key
 from guard.errors import GuardError, UsageError
 from guard.findings import mask
 from guard.launch import keys
-from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.portkey import store
 from guard.portkey.account import Account, gather
 from guard.portkey.client import Client, Timeouts

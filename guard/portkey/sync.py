@@ -24,8 +24,9 @@ from guard import paths
 from guard.agents.opencode import config as pinned_config
 from guard.agents.opencode.route import Router
 from guard.errors import PolicyError, UsageError, printable
-from guard.policy import compiled, model
+from guard.policy import model
 from guard.policy.compile import compile_files
+from guard.policy.values import CompiledPolicy
 from guard.policy.write import write_policy
 from guard.portkey.account import Account
 from guard.portkey.routing import predict
@@ -64,7 +65,7 @@ class Wish:
     notes: tuple[str, ...] = ()
 
 
-def layout_of(policy: compiled.CompiledPolicy) -> Layout:
+def layout_of(policy: CompiledPolicy) -> Layout:
     """How the policy names providers today: an entry for each, or one for all."""
     return "each" if any(entry.slug for entry in policy.providers) else "one"
 
@@ -88,7 +89,7 @@ def entry_name(slug: str, vendor: str | None, taken: Iterable[str]) -> str:
 
 def wish(
     account: Account,
-    policy: compiled.CompiledPolicy,
+    policy: CompiledPolicy,
     *,
     layout: Layout,
     providers: tuple[str, ...] = (),
@@ -204,7 +205,7 @@ def _is_model(name: str) -> bool:
 def _each(
     rows: list[ProviderRow],
     models: dict[str, list[str]],
-    policy: compiled.CompiledPolicy,
+    policy: CompiledPolicy,
     keys: Mapping[str, str],
 ) -> list[Entry]:
     by_slug = {entry.slug: entry for entry in policy.providers if entry.slug}
@@ -225,7 +226,7 @@ def _title(text: str) -> str:
     return re.sub(r"[{}\"'\\`\x00-\x1f]", "", text)[:100] or "Portkey"
 
 
-def _default(account: Account, policy: compiled.CompiledPolicy, entries: list[Entry]) -> str:
+def _default(account: Account, policy: CompiledPolicy, entries: list[Entry]) -> str:
     """A default model that works, where the one of the policy is known not to; else ""."""
     name, _, bare = policy.default_model.partition("/")
     entry = policy.provider(name)
@@ -247,7 +248,7 @@ def _default(account: Account, policy: compiled.CompiledPolicy, entries: list[En
     return f"{offered[0][0]}/{offered[0][1]}" if offered else ""
 
 
-def edited(text: str, wished: Wish, current: compiled.CompiledPolicy) -> str:
+def edited(text: str, wished: Wish, current: CompiledPolicy) -> str:
     """`text` of the user's policy with `wished` in it. Raises PolicyError if it cannot be edited.
 
     New entries are tables; where the policy writes its gateway inline or with dotted keys, which
@@ -278,9 +279,7 @@ def edited(text: str, wished: Wish, current: compiled.CompiledPolicy) -> str:
     )
 
 
-def _put_all(
-    document: Any, wished: Wish, current: compiled.CompiledPolicy, kind: Callable[[], Any]
-) -> Any:
+def _put_all(document: Any, wished: Wish, current: CompiledPolicy, kind: Callable[[], Any]) -> Any:
     """`document` (of tomlkit, or plain) with `wished` in it; `kind` makes what is new."""
     gateway = _table(document, "gateway", kind)
     providers = _table(gateway, "providers", kind)
@@ -392,7 +391,7 @@ def tried(after: str, path: str, wished: Wish) -> None:
     _fits(policy)
 
 
-def _fits(policy: compiled.CompiledPolicy) -> None:
+def _fits(policy: CompiledPolicy) -> None:
     ids = pinned_config.provider_ids(policy, "0" * 10)
     router = Router(policy, ids, frozenset())
     keys = {entry.name: entry.key_env or "ROUTEGUARD_GATEWAY_KEY_1" for entry in policy.providers}

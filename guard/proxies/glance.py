@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.proxies.found import Found
     from guard.sources.listener import Listener
 

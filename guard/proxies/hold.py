@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from guard import net
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 _SIDE_ADDRESS = "127.254.83.7"
 

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.proxies.commands import Start
     from guard.sources.positions.shell_calls import Call
     from guard.sources.positions.text import Text
@@ -55,10 +55,10 @@ def main(argv: list[str]) -> int:
 
 def _judge(shell: str) -> int:
     from guard import paths
-    from guard.policy import compiled
+    from guard.policy import cache
 
     notes: list[str] = []
-    policy = compiled.load("/", paths.of_user(os.environ, paths.here(), notes.append))
+    policy = cache.load("/", paths.of_user(os.environ, paths.here(), notes.append))
     if policy.proxies_prompt == "off":
         return ExitCode.OK
     data = sys.stdin.buffer.read(MAX_BYTES + 1)

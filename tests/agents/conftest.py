@@ -7,7 +7,7 @@ import pytest
 from guard import catalog
 from guard.agents.opencode.config import provider_ids
 from guard.agents.opencode.route import Router
-from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.policy.values import CompiledPolicy, GatewayProvider
 
 SUFFIX = "abcdefghij"
 MISTRAL = "mistralai/mistral-7b-instruct"

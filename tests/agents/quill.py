@@ -12,7 +12,7 @@ from guard.agents.plan import Plan
 from guard.agents.registry import AGENTS
 from guard.agents.today import Today
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 
 class Facts(adapter.Facts):

@@ -10,7 +10,7 @@ import pytest
 
 from guard.agents.covered import Coverage, content_digest
 from guard.agents.opencode.preflight import named_code
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 NOW = 1_800_000_000.0
 

@@ -8,7 +8,7 @@ from guard import catalog
 from guard.agents.environment import clean, proxies
 from guard.agents.opencode.variables import KEEPS, SWITCHES
 from guard.net import PROXY_VARIABLES
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 CANARY = "canary0123456789"
 NAMES = catalog.variables()

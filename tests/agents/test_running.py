@@ -24,7 +24,7 @@ from guard.agents.running import Follower, Running, Seen, Table, finding, judge,
 from guard.catalog.agents import Agent, Recognised, agents
 from guard.catalog.programs import Program
 from guard.paths import LAUNCH_MARKER
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.sources.processes import Snapshot
 
 NOW = 1_700_000_000.0

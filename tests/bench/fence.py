@@ -32,7 +32,7 @@ at = [clock()]
 def step():
     at.append(clock())
 sys.path.append({str(ROOT)!r})
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 at[0] = clock()
 from guard.launch import fence
 wanted = fence.of_policy(CompiledPolicy(), {{}})

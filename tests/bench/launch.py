@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from guard.agents.opencode import planner  # noqa: E402
 from guard.launch.recorder import LoopbackGateway, RecordingProxy  # noqa: E402
-from guard.policy import compiled  # noqa: E402
+from guard.policy import cache  # noqa: E402
 
 AIM = 1.05
 LIMIT = 120
@@ -87,7 +87,7 @@ class Place:
 
 def switches(place: Place, opencode: Path, words: list[str]) -> dict[str, str]:
     """What a user would have to set by hand to get what the guard sets: every OPENCODE_* name."""
-    policy = compiled.load(str(place.project), place.environ)
+    policy = cache.load(str(place.project), place.environ)
     program = os.path.realpath(opencode)
     facts = planner.look(words, place.environ, program, str(place.project), write=True)
     plan = planner.plan(policy, facts, program, time.time())

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from guard import catalog, hook
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 COUNTS = (60, 200, 1000)
 CALLS = 400

@@ -12,7 +12,7 @@ import pytest
 import guard.rules.files
 from guard.check import baseline, engine
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rules import RULES
 from guard.sources import tree
 from guard.sources.file import SourceFile

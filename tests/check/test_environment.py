@@ -17,7 +17,8 @@ from guard.check import environment, runners
 from guard.check.result import Result
 from guard.errors import UsageError
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, PolicyException, load
+from guard.policy.cache import load
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rules import RULES
 
 EVERY = frozenset(RULES)

@@ -10,7 +10,7 @@ import pytest
 from guard.check import fix
 from guard.errors import GuardError
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files import dotenv
 from guard.sources import tree
 from guard.sources.file import SourceFile

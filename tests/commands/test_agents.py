@@ -21,7 +21,7 @@ from guard.agents import running
 from guard.agents.running import Key, Peer, Running
 from guard.commands import agents as command
 from guard.errors import GuardError, PolicyError
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 NOW = 1_700_000_000.0
 CANARY = "sk-canary-0123456789abcdefghij"

@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from guard import paths
 from guard.__main__ import main
 from guard.commands.allow import allow as group
-from guard.policy import compiled
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-canary-0123456789abcdefghij"
@@ -93,8 +94,8 @@ class Place:
         plan: dict[str, Any] = json.loads(done.stdout)
         return plan
 
-    def policy(self) -> compiled.CompiledPolicy:
-        return compiled.load(str(self.work), self.environ)
+    def policy(self) -> CompiledPolicy:
+        return cache.load(str(self.work), self.environ)
 
 
 @pytest.fixture

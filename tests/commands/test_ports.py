@@ -15,7 +15,7 @@ import pytest
 from guard.commands import ports, ports_stop
 from guard.commands.ports import Seen, View, as_dict, table
 from guard.errors import GuardError, UsageError
-from guard.policy.compiled import PolicyException
+from guard.policy.values import PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome

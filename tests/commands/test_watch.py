@@ -22,7 +22,7 @@ from guard.commands import watch as command
 from guard.commands.watch import Lines, Notices, Policy, Watcher
 from guard.errors import PolicyError
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.watch import GONE, NEW, Event
 from guard.sources.keepers import Keeper

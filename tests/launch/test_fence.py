@@ -23,7 +23,7 @@ from guard.catalog import local_proxies
 from guard.errors import GuardError
 from guard.launch import fence
 from guard.launch.fence import Fence
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "guard" / "__main__.py"

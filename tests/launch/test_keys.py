@@ -11,7 +11,7 @@ import pytest
 from guard.agents.keys import unusable_key
 from guard.errors import ExitCode, GuardError
 from guard.launch.keys import fetch
-from guard.policy.compiled import GatewayProvider
+from guard.policy.values import GatewayProvider
 
 ENVIRON = {"PATH": os.defpath, "HANDED": "on"}
 

@@ -14,7 +14,7 @@ import pytest
 
 from guard.agents.registry import AGENTS
 from guard.launch import execute, fence
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 Situation = Callable[[Any], dict[str, "str | None"]]
 """Puts a machine into a state; returns what differs in the environment (None: taken away)."""

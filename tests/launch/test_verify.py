@@ -17,7 +17,7 @@ from guard.agents.opencode.adapter import AGENT as OPENCODE
 from guard.errors import PolicyError
 from guard.launch import verify
 from guard.launch.verify import Binary, Proof, bare_launch, prove, throw_away, without_key
-from guard.policy import compiled
+from guard.policy import cache
 
 AGENT = """
 import json, os, re, sys, time, urllib.request
@@ -196,8 +196,8 @@ def test_a_system_policy_that_does_not_let_it_stand_in(
     path = root / "system.toml"
     path.write_text(system)
     path.chmod(0o644)
-    load = functools.partial(compiled.load, system=str(path))
-    monkeypatch.setattr("guard.launch.verify.compiled.load", load)
+    load = functools.partial(cache.load, system=str(path))
+    monkeypatch.setattr("guard.launch.verify.cache.load", load)
     with pytest.raises(PolicyError, match="cannot prove") as raised:
         proof_of(root, "honest")
     assert why in raised.value.why

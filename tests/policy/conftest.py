@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.policy import compiled
-from guard.policy.compiled import CompiledPolicy
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 
 
 class Machine:
@@ -34,7 +34,7 @@ class Machine:
 
     def load(self, cwd: Path | None = None) -> CompiledPolicy:
         """The policy that holds in `cwd`, by default the working directory."""
-        return compiled.load(str(cwd or self.work), self.environ, system=str(self.system))
+        return cache.load(str(cwd or self.work), self.environ, system=str(self.system))
 
     def cached(self) -> Path:
         """The one cache file."""
@@ -45,7 +45,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     # a test writes a layer and loads it at once: without this nothing would be kept
-    monkeypatch.setattr(compiled, "_SETTLED_NS", 0)
+    monkeypatch.setattr(cache, "_SETTLED_NS", 0)
     previous = os.umask(0o022)
     try:
         yield Machine(tmp_path)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from guard.errors import GuardError, PolicyError
-from guard.policy import allowed, compiled
+from guard.policy import allowed
 from guard.policy.model import Exemption
+from guard.policy.places import allowed_file, user_policy
 from guard.policy.problems import InvalidPolicyError
 
 ROOT = Path(__file__).parents[2]
@@ -291,4 +292,4 @@ def test_expired_is_not_honoured(machine, path):
 
 
 def test_is_beside_the_policy(machine, path):
-    assert compiled.allowed_file(compiled.user_policy(machine.environ)) == str(path)
+    assert allowed_file(user_policy(machine.environ)) == str(path)

@@ -9,8 +9,8 @@ import pytest
 
 from guard.errors import PolicyError
 from guard.policy import layers
-from guard.policy.compiled import MAX_PROJECT_FILES, project_files
 from guard.policy.layers import MAX_BYTES, Candidate, read
+from guard.policy.places import MAX_PROJECT_FILES, project_files
 from guard.policy.problems import InvalidPolicyError
 
 LITERAL_KEY = "pk-live-0123456789abcdefXYZ"

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import control_plane as plane
 
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.portkey.client import Client
 
 ADMIN_KEY = "aD+canary/0000000000000000admin="

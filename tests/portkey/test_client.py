@@ -19,7 +19,7 @@ from conftest import ADMIN_KEY, Account
 
 from guard.errors import ExitCode, GuardError
 from guard.launch.recorder import Exchange, RecordingProxy, RecordingServer, Request
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.portkey import client as client_module
 from guard.portkey import failures
 from guard.portkey.client import Client, Timeouts, require

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import ADMIN_KEY, WORKSPACE_KEY, Account
 
-from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.portkey import store
 from guard.portkey.account import gather
 from guard.portkey.outlook import outlook

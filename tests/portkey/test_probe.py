@@ -10,7 +10,7 @@ import pytest
 from conftest import ADMIN_KEY, WEAK_KEY, Account
 
 from guard.launch.recorder import Exchange, RecordingServer, Request
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.portkey import probe, shapes
 from guard.portkey.account import Account as Seen
 from guard.portkey.account import gather

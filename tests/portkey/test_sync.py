@@ -16,7 +16,7 @@ from conftest import ADMIN_KEY, WEAK_KEY, WORKSPACE_KEY, Account
 from guard import paths
 from guard.errors import PolicyError, UsageError
 from guard.policy.compile import compile_files
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.portkey import sync
 from guard.portkey.account import Account as Seen
 from guard.portkey.account import gather

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import find, glance, seen
 from guard.proxies.find import Judgement
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found

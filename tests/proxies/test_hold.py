@@ -16,7 +16,7 @@ from typing import Protocol
 
 import pytest
 
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import hold
 
 NOW = 1_800_000_000.0

@@ -13,7 +13,7 @@ import pytest
 
 import guard
 from guard.errors import GuardError, UsageError
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import starts
 from guard.proxies.commands import Start
 

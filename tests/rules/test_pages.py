@@ -10,7 +10,7 @@ import pytest
 
 from guard.check.engine import Outcome, Settings, check_file
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules import RULES
 from guard.rules.files import DETECTORS
 from guard.rules.pages import document, markdown, pages, text

@@ -26,7 +26,7 @@ import pytest
 import guard
 from guard import hook
 from guard.catalog import local_proxies
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 PROGRAMS = (
     *("litellm", "ollama", "ccr", "npx", "python", "python3", "docker", "sudo", "pip", "grep"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guard.policy.compiled import GatewayProvider, PolicyException
+from guard.policy.values import GatewayProvider, PolicyException
 
 pytestmark = pytest.mark.shells
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 pytestmark = pytest.mark.shells
 

@@ -18,8 +18,8 @@ from guard.catalog.classify import classify, rule_of
 from guard.check import engine, environment
 from guard.commands import why
 from guard.launch import execute
-from guard.policy import compiled
-from guard.policy.compiled import CompiledPolicy
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 from guard.rules import RULES
 from guard.rules.files import DETECTORS
 from guard.sources.file import SourceFile
@@ -41,7 +41,7 @@ class Place:
         self.project = self.home / "project"
         self.project.mkdir(parents=True)
         own = {"HOME": str(self.home)}
-        self.policy = compiled.load(str(self.project), own, system=str(root / "none.toml"))
+        self.policy = cache.load(str(self.project), own, system=str(root / "none.toml"))
 
     def asked(self, **more: str) -> environment.Asked:
         environ = {"HOME": str(self.home), "PORTKEY_API_KEY": "pk-key", **more}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from guard.agents.opencode.planner import Facts
     from guard.agents.plan import Plan
     from guard.agents.today import Today
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 
 class OpenCode(Agent):

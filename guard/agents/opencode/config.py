@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.opencode.route import Route, Router
-    from guard.policy.compiled import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy, GatewayProvider
 
 NPM = "@ai-sdk/openai-compatible"
 """The SDK bundled with opencode that speaks the gateway's dialect."""

@@ -14,7 +14,7 @@ from guard.paths import REAL_CONFIG_HOME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 UNDOING = frozenset(
     (

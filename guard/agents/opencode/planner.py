@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from guard.policy.compiled import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
 class Facts(adapter.Facts):

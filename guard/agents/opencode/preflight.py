@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from guard.agents.covered import Uncovered
     from guard.agents.opencode.surroundings import Config, Surroundings
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
 
 _NO_PACKAGE = (
     *("/", ".", "~", "{"),

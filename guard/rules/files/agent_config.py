@@ -22,7 +22,7 @@ from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Nod
 from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _CONFIGS = frozenset(("opencode.json", "opencode.jsonc"))

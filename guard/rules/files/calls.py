@@ -27,7 +27,7 @@ from guard.sources.positions.text import Text
 from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError, Word
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 PROGRAMS = frozenset(f"{name}{suffix}" for name in AGENT.names for suffix in ("", ".exe", ".cmd"))

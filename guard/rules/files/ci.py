@@ -17,7 +17,7 @@ from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _GITHUB = re.compile(r"(?:^|/)\.(?:github|gitea|forgejo)/(?:workflows|actions)/.*\.ya?ml$")

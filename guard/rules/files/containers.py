@@ -21,7 +21,7 @@ from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
     from guard.findings import Finding
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)(?:\s+|$)")

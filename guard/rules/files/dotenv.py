@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from guard.findings import Finding
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _LONGEST_VALUE = 64 * 1024

@@ -11,7 +11,7 @@ from guard.sources.positions.nodes import SCALAR
 
 if TYPE_CHECKING:
     from guard.findings import Finding
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _MANIFESTS = frozenset(("package.json", "composer.json", "deno.json", "deno.jsonc"))

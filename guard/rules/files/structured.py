@@ -17,7 +17,7 @@ from guard.sources.shell_commands import Word, unquoted
 
 if TYPE_CHECKING:
     from guard.findings import Finding
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 

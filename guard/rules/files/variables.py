@@ -14,7 +14,7 @@ from guard.rules.files.secrets import catalogued_variables, is_form, variable_ki
 
 if TYPE_CHECKING:
     from guard.findings import Finding
-    from guard.policy.compiled import CompiledPolicy
+    from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
 _COMMON = (

@@ -10,7 +10,7 @@ import pytest
 from guard.agents.opencode.arguments import Rewriting, other_servers, rewrite, shown
 from guard.agents.opencode.grammar import Invocation, read
 from guard.agents.opencode.route import Route, Router
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 DEFAULT = "--model=portkey-abcdefghij/gpt-4o"
 GPT4 = "--model=portkey-abcdefghij/gpt-4"

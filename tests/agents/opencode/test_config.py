@@ -24,7 +24,7 @@ from guard.agents.opencode.config import (
 )
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 
 KEYS = {"portkey": "PORTKEY_API_KEY", "portkey-openrouter": "OPENROUTER_GATEWAY_KEY"}
 OURS = "portkey-abcdefghij"

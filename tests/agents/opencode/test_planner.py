@@ -14,7 +14,7 @@ from guard.agents.opencode.variables import SWITCHES
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
 from guard.launch.execute import refusal
-from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 
 NOW = 1_700_000_000.0
 KEY = "pk-canary0123456789"

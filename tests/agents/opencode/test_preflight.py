@@ -25,7 +25,7 @@ from guard.agents.opencode.surroundings import (
     Surroundings,
 )
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 
 NOW = 1_700_000_000.0
 

@@ -7,7 +7,7 @@ import pytest
 from guard.agents.opencode.config import provider_ids
 from guard.agents.opencode.route import FORBIDDEN, Route, Router
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 from guard.rules.files.agent_config import DETECTOR
 from guard.sources.file import SourceFile
 

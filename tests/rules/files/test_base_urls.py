@@ -6,7 +6,7 @@ import pytest
 
 from guard.catalog.endpoints import is_provider_url
 from guard.net import is_this_machine
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files.base_urls import DETECTOR, address_of
 from guard.sources.file import SourceFile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rules.files.ci import DETECTOR
 from guard.sources.file import SourceFile
 

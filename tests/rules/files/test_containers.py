@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files.containers import DETECTOR, DEVCONTAINERS, instructions
 from guard.sources.file import SourceFile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files.dotenv import DETECTOR
 from guard.sources.file import SourceFile
 

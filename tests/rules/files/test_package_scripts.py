@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files.package_scripts import DETECTOR
 from guard.sources.file import SourceFile
 

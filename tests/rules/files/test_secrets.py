@@ -9,7 +9,7 @@ import string
 import pytest
 
 from guard.catalog.secret_patterns import secret_patterns
-from guard.policy.compiled import CompiledPolicy, GatewayProvider
+from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.rules.files import secrets
 from guard.rules.files.secrets import DETECTOR, entropy, is_placeholder, is_random, variable_kind
 from guard.sources.file import SourceFile

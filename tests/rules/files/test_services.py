@@ -7,7 +7,7 @@ import pytest
 from guard.catalog import local_proxies
 from guard.catalog.programs import effective
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy
+from guard.policy.values import CompiledPolicy
 from guard.rules.files import services
 from guard.sources.file import SourceFile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.findings import Finding
-from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 from guard.rules.files.shell import DETECTOR, shebang
 from guard.sources.file import SourceFile
 

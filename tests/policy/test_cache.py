@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
 import time
-import zlib
 from pathlib import Path
 
 import pytest
 
 import guard
 from guard.errors import ExitCode, PolicyError
-from guard.policy import compiled
-from guard.policy.compiled import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy import cache
+from guard.policy.places import project_files
+from guard.policy.values import BASE_URL, CompiledPolicy, GatewayProvider, PolicyException
 
 FULL = r"""
 [gateway]
@@ -123,8 +124,8 @@ class TestProjectFiles:
         inner = machine.work / "a" / "b"
         inner.mkdir(parents=True)
         machine.write(machine.project, "")
-        assert compiled.project_files(str(inner)) == ()
-        assert compiled.project_files(str(machine.work)) == (str(machine.project),)
+        assert project_files(str(inner)) == ()
+        assert project_files(str(machine.work)) == (str(machine.project),)
 
     def test_up_to_the_git_root_and_every_one_counts(self, machine):
         inner = machine.work / "a" / "b"
@@ -133,7 +134,7 @@ class TestProjectFiles:
         machine.write(machine.work.parent / ".routeguard.toml", "not = 'ours'")
         machine.write(machine.project, "[proxies]\nfence = 'require'")
         below = machine.write(inner / "pyproject.toml", "[tool.routeguard.keys]\nextra = ['A_B']")
-        assert compiled.project_files(str(inner)) == (str(machine.project), str(below))
+        assert project_files(str(inner)) == (str(machine.project), str(below))
         policy = machine.load(inner)
         assert (policy.proxies_fence, policy.keys_extra) == ("require", ("A_B",))
 
@@ -141,12 +142,12 @@ class TestProjectFiles:
         (machine.work / ".git").write_text("gitdir: elsewhere")
         (machine.work / "a").mkdir()
         machine.write(machine.project, "")
-        assert compiled.project_files(str(machine.work / "a")) == (str(machine.project),)
+        assert project_files(str(machine.work / "a")) == (str(machine.project),)
 
     def test_own_file_before_the_shared_one(self, machine):
         machine.write(machine.pyproject, "[tool.routeguard.proxies]\naction = 'stop'")
         machine.write(machine.project, "")
-        assert compiled.project_files(str(machine.work)) == (str(machine.project),)
+        assert project_files(str(machine.work)) == (str(machine.project),)
 
     def test_directory_reached_through_a_link(self, machine, tmp_path):
         machine.write(machine.project, "[proxies]\nfence = 'try'")
@@ -158,13 +159,13 @@ class TestProjectFiles:
 def compiles(monkeypatch):
     """Counts how often the layers were compiled."""
     seen = []
-    original = compiled._compile
+    original = cache._compile
 
     def counting(*args):
         seen.append(args)
         return original(*args)
 
-    monkeypatch.setattr(compiled, "_compile", counting)
+    monkeypatch.setattr(cache, "_compile", counting)
     return seen
 
 
@@ -187,11 +188,6 @@ class TestCache:
         assert second.excepted("server:http://localhost:4096", 0.0).until == 4102444800.0
         assert [layer for layer, _ in second.layers] == ["user", "project"]
         assert len(second.notes) == 1
-
-    @pytest.mark.parametrize("text", ["", "a", "\t", "\n", "\\", "\\t", "\\\\n\n\t\\", "é\udc80"])
-    def test_escaping(self, text):
-        assert compiled._unescape(compiled._escape(text)) == text
-        assert not set("\t\n") & set(compiled._escape(text))
 
     def test_paths_with_tabs_and_newlines(self, machine, compiles, tmp_path):
         odd = tmp_path / "a\tb\nc\\d\udcff"
@@ -255,10 +251,10 @@ class TestCache:
 
     def test_other_code_or_catalogue(self, machine, compiles, monkeypatch, tmp_path):
         machine.load()
-        monkeypatch.setattr(compiled, "_SOURCES", (*compiled._SOURCES, str(tmp_path / "new.py")))
+        monkeypatch.setattr(cache, "_SOURCES", (*cache._SOURCES, str(tmp_path / "new.py")))
         machine.load()
         assert len(compiles) == 2
-        monkeypatch.setattr(compiled, "__version__", "0.0.0.test")
+        monkeypatch.setattr(cache, "__version__", "0.0.0.test")
         machine.load()
         assert len(compiles) == 3
 
@@ -277,16 +273,16 @@ class TestCache:
         assert len(compiles) == 3
 
     def test_sources_exist(self):
-        assert all(Path(path).is_file() for path in compiled._SOURCES)
+        assert all(Path(path).is_file() for path in cache._SOURCES)
 
     def test_what_just_changed_is_not_kept(self, machine, monkeypatch):
-        monkeypatch.setattr(compiled, "_SETTLED_NS", 3600 * 10**9)
+        monkeypatch.setattr(cache, "_SETTLED_NS", 3600 * 10**9)
         machine.write(machine.user, "")
         machine.load()
         assert not machine.cache.exists()
 
     def test_oldest_entries_go(self, machine, monkeypatch, tmp_path):
-        monkeypatch.setattr(compiled, "_CACHE_ENTRIES", 3)
+        monkeypatch.setattr(cache, "_CACHE_ENTRIES", 3)
         for number in range(6):
             directory = tmp_path / f"p{number}"
             directory.mkdir()
@@ -322,13 +318,13 @@ class TestDamage:
             lambda data: data[: len(data) // 2],
             lambda data: data[:-1],
             lambda data: data + b"\n",
-            lambda data: data.replace(b"\tstop\n", b"\tflag\n"),
+            lambda data: data.replace(b"stop", b"flag"),
             lambda data: os.urandom(5000),
             lambda data: b"\0" * len(data),
             lambda data: b"\xff\xfe" + data,
             lambda data: data.replace(b"\n", b"\r\n"),
             lambda data: data.partition(b"\n")[2],
-            lambda data: b"x" * (compiled._CACHE_BYTES + 1),
+            lambda data: b"x" * (cache._CACHE_BYTES + 1),
         ],
     )
     def test_content(self, machine, compiles, kept, damage):
@@ -338,25 +334,32 @@ class TestDamage:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda lines: lines[:-1],
-            lambda lines: [line for line in lines if not line.startswith("proxies_action")],
-            lambda lines: [line for line in lines if not line.startswith("remove")],
-            lambda lines: [line for line in lines if not line.startswith("proxies_hold")],
-            lambda lines: [f"{line}\tx" if line == "proxies_hold" else line for line in lines],
-            lambda lines: [line for line in lines if line != "variables"],
-            lambda lines: [line for line in lines if line],
-            lambda lines: [line.replace("10.0", "ten") for line in lines],
-            lambda lines: [*lines[:-1], "A\tB", lines[-1]],
-            lambda lines: [line.replace("models", "models\t\\q") for line in lines],
-            lambda lines: ["command\tx" if x.startswith("provider\t") else x for x in lines],
+            lambda found: found[:2],
+            lambda found: (*found, 1),
+            lambda found: [],
+            lambda found: 7,
+            lambda found: (found[0], 7, found[2]),
+            lambda found: (found[0], ((),), found[2]),
+            lambda found: (found[0], found[1], [*found[2]]),
+            lambda found: (found[0], found[1], {**found[2], "other": 1}),
+            lambda found: (found[0], found[1], {**found[2], "providers": ({"name": "x"}, 1)}),
+            lambda found: (found[0], found[1], {**found[2], "providers": ({"nam": "x"},)}),
+            lambda found: (
+                *found[:2],
+                {name: value for name, value in found[2].items() if name != "proxies_action"},
+            ),
         ],
     )
     def test_well_formed_but_not_ours(self, machine, compiles, kept, change):
-        body = kept.read_bytes().partition(b"\n")[2].decode()
-        body = "\n".join(change(body.split("\n")))
-        head = f"{compiled._FORMAT}\t{guard.__version__}\t{len(body)}\t"
-        kept.write_text(f"{head}{zlib.crc32(body.encode()):08x}\n{body}")
+        body = marshal.dumps(change(marshal.loads(kept.read_bytes().partition(b"\n")[2])))
+        kept.write_bytes(cache._head(body) + b"\n" + body)
         self.again(machine, compiles, kept)
+
+    def test_what_no_marshal_wrote(self, machine, compiles, kept):
+        for body in (b"", b"\xe9\xff\xff", b"(\xff\xff\xff\x7f", b"?"):
+            kept.write_bytes(cache._head(body) + b"\n" + body)
+            machine.load()
+        assert len(compiles) == 5
 
     @pytest.mark.parametrize("mode", [0o666, 0o644, 0o620, 0o602, 0o700])
     def test_mode(self, machine, compiles, kept, mode):
@@ -369,7 +372,7 @@ class TestDamage:
             self.again(machine, compiles, kept)
         else:
             monkeypatch.setattr(os, "geteuid", lambda: 12345)
-            assert compiled._read_private(str(kept)) is None
+            assert cache._read(str(kept), ()) is None
 
     def test_link_planted(self, machine, compiles, kept, tmp_path):
         elsewhere = tmp_path / "elsewhere"
@@ -414,7 +417,7 @@ class TestNoPlaceForACache:
 
     def load_twice(self, machine, compiles):
         for _ in range(2):
-            assert machine.load().base_url == compiled.BASE_URL
+            assert machine.load().base_url == BASE_URL
         assert len(compiles) == 2
 
     def test_a_file_in_the_way(self, machine, compiles):
@@ -443,7 +446,7 @@ class TestNoPlaceForACache:
         real = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:100]))
         for _ in range(2):
-            assert machine.load().base_url == compiled.BASE_URL
+            assert machine.load().base_url == BASE_URL
         assert len(compiles) == 1, "what the kernel takes in pieces is whole in the end"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -488,7 +491,7 @@ SCRIPT = """
 import sys
 sys.path.append(sys.argv[1])
 from guard.errors import GuardError
-from guard.policy.compiled import load
+from guard.policy.cache import load
 try:
     policy = load(sys.argv[2], {"HOME": sys.argv[3]}, system=sys.argv[4])
 except GuardError as error:
@@ -532,7 +535,8 @@ class TestBareInterpreter:
             *("tomllib", "pydantic", "json", "re", "hashlib", "typing", "dataclasses", "enum"),
             *("site", "pathlib", "subprocess", "logging", "contextlib", "datetime"),
         }
-        allowed = {"guard", "guard.errors", "guard.paths", "guard.policy", "guard.policy.compiled"}
+        allowed = {"guard", "guard.errors", "guard.paths", "guard.policy", "guard.policy.cache"}
+        allowed |= {"guard.policy.places", "guard.policy.values"}
         allowed |= {"guard.files", "guard.files.around", "guard.files.read", "guard.files.write"}
         assert {name for name in modules if name.startswith("guard")} == allowed
 

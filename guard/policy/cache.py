@@ -1,0 +1,217 @@
+"""The cache of the compiled policy, and the one way to it: `load`.
+
+Hot-path module: a cached load reads one file and compares `stat` results. What it was compiled
+from is recorded beside the values; anything that differs, or that looks touched, is compiled
+again from the layers. The cache holds names of variables and key commands, never a key.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import sys
+import time
+import zlib
+
+from guard import __version__, paths
+from guard.errors import GuardError, PolicyError
+from guard.files.read import read_own
+from guard.files.write import write
+from guard.policy.places import allowed_file, exists, project_files, refuse_misplaced, user_policy
+from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+_FORMAT = f"routeguard-policy 4 {sys.implementation.cache_tag} {sys.hexversion:x}"
+"""What a cache file begins with: `marshal` has another form in each Python."""
+
+_CACHE_BYTES = 4 * 1024 * 1024
+_CACHE_ENTRIES = 128
+_SETTLED_NS = 100_000_000
+"""Nanoseconds. A file that changed this recently can change again within one tick of the file
+system's clock, so what was read from it is not kept."""
+
+_GUARD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SOURCES = tuple(
+    f"{_GUARD}/{name}"
+    for name in (
+        "__init__.py",
+        "catalog/__init__.py",
+        "catalog/classify.py",
+        "catalog/key_shapes.py",
+        "catalog/local_proxies.py",
+        "policy/compile.py",
+        "policy/cache.py",
+        "policy/layers.py",
+        "policy/merge.py",
+        "policy/model.py",
+        "policy/places.py",
+        "policy/problems.py",
+        "policy/values.py",
+    )
+)
+
+
+def load(
+    cwd: str, environ: Mapping[str, str], *, system: str = paths.SYSTEM_POLICY, here: str = ""
+) -> CompiledPolicy:
+    """The policy that holds for a launch in `cwd`: from the cache, else compiled and cached.
+
+    `here` is the directory we are in, if it is another. Raises PolicyError if a layer cannot be
+    read, understood or trusted, or if `environ` takes it from the project. A cache that cannot be
+    written costs time, not the launch.
+    """
+    refuse_misplaced(environ, here or cwd)
+    user = user_policy(environ)
+    project = project_files(cwd)
+    before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
+    cache = _cache_file(environ, user, project)
+    if cache:
+        policy = _read(cache, before)
+        if policy is not None:
+            return policy
+    policy, data_files = _compile(system, user, project)
+    if cache:
+        _write(cache, before, _identities(data_files), policy)
+    return policy
+
+
+def _compile(
+    system: str, user: str, project: tuple[str, ...]
+) -> tuple[CompiledPolicy, tuple[str, ...]]:
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+    try:
+        from guard.policy.compile import compile_files
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "guard":
+            raise
+        raise PolicyError(
+            "cannot read the policy: a package routeguard needs is not installed",
+            where=sys.executable,
+            why=f"the Python module {error.name} is missing",
+            fix="install routeguard with its dependencies:"
+            f" {sys.executable} -m pip install {os.path.dirname(_GUARD)}",
+            rule="RG503",
+        ) from None
+    return compile_files(system, user, project)
+
+
+# What a cached policy was compiled from ---------------------------------------------------------
+
+
+def _identity(path: str) -> tuple[str | int, ...]:
+    """What changes when the file at `path` does: also if times are set back, or if it goes."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        gone = error.errno in (errno.ENOENT, errno.ENOTDIR) and not exists(path)
+        return (path, "absent" if gone else "unreadable")
+    return (
+        path,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_size,
+        found.st_ino,
+        found.st_mode,
+        found.st_uid,
+    )
+
+
+def _identities(files: Iterable[str]) -> tuple[tuple[str | int, ...], ...]:
+    return tuple([_identity(path) for path in files])
+
+
+def _settled(identities: Iterable[tuple[str | int, ...]]) -> bool:
+    """Whether every file is there to be read, or absent, and none changed a moment ago."""
+    limit = time.time_ns() - _SETTLED_NS
+    for _, state, *rest in identities:
+        if state == "unreadable" or (rest and int(rest[0]) > limit):
+            return False
+    return True
+
+
+# The cache file ----------------------------------------------------------------------------------
+
+
+def _cache_file(environ: Mapping[str, str], user: str, project: tuple[str, ...]) -> str:
+    """Where the policy of these layers is kept, or "" where there is no place for it."""
+    try:
+        base = paths.routeguard_cache(environ)
+    except KeyError:
+        return ""
+    key = "\0".join((str(os.geteuid()), user, *project)).encode("utf-8", "surrogateescape")
+    return f"{base}/policy/{zlib.crc32(key):08x}{zlib.adler32(key):08x}"
+
+
+def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolicy | None:
+    """The policy kept at `path`, or None unless it is whole, ours alone and still true."""
+    head, _, body = (read_own(path, _CACHE_BYTES) or b"").partition(b"\n")
+    if head != _head(body):
+        return None
+    try:
+        was, data_files, values = marshal.loads(body)  # noqa: S302 # this user's alone, see read_own
+        if was != before or any(_identity(known[0]) != known for known in data_files):
+            return None
+        if values.keys() != set(CompiledPolicy.__slots__):
+            return None
+        for name, of in _PARTS:
+            values[name] = tuple([of(**part) for part in values[name]])
+        return CompiledPolicy(**values)
+    except (ValueError, TypeError, EOFError, KeyError, IndexError, AttributeError):
+        return None
+
+
+def _write(
+    path: str,
+    before: tuple[tuple[str | int, ...], ...],
+    data_files: tuple[tuple[str | int, ...], ...],
+    policy: CompiledPolicy,
+) -> None:
+    """Keep `policy` at `path`; do nothing where that is not possible or not safe."""
+    if not _settled((*before, *data_files)):
+        return
+    values = _slots(policy)
+    for name, _ in _PARTS:
+        values[name] = tuple([_slots(part) for part in values[name]])
+    body = marshal.dumps((before, data_files, values))
+    directory = os.path.dirname(path)
+    try:
+        paths.private_directory(os.path.dirname(directory))
+        paths.private_directory(directory)
+        _make_room(directory)
+        write(path, _head(body) + b"\n" + body)
+    except (GuardError, OSError, ValueError):
+        pass
+
+
+_PARTS: tuple[tuple[str, type[Any]], ...] = (
+    ("providers", GatewayProvider),
+    ("exceptions", PolicyException),
+)
+
+
+def _slots(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}
+
+
+def _head(body: bytes) -> bytes:
+    return f"{_FORMAT}\t{__version__}\t{len(body)}\t{zlib.crc32(body):08x}".encode()
+
+
+def _make_room(directory: str) -> None:
+    """Remove the oldest entries beyond the limit: a project that is gone is never asked for."""
+    entries = sorted(
+        (os.lstat(f"{directory}/{name}").st_mtime_ns, name) for name in os.listdir(directory)
+    )
+    for _, name in entries[: max(0, len(entries) - _CACHE_ENTRIES + 1)]:
+        try:
+            os.unlink(f"{directory}/{name}")
+        except OSError:
+            pass

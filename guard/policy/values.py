@@ -1,0 +1,235 @@
+"""The compiled policy: the few plain values a launch needs.
+
+Hot-path module.
+"""
+
+from __future__ import annotations
+
+import time
+
+from guard.errors import PolicyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASE_URL = "https://api.portkey.ai/v1"
+
+KEY_ENV = "PORTKEY_API_KEY"
+
+DEFAULT_MODEL = "portkey/gpt-4o"
+
+KEY_TIMEOUT = 10.0
+"""Seconds a key command may take."""
+
+
+class GatewayProvider:
+    """One way into the gateway: what the agent sees as a provider.
+
+    `name` is the id in `name/model`; `title` is what people see; `slug` (no `@`) and `config`
+    are empty or go into `x-portkey-provider` and `x-portkey-config`. The key comes from the
+    variable `key_env`, or, if that is empty, from `key_command` within `key_timeout` seconds.
+    """
+
+    __slots__ = (
+        "config",
+        "key_command",
+        "key_env",
+        "key_timeout",
+        "models",
+        "name",
+        "slug",
+        "title",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str = "portkey",
+        title: str = "Portkey",
+        slug: str = "",
+        config: str = "",
+        key_env: str = KEY_ENV,
+        key_command: tuple[str, ...] = (),
+        key_timeout: float = KEY_TIMEOUT,
+        models: tuple[str, ...] = ("gpt-4o",),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.slug = slug
+        self.config = config
+        self.key_env = key_env
+        self.key_command = key_command
+        self.key_timeout = key_timeout
+        self.models = models
+
+    def __repr__(self) -> str:
+        return f"GatewayProvider({self.name!r})"
+
+
+class PolicyException:
+    """A reasoned, expiring allowance. `until` is in Unix seconds, inclusive."""
+
+    __slots__ = ("reason", "sha256", "subject", "until")
+
+    def __init__(
+        self, *, subject: str, reason: str = "", until: float = 0.0, sha256: str = ""
+    ) -> None:
+        self.subject = subject
+        self.reason = reason
+        self.until = until
+        self.sha256 = sha256
+
+    def __repr__(self) -> str:
+        return f"PolicyException({self.subject!r}, until={self.until!r})"
+
+
+class CompiledPolicy:
+    """What is allowed, as plain values. The defaults are the policy of a machine with no file.
+
+    `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
+    slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
+    path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
+    TCP ports, sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty
+    for a policy that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`,
+    which hooks look for in a typed line (`local_proxies.needles`).
+    """
+
+    __slots__ = (
+        "audit_required",
+        "base_url",
+        "default_model",
+        "exceptions",
+        "foreign_provider",
+        "keys_action",
+        "keys_extra",
+        "keys_unknown",
+        "layers",
+        "notes",
+        "project_config",
+        "providers",
+        "proxies_action",
+        "proxies_fence",
+        "proxies_hold",
+        "proxies_prompt",
+        "proxy_images",
+        "proxy_names",
+        "proxy_ports",
+        "proxy_programs",
+        "remove",
+        "reroute",
+        "servers",
+        "small_model",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        *,
+        base_url: str = BASE_URL,
+        providers: tuple[GatewayProvider, ...] | None = None,
+        default_model: str = DEFAULT_MODEL,
+        small_model: str = "",
+        keys_action: str = "scrub",
+        keys_extra: tuple[str, ...] = (),
+        keys_unknown: str = "flag",
+        proxies_action: str = "refuse",
+        proxies_prompt: str = "refuse",
+        proxies_fence: str = "off",
+        proxies_hold: tuple[int, ...] = (),
+        proxy_ports: tuple[int, ...] = (),
+        proxy_programs: tuple[str, ...] = (),
+        proxy_images: tuple[str, ...] = (),
+        proxy_names: tuple[str, ...] = (),
+        foreign_provider: str = "refuse",
+        reroute: Mapping[str, str] | None = None,
+        servers: str = "refuse",
+        project_config: str = "read",
+        audit_required: bool = False,
+        remove: tuple[str, ...] = (),
+        exceptions: tuple[PolicyException, ...] = (),
+        variables: Mapping[str, tuple[str, str]] | None = None,
+        layers: tuple[tuple[str, str], ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.base_url = base_url
+        self.providers = (GatewayProvider(),) if providers is None else providers
+        self.default_model = default_model
+        self.small_model = small_model or default_model
+        self.keys_action = keys_action
+        self.keys_extra = keys_extra
+        self.keys_unknown = keys_unknown
+        self.proxies_action = proxies_action
+        self.proxies_prompt = proxies_prompt
+        self.proxies_fence = proxies_fence
+        self.proxies_hold = proxies_hold
+        self.proxy_ports = proxy_ports
+        self.proxy_programs = proxy_programs
+        self.proxy_images = proxy_images
+        self.proxy_names = proxy_names
+        self.foreign_provider = foreign_provider
+        self.reroute = dict(reroute or {})
+        self.servers = servers
+        self.project_config = project_config
+        self.audit_required = audit_required
+        self.remove = remove
+        self.exceptions = exceptions
+        self.variables = dict(variables or {})
+        self.layers = layers
+        self.notes = notes
+
+    def excepted(self, subject: str, now: float | None = None) -> PolicyException | None:
+        """The exception that allows `subject` at `now` (Unix seconds, by default the clock).
+
+        For a `file:` subject the caller still has to compare the file's SHA-256.
+        """
+        if not self.exceptions:
+            return None
+        wanted = normal_subject(subject)
+        moment = time.time() if now is None else now
+        for exception in self.exceptions:
+            if exception.until >= moment and normal_subject(exception.subject) == wanted:
+                return exception
+        return None
+
+    def provider(self, name: str) -> GatewayProvider | None:
+        """The gateway provider called `name`, or None: then `name` does not lead to the gateway."""
+        for provider in self.providers:
+            if provider.name == name:
+                return provider
+        return None
+
+    @property
+    def default_provider(self) -> GatewayProvider:
+        """The provider of `default_model`.
+
+        Raises PolicyError if the policy has none of that name; compiling checks it, so only a
+        policy built in code can.
+        """
+        name = self.default_model.partition("/")[0]
+        provider = self.provider(name)
+        if provider is None:
+            raise PolicyError(
+                f"the default model names a provider the policy does not have: {name}",
+                fix="name one of gateway.providers in gateway.default",
+            )
+        return provider
+
+
+def normal_subject(subject: str) -> str:
+    """`subject` in the form in which two spellings of the same thing are equal.
+
+    A server's URL does not depend on a trailing slash, a host not on case or on the brackets of an
+    IPv6 address, a port not on leading zeros.
+    """
+    kind, _, rest = subject.partition(":")
+    if kind == "server":
+        return "server:" + rest.rstrip("/")
+    if kind == "proxy":
+        host, _, port = rest.lower().rpartition(":")
+        if host[:1] == "[" and host[-1:] == "]":
+            host = host[1:-1]
+        return f"proxy:{host}:{port.lstrip('0')}"
+    if kind == "port":
+        return "port:" + rest.lstrip("0")
+    return subject
