@@ -151,6 +151,10 @@ def check_file(
     """Run `detectors` on `file` and add what comes out to `outcome`."""
     outcome.checked += 1
     wanted = [detector for detector in detectors if detector.wants(file.path, file.name)]
+    if file.other:
+        # for what only this name means; the rest was found under the other
+        name = os.path.basename(file.other)
+        wanted = [d for d in wanted if d.needles == (b"",) or not d.wants(file.other, name)]
     raw = _prefilter_bytes(file)
     findings: list[Finding] = []
     if wanted:
@@ -262,9 +266,11 @@ def _unchecked(path: str, why: str) -> Finding:
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
+    from guard.rules.files.agent_config import unread
+
     outcome.skipped += 1
-    if "RG903" in settings.selected:
-        finding = _unchecked(skipped.path, skipped.reason)
+    finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)
+    if finding.rule in settings.selected:
         outcome.found.append((finding, baseline.fingerprint(finding, "")))
 
 

@@ -41,16 +41,24 @@ class SourceFile:
     """A file that was read: its bytes, its text, and where in the text something stands.
 
     `path` is the path as shown, relative to the root of the check; `absolute` where the file
-    lies. Both are file-system strings (`surrogateescape`) and may hold any character.
+    lies. Both are file-system strings (`surrogateescape`) and may hold any character. `other` is
+    the path under which the same file is read as well, "" for none.
     `digest_key` is the key of the digests by which secrets are recognised; empty for none.
     """
 
-    __slots__ = ("_starts", "_text", "absolute", "data", "digest_key", "name", "path")
+    __slots__ = ("_starts", "_text", "absolute", "data", "digest_key", "name", "other", "path")
 
     def __init__(
-        self, path: str, data: bytes, *, absolute: str = "", digest_key: bytes = b""
+        self,
+        path: str,
+        data: bytes,
+        *,
+        absolute: str = "",
+        digest_key: bytes = b"",
+        other: str = "",
     ) -> None:
         self.path = path
+        self.other = other
         self.digest_key = digest_key
         self.absolute = absolute or os.path.abspath(path)
         self.name = os.path.basename(path)

@@ -11,7 +11,7 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
@@ -22,6 +22,12 @@ LIMIT = 8 * 1024 * 1024
 """Bytes. A larger file is not checked."""
 
 TOO_LARGE = f"larger than {LIMIT // (1024 * 1024)} MiB"
+
+_TEXTS = (
+    *(".json", ".jsonc", ".md", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"),
+    *(".env", ".toml", ".yml", ".yaml", ".sh", ".bash", ".zsh", ".fish", ".py"),
+)
+"""Ends of the names of files that programs read as text, NUL or not."""
 
 LINE_LIMIT = 1024 * 1024
 """Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
@@ -50,6 +56,7 @@ SKIPPED_DIRECTORIES = frozenset(
 """Directories that are not entered where git cannot be asked what is ignored."""
 
 _HEAD = 8 * 1024
+_MAX_ALIASES = 20_000
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -57,13 +64,15 @@ _GONE = (errno.ENOENT, errno.ENOTDIR)
 class Entry:
     """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes.
 
-    With `blob`, its content is that object of the repository, and not what lies there.
+    With `blob`, its content is that object of the repository, and not what lies there. `other` is
+    the path of the entry with the same content that comes before it, of which it is a link.
     """
 
     path: str
     absolute: str
     size: int = 0
     blob: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | Non
     """
     data: bytes | str | None = None
     for _ in range(2):
-        data = _read_once(entry.absolute)
+        data = _read_once(entry.absolute, entry.path)
         if data != _CHANGED:
             break
     return _source(entry, data, digest_key)
@@ -148,7 +157,7 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | Non
 
 def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Skipped | None:
     """The file at `entry` with the content `data`, as `read` has it."""
-    if _is_binary(data[:_HEAD]):
+    if _is_binary(data[:_HEAD], entry.path):
         return None
     return _source(entry, TOO_LARGE if len(data) > LIMIT else data, digest_key)
 
@@ -162,13 +171,15 @@ def _source(
         return None
     if len(data) > LINE_LIMIT and _longest_line(data) > LINE_LIMIT:
         return Skipped(entry.path, f"a line is longer than {LINE_LIMIT // 1024} KiB")
-    return SourceFile(entry.path, data, absolute=entry.absolute, digest_key=digest_key)
+    return SourceFile(
+        entry.path, data, absolute=entry.absolute, digest_key=digest_key, other=entry.other
+    )
 
 
 _CHANGED = "it changes while it is read"
 
 
-def _read_once(path: str) -> bytes | str | None:
+def _read_once(path: str, shown: str) -> bytes | str | None:
     """The content; why there is none, in words; None for what is no text or not there."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -183,7 +194,7 @@ def _read_once(path: str) -> bytes | str | None:
         if not stat.S_ISREG(before.st_mode):
             return _kind(before.st_mode)
         head = os.read(fd, _HEAD)
-        if _is_binary(head):
+        if _is_binary(head, shown):
             return None
         if before.st_size > LIMIT:
             return TOO_LARGE
@@ -212,8 +223,9 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _is_binary(head: bytes) -> bool:
-    return b"\0" in head and not wide_encoding(head)
+def _is_binary(head: bytes, path: str) -> bool:
+    """Whether a file is no text: a NUL in its head, unless its name says what reads it anyway."""
+    return b"\0" in head and not wide_encoding(head) and not path.lower().endswith(_TEXTS)
 
 
 def _longest_line(data: bytes) -> int:
@@ -289,6 +301,7 @@ class _Collector:
         self.entries: dict[str, Entry] = {}
         self.skipped: list[Skipped] = []
         self.nested: set[str] = set()
+        self.aliases = 0
         self._below = root.rstrip("/") + "/"
 
     def shown(self, path: str) -> str:
@@ -344,10 +357,28 @@ class _Collector:
         if top and not _is_within(real, top):
             self.skip(path, "a link that leads out of the tree")
         elif stat.S_ISREG(found.st_mode):
-            if real not in self.entries:
-                self.entries[real] = Entry(self.shown(path), real, found.st_size)
+            first = self.entries.get(real)
+            alias = Entry(self.shown(path), real, found.st_size, other=first.path if first else "")
+            self.entries[path if first else real] = alias
         elif not stat.S_ISDIR(found.st_mode):
             self.skip(path, _kind(found.st_mode))
+        elif any(part.startswith(".") for part in self.shown(path).split("/")):
+            self._folder_link(path, real)
+
+    def _folder_link(self, path: str, real: str) -> None:
+        """What is listed below `real` under its names below the link `path` as well.
+
+        Only where the link's own path has a hidden part: by such names programs find their files.
+        """
+        for entry in list(self.entries.values()):
+            if not entry.absolute.startswith(real.rstrip("/") + "/") or entry.other:
+                continue
+            self.aliases += 1
+            if self.aliases > _MAX_ALIASES:
+                self.skip(path, "one of too many links to folders")
+                return
+            alias = path + entry.absolute[len(real) :]
+            self.entries.setdefault(alias, replace(entry, path=self.shown(alias), other=entry.path))
 
     def _files(self, directory: str) -> Iterable[str]:
         repository = worktree(directory)

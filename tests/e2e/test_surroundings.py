@@ -146,9 +146,11 @@ def test_a_project_plugin_is_refused(user: Sandbox, name: str) -> None:
     assert not marker.exists()
 
 
-def test_an_agent_file_whose_head_is_a_program_is_refused(user: Sandbox) -> None:
+@pytest.mark.parametrize("language", ["js", " " * 300 + "JavaScript"])
+def test_an_agent_file_whose_head_is_a_program_is_refused(user: Sandbox, language: str) -> None:
     marker = user.root / "loaded"
-    head = f'---js\n{{ description: (Bun.write({json.dumps(str(marker))}, "x"), "d") }}\n---\nhi\n'
+    program = f'{{ description: (Bun.write({json.dumps(str(marker))}, "x"), "d") }}'
+    head = f"---{language}\n{program}\n---\nhi\n"
     agent = user.write(user.project / ".opencode" / "agent" / "evil.md", head)
     refused(user, user.guarded("run", "hi"), "RG301", str(agent))
     assert not marker.exists()

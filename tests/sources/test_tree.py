@@ -205,13 +205,15 @@ def test_links_out_of_the_repository_are_not_followed(repository: Path, tmp_path
     assert reasons(tree.collect(["out"], str(repository))) == {"out": reasons(found)["out"]}
 
 
-def test_links_within_are_read_once(repository: Path) -> None:
+def test_links_within_say_what_else_they_are(repository: Path) -> None:
     (repository / "a-link").symlink_to("tracked.txt")
     (repository / "b-link").symlink_to("ignored.txt")
     (repository / "c-link").symlink_to("ignored.txt")
     (repository / "d-link").symlink_to("sub")
     found = tree.collect([], str(repository))
-    assert shown(found) == sorted([*ALL, "b-link"])
+    assert shown(found) == sorted([*ALL, "a-link", "b-link", "c-link"])
+    others = {entry.path: entry.other for entry in found.entries if entry.path.endswith("-link")}
+    assert others == {"a-link": "tracked.txt", "b-link": "", "c-link": "b-link"}
     assert not found.skipped
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 from guard import paths
-from guard.agents.opencode import jsonc
 from guard.errors import GuardError
+from guard.files import jsonc
 from guard.files.read import read_own
 from guard.files.write import write
 from guard.findings import Finding

@@ -17,10 +17,11 @@ import os
 import zlib
 
 from guard import paths
-from guard.agents.opencode import imports, jsonc
+from guard.agents.opencode import imports
 from guard.agents.opencode.mirror import Mirror, files_below
 from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
+from guard.files import jsonc
 from guard.files.lock import lock
 from guard.files.read import UnreadableError, read_bytes, read_own
 from guard.files.write import write, write_new

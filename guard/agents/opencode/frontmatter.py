@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LANGUAGES = ("", "yaml", "yml", "json")
 """What may follow the opening `---`. opencode's reader has `js` and `javascript` besides."""
 
+MAX_HEAD = 64 * 1024
+"""Characters of a head. People write a dozen lines; the text for the model is the body."""
+
 _MOST_DEPTH = 12
 _SPECIAL = "!&*?|>@`%{}[],#\"'"
 """Characters with which no plain scalar begins in what is read here."""
@@ -59,6 +62,8 @@ def read(text: str) -> tuple[dict[str, Any], str]:
     language, head, body = split(text)
     if language not in _LANGUAGES:
         raise FrontMatterError("its head is written in a language that opencode runs")
+    if len(head) > MAX_HEAD:
+        raise FrontMatterError(f"its head is longer than {MAX_HEAD // 1024} KiB")
     lines = head.split("\n")
     if not any(line.strip() and not line.lstrip().startswith("#") for line in lines):
         return {}, body.strip()
@@ -255,10 +260,9 @@ def _key(line: str) -> tuple[str, str]:
         if not rest.startswith(":") or rest[1:2] not in ("", " "):
             raise FrontMatterError("its head holds a line without a key")
         return key, rest[1:].strip()
-    key, colon, rest = line.partition(":")
-    while colon and rest and not rest.startswith(" "):
-        more, colon, rest = rest.partition(":")
-        key = f"{key}:{more}"
+    key, colon, rest = line.partition(": ")
+    if not colon and line.endswith(":"):
+        key, colon = line[:-1], ":"
     if not colon or not key.strip() or key[0] in _SPECIAL + "-<=~." or " #" in key:
         raise FrontMatterError("its head holds a line without a plain key")
     return key.rstrip(), rest.strip()
@@ -274,8 +278,8 @@ def _without_comment(text: str) -> str:
     return "" if text.startswith("#") else text.partition(" #")[0].rstrip()
 
 
-def _end_of_quoted(text: str) -> int:
-    quote, at = text[0], 1
+def _end_of_quoted(text: str, start: int = 0) -> int:
+    quote, at = text[start], start + 1
     while at < len(text):
         if quote == '"' and text[at] == "\\":
             at += 2
@@ -384,7 +388,7 @@ def _flow_word(text: str, at: int, depth: int) -> tuple[Any, int, bool]:
         found, end = _flow(text, at, depth + 1)
         return found, end, False
     if here and here in "\"'":
-        end = at + _end_of_quoted(text[at:])
+        end = _end_of_quoted(text, at)
         return _quoted(text[at:end]), end, True
     end = at
     while end < len(text) and text[end] not in ",{}[]:#\"'":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 
-from guard.agents.opencode import jsonc
+from guard.files import jsonc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ STUB = {"package.json": f'{{"name":"{NAME}","main":"index.js"}}\n', "index.js": 
 _CONFIGS = ("tsconfig.json", "jsconfig.json")
 _REDIRECTS = ("browser", "exports", "imports", "module", "type")
 _MAX_EXTENDS = 32
+_MAX_TARGETS = 100
 _ANSWERS = f"answers the agent's import of {NAME}"
 
 
@@ -130,12 +131,18 @@ def _self_reference(path: str) -> list[tuple[str, str]]:
 def _of_config(path: str) -> list[tuple[str, str]]:
     """What the TypeScript config at `path`, and those it extends, could do to the import."""
     found: list[tuple[str, str]] = []
-    pending, seen = [path], 0
+    pending, seen = [path], set[str]()
     targets: list[tuple[str, str, object]] = []
     bases: dict[str, None] = {}
-    while pending and seen < _MAX_EXTENDS:
+    while pending:
         config = pending.pop()
-        seen += 1
+        if config in seen:
+            continue
+        seen.add(config)
+        if len(seen) + len(pending) > _MAX_EXTENDS:
+            return [
+                (path, f"{_ANSWERS} for all one can tell: it extends over {_MAX_EXTENDS} files")
+            ]
         try:
             content = jsonc.read(config)
         except jsonc.UnreadableError as error:
@@ -157,9 +164,12 @@ def _of_config(path: str) -> list[tuple[str, str]]:
             if isinstance(mapped, dict):
                 targets += [(config, key, mapped[key]) for key in mapped if _matches(key)]
         extends = content.get("extends")
-        for base in extends if isinstance(extends, list) else [extends]:
+        for base in (extends if isinstance(extends, list) else [extends])[: _MAX_EXTENDS + 1]:
             if isinstance(base, str):
                 pending += _extended(config, base)
+    if sum(len(value) for _, _, value in targets if isinstance(value, list)) > _MAX_TARGETS:
+        why = f"it maps the import to over {_MAX_TARGETS} places (paths)"
+        return [*found, (path, f"{_ANSWERS} for all one can tell: {why}")]
     for config, key, value in targets:
         found += _of_target(config, key, value, list(bases))
     return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from guard.agents.opencode import frontmatter, jsonc
+from guard.agents.opencode import frontmatter
+from guard.files import jsonc
 
 AGENTS = ("agent", "agents")
 MODES = ("mode", "modes")
@@ -46,12 +47,22 @@ def programs(folder: str, unreadable: list[tuple[str, str]]) -> list[tuple[str, 
             continue
         finally:
             os.close(handle)
-        language = frontmatter.foreign_language(raw.decode("utf-8", "replace"))
-        if language:
-            found.append(
-                (path, f"begins with ---{language[:20]}: opencode runs such a head as a program")
-            )
+        why = program(raw)
+        if why:
+            found.append((path, why))
     return found
+
+
+def program(content: bytes) -> str:
+    """Why a Markdown file with this content, or its first bytes, is a program; "" if it is none."""
+    head = content[:_HEAD].decode("utf-8", "replace")
+    language = frontmatter.foreign_language(head)
+    if language:
+        return f"begins with ---{language[:20]}: opencode runs such a head as a program"
+    if len(content) >= _HEAD and "\n" not in head and head.removeprefix("\ufeff")[:3] == "---":
+        # a language behind any number of blanks counts (run on 1.18.33)
+        return "begins with --- and a line without an end: opencode may run such a head"
+    return ""
 
 
 def files_below(folder: str) -> list[str]:

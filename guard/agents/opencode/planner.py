@@ -18,7 +18,6 @@ from guard.agents.opencode import (
     config,
     directories,
     grammar,
-    jsonc,
     preflight,
     surroundings,
     variables,
@@ -26,6 +25,7 @@ from guard.agents.opencode import (
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
 from guard.agents.plan import Plan
+from guard.files import jsonc
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
 

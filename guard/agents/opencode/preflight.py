@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 from guard.agents.covered import Coverage
-from guard.agents.opencode import jsonc
 from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
 from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
+from guard.files import jsonc
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from guard.agents.opencode.surroundings import Config, Surroundings
     from guard.policy.values import CompiledPolicy
 
+SUBSTITUTED_KEY = "a key is only known after {env:…} is replaced"
+UNREADABLE = "the agent will read this file, and it cannot be checked: "
+IMPORTED = "the agent imports this file when it starts"
+SENDS = "; code inside the agent can send prompts and keys anywhere"
+
 _NO_PACKAGE = (
     *("/", ".", "~", "{"),
     *("data:", "file:", "git+", "git:", "git@", "github:", "gitlab:", "http:", "https:"),
@@ -31,7 +36,6 @@ _NO_PACKAGE = (
 
 CODE_KEYS = ("plugin", "plugins", "reference", "references")
 """Keys by which a config file makes the agent import code or read other trees."""
-
 
 _TABLES = ("provider", "providers", "reference", "references")
 """Keys whose value is an object of named entries: an empty one adds none."""
@@ -56,7 +60,7 @@ def check_project(
     """Findings about what a project would make the agent run, whether it calls a model or not."""
     findings: list[Finding] = []
     coverage = Coverage(policy, now)
-    files = [(path, "the agent imports this file when it starts") for path in found.code]
+    files = [(path, IMPORTED) for path in found.code]
     files += [(path, f"this file {why}") for path, why in found.imports]
     for path, reason in files:
         missing = coverage.missing(path)
@@ -73,20 +77,10 @@ def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) 
     if config.error:
         return [_unreadable(config.path, config.error)]
     findings: list[Finding] = []
-    if _substituted_key(config.content):
-        return [_unreadable(config.path, "a key is only known after {env:…} is replaced")]
-    injected = unsafe_substitution(config.content, environ, files=True)
-    if injected:
-        return [_unreadable(config.path, injected)]
-    reasons = [
-        f"the key {key} makes the agent load code or other directories"
-        for key in CODE_KEYS
-        if config.content.get(key)
-    ]
-    reasons += [
-        f"{where} names a package file ({spec}) that the agent would run"
-        for where, spec in _packages(config.content)
-    ]
+    unclear = unclear_in(config.content, environ)
+    if unclear:
+        return [_unreadable(config.path, unclear)]
+    reasons = [reason for _, reason in code_in(config.content)]
     missing = coverage.missing(config.path, named_code(config.content)) if reasons else None
     if missing is not None:
         findings.extend(_code(config.path, reason, missing) for reason in reasons)
@@ -102,6 +96,30 @@ def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) 
             )
         )
     return findings
+
+
+def unclear_in(content: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Why what opencode makes of a project's config cannot be told, "" if it can.
+
+    It replaces `{env:NAME}` by the value in `environ` before it reads the file.
+    """
+    if _substituted_key(content):
+        return SUBSTITUTED_KEY
+    return unsafe_substitution(content, environ, files=True)
+
+
+def code_in(content: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """(keys that lead there, why) of what a project's config makes the agent run."""
+    found: list[tuple[tuple[str, ...], str]] = [
+        ((key,), f"the key {key} makes the agent load code or other directories")
+        for key in CODE_KEYS
+        if content.get(key)
+    ]
+    found += [
+        (keys, f"{'.'.join(keys)} names a package file ({spec}) that the agent would run")
+        for keys, spec in _packages(content)
+    ]
+    return found
 
 
 def _of_user(found: Surroundings) -> list[Finding]:
@@ -242,7 +260,7 @@ def _code(path: str, reason: str, missing: Uncovered) -> Finding:
     return Finding(
         "RG301",
         path,
-        f"{reason}; code inside the agent can send prompts and keys anywhere{missing.why}",
+        reason + SENDS + missing.why,
         where=path,
         fix=fix,
     )
@@ -252,7 +270,7 @@ def _unreadable(path: str, why: str) -> Finding:
     return Finding(
         "RG303",
         path,
-        f"the agent will read this file, and it cannot be checked: {why}",
+        UNREADABLE + why,
         where=path,
         fix="repair it or remove it",
     )
@@ -271,36 +289,31 @@ def named_code(content: dict[str, Any]) -> list[str]:
             spec = entry[0] if isinstance(entry, list) and entry else entry
             spec = spec.get("package") if isinstance(spec, dict) else spec
             if isinstance(spec, str):
-                found.append(spec if is_no_package(spec) else f"npm:{spec}")
+                found.append(spec if _no_package(spec) else f"npm:{spec}")
             elif spec:
                 found.append("npm:?")
     return found
 
 
-def _packages(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """(where, spec) of each SDK package that is a file instead of a published package."""
-    found = []
+def _packages(content: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """(keys, spec) of each SDK package that is a file instead of a published package."""
+    found: list[tuple[tuple[str, ...], str]] = []
     for group in ("provider", "providers"):
         for name, entry in _items(content.get(group)):
-            places = [(f"{group}.{name}", entry)]
-            if isinstance(entry, dict):
-                for model, definition in _items(entry.get("models")):
-                    places.append((f"{group}.{name}.models.{model}", definition))
-                    if isinstance(definition, dict):
-                        places.append(
-                            (f"{group}.{name}.models.{model}.provider", definition.get("provider"))
-                        )
+            places: list[tuple[tuple[str, ...], Any]] = [((group, name), entry)]
+            for model, definition in _items(entry.get("models") if _items(entry) else None):
+                below = (group, name, "models", model)
+                places.append((below, definition))
+                if isinstance(definition, dict):
+                    places.append(((*below, "provider"), definition.get("provider")))
             for where, place in places:
-                if not isinstance(place, dict):
-                    continue
-                for key in ("npm", "package"):
-                    spec = place.get(key)
-                    if isinstance(spec, str) and is_no_package(spec):
-                        found.append((f"{where}.{key}", spec))
+                for key, spec in _items(place):
+                    if key in ("npm", "package") and isinstance(spec, str) and _no_package(spec):
+                        found.append(((*where, key), spec))
     return found
 
 
-def is_no_package(spec: str) -> bool:
+def _no_package(spec: str) -> bool:
     """Whether `npm` or `package` names a file, a URL or a repository, not a published package."""
     bare = spec.removeprefix("aisdk:").lower()
     return bare.startswith(_NO_PACKAGE)

@@ -15,7 +15,8 @@ import sys
 
 from guard import paths
 from guard.agents.keys import FORBIDDEN
-from guard.agents.opencode import imports, jsonc, markdown
+from guard.agents.opencode import imports, markdown
+from guard.files import jsonc
 from guard.files.around import worktree
 
 TYPE_CHECKING = False
@@ -51,6 +52,8 @@ _MANAGED_PREFERENCES = "ai.opencode.managed.plist"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
 _CONFIG_NAMES = ("opencode.json", "opencode.jsonc")
 _GLOBAL_NAMES = ("config.json", *_CONFIG_NAMES)
+_PLUGINS = ("plugin", "plugins")
+_TOOLS = ("tool", "tools")
 
 
 class Config:
@@ -200,6 +203,34 @@ def is_code(name: str) -> bool:
     return name.lower().endswith(_CODE_SUFFIXES)
 
 
+CONFIG, CODE, MARKDOWN = "config", "code", "markdown"
+
+
+def role_of(path: str) -> str:
+    """What opencode takes the file at `path` for, by its names alone: CONFIG, CODE, MARKDOWN or "".
+
+    In any case of letters: some file systems do not tell them apart. Tools of a project count
+    although a launch switches them off: whoever starts the agent without it runs them.
+    """
+    *folders, name = path.lower().split("/")
+    if name in _CONFIG_NAMES:
+        return CONFIG
+    for at, folder in enumerate(folders):
+        pair = f"{folder}/{folders[at + 1]}" if at + 1 < len(folders) else ""
+        if pair in markdown.SHARED_SKILLS and name.endswith(".md"):
+            return MARKDOWN
+        if folder != ".opencode" and pair != ".config/opencode":
+            continue
+        inside = folders[at + (1 if folder == ".opencode" else 2) :]
+        if not inside:
+            return CONFIG if name in _GLOBAL_NAMES else ""
+        if inside[0] in (*_PLUGINS, *_TOOLS) and is_code(name):
+            return CODE if len(inside) < 3 and inside[1:] != ["node_modules"] else ""
+        if inside[0] in markdown.FOLDERS and name.endswith(".md"):
+            return MARKDOWN
+    return ""
+
+
 def _meets_home(start: str, home: str, environ: Mapping[str, str]) -> bool:
     """Whether opencode gets to `home` when it looks from `start` upwards.
 
@@ -233,7 +264,7 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
         if not os.path.lexists(dot) or (directory == found.home and not meets_home):
             continue
         found.project.extend(_configs(dot, _GLOBAL_NAMES))
-        for folder in ("plugin", "plugins"):
+        for folder in _PLUGINS:
             found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
         for folder in markdown.FOLDERS:
             found.imports += markdown.programs(os.path.join(dot, folder), found.unreadable)
@@ -244,7 +275,7 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
 def _look_at_user(found: Surroundings) -> None:
     found.user = _configs(found.config_directory, _GLOBAL_NAMES)
     for base in (found.config_directory, os.path.join(found.home, ".opencode")):
-        for folder in ("plugin", "plugins", "tool", "tools"):
+        for folder in (*_PLUGINS, *_TOOLS):
             found.user_code.extend(_code_in(os.path.join(base, folder), []))
     folders = [os.path.join(found.config_directory, folder) for folder in markdown.FOLDERS]
     folders += [os.path.join(found.home, folder) for folder in markdown.SHARED_SKILLS]

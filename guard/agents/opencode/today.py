@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from guard import catalog
-from guard.agents.opencode import jsonc
 from guard.agents.today import Say, Today
+from guard.files import jsonc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

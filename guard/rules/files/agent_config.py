@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.agents.covered import Coverage, content_digest
-from guard.agents.opencode import jsonc
-from guard.agents.opencode.preflight import CODE_KEYS, is_no_package, named_code
+from guard.agents.opencode import markdown, preflight
+from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
+from guard.files import jsonc
 from guard.findings import Finding
 from guard.net import host_of, same_place
 from guard.rules.files.calls import router
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_CONFIGS = frozenset(("opencode.json", "opencode.jsonc"))
-_CODE = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
-_CODE_FOLDER = re.compile(r"(?:^|/)\.opencode/(?:plugins?|tools?)/[^/]+$")
-_PROMPTS = re.compile(r"(?:^|/)\.opencode/(?:agents?|commands?|modes?)/.*\.md$")
 _FRONTMATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*\r?$|\Z)", re.S | re.M)
 _CLAUDE = re.compile(r"(?:^|/)\.claude/settings[^/]*\.json$")
 _CODEX = re.compile(r"(?:^|/)(?:\.codex/config\.toml|codex/config\.toml)$")
@@ -69,10 +66,9 @@ class AgentConfig:
     def wants(self, path: str, name: str) -> bool:
         """The files by which an agent is configured in a project or a home directory."""
         return (
-            name in _CONFIGS
-            or name in _CRUSH
+            name in _CRUSH
             or name in _AIDER
-            or (".opencode/" in path and _of_opencode(path) != "")
+            or role_of(path) != ""
             or any(
                 pattern.search(path)
                 for pattern in (_CLAUDE, _CODEX, _GEMINI, _ZED, _CONTINUE, _PI, _GOOSE)
@@ -90,12 +86,12 @@ class AgentConfig:
             yield finding
 
     def _check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-        kind = _of_opencode(file.path)
-        if kind == "code":
-            yield _code(file, 0, len(file.line(1)), file.path, "the agent imports this file")
-        elif kind == "prompt":
-            yield from _prompt(file, policy)
-        elif file.name in _CONFIGS or kind == "config":
+        role = role_of(file.path)
+        if role == CODE:
+            yield _code(file, 0, len(file.line(1)), file.path, preflight.IMPORTED)
+        elif role == MARKDOWN:
+            yield from _markdown(file, policy)
+        elif role == CONFIG:
             yield from _opencode(file, policy)
         elif _CODEX.search(file.path):
             yield from _codex(file, policy)
@@ -106,25 +102,14 @@ class AgentConfig:
 def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
     """Whether an exception covers the file, with the content that is checked, and what it needs."""
     names = None
-    if file.name in _CONFIGS or _of_opencode(file.path) == "config":
+    if role_of(file.path) == CONFIG:
         try:
-            names = named_code(jsonc.parse(file.text))
+            names = preflight.named_code(jsonc.decode(file.data) or {})
         except jsonc.UnreadableError:
             return False
     if Coverage(policy, time.time()).missing(file.absolute, names) is not None:
         return False
     return content_digest(file.absolute) == hashlib.sha256(file.data).hexdigest()
-
-
-def _of_opencode(path: str) -> str:
-    name = path.rpartition("/")[2]
-    if _CODE_FOLDER.search(path) and name.lower().endswith(_CODE):
-        return "code"
-    if _PROMPTS.search(path):
-        return "prompt"
-    if path.rpartition("/")[0].rpartition("/")[2] == ".opencode" and name == "config.json":
-        return "config"
-    return ""
 
 
 def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Finding:
@@ -134,7 +119,7 @@ def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Fi
         start,
         end,
         subject,
-        f"{what}; code inside the agent can send prompts and keys anywhere",
+        what + preflight.SENDS,
         fix="remove it; or, if you have read it and trust it, add an [[exception]] with its "
         f"sha256 and the subject file:{file.absolute} to your own policy",
     )
@@ -147,49 +132,76 @@ def _unreadable(file: SourceFile, offset: int, why: str) -> Finding:
         offset,
         offset,
         file.path,
-        f"the agent will read this file, and it cannot be checked: {why}",
+        preflight.UNREADABLE + why,
         fix="repair it or remove it",
     )
+
+
+def unread(path: str, why: str) -> Finding | None:
+    """The finding for a file of an agent that cannot be read; None for one that none reads."""
+    role = role_of(path)
+    if role == CODE:
+        return Finding("RG301", path, preflight.IMPORTED + preflight.SENDS, path=path)
+    if role == CONFIG:
+        return Finding("RG303", path, preflight.UNREADABLE + why, path=path)
+    return None
 
 
 # opencode ----------------------------------------------------------------------------------------
 
 
 def _opencode(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-    if not file.text.strip():
-        return
     try:
+        content = jsonc.decode(file.data)
+        if content is None:
+            return
         root = json_nodes.document(file.text)
-    except MalformedError as error:
-        yield _unreadable(file, error.offset, str(error))
+    except (jsonc.UnreadableError, MalformedError) as error:
+        yield _unreadable(file, _noticed(file, error), str(error))
         return
-    if root.kind != MAP:
-        yield _unreadable(file, root.start, "is not a JSON object")
+    unclear = preflight.unclear_in(content, {})
+    if unclear:
+        yield _unreadable(file, _holding(root, unclear), unclear)
         return
-    for node in root.walk():
-        if node.kind != MAP:
-            continue
-        names = [key.value for key, _ in node.pairs]
-        for key, _ in node.pairs:
-            if "{env:" in key.value or "{file:" in key.value:
-                yield _unreadable(file, key.start, "a key is only known after {env:…} is replaced")
-        if len(set(names)) != len(names):
-            yield _unreadable(file, node.start, "names a key twice")
-    yield from _code_keys(file, root)
+    for keys, why in preflight.code_in(content):
+        key, value = _entry(root, keys)
+        yield _code(file, key.start, value.end, ".".join(keys), why)
     yield from _providers(file, policy, root)
     yield from _models(file, policy, root)
 
 
-def _code_keys(file: SourceFile, root: Node) -> Iterator[Finding]:
-    for key, value in root.pairs:
-        if key.value in CODE_KEYS and (value.items or value.pairs or value.value):
-            yield _code(
-                file,
-                key.start,
-                value.end,
-                key.value,
-                f"the key {key.value} makes the agent load code or other directories",
-            )
+def _noticed(file: SourceFile, error: Exception) -> int:
+    """Where `error` was noticed, or where the keys stand for which the file is refused."""
+    offset = error.offset if isinstance(error, (jsonc.MalformedError, MalformedError)) else 0
+    try:
+        nodes = [] if offset else json_nodes.document(file.text).walk()
+    except MalformedError:
+        return offset
+    for node in nodes:
+        names = [key.value for key, _ in node.pairs]
+        if len(set(names)) != len(names) or "__proto__" in names:
+            return node.start
+    return offset
+
+
+def _holding(root: Node, unclear: str) -> int:
+    """Where the text stands for which `preflight.unclear_in` gives this answer."""
+    for node in root.walk():
+        for key, value in node.pairs:
+            if preflight.unclear_in({key.value: None}, {}) == unclear:
+                return key.start
+            for text in value.strings():
+                if preflight.unclear_in({"": text.value}, {}) == unclear:
+                    return text.start
+    return root.start
+
+
+def _entry(root: Node, keys: tuple[str, ...]) -> tuple[Node, Node]:
+    """The last of `keys`, which lead there from the map `root`, and its value."""
+    key = value = root
+    for name in keys:
+        key, value = next(pair for pair in value.pairs if pair[0].value == name)
+    return key, value
 
 
 def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator[Finding]:
@@ -225,20 +237,6 @@ def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator
 def _provider(
     file: SourceFile, policy: CompiledPolicy, name: Node, entry: Node, ours: set[str]
 ) -> Iterator[Finding]:
-    for node in entry.walk():
-        for key, value in node.pairs:
-            if (
-                key.value in ("npm", "package")
-                and value.kind == SCALAR
-                and is_no_package(value.value)
-            ):
-                yield _code(
-                    file,
-                    key.start,
-                    value.end,
-                    f"{name.value}.{key.value}",
-                    f"provider {name.value} names a package file that the agent would run",
-                )
     foreign = [
         (key, value)
         for node in entry.walk()
@@ -345,8 +343,12 @@ def _is_gateway(url: str, policy: CompiledPolicy) -> bool:
     return same_place(url, policy.base_url)
 
 
-def _prompt(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-    """The `model` in the front matter of an agent or command."""
+def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    """The front matter of an agent, command, mode or skill: a program, or the `model` in it."""
+    program = markdown.program(file.data)
+    if program:
+        yield _code(file, 0, len(file.line(1)), file.path, f"this file {program}")
+        return
     found = _FRONTMATTER.match(file.text)
     if found is None:
         return

@@ -1,22 +1,23 @@
 """JSON with comments and trailing commas as nodes with positions.
 
-A scanner with a list of what is open: no recursion, linear in the length of the text.
+What is JSON is decided by its one reader (guard/files/jsonc.py); here the tokens of what it takes
+are given their places, without recursion and in time that is linear in the length of the text.
 """
 
 from __future__ import annotations
 
 import re
 
+from guard.files import jsonc
 from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, MalformedError, Node
 from guard.sources.positions.text import Text
 
 MAX_CHARACTERS = 2 * 1024 * 1024
 """Characters. A config or manifest beyond this is not one that a person wrote."""
 
-_BLANK = re.compile(r"(?:[\s\ufeff]++|//[^\n\r]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+")
-_STRING = re.compile(r'"(?:[^"\\\n]++|\\[\s\S])*+"')
-_SCALAR = re.compile(r"[A-Za-z0-9_+.\-]++")
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([\s\S]))")
+_TOKEN = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"|[^\s{}\[\]",:]++')
+_PAIR = r"u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
+_ESCAPE = re.compile(rf"\\(?:{_PAIR}|u([0-9A-Fa-f]{{4}})|(.))")
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -24,94 +25,47 @@ def document(text: str) -> Node:
     """The value that `text` holds. Raises MalformedError."""
     if len(text) > MAX_CHARACTERS:
         raise MalformedError(f"is longer than {MAX_CHARACTERS // 1024} KiB of JSON")
-    return _Scanner(text).document()
+    try:
+        plain = jsonc.valid(text)
+    except jsonc.MalformedError as error:
+        raise MalformedError(str(error), error.offset) from None
+    return _root(plain)
 
 
-class _Scanner:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def document(self) -> Node:
-        self._blank()
-        root = self._value()
-        open_ = [root] if root.kind != SCALAR else []
-        while open_:
-            node = open_[-1]
-            self._blank()
-            closer = "}" if node.kind == MAP else "]"
-            if self._here() == closer:
-                self._at += 1
-                node.end = self._at
-                open_.pop()
-                self._separator(open_)
-                continue
-            if node.kind == MAP:
-                key = self._string()
-                self._blank()
-                if self._here() != ":":
-                    raise self._malformed()
-                self._at += 1
-                self._blank()
-                child = self._value()
-                node.pairs.append((key, child))
-            else:
-                child = self._value()
-                node.items.append(child)
-            if child.kind == SCALAR:
-                self._separator(open_)
-            else:
-                open_.append(child)
-                if len(open_) > MAX_DEPTH:
-                    raise MalformedError("is nested too deeply", self._at)
-        self._blank()
-        if self._at < len(self._text):
-            raise self._malformed()
-        return root
-
-    def _here(self) -> str:
-        return self._text[self._at : self._at + 1]
-
-    def _blank(self) -> None:
-        found = _BLANK.match(self._text, self._at)
-        if found:
-            self._at = found.end()
-
-    def _separator(self, open_: list[Node]) -> None:
-        """The comma behind a value, which may be left out before a closing bracket."""
+def _root(text: str) -> Node:
+    """The nodes of `text`, which is valid JSON."""
+    root = key = None
+    open_: list[Node] = []
+    for token in _TOKEN.finditer(text):
+        start, end = token.span()
+        first = text[start]
+        if first in "}]":
+            open_.pop().end = end
+            continue
+        node = Node(_KINDS.get(first, SCALAR), start, end)
+        if first == '"':
+            node.text, node.quoted = unescaped(token.group()[1:-1], start + 1), True
+        elif node.kind == SCALAR:
+            node.text = Text.of(token.group(), start)
         if not open_:
-            return
-        self._blank()
-        if self._here() == ",":
-            self._at += 1
-        elif self._here() not in ("}", "]") or not self._here():
-            raise self._malformed()
+            root = node
+        elif open_[-1].kind == LIST:
+            open_[-1].items.append(node)
+        elif key is None:
+            key = node
+            continue
+        else:
+            open_[-1].pairs.append((key, node))
+            key = None
+        if node.kind != SCALAR:
+            open_.append(node)
+            if len(open_) > MAX_DEPTH:
+                raise MalformedError("is nested too deeply", start)
+    assert root is not None
+    return root
 
-    def _value(self) -> Node:
-        char = self._here()
-        if char == "{" or char == "[":
-            node = Node(MAP if char == "{" else LIST, self._at, self._at + 1)
-            self._at += 1
-            return node
-        if char == '"':
-            return self._string()
-        found = _SCALAR.match(self._text, self._at)
-        if found is None:
-            raise self._malformed()
-        self._at = found.end()
-        return Node(SCALAR, found.start(), found.end(), Text.of(found.group(), found.start()))
 
-    def _string(self) -> Node:
-        found = _STRING.match(self._text, self._at)
-        if found is None:
-            raise self._malformed()
-        start, self._at = found.span()
-        node = Node(SCALAR, start, self._at, unescaped(found.group()[1:-1], start + 1))
-        node.quoted = True
-        return node
-
-    def _malformed(self) -> MalformedError:
-        return MalformedError("is not valid JSON", min(self._at, len(self._text)))
+_KINDS = {"{": MAP, "[": LIST}
 
 
 def unescaped(body: str, start: int) -> Text:
@@ -124,8 +78,11 @@ def unescaped(body: str, start: int) -> Text:
     for match in _ESCAPE.finditer(body):
         values.append(body[at : match.start()])
         places.extend(range(start + at, start + match.start()))
-        code, short = match.groups()
-        values.append(chr(int(code, 16)) if code else _SHORT.get(short, short))
+        high, low, code, short = match.groups()
+        if high:
+            values.append(chr(0x10000 + (int(high, 16) - 0xD800) * 0x400 + int(low, 16) - 0xDC00))
+        else:
+            values.append(chr(int(code, 16)) if code else _SHORT.get(short, short))
         places.append(start + match.start())
         at = match.end()
     values.append(body[at:])

@@ -95,3 +95,22 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.text())
 def test_what_is_written_is_read(fields: dict[str, Any], body: str) -> None:
     assert read(render(fields, body)) == (fields, body.strip())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "a: 1\n" + "".join(f"k{n}: {{}}\n" for n in range(100_000)),
+        "a: [" + '"",' * 100_000 + "]",
+        "a" + ":a" * 100_000 + ": 1",
+        "a: |\n" + "  x\n" * 100_000,
+    ],
+)
+def test_a_head_that_nobody_wrote_is_not_read(head: str) -> None:
+    with pytest.raises(FrontMatterError, match="longer than 64 KiB"):
+        read(f"---\n{head}\n---\nbody\n")
+
+
+@pytest.mark.parametrize("head", ["a" + ":a" * 32_000 + ": 1", "a: [" + '"",' * 21_000 + "]"])
+def test_a_long_head_takes_no_time_without_end(head: str) -> None:
+    assert len(read(f"---\n{head}\n---\nbody\n")[0]) == 1

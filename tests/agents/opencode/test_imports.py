@@ -85,6 +85,23 @@ EVIL = [
         "extends a package",
     ),
     ({"tsconfig.json": '{"compilerOptions": {"paths": {"*": [}'}, "unreadable"),
+    (
+        {
+            "tsconfig.json": {"extends": [f"./{n}.json" for n in range(40)]},
+            **{f"{n}.json": {} for n in range(40)},
+        },
+        "extends many",
+    ),
+    (
+        {
+            "tsconfig.json": {"extends": "./0.json"},
+            **{f"{n}.json": {"extends": f"./{n + 1}.json"} for n in range(40)},
+        },
+        "extends far",
+    ),
+    (mapped({"*": [f"./{n}" for n in range(200)]}), "many targets"),
+    ({"tsconfig.json": '{"references": [' + "{}," * 100_000 + "{}]}"}, "many tables"),
+    ({"package.json": '{"esprima": [' + "{}," * 100_000 + "{}]}"}, "many tables of a package"),
     ({"package.json": {"name": "esprima"}}, "self reference"),
     ({"package.json": '{"name":"espr\\x69ma"}'}, "escape that JSON does not have"),
     ({"package.json": '{"name":"espr\\u0069ma"}'}, "escape that JSON has"),

@@ -332,7 +332,7 @@ class TestStore:
         assert unreadable == (path, "its entry 'odd' is not a login as opencode has it")
 
     @pytest.mark.parametrize(
-        "name", ["{env:HOME}", "{file:/etc/passwd}", 'a"b', "a\\b", "a\nb", "a\x1b[2J", "\ud800"]
+        "name", ["{env:HOME}", "{file:/etc/passwd}", 'a"b', "a\\b", "a\nb", "a\x1b[2J"]
     )
     def test_a_name_that_would_change_the_pinned_config(self, machine: Machine, name: str) -> None:
         machine.put(machine.data / "auth.json", {name: API})

@@ -68,7 +68,7 @@ def test_yaml_documents_and_tags() -> None:
 
 
 def test_json_with_comments() -> None:
-    text = '\ufeff{"a": [1, "x\\"y\\n\\u00e9"], // c\n "b": {"c": true,}, /* x */ "d": [[],{}],}'
+    text = '{"a": [1, "x\\"y\\n\\u00e9"], // c\n "b": {"c": true,}, /* x */ "d": [[],{}],}'
     root = json_nodes.document(text)
     assert misplaced(text, root) == []
     assert [item.value for item in root.get("a").items] == ["1", 'x"y\né']  # type: ignore[union-attr]

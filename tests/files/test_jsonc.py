@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from guard.agents.opencode.jsonc import MAX_BYTES, UnreadableError, parse, plain, read, read_bytes
+from guard.files.jsonc import (
+    MAX_BYTES,
+    MAX_PARTS,
+    UnreadableError,
+    parse,
+    plain,
+    read,
+    read_bytes,
+)
+from guard.sources.positions import json_nodes
+from guard.sources.positions.nodes import LIST, MAP, Node
 
 
 @pytest.mark.parametrize(
@@ -58,7 +69,7 @@ def test_parse(text: str, value: dict[str, object]) -> None:
         ('{"a":1,"\\u0061":2}', "names a key twice"),
         ('{"x":{"a":1,"a":1}}', "names a key twice"),
         ('{"a":' * 100 + "1" + "}" * 100, "nested too deeply"),
-        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"a":' + "[" * 15_000 + "]" * 15_000 + "}", "nested too deeply"),
         ('{"a":' + "9" * 5000 + "}", "too long"),
     ],
 )
@@ -69,36 +80,95 @@ def test_parse_refuses(text: str, why: str) -> None:
     assert len(str(caught.value)) < 80, "the content is in the message"
 
 
-def test_comments_and_commas_never_change_what_is_read() -> None:
-    rng = random.Random(3)
-    noise = ("", " ", "\n", '/* , ] } " */', '// { " ,\n', "\t")
-    strings = ("a", "//", "/*", ",}", '"', "\\", '\\"', "é", "\n", "{env:X}")
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":' + '"' + '\\"' * 400_000,
+        '"' * 500_001,
+        "/*" * 500_000,
+        "//" * 500_000,
+        "{}" + "/**/" * 250_000 + "/*",
+        "{}x" + "/" * 1_000_000,
+        '{"a":[1' + ", /* */" * 19_990 + "]}",
+        " " * 1_000_000 + ",",
+        '{"a":1' + "/* , */" * 140_000 + ",",
+        '{"a":1,' + "/* ] */" * 140_000,
+        ":" * 1_000_000,
+        "\\" * 1_000_000,
+    ],
+)
+def test_no_text_takes_time_without_end(text: str) -> None:
+    # a reader that begins anew at each of these would need hours
+    with pytest.raises(UnreadableError):
+        parse(text)
 
-    def value(depth: int) -> object:
-        kind = rng.randint(0, 4 if depth else 2)
-        if kind == 3:
-            return [value(depth - 1) for _ in range(rng.randint(0, 3))]
-        if kind == 4:
-            return {f"{i}{rng.choice(strings)}": value(depth - 1) for i in range(rng.randint(0, 3))}
-        return rng.choice(strings) if kind else rng.randint(-9, 9)
 
-    def written(item: object) -> str:
-        gap = rng.choice(noise)
+@pytest.mark.parametrize("text", ["{},", "[],", '"a":1,'])
+def test_how_many_values(text: str) -> None:
+    inner = text * (MAX_PARTS * 2)
+    with pytest.raises(UnreadableError, match="holds more than 20000 values"):
+        parse("{" + inner + "}")
+
+
+NOISE = st.sampled_from(["", "", " ", "\n", '/* , ] } " */', '// { " ,\n', "\t", "\r\n"])
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.sampled_from(["//", "/*", ",}", '"', "\\", '\\"', "\U0001f600", "{env:X}"]),
+    lambda below: st.lists(below, max_size=3)
+    | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=3), below, max_size=3),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[object, str]:
+    """An object, and a text of it with comments, trailing commas and escapes."""
+
+    def text_of(item: object) -> str:
+        gap = draw(NOISE)
+        comma = "," if item and draw(st.booleans()) else ""
         if isinstance(item, dict):
-            inner = ",".join(f"{gap}{json.dumps(k)}{gap}:{written(v)}" for k, v in item.items())
-            comma = "," if item and rng.random() < 0.5 else ""
-            return f"{gap}{{{inner}{gap}{comma}{rng.choice(noise)}}}{gap}"
+            inner = ",".join(f"{gap}{text_of(k)}{gap}:{text_of(v)}" for k, v in item.items())
+            return f"{gap}{{{inner}{gap}{comma}{draw(NOISE)}}}{gap}"
         if isinstance(item, list):
-            inner = ",".join(written(v) for v in item)
-            comma = "," if item and rng.random() < 0.5 else ""
-            return f"{gap}[{inner}{gap}{comma}{rng.choice(noise)}]{gap}"
-        return gap + json.dumps(item) + gap
+            inner = ",".join(text_of(v) for v in item)
+            return f"{gap}[{inner}{gap}{comma}{draw(NOISE)}]{gap}"
+        return gap + json.dumps(item, ensure_ascii=draw(st.booleans())) + gap
 
-    for _ in range(1500):
-        item = {"top": value(4)}
-        text = written(item)
-        assert parse(text) == item, text
-        assert plain(text).count("\n") == text.count("\n"), "lines moved"
+    value = {"top": draw(TREES)}
+    return value, text_of(value)
+
+
+@given(written())
+def test_comments_and_commas_never_change_what_is_read(case: tuple[object, str]) -> None:
+    value, text = case
+    assert parse(text) == value
+    bare = plain(text)
+    assert json.loads(bare) == value
+    assert len(bare) == len(text)
+    moved = [i for i, (a, b) in enumerate(zip(text, bare, strict=True)) if a != b and b != " "]
+    assert moved == []
+    assert [c for c in bare if c in "\r\n"] == [c for c in text if c in "\r\n"]
+
+
+@given(written())
+def test_the_nodes_are_the_values(case: tuple[object, str]) -> None:
+    value, text = case
+
+    def value_of(node: Node) -> object:
+        if node.kind == MAP:
+            return {key.value: value_of(child) for key, child in node.pairs}
+        if node.kind == LIST:
+            return [value_of(child) for child in node.items]
+        assert len(node.text.places) == len(node.value) + 1
+        if not node.quoted:
+            assert text[node.start : node.end] == node.value
+            return json.loads(node.value)
+        assert json.loads(text[node.start : node.end]) == node.value
+        return node.value
+
+    assert value_of(json_nodes.document(text)) == value
 
 
 class TestRead:

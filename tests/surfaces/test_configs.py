@@ -1,0 +1,446 @@
+"""One table of an agent's files: what a launch refuses, `check` finds, in the same words.
+
+A row that differs says why. Properties stand beside the table: no text, and no bytes, of a config
+make the two surfaces answer differently.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from guard.policy.compiled import CompiledPolicy
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from guard.agents.opencode import preflight, surroundings
+from guard.check import engine
+from guard.files import jsonc
+from guard.sources import tree
+
+Said = set[tuple[str, str, str]]
+"""(rule, file, message) of each refusal."""
+
+POLICY = CompiledPolicy()
+REFUSALS = ("RG301", "RG303")
+PLUGIN = b"export const X = async () => ({})\n"
+
+
+class Project:
+    """A directory with a home that has nothing in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "project"
+        self.root.mkdir(parents=True)
+        self.environ = {"HOME": str(root / "home"), "BROKEN": '"'}
+
+    def put(self, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def by_launch(self) -> Said:
+        found = surroundings.gather(
+            self.environ, [str(self.root)], managed=str(self.root.parent / "none")
+        )
+        said = preflight.check_project(found, POLICY, self.environ, time.time())
+        return {
+            (f.rule, str(Path(f.where).relative_to(self.root)), f.message)
+            for f in said
+            if f.rule in REFUSALS
+        }
+
+    def by_check(self) -> Said:
+        found = tree.collect([str(self.root)], str(self.root))
+        outcome = engine.check(found, engine.Settings(POLICY))
+        return {(f.rule, f.path, f.message) for f in outcome.findings if f.rule in REFUSALS}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path.resolve())
+
+
+def config(text: str | bytes, name: str = "opencode.json") -> dict[str, bytes]:
+    return {name: text if isinstance(text, bytes) else text.encode()}
+
+
+NOT_JSON = "is not valid JSON"
+VALUES = '{"a": [' + "{}," * 30_000 + "{}]}"
+
+MALFORMED = [
+    ('{"model":"portkey/gpt-4o","x":foo}', NOT_JSON),
+    ('{"x":01}', NOT_JSON),
+    ('{"x":1.}', NOT_JSON),
+    ('{"x":.5}', NOT_JSON),
+    ('{"x":+1}', NOT_JSON),
+    ('{"x":-}', NOT_JSON),
+    ('{"x":1e}', NOT_JSON),
+    ('{"x":tru}', NOT_JSON),
+    ('{"x":True}', NOT_JSON),
+    ('{"x":NaN}', "holds NaN"),
+    ('{"x":-Infinity}', "holds -Infinity"),
+    ('{"x":"\\q"}', NOT_JSON),
+    ('{"x":"\\u12"}', NOT_JSON),
+    ('{"x":"\t"}', NOT_JSON),
+    ('{"x":"\n"}', NOT_JSON),
+    ('{"x":"\0"}', NOT_JSON),
+    ("\0{}", NOT_JSON),
+    ("{}\0", NOT_JSON),
+    ("{'x':1}", NOT_JSON),
+    ("{x:1}", NOT_JSON),
+    ("{,}", NOT_JSON),
+    ('{"x":[,]}', NOT_JSON),
+    ('{"x":[1,,2]}', NOT_JSON),
+    ('{"x":[1,,]}', NOT_JSON),
+    ('{"x":1,,}', NOT_JSON),
+    ('{"x":[/**/,]}', NOT_JSON),
+    ('{"x":,}', NOT_JSON),
+    ('{"x":1 "y":2}', NOT_JSON),
+    ('{"x":1}}', NOT_JSON),
+    ('{"x":1}{}', NOT_JSON),
+    ('{"x":1', NOT_JSON),
+    ('{"x":"', NOT_JSON),
+    ('{"x":1}/', NOT_JSON),
+    ("{}\u00a0", NOT_JSON),
+    ("{}\u2028", NOT_JSON),
+    ("\ufeff\ufeff{}", NOT_JSON),
+    ("\x0b", NOT_JSON),
+    ("[]", "is not a JSON object"),
+    ("null", "is not a JSON object"),
+    ('"x"', "is not a JSON object"),
+    ("{/*", "comment without an end"),
+    ("{/*/}", "comment without an end"),
+    ('{"x":1,"x":2}', "names a key twice"),
+    ('{"x":1,"\\u0078":2}', "names a key twice"),
+    ('{"a":[{"x":1,"x":1}]}', "names a key twice"),
+    ('{"__proto__":{"plugin":["./x.js"]}}', "__proto__"),
+    ('{"a":{"\\u005f_proto__":{}}}', "__proto__"),
+    ('{"x":"\\ud800"}', "half of a surrogate pair"),
+    ('{"\\udfff":1}', "half of a surrogate pair"),
+    ('{"x":["\\ude00\\ud83d"]}', "half of a surrogate pair"),
+    ('{"a":' * 65 + "1" + "}" * 65, "nested too deeply"),
+    ('{"a":' + "[" * 5000 + "]" * 5000 + "}", "nested too deeply"),
+    ('{"a":' + "9" * 5000 + "}", "number that is too long"),
+    (VALUES, "holds more than 20000 values"),
+    (b'{"x":"\xff"}', "is not UTF-8"),
+    ('{"x":1}'.encode("utf-16"), "is not UTF-8"),
+    ('{"x":1}'.encode("utf-32"), "is not UTF-8"),
+    (b"\n" * (jsonc.MAX_BYTES + 1), "larger than 1048576 bytes"),
+    ('{"{env:A}":1}', "a key is only known"),
+    ('{"x":{"{file:a}":1}}', "a key is only known"),
+    ('{"x":"{env:A"}', "an {env: without an end"),
+    ('{"x":["a","{env:ROUTEGUARD_REAL_XDG_CONFIG_HOME}"]}', "which is not for this config"),
+]
+
+READABLE = [
+    "",
+    " \r\n\t",
+    "{}",
+    "\ufeff{}",
+    "\ufeff",
+    '{"x":1,}',
+    '{"x":[1,2,],}',
+    '// a "b\n{/*, ]*/"x" : 1}//',
+    '{"x":"//","y":"/*"}',
+    '{"x":"\\ud83d\\ude00 \\u00e9 \\/ \\u2028"}',
+    '{"x":"{env:HOME} {file:a}"}',
+    '{"x":1e5,"y":-0.5,"z":1E+2}',
+    '{"a":' * 64 + "1" + "}" * 64,
+    '{"x":/*/*/1}',
+    '{"plugin":[],"plugins":null,"reference":{},"references":false}',
+    '{"x":1,// }\n}',
+    '{"X":1,"x":2}',
+    "\t{\r}\n",
+]
+
+RUNS = "code inside the agent can send prompts and keys anywhere"
+FILE = '"file:///x.mjs"'
+CODE: list[tuple[dict[str, bytes], list[str]]] = [
+    (config('{"plugin":["x"]}'), ["the key plugin makes"]),
+    (config('{"plugins":"x",/**/}'), ["the key plugins makes"]),
+    (
+        config('{"plugin":1,"reference":{"a":{}},"references":[0]}'),
+        ["plugin", "reference", "references"],
+    ),
+    (config('{"\\u0070lugin":["x"]}', "opencode.jsonc"), ["the key plugin makes"]),
+    (config('{"plugin":["x"]}', ".opencode/config.json"), ["the key plugin makes"]),
+    (config('{"plugin":["x"]}', ".opencode/opencode.jsonc"), ["the key plugin makes"]),
+    (config(f'{{"provider":{{"a":{{"npm":{FILE}}}}}}}'), ["provider.a.npm names"]),
+    (config(f'{{"providers":{{"a":{{"package":{FILE}}}}}}}'), ["providers.a.package names"]),
+    (
+        config(
+            f'{{"provider":{{"a":{{"models":{{"m":{{"npm":{FILE},"provider":{{"npm":{FILE}}}}}}}}}}}}}'
+        ),
+        ["provider.a.models.m.npm names", "provider.a.models.m.provider.npm names"],
+    ),
+    (
+        config('{"provider":{"a":{"npm":"aisdk:./x.js"},"b":{"npm":"@ai-sdk/openai"}}}'),
+        ["provider.a.npm"],
+    ),
+    *(
+        ({f".opencode/{name}": PLUGIN}, ["imports this file"])
+        for name in (
+            "plugin/x.js",
+            "plugins/x.ts",
+            "plugin/.x.mjs",
+            "plugin/X.CTS",
+            "plugin/a/index.js",
+            "plugins/a/x.tsx",
+        )
+    ),
+    ({".opencode/plugin/x.js": b"\0"}, ["imports this file"]),
+    ({".opencode/plugin/x.js": b"a" * (2 * 1024 * 1024)}, ["imports this file"]),
+    *(
+        ({f"{folder}/x.md": f"{head}\n{{}}\n---\nhi\n".encode()}, ["runs such a head as a program"])
+        for folder in (
+            ".opencode/agent",
+            ".opencode/agents/a/b",
+            ".opencode/command",
+            ".opencode/mode",
+            ".opencode/skills/s",
+            ".claude/skills/s",
+            ".agents/skills/s/t",
+        )
+        for head in ("---js",)
+    ),
+    *(
+        (
+            {".opencode/agent/x.md": f"{head}\n{{}}\n---\nhi\n".encode()},
+            ["runs such a head as a program"],
+        )
+        for head in (
+            "---javascript",
+            "--- JS ",
+            "\ufeff---js",
+            "---\u00a0js",
+            "---\ufeffjs",
+            "---toml",
+        )
+    ),
+    ({".opencode/agent/x.md": b"---" + b" " * 300 + b"js\n{}\n---\n"}, ["without an end"]),
+    ({".opencode/agent/x.md": b"---" + "\u3000".encode() * 90 + b"js\n{}\n---\n"}, [": opencode "]),
+    ({".opencode/agent/X.MD": b"---js\n{}\n---\n"}, ["runs such a head as a program"]),
+]
+
+HARMLESS: list[dict[str, bytes]] = [
+    {".opencode/plugin/x.json": PLUGIN, ".opencode/plugin/a/b/x.js": PLUGIN},
+    {".opencode/plugin/node_modules/x.js": PLUGIN, "plugin/x.js": PLUGIN},
+    {".opencode/agent/x.md": b"---\nname: x\n---\n", ".opencode/agent/y.md": b"----js\n"},
+    {".opencode/agent/x.md": b" ---js\n{}\n", ".opencode/agent/x.txt": b"---js\n{}\n"},
+    {".opencode/notes.md": b"---js\n{}\n", "docs/agent/x.md": b"---js\n{}\n"},
+    config('{"provider":{"a":{"options":{"npm":"./x.js"}}},"agent":{"plugin":{"plugin":["x"]}}}'),
+]
+
+
+def alike(project: Project) -> Said:
+    launch, check = project.by_launch(), project.by_check()
+    assert check == launch
+    return launch
+
+
+@pytest.mark.parametrize("name", ["opencode.json", ".opencode/opencode.jsonc"])
+@pytest.mark.parametrize(("text", "why"), MALFORMED)
+def test_what_cannot_be_read(project: Project, text: str | bytes, why: str, name: str) -> None:
+    project.put(config(text, name))
+    ((rule, file, message),) = alike(project)
+    assert (rule, file) == ("RG303", name)
+    assert why in message
+
+
+@pytest.mark.parametrize("text", READABLE)
+def test_what_can_be_read(project: Project, text: str) -> None:
+    project.put(config(text))
+    assert alike(project) == set()
+
+
+@pytest.mark.parametrize(("files", "why"), CODE)
+def test_what_runs_code(project: Project, files: dict[str, bytes], why: list[str]) -> None:
+    project.put(files)
+    said = alike(project)
+    assert {(rule, file) for rule, file, _ in said} == {("RG301", name) for name in files}
+    messages = sorted(message for _, _, message in said)
+    assert len(messages) == len(why)
+    for wanted, message in zip(sorted(why), messages, strict=True):
+        assert wanted in message
+        assert RUNS in message
+
+
+@pytest.mark.parametrize("files", HARMLESS)
+def test_what_runs_none(project: Project, files: dict[str, bytes]) -> None:
+    project.put(files)
+    assert alike(project) == set()
+
+
+@pytest.mark.parametrize("name", ["opencode.json", ".opencode/plugin/x.js", ".opencode/agent/x.md"])
+def test_a_link_is_what_its_name_says(project: Project, name: str) -> None:
+    contents = {"json": '{"plugin":["x"]}', "js": "x", "md": "---js\n{}\n---\n"}
+    project.put({"notes.txt": contents[name.rpartition(".")[2]].encode()})
+    path = project.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(project.root / "notes.txt")
+    assert {(rule, file) for rule, file, _ in alike(project)} == {("RG301", name)}
+
+
+def no(_: Path) -> None:
+    """Nothing more is done."""
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "file"),
+    [
+        (".opencode", "conf", "conf/plugin/x.js"),
+        (".opencode/plugin", "conf", "conf/x.js"),
+        (".opencode/plugins/deep", "conf", "conf/x.ts"),
+        (".opencode", "conf/inner", "conf/inner/config.json"),
+    ],
+)
+def test_a_folder_is_what_its_link_says(
+    project: Project, link: str, target: str, file: str
+) -> None:
+    project.put({file: b'{"plugin":["x"]}'})
+    path = project.root / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(project.root / target)
+    (found,) = alike(project)
+    assert found[0] == "RG301"
+    assert found[1].startswith(".opencode/")
+
+
+DIFFERS: list[tuple[str, dict[str, bytes], Callable[[Path], None], str, str, str]] = [
+    # what, files, what is done to the project, rule at the launch, rule by check, why
+    (
+        "a tool",
+        {".opencode/tool/x.ts": PLUGIN},
+        no,
+        "",
+        "RG301",
+        "a launch switches a project's tools off; an agent that is started without it runs them",
+    ),
+    (
+        "a link out",
+        {},
+        lambda root: (root / "opencode.json").symlink_to("/dev/null"),
+        "RG303",
+        "RG303",
+        "check follows no link out of the tree, and says so",
+    ),
+    (
+        "a package of the name that the agent imports",
+        {"package.json": b'{"name":"esprima"}'},
+        no,
+        "RG301",
+        "",
+        "what answers an import depends on all that lies around; check reads file by file",
+    ),
+    (
+        "a variable that breaks the config",
+        config('{"x":"{env:BROKEN}"}'),
+        no,
+        "RG303",
+        "",
+        "a file does not know what a variable will hold",
+    ),
+    (
+        "a long line",
+        config(b" " * (jsonc.MAX_BYTES + 1)),
+        no,
+        "RG303",
+        "RG303",
+        "check gives up a file for its longest line before it asks what the file is",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "files", "act", "launch", "check", "why"), DIFFERS)
+def test_a_surface_that_differs_has_a_reason(
+    project: Project, what: str, files: dict[str, bytes], act: Callable[[Path], None],
+    launch: str, check: str, why: str,
+) -> None:  # fmt: skip
+    assert what
+    assert why
+    project.put(files)
+    act(project.root)
+    assert {rule for rule, _, _ in project.by_launch()} == ({launch} if launch else set())
+    assert {rule for rule, _, _ in project.by_check()} == ({check} if check else set())
+
+
+# Properties --------------------------------------------------------------------------------------
+
+QUICK = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+NAMES = st.sampled_from(
+    ["plugin", "provider", "npm", "models", "x", "//", "/*", ",}", "{env:A}", "__proto__", "é", '"']
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=True), st.text(max_size=6), NAMES,
+    st.just("file:///x.js"), st.just("{env:HOME}"),
+)  # fmt: skip
+TREES = st.recursive(
+    LEAVES,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES, below, max_size=3),
+    max_leaves=12,
+)
+NOISE = st.sampled_from(["", "", "", " ", "\n", "\t", "// c ]\n", '/* } , " */', "\r\n"])
+BREAKS = st.sampled_from(
+    [*',:{}[]"/\\*\0\t\n\x0b', "\u00a0", "\u2028", "\ufeff", "//", "/*", "*/", "01", "1.", "tru",
+     '"\\q"', '"\\ud800"', '"\\ud83d\\ude00"', "NaN", "-", "'", '"plugin":["x"],', '"x":1,'],
+)  # fmt: skip
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    """JSON with comments and trailing commas, and then often broken."""
+
+    def written(value: object) -> str:
+        gap = draw(NOISE)
+        if isinstance(value, (dict, list)):
+            parts = (
+                [f"{gap}{json.dumps(k)}{gap}:{written(v)}" for k, v in value.items()]
+                if isinstance(value, dict)
+                else [written(v) for v in value]
+            )
+            comma = "," if parts and draw(st.booleans()) else ""
+            opener, closer = "{}" if isinstance(value, dict) else "[]"
+            return f"{gap}{opener}{','.join(parts)}{gap}{comma}{draw(NOISE)}{closer}{gap}"
+        return gap + json.dumps(value) + gap
+
+    text = written({"x": draw(TREES), **draw(st.dictionaries(NAMES, TREES, max_size=2))})
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(BREAKS) + text[at + draw(st.integers(0, 2)) :]
+    return text
+
+
+@given(text=texts())
+@example(text='{"model":"portkey/gpt-4o","x":foo}')
+@example(text="{,}")
+@QUICK
+def test_no_text_is_answered_in_two_ways(project: Project, text: str) -> None:
+    project.put(config(text))
+    alike(project)
+
+
+@given(raw=st.binary(max_size=40), around=st.booleans())
+@QUICK
+def test_no_bytes_are_answered_in_two_ways(project: Project, raw: bytes, around: bool) -> None:
+    project.put({"opencode.json": b'{"x":"' + raw + b'"}' if around else raw})
+    alike(project)
+
+
+@given(head=st.text(st.sampled_from("-jsJS \t\r\n\ufeff\u00a0yaml:{}"), max_size=12))
+@example(head="---" + " " * 300 + "js\n")
+@example(head="---" + " " * 253)
+@example(head="----" + "-" * 300 + "\n")
+@example(head="---" + " " * 252 + "\n")
+@QUICK
+def test_no_head_is_answered_in_two_ways(project: Project, head: str) -> None:
+    project.put({".opencode/agent/x.md": head.encode()})
+    alike(project)
