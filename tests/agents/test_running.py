@@ -500,7 +500,7 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
     code = (
         "import os, sys\n"
         "from guard.agents.running import look\n"
-        "from guard.policy.compiled import CompiledPolicy\n"
+        "from guard.policy.values import CompiledPolicy\n"
         # once as root: what Python imports late may not be readable for nobody
         f"assert look(CompiledPolicy(), 0.0, pids=[{mine.pid}])\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPARE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, time; "
-POLICY = "from guard.policy.compiled import CompiledPolicy; policy = CompiledPolicy(); "
+POLICY = "from guard.policy.values import CompiledPolicy; policy = CompiledPolicy(); "
 GLANCE = "from guard.proxies.glance import glance; glance(policy, os.environ, time.time())"
 EMPTY, LOADED, LOOKED = "python -c pass", "a launch's modules", "the same and a glance"
 

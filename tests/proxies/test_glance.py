@@ -430,7 +430,7 @@ def test_nothing_slow_is_imported_when_nothing_listens(
     root = str(Path(glance.__file__).parents[2])
     code = (
         f"import sys; sys.path.insert(0, {root!r})\n"
-        "from guard.policy.compiled import CompiledPolicy\n"
+        "from guard.policy.values import CompiledPolicy\n"
         "from guard.proxies.glance import glance\n"
         f"assert glance(CompiledPolicy(), {{'HOME': {str(tmp_path)!r}}}, 1.0) == []\n"
         "print(sorted({'re', 'typing', 'json', 'dataclasses', 'socket', 'select', 'subprocess',"

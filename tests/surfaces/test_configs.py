@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guard.policy.compiled import CompiledPolicy
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from guard.agents.opencode import preflight, surroundings
 from guard.check import engine
 from guard.files import jsonc
+from guard.policy.values import CompiledPolicy
 from guard.sources import tree
 
 Said = set[tuple[str, str, str]]
