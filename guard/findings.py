@@ -5,7 +5,7 @@ Hot-path module.
 
 from __future__ import annotations
 
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 SEVERITIES = ("note", "warning", "error")
 """Severities from the least to the most serious."""

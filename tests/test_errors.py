@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 
 def test_a_whole_message() -> None:

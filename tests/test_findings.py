@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.findings import SEVERITIES, Finding, digest, mask
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

@@ -25,7 +25,8 @@ from guard.commands.check import FORMATS, report
 from guard.errors import GuardError
 from guard.findings import SEVERITIES, Finding
 from guard.masking import fix_without_secrets, masked, without_secrets
-from guard.rules import RULES, pages
+from guard.rule_table import RULES
+from guard.rules import pages
 from guard.rules.files.secrets import is_placeholder, is_random
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources import Skipped, bounded_text
 
 DEFAULT_NAME = ".routeguard-baseline.json"

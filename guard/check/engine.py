@@ -20,7 +20,7 @@ from guard.check import baseline, suppress
 from guard.check.result import Result, order
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources import Skipped, index, tree
 from guard.sources.file import SourceFile, wide_encoding
 

@@ -26,7 +26,7 @@ from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
 from guard.launch import execute, resolve
 from guard.policy.values import CompiledPolicy
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.rules.files.secrets import is_form
 from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
 from guard.sources.file import SourceFile

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from guard.errors import printable
 from guard.findings import Finding
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources.file import SourceFile
 
 NEEDLE = b"routeguard:"

@@ -17,7 +17,7 @@ from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
 from guard.policy import cache
 from guard.report import colour
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from guard.check.baseline import Baseline
@@ -231,8 +231,8 @@ def check_files(
 
     `staged` reads them from git's index; policy and baseline are those of the work tree.
     """
-    from guard.check import baseline, digest_key, engine
-    from guard.sources import index, tree
+    from guard.check import baseline, engine
+    from guard.sources import digest_key, index, tree
 
     own = own_environment(environ)
     found = tree.without((index if staged else tree).collect(paths, cwd), exclude)

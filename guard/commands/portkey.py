@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guard.cli import LazyGroup
+from guard.commands.groups import LazyGroup
 from guard.errors import printable
 
 if TYPE_CHECKING:

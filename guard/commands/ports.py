@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.catalog import local_proxies
-from guard.cli import LazyGroup
 from guard.commands.agents import ago
+from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.execute import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process

@@ -8,7 +8,7 @@ import click
 
 from guard.commands.check import rules_asked_for
 from guard.errors import ExitCode, UsageError, printable
-from guard.rules import RULES, Rule
+from guard.rule_table import RULES, Rule
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""

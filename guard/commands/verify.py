@@ -18,7 +18,7 @@ from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
 from guard.report import colour
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

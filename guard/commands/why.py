@@ -25,7 +25,7 @@ from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge
 from guard.policy.places import project_files, user_policy
 from guard.policy.values import CompiledPolicy, PolicyException
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources import Assignment, Skipped, dotenv_files, parents, rc_files
 from guard.variables import Verdict, judge
 

@@ -33,8 +33,8 @@ def directory(environ: Mapping[str, str]) -> str:
 
 def account_path(base_url: str, key: str, environ: Mapping[str, str]) -> str:
     """Where the account of `key` at `base_url` is kept, without a suffix; holds neither."""
-    from guard.check import digest_key
     from guard.findings import digest
+    from guard.sources import digest_key
 
     name = digest(f"{base_url}\n{key}", digest_key.load(environ))
     return os.path.join(directory(environ), name)

@@ -20,7 +20,7 @@ from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printabl
 from guard.launch import bare_calls, local_proxies, places, resolve
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from guard.errors import printable
 from guard.report import text
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from guard.check.result import Result

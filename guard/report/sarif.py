@@ -15,12 +15,13 @@ from urllib.parse import quote
 from guard import __version__
 from guard.errors import printable
 from guard.report.text import said
-from guard.rules import RULES, pages
+from guard.rule_table import RULES
+from guard.rules import pages
 
 if TYPE_CHECKING:
     from guard.check.result import Result
     from guard.findings import Finding
-    from guard.rules import Rule
+    from guard.rule_table import Rule
 
 FINGERPRINT = "routeguardPlace/v1"
 """The name of the fingerprint: the same while the words of the line are, wherever it moves."""

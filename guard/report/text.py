@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from guard.errors import printable
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from guard.check.result import Result

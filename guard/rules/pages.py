@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from textwrap import indent, wrap
 
-from guard.rules import RULES, Rule
+from guard.rule_table import RULES, Rule
 
 _WIDTH = 90
 

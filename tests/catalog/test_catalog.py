@@ -14,7 +14,7 @@ import pytest
 
 from guard import catalog
 from guard.agents.opencode.variables import KEEPS, SWITCHES
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 PROVIDERS = catalog.providers()
 VARIABLES = catalog.variables()

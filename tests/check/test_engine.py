@@ -13,7 +13,7 @@ import guard.rules.files
 from guard.check import baseline, engine
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, PolicyException
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources import tree
 from guard.sources.file import SourceFile
 

@@ -19,7 +19,7 @@ from guard.errors import UsageError
 from guard.findings import Finding
 from guard.policy.cache import load
 from guard.policy.values import CompiledPolicy, PolicyException
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 EVERY = frozenset(RULES)
 SECRET = "sk-canary-0123456789abcdefghij"

@@ -6,7 +6,7 @@ import pytest
 
 from guard.check.suppress import apply, suppressions
 from guard.findings import Finding
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.sources.file import SourceFile
 
 EVERY = frozenset(RULES)

@@ -15,7 +15,7 @@ import pytest
 
 from guard.commands.check import default_format, rules_asked_for
 from guard.errors import UsageError
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 KEY = (
     "sk-ant-api03-"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from guard.cli import group
 from guard.errors import UsageError
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.rules.pages import pages
 
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from guard.check.result import Result
 from guard.report.sarif import FINGERPRINT, render
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 VALIDATOR = Draft202012Validator(
     json.loads((Path(__file__).parent / "sarif-2.1.0.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 from guard.check.engine import Outcome, Settings, check_file
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.rules.files import DETECTORS
 from guard.rules.pages import document, markdown, pages, text
 from guard.sources.file import SourceFile

@@ -20,7 +20,7 @@ from guard.commands import why
 from guard.launch import execute
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
-from guard.rules import RULES
+from guard.rule_table import RULES
 from guard.rules.files import DETECTORS
 from guard.sources.file import SourceFile
 from guard.variables import judge

@@ -1,7 +1,7 @@
 import re
 
 from guard.findings import SEVERITIES
-from guard.rules import RULES
+from guard.rule_table import RULES
 
 
 def test_names_are_unique_and_severities_known():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from guard.check import digest_key
+from guard.sources import digest_key
 
 
 def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""The plan of the house: a room imports from the floors below it, and from nothing else."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import guard
+
+ROOT = Path(guard.__file__).parent
+
+FLOORS = (
+    # room: what it holds; the rooms of one floor know nothing of each other
+    {"__main__": "dispatch: `hook` and `exec` go straight to the hot path, all else to cli"},
+    {"cli": "the click group"},
+    {"commands": "one file per verb: reads arguments, calls one room, renders"},
+    {
+        "report": "text, JSON, SARIF, GitHub; words for times, paths and counts",
+        "portkey": "the gateway asked about itself",
+        "install": "rc blocks, shims, completion",
+    },
+    {"check": "the engine of `check`"},
+    {"launch": "find the program, plan, refuse or become it; fence; proof"},
+    {"rules": "detectors and the pages about the rules"},
+    {"hook": "what the shell is told", "audit": "the log of launches"},
+    {"agents": "adapter, registry, plan, environment, keys; a folder for each agent"},
+    {
+        "proxies": "local proxies: find, judge, stop, hold",
+        "variables": "what is done with a variable, under which rule, in which words",
+    },
+    {"sources": "readers of one place each: they yield facts and judge nothing"},
+    {"policy": "model, layers, merge, compile; values, places and cache for the hot path"},
+    {"masking": "the one mask through which every text leaves the program"},
+    {"catalog": "data about other people's names, with provenance"},
+    {"findings": "what a rule found"},
+    {"net": "URL, host, port", "paths": "our directories, the user's and the project's"},
+    {
+        "files": "bounded reads, whole writes, locks",
+        "rule_table": "the rules",
+        "signals": "signals",
+    },
+    {"errors": "how a failure is said"},
+)
+STOREY = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """(line, module) of each import of ours, those for types and within functions included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split(".")[1:], alias.name)
+                whole = inner.is_dir() or inner.with_suffix(".py").is_file()
+                found.append((node.lineno, f"{node.module}.{alias.name}" if whole else node.module))
+    return [(line, module) for line, module in found if module.split(".")[0] == "guard"]
+
+
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(("guard", *path.relative_to(ROOT).with_suffix("").parts)): path
+        for path in sorted(ROOT.rglob("*.py"))
+        if path != ROOT / "__init__.py"
+    }
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {name.split(".")[1] for name in modules()}
+    assert rooms == set(STOREY)
+
+
+def test_imports_run_downwards() -> None:
+    wrong = []
+    for name, path in modules().items():
+        room = name.split(".")[1]
+        for line, module in imports(path):
+            other = module.split(".")[1] if "." in module else room
+            if other != room and STOREY[other] <= STOREY[room]:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    ours = modules()
+    needs = {
+        name: {module for _, module in imports(path)} & ours.keys() for name, path in ours.items()
+    }
+    while free := [name for name, others in needs.items() if not others & needs.keys()]:
+        for name in free:
+            del needs[name]
+    assert sorted(needs) == []
