@@ -29,51 +29,53 @@ def place(tmp_path: Path, environ: dict[str, str]) -> Path:
     return place
 
 
-INSTALLED = "routeguard"
-"""A requirement that is met once an example has installed the package: what follows the
-installation can be run again without building it again."""
+@pytest.fixture
+def again(place: Path, environ: dict[str, str]) -> dict[str, str]:
+    """What lets an example that has installed the package run again without doing so again:
+    a Python that takes the environment as made, a requirement that is met."""
+    python = place / "made" / "python3"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\n[ "$1 $2" = \'-m venv\' ] && [ -d "$3" ]\n')
+    python.chmod(0o755)
+    return {"ROUTEGUARD": "routeguard", "PATH": f"{python.parent}:{environ['PATH']}"}
 
 
-def test_gitlab(
-    project: Path, place: Path, environ: dict[str, str], source: Path, example: Callable,
-    run: Callable,
+def test_gitlab_then_plain_shell(
+    project: Path, place: Path, environ: dict[str, str], again: dict[str, str], source: Path,
+    example: Callable, run: Callable,
 ) -> None:  # fmt: skip
+    """The second installs where the first has: what it fetches, it need not fetch again."""
     job = yaml.safe_load(example("gitlab"))["routeguard"]
     assert job["variables"]["ROUTEGUARD"] == URL
     # what a runner does: the variables in the environment, the lines one after another, -e
     lines = "\n".join(job["script"]).replace("/tmp/routeguard", f"'{place}/routeguard'")
     path = script(lines, place)
     (project / "a.sh").write_text("echo\n")
-    environ |= {"CI": "true", "GITLAB_CI": "true", "ROUTEGUARD": f"git+file://{source}@v0.1.0"}
-    del environ["PORTKEY_API_KEY"]
+    key = environ.pop("PORTKEY_API_KEY")
+    environ["ROUTEGUARD"] = f"git+file://{source}@v0.1.0"
+    of_job = {**environ, "CI": "true", "GITLAB_CI": "true"}
     bash = ("bash", "-eo", "pipefail", path)
-    done = run(*bash, cwd=project, env=environ)
+    done = run(*bash, cwd=project, env=of_job)
     assert done.stdout.count("no findings") == 2, done.stdout
     (project / "a.sh").write_text("opencode serve\n")
-    done = run(*bash, cwd=project, env={**environ, "ROUTEGUARD": INSTALLED}, status=1)
+    done = run(*bash, cwd=project, env=of_job | again, status=1)
     assert "a.sh:1:1: error [RG203 agent-server]" in done.stdout
     assert "no findings" not in done.stdout
 
-
-def test_plain_shell(
-    project: Path, place: Path, environ: dict[str, str], source: Path, example: Callable,
-    run: Callable,
-) -> None:  # fmt: skip
     text = example("shell")
     assert URL in text
     path = script(text, place)
-    environ["ROUTEGUARD"] = f"git+file://{source}@v0.1.0"
+    environ["PORTKEY_API_KEY"] = key
     (project / "a.sh").write_text("echo\n")
     done = run("sh", path, cwd=project, env=environ)
     assert done.stdout == "routeguard: clean\n"
-    environ["ROUTEGUARD"] = INSTALLED
     (project / "a.sh").write_text("opencode serve\n")
-    done = run("sh", path, cwd=project, env=environ, status=1)
+    done = run("sh", path, cwd=project, env=environ | again, status=1)
     assert "routeguard: findings" in done.stdout
     report = json.loads((project / "routeguard.json").read_text())
     assert [finding["rule"] for finding in report["findings"]] == ["RG203"]
     (project / ".routeguard.toml").write_text("nonsense = ")
-    done = run("sh", path, cwd=project, env=environ, status=3)
+    done = run("sh", path, cwd=project, env=environ | again, status=3)
     assert "could not check (status 3)" in done.stdout
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
 import pytest
 
 MAIN = Path(__file__).resolve().parents[2] / "guard" / "__main__.py"
@@ -91,8 +92,19 @@ class Machine:
         command: tuple[str, ...] = ("exec", "--"),
         **more: str | None,
     ) -> Done:
-        """Run `routeguard exec -- WORDS` as the wrappers do; None takes a variable away."""
+        """Run `routeguard exec -- WORDS` as the wrappers do; None takes a variable away.
+
+        Other commands are forks of an interpreter that has imported them.
+        """
         environ = {k: v for k, v in {**self.environ, **more}.items() if v is not None}
+        if command[:1] != ("exec",):
+            said = forked.run(
+                [*command, *map(os.fsdecode, words)],
+                env=environ,
+                cwd=cwd or self.project,
+                errors="surrogateescape",
+            )
+            return Done(said.returncode, said.stdout, said.stderr)
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(MAIN), *command, *words],
             env=environ,

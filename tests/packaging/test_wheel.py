@@ -67,10 +67,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             checked(
                 run(*pip, "wheel", "--no-deps", "-w", place / "wheel", clone, cwd=place, home=place)
             )
-            checked(run(sys.executable, "-m", "venv", place / "venv", cwd=place, home=place))
+            venv = (sys.executable, "-m", "venv", "--without-pip", place / "venv")
+            checked(run(*venv, cwd=place, home=place))
             (wheel,) = (place / "wheel").glob("*.whl")
-            python = place / "venv/bin/python"
-            checked(run(python, *pip[1:], "install", wheel, cwd=place, home=place))
+            there = ("--python", place / "venv/bin/python")
+            words = ("install", "--no-compile", wheel)
+            checked(run(*pip, *there, *words, cwd=place, home=place))
             (place / "done").touch()
     return place
 
@@ -94,7 +96,7 @@ def test_the_wheel_holds_every_file_of_the_program_and_nothing_else(built: Path)
     package = {
         path.relative_to(built / "clone").as_posix()
         for path in (built / "clone/guard").rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent.name != "__pycache__"
     }
     shell = {f"guard/shell/{path.name}" for path in (built / "clone/shell").iterdir()}
     assert {f"guard/shell/hook.{name}" for name in SHELLS} <= shell

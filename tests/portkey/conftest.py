@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -52,6 +56,20 @@ class Account:
             sleep=waits,
             **more,  # type: ignore[arg-type]
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_are_read_once() -> Iterator[None]:
+    """httpx reads every certificate for every client, also where the gateway speaks plain HTTP."""
+    make, file = ssl.create_default_context, certifi.where()
+    once = functools.cache(lambda: make(cafile=file))
+
+    def context(*words: Any, **more: Any) -> ssl.SSLContext:
+        return once() if not words and more == {"cafile": file} else make(*words, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", context)
+        yield
 
 
 @pytest.fixture
