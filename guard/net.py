@@ -96,7 +96,9 @@ def _plain_host(host: str) -> str:
 def _port(text: str) -> int:
     if not text:
         return 0
-    return int(text) if text.isascii() and text.isdigit() and int(text[:6]) < 65536 else -1
+    digits = text.lstrip("0") or "0"
+    plain = text.isascii() and text.isdigit() and len(digits) < 6
+    return int(digits) if plain and int(digits) < 65536 else -1
 
 
 def host_of(url: str) -> str:

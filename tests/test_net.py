@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard import net
@@ -65,6 +65,14 @@ def test_nothing_breaks_it(text: str) -> None:
     found = net.read_url(text)
     assert found is None or (found.host and -1 <= found.port < 65536)
     net.is_this_machine(text)
+
+
+@given(zeros=st.integers(0, 12), number=st.integers(0, 10**9))
+@example(zeros=9, number=99999)
+def test_a_port_is_below_65536_with_zeros_before_it_or_not(zeros: int, number: int) -> None:
+    found = net.read_url(f"http://h:{'0' * zeros}{number}/")
+    assert found
+    assert found.port == (number if number < 65536 else -1)
 
 
 @given(st.integers(0x7F000000, 0x7FFFFFFF))

@@ -359,7 +359,7 @@ def _render(answer: Answer, home: str) -> str:
     if rule:
         found = RULES[rule]
         head += f"  [{rule}] {found.name}, {found.severity}" + (
-            "" if answer.finding else ", no finding"
+            "" if answer.finding else " (no finding here)"
         )
     rows = [
         ("what", _what(answer)),
@@ -391,7 +391,7 @@ def _what(answer: Answer) -> str:
     if variable.note:
         text += f"\n{variable.note}"
     if not variable.kind and not variable.owner:
-        text += "\nnot in the catalogue, and like no name of it"
+        return "no known effect on model routing"
     return text
 
 
@@ -512,7 +512,7 @@ def _short(path: str, home: str) -> str:
 
 def _table(answers: list[Answer]) -> str:
     if not answers:
-        return "nothing is set here that the guard has an opinion on"
+        return "No relevant variables are set."
     rows = [("NAME", "KIND", "NOW", "PROMPT", "LAUNCH", "RULE")]
     for answer in answers:
         rows.append(

@@ -363,7 +363,7 @@ def test_table_of_what_is_set(machine: Machine) -> None:
 def test_table_of_nothing(machine: Machine) -> None:
     ran = machine.run()
     assert ran.returncode == 0
-    assert ran.stdout == "nothing is set here that the guard has an opinion on\n"
+    assert ran.stdout == "No relevant variables are set.\n"
 
 
 def test_inside_a_guarded_agent_the_users_own_policy_counts(machine: Machine) -> None:

@@ -91,15 +91,26 @@ def _json(head: str) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             raise FrontMatterError("names a key twice")
+        for key in found:
+            _refuse_prototype(key)
         return found
 
+    def no_constant(name: str) -> None:
+        raise FrontMatterError(f"its head holds {name}, which is not JSON")
+
     try:
-        found = json.loads(head, object_pairs_hook=unique)
+        found = json.loads(head, object_pairs_hook=unique, parse_constant=no_constant)
     except (ValueError, RecursionError):
         raise FrontMatterError("its head is not valid JSON") from None
     if not isinstance(found, dict):
         raise FrontMatterError("its head is not an object")
     return found
+
+
+def _refuse_prototype(key: str) -> None:
+    # in JavaScript no key of its own: two readers would make two things of it
+    if key == "__proto__":
+        raise FrontMatterError("holds the key __proto__")
 
 
 class _LooseColonError(FrontMatterError):
@@ -167,6 +178,7 @@ class _Reader:
             if line[0] > indent:
                 raise FrontMatterError("its head is not indented as YAML")
             key, rest = _key(line[1])
+            _refuse_prototype(key)
             if key in found:
                 raise FrontMatterError("names a key twice")
             self._at += 1
@@ -363,6 +375,7 @@ def _flow(text: str, at: int, depth: int) -> tuple[Any, int]:
             if not quoted and text[at + 1 : at + 2] not in (" ", '"', "'"):
                 raise FrontMatterError("its head holds a map without a blank after a colon")
             value, at, _ = _flow_word(text, _blanks(text, at + 1), depth)
+            _refuse_prototype(key)
             if key in of_map:
                 raise FrontMatterError("names a key twice")
             of_map[key] = _plain(value) if isinstance(value, _Bare) else value

@@ -31,7 +31,7 @@ STUB = {"package.json": f'{{"name":"{NAME}","main":"index.js"}}\n', "index.js": 
 
 _CONFIGS = ("tsconfig.json", "jsconfig.json")
 _REDIRECTS = ("browser", "exports", "imports", "module", "type")
-_MAX_EXTENDS = 32
+_MAX_EXTENDS = 16
 _MAX_TARGETS = 100
 _ANSWERS = f"answers the agent's import of {NAME}"
 

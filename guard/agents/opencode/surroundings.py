@@ -42,6 +42,9 @@ ORGANISATION = "organisation"
 CONSOLE = "console"
 """A login to the opencode console as opencode 2 stores it."""
 
+MOST_CONFIGS = 32
+"""Config files of a project and of the directories above it; more are refused, not read."""
+
 _PATIENCE = 2.0
 """Seconds to wait for a database that another opencode has locked; it does so for moments only."""
 
@@ -77,7 +80,8 @@ class Surroundings:
     Console logins that add configuration, see `_accounts`; `instructions` the instruction files of
     the project; `project_folders` its `.opencode` directories, nearest first; `imports` are (path,
     why) of what would answer the agent's optional imports from its working directory; `unreadable`
-    are (path, why) of plugin folders, `unreadable_store` of the agent's own data.
+    are (path, why) of folders, `unreadable_store` of the agent's own data; `looked_through` the
+    real paths of the Markdown folders that were read.
     """
 
     __slots__ = (
@@ -90,6 +94,7 @@ class Surroundings:
         "home",
         "imports",
         "instructions",
+        "looked_through",
         "managed",
         "project",
         "project_folders",
@@ -117,6 +122,7 @@ class Surroundings:
         self.accounts: list[tuple[str, str]] = []
         self.imports: list[tuple[str, str]] = []
         self.instructions: list[str] = []
+        self.looked_through: set[str] = set()
         self.project_folders: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
         self.unreadable_store: list[tuple[str, str]] = []
@@ -257,9 +263,13 @@ def _meets_home(start: str, home: str, environ: Mapping[str, str]) -> bool:
 
 def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool) -> None:
     for directory in chain(starts):
+        if len(found.project) > MOST_CONFIGS:
+            why = f"over {MOST_CONFIGS} config files lie on the way up from {found.directory}"
+            found.unreadable.append((directory, why))
+            return
         found.project.extend(_configs(directory, _CONFIG_NAMES))
         for folder in markdown.SHARED_SKILLS:
-            found.imports += markdown.programs(os.path.join(directory, folder), found.unreadable)
+            _look_at_markdown(found, os.path.join(directory, folder))
         dot = os.path.join(directory, ".opencode")
         if not os.path.lexists(dot) or (directory == found.home and not meets_home):
             continue
@@ -267,7 +277,7 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
         for folder in _PLUGINS:
             found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
         for folder in markdown.FOLDERS:
-            found.imports += markdown.programs(os.path.join(dot, folder), found.unreadable)
+            _look_at_markdown(found, os.path.join(dot, folder))
         if is_within(directory, found.worktree) and os.path.isdir(dot):
             found.project_folders.append(dot)
 
@@ -282,8 +292,14 @@ def _look_at_user(found: Surroundings) -> None:
     for config in found.user:
         folders += _skill_folders(config.content.get("skills"), found)
     for folder in folders:
-        known = found.imports
-        known += [i for i in markdown.programs(folder, found.unreadable) if i not in known]
+        _look_at_markdown(found, folder)
+
+
+def _look_at_markdown(found: Surroundings, folder: str) -> None:
+    real = os.path.realpath(folder)
+    if real not in found.looked_through:  # links can lead to one folder by many names
+        found.looked_through.add(real)
+        found.imports += markdown.programs(folder, found.unreadable)
 
 
 def _skill_folders(skills: object, found: Surroundings) -> list[str]:

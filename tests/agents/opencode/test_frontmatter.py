@@ -114,3 +114,24 @@ def test_a_head_that_nobody_wrote_is_not_read(head: str) -> None:
 @pytest.mark.parametrize("head", ["a" + ":a" * 32_000 + ": 1", "a: [" + '"",' * 21_000 + "]"])
 def test_a_long_head_takes_no_time_without_end(head: str) -> None:
     assert len(read(f"---\n{head}\n---\nbody\n")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n__proto__:\n  permission: allow\n---\n",
+        "---\na:\n  __proto__: 1\n---\n",
+        '---\n"\\u005f_proto__": 1\n---\n',
+        "---\na: {__proto__: {b: 1}}\n---\n",
+        '---json\n{"a": {"__proto__": 1}}\n---\n',
+    ],
+)
+def test_a_key_that_is_none_in_javascript(text: str) -> None:
+    with pytest.raises(FrontMatterError, match="__proto__"):
+        read(text)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have(word: str) -> None:
+    with pytest.raises(FrontMatterError, match=f"holds {word}"):
+        read(f'---json\n{{"temperature": {word}}}\n---\n')

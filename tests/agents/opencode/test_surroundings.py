@@ -12,6 +12,7 @@ import pytest
 from guard.agents.opencode import surroundings
 from guard.agents.opencode.surroundings import (
     CONSOLE,
+    MOST_CONFIGS,
     ORGANISATION,
     Surroundings,
     chain,
@@ -189,6 +190,28 @@ def test_a_folder_too_large_to_look_through(
     for n in range(5):
         machine.put(folder / f"{n}.md", "x")
     assert [path for path, _ in machine.look().unreadable] == [str(folder)]
+
+
+def test_one_folder_behind_many_links_is_looked_through_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.put(machine.repository / "aside" / "x.md", "---js\n{}\n---\n")
+    for directory in (machine.repository, machine.work):
+        (directory / ".opencode").mkdir(parents=True, exist_ok=True)
+        for name in ("agent", "agents", "command", "mode", "skills"):
+            (directory / ".opencode" / name).symlink_to(machine.repository / "aside")
+    assert len(machine.look().imports) == 1
+
+
+def test_more_configs_than_a_project_has_are_not_read(machine: Machine) -> None:
+    at = machine.work
+    for _ in range(MOST_CONFIGS + 5):
+        machine.put(at / "opencode.json", {"a": 1})
+        at = at / "d"
+    found = machine.look(at.parent)
+    assert len(found.project) == MOST_CONFIGS + 1
+    ((_, why),) = found.unreadable
+    assert "over 32 config files" in why
 
 
 def test_a_config_of_a_folder_that_only_the_second_loader_reads(machine: Machine) -> None:
