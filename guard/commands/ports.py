@@ -253,6 +253,9 @@ def user(found: Found) -> str:
         uid = found.process.uid
     elif found.listeners:
         uid = found.listeners[0].uid
+        if uid < 0 and sys.platform == "darwin":
+            # macOS shows one's own processes, and this is none of them
+            return "another user"
     return processes.user_name(uid)
 
 
@@ -274,7 +277,7 @@ def _said(view: View, everything: bool) -> list[str]:
     else:
         number = len(forbidden)
         said.append(f"{number} forbidden by the policy [RG402]")
-        stoppable = [one for one in forbidden if one.found.verdict == PROXY]
+        stoppable = [one for one in forbidden if one.found.identified]
         if stoppable:
             port = stoppable[0].found.port if len(stoppable) == 1 else "--all"
             said.append(f"  stop:  routeguard ports stop {port}")
@@ -320,6 +323,7 @@ def described(seen: Seen) -> dict[str, Any]:
         "proxy": found.proxy,
         "name": found.name,
         "how": found.how,
+        "identified": found.identified,
         "user": user(found),
         "process": None if found.process is None else _process(found.process),
         "others": [_process(other) for other in found.others],

@@ -38,7 +38,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         return []
     items: dict[str, CompletionItem] = {}
     for one in view.seen:
-        if one.found.verdict != PROXY:
+        if not one.found.identified:
             continue
         found = one.found
         items.setdefault(str(found.port), CompletionItem(str(found.port), help=found.name))
@@ -74,8 +74,9 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
     """End local proxies, after showing what will be done.
 
     A unit that would start it again is stopped first, if you may; then TERM, KILL after the grace,
-    and a look some seconds later whether it came back. Only what is identified as a proxy is
-    ended, and only your own processes (root: anybody's).
+    and a look some seconds later whether it came back. Only a program that is itself a proxy is
+    ended, and only your own processes (root: anybody's). What merely answers as one may pass on
+    what another program says; it is named, with the command that ends it.
     """
     if everything and targets:
         raise UsageError("--all and PORT or NAME exclude each other")
@@ -137,7 +138,7 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Seen]:
         if isinstance(target, int):
             there = [one for one in view.seen if one.found.port == target]
             # two programs can have one port on two addresses: the proxy is meant
-            there = [one for one in there if one.found.verdict == PROXY] or there
+            there = [one for one in there if one.found.identified] or there
             nothing = f"nothing listens on port {target}"
         else:
             there = [one for one in view.seen if target in _names(one.found)]
@@ -180,7 +181,7 @@ def _called(proxy: str, name: str) -> set[str]:
 def _near(name: str, view: View) -> str:
     from difflib import get_close_matches
 
-    here = {word for one in view.seen if one.found.verdict == PROXY for word in _names(one.found)}
+    here = {word for one in view.seen if one.found.identified for word in _names(one.found)}
     known = {word for proxy in local_proxies.proxies() for word in _called(proxy.id, proxy.name)}
     near = get_close_matches(name, sorted(here), n=1) or get_close_matches(
         name, sorted(known), n=1, cutoff=0.7
@@ -192,7 +193,7 @@ def _choices(view: View) -> str:
     lines = [
         f"routeguard ports stop {one.found.port}   # {one.found.name or one.found.proxy}"
         for one in view.seen
-        if one.found.verdict == PROXY
+        if one.found.identified
     ]
     if len(lines) > 1:
         lines.append("routeguard ports stop --all")

@@ -24,7 +24,7 @@ from guard.launch.execute import own_environment, working_directory
 from guard.masking import masked
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
-from guard.proxies.found import PROXY, Found
+from guard.proxies.found import Found
 from guard.proxies.watch import GONE, Attempts, Event, events
 from guard.report import colour
 from guard.signals import Ending
@@ -297,7 +297,7 @@ class Watcher:
                 self._capped = True
                 return
             mine = found.process is not None and found.process.uid == os.getuid()
-            if found.verdict != PROXY or not mine:
+            if not found.identified or not mine:
                 continue
             name = found.name or f"port {found.port}"
             which = f"{found.proxy}:{found.port}"

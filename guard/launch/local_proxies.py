@@ -86,9 +86,11 @@ def owner(found: Found) -> list[str]:
 def ways_out(found: Found) -> list[str]:
     """What ends `found` for good, or allows it: commands, the best first."""
     ways = []
-    if found.keeper is not None and found.keeper.stop:
+    if found.answered:
+        ways.append(f"routeguard ports stop {found.port}   (stops nothing; names what to end)")
+    elif found.keeper is not None and found.keeper.stop:
         ways.append(" ".join(found.keeper.stop))
-    elif found.process is not None and found.verdict == "proxy":
+    elif found.process is not None and found.identified:
         ways.append(f"routeguard ports stop {found.port}")
     else:
         ways.append(f"routeguard ports   (shows what is known of port {found.port})")
@@ -130,7 +132,7 @@ def _stoppable(found: Iterable[Found]) -> list[Found]:
     return [
         one
         for one in found
-        if one.verdict == "proxy" and one.process is not None and one.process.uid == os.getuid()
+        if one.identified and one.process is not None and one.process.uid == os.getuid()
     ]
 
 

@@ -58,6 +58,7 @@ class _Case:
         self.proxy: Proxy | None = None
         self.name = ""
         self.how = ""
+        self.answered = False
         self.keeper: Keeper | None = None
         self.settled = True
 
@@ -221,6 +222,7 @@ def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool) -
             case.conclude(OTHER, None, f"{answer.proxy.name}, which serves much else")
         else:
             case.conclude(PROXY, answer.proxy, f"answers GET {answer.path} as it does")
+            case.answered = True
     probed = {id(case): answer for (case, _), answer in zip(asked, answers, strict=True)}
     for case in cases:
         if not case.verdict:
@@ -302,6 +304,7 @@ def _record(case: _Case) -> Judgement:
         proxy=case.proxy.id if case.proxy is not None else "",
         name=case.name,
         how=case.how,
+        answered=case.answered,
         keeper=case.keeper,
     )
     snapshot = case.snapshot

@@ -59,11 +59,13 @@ class Found:
     the id in `guard/catalog/local_proxies.json` and `name` what people call it, both "" unless
     `verdict` is `proxy` (or a suspect's likeliest name). `how` says how we know, in words
     ("program litellm", "answers GET / as claude-code-router", "port 11434 is Ollama's").
+    `answered` is True where only that answer says so: the program may pass on what another says.
     `process` is None where the owner cannot be known; `others` are more processes that hold the
     same socket.
     """
 
     __slots__ = (
+        "answered",
         "how",
         "keeper",
         "listeners",
@@ -84,6 +86,7 @@ class Found:
         proxy: str = "",
         name: str = "",
         how: str = "",
+        answered: bool = False,
         process: Process | None = None,
         others: tuple[Process, ...] = (),
         keeper: Keeper | None = None,
@@ -94,6 +97,7 @@ class Found:
         self.proxy = proxy
         self.name = name
         self.how = how
+        self.answered = answered
         self.process = process
         self.others = others
         self.keeper = keeper
@@ -102,6 +106,11 @@ class Found:
     def forbidden(self) -> bool:
         """Whether the one-true policy forbids it, exceptions aside."""
         return self.verdict in (PROXY, SUSPECT)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the program that listens is itself a local proxy: only then may it be ended."""
+        return self.verdict == PROXY and not self.answered
 
     def __repr__(self) -> str:
         return f"Found({self.port}, {self.verdict!r}, {self.proxy!r})"

@@ -88,16 +88,25 @@ def identify(
     found = _judge(snapshot, program, ports)
     if found.proxy is not None or found.other or found.activator or found.forwarder:
         return found
-    behind = ((above, _effective(above)) for above in parents)
-    above, program = next(
-        ((one, what) for one, what in behind if what.interpreter != "shell"), (None, program)
-    )
-    if above is not None:
+    for above in parents:
+        program = _effective(above)
+        if program.interpreter == "shell" and not _interactive(above):
+            continue
+        # what a person types in the terminal of a proxy's application is not the proxy's
         starter = _judge(above, program, ports)
         if starter.proxy is not None:
             found.proxy = starter.proxy
             found.how = f"started by {starter.program} ({starter.how})"
+        break
     return found
+
+
+def _interactive(shell: Snapshot) -> bool:
+    """Whether a shell was given neither a script nor the text of a command."""
+    return not any(
+        not word.startswith(("-", "+")) or ("c" in word and not word.startswith("--"))
+        for word in shell.argv[1:]
+    )
 
 
 def names_port(snapshot: Snapshot, port: int) -> bool:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from guard.catalog import local_proxies
 from guard.proxies.found import OTHER, PROXY, Found, Process
 from guard.sources.keepers import Keeper
 
@@ -177,6 +178,10 @@ def _step(found: Found, uid: int) -> Step:
             else "nothing tells what it is, and it may be something else"
         )
         return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found, uid))
+    if found.answered:
+        program = process.program if process is not None and process.program else "what listens"
+        why = f"only its answer says so, and {program} may pass on what another program answers"
+        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found, uid))
     if keeper is not None and keeper.kind == "docker":
         # the process on this side of the port is the container engine's own. Podman's containers
         # are their user's, and whoever that is may stop them
@@ -239,13 +244,41 @@ def _kept(keeper: Keeper) -> str:
 
 
 def _look(found: Found, uid: int) -> str:
+    """What to do instead: who listens, and the command that ends exactly that.
+
+    What holds a socket for others (an init system, ssh, a container engine) is not offered to
+    `kill`: much else may depend on it.
+    """
     fix = f"routeguard ports --all   (what is known of port {found.port})"
-    process = found.process
+    process, keeper = found.process, found.keeper
     if found.verdict == OTHER or process is None or process.pid <= 1:
         return fix
-    command = ("kill", str(process.pid))
-    words = " ".join(command) if process.uid == uid else _sudo(command, uid)
-    return f"{fix}\nif you know what it is: {words}"
+    name = process.program
+    if local_proxies.activates(name):
+        scope = "" if process.uid == 0 else "--user "
+        return (
+            f"{fix}\nsystemctl {scope}list-sockets   (names the unit of port {found.port})"
+            f"\nsystemctl {scope}stop UNIT.socket"
+        )
+    if keeper is not None and keeper.stop:
+        command = " ".join(keeper.stop) if keeper.owned else _sudo(keeper.stop, uid)
+    elif name in _CARRIERS:
+        return f"{fix}\n{_CARRIERS[name].format(port=found.port)}"
+    else:
+        kill = ("kill", str(process.pid))
+        command = " ".join(kill) if process.uid == uid else _sudo(kill, uid)
+    return f"{fix}\nif {name or 'that program'} itself is meant: {command}"
+
+
+_CARRIERS = {
+    "ssh": "end the forwarding where it was made: type ~C, then -KL{port}, in that ssh session",
+    "docker-proxy": "docker ps --filter publish={port}   (then: docker stop NAME)",
+    "com.docker.backend": "docker ps --filter publish={port}   (then: docker stop NAME)",
+    "rootlessport": "podman ps   (then: podman stop NAME)",
+    "kubectl": "end that `kubectl port-forward` where it was started",
+    "systemd-socket-proxyd": "systemctl --user list-sockets   (names the unit of port {port})",
+}
+"""What ends one port of a program that carries several, or belongs to something larger."""
 
 
 def _sudo(command: Sequence[str], uid: int) -> str:

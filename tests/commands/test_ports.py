@@ -160,6 +160,7 @@ def test_json_carries_everything_and_is_versioned() -> None:
         "proxy": "litellm",
         "name": "LiteLLM proxy",
         "how": "program litellm",
+        "identified": True,
         "user": "me",
         "process": {
             "pid": 4242,

@@ -160,6 +160,12 @@ class TestByParent:
         between = Snapshot(2, argv=("make",), exe="/usr/bin/make")
         assert proxy(of("node", "vite.js", exe=NODE, parents=(between, master))) == ""
 
+    @pytest.mark.parametrize("shell", [("-bash",), ("zsh", "-il"), ("fish",), ("sh", "-i")])
+    def test_what_a_person_types_in_its_terminal_is_none(self, shell: tuple[str, ...]) -> None:
+        master = Snapshot(1, argv=("python3", "/v/bin/litellm"), exe=PY)
+        typed = Snapshot(2, argv=shell, exe=f"/bin/{shell[0].lstrip('-')}")
+        assert proxy(of("node", "vite.js", exe=NODE, parents=(typed, master))) == ""
+
     def test_an_agent_below_one_is_an_agent(self) -> None:
         above = Snapshot(1, argv=("node", "/x/ccr", "code"), exe=NODE)
         found = of("claude", exe="/home/u/.local/bin/claude", parents=(above,))

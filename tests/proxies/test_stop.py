@@ -158,13 +158,42 @@ def test_a_proxy_of_ones_own_gets_term_then_kill() -> None:
 @pytest.mark.parametrize("verdict", [SUSPECT, UNKNOWN, OTHER])
 @pytest.mark.parametrize("uid", [0, ME])
 def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None:
-    step = only(found(verdict=verdict, keeper=Keeper("systemd-user", "x", stop=("true",))), uid)
+    unit = Keeper("systemd-user", "x", stop=("stop", "x"), owned=True)
+    step = only(found(verdict=verdict, keeper=unit), uid)
     assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
     # whoever knows better may do it; of what is known to be no proxy nothing is said
-    assert ("kill 4242" in step.fix) == (verdict != OTHER)
+    assert ("itself is meant: stop x" in step.fix) == (verdict != OTHER)
+    without = only(found(verdict=verdict), uid)
+    assert ("itself is meant: " in without.fix and "kill 4242" in without.fix) == (verdict != OTHER)
     system = FakeSystem()
     assert carry_out(step, system=system).result == stop.UNIDENTIFIED
     assert (system.sent, system.ran) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("program", "instead"),
+    [
+        ("nginx", "if nginx itself is meant: kill 4242"),
+        ("socat", "if socat itself is meant: kill 4242"),
+        ("haproxy", "if haproxy itself is meant: kill 4242"),
+        ("node", "if node itself is meant: kill 4242"),
+        ("ssh", "-KL4000, in that ssh session"),
+        ("docker-proxy", "docker ps --filter publish=4000"),
+        ("rootlessport", "podman ps"),
+        ("kubectl", "end that `kubectl port-forward`"),
+        ("systemd-socket-proxyd", "list-sockets"),
+        ("systemd", "systemctl --user stop UNIT.socket"),
+    ],
+)
+def test_what_only_answers_as_a_proxy_is_never_stopped(program: str, instead: str) -> None:
+    """It may pass on what another program says."""
+    view = found(answered=True, process=process(program=program))
+    for uid in (ME, 0):
+        step = only(view, uid)
+        assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
+        assert step.why.startswith(f"only its answer says so, and {program} may pass on")
+    assert instead in only(view).fix
+    assert ("kill" in only(view).fix) == ("kill" in instead)
 
 
 def test_another_users_process_is_not_ours_and_the_fix_says_who_can() -> None:

@@ -1,10 +1,12 @@
-"""Ways in which servers listen, by small programs: each is found, refused and stopped all the same.
+"""Ways in which servers listen, by small programs: each is found and refused all the same.
 
-They answer as Ollama does; nothing about their command lines says so.
+They answer as Ollama does; nothing about their command lines says so, unless they are to be
+stopped: an answer alone stops nothing.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,13 @@ WAYS = {
 
 def listener(way: str, port: int, *answer: str) -> list[str | Path]:
     return [sys.executable, PROGRAMS / "listener.py", way, str(port), *answer]
+
+
+def named(person: Person, words: list[str | Path]) -> list[str | Path]:
+    """`words` with a program of the name litellm: that it is a proxy, its name says."""
+    program = person.root / "litellm"
+    shutil.copy(PROGRAMS / "listener.py", program)
+    return [program if word == PROGRAMS / "listener.py" else word for word in words]
 
 
 def refused(person: Person, *scores: Score) -> str:
@@ -66,6 +75,17 @@ def stopped(person: Person, target: str | int, *scores: Score) -> None:
         score.set(stop="stopped, nothing else")
 
 
+def kept(person: Person, target: str | int, *scores: Score) -> None:
+    """`ports stop` ends nothing for an answer alone: who gives it may pass on another's."""
+    listening = person.network.ports()
+    done = person.routeguard("ports", "stop", str(target), "--yes")
+    for score in scores:
+        score.set(stop="not stopped: only its answer says so")
+    assert done.returncode == 126, done
+    assert "only its answer says so" in done.stderr
+    assert person.network.ports() == listening
+
+
 def test_by_what_they_answer(person: Person) -> None:
     """IPv4, IPv6 and both, MPTCP, another program's name, all on ports that others use, too."""
     scores = {
@@ -87,7 +107,8 @@ def test_by_what_they_answer(person: Person) -> None:
         assert (seen["verdict"], seen["proxy"]) == ("proxy", "ollama"), seen
         assert (seen["addresses"], seen["process"]["pid"]) == ([address], process.pid), seen
         assert f"pid {process.pid}" in said
-    stopped(person, "--all", *scores.values())
+    kept(person, "--all", *scores.values())
+    assert {process.poll() for process in started.values()} == {None}
 
 
 def test_a_launch_asks_nobody_on_ports_that_no_proxy_has(person: Person) -> None:
@@ -106,7 +127,8 @@ def test_a_launch_asks_nobody_on_ports_that_no_proxy_has(person: Person) -> None
 def test_two_processes_on_one_port(person: Person) -> None:
     score = Score("SO_REUSEPORT", program="Ollama", port=str(OLLAMA), **{"is": "a proxy"})
     person.bystander()
-    both = [person.start(listener("reuseport", OLLAMA, ANSWER)) for _ in range(2)]
+    words = named(person, listener("reuseport", OLLAMA, ANSWER))
+    both = [person.start(words) for _ in range(2)]
     person.network.await_port(OLLAMA, both[0], sockets=2)
     rows = [row for row in person.ports() if row["port"] == OLLAMA]
     score.set(seen_as=", ".join(f"{row['verdict']} {row['proxy']}" for row in rows))
@@ -120,11 +142,11 @@ def test_daemon(person: Person) -> None:
     """Forked twice: nobody's child any more."""
     score = Score("double fork", program="Ollama", port=str(OLLAMA), **{"is": "a proxy"})
     person.bystander()
-    process = person.start(listener("daemon", OLLAMA, ANSWER))
+    process = person.start(named(person, listener("daemon", OLLAMA, ANSWER)))
     person.network.await_port(OLLAMA, process, ended=True)
     assert process.wait(10) == 0
     seen = forbidden(person, score, OLLAMA)
-    assert seen["proxy"] == "ollama"
+    assert seen["how"] == "program litellm"
     assert seen["process"]["pid"] in person.network.pids()
     stopped(person, OLLAMA, score)
 
@@ -138,7 +160,7 @@ def test_socket_activation(person: Person) -> None:
     person.network.await_port(OLLAMA, process)
     seen = forbidden(person, score, OLLAMA)
     assert seen["process"]["pid"] == process.pid
-    stopped(person, OLLAMA, score)
+    kept(person, OLLAMA, score)
 
 
 @pytest.mark.parametrize("more", [(), (str(OLLAMA), "mptcp")], ids=["tcp", "mptcp"])
