@@ -131,8 +131,7 @@ def test_unknown_option_is_usage(machine: Machine) -> None:
 def test_an_unknown_name_gets_an_honest_answer(machine: Machine) -> None:
     ran = machine.run("EDITOR_OF_MINE")
     assert ran.returncode == 0
-    assert "nothing that decides where a model call goes" in ran.stdout
-    assert "not in the catalogue" in ran.stdout
+    assert "no known effect on model routing" in ran.stdout
     assert "no startup file, dotenv file or parent process has it" in ran.stdout
     assert "RG" not in ran.stdout
 
