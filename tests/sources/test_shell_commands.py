@@ -17,9 +17,9 @@ from guard.sources.shell_commands import (
     MAX_CHARACTERS,
     POSIX,
     Command,
-    ShellReader,
     UnparsedError,
     commands,
+    reader_of,
     unquoted,
 )
 
@@ -234,7 +234,7 @@ def test_quoted_words_come_back(words: list[str]) -> None:
 
 def steps(text: str, grammar: str) -> int:
     """How much work reading `text` is; 0 if it is given up."""
-    reader = ShellReader(Text.of(text), grammar)
+    reader = reader_of(Text.of(text), grammar)
     try:
         reader.read()
     except UnparsedError:
