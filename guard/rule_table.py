@@ -49,7 +49,7 @@ _DECLARED = (
     Rule("RG402", "local-proxy-listening", "error", "a model proxy listens on this machine"),
     Rule("RG403", "local-proxy-started", "error", "a command that starts a model proxy"),
     Rule("RG404", "fence-unavailable", "error", "the launch cannot be fenced off on this machine"),
-    Rule("RG405", "unguarded-agent", "error", "an agent runs past the guard"),
+    Rule("RG405", "unguarded-agent", "error", "an agent that is not guarded"),
     # routeguard itself
     Rule("RG501", "policy-invalid", "error", "the policy cannot be read or trusted"),
     Rule("RG502", "agent-not-found", "error", "the agent is not installed"),

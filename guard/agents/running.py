@@ -19,7 +19,7 @@ from guard import net
 from guard.agents import environment
 from guard.agents.adapter import Agent as Adapter
 from guard.agents.registry import agent_by_id, keeps
-from guard.catalog.agents import Agent, Recognised, recognise
+from guard.catalog.agents import Agent, Recognised, agents, recognise
 from guard.catalog.classify import classify
 from guard.catalog.programs import Program, effective
 from guard.findings import Finding
@@ -301,14 +301,18 @@ def finding(one: Running) -> Finding | None:
         name = adapter.names[0]
         fix = f"end it and start `{name}` from a hooked shell, or with: routeguard exec -- {name}"
     else:
+        known = next((a.names for a in agents() if a.id == one.agent), frozenset[str]())
+        command = os.path.basename(one.program)
+        if known and (command not in known or "." in command):
+            command = min(known, key=len)  # codex.js is no command of a shell
         fix = (
-            f"end it; routeguard plans no launch of {one.name}, but this starts it without direct "
-            f"keys:\nrouteguard exec -- {os.path.basename(one.program) or one.agent}"
+            f"end it; routeguard has no profile for {one.name}, but this starts it without direct "
+            f"keys:\nrouteguard exec -- {command or one.agent}"
         )
     return Finding(
         "RG405",
         f"pid:{one.pid}",
-        f"{one.name} runs past the guard: {one.how}",
+        f"{one.name} is not guarded: {one.how}",
         where=f"pid {one.pid}, {os.path.basename(one.program)}, user {one.user}"
         + (f", {one.tty}" if one.tty else ""),
         fix=fix,

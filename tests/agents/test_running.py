@@ -236,10 +236,10 @@ def test_what_cannot_be_seen_is_unknown(pinned: dict[str, str], policy: Compiled
 
 
 def test_the_finding_is_about_unguarded_ones_alone() -> None:
-    def one(state: str, agent: str = "opencode") -> Running:
+    def one(state: str, agent: str = "opencode", program: str = "/opt/bin/claude") -> Running:
         return Running(
             pid=7, started=1, since=NOW, uid=UID, user="u", agent=agent, name="Claude Code",
-            recognised="program x", program="/opt/bin/claude", state=state, how="because",
+            recognised="program x", program=program, state=state, how="because",
         )  # fmt: skip
 
     for state in (running.GUARDED, running.INHERITED, running.CLEANED, running.UNKNOWN):
@@ -251,6 +251,9 @@ def test_the_finding_is_about_unguarded_ones_alone() -> None:
     other = finding(one(running.UNGUARDED, "claude"))
     assert other is not None
     assert "routeguard exec -- claude" in other.fix
+    script = finding(one(running.UNGUARDED, "codex", "/opt/codex/bin/codex.js"))
+    assert script is not None
+    assert script.fix.endswith("routeguard exec -- codex")
 
 
 # Where it is connected ---------------------------------------------------------------------------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from conftest import PrivateNetwork
 
 LITELLM = Finding("RG402", "port:4000", "LiteLLM listens")
-CLAUDE = Finding("RG405", "pid:7", "Claude Code runs past the guard")
+CLAUDE = Finding("RG405", "pid:7", "Claude Code is not guarded")
 
 
 def test_the_first_look_tells_what_is_there() -> None:
