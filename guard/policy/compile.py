@@ -80,7 +80,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         raise InvalidPolicyError(problems)
     merged.sort_dropped(layers)
     programs, images, names = local_proxies.needles()
-    reroute: Mapping[str, str] = values["opencode.reroute"].value
+    reroute: Mapping[str, str] = values["agents.opencode.reroute"].value
     return CompiledPolicy(
         base_url=base_url.value,
         providers=gateway_providers,
@@ -97,10 +97,10 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         proxy_programs=programs,
         proxy_images=images,
         proxy_names=names,
-        foreign_provider=values["opencode.foreign_provider"].value,
+        foreign_provider=values["agents.opencode.foreign_provider"].value,
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
-        servers=values["opencode.servers"].value,
-        project_config=values["opencode.project_config"].value,
+        servers=values["agents.opencode.servers"].value,
+        project_config=values["agents.opencode.project_config"].value,
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),

@@ -48,21 +48,23 @@ _PROJECT_MAY: Final = frozenset(
         ("keys", "unknown"),
         ("proxies", "action"),
         ("proxies", "fence"),
-        ("opencode", "foreign_provider"),
-        ("opencode", "servers"),
-        ("opencode", "project_config"),
+        ("agents", "opencode", "foreign_provider"),
+        ("agents", "opencode", "servers"),
+        ("agents", "opencode", "project_config"),
         ("audit", "required"),
         ("environment", "remove"),
     )
 )
-_PROJECT_MAY_NOT: Final = {
+_PROJECT_MAY_NOT: Final[dict[Path, str]] = {
     ("user_exceptions",): "a project does not judge your exceptions",
     ("gateway",): "a project does not choose where calls go, nor with which key",
     ("proxies", "prompt"): "a project does not judge what you type at a prompt",
     ("proxies", "hold"): "a project does not choose which ports are held",
-    ("opencode", "reroute"): "a project does not choose where calls go",
+    ("agents", "opencode", "reroute"): "a project does not choose where calls go",
     ("exception",): "a project cannot allow anything",
 }
+_MAX_TABLES: Final = 2
+"""Tables within each other that are looked into: [agents.ID]."""
 _PROJECT_LISTS: Final = (("keys", "extra"), ("environment", "remove"))
 
 
@@ -344,6 +346,8 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
 def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
     locations = Locations(text)
     dropped: list[Dropped] = []
+    if isinstance(data, dict) and "opencode" in data:
+        data = _with_agents(data, place, prefix, locations)
     if place.managed:
         _only_exceptions(data, place, locations)
     if place.layer == "project" and isinstance(data, dict):
@@ -370,6 +374,28 @@ def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
         problems.sort(key=lambda problem: (problem.line, problem.column))
         raise InvalidPolicyError(problems) from None
     return Layer(place.layer, place.path, policy, text, prefix, tuple(dropped), locations)
+
+
+def _with_agents(
+    data: dict[str, Any], place: Candidate, prefix: Path, locations: Locations
+) -> dict[str, Any]:
+    """`data` with the table `[opencode]`, as it was called, in the place of `[agents.opencode]`.
+
+    Raises InvalidPolicyError where a file has both.
+    """
+    agents = data.get("agents", {})
+    if not isinstance(agents, dict):
+        return data
+    if "opencode" in agents:
+        line, column = locations.find((*prefix, "opencode"))
+        message = "is the former name of agents.opencode, which this file has as well"
+        problem = Problem(
+            place.path, line, column, "opencode", message, fix="keep one: [agents.opencode]"
+        )
+        raise InvalidPolicyError([problem])
+    locations.rename((*prefix, "opencode"), (*prefix, "agents", "opencode"))
+    kept = {name: value for name, value in data.items() if name != "opencode"}
+    return {**kept, "agents": {**agents, "opencode": data["opencode"]}}
 
 
 def _only_exceptions(data: dict[str, Any], place: Candidate, locations: Locations) -> None:
@@ -406,32 +432,27 @@ def _project_part(
         line = locations.find(prefix + key).line
         dropped.append(Dropped("project", place.path, line, dotted(key), why))
 
-    kept: dict[str, Any] = {}
-    for name, value in data.items():
-        if (name,) in _PROJECT_MAY_NOT:
-            why = _PROJECT_MAY_NOT[name,]
-            if isinstance(value, dict):
-                for inner in list(value)[:MAX_ITEMS]:
-                    drop((name, inner), why)
+    def part(table: dict[str, Any], above: Path) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, value in table.items():
+            key = (*above, name)
+            if key in _PROJECT_MAY_NOT:
+                below = list(value)[:MAX_ITEMS] if isinstance(value, dict) and not above else ()
+                for each in [(*key, inner) for inner in below] or [key]:
+                    drop(each, _PROJECT_MAY_NOT[key])
+            elif key in _PROJECT_LISTS and isinstance(value, list):
+                kept[name] = [
+                    word
+                    for word in value
+                    if not (isinstance(word, str) and _keeps(word, key, drop))
+                ]
+            elif isinstance(value, dict) and len(key) <= _MAX_TABLES:
+                kept[name] = part(value, key)
             else:
-                drop((name,), why)
-        elif isinstance(value, dict):
-            kept[name] = {}
-            for inner, item in value.items():
-                key = (name, inner)
-                if key in _PROJECT_MAY_NOT:
-                    drop(key, _PROJECT_MAY_NOT[key])
-                elif key in _PROJECT_LISTS and isinstance(item, list):
-                    kept[name][inner] = [
-                        word
-                        for word in item
-                        if not (isinstance(word, str) and _keeps(word, key, drop))
-                    ]
-                else:
-                    kept[name][inner] = item
-        else:
-            kept[name] = value
-    return kept
+                kept[name] = value
+        return kept
+
+    return part(data, ())
 
 
 def _keeps(word: str, key: Path, drop: Any) -> bool:

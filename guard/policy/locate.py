@@ -56,6 +56,12 @@ class Locations:
                 return position(self._text, offset)
         return Position(1, 1)
 
+    def rename(self, old: Path, new: Path) -> None:
+        """Let what stands at and below `old` be found as `new`."""
+        for path, offset in list(self._offsets.items()):
+            if path[: len(old)] == old:
+                self._mark(new + path[len(old) :], offset)
+
     def _document(self) -> None:
         table: Path = ()
         while True:

@@ -14,6 +14,8 @@ from guard.policy.model import Exemption, Policy, Provider, Section
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pydantic import BaseModel
+
     from guard.policy.locate import Path
 
 
@@ -55,17 +57,15 @@ class Merged:
         self.dropped.sort(key=lambda entry: (order[entry.path], entry.line))
 
 
-def _orders() -> dict[str, tuple[str, ...]]:
+def _orders(section: type[BaseModel] = Policy, prefix: str = "") -> dict[str, tuple[str, ...]]:
     """Every choice of the policy by its dotted key, from the loosest to the strictest."""
-    found = {}
-    for name, info in Policy.model_fields.items():
+    found: dict[str, tuple[str, ...]] = {}
+    for name, info in section.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            for inner, inner_info in kind.model_fields.items():
-                if get_origin(inner_info.annotation) is Literal:
-                    found[f"{name}.{inner}"] = get_args(inner_info.annotation)
+            found.update(_orders(kind, f"{prefix}{name}."))
         elif get_origin(kind) is Literal and not info.alias:
-            found[name] = get_args(kind)
+            found[prefix + name] = get_args(kind)
     return found
 
 
@@ -78,7 +78,7 @@ SINGLE: Final = (
     "gateway.default",
     "gateway.small",
     "gateway.providers",
-    "opencode.reroute",
+    "agents.opencode.reroute",
 )
 """Values that are not stricter or looser: the strongest layer that sets one keeps it."""
 

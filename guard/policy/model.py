@@ -444,6 +444,12 @@ class OpenCode(Section):
     )
 
 
+class Agents(Section):
+    """What each agent may do: a table for each, by its id."""
+
+    opencode: OpenCode = Field(default_factory=OpenCode)
+
+
 class Audit(Section):
     """The log of launches, refusals and exceptions."""
 
@@ -499,7 +505,7 @@ class Policy(Section):
     gateway: Gateway = Field(default_factory=Gateway)
     keys: Keys = Field(default_factory=Keys)
     proxies: Proxies = Field(default_factory=Proxies)
-    opencode: OpenCode = Field(default_factory=OpenCode)
+    agents: Agents = Field(default_factory=Agents)
     audit: Audit = Field(default_factory=Audit)
     environment: Environment = Field(default_factory=Environment)
     exception: list[Exemption] = Field(

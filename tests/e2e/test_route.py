@@ -70,7 +70,8 @@ def test_the_command_in_the_refusal_works(user: Sandbox) -> None:
 
 def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) -> None:
     user.write_policy(
-        '[opencode]\nforeign_provider = "reroute"\nreroute = { anthropic = "@anthropic-prod" }'
+        '[agents.opencode]\nforeign_provider = "reroute"\n'
+        'reroute = { anthropic = "@anthropic-prod" }'
     )
     done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "hi")
     through_gateway(user, done, "@anthropic-prod/claude-sonnet-4-5")

@@ -87,7 +87,7 @@ def real(user: Sandbox) -> Path:
 
 
 def test_through_the_guard(user: Sandbox, start: Start) -> None:
-    user.write_policy('[opencode]\nservers = "allow"')
+    user.write_policy('[agents.opencode]\nservers = "allow"')
     process = start(*guarded_launch(), *SERVE)
     found = agents(user)[process.pid]
     assert (found["agent"], found["state"], found["guarded"]) == ("opencode", "guarded", True)
@@ -129,7 +129,7 @@ def test_by_its_path_below_exec(user: Sandbox, start: Start) -> None:
 
 
 def test_by_its_path_below_a_guarded_one(user: Sandbox, start: Start) -> None:
-    user.write_policy('[opencode]\nservers = "allow"')
+    user.write_policy('[agents.opencode]\nservers = "allow"')
     outer = start(*guarded_launch(), *SERVE)
     with open(f"/proc/{outer.pid}/environ", "rb") as block:
         entries = (entry.partition("=") for entry in os.fsdecode(block.read()).split("\0") if entry)

@@ -39,7 +39,7 @@ action = "stop"
 prompt = "flag"
 fence = "require"
 hold = [9001, 9000]
-[opencode]
+[agents.opencode]
 foreign_provider = "reroute"
 reroute = { anthropic = "@anthropic-prod", openai = "openai-prod" }
 servers = "allow"

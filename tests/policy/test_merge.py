@@ -8,8 +8,8 @@ import pytest
 
 from guard.policy.layers import Candidate, read
 from guard.policy.merge import LISTS, ORDERS, SINGLE, merge
-from guard.policy.model import Policy
-from guard.policy.problems import keys
+from guard.policy.model import KeySource, Policy, Section
+from guard.policy.problems import InvalidPolicyError, keys
 
 
 @pytest.fixture
@@ -34,12 +34,14 @@ def choice(key: str, value: str | bool) -> str:
 
 
 def test_every_key_is_merged_by_one_rule():
-    known = {"schema", "exception"}
-    for name, kind in keys(Policy).items():
-        if isinstance(kind, type) and hasattr(kind, "model_fields"):
-            known |= {f"{name}.{inner}" for inner in keys(kind)}
-        else:
-            known.add(name)
+    def below(model, prefix=""):
+        for name, kind in keys(model).items():
+            if isinstance(kind, type) and issubclass(kind, Section) and kind is not KeySource:
+                yield from below(kind, f"{prefix}{name}.")
+            else:
+                yield prefix + name
+
+    known = {"schema", "exception", *below(Policy)}
     assert known == {"schema", "exception", *ORDERS, *SINGLE, *LISTS}
 
 
@@ -51,9 +53,9 @@ def test_orders_end_with_the_strictest():
         "proxies.action": ("flag", "refuse", "stop"),
         "proxies.prompt": ("off", "flag", "refuse"),
         "proxies.fence": ("off", "try", "require"),
-        "opencode.foreign_provider": ("reroute", "refuse"),
-        "opencode.servers": ("allow", "refuse"),
-        "opencode.project_config": ("read", "ignore"),
+        "agents.opencode.foreign_provider": ("reroute", "refuse"),
+        "agents.opencode.servers": ("allow", "refuse"),
+        "agents.opencode.project_config": ("read", "ignore"),
         "audit.required": (False, True),
     }
 
@@ -102,7 +104,7 @@ def test_no_combination_loosens(merged, key):
         ("gateway.default", "'portkey/a'", "'portkey/b'"),
         ("gateway.small", "'portkey/a'", "'portkey/b'"),
         ("gateway.providers", "{ portkey = { slug = 'a' } }", "{ other = { slug = 'b' } }"),
-        ("opencode.reroute", "{ anthropic = '@a' }", "{ openai = '@b' }"),
+        ("agents.opencode.reroute", "{ anthropic = '@a' }", "{ openai = '@b' }"),
     ],
 )
 def test_the_first_that_sets_it_keeps_it(merged, key, first, second):
@@ -205,7 +207,7 @@ action = "flag"
 prompt = "off"
 fence = "off"
 hold = [5432]
-[opencode]
+[agents.opencode]
 foreign_provider = "reroute"
 reroute = { anthropic = "@evil" }
 servers = "allow"
@@ -241,8 +243,8 @@ def test_hostile_project_gets_nothing(machine):
         *("user_exceptions", "gateway.base_url", "gateway.key", "gateway.default"),
         *("gateway.small", "gateway.providers", "keys.action", "keys.unknown", "proxies.action"),
         *("proxies.prompt", "proxies.hold"),
-        *("opencode.foreign_provider", "opencode.reroute", "opencode.servers"),
-        *("opencode.project_config", "exception", "PATH", "OPENCODE_CONFIG_CONTENT"),
+        *("agents.opencode.foreign_provider", "agents.opencode.reroute", "agents.opencode.servers"),
+        *("agents.opencode.project_config", "exception", "PATH", "OPENCODE_CONFIG_CONTENT"),
         *("PORTKEY_API_KEY", "keys.extra", "NODE_OPTIONS", "HOME", "XDG_CONFIG_HOME"),
     ):
         assert key in said
@@ -263,13 +265,13 @@ def test_project_tightens(machine):
     machine.write(
         machine.user,
         "[keys]\naction='flag'\nunknown='ignore'\n[proxies]\naction='flag'\n"
-        "[opencode]\nservers='allow'\nforeign_provider='reroute'",
+        "[agents.opencode]\nservers='allow'\nforeign_provider='reroute'",
     )
     machine.write(
         machine.project,
         "[keys]\naction='scrub'\nunknown='flag'\nextra=['ACME_TOKEN']\n"
         "[proxies]\naction='stop'\nfence='require'\n"
-        "[opencode]\nservers='refuse'\nforeign_provider='refuse'\nproject_config='ignore'\n"
+        "[agents.opencode]\nservers='refuse'\nforeign_provider='refuse'\nproject_config='ignore'\n"
         "[environment]\nremove=['ACME_URL']",
     )
     policy = machine.load()
@@ -284,3 +286,37 @@ def test_project_tightens(machine):
     assert policy.remove == ("ACME_URL",)
     (note,) = policy.notes
     assert '"stop" counts as "refuse"' in note
+
+
+class TestFormerNames:
+    """`[opencode]` is read as `[agents.opencode]`."""
+
+    def test_it_counts_in_every_layer(self, machine):
+        machine.write(machine.system, "[opencode]\nproject_config = 'ignore'")
+        machine.write(machine.user, "opencode = { servers = 'allow' }\n[agents]")
+        machine.write(machine.pyproject, "[tool.routeguard.opencode]\nservers = 'refuse'")
+        policy = machine.load()
+        assert (policy.project_config, policy.servers) == ("ignore", "refuse")
+
+    def test_a_project_may_not_reroute_by_it(self, machine):
+        machine.write(machine.project, "[opencode]\nreroute = { anthropic = 'x' }")
+        policy = machine.load()
+        assert policy.reroute == {}
+        assert f"{machine.project}:2: agents.opencode.reroute dropped" in policy.notes[0]
+
+    @pytest.mark.parametrize(
+        ("text", "line", "word"),
+        [
+            ("schema = 1\n[opencode]\nservers = 'perhaps'", 3, "agents.opencode.servers"),
+            ("[agents.opencode]\n[opencode]\nservers = 'allow'", 2, "former name"),
+            ("agents = 7\n[opencode]", 1, "agents"),
+            ("[opencode]\nx = 1", 2, "agents.opencode.x"),
+        ],
+    )
+    def test_what_is_wrong_is_found_in_its_line(self, machine, text, line, word):
+        machine.write(machine.user, text)
+        with pytest.raises(InvalidPolicyError) as caught:
+            machine.load()
+        said = "\n".join(f"{p.line} {p.key} {p.message}" for p in caught.value.problems)
+        assert word in said
+        assert caught.value.problems[0].line == line

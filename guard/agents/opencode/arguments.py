@@ -198,7 +198,7 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
                     "looked at",
                     where="command line",
                     fix='use the TUI or `opencode run`; or set servers = "allow" under '
-                    "[opencode] in your policy",
+                    "[agents.opencode] in your policy",
                 )
             )
     return findings

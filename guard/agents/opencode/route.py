@@ -144,7 +144,7 @@ class Router:
         else:
             fix = f"use -m {ours}/{model or 'MODEL'}"
         if self._policy.foreign_provider == "reroute":
-            fix += f"; or give {provider} a slug under [opencode] reroute in the policy"
+            fix += f"; or give {provider} a slug under [agents.opencode] reroute in the policy"
         return Finding(
             "RG201",
             provider,
