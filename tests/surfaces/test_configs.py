@@ -369,6 +369,29 @@ def test_a_surface_that_differs_has_a_reason(
     assert {rule for rule, _, _ in project.by_check()} == ({check} if check else set())
 
 
+LEFT_OUT = [
+    # a project's config, what check finds; a launch leaves it out with a note, so nothing is wrong
+    # with that launch, and the agent that is started without routeguard goes there
+    ('{"model":"openai/gpt-4o"}', "RG201"),
+    ('{"agent":{"a":{"model":"openai/gpt-4o"}}}', "RG201"),
+    ('{"provider":{"x":{"options":{"baseURL":"http://127.1:4000"}}}}', "RG302"),
+    ('{"provider":{"portkey":{"options":{"baseURL":"https://localhost./v1"}}}}', "RG302"),
+    ('{"enabled_providers":["openai"]}', "RG302"),
+    ('{"disabled_providers":["portkey"]}', "RG302"),
+]
+
+
+@pytest.mark.parametrize(("text", "rule"), LEFT_OUT)
+def test_what_a_launch_leaves_out(project: Project, text: str, rule: str) -> None:
+    project.put(config(text))
+    found = tree.collect([str(project.root)], str(project.root))
+    outcome = engine.check(found, engine.Settings(POLICY))
+    assert [f.rule for f in outcome.findings] == [rule]
+    around = surroundings.gather(project.environ, [str(project.root)], managed="/none")
+    said = preflight.check_project(around, POLICY, project.environ, time.time())
+    assert all((f.rule, f.severity) == ("RG302", "note") for f in said), said
+
+
 # Properties --------------------------------------------------------------------------------------
 
 QUICK = settings(
