@@ -13,7 +13,7 @@ from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
     from guard.agents.opencode.route import Route, Router
@@ -28,11 +28,12 @@ MAX_CONTENT = 128 * 1024 - len("OPENCODE_CONFIG_CONTENT=") - 1
 NOWHERE = "https://share.invalid"
 """Where transcripts would be uploaded: `.invalid` never resolves (RFC 2606)."""
 
+BY_NAME = ("agent", "command", "default_agent", "mode", "permission", "tools")
+"""Keys about agents, commands and what they may do: what of them is kept, `keeping` decides."""
+
 FROM_USER = (
-    "agent",
-    "command",
+    "attachment",
     "compaction",
-    "default_agent",
     "formatter",
     "instructions",
     "keybinds",
@@ -40,23 +41,22 @@ FROM_USER = (
     "logLevel",
     "lsp",
     "mcp",
-    "mode",
-    "permission",
+    "shell",
     "skills",
     "snapshot",
+    "subagent_depth",
     "theme",
-    "tools",
+    "tool_output",
     "tui",
     "username",
     "watcher",
 )
-"""Keys of the user's own global config that are kept: none of them chooses a route."""
+"""Further keys of the user's own global config that are kept: none of them chooses a route."""
 
 FROM_INLINE = (
     "instructions",
     "keybinds",
     "layout",
-    "permission",
     "snapshot",
     "theme",
     "tui",
@@ -64,7 +64,7 @@ FROM_INLINE = (
 )
 """Keys of an inline config that are kept. Fewer: a directory's environment can set it."""
 
-FROM_PROJECT = ("agent", "command", "default_agent", "instructions", "mode")
+FROM_PROJECT = ("instructions",)
 """Keys of a project's config that are given back: words for the model, no route and no program."""
 
 ALWAYS: dict[str, Any] = {
@@ -76,6 +76,18 @@ ALWAYS: dict[str, Any] = {
     "plugin": [],
 }
 """What every pinned config says, whatever the policy: no transcripts, telemetry or plugins."""
+
+_WHY = {
+    **dict.fromkeys(("formatter", "lsp", "mcp", "shell"), "only your own config starts programs"),
+    **dict.fromkeys(("keybinds", "layout", "theme", "tui", "username"), "your own config sets it"),
+    **dict.fromkeys(
+        ("attachment", "compaction", "logLevel", "snapshot", "subagent_depth", "tool_output"),
+        "your own config sets how the agent works",
+    ),
+    "skills": "skills come from the folders .opencode, .claude and .agents",
+    "watcher": "your own config sets how the agent works",
+}
+"""Why a key that another layer may set is not taken from this one."""
 
 ROUTE_KEYS = (
     "autoshare",
@@ -181,41 +193,33 @@ def kept_from(
     keys: tuple[str, ...],
     *,
     where: str,
-    router: Router,
-    ids: Mapping[str, str],
     environ: Mapping[str, str],
-    home: str,
-    relative_to: str,
-    exists: Callable[[str], bool],
+    instructions: list[str],
     substitutes: bool = True,
     withheld: Collection[str] = (),
-) -> tuple[dict[str, Any], list[Route], list[Finding]]:
-    """What of a user's own config goes into ours: the part, the models it names, and notes.
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What of a config goes into ours besides agents and permissions, and notes on the rest.
 
-    `where` names the layer in the notes; `relative_to` is the directory its relative paths mean;
-    `exists` tells whether a path is an existing file. Without `substitutes` nothing that holds
-    `{env:…}` is kept: a repository must not choose which variable goes into a prompt.
+    `where` names the layer in the notes; `instructions` are the files its `instructions` mean.
+    Without `substitutes` nothing that holds `{env:…}` is kept: a repository must not choose which
+    variable goes into a prompt.
     """
     kept: dict[str, Any] = {}
-    routes: list[Route] = []
     notes: list[Finding] = []
-    dropped = sorted(key for key in config if key not in keys and key != "$schema")
-    if dropped:
+    dropped: dict[str, list[str]] = {}
+    for key in sorted(config):
+        if key not in keys and key not in BY_NAME and key != "$schema":
+            dropped.setdefault(_why_not(key), []).append(key)
+    for reason, names in dropped.items():
         notes.append(
-            Finding(
-                "RG302",
-                ", ".join(dropped),
-                "left out: the pinned config decides these",
-                where=where,
-                severity="note",
-            )
+            Finding("RG302", ", ".join(names), f"left out: {reason}", where=where, severity="note")
         )
     for key in keys:
         if key not in config:
             continue
         value = config[key]
         if key == "instructions":
-            value = _instructions(value, home, relative_to, exists)
+            value = instructions
         elif key == "skills" and isinstance(value, dict) and "urls" in value:
             value = {k: v for k, v in value.items() if k != "urls"}
             notes.append(
@@ -227,11 +231,9 @@ def kept_from(
                     severity="note",
                 )
             )
-        elif key in ("agent", "mode", "command"):
-            value = _with_our_models(value, router, ids, routes, notes, where)
         for name, entry in _entries(key, value):
             reason = unsafe_substitution(entry, environ, withheld=withheld)
-            if not substitutes and any("{env:" in text for text in _strings(entry)):
+            if not substitutes and reads_variables(entry):
                 reason = "it reads a variable by {env:…}"
             if not reason:
                 continue
@@ -244,70 +246,50 @@ def kept_from(
             value = {n: e for n, e in value.items() if n != name}
         else:
             kept[key] = value
-    return kept, routes, notes
+    return kept, notes
+
+
+def _why_not(key: str) -> str:
+    if key in ROUTE_KEYS or key in ("autoupdate", "server"):
+        return "the pinned config decides these"
+    return _WHY.get(key, "not a key that routeguard knows")
 
 
 def _entries(key: str, value: object) -> list[tuple[str, object]]:
     """What of `value` can be left out by itself: each agent, each server, or all of it."""
-    if key in ("agent", "command", "mcp", "mode") and isinstance(value, dict):
+    if key == "mcp" and isinstance(value, dict):
         return [(name, {name: entry}) for name, entry in value.items()]
     return [("", value)]
 
 
-def _instructions(
-    value: object, home: str, relative_to: str, exists: Callable[[str], bool]
-) -> list[str]:
-    """The entries that are existing local files, as absolute paths."""
-    found = []
-    for entry in value if isinstance(value, list) else []:
-        if not isinstance(entry, str) or "://" in entry:
-            continue
-        if entry.startswith("~/"):
-            path = f"{home}/{entry[2:]}"
-        else:
-            path = entry if entry.startswith("/") else f"{relative_to}/{entry}"
-        if is_plain_path(path) and exists(path):
-            found.append(path)
-    return found
-
-
-def is_plain_path(path: str) -> bool:
-    """Whether `path` means itself in opencode's config: no substitution, no glob, no escape."""
-    return path.isprintable() and not any(c in "{}*?[]!\\" for c in path)
-
-
-def _with_our_models(
-    value: object,
+def with_our_model(
+    name: str,
+    entry: dict[str, Any],
     router: Router,
     ids: Mapping[str, str],
     routes: list[Route],
     notes: list[Finding],
-    where: str,
-) -> object:
-    if not isinstance(value, dict):
-        return value
-    out = {}
-    for name, entry in value.items():
-        if isinstance(entry, dict) and isinstance(entry.get("model"), str):
-            entry = dict(entry)
-            route = router.resolve(entry["model"], None)
-            if isinstance(route, Finding):
-                notes.append(
-                    Finding(
-                        "RG201",
-                        f"{name}.model",
-                        f"left out: {route.message}",
-                        where=where,
-                        fix=route.fix,
-                        severity="note",
-                    )
-                )
-                del entry["model"]
-            else:
-                routes.append(route)
-                entry["model"] = f"{ids[route.provider]}/{route.model}"
-        out[name] = entry
-    return out
+) -> dict[str, Any]:
+    """An agent or command with the model it names in the pinned form, or without it."""
+    if "model" not in entry:
+        return entry
+    entry = dict(entry)
+    typed = entry.pop("model")
+    route = router.resolve(typed, None) if isinstance(typed, str) else None
+    if isinstance(route, Finding) or route is None:
+        notes.append(
+            Finding(
+                "RG201",
+                f"{name}.model",
+                f"left out: {route.message if route else 'it is not a text'}",
+                fix=route.fix if route else "",
+                severity="note",
+            )
+        )
+    else:
+        routes.append(route)
+        entry["model"] = f"{ids[route.provider]}/{route.model}"
+    return entry
 
 
 _SET_BY_LAUNCH = ("OPENCODE_", "ROUTEGUARD_", "XDG_CONFIG_HOME", "NO_PROXY", "no_proxy")
@@ -344,6 +326,11 @@ def unsafe_substitution(
     return ""
 
 
+def reads_variables(value: object) -> bool:
+    """Whether `{env:…}` stands anywhere in `value`."""
+    return any("{env:" in text for text in _strings(value))
+
+
 def _strings(value: object) -> list[str]:
     found: list[str] = []
     below = [value]
@@ -364,15 +351,15 @@ def render(
 ) -> tuple[str, list[str]]:
     """The text of `OPENCODE_CONFIG_CONTENT`, and the kept keys that did not fit.
 
-    Later parts of `kept` win over earlier ones; ours wins over all. Kept keys are left out,
-    largest first, until the text fits into one environment string.
+    Later parts of `kept` win over earlier ones; ours wins over all. Kept keys but those about
+    agents are left out, largest first, until the text fits into one environment string.
     """
     import json
 
     merged: dict[str, Any] = {}
     for part in kept:
         files = [*merged.get("instructions", []), *part.get("instructions", [])]
-        merged = _merge(merged, part)
+        merged = merge(merged, part)
         if files:
             merged["instructions"] = files
     if instructions:
@@ -380,21 +367,20 @@ def render(
     dropped: list[str] = []
     while True:
         text = json.dumps({**merged, **route}, separators=(",", ":"))
-        if len(text) <= MAX_CONTENT or not merged:
+        optional = [key for key in merged if key not in BY_NAME and key != "subagent_depth"]
+        if len(text) <= MAX_CONTENT or not optional:
             return text, dropped
-        largest = max(merged, key=lambda key: len(json.dumps(merged[key])))
+        largest = max(optional, key=lambda key: len(json.dumps(merged[key])))
         del merged[largest]
         dropped.append(largest)
 
 
-def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    # as opencode merges layers: objects deeply, everything else replaced
+def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two layers as opencode merges them: objects deeply, everything else replaced."""
     out = dict(below)
     for key, value in above.items():
         old = out.get(key)
-        out[key] = (
-            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
+        out[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return out
 
 

@@ -17,7 +17,7 @@ import os
 import zlib
 
 from guard import paths
-from guard.agents.opencode import imports
+from guard.agents.opencode import frontmatter, imports, markdown
 from guard.agents.opencode.mirror import Mirror, files_below
 from guard.agents.opencode.surroundings import is_file_within
 from guard.errors import ExitCode, GuardError
@@ -28,7 +28,9 @@ from guard.files.write import write, write_new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from guard.agents.opencode.surroundings import Surroundings
 
 SUFFIX_LENGTH = 10
 """Characters of the provider ids' suffix: 50 bits, and it never leaves the machine."""
@@ -53,7 +55,13 @@ _DENY = (
     '"policies":[{"effect":"deny","action":"provider.use","resource":"*"}]}\n'
 )
 _PLUGIN_API = "@opencode-ai/plugin"
-_COPY_MARK = "# routeguard: copy; edit the original"
+_COPY_BEGIN = '---json\n{"name": '
+"""How a file of `frontmatter.render` begins."""
+
+_KINDS = {
+    **dict.fromkeys((*markdown.AGENTS, *markdown.MODES), "agent"),
+    **dict.fromkeys(markdown.COMMANDS, "command"),
+}
 
 
 class Directories:
@@ -115,12 +123,12 @@ def prepare(
     directories: Directories,
     plugin_version: str,
     shim: str,
-    rewrite_model: Callable[[str], str],
+    texts: Mapping[str, str | None],
 ) -> list[str]:
     """Make the private directories as they must be now. Safe beside other launches.
 
     `plugin_version` is the agent's version, `shim` the text of a PATH shim for the agent,
-    `rewrite_model` maps the `model` of an agent or command file to its pinned form ("" drops it).
+    `texts` maps the paths of agent and command files to what stands in their place (None: nothing).
     Returns a sentence for each file of the user's that had to be put somewhere else. Raises
     GuardError where a directory is not ours to write.
     """
@@ -137,7 +145,7 @@ def prepare(
         paths.private_directory(path)
     held = _lock(directories.base)
     try:
-        kept = _fill_config(directories, plugin_version, rewrite_model)
+        kept = _fill_config(directories, plugin_version, texts)
         kept += _fill_home(directories)
         empty = _mirror(directories, "empty", "")
         # the nearest one counts: no tsconfig.json of a directory above is looked at
@@ -189,7 +197,7 @@ def _mirror(
 
 
 def _fill_config(
-    directories: Directories, plugin_version: str, rewrite_model: Callable[[str], str]
+    directories: Directories, plugin_version: str, texts: Mapping[str, str | None]
 ) -> list[str]:
     mirror = _mirror(directories, "config", directories.real_config)
     mirror.collect("", ("opencode",))
@@ -204,7 +212,7 @@ def _fill_config(
     mirror.collect("opencode", (*_AGENT_OWN, *_FOLDERS), code=(*_CODE, *_CONFIGS))
     mirror.link("opencode/AGENTS.md", os.path.join(real, "opencode", "AGENTS.md"))
     for name in _FOLDERS:
-        _mirror_folder(mirror, f"opencode/{name}", rewrite_model if name in _MARKDOWN else None)
+        _mirror_folder(mirror, f"opencode/{name}", _in_folder(name, directories, texts))
     for name in ("tui.json", "tui.jsonc"):
         _without_plugins(mirror, f"opencode/{name}")
     mirror.write("opencode/opencode.json", _DENY)
@@ -229,18 +237,32 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _mirror_folder(mirror: Mirror, folder: str, rewrite_model: Callable[[str], str] | None) -> None:
-    """Link `folder` as a whole, or file by file where one of its files names a model."""
+def _in_folder(
+    name: str, directories: Directories, texts: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """What stands in `name` instead of the user's file, by relative path; None for nothing.
+
+    Agents and commands of `~/.opencode`, which is closed to the agent, come into the first folder
+    of their kind.
+    """
+    real = os.path.join(directories.real_config, "opencode", name) + "/"
+    found = {path[len(real) :]: text for path, text in texts.items() if path.startswith(real)}
+    if name in ("agent", "command"):
+        home = os.path.join(directories.real_home, ".opencode") + "/"
+        for path, text in texts.items():
+            folder, _, inside = path[len(home) :].partition("/")
+            if path.startswith(home) and text is not None and _KINDS.get(folder) == name:
+                found[f"home-{folder}/{inside}"] = text
+    return found
+
+
+def _mirror_folder(mirror: Mirror, folder: str, instead: Mapping[str, str | None]) -> None:
+    """Link `folder` as a whole, or file by file where something stands instead of one of them."""
     real, ours = os.path.join(mirror.real, folder), os.path.join(mirror.ours, folder)
     _restore_edited(mirror, folder)
     mirror.collect(folder, below=True)
-    copies = {}
     files = list(files_below(real))
-    for relative in files:
-        text = _with_our_model(os.path.join(real, relative), rewrite_model)
-        if text is not None:
-            copies[relative] = text
-    if not copies:
+    if not instead:
         _empty_folder(mirror, folder, set())
         if not os.path.lexists(ours) or os.path.islink(ours):
             mirror.link(folder, real)
@@ -248,14 +270,16 @@ def _mirror_folder(mirror: Mirror, folder: str, rewrite_model: Callable[[str], s
     if os.path.islink(ours):
         mirror.drop(folder)
     paths.private_directory(ours)
-    for relative in files:
+    wanted = {path for path in {*files, *instead} if instead.get(path, "") is not None}
+    for relative in sorted(wanted):
         inside = f"{folder}/{relative}"
         os.makedirs(os.path.dirname(os.path.join(ours, relative)), mode=0o700, exist_ok=True)
-        if relative in copies:
-            mirror.write(inside, copies[relative])
+        text = instead.get(relative)
+        if text is not None:
+            mirror.write(inside, text)
         else:
             mirror.link(inside, os.path.join(real, relative))
-    _empty_folder(mirror, folder, set(files))
+    _empty_folder(mirror, folder, wanted)
 
 
 def _empty_folder(mirror: Mirror, folder: str, keep: set[str]) -> None:
@@ -274,7 +298,7 @@ def _empty_folder(mirror: Mirror, folder: str, keep: set[str]) -> None:
 
 
 def _restore_edited(mirror: Mirror, folder: str) -> None:
-    """Put the original's model back into copies that were edited, so that they can go home."""
+    """Put the original's head back on copies that were edited, so that they can go home."""
     base = os.path.join(mirror.ours, folder)
     if os.path.islink(base):
         return
@@ -283,18 +307,15 @@ def _restore_edited(mirror: Mirror, folder: str) -> None:
         if os.path.islink(os.path.join(base, relative)) or mirror.is_ours(inside):
             continue
         text = _read_text(os.path.join(base, relative))
-        if text is None or _COPY_MARK not in text:
+        original = _read_text(os.path.join(mirror.real, inside))
+        if text is None or original is None or not text.startswith(_COPY_BEGIN):
             continue
-        original = _read_text(os.path.join(mirror.real, inside)) or ""
-        model = _model_line(original)
-        lines = text.split("\n")
-        at = lines.index(_COPY_MARK) if _COPY_MARK in lines else 0
-        if at < 1:
-            continue
-        lines[at - 1 : at + 1] = [original.split("\n")[model]] if model else [lines[at - 1]]
+        language, head, _ = frontmatter.split(original)
+        body = frontmatter.split(text)[2]
         path = os.path.join(base, relative)
         times = os.stat(path)
-        write(path, "\n".join(lines).encode())
+        begin = f"---{language}{head}\n---\n" if head else ""
+        write(path, f"{begin}{body}".encode())
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
@@ -304,37 +325,6 @@ def _read_text(path: str) -> str | None:
         return None if raw is None else raw.decode("utf-8")
     except (UnreadableError, UnicodeDecodeError):
         return None
-
-
-def _model_line(text: str) -> int:
-    """The index of the line of the front matter that names a model, 0 if none does."""
-    if not text.startswith("---"):
-        return 0
-    for number, line in enumerate(text.split("\n")[1:], 1):
-        if line.strip() == "---":
-            return 0
-        # at the left edge: an indented one belongs to another key
-        key, colon, _ = line.partition(":")
-        if colon and key.rstrip().strip("\"'") == "model":
-            return number
-    return 0
-
-
-def _with_our_model(path: str, rewrite_model: Callable[[str], str] | None) -> str | None:
-    """The text of an agent or command file with its model in the pinned form, or None."""
-    if rewrite_model is None or not path.endswith(".md"):
-        return None
-    text = _read_text(path)
-    number = _model_line(text) if text else 0
-    if not text or not number:
-        return None
-    lines = text.split("\n")
-    typed = lines[number].partition(":")[2].partition(" #")[0].strip().strip("\"'")
-    pinned = rewrite_model(typed)
-    if pinned == typed:
-        return None
-    lines[number : number + 1] = [f'model: "{pinned}"' if pinned else "", _COPY_MARK]
-    return "\n".join(lines)
 
 
 def _without_plugins(mirror: Mirror, relative: str) -> None:
@@ -379,15 +369,16 @@ def prepare_project(
     directories: Directories,
     directory: str,
     folders: list[str],
-    worktree: str,
+    found: Surroundings,
     plugin_version: str,
-    rewrite_model: Callable[[str], str],
+    texts: Mapping[str, str | None],
 ) -> list[str]:
     """Make the stand-in for `folders` (the `.opencode` of the project at `directory` and above).
 
     It holds their agents, commands, modes and skills, nearest first. Only files that really lie
-    in the worktree are linked, and no code; a file that names a model is copied with its pinned
-    form. Returns and raises as `prepare` does.
+    in the worktree are linked, and no code; of agents and commands only what `texts` holds is
+    written. Returns and raises as `prepare` does. The user's AGENTS.md is linked as well: opencode
+    looks for it in the directory that OPENCODE_CONFIG_DIR names (read in the source of 1.18.33).
     """
     ours = directories.project(directory)
     held = _lock(directories.base)
@@ -395,7 +386,9 @@ def prepare_project(
         paths.private_directory(os.path.dirname(ours))
         paths.private_directory(ours)
         name = os.path.relpath(ours, directories.base)
-        mirror = _mirror(directories, name, folders[0], tuple(folders[1:]))
+        own = os.path.join(directories.real_config, "opencode")
+        mirror = _mirror(directories, name, folders[0], (*folders[1:], own))
+        mirror.link("AGENTS.md", os.path.join(own, "AGENTS.md"))
         mirror.collect("", (*_AGENT_OWN, *_MARKDOWN, *_SKILLS), code=(*_CODE, *_CONFIGS))
         for name in (*_MARKDOWN, *_SKILLS):
             _restore_edited(mirror, name)
@@ -404,13 +397,15 @@ def prepare_project(
             for folder in folders:
                 for relative in files_below(os.path.join(folder, name)):
                     source = os.path.join(folder, name, relative)
-                    if relative.endswith(".md") and is_file_within(source, worktree):
+                    inside = found.boundary(os.path.dirname(folder))
+                    given = name in _SKILLS or texts.get(source) is not None
+                    if given and relative.endswith(".md") and is_file_within(source, inside):
                         wanted.setdefault(relative, source)
             for relative, source in wanted.items():
                 inside = f"{name}/{relative}"
                 path = os.path.join(ours, inside)
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                text = _with_our_model(source, rewrite_model if name in _MARKDOWN else None)
+                text = texts.get(source)
                 if text is None:
                     mirror.link(inside, source)
                 else:

@@ -327,6 +327,8 @@ def _scalar(text: str, *, top: bool) -> Any:
         if text[end:].strip():
             raise FrontMatterError("its head holds a value with something behind its bracket")
         return found
+    if text[0] in "&!*":
+        raise FrontMatterError("its head holds YAML beyond plain keys and values")
     if ": " in text or text.endswith(":"):
         if top:
             raise _LooseColonError("its head holds a value with a colon, without quotes")

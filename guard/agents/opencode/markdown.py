@@ -10,6 +10,10 @@ import os
 from guard.agents.opencode import frontmatter
 from guard.files import jsonc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 AGENTS = ("agent", "agents")
 MODES = ("mode", "modes")
 COMMANDS = ("command", "commands")
@@ -102,3 +106,66 @@ def text_of(path: str) -> str:
         return "" if raw is None else raw.decode("utf-8")
     except UnicodeDecodeError:
         raise jsonc.UnreadableError("is not UTF-8") from None
+
+
+class Definition:
+    """An agent or command in a Markdown file, as opencode names and reads it.
+
+    `kind` is "agent" or "command"; `path` the file, `relative` its place in opencode's directory;
+    `fields` the data of the head with the body as `prompt` or `template`; `error` says why the
+    file cannot be read (then `fields` is empty and `name` is that of the file). `linked` tells
+    that the agent is given the file itself where nothing in it has to change.
+    """
+
+    __slots__ = ("error", "fields", "kind", "linked", "name", "path", "relative")
+
+    def __init__(
+        self, kind: str, name: str, path: str, relative: str, fields: dict[str, Any], error: str
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.path = path
+        self.relative = relative
+        self.fields = fields
+        self.error = error
+        self.linked = False
+
+
+def definitions(root: str) -> list[Definition]:
+    """The agents, modes and commands below `root`, one of opencode's directories.
+
+    In the order in which opencode merges them: commands, agents, modes.
+    """
+    found = []
+    for folders in (COMMANDS, AGENTS, MODES):
+        for folder in folders:
+            base = os.path.join(root, folder)
+            for path in files_below(base):
+                relative = os.path.relpath(path, base)
+                if path.endswith("/") or not path.endswith(".md"):
+                    continue
+                if folders is MODES and "/" in relative:
+                    continue
+                found.append(_definition(path, f"{folder}/{relative}", folders))
+    return found
+
+
+def _definition(path: str, relative: str, folders: tuple[str, ...]) -> Definition:
+    kind = "command" if folders is COMMANDS else "agent"
+    name = relative.partition("/")[2]
+    for folder in folders:
+        if f"{folder}/" in relative:  # anywhere, as opencode looks for it
+            name = relative.partition(f"{folder}/")[2]
+            break
+    name = name.removesuffix(".md")
+    try:
+        data, body = frontmatter.read(text_of(path))
+    except (frontmatter.FrontMatterError, jsonc.UnreadableError) as error:
+        return Definition(kind, name, path, relative, {}, str(error))
+    named = data.pop("name", name)
+    if not isinstance(named, str) or not named:
+        return Definition(kind, name, path, relative, {}, "its name is not a text")
+    fields = {**data, ("template" if kind == "command" else "prompt"): body}
+    if folders is MODES:
+        fields["mode"] = "primary"
+    return Definition(kind, named, path, relative, fields, "")

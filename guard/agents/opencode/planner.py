@@ -18,10 +18,13 @@ from guard.agents.opencode import (
     config,
     directories,
     grammar,
+    outcome,
     preflight,
     surroundings,
     variables,
 )
+from guard.agents.opencode.facts import Facts
+from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
 from guard.agents.plan import Plan
@@ -32,50 +35,13 @@ from guard.paths import REAL_CONFIG_HOME
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
-class Facts(adapter.Facts):
-    """What `look` found: the command line as opencode reads it, the binary, the files around.
-
-    `environ` is the user's environment with the traces of an outer guarded launch taken back.
-    """
-
-    __slots__ = (
-        "command",
-        "directories",
-        "environ",
-        "found",
-        "invocation",
-        "provider_ids",
-        "suffix",
-        "version",
-        "working_directory",
-    )
-
-    def __init__(
-        self,
-        *,
-        invocation: grammar.Invocation,
-        environ: dict[str, str],
-        version: tuple[int, int, int],
-        found: surroundings.Surroundings,
-        suffix: str,
-        places: directories.Directories,
-        provider_ids: frozenset[str],
-        working_directory: str,
-    ) -> None:
-        self.invocation = invocation
-        self.command = invocation.command
-        self.environ = environ
-        self.version = version
-        self.found = found
-        self.suffix = suffix
-        self.directories = places
-        self.provider_ids = provider_ids
-        self.working_directory = working_directory
+PERMISSION = "OPENCODE_PERMISSION"
+REAL_PERMISSION = "ROUTEGUARD_OPENCODE_PERMISSION"
+"""Where a launch keeps the user's OPENCODE_PERMISSION for launches below it."""
 
 
 def look(
@@ -133,6 +99,9 @@ def restore(own: dict[str, str]) -> None:
     if own.get("XDG_CONFIG_HOME") != ours.config:
         return
     outer["PATH"] = ":".join(p for p in outer.get("PATH", "").split(":") if p != ours.bin)
+    permission = outer.pop(REAL_PERMISSION, "")
+    if permission and outer.get(PERMISSION, "{}") == "{}":
+        outer[PERMISSION] = permission
     own.clear()
     own.update(outer)
 
@@ -304,19 +273,23 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         result.findings.append(_missing_key(entry, needed=needed))
     if any(p.name == route.provider for p in missing) or not usable:
         return
-    kept, routes, notes = _kept(policy, facts, router, ids, result.environ)
-    result.findings += notes
+    kept = facts.outcome = outcome.decide(policy, facts, router, ids, result.environ)
+    result.findings += kept.findings
     reachable = _reachable(policy, usable)
     others = _others(facts, result).difference(ids.values())
     pinned = config.pinned(
-        reachable, ids, key_variables, router.default(), [route, *routes], others
+        reachable, ids, key_variables, router.default(), [route, *kept.routes], others
     )
     if rewriting.typed_route and facts.invocation.command != "agent create":
         pinned["model"] = f"{ids[route.provider]}/{route.model}"
+    elif kept.main:
+        result.route = str(router.resolve(kept.main, None))
+    if kept.primary_tools:
+        pinned["experimental"] = {**pinned["experimental"], "primary_tools": kept.primary_tools}
     instructions = []
     if policy.project_config == "read":
-        instructions = [p for p in facts.found.instructions if config.is_plain_path(p)]
-    text, left_out = config.render(pinned, kept, instructions)
+        instructions = [p for p in facts.found.instructions if is_plain_path(p)]
+    text, left_out = config.render(pinned, kept.parts, instructions)
     for key in left_out:
         result.findings.append(
             Finding(
@@ -332,10 +305,11 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
             Finding(
                 "RG501",
                 "gateway.providers",
-                f"the models of the policy take {len(text)} bytes, and one environment variable "
-                f"holds {config.MAX_CONTENT}",
+                f"the models of the policy and the agents of the configs take {len(text)} bytes, "
+                f"and one environment variable holds {config.MAX_CONTENT}",
                 where="policy",
-                fix="declare fewer models; others can still be named with -m",
+                fix="declare fewer models (others can still be named with -m), or move agents "
+                "from opencode.json into Markdown files",
             )
         )
     _set_environment(policy, facts, result, text)
@@ -419,73 +393,6 @@ def _model_of_environment(
     return resolved
 
 
-def _kept(
-    policy: CompiledPolicy,
-    facts: Facts,
-    router: Router,
-    ids: Mapping[str, str],
-    environ: Mapping[str, str],
-) -> tuple[list[dict[str, Any]], list[Route], list[Finding]]:
-    """What stays of the user's global files and of an inline config, weakest first."""
-    kept: list[dict[str, Any]] = []
-    routes: list[Route] = []
-    notes: list[Finding] = []
-    found = facts.found
-    layers: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
-        (c.path, c.content, config.FROM_USER, os.path.dirname(c.path)) for c in found.user
-    ]
-    if policy.project_config == "read":
-        layers += [
-            (c.path, c.content, config.FROM_PROJECT, os.path.dirname(c.path))
-            for c in reversed(found.project)
-            if surroundings.is_within(c.path, found.worktree)
-        ]
-    inline = facts.environ.get("OPENCODE_CONFIG_CONTENT", "")
-    if inline.strip():
-        where = "OPENCODE_CONFIG_CONTENT"
-        try:
-            content = jsonc.parse(inline)
-        except jsonc.UnreadableError as error:
-            notes.append(
-                Finding(
-                    "RG303",
-                    where,
-                    f"your own inline config {error}",
-                    where="environment",
-                    fix=f"unset {where}, or repair it",
-                )
-            )
-        else:
-            # our own, seen from below an outer guarded launch, holds nothing of the user's
-            if facts.suffix not in inline:
-                layers.append((where, content, config.FROM_INLINE, found.directory))
-
-    withheld = {p.key_env for p in policy.providers if p.key_env}
-
-    def in_project(path: str) -> bool:
-        return surroundings.is_file_within(path, found.worktree)
-
-    for where, content, keys, relative_to in layers:
-        of_project = keys is config.FROM_PROJECT
-        part, more, said = config.kept_from(
-            content,
-            keys,
-            where=where,
-            router=router,
-            ids=ids,
-            environ=environ,
-            withheld=withheld,
-            home=found.home,
-            relative_to=relative_to,
-            exists=in_project if of_project else os.path.isfile,
-            substitutes=not of_project,
-        )
-        kept.append(part)
-        routes.extend(more)
-        notes.extend(said)
-    return kept, routes, notes
-
-
 def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
     places, environ = facts.directories, result.environ
     sets = dict(variables.SWITCHES)
@@ -495,6 +402,10 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets["OPENCODE_CONFIG_DIR"] = places.project(facts.found.directory)
     sets["XDG_CONFIG_HOME"] = places.config
     sets[REAL_CONFIG_HOME] = facts.environ.get("XDG_CONFIG_HOME", "")
+    if environ.get(PERMISSION):
+        # as a layer of its own it outranks ours; a nested launch gets it back
+        sets[PERMISSION] = "{}"
+        sets[REAL_PERMISSION] = facts.environ.get(PERMISSION, "")
     # a nested `opencode` by name meets a guard whatever the shell's own PATH holds
     sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
     if not _same_directory(environ.get("PWD", ""), facts.working_directory):
@@ -507,7 +418,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     result.changes += [
         environment.Change("set", name, "", variables.SETS[name])
         for name in sets
-        if name != REAL_CONFIG_HOME
+        if name not in (REAL_CONFIG_HOME, REAL_PERMISSION)
     ]
 
 
@@ -516,23 +427,17 @@ def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> list[str]:
 
     Returns a sentence for each file that had to be put somewhere else.
     """
-    ids = config.provider_ids(policy, facts.suffix)
-    router = Router(policy, ids, facts.provider_ids)
-
-    def pinned_model(typed: str) -> str:
-        route = router.resolve(typed, None)
-        return "" if isinstance(route, Finding) else f"{ids[route.provider]}/{route.model}"
-
+    texts = facts.outcome.texts if facts.outcome is not None else {}
     version = ".".join(map(str, facts.version))
-    kept = directories.prepare(facts.directories, version, shim, pinned_model)
+    kept = directories.prepare(facts.directories, version, shim, texts)
     if policy.project_config == "read" and facts.found.project_folders:
         kept += directories.prepare_project(
             facts.directories,
             facts.found.directory,
             facts.found.project_folders,
-            facts.found.worktree,
+            facts.found,
             version,
-            pinned_model,
+            texts,
         )
     return kept
 

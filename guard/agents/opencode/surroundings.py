@@ -16,6 +16,7 @@ import sys
 from guard import paths
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, markdown
+from guard.agents.opencode.instructions import resolve
 from guard.files import jsonc
 from guard.files.around import worktree
 
@@ -23,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from guard.agents.opencode.markdown import Definition
 
 INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
 """In this order; the first name that exists anywhere up to the worktree is the one used."""
@@ -45,6 +48,9 @@ CONSOLE = "console"
 MOST_CONFIGS = 32
 """Config files of a project and of the directories above it; more are refused, not read."""
 
+MOST_DEFINITIONS = 400
+"""Agents and commands in a project's Markdown files, above which further folders are refused."""
+
 _PATIENCE = 2.0
 """Seconds to wait for a database that another opencode has locked; it does so for moments only."""
 
@@ -53,6 +59,9 @@ _FIELDS = {"api": ("key",), OAUTH: ("refresh", "access")}
 
 _MANAGED_PREFERENCES = "ai.opencode.managed.plist"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
+_MOST_TEXT = 64 * 1024
+"""Bytes of a text that a config reads by `{file:…}`."""
+
 _CONFIG_NAMES = ("opencode.json", "opencode.jsonc")
 _GLOBAL_NAMES = ("config.json", *_CONFIG_NAMES)
 _PLUGINS = ("plugin", "plugins")
@@ -60,14 +69,22 @@ _TOOLS = ("tool", "tools")
 
 
 class Config:
-    """One config file: its path, its content, or why it cannot be read (then content is empty)."""
+    """One config file: its path, its content, or why it cannot be read (then content is empty).
 
-    __slots__ = ("content", "error", "path")
+    `unresolved` maps (group, name) of an agent or command to why a `{file:…}` in it could not be
+    replaced; in the others it is. `instructions` are the files that its `instructions` mean, and
+    `missing` are (entry, why) of those that mean none.
+    """
+
+    __slots__ = ("content", "error", "instructions", "missing", "path", "unresolved")
 
     def __init__(self, path: str, content: dict[str, Any], error: str = "") -> None:
         self.path = path
         self.content = content
         self.error = error
+        self.unresolved: dict[tuple[str, str], str] = {}
+        self.instructions: list[str] = []
+        self.missing: list[tuple[str, str]] = []
 
 
 class Surroundings:
@@ -81,7 +98,9 @@ class Surroundings:
     the project; `project_folders` its `.opencode` directories, nearest first; `imports` are (path,
     why) of what would answer the agent's optional imports from its working directory; `unreadable`
     are (path, why) of folders, `unreadable_store` of the agent's own data; `looked_through` the
-    real paths of the Markdown folders that were read.
+    real paths of the Markdown folders that were read; `user_definitions` and `project_definitions`
+    are Markdown files of agents and commands; `named` the configs that variables name; `outside`
+    instruction files that lead out of the project.
     """
 
     __slots__ = (
@@ -96,12 +115,16 @@ class Surroundings:
         "instructions",
         "looked_through",
         "managed",
+        "named",
+        "outside",
         "project",
+        "project_definitions",
         "project_folders",
         "unreadable",
         "unreadable_store",
         "user",
         "user_code",
+        "user_definitions",
         "worktree",
     )
 
@@ -126,6 +149,14 @@ class Surroundings:
         self.project_folders: list[str] = []
         self.unreadable: list[tuple[str, str]] = []
         self.unreadable_store: list[tuple[str, str]] = []
+        self.named: list[Config] = []
+        self.outside: list[str] = []
+        self.user_definitions: list[Definition] = []
+        self.project_definitions: list[Definition] = []
+
+    def boundary(self, folder: str) -> str:
+        """Where a file of a project's `folder` has to lie really to be given to the agent."""
+        return self.worktree if self.worktree != "/" else folder
 
 
 def gather(
@@ -156,8 +187,102 @@ def gather(
     _look_at_preferences(found)
     data = os.path.join(paths.data_home(environ), "opencode")
     _look_at_data(found, data, environ.get("OPENCODE_DB", ""))
-    found.instructions = instructions(found.directory, found.worktree)
+    _look_at_words(found)
+    for path in _named_configs(environ, found.directory):
+        found.named += _configs(os.path.dirname(path), (os.path.basename(path),))
     return found
+
+
+def _named_configs(environ: Mapping[str, str], directory: str) -> list[str]:
+    """The config files that variables name: opencode would load them, a launch only obeys them."""
+    paths_of = []
+    if environ.get("OPENCODE_CONFIG"):
+        paths_of.append(os.path.join(directory, environ["OPENCODE_CONFIG"]))
+    if environ.get("OPENCODE_CONFIG_DIR"):
+        folder = os.path.join(directory, environ["OPENCODE_CONFIG_DIR"])
+        paths_of += [os.path.join(folder, name) for name in _CONFIG_NAMES]
+    return paths_of
+
+
+def _look_at_words(found: Surroundings) -> None:
+    """What is given to the model: instruction files, agents and commands, and their texts."""
+    found.instructions = []
+    for path in instructions(found.directory, found.worktree):
+        stays = is_file_within(path, found.boundary(os.path.dirname(path)))
+        (found.instructions if stays else found.outside).append(path)
+    upwards = [found.directory]
+    while upwards[-1] != found.worktree and os.path.dirname(upwards[-1]) != upwards[-1]:
+        upwards.append(os.path.dirname(upwards[-1]))
+    for config in (*found.user, *found.project):
+        folder = os.path.dirname(config.path)
+        of_user = config in found.user
+        config.instructions, config.missing = resolve(
+            config.content.get("instructions"),
+            upwards=upwards,
+            beside=folder if of_user else "",
+            home=found.home,
+            inside="" if of_user else found.boundary(folder.removesuffix("/.opencode")),
+        )
+        _replace_files(config, found.home)
+    own = os.path.join(found.home, ".opencode")
+    found.user_definitions = markdown.definitions(found.config_directory)
+    for one in found.user_definitions:
+        one.linked = True
+    found.user_definitions += markdown.definitions(own)
+    for folder in found.project_folders:
+        if len(found.project_definitions) > MOST_DEFINITIONS:
+            why = f"more than {MOST_DEFINITIONS} agents and commands lie in the project's folders"
+            found.unreadable.append((folder, why))
+            break
+        inside = found.boundary(os.path.dirname(folder))
+        for one in markdown.definitions(folder):
+            if not is_file_within(one.path, inside):
+                one.fields, one.error = {}, "it leads out of the project"
+            found.project_definitions.append(one)
+
+
+def _replace_files(config: Config, home: str) -> None:
+    """Put the texts of `{file:…}` into the agents and commands of `config`.
+
+    As opencode does, but only files that really lie in the config's folder, and no text in which
+    opencode would replace something again.
+    """
+    folder = os.path.dirname(config.path)
+    for group in ("agent", "mode", "command"):
+        entries = config.content.get(group)
+        if not isinstance(entries, dict):
+            continue
+        for name, entry in list(entries.items()):
+            try:
+                entries[name] = _with_files(entry, folder, home)
+            except jsonc.UnreadableError as error:
+                config.unresolved[group, name] = str(error)
+
+
+def _with_files(value: object, folder: str, home: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _with_files(v, folder, home) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_files(v, folder, home) for v in value]
+    if not isinstance(value, str) or "{file:" not in value:
+        return value
+    before, _, rest = value.partition("{file:")
+    named, closed, rest = rest.partition("}")
+    if not closed or not named or "{" in named:
+        raise jsonc.UnreadableError("it holds a {file: without an end")
+    path = os.path.join(home, named[2:]) if named.startswith("~/") else os.path.join(folder, named)
+    if not is_file_within(path, folder):
+        raise jsonc.UnreadableError(
+            f"it reads {named[:80]!r}, which is no file in the folder of its config"
+        )
+    raw = jsonc.read_bytes(path, _MOST_TEXT)
+    try:
+        text = (raw or b"").decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise jsonc.UnreadableError(f"it reads {named[:80]!r}, which is not UTF-8") from None
+    if "{env:" in text or "{file:" in text:
+        raise jsonc.UnreadableError(f"it reads {named[:80]!r}, which opencode would replace in")
+    return before + text + str(_with_files(rest, folder, home))
 
 
 def chain(starts: list[str]) -> list[str]:
@@ -284,6 +409,8 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
 
 def _look_at_user(found: Surroundings) -> None:
     found.user = _configs(found.config_directory, _GLOBAL_NAMES)
+    # over the global files, and closed to the agent by the private home (run on 1.18.33)
+    found.user += _configs(os.path.join(found.home, ".opencode"), _CONFIG_NAMES)
     for base in (found.config_directory, os.path.join(found.home, ".opencode")):
         for folder in (*_PLUGINS, *_TOOLS):
             found.user_code.extend(_code_in(os.path.join(base, folder), []))

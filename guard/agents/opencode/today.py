@@ -18,7 +18,7 @@ from guard.files import jsonc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.agents.opencode.planner import Facts
+    from guard.agents.opencode.facts import Facts
     from guard.catalog import Provider
 
 HOSTED = "a hosted free model of the agent's maker (provider opencode, opencode.ai)"

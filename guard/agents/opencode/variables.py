@@ -28,7 +28,7 @@ KEEPS = frozenset(
 )
 """The `OPENCODE_*` names that change neither route, nor credentials, nor code (1.18.33).
 
-`OPENCODE_PERMISSION` is among them: taking away what a user set there could only loosen it."""
+`OPENCODE_PERMISSION` is among them: what it forbids is put into the pinned config."""
 
 SWITCHES = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
@@ -45,6 +45,7 @@ SETS = {
     "GITLAB_INSTANCE_URL": "keeps opencode from renewing a stored login",
     "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",
     "OPENCODE_CONFIG_DIR": "gives back agents, commands and skills of the project",
+    "OPENCODE_PERMISSION": "what it forbids is in the pinned config, and what it allows is not",
     "OPENCODE_TEST_HOME": "closes ~/.opencode, whose plugins the agent would import",
     "XDG_CONFIG_HOME": "a private one: everything linked, but no plugins and no tools",
     "PATH": "a nested opencode meets the guard",

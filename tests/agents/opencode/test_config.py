@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guard.agents.opencode.config import (
+    BY_NAME,
     FROM_INLINE,
     FROM_PROJECT,
     FROM_USER,
@@ -15,13 +16,14 @@ from guard.agents.opencode.config import (
     NOWHERE,
     NPM,
     ROUTE_KEYS,
-    is_plain_path,
     kept_from,
     pinned,
     provider_ids,
     render,
     unsafe_substitution,
+    with_our_model,
 )
+from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
@@ -101,72 +103,45 @@ def test_no_key_of_the_route_is_taken_from_anywhere() -> None:
 
 
 def kept(
-    config: dict[str, Any],
-    router: Router,
-    ids: dict[str, str],
-    keys: tuple[str, ...] = FROM_USER,
-    **more: Any,
-) -> tuple[dict[str, Any], list[Route], list[Finding]]:
-    return kept_from(
-        config,
-        keys,
-        where="/h/opencode.json",
-        router=router,
-        ids=ids,
-        home="/h",
-        relative_to="/h/.config/opencode",
-        exists=lambda path: "missing" not in path,
-        **{"environ": {"QUOTED": 'a"b', "FINE": "x", "CONTROL": "a\nb"}, **more},
-    )
+    config: dict[str, Any], keys: tuple[str, ...] = FROM_USER, **more: Any
+) -> tuple[dict[str, Any], list[Finding]]:
+    environ = {"QUOTED": 'a"b', "FINE": "x", "CONTROL": "a\nb"}
+    given = {"environ": environ, "instructions": ["/a.md"], **more}
+    return kept_from(config, keys, where="/h/opencode.json", **given)
 
 
 class TestKeptFrom:
-    def test_harmless_keys_stay(self, router: Router, ids: dict[str, str]) -> None:
-        config = {
-            "theme": "x",
-            "keybinds": {"a": "b"},
-            "permission": {"bash": "ask"},
-            "$schema": "s",
-        }
-        assert kept(config, router, ids) == (
-            {k: v for k, v in config.items() if k != "$schema"}, [], []
-        )  # fmt: skip
+    def test_harmless_keys_stay(self) -> None:
+        config = {"theme": "x", "keybinds": {"a": "b"}, "snapshot": True, "$schema": "s"}
+        assert kept(config) == ({k: v for k, v in config.items() if k != "$schema"}, [])
 
     @pytest.mark.parametrize("key", ROUTE_KEYS)
     @pytest.mark.parametrize("keys", [FROM_USER, FROM_INLINE, FROM_PROJECT])
-    def test_route_keys_are_left_out_and_told(
-        self, key: str, keys: tuple[str, ...], router: Router, ids: dict[str, str]
-    ) -> None:
-        part, routes, (note,) = kept({key: {"anthropic": {}}}, router, ids, keys)
-        assert (part, routes) == ({}, [])
+    def test_route_keys_are_left_out_and_told(self, key: str, keys: tuple[str, ...]) -> None:
+        part, (note,) = kept({key: {"anthropic": {}}}, keys)
+        assert part == {}
         assert (note.rule, note.subject, note.severity) == ("RG302", key, "note")
-        assert note.where == "/h/opencode.json"
+        assert (note.where, "pinned" in note.message) == ("/h/opencode.json", True)
 
-    def test_models_of_agents_become_ours(self, router: Router, ids: dict[str, str]) -> None:
-        config = {
-            "agent": {
-                "a": {"model": "gpt-4", "prompt": "p"},
-                "b": {"model": "portkey-openrouter/x"},
-                "c": {"model": "anthropic/claude", "prompt": "q"},
-                "d": {"prompt": "r"},
-                "e": "not an object",
-            },
-            "command": {"f": {"model": "portkey/@s/m", "template": "t"}},
-        }
-        part, routes, (note,) = kept(config, router, ids)
-        assert part == {
-            "agent": {
-                "a": {"model": f"{OURS}/gpt-4", "prompt": "p"},
-                "b": {"model": f"{SECOND}/x"},
-                "c": {"prompt": "q"},
-                "d": {"prompt": "r"},
-                "e": "not an object",
-            },
-            "command": {"f": {"model": f"{OURS}/@s/m", "template": "t"}},
-        }
-        assert [str(r) for r in routes] == ["portkey/gpt-4", "portkey-openrouter/x", "portkey/@s/m"]
-        assert (note.rule, note.subject, note.severity) == ("RG201", "c.model", "note")
-        assert config["agent"]["a"]["model"] == "gpt-4", "the user's own config was changed"  # type: ignore[index]
+    @pytest.mark.parametrize(
+        ("key", "why"),
+        [
+            ("theme", "your own config sets it"),
+            ("mcp", "starts programs"),
+            ("lsp", "starts programs"),
+            ("compaction", "your own config"),
+            ("quokka", "not a key that"),
+            ("model", "pinned config"),
+        ],
+    )
+    def test_what_a_project_cannot_set_has_its_own_reason(self, key: str, why: str) -> None:
+        part, (note,) = kept({key: {}}, FROM_PROJECT)
+        assert part == {}
+        assert why in note.message
+
+    @pytest.mark.parametrize("key", BY_NAME)
+    def test_agents_and_permissions_are_decided_elsewhere(self, key: str) -> None:
+        assert kept({key: {}}) == ({}, [])
 
     @pytest.mark.parametrize(
         ("text", "stays"),
@@ -187,45 +162,51 @@ class TestKeptFrom:
         ],
     )
     @pytest.mark.parametrize("place", ["value", "key", "deep"])
-    def test_substitutions(
-        self, text: str, stays: bool, place: str, router: Router, ids: dict[str, str]
-    ) -> None:
+    def test_substitutions(self, text: str, stays: bool, place: str) -> None:
         value: Any = {"value": text, "key": {text: 1}, "deep": {"a": [{"b": [text]}]}}[place]
-        part, _, notes = kept({"keybinds": value}, router, ids, withheld={"PORTKEY_API_KEY"})
+        part, notes = kept({"keybinds": value}, withheld={"PORTKEY_API_KEY"})
         assert ("keybinds" in part) == stays
         assert [n.rule for n in notes] == ([] if stays else ["RG302"])
         assert all('a"b' not in n.message for n in notes)
 
-    def test_one_bad_agent_does_not_take_the_others_along(
-        self, router: Router, ids: dict[str, str]
-    ) -> None:
+    def test_one_bad_server_does_not_take_the_others_along(self) -> None:
         config = {"mcp": {"good": {"command": ["x"]}, "bad": {"headers": {"k": "{env:QUOTED}"}}}}
-        part, _, (note,) = kept(config, router, ids)
+        part, (note,) = kept(config)
         assert part == {"mcp": {"good": {"command": ["x"]}}}
         assert note.subject == "mcp.bad"
 
-    def test_a_project_reads_no_variable(self, router: Router, ids: dict[str, str]) -> None:
-        config = {"agent": {"a": {"prompt": "{env:FINE}"}, "b": {"prompt": "p"}}}
-        part, _, _ = kept(config, router, ids, FROM_PROJECT, substitutes=False)
-        assert part == {"agent": {"b": {"prompt": "p"}}}
+    def test_instructions_are_the_files_that_were_found(self) -> None:
+        assert kept({"instructions": ["*.md"]}, FROM_INLINE)[0] == {"instructions": ["/a.md"]}
 
-    def test_instructions_are_local_files_with_absolute_paths(
-        self, router: Router, ids: dict[str, str]
-    ) -> None:
-        entries = [
-            "a.md", "~/b.md", "/c.md", "https://e/x.md", "*.md", "{env:FINE}.md", "missing.md", 3,
-            "d\n.md",
-        ]  # fmt: skip
-        part, _, _ = kept({"instructions": entries}, router, ids, FROM_INLINE)
-        assert part == {"instructions": ["/h/.config/opencode/a.md", "/h/b.md", "/c.md"]}
-        assert kept({"instructions": "a.md"}, router, ids)[0] == {"instructions": []}
-
-    def test_skills_from_the_network_are_left_out(
-        self, router: Router, ids: dict[str, str]
-    ) -> None:
-        part, _, (note,) = kept({"skills": {"urls": ["u"], "paths": ["p"]}}, router, ids)
+    def test_skills_from_the_network_are_left_out(self) -> None:
+        part, (note,) = kept({"skills": {"urls": ["u"], "paths": ["p"]}})
         assert part == {"skills": {"paths": ["p"]}}
         assert note.subject == "skills.urls"
+
+
+@pytest.mark.parametrize(
+    ("typed", "model", "route"),
+    [
+        ("gpt-4", f"{OURS}/gpt-4", "portkey/gpt-4"),
+        ("portkey-openrouter/x", f"{SECOND}/x", "portkey-openrouter/x"),
+        ("portkey/@s/m", f"{OURS}/@s/m", "portkey/@s/m"),
+        ("anthropic/claude", None, None),
+        (["x"], None, None),
+    ],
+)
+def test_models_of_agents_become_ours(
+    typed: object, model: str | None, route: str | None, router: Router, ids: dict[str, str]
+) -> None:
+    routes: list[Route] = []
+    notes: list[Finding] = []
+    entry = {"model": typed, "prompt": "p"}
+    found = with_our_model("a", entry, router, ids, routes, notes)
+    assert found == ({"prompt": "p"} if model is None else {"prompt": "p", "model": model})
+    assert [str(r) for r in routes] == ([route] if route else [])
+    assert [(n.rule, n.subject, n.severity) for n in notes] == (
+        [] if route else [("RG201", "a.model", "note")]
+    )
+    assert entry["model"] == typed, "the user's own config was changed"
 
 
 class TestRender:
@@ -253,14 +234,21 @@ class TestRender:
 
     def test_what_does_not_fit_is_dropped_and_named(self, route: dict[str, Any]) -> None:
         part = {
-            "agent": {"a": {"prompt": "é" * MAX_CONTENT}},
+            "keybinds": {"a": "é" * MAX_CONTENT},
             "theme": "t",
             "mcp": {"x": "y" * 9000},
         }
         text, dropped = render(route, [part], [])
-        assert dropped == ["agent"]
+        assert dropped == ["keybinds"]
         assert len(text.encode()) <= MAX_CONTENT
         assert json.loads(text) == {**route, "theme": "t", "mcp": part["mcp"]}
+
+    @pytest.mark.parametrize("key", BY_NAME)
+    def test_what_an_agent_may_do_is_never_dropped(self, route: dict[str, Any], key: str) -> None:
+        part = {key: {"a": "x" * MAX_CONTENT}, "theme": "t"}
+        text, dropped = render(route, [part], [])
+        assert (dropped, len(text) > MAX_CONTENT) == (["theme"], True)
+        assert json.loads(text)[key] == part[key]
 
     def test_a_route_that_is_too_long_is_whole(self, route: dict[str, Any]) -> None:
         route["provider"][OURS]["name"] = "x" * MAX_CONTENT

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from guard.agents.opencode import directories as module
+from guard.agents.opencode import frontmatter, markdown
 from guard.agents.opencode.directories import (
     SUFFIX_LENGTH,
     Directories,
@@ -22,15 +23,25 @@ from guard.agents.opencode.directories import (
     prepare_project,
     suffix,
 )
+from guard.agents.opencode.surroundings import Surroundings
 from guard.errors import ExitCode, GuardError
 
 SHIM = "#!/bin/sh\n# routeguard-shim\n"
 ROOT = Path(module.__file__).resolve().parents[3]
 
 
-def pin(model: str) -> str:
-    """As a policy with one provider maps models; what is nobody's is dropped."""
-    return "" if model.startswith("nobody/") else f"ours-x/{model.rpartition('/')[2]}"
+def pinned(*roots: Path, all_of_them: bool = False) -> dict[str, str | None]:
+    """What stands instead of the agents and commands that name a model, or of all of them."""
+    texts: dict[str, str | None] = {}
+    for root in roots:
+        for one in markdown.definitions(str(root)):
+            fields = {"name": one.name, **one.fields}
+            body = fields.pop("prompt", fields.pop("template", ""))
+            if "model" in fields:
+                fields["model"] = f"ours-x/{fields['model'].rpartition('/')[2]}"
+            if "model" in fields or all_of_them:
+                texts[one.path] = frontmatter.render(fields, body)
+    return texts
 
 
 class Home:
@@ -50,7 +61,7 @@ class Home:
         return path
 
     def prepare(self) -> list[str]:
-        return prepare(self.directories, "1.18.33", SHIM, pin)
+        return prepare(self.directories, "1.18.33", SHIM, pinned(self.real))
 
     def snapshot(self) -> dict[str, str]:
         """Every path under the state directory with what is at it."""
@@ -181,37 +192,41 @@ class TestPrepare:
         assert other.base != home.directories.base
 
 
-class TestModels:
-    @pytest.mark.parametrize(
-        ("typed", "line"),
-        [
-            ("model: anthropic/claude", 'model: "ours-x/claude"'),
-            ('model: "anthropic/claude"', 'model: "ours-x/claude"'),
-            ("'model': anthropic/claude  # why", 'model: "ours-x/claude"'),
-            ("model: nobody/x", ""),
-        ],
-    )
-    @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-    def test_a_model_becomes_ours_and_the_original_stays(
-        self, home: Home, typed: str, line: str, ending: str
-    ) -> None:
-        text = ending.join(
-            ["---", "description: d", typed, "tools: {}", "---", "model: in text", ""]
-        )
+class TestTexts:
+    def test_one_stands_instead_and_the_original_stays(self, home: Home) -> None:
+        text = "---\nmodel: anthropic/claude\n---\nmodel: in text\n"
         original = home.put(home.real / "agent" / "deep" / "a.md", text)
         other = home.put(home.real / "agent" / "b.md", "no front matter\nmodel: x\n")
         home.prepare()
-        copy = (home.ours / "agent/deep/a.md").read_text().splitlines()
-        assert line in copy
-        assert typed not in copy
-        assert "model: in text" in copy
-        assert original.read_bytes().decode() == text
+        copy = frontmatter.read((home.ours / "agent/deep/a.md").read_text())
+        assert copy == ({"name": "deep/a", "model": "ours-x/claude"}, "model: in text")
+        assert original.read_text() == text
         assert os.readlink(home.ours / "agent/b.md") == str(other)
 
-    def test_an_indented_model_is_another_keys(self, home: Home) -> None:
-        home.put(home.real / "agent/a.md", "---\noptions:\n  model: x/y\n---\n")
+    def test_one_that_is_left_out_is_not_there(self, home: Home) -> None:
+        gone = home.put(home.real / "agent" / "a.md", "a")
+        home.put(home.real / "agent" / "b.md", "b")
         home.prepare()
-        assert os.readlink(home.ours / "agent") == str(home.real / "agent")
+        assert (home.ours / "agent/a.md").exists()
+        prepare(home.directories, "1.18.33", SHIM, {str(gone): None})
+        assert sorted(p.name for p in (home.ours / "agent").iterdir()) == ["b.md"]
+        home.prepare()
+        assert (home.ours / "agent/a.md").exists()
+        assert gone.read_text() == "a"
+
+    def test_agents_of_the_closed_home_are_given_back(self, home: Home) -> None:
+        own = home.root / ".opencode"
+        home.put(own / "agents" / "a.md", "agent")
+        home.put(own / "mode" / "m.md", "mode")
+        home.put(own / "commands" / "c.md", "command")
+        prepare(home.directories, "1.18.33", SHIM, pinned(own, all_of_them=True))
+        found = {}
+        for folder in ("agent", "command"):
+            for path in (home.ours / folder).rglob("*.md"):
+                found[frontmatter.read(path.read_text())[0]["name"]] = folder
+        assert found == {"a": "agent", "m": "agent", "c": "command"}
+        assert home.prepare() == []
+        assert not list((home.ours / "agent").rglob("*.md"))
 
     def test_a_copy_follows_its_original(self, home: Home) -> None:
         path = home.put(home.real / "command/a.md", "---\nmodel: x/one\n---\n")
@@ -403,20 +418,32 @@ class TestProject:
         home.prepare()
         folders = [str(project / "sub/.opencode"), str(project / ".opencode")]
         directory = str(project / "sub")
-        told = prepare_project(home.directories, directory, folders, str(project), "1.18.33", pin)
+        found = Surroundings(home=str(home.root), directory=directory)
+        found.worktree = str(project)
+        texts = pinned(*map(Path, folders), all_of_them=True)
+        for path in list(texts):
+            if not os.path.realpath(path).startswith(str(project)):
+                texts[path] = None
+        args = (home.directories, directory, folders, found, "1.18.33", texts)
+        told = prepare_project(*args)
         assert told == []
         return Path(home.directories.project(directory))
 
     def test_words_are_given_back_and_code_is_not(self, home: Home, project: Path) -> None:
-        near = home.put(project / "sub/.opencode/agent/a.md", "near")
+        home.put(project / "sub/.opencode/agent/a.md", "near")
         home.put(project / ".opencode/agent/a.md", "far")
-        far = home.put(project / ".opencode/command/b.md", "far")
+        home.put(project / ".opencode/command/b.md", "far")
+        skill = home.put(project / ".opencode/skill/s/SKILL.md", "skill")
+        own = home.put(home.real / "AGENTS.md", "words")
         home.put(project / ".opencode/agent/c.md", "---\nmodel: anthropic/x\n---\n")
         for name in ("plugin/p.js", "tool/t.ts", "opencode.json", "agent/x.js", "package.json"):
             home.put(project / ".opencode" / name, "hostile")
         ours = self.prepared(home, project)
-        assert os.readlink(ours / "agent/a.md") == str(near)
-        assert os.readlink(ours / "command/b.md") == str(far)
+        assert (ours / "agent/a.md").read_text().endswith("---\nnear\n")
+        assert (ours / "command/b.md").read_text().endswith("---\nfar\n")
+        assert os.readlink(ours / "skill/s/SKILL.md") == str(skill)
+        # opencode looks for the user's own words here, too, and not in the config home
+        assert os.readlink(ours / "AGENTS.md") == str(own)
         assert "ours-x/x" in (ours / "agent/c.md").read_text()
         names = {p.name for p in ours.rglob("*")}
         assert not {"p.js", "t.ts", "x.js", "opencode.json", "plugin", "tool"} & names
@@ -502,7 +529,9 @@ environ = {"HOME": sys.argv[2]}
 while not os.path.exists(sys.argv[3]):
     time.sleep(0.001)
 made = suffix(environ, create=True)
-prepare(Directories(environ), "1.18.33", "#!/bin/sh\\n# routeguard-shim\\n", lambda m: "ours/x")
+agent = sys.argv[2] + "/.config/opencode/agent/a.md"
+texts = {agent: '---json\\n{"name": "a", "model": "ours-x/y"}\\n---\\nagent\\n'}
+prepare(Directories(environ), "1.18.33", "#!/bin/sh\\n# routeguard-shim\\n", texts)
 print(made)
 """
 
@@ -541,8 +570,8 @@ def test_ten_launches_at_once(home: Home, starting: list[subprocess.Popen[str]])
     assert len({out for (out, _), _ in ended}) == 1, "they disagree about the suffix"
     assert {p.relative_to(home.real) for p in home.real.rglob("*")} == before
     assert (home.root / ".config/new.toml").read_text() == "made under the guard"
-    assert (home.ours / "agent/a.md").read_text().count("ours/x") == 1
+    assert (home.ours / "agent/a.md").read_text().count("ours-x/y") == 1
     assert list(home.root.rglob("*.tmp")) == []
     settled = home.snapshot()
-    prepare(home.directories, "1.18.33", SHIM, lambda m: "ours/x")
+    home.prepare()
     assert home.snapshot() == settled

@@ -5,80 +5,22 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from guard.agents.opencode import grammar, planner
+from guard.agents.opencode import grammar
 from guard.agents.opencode.variables import SWITCHES
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
-from guard.launch.execute import refusal
-from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import GatewayProvider, PolicyException
+
+if TYPE_CHECKING:
+    from conftest import Machine
 
 NOW = 1_700_000_000.0
 KEY = "pk-canary0123456789"
 SECOND = "pk-canary9876543210"
-
-
-class Machine:
-    """A home, a repository and an installed opencode; `plan` plans `opencode ARGV` there."""
-
-    def __init__(self, root: Path, policy: CompiledPolicy) -> None:
-        self.policy = policy
-        self.home = root / "home"
-        self.project = root / "project"
-        self.program = root / "opencode-ai" / "bin" / "opencode.exe"
-        for folder in (self.home, self.project / ".git", self.program.parent):
-            folder.mkdir(parents=True)
-        self.version("1.18.33")
-        self.environ = {
-            "HOME": str(self.home),
-            "PATH": "/usr/bin:/bin",
-            "PWD": str(self.project),
-            "PORTKEY_API_KEY": KEY,
-            "OPENROUTER_GATEWAY_KEY": SECOND,
-        }
-
-    def version(self, version: str) -> None:
-        package = self.program.parent.parent / "package.json"
-        package.write_text(json.dumps({"name": "opencode-ai", "version": version}))
-
-    def put(self, path: str, content: object) -> str:
-        target = self.project.parent / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content if isinstance(content, str) else json.dumps(content))
-        return str(target)
-
-    def look(self, *argv: str) -> planner.Facts:
-        return planner.look(
-            list(argv),
-            without_guard(self.environ),
-            str(self.program),
-            str(self.project),
-            write=False,
-        )
-
-    def plan(self, *argv: str) -> Plan:
-        plan = planner.plan(self.policy, self.look(*argv), str(self.program), NOW)
-        # nothing that is ever shown holds a value
-        shown = [f.as_dict() for f in plan.findings] + [c.as_dict() for c in plan.changes]
-        shown += [plan.rewritten, plan.route, plan.argv]
-        if plan.forbidden_by:
-            shown.append(refusal(plan).render())
-        assert "canary" not in json.dumps(shown)
-        return plan
-
-    def config(self, *argv: str) -> dict[str, Any]:
-        plan = self.plan(*argv)
-        assert plan.forbidden_by == []
-        content: dict[str, Any] = json.loads(plan.environ["OPENCODE_CONFIG_CONTENT"])
-        return content
-
-
-@pytest.fixture
-def machine(tmp_path: Path, policy: CompiledPolicy) -> Machine:
-    return Machine(tmp_path.resolve(), policy)
 
 
 def rules(plan: Plan) -> list[str]:
@@ -499,13 +441,18 @@ class TestKept:
         assert "agent" not in machine.config("run", "hi")
 
     def test_what_does_not_fit_is_told(self, machine: Machine) -> None:
-        content = {"agent": {"a": {"prompt": "x" * 140_000}}, "theme": "t"}
+        content = {"keybinds": {"a": "x" * 140_000}, "theme": "t"}
         machine.put("home/.config/opencode/opencode.json", content)
         plan = machine.plan("run", "hi")
         assert rules(plan) == []
         assert [(f.subject, f.severity) for f in plan.findings if f.rule == "RG302"] == [
-            ("agent", "warning")
+            ("keybinds", "warning")
         ]
+
+    def test_agents_that_do_not_fit_refuse(self, machine: Machine) -> None:
+        content = {"agent": {"a": {"prompt": "x" * 140_000}}}
+        machine.put("home/.config/opencode/opencode.json", content)
+        assert rules(machine.plan("run", "hi")) == ["RG501"]
 
     def test_a_policy_that_does_not_fit(self, machine: Machine) -> None:
         models = tuple(f"model-{i}" * 4 for i in range(1500))

@@ -1,0 +1,159 @@
+"""The files that `instructions` of a config mean, found as opencode finds them.
+
+An absolute entry, or one in the home, is a pattern in its last part only; any other is looked for
+in the working directory and each directory up to the worktree's top (`systemPaths` in the source
+of 1.18.33), here also beside the user's own config. Files of a project that lead out of it are not
+given to the agent, and nothing is fetched.
+
+Hot-path module; `fnmatch` is imported for patterns only.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_FILES = 200
+"""Files of one config that are given to the agent."""
+
+_MOST_ENTRIES = 20_000
+"""Entries of directories that one pattern is compared with."""
+
+_MARKS = "*?[{"
+
+
+def resolve(
+    entries: object,
+    *,
+    upwards: list[str],
+    beside: str,
+    home: str,
+    inside: str,
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The absolute paths that `entries` mean, and (entry, why) of each that means none.
+
+    `upwards` are the directories from the working one to the top of the worktree; `beside` is the
+    user's own directory, "" for a project; `inside` is where a file of a project has to lie
+    really, "" for the user's entries, which may lie anywhere.
+    """
+    found: dict[str, None] = {}
+    notes: list[tuple[str, str]] = []
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, str):
+            continue
+        if "://" in entry:
+            notes.append((entry, "it would be fetched at every start"))
+            continue
+        if "{env:" in entry or "{file:" in entry:
+            notes.append((entry, "it is only known after {env:…} or {file:…} is replaced"))
+            continue
+        path = os.path.join(home, entry[2:]) if entry.startswith("~/") else entry
+        if os.path.isabs(path):
+            files = expand(os.path.basename(path), os.path.dirname(path))
+        else:
+            places = [*upwards, *([beside] if beside else [])]
+            files = [file for place in places for file in expand(path, place)]
+        outside = [f for f in files if inside and not _lies_in(f, inside)]
+        odd = [f for f in files if not is_plain_path(f)]
+        usable = [f for f in files if f not in outside and f not in odd]
+        if not files:
+            notes.append((entry, "no file is there"))
+        if outside:
+            notes.append((outside[0], "it leads out of the project"))
+        if odd:
+            notes.append((entry, "a file is named with a character that opencode would replace"))
+        if len(found) + len(usable) > MOST_FILES:
+            notes.append((entry, f"more than {MOST_FILES} files are meant"))
+            usable = usable[: MOST_FILES - len(found)]
+        found.update(dict.fromkeys(usable))
+    return list(found), notes
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether `path` means itself in opencode's config: no substitution, no glob, no escape."""
+    return path.isprintable() and not any(c in "{}*?[]!\\" for c in path)
+
+
+def _lies_in(path: str, directory: str) -> bool:
+    real, base = os.path.realpath(path), os.path.realpath(directory)
+    return real == base or real.startswith(base.rstrip("/") + "/")
+
+
+def expand(pattern: str, directory: str) -> list[str]:
+    """The files below `directory` that `pattern` means, sorted; links to files count."""
+    if not any(mark in pattern for mark in _MARKS):
+        path = os.path.normpath(os.path.join(directory, pattern))
+        return [path] if pattern and os.path.isfile(path) else []
+    left = [_MOST_ENTRIES]
+    found: dict[str, None] = {}
+    for form in _forms(pattern):
+        parts = [part for part in form.split("/") if part not in ("", ".")]
+        found.update(dict.fromkeys(_below(directory, parts, left)))
+    return sorted(found)
+
+
+def _forms(pattern: str) -> list[str]:
+    """`pattern` without its braces: one form for each of their alternatives."""
+    forms = [pattern]
+    done: list[str] = []
+    while forms and len(done) + len(forms) <= 64:
+        form = forms.pop()
+        end = form.find("}")
+        start = form.rfind("{", 0, end) if end >= 0 else -1
+        if start < 0:
+            done.append(form)
+            continue
+        forms += [form[:start] + a + form[end + 1 :] for a in form[start + 1 : end].split(",")]
+    return done
+
+
+def _below(directory: str, parts: list[str], left: list[int]) -> Iterable[str]:
+    pending = [(directory, 0)]
+    seen = set()
+    while pending:
+        at, number = pending.pop()
+        if (at, number) in seen or number >= len(parts):
+            continue
+        seen.add((at, number))
+        part, last = parts[number], number == len(parts) - 1
+        if part == "..":
+            pending.append((os.path.dirname(at), number + 1))
+            continue
+        if part == "**":
+            # no directory at all, or each one below; links are not followed
+            pending.append((at, number + 1))
+        if part != "**" and not any(mark in part for mark in _MARKS):
+            path = os.path.join(at, part)
+            if last and os.path.isfile(path):
+                yield path
+            elif not last and os.path.isdir(path):
+                pending.append((path, number + 1))
+            continue
+        try:
+            names = os.listdir(at)
+        except OSError:
+            continue
+        left[0] -= len(names)
+        if left[0] < 0:
+            return
+        for name in names:
+            path = os.path.join(at, name)
+            if part == "**":
+                if os.path.isdir(path) and not os.path.islink(path):
+                    pending.append((path, number))
+                if last and os.path.isfile(path):
+                    yield path
+            elif _fits(name, part):
+                if last and os.path.isfile(path):
+                    yield path
+                elif not last and os.path.isdir(path):
+                    pending.append((path, number + 1))
+
+
+def _fits(name: str, part: str) -> bool:
+    import fnmatch
+
+    return fnmatch.fnmatchcase(name, part)

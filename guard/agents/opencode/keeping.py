@@ -1,0 +1,314 @@
+"""What of the user's and of a project's configuration a launch keeps, and the stricter of both.
+
+The user's own files hold as they are, but for the route. A project may add agents, commands and
+words, and may forbid; it never allows what the user does not allow, and no agent, command or
+default of its choosing is looser than the agent the user would have run. An inline config and
+`OPENCODE_PERMISSION` can come from a directory's environment: they only tighten, too.
+
+opencode merges objects of all layers deeply and in the order of their keys, and its rules in the
+order of the merged objects, so each side is merged here as opencode would merge it alone, and the
+two are joined by `permissions.tighten` (read in the source of 1.18.33).
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.opencode import definitions, permissions
+from guard.agents.opencode.config import merge
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from typing import Any
+
+    from guard.agents.opencode.markdown import Definition
+    from guard.agents.opencode.permissions import Rule
+
+_NAMED_BY_OPENCODE_2 = ("agents", "commands")
+_FIXED = ("disable", "hidden", "mode", "name")
+"""What a project does not change of an agent that is not its own."""
+
+
+class Side:
+    """Everything one side says about agents and commands, merged as opencode would merge it.
+
+    `permission` and `agents` are in the spelling of today; `files` maps an agent or command to the
+    Markdown file that defines it last; `left_out` maps an agent's name to the reason.
+    """
+
+    __slots__ = ("agents", "commands", "default", "errors", "files", "left_out", "permission")
+
+    def __init__(self) -> None:
+        self.permission: dict[str, Any] = {}
+        self.agents: dict[str, dict[str, Any]] = {}
+        self.commands: dict[str, dict[str, Any]] = {}
+        self.default = ""
+        self.files: dict[tuple[str, str], Definition] = {}
+        self.left_out: dict[str, str] = {}
+        self.errors: list[tuple[str, str]] = []
+
+    def rules_of(self, agent: str, home: str) -> list[Rule]:
+        """The rules of this side alone for `agent`, without those of opencode itself."""
+        own = self.agents.get(agent, {}).get("permission", {})
+        return [*permissions.rules(self.permission, home), *permissions.rules(own, home)]
+
+
+class Source:
+    """One place that a side is read from: a config file, or a Markdown file.
+
+    `content` is the object of a config file; `definition` the Markdown file; `unresolved` maps
+    (group, name) of an entry to why it cannot be kept.
+    """
+
+    __slots__ = ("content", "definition", "unresolved", "where")
+
+    def __init__(
+        self,
+        where: str,
+        content: Mapping[str, Any] | None = None,
+        definition: Definition | None = None,
+        unresolved: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
+        self.where = where
+        self.content = content or {}
+        self.definition = definition
+        self.unresolved = unresolved or {}
+
+
+def side(sources: Iterable[Source], refused: Callable[[object], str], notes: list[Finding]) -> Side:
+    """Merge `sources`, weakest first. `refused` says why an entry cannot be kept, "" if it can.
+
+    What is left out is added to `notes`.
+    """
+    found = Side()
+    tools: dict[str, str] = {}
+    modes: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        entries: list[tuple[str, str, object]] = []
+        if source.definition is not None:
+            one = source.definition
+            if one.error:
+                if one.kind == "agent":
+                    found.left_out[one.name] = f"{source.where} {one.error}"
+                _note(notes, f"{one.kind}.{one.name}", one.error, source.where, left_out=True)
+                continue
+            entries.append((one.kind, one.name, one.fields))
+        content = source.content
+        try:
+            if "permissions" in content:
+                raise permissions.PermissionFormError("permissions is a key of opencode 2")
+            if "permission" in content:
+                found.permission = merge(found.permission, permissions.read(content["permission"]))
+            if "tools" in content:
+                tools.update(permissions.of_tools(content["tools"]))
+        except permissions.PermissionFormError as error:
+            found.errors.append((source.where, str(error)))
+        if isinstance(content.get("default_agent"), str):
+            found.default = content["default_agent"]
+        for key, kind in (("agent", "agent"), ("mode", "mode"), ("command", "command")):
+            group = content.get(key)
+            if isinstance(group, dict):
+                entries += [(kind, name, entry) for name, entry in group.items()]
+        for key in _NAMED_BY_OPENCODE_2:
+            group = content.get(key)
+            for name in group if isinstance(group, dict) else ():
+                why = "it is spelled as in opencode 2"
+                _note(notes, f"{key}.{name}", why, source.where, left_out=True)
+                if key == "agents":
+                    found.left_out.setdefault(name, f"{source.where} spells it as opencode 2 does")
+        for kind, name, entry in entries:
+            if name == "__proto__":
+                continue  # JavaScript drops it
+            reason = source.unresolved.get((kind, name), "")
+            if not reason and source.definition is None:
+                # opencode replaces nothing in Markdown files
+                reason = refused({name: entry})
+            if not reason and not isinstance(entry, dict):
+                reason = "it is not an object"
+            if reason:
+                _note(notes, f"{kind}.{name}", reason, source.where, left_out=True)
+                if kind != "command":
+                    found.left_out[name] = f"{source.where}: {reason}"
+                continue
+            assert isinstance(entry, dict)
+            if kind == "command":
+                kept = {k: v for k, v in entry.items() if k in definitions.COMMAND_KEYS}
+                found.commands[name] = merge(found.commands.get(name, {}), kept)
+            else:
+                try:
+                    kept, dropped = definitions.agent(entry, name)
+                except permissions.PermissionFormError as error:
+                    found.errors.append((source.where, str(error)))
+                    continue
+                if dropped:
+                    _note(
+                        notes,
+                        ", ".join(f"{name}.{key}" for key in dropped),
+                        "not passed on: only options that shape an answer are",
+                        source.where,
+                    )
+                table = modes if kind == "mode" else found.agents
+                table[name] = merge(table.get(name, {}), kept)
+            if source.definition is not None:
+                found.files[kind, name] = source.definition
+    for name, entry in modes.items():
+        found.agents[name] = merge(found.agents.get(name, {}), {**entry, "mode": "primary"})
+    found.permission = merge(tools, found.permission)
+    # what one file left out and another one defines is there
+    found.left_out = {n: why for n, why in found.left_out.items() if n not in found.agents}
+    return found
+
+
+def _note(
+    notes: list[Finding], subject: str, why: str, where: str, *, left_out: bool = False
+) -> None:
+    message = f"left out: {why}" if left_out else why
+    notes.append(Finding("RG302", subject, message, where=where, severity="note"))
+
+
+class Kept:
+    """What a launch keeps: `agents`, `commands` and `default` are the final ones.
+
+    `left_out` maps agents that are not there to the reason.
+    """
+
+    __slots__ = ("agents", "commands", "default", "left_out")
+
+    def __init__(self) -> None:
+        self.agents: dict[str, dict[str, Any]] = {}
+        self.commands: dict[str, dict[str, Any]] = {}
+        self.default = ""
+        self.left_out: dict[str, str] = {}
+
+
+def join(
+    user: Side,
+    project: Side,
+    others: list[Side],
+    named: Collection[str],
+    home: str,
+    notes: list[Finding],
+) -> Kept:
+    """The agents, commands and default of the launch.
+
+    `others` only tighten. `named` are the agents that the command line names.
+    """
+    kept = Kept()
+    kept.left_out = {**project.left_out, **user.left_out}
+    own = {*permissions.BUILT_IN, *user.agents}
+    default = user.default or "build"
+    chosen = _chosen(project, own, default, kept, notes)
+    for name in [*permissions.BUILT_IN, *user.agents, *project.agents]:
+        if name in kept.agents:
+            continue
+        entry = dict(user.agents.get(name, {}))
+        theirs = dict(project.agents.get(name, {}))
+        theirs.pop("permission", None)
+        if name in own:
+            for key in _FIXED:
+                if key in theirs and (key != "disable" or name in (default, *named)):
+                    _note(notes, f"agent.{name}.{key}", "a project does not change it", "")
+                    del theirs[key]
+        else:
+            theirs.pop("name", None)
+        written = entry.get("permission", {})
+        base = [
+            *permissions.DEFAULTS,
+            *permissions.BUILT_IN.get(name, []),
+            *permissions.rules(user.permission, home),
+            *permissions.rules(written, home),
+        ]
+        against = [side.rules_of(name, home) for side in (project, *others)]
+        if name in chosen:
+            models = dict.fromkeys((default, *named))
+            against += [_restrictions(model, user, home) for model in models if model != name]
+        entry = merge(entry, theirs)
+        entries = permissions.tighten(base, against)
+        if entries:
+            entry["permission"] = permissions.join(written, entries)
+        kept.agents[name] = entry
+        if entry.get("disable"):
+            kept.left_out.setdefault(name, "it is switched off in a config file")
+    return kept
+
+
+def commands(
+    user: Side, project: Side, kept: Kept, home: str, notes: list[Finding]
+) -> dict[str, dict[str, Any]]:
+    """The commands of the launch: the user's, and over them the project's.
+
+    A project's command that runs a shell by itself is kept only where no call of bash is asked
+    about or denied to the agents it may run as: opencode asks for no permission there.
+    """
+    found = dict(user.commands)
+    agent_of_user = [kept.default, user.default or "build"]
+    for name, entry in project.commands.items():
+        agent = entry.get("agent")
+        reason = ""
+        if agent is not None and agent not in kept.agents:
+            reason = f"it names the agent {agent!r:.80}, which is not there"
+        elif _runs_a_shell(entry.get("template")):
+            names = [a for a in (*agent_of_user, agent) if isinstance(a, str)]
+            if not all(
+                permissions.only_allows(
+                    [*permissions.DEFAULTS, *_restrictions(a, user, home)], "bash"
+                )
+                for a in names
+            ):
+                reason = "it runs a shell command by itself, and bash is not always allowed"
+        if reason:
+            _note(notes, f"command.{name}", reason, "project", left_out=True)
+            continue
+        found[name] = merge(found.get(name, {}), entry)
+    for name, entry in list(found.items()):
+        agent = entry.get("agent")
+        if isinstance(agent, str) and agent in kept.left_out:
+            _note(notes, f"command.{name}", f"its agent {agent} is left out", "", left_out=True)
+            del found[name]
+    return found
+
+
+def _runs_a_shell(template: object) -> bool:
+    """Whether a command's text has opencode run something, whatever its arguments become."""
+    if not isinstance(template, str):
+        return False
+    filled, rest = "", template
+    while "$" in rest:
+        before, _, rest = rest.partition("$")
+        filled += before
+        if rest.startswith("ARGUMENTS"):
+            rest = rest[len("ARGUMENTS") :]
+        elif rest[:1].isdigit():
+            rest = rest.lstrip("0123456789")
+        else:
+            filled += "$"
+    return "!`" in template or "!`" in filled + rest
+
+
+def _chosen(
+    project: Side, own: Collection[str], default: str, kept: Kept, notes: list[Finding]
+) -> set[str]:
+    """The agents that run because a project says so: its own, and those it names."""
+    chosen = {name for name in project.agents if name not in own}
+    known = {*own, *project.agents}
+    kept.default = default
+    if project.default:
+        if project.default in known:
+            kept.default = project.default
+            chosen.add(project.default)
+        else:
+            _note(notes, "default_agent", "there is no such agent", "project", left_out=True)
+    for command in project.commands.values():
+        agent = command.get("agent")
+        if isinstance(agent, str) and agent in known:
+            chosen.add(agent)
+    return chosen
+
+
+def _restrictions(agent: str, user: Side, home: str) -> list[Rule]:
+    """What the user and opencode say about `agent`, without opencode's defaults for all."""
+    built_in = [r for r in permissions.BUILT_IN.get(agent, []) if r[2] != "allow"]
+    exceptions = permissions.BUILT_IN.get(agent, []) if built_in else []
+    return [*exceptions, *user.rules_of(agent, home)]
