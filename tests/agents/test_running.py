@@ -132,6 +132,15 @@ def test_a_marker_alone_guards_nothing(pinned: dict[str, str], policy: CompiledP
     [
         ({"OPENCODE_CONFIG_CONTENT": "{"}, "not a pinned one"),
         ({"OPENCODE_CONFIG_CONTENT": "[]"}, "not a pinned one"),
+        ({"OPENCODE_CONFIG_CONTENT": "[" * 10_000}, "not a pinned one"),
+        ({"OPENCODE_CONFIG_CONTENT": '{"a":' * 10_000}, "not a pinned one"),
+        (
+            {
+                "OPENCODE_CONFIG_CONTENT": '{"enabled_providers":[],"provider":{},"plugin":[],'
+                '"disabled_providers":5}'
+            },
+            "not a pinned one",
+        ),
         ({"OPENCODE_CONFIG_CONTENT": '{"enabled_providers":["portkey"]}'}, "not a pinned one"),
         ({"XDG_CONFIG_HOME": "/home/u/.config"}, "config home"),
         ({"OPENCODE_TEST_HOME": "/home/u"}, "~/.opencode"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from guard import net
 from guard.agents.opencode import planner
 from guard.agents.opencode.directories import Directories, suffix
 from guard.agents.opencode.variables import SWITCHES
+from guard.files import jsonc
 from guard.paths import REAL_CONFIG_HOME
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     What a guarded launch sets is written in `guard.agents.opencode.planner` and `.config`.
     """
     try:
-        content = json.loads(environ.get("OPENCODE_CONFIG_CONTENT", ""))
+        content = jsonc.parse(environ.get("OPENCODE_CONFIG_CONTENT", ""))
         enabled = content["enabled_providers"]
         addresses = {content["provider"][name]["options"]["baseURL"] for name in enabled}
-        plugins, disabled = content["plugin"], content["disabled_providers"]
-    except (ValueError, KeyError, TypeError):
+        plugins, disabled = content["plugin"], set(content["disabled_providers"])
+    except (jsonc.UnreadableError, KeyError, TypeError):
         return "its inline configuration is not a pinned one"
     own = dict(environ)
     if REAL_CONFIG_HOME in own:
@@ -46,7 +46,7 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     mark = "-" + suffix(own, create=False)
     if not enabled or not all(str(name).endswith(mark) for name in enabled):
         return "its inline configuration names providers that are not the gateway's"
-    if plugins or not set(enabled).isdisjoint(disabled):
+    if plugins or not disabled.isdisjoint(enabled):
         return "its inline configuration is not a pinned one"
     if addresses != {policy.base_url}:
         hosts = sorted(net.host_of(str(address)) for address in addresses)
