@@ -3,7 +3,7 @@
 An absolute entry, or one in the home, is a pattern in its last part only; any other is looked for
 in the working directory and each directory up to the worktree's top (`systemPaths` in the source
 of 1.18.33), here also beside the user's own config. Files of a project that lead out of it are not
-given to the agent, and nothing is fetched.
+given to the agent, whoever names them, and nothing is fetched.
 
 Hot-path module; `fnmatch` is imported for patterns only.
 """
@@ -29,15 +29,16 @@ def resolve(
     entries: object,
     *,
     upwards: list[str],
-    beside: str,
+    within: str,
     home: str,
-    inside: str,
+    beside: str = "",
+    anywhere: bool = False,
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """The absolute paths that `entries` mean, and (entry, why) of each that means none.
 
-    `upwards` are the directories from the working one to the top of the worktree; `beside` is the
-    user's own directory, "" for a project; `inside` is where a file of a project has to lie
-    really, "" for the user's entries, which may lie anywhere.
+    `upwards` are the directories from the working one to the top of the worktree; a file that is
+    found there has to lie in `within` really. `beside` is the user's own directory, "" for others;
+    `anywhere` tells that an absolute entry, or one in the home, may mean any file.
     """
     found: dict[str, None] = {}
     notes: list[tuple[str, str]] = []
@@ -51,12 +52,15 @@ def resolve(
             notes.append((entry, "it is only known after {env:…} or {file:…} is replaced"))
             continue
         path = os.path.join(home, entry[2:]) if entry.startswith("~/") else entry
+        free: list[str] = []
         if os.path.isabs(path):
             files = expand(os.path.basename(path), os.path.dirname(path))
+            free = files if anywhere else []
         else:
-            places = [*upwards, *([beside] if beside else [])]
-            files = [file for place in places for file in expand(path, place)]
-        outside = [f for f in files if inside and not _lies_in(f, inside)]
+            files = [file for place in upwards for file in expand(path, place)]
+            free = expand(path, beside) if beside else []
+            files += free
+        outside = [f for f in files if f not in free and not _lies_in(f, within)]
         odd = [f for f in files if not is_plain_path(f)]
         usable = [f for f in files if f not in outside and f not in odd]
         if not files:

@@ -208,7 +208,8 @@ def join(
         theirs.pop("permission", None)
         if name in own:
             for key in _FIXED:
-                if key in theirs and (key != "disable" or name in (default, *named)):
+                switches_off = key == "disable" and theirs.get(key) is True
+                if key in theirs and not (switches_off and name not in (default, *named)):
                     _note(notes, f"agent.{name}.{key}", "a project does not change it", "")
                     del theirs[key]
         else:

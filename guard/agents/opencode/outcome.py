@@ -4,7 +4,7 @@ Puts the layers that `surroundings` found into the sides that `keeping` joins, a
 forbids the launch: a permission that cannot be read, and an agent that is named and not there,
 in whose place opencode would run another one.
 
-Hot-path module; `json` is imported on first use. Pure.
+Hot-path module; `json` is imported on first use. Pure, but for looking up `instructions`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from guard.agents.opencode import (
 )
 from guard.agents.opencode.arguments import shown
 from guard.agents.opencode.facts import Outcome
+from guard.agents.opencode.instructions import resolve
 from guard.files import jsonc
 from guard.findings import Finding
 
@@ -100,6 +101,13 @@ def decide(
     inline = _inline(facts)
     if inline:
         layer = surroundings.Config("OPENCODE_CONFIG_CONTENT", inline)
+        layer.instructions, layer.missing = resolve(
+            inline.get("instructions"),
+            upwards=found.upwards(),
+            within=found.boundary(found.directory),
+            home=found.home,
+            anywhere=True,
+        )
         _further(result, layer, config.FROM_INLINE, environ, withheld)
     part: dict[str, Any] = {}
     given = [*found.user_definitions, *found.project_definitions]

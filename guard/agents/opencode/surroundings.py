@@ -154,6 +154,13 @@ class Surroundings:
         self.user_definitions: list[Definition] = []
         self.project_definitions: list[Definition] = []
 
+    def upwards(self) -> list[str]:
+        """The directories from the working one to the top of its worktree."""
+        found = [self.directory]
+        while found[-1] != self.worktree and os.path.dirname(found[-1]) != found[-1]:
+            found.append(os.path.dirname(found[-1]))
+        return found
+
     def boundary(self, folder: str) -> str:
         """Where a file of a project's `folder` has to lie really to be given to the agent."""
         return self.worktree if self.worktree != "/" else folder
@@ -210,18 +217,17 @@ def _look_at_words(found: Surroundings) -> None:
     for path in instructions(found.directory, found.worktree):
         stays = is_file_within(path, found.boundary(os.path.dirname(path)))
         (found.instructions if stays else found.outside).append(path)
-    upwards = [found.directory]
-    while upwards[-1] != found.worktree and os.path.dirname(upwards[-1]) != upwards[-1]:
-        upwards.append(os.path.dirname(upwards[-1]))
     for config in (*found.user, *found.project):
         folder = os.path.dirname(config.path)
         of_user = config in found.user
+        top = found.boundary(found.directory if of_user else folder.removesuffix("/.opencode"))
         config.instructions, config.missing = resolve(
             config.content.get("instructions"),
-            upwards=upwards,
-            beside=folder if of_user else "",
+            upwards=found.upwards(),
+            within=top,
             home=found.home,
-            inside="" if of_user else found.boundary(folder.removesuffix("/.opencode")),
+            beside=folder if of_user else "",
+            anywhere=of_user,
         )
         _replace_files(config, found.home)
     own = os.path.join(found.home, ".opencode")

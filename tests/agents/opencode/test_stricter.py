@@ -268,6 +268,15 @@ class TestDefault:
             assert launch.refused == []
             assert not set(change) & set(launch.agents.get(name, {}))
 
+    def test_a_project_switches_off_and_never_on(self, machine: Machine) -> None:
+        machine.put(USER, {"default_agent": "plan", "agent": {"build": {"disable": True}}})
+        on = {"default_agent": "build", "agent": {"build": {"disable": False}}}
+        machine.put(PROJECT, {**on, "mode": {"general": {"disable": True}}})
+        launch = machine.launch("run", "hi")
+        assert launch.agents["build"]["disable"] is True
+        assert launch.agents["general"]["disable"] is True
+        assert launch.config["default_agent"] == "plan"
+
     @pytest.mark.parametrize("name", ["nobody", "general", "explore", "sub", "hid", "off"])
     def test_a_default_that_cannot_start_is_not_chosen(self, machine: Machine, name: str) -> None:
         agents = {"sub": {"mode": "subagent"}, "hid": {"hidden": True}, "off": {"disable": True}}
@@ -515,6 +524,27 @@ class TestWords:
         entries = ["rules/*.md", "CONTRIBUTING.md", "~/notes/*.md"]
         machine.put(USER, {"instructions": entries})
         assert machine.launch("run", "hi").config["instructions"] == [mine, theirs, note]
+
+    def test_patterns_of_an_inline_config(self, machine: Machine) -> None:
+        note = machine.put("home/notes/n.md", "")
+        theirs = machine.put("project/docs/a.md", "")
+        entries = {"instructions": ["docs/*.md", "~/notes/*.md", note, "gone.md"]}
+        machine.environ["OPENCODE_CONFIG_CONTENT"] = json.dumps(entries)
+        launch = machine.launch("run", "hi")
+        assert launch.config["instructions"] == [theirs, note]
+        assert any("gone.md" in told and "no file" in told for told in launch.notes)
+
+    @pytest.mark.parametrize("who", ["the user", "inline"])
+    def test_a_file_of_the_project_that_leads_out(self, machine: Machine, who: str) -> None:
+        (machine.project / "RULES.md").symlink_to(machine.put("home/.ssh/id", "secret"))
+        content = {"instructions": ["RULES.md", "*.md"]}
+        if who == "inline":
+            machine.environ["OPENCODE_CONFIG_CONTENT"] = json.dumps(content)
+        else:
+            machine.put(USER, content)
+        launch = machine.launch("run", "hi")
+        assert launch.config.get("instructions", []) == []
+        assert any("RULES.md" in told and "leads out" in told for told in launch.notes)
 
     @pytest.mark.parametrize("git", [True, False])
     def test_an_agents_file_that_leads_out(self, machine: Machine, git: bool) -> None:
