@@ -7,27 +7,24 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.catalog import local_proxies
 from guard.commands.agents import ago
 from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.execute import load_policy
-from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
+from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
+from guard.proxies.view import Seen, View, look
 from guard.report import colour
 from guard.report.table import Column, render, wrapped
-from guard.sources import processes, sockets
+from guard.sources import processes
 from guard.sources.keepers import Keeper
-from guard.sources.listener import Listener, SocketsUnreadableError
 
 if TYPE_CHECKING:
-    from guard.policy.values import CompiledPolicy, PolicyException
+    from guard.policy.values import PolicyException
 
 SCHEMA_VERSION = 1
 """Version of the JSON output; within one, keys are only added."""
@@ -44,40 +41,6 @@ _COLUMNS = (
     Column("KEPT BY", least=10),
 )
 _COLOURS = {"forbidden": "red", "unknown": "yellow", "allowed": "green"}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One listening program, and the exception that allows it, if there is one."""
-
-    found: Found
-    exception: PolicyException | None = None
-
-    @property
-    def state(self) -> str:
-        """What the policy says: forbidden, allowed, unknown (on a catalogue port) or other."""
-        if self.found.forbidden:
-            return "allowed" if self.exception is not None else "forbidden"
-        known_port = self.found.port in local_proxies.default_ports()
-        return "unknown" if self.found.verdict == UNKNOWN and known_port else "other"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that listens, forbidden first; `remark` says what could not be looked at."""
-
-    seen: tuple[Seen, ...]
-    remark: str = ""
-
-    def rows(self, everything: bool) -> list[Seen]:
-        return [one for one in self.seen if everything or one.state != "other"]
-
-    @property
-    def forbidden(self) -> list[Seen]:
-        return [one for one in self.seen if one.state == "forbidden"]
-
-
-_ORDER = ("forbidden", "unknown", "allowed", "other")
 
 
 class _Group(LazyGroup):
@@ -138,7 +101,7 @@ def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
             )
         return ExitCode.OK
     environ = os.environ
-    view = look(environ)
+    view = look(load_policy(environ))
     if as_json:
         click.echo(json.dumps(as_dict(view, everything), indent=2))
     else:
@@ -146,43 +109,6 @@ def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
         color = colour.wanted(environ)
         click.echo(table(view, everything, width, color=color), color=color or None)
     return ExitCode.FINDINGS if view.forbidden else ExitCode.OK
-
-
-# Looking ------------------------------------------------------------------------------------------
-
-
-def look(environ: Mapping[str, str], *, containers: bool = True) -> View:
-    """What listens now, under the policy of the current directory. Raises PolicyError."""
-    listeners, remark = _listeners()
-    return _judged(load_policy(environ), listeners, remark, containers)
-
-
-def _listeners() -> tuple[list[Listener], str]:
-    try:
-        listeners = sockets.listening()
-    except SocketsUnreadableError as error:
-        tried = sockets.accepting(sorted(local_proxies.default_ports()))
-        return tried, f"only the ports of known proxies were tried, by connecting: {error}"
-    if sockets.mirrored():
-        # Windows' own listeners answer here and are in no table of this kernel
-        known = {listener.port for listener in listeners}
-        others = sorted(local_proxies.default_ports() - known)
-        listeners = [*listeners, *sockets.accepting(others)]
-    return listeners, ""
-
-
-def _judged(
-    policy: CompiledPolicy, listeners: list[Listener], remark: str, containers: bool
-) -> View:
-    from guard.proxies.find import find
-
-    now = time.time()
-    seen = [
-        Seen(one, policy.excepted(f"port:{one.port}", now))
-        for one in find(listeners, gateway=policy.base_url, containers=containers)
-    ]
-    seen.sort(key=lambda one: (_ORDER.index(one.state), one.found.port))
-    return View(tuple(seen), remark)
 
 
 # Text ---------------------------------------------------------------------------------------------

@@ -12,12 +12,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from guard.catalog import local_proxies
-from guard.commands.ports import SCHEMA_VERSION, Seen, View, look, until
+from guard.commands.ports import SCHEMA_VERSION, until
 from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.launch.execute import load_policy
 from guard.launch.local_proxies import address
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Outcome, Step
+from guard.proxies.view import Seen, View, look
 
 _INTERRUPTED = 130
 
@@ -33,7 +35,7 @@ _TITLES = {
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The ports and ids of what could be stopped now; nothing where that cannot be told."""
     try:
-        view = look(os.environ, containers=False)
+        view = look(load_policy(os.environ), containers=False)
     except Exception:  # a traceback in the middle of somebody's command line helps nobody
         return []
     items: dict[str, CompletionItem] = {}
@@ -81,7 +83,7 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
     if everything and targets:
         raise UsageError("--all and PORT or NAME exclude each other")
     wanted = [_target(word) for word in targets]
-    view = look(os.environ)
+    view = look(load_policy(os.environ))
     if not everything and not targets:
         raise UsageError("say what to stop", fix=_choices(view))
     chosen = view.forbidden if everything else _chosen(wanted, view)

@@ -18,6 +18,7 @@ import select
 import signal
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
@@ -59,6 +60,7 @@ _INITS = frozenset(("init", "launchd", "systemd", "tini", "dumb-init", "docker-i
 """Programs that adopt whatever loses its parent: being below one says nothing."""
 
 
+@dataclass(slots=True)
 class Step:
     """What would be done about one program that listens.
 
@@ -68,26 +70,13 @@ class Step:
     will be done, with `why` and `fix` (a command, or "") for a person.
     """
 
-    __slots__ = ("also", "command", "fix", "found", "processes", "refused", "why")
-
-    def __init__(
-        self,
-        found: Found,
-        *,
-        also: tuple[Found, ...] = (),
-        command: tuple[str, ...] = (),
-        processes: tuple[Process, ...] = (),
-        refused: str = "",
-        why: str = "",
-        fix: str = "",
-    ) -> None:
-        self.found = found
-        self.also = also
-        self.command = command
-        self.processes = processes
-        self.refused = refused
-        self.why = why
-        self.fix = fix
+    found: Found
+    also: tuple[Found, ...] = ()
+    command: tuple[str, ...] = ()
+    processes: tuple[Process, ...] = ()
+    refused: str = ""
+    why: str = ""
+    fix: str = ""
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -105,10 +94,8 @@ class Step:
             said.append(f"TERM to {named}; KILL if that takes longer than {grace:g} s")
         return said
 
-    def __repr__(self) -> str:
-        return f"Step({self.found!r}, refused={self.refused!r})"
 
-
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a step. `detail` is a sentence for a person, "" if there is nothing to add.
 
@@ -116,27 +103,12 @@ class Outcome:
     None if nothing does. `seconds` is how long after its end it was back.
     """
 
-    __slots__ = ("after", "detail", "fix", "found", "result", "seconds")
-
-    def __init__(
-        self,
-        found: Found,
-        result: str,
-        detail: str = "",
-        *,
-        fix: str = "",
-        after: Found | None = None,
-        seconds: float = 0.0,
-    ) -> None:
-        self.found = found
-        self.result = result
-        self.detail = detail
-        self.fix = fix
-        self.after = after
-        self.seconds = seconds
-
-    def __repr__(self) -> str:
-        return f"Outcome({self.found!r}, {self.result!r}, {self.detail!r})"
+    found: Found
+    result: str
+    detail: str = ""
+    fix: str = ""
+    after: Found | None = None
+    seconds: float = 0.0
 
 
 # What would be done: pure -------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_an_entry(entry: dict[str, Any]) -> None:
 
 def test_distinctive_ports() -> None:
     ports = local_proxies.distinctive()
-    assert {11434, 8317, 3456, 4141, 20128, 12434, 9997, 23333, 4891, 13305, 41343} <= ports
+    assert {11434, 8317, 3456, 4141, 20128, 12434, 9997, 23333, 4891, 13305, 41343, 5483} <= ports
     assert ports.isdisjoint(map(int, SHARED))
     assert ports < local_proxies.default_ports()
     assert all(1024 <= port < 65536 for port in ports)

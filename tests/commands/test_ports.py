@@ -13,12 +13,13 @@ import click
 import pytest
 
 from guard.commands import ports, ports_stop
-from guard.commands.ports import Seen, View, as_dict, table
+from guard.commands.ports import as_dict, table
 from guard.errors import GuardError, UsageError
-from guard.policy.values import PolicyException
+from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome
+from guard.proxies.view import ORDER, Seen, View
 from guard.report.table import columns_of
 from guard.sources.keepers import Keeper
 from guard.sources.listener import Listener
@@ -54,7 +55,7 @@ def other(port: int = 8000, **fields: Any) -> Found:
 
 def view(*all_found: Found | Seen) -> View:
     seen = [one if isinstance(one, Seen) else Seen(one) for one in all_found]
-    return View(tuple(sorted(seen, key=lambda one: ports._ORDER.index(one.state))))
+    return View(tuple(sorted(seen, key=lambda one: ORDER.index(one.state))))
 
 
 def shown(*all_found: Found | Seen, everything: bool = False, width: int = 0) -> str:
@@ -193,8 +194,9 @@ class Machine:
         self.carried_out: list[int] = []
         self.graces: list[float] = []
         self._capsys = capsys
-        monkeypatch.setattr(ports, "look", lambda environ, **_: self.view)
-        monkeypatch.setattr(ports_stop, "look", lambda environ, **_: self.view)
+        for module in (ports, ports_stop):
+            monkeypatch.setattr(module, "load_policy", lambda environ: CompiledPolicy())
+            monkeypatch.setattr(module, "look", lambda policy, **_: self.view)
         monkeypatch.setattr(stopping, "carry_out_all", self._carry_out_all)
 
     def _carry_out_all(self, steps: Sequence[stopping.Step], *, grace: float) -> list[Outcome]:

@@ -266,6 +266,22 @@ def test_global_and_suffix_aliases_are_followed(
     assert machine.marks() == ["ollama list LL", "grep x config.yaml"]
 
 
+def test_words_of_its_own_around_a_proxy(
+    machine_for: MachineFor, open_session: Open, zsh: Any
+) -> None:
+    machine = machine_for(zsh)
+    session = opened(machine, open_session)
+    session.run("alias sudo='sudo ' q=litellm")
+    lines = ["=litellm", "- litellm", "repeat 2 litellm", "sudo q", "if [[ -n x ]] { litellm }"]
+    lines += ["function { litellm }", "for x (1 2) litellm", "for ((i = 0; i < 1; i++)) litellm"]
+    for line in lines:
+        assert session.refusals(session.run(line)) == 1, line
+    assert machine.marks() == []
+    # each of them is one: without the judge they run it
+    session.run("repeat 2 ollama list; - ollama list; if [[ -n x ]] { =ollama list }")
+    assert machine.marks() == ["ollama list"] * 4
+
+
 def test_without_the_line_editor_it_is_not_loaded(guarded: Any, zsh: Any) -> None:
     """zsh after 5.9 asks the terminal about itself when it is, which eats what was typed ahead."""
     script = f"{zsh.source(guarded.hook(zsh))}\nzmodload -e zsh/zle && echo loaded\n:"
