@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from guard.policy.values import CompiledPolicy
-    from guard.rules.files import Detector
+    from guard.rules.detectors import Detector
 
 SECONDS = 10.0
 """How long the detectors may take on one file, all together."""
@@ -123,7 +123,7 @@ def check(
 
 def check_entries(entries: Sequence[tree.Entry], settings: Settings) -> Outcome:
     """Read and check files one after another."""
-    from guard.rules.files import DETECTORS
+    from guard.rules.detectors import DETECTORS
 
     outcome = Outcome()
     for file in _read(entries, settings):
@@ -266,7 +266,7 @@ def _unchecked(path: str, why: str) -> Finding:
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
-    from guard.rules.files.agent_config import unread
+    from guard.rules.agents.opencode.files import unread
 
     outcome.skipped += 1
     finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)
@@ -330,7 +330,7 @@ def _in_parallel(
     from concurrent.futures.process import BrokenProcessPool
 
     # imported before the processes part, so that each does not do it again
-    import guard.rules.files  # noqa: F401
+    import guard.rules.detectors  # noqa: F401
 
     # a fork is at hand at once; elsewhere than on Linux system libraries do not survive one
     method = "fork" if sys.platform == "linux" else "spawn"

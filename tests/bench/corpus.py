@@ -42,7 +42,7 @@ def cases() -> list[Case]:
 def findings(case: Case) -> list:
     """The findings of every detector in the file of a case, as the engine hands it to them."""
     from guard.policy.values import CompiledPolicy
-    from guard.rules.files import DETECTORS
+    from guard.rules.detectors import DETECTORS
     from guard.sources.file import SourceFile
 
     file = SourceFile(case.shown, case.path.read_bytes())

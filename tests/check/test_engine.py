@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import guard.rules.files
+import guard.rules.detectors
 from guard.check import baseline, engine
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, PolicyException
@@ -64,7 +64,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
         known: baseline.Baseline | None = None,
         parallel_from: int = engine.PARALLEL_FROM,
     ) -> engine.Result:
-        monkeypatch.setattr(guard.rules.files, "DETECTORS", detectors)
+        monkeypatch.setattr(guard.rules.detectors, "DETECTORS", detectors)
         settings = engine.Settings(policy or CompiledPolicy(), selected, now=time.time())
         found = tree.collect([], str(tmp_path))
         return engine.check(found, settings, known, parallel_from=parallel_from)

@@ -12,7 +12,7 @@ from guard.check.engine import Outcome, Settings, check_file
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
-from guard.rules.files import DETECTORS
+from guard.rules.detectors import DETECTORS
 from guard.rules.pages import document, markdown, pages, text
 from guard.sources.file import SourceFile
 

@@ -21,7 +21,7 @@ from guard.launch import execute
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
-from guard.rules.files import DETECTORS
+from guard.rules.detectors import DETECTORS
 from guard.sources.file import SourceFile
 from guard.variables import judge
 

@@ -1,43 +1,30 @@
 """What a rule says about a shell text in a file: agent calls, local proxies, variables.
 
-An opencode call is read with the launch's own grammar and resolved by the launch's own router, so
-that a commit fails for what a launch would refuse, with the same id and the same words.
+What is said about the call of an agent is in guard/rules/agents.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from typing import TYPE_CHECKING
 
-from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
-from guard.agents.opencode.adapter import AGENT
-from guard.agents.opencode.arguments import other_servers, rewrite
-from guard.agents.opencode.grammar import read as read_arguments
-from guard.agents.opencode.route import Router
 from guard.catalog import local_proxies
-from guard.catalog.runners import package_name
 from guard.findings import Finding
 from guard.proxies import commands, starts
+from guard.rules.agents.calls import AGENTS
 from guard.rules.files import variables
 from guard.rules.files.location import at
 from guard.sources.positions.shell_calls import Call, Script, read
 from guard.sources.positions.text import Text
-from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError, Word
+from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-PROGRAMS = frozenset(f"{name}{suffix}" for name in AGENT.names for suffix in ("", ".exe", ".cmd"))
-"""Names under which opencode is installed, also on Windows."""
-
-PACKAGES = frozenset(AGENT.packages)
-"""npm packages that hold opencode, and the name of the program they install."""
 
 NEEDLES = (
-    b"opencode",
+    *(needle for agent in AGENTS for needle in agent.NEEDLES),
     *variables.NEEDLES,
     *sorted(word.encode() for word in local_proxies.words()),
 )
@@ -46,22 +33,6 @@ NEEDLES = (
 
 MAX_SHELL = 4 * MAX_CHARACTERS
 """Characters of the shell texts of one file, which a YAML alias can name again and again."""
-
-
-@cache
-def _foreign() -> frozenset[str]:
-    from guard.catalog import providers
-
-    return frozenset(providers())
-
-
-def router(policy: CompiledPolicy) -> Router:
-    """The launch's router, for names as they stand in files."""
-    return Router(policy, _ids(policy), _foreign())
-
-
-def _ids(policy: CompiledPolicy) -> dict[str, str]:
-    return {p.name: p.name for p in policy.providers}
 
 
 def check_texts(
@@ -119,13 +90,13 @@ def check_script(
     """Findings in a shell text that is already read; see `check_texts`."""
     seen: set[int] = set()
     for call in script.calls:
-        agent = is_opencode(call) or _is_named_opencode(call, script)
-        if agent:
-            yield from opencode_call(file, policy, call, script)
+        agent = next((agent for agent in AGENTS if agent.starts(call, script)), None)
+        if agent is not None:
+            yield from agent.check(file, policy, call, script)
         else:
             yield from proxy_call(file, policy, call, script)
         for assignment in call.environment:
-            if assignment.start in seen and not agent:
+            if assignment.start in seen and agent is None:
                 continue
             first = assignment.start not in seen
             seen.add(assignment.start)
@@ -136,9 +107,9 @@ def check_script(
                 script.value(assignment.value) or assignment.value.shown,
                 assignment.start,
                 assignment.end,
-                where="the command" if not agent else "opencode",
+                where="the command" if agent is None else agent.TITLE,
                 ci=ci,
-                agent=agent,
+                agent=agent is not None,
                 handed=False,
             ):
                 if first or finding.rule == "RG108":
@@ -157,119 +128,6 @@ def check_script(
             ci=ci,
             handed=setting.handed,
         )
-
-
-def is_opencode(call: Call) -> bool:
-    """Whether `call` starts opencode."""
-    if call.image or not call.words:
-        return False
-    if call.package:
-        return package_name(call.words[0].shown) in PACKAGES or call.program in PROGRAMS
-    return call.program in PROGRAMS
-
-
-def _is_named_opencode(call: Call, script: Script) -> bool:
-    """Whether the text itself says that a variable is opencode: `AGENT=opencode; $AGENT run`."""
-    if call.image or call.package or not call.words or call.words[0].literal:
-        return False
-    program = script.value(call.words[0])
-    return program is not None and program.rpartition("/")[2] in PROGRAMS
-
-
-def opencode_call(
-    file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
-) -> Iterator[Finding]:
-    """Findings for one opencode call, each at the word that it is about."""
-    words = call.words[1:]
-    known = [script.value(word) for word in words]
-    argv = [
-        word.shown if value is None else value for word, value in zip(words, known, strict=True)
-    ]
-    invocation = read_arguments(argv)
-    kind = invocation.kind()
-    name = call.words[0]
-    if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
-        return
-    for finding in other_servers(invocation, policy, time.time()):
-        options = invocation.named("attach") if finding.rule == "RG202" else []
-        if options:
-            yield _at_words(file, finding, words[options[0].start : options[0].end])
-        else:
-            yield _at_words(file, finding, [name, *words[:1]])
-    if kind != GUARDED or not invocation.spec.model or invocation.named("attach"):
-        return
-    models = invocation.named("model", "m")
-    providers = invocation.named("provider")
-    named = sorted((*models, *providers), key=lambda option: option.start)
-    about = [word for o in named for word in words[o.start : o.end]]
-    if any(known[i] is None for o in named for i in range(o.start, o.end)):
-        yield from _partly_known(file, policy, [w for w in about if not w.literal])
-        return
-    result = rewrite(invocation, router(policy), _ids(policy))
-    if result.findings:
-        for finding in result.findings:
-            yield _at_words(file, finding, about or [name])
-        return
-    if not models and not providers:
-        if any(word.splits and not word.literal for word in words):
-            return  # `opencode "$@"`: who calls this script names the model
-        yield _unnamed(file, [name], "opencode", "names no model", str(result.route))
-    elif providers:
-        yield _unnamed(
-            file,
-            about,
-            "--provider",
-            "opencode has no --provider: it starts only where routeguard is",
-            str(result.route),
-        )
-    else:
-        typed = models[-1].value or ""
-        if typed.partition("/")[0] not in _ids(policy):
-            yield _unnamed(
-                file,
-                about,
-                typed or "-m",
-                "names a model without the gateway's provider",
-                str(result.route),
-            )
-
-
-def _partly_known(file: SourceFile, policy: CompiledPolicy, words: list[Word]) -> Iterator[Finding]:
-    """For `-m anthropic/$MODEL`, of which only the provider is known."""
-    for word in words:
-        shown = word.shown.removeprefix("--model=").removeprefix("-m=").removeprefix("--m=")
-        head, slash, _ = shown.partition("/")
-        if not slash or any(c in head for c in "$`("):
-            continue
-        resolved = router(policy).resolve(f"{head}/MODEL", None)
-        if isinstance(resolved, Finding):
-            yield _at_words(file, resolved, [word])
-
-
-def _unnamed(file: SourceFile, words: list[Word], subject: str, what: str, route: str) -> Finding:
-    message = what if what.startswith("opencode") else f"this call {what}"
-    return at(
-        file,
-        "RG206",
-        words[0].start,
-        words[-1].end,
-        subject,
-        f"{message}; a guarded machine sends it to {route}, another one wherever it is set up for",
-        fix=f"name it: -m {route}",
-    )
-
-
-def _at_words(file: SourceFile, finding: Finding, words: list[Word]) -> Finding:
-    return at(
-        file,
-        finding.rule,
-        words[0].start,
-        words[-1].end,
-        finding.subject,
-        finding.message,
-        fix=finding.fix,
-        severity=finding.severity,
-    )
 
 
 def proxy_call(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
 from guard.findings import Finding
-from guard.rules.files.calls import NEEDLES, check_texts, proxy_service, router
-from guard.rules.files.location import at
+from guard.rules.agents.opencode import steps
+from guard.rules.files.calls import NEEDLES, check_texts, proxy_service
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.structured import check_variables, parse
 from guard.rules.files.variables import handed_to_ci, is_gateway_key
@@ -59,7 +59,6 @@ _EXPRESSION = re.compile(
 )
 _LAST_NAME = re.compile(r"[A-Za-z_]\w*")
 _SECRET = re.compile(r"\bsecrets(?:\.([A-Za-z_]\w*)|\[\s*['\"]([A-Za-z_]\w*)['\"]\s*\])")
-_OPENCODE_ACTION = re.compile(r"(?:sst|anomalyco|opencode-ai)/opencode(?:/github)?@", re.I)
 
 
 class Pipelines:
@@ -107,8 +106,8 @@ class Pipelines:
         shell = node.get("shell")
         foreign_shell = shell is not None and _OTHER_SHELLS.match(shell.value) is not None
         uses = node.get("uses")
-        if uses is not None and _OPENCODE_ACTION.match(uses.value):
-            yield from _action(file, policy, node, uses)
+        if uses is not None:
+            yield from steps.action(file, policy, node, uses)
         for key, value in node.pairs:
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
@@ -117,7 +116,7 @@ class Pipelines:
                 for finding in check_variables(file, policy, value, where="a CI job", ci=True):
                     reported.add(finding.line)
                     yield finding
-                yield from _model(file, policy, value, node)
+                yield from steps.variables(file, policy, value, node)
             elif name in ("image", "container"):
                 yield from _image(file, policy, value)
 
@@ -147,60 +146,6 @@ def _expressions_out(text: Text) -> Text:
         at = match.end()
     parts.append(text[at:])
     return joined(parts)
-
-
-def _action(file: SourceFile, policy: CompiledPolicy, step: Node, uses: Node) -> Iterator[Finding]:
-    """opencode's own GitHub action, whose input `model` names the route."""
-    model = step.get("with", "model")
-    if model is None or model.kind != SCALAR:
-        yield at(
-            file,
-            "RG206",
-            uses.start,
-            uses.end,
-            "opencode action",
-            "the action names no model",
-            fix=f"with: {{model: {policy.default_model}}}",
-        )
-    else:
-        yield from _route(file, policy, model)
-
-
-def _model(
-    file: SourceFile, policy: CompiledPolicy, variables: Node, step: Node
-) -> Iterator[Finding]:
-    """`MODEL` beside `opencode github run`, which reads it (1.18.33)."""
-    model = variables.get("MODEL") if variables.kind == MAP else None
-    run = step.get("run")
-    if model is not None and run is not None and "opencode github run" in run.value:
-        yield from _route(file, policy, model)
-
-
-def _route(file: SourceFile, policy: CompiledPolicy, model: Node) -> Iterator[Finding]:
-    if "$" in model.value.partition("/")[0] or not model.value:
-        return
-    written = model.value if "$" not in model.value else model.value.partition("/")[0] + "/MODEL"
-    resolved = router(policy).resolve(written, None)
-    if isinstance(resolved, Finding):
-        yield at(
-            file,
-            resolved.rule,
-            model.text.start,
-            model.text.end,
-            resolved.subject,
-            resolved.message,
-            fix=resolved.fix,
-        )
-    elif str(resolved) != written:
-        yield at(
-            file,
-            "RG206",
-            model.text.start,
-            model.text.end,
-            model.value,
-            "the model is named without the gateway's provider",
-            fix=f"name it: {resolved}",
-        )
 
 
 def _image(file: SourceFile, policy: CompiledPolicy, value: Node) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Configuration of coding agents that leaves the gateway, loads code, or cannot be read."""
+"""Files of opencode in a project that leave the gateway, load code, or cannot be read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from guard.agents.opencode import markdown, preflight
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
 from guard.files import jsonc
 from guard.findings import Finding
-from guard.net import host_of, same_place
-from guard.rules.files.calls import router
+from guard.net import host_of
+from guard.rules.agents.opencode.calls import router
+from guard.rules.agents.settings import is_base_url, is_gateway, leaves, unreadable
 from guard.rules.files.location import at
-from guard.rules.files.structured import check_variables
-from guard.rules.files.variables import references
-from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
-from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
+from guard.sources.positions import json_nodes, yaml_nodes
+from guard.sources.positions.nodes import MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
@@ -27,53 +26,17 @@ if TYPE_CHECKING:
     from guard.sources.file import SourceFile
 
 _FRONTMATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*\r?$|\Z)", re.S | re.M)
-_CLAUDE = re.compile(r"(?:^|/)\.claude/settings[^/]*\.json$")
-_CODEX = re.compile(r"(?:^|/)(?:\.codex/config\.toml|codex/config\.toml)$")
-_GEMINI = re.compile(r"(?:^|/)\.(?:gemini|qwen)/settings\.json$")
-_CRUSH = frozenset(("crush.json", ".crush.json"))
-_ZED = re.compile(r"(?:^|/)\.zed/settings\.json$")
-_AIDER = frozenset((".aider.conf.yml", ".aider.conf.yaml"))
-_CONTINUE = re.compile(r"(?:^|/)\.continue/config\.(?:json|ya?ml)$")
-_PI = re.compile(r"(?:^|/)\.pi/agent/models\.json$")
-_GOOSE = re.compile(r"(?:^|/)(?:\.config/)?goose/config\.yaml$")
-
-_BASE_URL_KEYS = frozenset(
-    (
-        "baseurl",
-        "base_url",
-        "base-url",
-        "api_base",
-        "apibase",
-        "api_url",
-        "apiurl",
-        "api",
-        "openai_base_url",
-        "openai-api-base",
-        "openai_api_base",
-        "openai_host",
-        "anthropic_host",
-        "endpoint",
-    )
-)
 
 
-class AgentConfig:
-    """RG201, RG301, RG302, RG303 and variables in the configuration of agents."""
+class OpencodeFiles:
+    """RG201, RG206, RG301, RG302 and RG303 in what opencode reads in a project."""
 
-    name = "agent_config"
+    name = "opencode_files"
     needles: tuple[bytes, ...] = (b"",)
 
     def wants(self, path: str, name: str) -> bool:
-        """The files by which an agent is configured in a project or a home directory."""
-        return (
-            name in _CRUSH
-            or name in _AIDER
-            or role_of(path) != ""
-            or any(
-                pattern.search(path)
-                for pattern in (_CLAUDE, _CODEX, _GEMINI, _ZED, _CONTINUE, _PI, _GOOSE)
-            )
-        )
+        """The files that opencode reads in a project or a home directory."""
+        return role_of(path) != ""
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file; none of code that an exception covers with all it brings along."""
@@ -91,12 +54,8 @@ class AgentConfig:
             yield _code(file, 0, len(file.line(1)), file.path, preflight.IMPORTED)
         elif role == MARKDOWN:
             yield from _markdown(file, policy)
-        elif role == CONFIG:
-            yield from _opencode(file, policy)
-        elif _CODEX.search(file.path):
-            yield from _codex(file, policy)
         else:
-            yield from _other(file, policy)
+            yield from _config(file, policy)
 
 
 def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
@@ -125,18 +84,6 @@ def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Fi
     )
 
 
-def _unreadable(file: SourceFile, offset: int, why: str) -> Finding:
-    return at(
-        file,
-        "RG303",
-        offset,
-        offset,
-        file.path,
-        preflight.UNREADABLE + why,
-        fix="repair it or remove it",
-    )
-
-
 def unread(path: str, why: str) -> Finding | None:
     """The finding for a file of an agent that cannot be read; None for one that none reads."""
     role = role_of(path)
@@ -147,21 +94,18 @@ def unread(path: str, why: str) -> Finding | None:
     return None
 
 
-# opencode ----------------------------------------------------------------------------------------
-
-
-def _opencode(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+def _config(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
     try:
         content = jsonc.decode(file.data)
         if content is None:
             return
         root = json_nodes.document(file.text)
     except (jsonc.UnreadableError, MalformedError) as error:
-        yield _unreadable(file, _noticed(file, error), str(error))
+        yield unreadable(file, _noticed(file, error), str(error))
         return
     unclear = preflight.unclear_in(content, {})
     if unclear:
-        yield _unreadable(file, _holding(root, unclear), unclear)
+        yield unreadable(file, _holding(root, unclear), unclear)
         return
     for keys, why in preflight.code_in(content):
         key, value = _entry(root, keys)
@@ -213,7 +157,7 @@ def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator
         elif key.value == "enabled_providers":
             for item in value.strings():
                 if item.value not in ours:
-                    yield _leaves(
+                    yield leaves(
                         file,
                         item.start,
                         item.end,
@@ -224,7 +168,7 @@ def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator
         elif key.value == "disabled_providers":
             for item in value.strings():
                 if item.value in ours:
-                    yield _leaves(
+                    yield leaves(
                         file,
                         item.start,
                         item.end,
@@ -241,10 +185,10 @@ def _provider(
         (key, value)
         for node in entry.walk()
         for key, value in node.pairs
-        if _is_base_url(key.value, value) and not _is_gateway(value.value, policy)
+        if is_base_url(key.value, value) and not is_gateway(value.value, policy)
     ]
     for key, value in foreign:
-        yield _leaves(
+        yield leaves(
             file,
             key.start,
             value.end,
@@ -259,10 +203,10 @@ def _provider(
         value
         for node in entry.walk()
         for key, value in node.pairs
-        if _is_base_url(key.value, value) and _is_gateway(value.value, policy)
+        if is_base_url(key.value, value) and is_gateway(value.value, policy)
     ]
     if not reaches:
-        yield _leaves(
+        yield leaves(
             file,
             name.start,
             name.end,
@@ -297,9 +241,9 @@ def _declared(root: Node, policy: CompiledPolicy) -> set[str]:
                 value.value
                 for node in entry.walk()
                 for key, value in node.pairs
-                if _is_base_url(key.value, value)
+                if is_base_url(key.value, value)
             ]
-            if urls and all(_is_gateway(url, policy) for url in urls):
+            if urls and all(is_gateway(url, policy) for url in urls):
                 found.add(name.value)
     return found
 
@@ -322,25 +266,6 @@ def _model(
     else:
         return
     yield at(file, rule, node.text.start, node.text.end, subject, message, fix=fix)
-
-
-def _leaves(
-    file: SourceFile, start: int, end: int, subject: str, message: str, fix: str
-) -> Finding:
-    return at(file, "RG302", start, end, subject, message, fix=fix)
-
-
-def _is_base_url(key: str, value: Node) -> bool:
-    if value.kind != SCALAR or key.lower() not in _BASE_URL_KEYS:
-        return False
-    return "://" in value.value or "{env:" in value.value or "$" in value.value
-
-
-def _is_gateway(url: str, policy: CompiledPolicy) -> bool:
-    if "{env:" in url or "$" in url:
-        names = re.findall(r"\{env:(\w+)\}", url) + references(url)
-        return bool(names) and all("PORTKEY" in name.upper() for name in names)
-    return same_place(url, policy.base_url)
 
 
 def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
@@ -366,114 +291,4 @@ def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
             yield from _model(file, policy, node, set())
 
 
-# other agents ------------------------------------------------------------------------------------
-
-
-def _codex(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-    """Codex: `model_provider`, `[model_providers.X]` with `base_url` and `env_key`."""
-    try:
-        root = toml_nodes.document(file.text)
-    except MalformedError as error:
-        yield _unreadable(file, error.offset, str(error))
-        return
-    table = root.get("model_providers")
-    gateways: set[str] = set()
-    for name, entry in table.pairs if table is not None else []:
-        url = entry.get("base_url")
-        if url is not None and _is_gateway(url.value, policy):
-            gateways.add(name.value)
-        elif url is not None:
-            yield _leaves(
-                file,
-                url.start,
-                url.end,
-                f"{name.value}.base_url",
-                f"model provider {name.value} sends its calls to "
-                f"{host_of(url.value) or 'another host'}, not to the gateway",
-                f'base_url = "{policy.base_url}"',
-            )
-    for settings in [root, *[entry for _, entry in _pairs(root.get("profiles"))]]:
-        chosen = settings.get("model_provider")
-        if chosen is not None and chosen.value not in gateways:
-            known = table is not None and any(k.value == chosen.value for k, _ in table.pairs)
-            if not known:
-                yield _leaves(
-                    file,
-                    chosen.start,
-                    chosen.end,
-                    "model_provider",
-                    f"the model provider {chosen.value} is not the gateway",
-                    'model_provider = "portkey", with [model_providers.portkey] base_url '
-                    f'"{policy.base_url}"',
-                )
-    url = root.get("openai_base_url")
-    if url is not None and not _is_gateway(url.value, policy):
-        yield _leaves(
-            file,
-            url.start,
-            url.end,
-            "openai_base_url",
-            f"calls go to {host_of(url.value) or 'another host'}, not to the gateway",
-            f'openai_base_url = "{policy.base_url}"',
-        )
-    yield from check_variables(
-        file, policy, root.get("shell_environment_policy", "set"), where="the agent's shell"
-    )
-
-
-def _pairs(node: Node | None) -> list[tuple[Node, Node]]:
-    return node.pairs if node is not None else []
-
-
-def _other(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-    """Settings in JSON or YAML: the variables under `env`, and every base URL."""
-    try:
-        if file.name.endswith((".yml", ".yaml")):
-            roots = yaml_nodes.documents(file.text)
-        else:
-            roots = [json_nodes.document(file.text)] if file.text.strip() else []
-    except MalformedError as error:
-        yield _unreadable(file, error.offset, str(error))
-        return
-    for root in roots:
-        environment = root.get("env") if root.kind == MAP else None
-        yield from check_variables(file, policy, environment, where="the agent")
-        inside = set(map(id, environment.walk())) if environment is not None else set()
-        for node in root.walk():
-            if node.kind == LIST or id(node) in inside:
-                continue
-            for key, value in node.pairs:
-                if _is_base_url(key.value, value) and not _is_gateway(value.value, policy):
-                    if "$" in value.value:
-                        continue
-                    yield _leaves(
-                        file,
-                        key.start,
-                        value.end,
-                        key.value,
-                        f"{key.value} sends the agent's calls to "
-                        f"{host_of(value.value) or 'another host'}, not to the gateway",
-                        f"{key.value}: {policy.base_url}",
-                    )
-        if file.name in _AIDER:
-            yield from _aider(file, root)
-
-
-def _aider(file: SourceFile, root: Node) -> Iterator[Finding]:
-    """The two keys that aider takes in its own config (aider.chat/docs/config/api-keys)."""
-    for key, value in root.pairs:
-        if key.value in ("openai-api-key", "anthropic-api-key") and value.value:
-            name = key.value.replace("-", "_").upper()
-            yield at(
-                file,
-                "RG101",
-                key.start,
-                value.end,
-                name,
-                f"the agent gets {name}, which reaches a model provider directly",
-                fix="keep the credential in Portkey and use the gateway's key",
-                secret=value.value,
-            )
-
-
-DETECTOR = AgentConfig()
+DETECTOR = OpencodeFiles()

@@ -9,13 +9,18 @@ import pytest
 
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
-from guard.rules.files.agent_config import DETECTOR
+from guard.rules.agents import others
+from guard.rules.agents.opencode import files
 from guard.sources.file import SourceFile
 
 
 def check(path: str, text: str, policy: CompiledPolicy | None = None) -> list[Finding]:
-    assert DETECTOR.wants(path, path.rpartition("/")[2])
-    return list(DETECTOR.check(SourceFile(path, text.encode()), policy or CompiledPolicy()))
+    (detector,) = (
+        each.DETECTOR
+        for each in (files, others)
+        if each.DETECTOR.wants(path, path.rpartition("/")[2])
+    )
+    return list(detector.check(SourceFile(path, text.encode()), policy or CompiledPolicy()))
 
 
 def test_places() -> None:
@@ -77,7 +82,8 @@ def test_codex_profiles() -> None:
     "path", ["src/.opencode/notes.txt", "docs/opencode.md", "settings.json", "config.toml"]
 )
 def test_which_files_are_none(path: str) -> None:
-    assert not DETECTOR.wants(path, path.rpartition("/")[2])
+    for each in (files, others):
+        assert not each.DETECTOR.wants(path, path.rpartition("/")[2])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Calls of opencode in files, and its own files."""

@@ -1,0 +1,72 @@
+"""The detectors: each reads one file and says what a rule finds in it.
+
+A detector is pure. It takes a file and the compiled policy and yields findings; it opens nothing,
+runs nothing and remembers nothing between files.
+
+To add one: a module in files/ or agents/ that ends in `DETECTOR = …`, one import, and one line in
+DETECTORS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from guard.rules.agents import others
+from guard.rules.agents.opencode import files as opencode_files
+from guard.rules.files import (
+    base_urls,
+    ci,
+    containers,
+    dotenv,
+    package_scripts,
+    secrets,
+    services,
+    shell,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guard.findings import Finding
+    from guard.policy.values import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+
+class Detector(Protocol):
+    """What looks for one kind of thing in files.
+
+    `needles` are lower-case byte strings: a file is handed over only if one of them occurs in its
+    lower-cased bytes. The empty needle means every file that `wants` accepts, which then has to
+    be narrow. `wants` decides from the path (relative to the root, `/` between its parts) and the
+    last part of it, without reading anything.
+    """
+
+    name: str
+    needles: tuple[bytes, ...]
+
+    def wants(self, path: str, name: str) -> bool:
+        """Whether this file may hold what the detector looks for, by its path alone."""
+        ...
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+        """The findings in `file`."""
+        ...
+
+
+DETECTORS: tuple[Detector, ...] = (
+    secrets.DETECTOR,
+    dotenv.DETECTOR,
+    base_urls.DETECTOR,
+    shell.DETECTOR,
+    package_scripts.DETECTOR,
+    ci.DETECTOR,
+    containers.DETECTOR,
+    containers.DEVCONTAINERS,
+    services.DETECTOR,
+    services.UNITS,
+    services.PROPERTY_LISTS,
+    services.PROCFILES,
+    opencode_files.DETECTOR,
+    others.DETECTOR,
+)
+"""Every detector, in the order in which a file meets them."""
