@@ -43,12 +43,18 @@ _IN_TABLES = frozenset(
 _LONGEST = 64
 
 
-def only_sampling(options: object) -> tuple[dict[str, Any], list[str]]:
-    """The options that only shape the answer, and the names of the others."""
-    if not isinstance(options, dict):
-        return {}, ["options"]
+def options(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options of an agent's `entry` that only shape the answer, and the names of the others.
+
+    As opencode lowers it (`ConfigAgentV1` in the source of 1.18.33): unknown keys are options, and
+    come after those that are written as such.
+    """
+    written = entry.get("options")
+    dropped = [] if written is None or isinstance(written, dict) else ["options"]
+    given = dict(written) if isinstance(written, dict) else {}
+    given.update({k: v for k, v in entry.items() if k not in (*AGENT_KEYS, "tools", "maxSteps")})
     kept: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in given.items():
         if (name in _SCALARS and _is_word(value)) or (
             name == "stop" and (_is_word(value) or _all_words(value))
         ):
@@ -57,7 +63,7 @@ def only_sampling(options: object) -> tuple[dict[str, Any], list[str]]:
             inner = {k: v for k, v in value.items() if k in _IN_TABLES and _is_word(v)}
             if len(inner) == len(value):
                 kept[name] = inner
-    return kept, [name for name in options if name not in kept]
+    return kept, sorted([*dropped, *(name for name in given if name not in kept)])
 
 
 def _is_word(value: object) -> bool:
@@ -73,19 +79,12 @@ def _all_words(value: object) -> bool:
 def agent(entry: dict[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
     """An agent's `entry` in the spelling of today, and the names of the options left out.
 
-    As opencode lowers it (`ConfigAgentV1` in the source of 1.18.33): unknown keys are options,
     `tools` and `maxSteps` have newer names. Raises PermissionFormError.
     """
     if "permissions" in entry:
         raise permissions.PermissionFormError(f"{where}.permissions is a key of opencode 2")
-    found = {key: value for key, value in entry.items() if key in AGENT_KEYS}
-    options = dict(found.pop("options", None) or {}) if _is_table(entry.get("options")) else {}
-    wrong = [] if _is_table(entry.get("options")) else ["options"]
-    for key, value in entry.items():
-        if key not in AGENT_KEYS and key not in ("tools", "maxSteps"):
-            options[key] = value
-    found.pop("options", None)
-    kept, dropped = only_sampling(options)
+    found = {key: value for key, value in entry.items() if key in AGENT_KEYS and key != "options"}
+    kept, dropped = options(entry)
     if kept:
         found["options"] = kept
     if "maxSteps" in entry and "steps" not in entry:
@@ -94,8 +93,4 @@ def agent(entry: dict[str, Any], where: str) -> tuple[dict[str, Any], list[str]]
         said = permissions.of_tools(entry.get("tools", {}), f"{where}.tools")
         said.update(permissions.read(entry.get("permission", {}), f"{where}.permission"))
         found["permission"] = said
-    return found, sorted([*dropped, *wrong])
-
-
-def _is_table(value: object) -> bool:
-    return value is None or isinstance(value, dict)
+    return found, dropped

@@ -152,12 +152,8 @@ def definitions(root: str) -> list[Definition]:
 
 def _definition(path: str, relative: str, folders: tuple[str, ...]) -> Definition:
     kind = "command" if folders is COMMANDS else "agent"
-    name = relative.partition("/")[2]
-    for folder in folders:
-        if f"{folder}/" in relative:  # anywhere, as opencode looks for it
-            name = relative.partition(f"{folder}/")[2]
-            break
-    name = name.removesuffix(".md")
+    # `agents/agent/x.md` is agent/x (run on 1.18.33)
+    name = relative.partition("/")[2].removesuffix(".md")
     try:
         data, body = frontmatter.read(text_of(path))
     except (frontmatter.FrontMatterError, jsonc.UnreadableError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from guard.agents.covered import Coverage
+from guard.agents.opencode import definitions
 from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
 from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
@@ -146,12 +147,14 @@ def _of_managed(config: Config) -> list[Finding]:
         return [_unreadable(config.path, config.error)]
     keys = [key for key in ROUTE_KEYS if key in config.content]
     keys = [key for key in keys if not _changes_nothing(key, config.content[key])]
-    keys += [
-        f"{group}.{name}.model"
-        for group in ("agent", "mode", "command")
-        for name, entry in _items(config.content.get(group))
-        if isinstance(entry, dict) and "model" in entry
-    ]
+    for group in ("agent", "mode", "command", "agents", "commands"):
+        for name, entry in _items(config.content.get(group)):
+            if not isinstance(entry, dict):
+                continue
+            sets = [key for key in ("model", "request") if key in entry]
+            if group in ("agent", "mode"):
+                sets = ["model"] * ("model" in entry) + definitions.options(entry)[1]
+            keys += [f"{group}.{name}.{key}" for key in sets]
     return [
         Finding(
             "RG302",

@@ -260,6 +260,16 @@ class TestManaged:
         findings = check(found(managed=[Config("/etc/x", content)]), policy, {}, NOW)
         assert [f.subject for f in findings] == ["agent.a.model", "command.c.model"]
 
+    def test_options_of_agents_that_reach_the_request(self, policy: CompiledPolicy) -> None:
+        content = {
+            "agent": {"a": {"options": {"model": "x", "seed": 1}, "virtual_key": "v"}},
+            "agents": {"b": {"request": {"body": {"model": "x"}}, "system": "s"}, "c": {}},
+            "mode": {"d": {"temperature": 0.1, "prompt": "p", "tools": {"bash": False}}},
+        }
+        findings = check(found(managed=[Config("/etc/x", content)]), policy, {}, NOW)
+        subjects = ["agent.a.model", "agent.a.virtual_key", "agents.b.request"]
+        assert [f.subject for f in findings] == subjects
+
     def test_harmless_or_unreadable(self, policy: CompiledPolicy) -> None:
         assert check(found(managed=[Config("/etc/x", {"theme": "t"})]), policy, {}, NOW) == []
         unreadable = found(managed=[Config("/etc/x", {}, "is not UTF-8")])

@@ -37,9 +37,6 @@ LOOSENING: dict[str, dict[str, object]] = {
     "another name": {
         "project/.opencode/agents/deep/x.md": "---\nname: build\ntools: {bash: true}\n---\nx"
     },
-    "another folder": {
-        "project/.opencode/agents/agent/build.md": "---\ntools: {bash: true}\n---\n"
-    },
     "a mode file": {"project/.opencode/mode/build.md": "---\npermission: allow\n---\nx"},
     "json": {
         "project/.opencode/agent/b.md": '---json\n{"name":"build","permission":"allow"}\n---\nx'
@@ -379,6 +376,13 @@ class TestNamed:
         assert launch.refused == []
         assert launch.texts[str(machine.project.parent / place / "agent/review.md")] is None
         assert machine.launch("run", "--agent", "review", "hi").refused == [("RG302", "review")]
+
+    def test_one_in_a_folder_is_named_by_it(self, machine: Machine) -> None:
+        machine.put("project/.opencode/agents/agent/deep.md", "---\ntools: {bash: false}\n---\nx")
+        launch = machine.launch("run", "--agent", "agent/deep", "hi")
+        assert launch.refused == []
+        assert launch.action("agent/deep", "bash") == "deny"
+        assert machine.launch("run", "--agent", "deep", "hi").refused == [("RG302", "deep")]
 
     def test_other_ways_to_name_it(self, machine: Machine) -> None:
         agents = {"agent": {"review": {"prompt": "{file:missing}"}}}
