@@ -1,8 +1,7 @@
 """What a shell text starts and which variables it sets, seen through the programs in between.
 
-`sudo env X=1 nohup bash -c 'timeout 60 opencode run'` starts opencode. A program that starts
-another one is described in the tables below: which of its options take a value, how many words it
-wants for itself, and whether the rest is a command or the text of one.
+`sudo env X=1 nohup bash -c 'timeout 60 opencode run'` starts opencode. Which programs start another
+one, and where in their arguments it stands, is in guard/catalog/starters.py.
 """
 
 from __future__ import annotations
@@ -13,6 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from guard.catalog import runners
+from guard.catalog.starters import (
+    BEHIND_DASHES,
+    BEHIND_OPTION,
+    BEHIND_WORDS,
+    DOCKER_LONG,
+    DOCKER_SHORT,
+    PRINTS,
+    RUN_OPTIONS,
+    SKIPPED,
+    SSH,
+    TMUX_SHORT,
+    TMUX_STARTS,
+    WRAPPERS,
+    Wrapper,
+    listed,
+)
 from guard.net import is_this_machine
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import FISH, POSIX, Assignment, Command, Word, commands
@@ -31,202 +46,8 @@ Split = Callable[[Text], list[Command]]
 _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _PARAMETER = re.compile(r"\$\{?([@*0-9])\}?")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
-_DECLARING = frozenset(("export", "declare", "typeset", "readonly", "local"))
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapper:
-    """A program that starts the command in its arguments.
-
-    `short` are the letters and `long` the names of options that take the next word, `skip` is how
-    many words it wants for itself, `assigns` that `NAME=value` may stand before the command, and
-    `text` that the words are one text for a shell.
-    """
-
-    short: str = ""
-    long: frozenset[str] = frozenset()
-    skip: int = 0
-    assigns: bool = False
-    text: bool = False
-
-
-def _long(names: str) -> frozenset[str]:
-    return frozenset(names.split())
-
-
-# options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9,
-# util-linux 2.39, GNU parallel 2023; the others' own help
-_SHORT = {
-    "n": "nice",
-    "cn": "ionice",
-    "uDg": "run0",
-    "SGRw": "unshare",
-    "tSGW": "nsenter",
-    "CmNip": "numactl",
-    "tip": "systemd-cat",
-    "T": "kitty foot",
-    "pn": "minikube",
-    "": "command builtin nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
-    "prlimit rlwrap winpty ltrace valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
-    "torsocks proxychains proxychains4 tini dumb-init ddtrace-run opentelemetry-instrument tsp nq "
-    "daemonize k3s microk8s entr",
-}
-_LONG = (
-    "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
-    "--cpunodebind --membind --what --who --why --title --identifier --priority"
-)
-_WRAPPERS = {
-    "sudo": Wrapper(
-        "CDghpRrTtuU",
-        _long("--close-from --chdir --group --host --prompt --chroot --role --type --user"),
-        assigns=True,
-    ),
-    "doas": Wrapper("Cu", assigns=True),
-    "env": Wrapper("uCSLPa", _long("--unset --chdir --split-string --argv0"), assigns=True),
-    "cross-env": Wrapper(assigns=True),
-    "cross-env-shell": Wrapper(assigns=True, text=True),
-    "time": Wrapper("fo", _long("--format --output")),
-    "gtime": Wrapper("fo", _long("--format --output")),
-    "exec": Wrapper("a"),
-    "stdbuf": Wrapper("ioe", _long("--input --output --error")),
-    "timeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
-    "gtimeout": Wrapper("ks", _long("--kill-after --signal"), skip=1),
-    "cmd.exe": Wrapper(skip=1, text=True),
-    "powershell.exe": Wrapper(text=True),
-    "pwsh": Wrapper(text=True),
-    "wsl": Wrapper("du", _long("--distribution --user --cd")),
-    "wsl.exe": Wrapper("du", _long("--distribution --user --cd")),
-    "chroot": Wrapper("", _long("--userspec --groups"), skip=1),
-    "taskset": Wrapper("p", skip=1),
-    "gosu": Wrapper(skip=1),
-    "su-exec": Wrapper(skip=1),
-    "setuidgid": Wrapper(skip=1),
-    "envdir": Wrapper(skip=1),
-    "dtach": Wrapper("nAcNr"),
-    "abduco": Wrapper("ncAer"),
-    "sshpass": Wrapper("fdpPe"),
-    "systemd-socket-activate": Wrapper("lEd", _long("--listen --setenv --fdname")),
-    "hyperfine": Wrapper("wrmMpcPSL", text=True),
-    "chrt": Wrapper("TPD", skip=1),
-    "watchexec": Wrapper("wefisx", _long("--watch --exts --filter --ignore --signal")),
-    "caffeinate": Wrapper("tw"),
-    "xvfb-run": Wrapper("enpsfw", _long("--server-num --server-args --auth-file --wait")),
-    "xargs": Wrapper(
-        "IEdLnPsa",
-        _long("--delimiter --arg-file --max-args --max-procs --max-lines --replace --max-chars"),
-    ),
-    "parallel": Wrapper(
-        "aCdEIjJLlNnPsS",
-        _long(
-            "--arg-file --colsep --delay --delimiter --joblog --jobs --load --max-args --max-lines "
-            "--max-procs --max-replace-args --memfree --nice --replacement --results --retries "
-            "--sshlogin --tagstring --timeout --tmpdir --workdir"
-        ),
-        text=True,
-    ),
-    "watch": Wrapper("n", _long("--interval"), text=True),
-    "strace": Wrapper("eopsuPEI"),
-    "systemd-run": Wrapper(
-        "pMuHEGt", _long("--unit --property --setenv --description --slice --uid --gid --machine")
-    ),
-    "screen": Wrapper("SctTehps"),
-    "start-stop-daemon": Wrapper("acdgknNprsuxRPC"),
-    "concurrently": Wrapper(
-        "nplckms", _long("--names --prefix --prefix-colors --kill-others --max-processes --success")
-    ),
-}
-for _letters, _names in _SHORT.items():
-    _WRAPPERS.update((name, Wrapper(_letters, _long(_LONG))) for name in _names.split())
-
-# programs that start what stands behind a `--` in their arguments
-_BEHIND_DASHES = _long(
-    "op doppler infisical dotenv dotenvx direnv mise rtx chamber aws-vault kubectl oc devbox "
-    "uv poetry pipenv hatch teller vault bws secrethub summon envconsul npm pnpm yarn bun nix "
-    "flox devenv pixi conda mamba start-stop-daemon nono zellij gnome-terminal wezterm perf py-spy "
-    "toolbox distrobox distrobox-enter lxc incus pueue guix"
-)
-
-# programs that start the command behind these words, without a `--`
-_BEHIND_WORDS = {
-    "uv": ("run",),
-    "poetry": ("run",),
-    "pipenv": ("run",),
-    "hatch": ("run",),
-    "pixi": ("run",),
-    "bundle": ("exec",),
-    "asdf": ("exec",),
-    "volta": ("run",),
-    "conda": ("run",),
-    "mamba": ("run",),
-    "micromamba": ("run",),
-    "pdm": ("run",),
-    "rye": ("run",),
-    "pyenv": ("exec",),
-    "rbenv": ("exec",),
-    "fnm": ("exec",),
-    "snap": ("run",),
-    "toolbox": ("run",),
-    "honcho": ("run",),
-    "foreman": ("run",),
-    "dotenv": ("run",),
-    "direnv": ("exec",),
-    "heroku": ("local:run",),
-    "perf": ("record", "stat", "trace"),
-    "pm2": ("start",),
-    "forever": ("start",),
-}
-_SKIPPED = {"direnv": 1}
-
-# programs with an option whose value, or what follows it, is a command
-_BEHIND_OPTION = {
-    "emulate": ("c", ""),
-    "su": ("c", "--command --session-command"),
-    "runuser": ("c", "--command --session-command"),
-    "sg": ("c", ""),
-    "script": ("c", "--command"),
-    "flock": ("c", "--command"),
-    "nix-shell": ("", "--run --command"),
-    "nix": ("c", "--command"),
-    "nodemon": ("x", "--exec"),
-    "start-stop-daemon": ("xa", "--exec --startas"),
-    "mise": ("c", "--command"),
-    "rtx": ("c", "--command"),
-    "fd": ("xX", "--exec --exec-batch"),
-    "xterm": ("e", ""),
-    "urxvt": ("e", ""),
-    "st": ("e", ""),
-    "konsole": ("e", ""),
-    "alacritty": ("e", "--command"),
-    "xfce4-terminal": ("ex", "--command --execute"),
-    "gnome-terminal": ("x", "--command"),
-    "x-terminal-emulator": ("e", ""),
-}
-
-_SSH = Wrapper("BbcDEeFIiJLlmOopPQRSWw")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
-
-_RUN_OPTIONS = _long(
-    "--package --with --python --env-file --group --extra --directory --project --name --prefix "
-    "--cwd --using --index-url --with-requirements --file"
-)
-
-# programs that print what they are given, or the path of the program of that name
-_PRINTS = _long("which whence where type realpath readlink echo print printf")
-
-# docker and podman: options of `run` and `exec` that take a value (docker CLI reference)
-_DOCKER_SHORT = "eplvwuhmac"
-_DOCKER_LONG = _long(
-    "--name --env --env-file --publish --expose --volume --mount --network --net --restart --user "
-    "--workdir --entrypoint --platform --gpus --memory --cpus --label --hostname --add-host "
-    "--shm-size --ulimit --device --cap-add --cap-drop --dns --ip --ipc --pid --pull --runtime "
-    "--security-opt --tmpfs --log-driver --log-opt --health-cmd --stop-signal --file "
-    "--project-name --profile --project-directory --index --cidfile --link --group-add"
-)
-_TMUX_SHORT = "cnstxyeFlbTf"
-_TMUX_STARTS = _long(
-    "new new-session neww new-window splitw split-window respawn-pane respawn-window "
-    "display-popup popup"
-)
+_DECLARING = frozenset(("export", "declare", "typeset", "readonly", "local"))
 
 
 @dataclass(slots=True)
@@ -336,7 +157,7 @@ class _Inner:
         words = self._commands[at].words
         rest = [one for one in words[1:] if one.shown[:1] != "-"]
         verb = words[0].shown if words else ""
-        if not rest or not (verb in _PRINTS or (verb == "command" and len(rest) < len(words) - 1)):
+        if not rest or not (verb in PRINTS or (verb == "command" and len(rest) < len(words) - 1)):
             return [word]
         if word.splits:
             return rest
@@ -490,7 +311,7 @@ class _Reading:
                 words = _fetched(words, run)
                 package = True
                 continue
-            wrapper = _WRAPPERS.get(program)
+            wrapper = WRAPPERS.get(program)
             if wrapper is not None:
                 if program == "concurrently":
                     for word in _operands(words[1:], wrapper):
@@ -561,19 +382,19 @@ class _Reading:
         if program == "sched" and len(rest) > 1:
             self.text(joined([w.content for w in rest[1:]], " "), depth + 1)
             return None
-        behind_option = _BEHIND_OPTION.get(program)
+        behind_option = BEHIND_OPTION.get(program)
         if behind_option is not None:
             self._options(rest, *behind_option, depth=depth)
         if program == "flock":
-            return _operands(rest, Wrapper("wE", _long("--timeout")))[1:]
+            return _operands(rest, Wrapper("wE", listed("--timeout")))[1:]
         if program == "script":
             # script of BSD: the file, then the command
-            return _operands(rest, Wrapper("cEIOBTmot", _long("--command")))[1:]
+            return _operands(rest, Wrapper("cEIOBTmot", listed("--command")))[1:]
         if program in ("su", "runuser", "sg"):
             behind = [i for i, word in enumerate(rest) if word.shown == "--"]
             return rest[behind[0] + 1 :] if behind else None
         if program in ("ssh", "slogin"):
-            operands = _operands(rest, _SSH)[1:]
+            operands = _operands(rest, SSH)[1:]
             if len(operands) == 1:
                 self.text(operands[0].content, depth + 1)
                 return None
@@ -592,11 +413,11 @@ class _Reading:
         if program == "tmux":
             self._tmux(rest, depth)
             return None
-        if program in _BEHIND_DASHES:
+        if program in BEHIND_DASHES:
             for index, word in enumerate(rest):
                 if word.shown == "--":
                     return rest[index + 1 :]
-        verbs = _BEHIND_WORDS.get(program)
+        verbs = BEHIND_WORDS.get(program)
         if verbs:
             return self._behind_words(program, rest, verbs)
         return None
@@ -605,11 +426,11 @@ class _Reading:
         self, program: str, words: list[Word], verbs: tuple[str, ...]
     ) -> list[Word] | None:
         """The command behind one of `verbs`: `poetry run`, `conda run -n x`."""
-        operands = _operands(words, Wrapper("fC", _RUN_OPTIONS))
+        operands = _operands(words, Wrapper("fC", RUN_OPTIONS))
         if not operands or operands[0].shown not in verbs:
             return None
         options = operands[1:]
-        found = _operands(options, Wrapper("npf", _RUN_OPTIONS))[_SKIPPED.get(program, 0) :]
+        found = _operands(options, Wrapper("npf", RUN_OPTIONS))[SKIPPED.get(program, 0) :]
         before = options[: len(options) - len(found)]
         if before and before[-1].shown in ("-m", "--module") and program == "uv":
             python = Text("python", [before[-1].start] * 6 + [before[-1].end])
@@ -626,7 +447,7 @@ class _Reading:
             shown = word.shown
             name, equals, _ = shown.partition("=")
             if shown[:2] == "--":
-                if name not in _long(long):
+                if name not in listed(long):
                     continue
                 at = len(name) + 1 if equals else 0
             elif shown[:1] == "-" and any(c in short for c in shown[1:]):
@@ -667,7 +488,7 @@ class _Reading:
                 return False
             found = re.match(r"--split-string=?|-[iv0]*S", shown)
             if found is None:
-                taken = _takes_next(shown, _WRAPPERS["env"].short, _WRAPPERS["env"].long)
+                taken = _takes_next(shown, WRAPPERS["env"].short, WRAPPERS["env"].long)
                 continue
             text = word.content[found.end() :] if found.end() < len(shown) else None
             rest = words[index + 1 :]
@@ -702,8 +523,8 @@ class _Reading:
         operands = _operands(words, Wrapper("LSfc"))
         if not operands:
             return
-        verb, rest = operands[0].shown, _operands(operands[1:], Wrapper(_TMUX_SHORT))
-        if verb in _TMUX_STARTS:
+        verb, rest = operands[0].shown, _operands(operands[1:], Wrapper(TMUX_SHORT))
+        if verb in TMUX_STARTS:
             if len(rest) == 1:
                 self.text(rest[0].content, depth + 1)
             elif rest:
@@ -746,7 +567,7 @@ class _Reading:
         if verbs[:1] == ["compose"]:
             at += 1
             while at < len(words) and words[at].shown.startswith("-"):
-                at += 2 if _takes_next(words[at].shown, "fp", _DOCKER_LONG) else 1
+                at += 2 if _takes_next(words[at].shown, "fp", DOCKER_LONG) else 1
             verbs = [w.shown for w in words[at : at + 1]]
             compose = True
         elif verbs[:1] == ["container"] or verbs == ["service", "create"]:
@@ -758,7 +579,7 @@ class _Reading:
         settings: list[Assignment] = []
         while at < len(words) and words[at].shown.startswith("-"):
             shown = words[at].shown
-            taken = _takes_next(shown, _DOCKER_SHORT, _DOCKER_LONG)
+            taken = _takes_next(shown, DOCKER_SHORT, DOCKER_LONG)
             variable: Word | None = None
             if taken and at + 1 < len(words) and (shown == "--env" or shown[-1] == "e"):
                 if shown == "--env" or not shown.startswith("--"):
@@ -794,7 +615,7 @@ def _is_here(program: str, words: list[Word]) -> bool:
     """Whether this is `ssh HOST COMMAND`, and leads to this machine."""
     if program not in ("ssh", "slogin"):
         return False
-    host = next((word.shown for word in _operands(words[1:], _SSH)), "")
+    host = next((word.shown for word in _operands(words[1:], SSH)), "")
     host = host.removeprefix("ssh://").rpartition("@")[2]
     return is_this_machine(host) or is_this_machine(host.rpartition(":")[0])
 
