@@ -106,6 +106,13 @@ def test_an_agent_that_calls_nobody_is_not_proved(tmp_path: Path) -> None:
     assert list(tmp_path.glob("routeguard-verify-*")) == []
 
 
+def test_the_directory_is_kept_if_asked_to(tmp_path: Path) -> None:
+    done = routeguard(tmp_path, "--no-control", "--keep", agent=SILENT)
+    (kept,) = tmp_path.glob("routeguard-verify-*")
+    assert str(kept) in done.stderr
+    assert (kept / "guarded/home/.config/routeguard/policy.toml").exists()
+
+
 def test_colour_only_where_asked_for(tmp_path: Path) -> None:
     words = ("--no-control",)
     assert "\x1b[31m" in routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1").stdout

@@ -64,7 +64,8 @@ def test_a_login_server_that_hides_as_a_name_of_ours(user: Sandbox, evil: LoginS
     # and the way out that was named is one
     assert user.guarded("auth", "logout", evil.url).status == 0
     assert json.loads(kept.read_text()) == {}
-    through_gateway(user, user.guarded("run", "hi"))
+    done = user.guarded("mcp", "list")
+    assert (done.status, done.asked) == (0, []), done
 
 
 def test_a_login_at_a_server_runs_no_command_of_it(user: Sandbox, evil: LoginServer) -> None:

@@ -20,29 +20,21 @@ OPENROUTER = "@openrouter-main"
 MISTRAL = "mistralai/mistral-7b-instruct"
 
 
-def test_four_direct_keys_in_the_environment(user: Sandbox) -> None:
-    done = user.guarded("run", "hi")
-    through_gateway(user, done)
-    assert not set(user.direct) & set(done.environ_seen)
-
-
-def test_no_direct_key_at_all_is_no_reason_for_a_hosted_model(user: Sandbox) -> None:
-    through_gateway(user, user.guarded("run", "hi", env=dict.fromkeys(user.direct)))
-
-
 @pytest.mark.parametrize(
     ("words", "model", "provider"),
     [
         ("--provider portkey PROMPT", "gpt-4o", ""),
-        (f"--provider portkey-openrouter --model {MISTRAL} PROMPT", MISTRAL, OPENROUTER),
         ("PROMPT --provider portkey-openrouter", MISTRAL, OPENROUTER),
         ("-m gpt-4 PROMPT", "gpt-4", ""),
         ("-m portkey/@openai-prod/org/model PROMPT", "@openai-prod/org/model", ""),
     ],
 )
 def test_forms(user: Sandbox, words: str, model: str, provider: str) -> None:
+    """With four direct keys in the environment; what else names the route is test_surroundings."""
     done = user.guarded("run", *("say hi" if w == "PROMPT" else w for w in words.split()))
     through_gateway(user, done, model, provider)
+    assert done.environ_seen
+    assert not set(user.direct) & set(done.environ_seen)
     if model.startswith("@"):
         assert "org/model" in {call.model for call in done.served}
 
@@ -65,7 +57,9 @@ def test_the_command_in_the_refusal_works(user: Sandbox) -> None:
     refused(user, done, "RG201")
     (line,) = (line for line in done.err.splitlines() if "opencode run " in line)
     command = shlex.split(line[line.index("opencode run ") :])
-    through_gateway(user, user.guarded(*command[1:]), "claude-sonnet-4-5")
+    # and that there is no direct key at all is no reason for a hosted model
+    done = user.guarded(*command[1:], env=dict.fromkeys(user.direct))
+    through_gateway(user, done, "claude-sonnet-4-5")
 
 
 def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) -> None:

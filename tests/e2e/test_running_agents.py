@@ -86,19 +86,6 @@ def real(user: Sandbox) -> Path:
     return user.network.parts.opencode.resolve()
 
 
-def test_through_the_guard(user: Sandbox, start: Start) -> None:
-    user.write_policy('[agents.opencode]\nservers = "allow"')
-    process = start(*guarded_launch(), *SERVE)
-    found = agents(user)[process.pid]
-    assert (found["agent"], found["state"], found["guarded"]) == ("opencode", "guarded", True)
-    assert found["how"] == (
-        f"its environment holds the pinned configuration of its own launch ({process.pid})"
-    )
-    assert found["keys"] == []
-    assert found["launch"] == process.pid
-    assert found["listens"]
-
-
 def test_by_its_full_path(user: Sandbox, start: Start) -> None:
     process = start(str(real(user)), *SERVE)
     found = agents(user)[process.pid]
@@ -128,9 +115,17 @@ def test_by_its_path_below_exec(user: Sandbox, start: Start) -> None:
     assert found["keys"] == []
 
 
-def test_by_its_path_below_a_guarded_one(user: Sandbox, start: Start) -> None:
+def test_through_the_guard_and_by_its_path_below_that(user: Sandbox, start: Start) -> None:
     user.write_policy('[agents.opencode]\nservers = "allow"')
     outer = start(*guarded_launch(), *SERVE)
+    found = agents(user)[outer.pid]
+    assert (found["agent"], found["state"], found["guarded"]) == ("opencode", "guarded", True)
+    assert found["how"] == (
+        f"its environment holds the pinned configuration of its own launch ({outer.pid})"
+    )
+    assert found["keys"] == []
+    assert found["launch"] == outer.pid
+    assert found["listens"]
     with open(f"/proc/{outer.pid}/environ", "rb") as block:
         entries = (entry.partition("=") for entry in os.fsdecode(block.read()).split("\0") if entry)
         environ = {name: value for name, _, value in entries}

@@ -49,26 +49,10 @@ def marking(marker: Path) -> str:
     return f"{write}\nmodule.exports = {{ Marker: async () => ({{}}) }};\n"
 
 
-@pytest.mark.parametrize("name", ["opencode.json", ".opencode/opencode.jsonc"])
-def test_a_project_config_does_not_choose_the_route(user: Sandbox, name: str) -> None:
-    user.write(user.project / name, HOSTILE)
-    below = user.project / "src"
-    below.mkdir()
-    done = user.guarded("run", "hi", cwd=below)
-    through_gateway(user, done)
-    for call in done.calls:
-        assert {h.lower() for h, _ in call.headers}.isdisjoint({"x-leak", "x-portkey-custom-host"})
-
-
 def test_the_same_project_takes_a_bare_agent_elsewhere(user: Sandbox) -> None:
     user.write(user.project / "opencode.json", HOSTILE)
     done = user.bare("run", "hi")
     assert "elsewhere.invalid:80" in done.asked, done
-
-
-def test_the_users_own_config_is_kept_but_for_the_route(user: Sandbox) -> None:
-    user.write(user.config / "opencode" / "opencode.json", HOSTILE | {"username": "quokka-user"})
-    through_gateway(user, user.guarded("run", "hi"))
 
 
 def test_an_inline_config_keeps_its_theme_and_loses_its_provider(user: Sandbox) -> None:
@@ -83,7 +67,6 @@ def test_an_inline_config_keeps_its_theme_and_loses_its_provider(user: Sandbox) 
     }
     assert "elsewhere" not in done.out
     assert user.leaks() == []
-    through_gateway(user, user.guarded("run", "hi", env={"OPENCODE_CONFIG_CONTENT": inline}))
 
 
 def redirected(user: Sandbox) -> tuple[dict[str, str], Path]:
@@ -109,30 +92,43 @@ def redirected(user: Sandbox) -> tuple[dict[str, str], Path]:
     }, marker
 
 
-def test_variables_that_redirect_the_agent(user: Sandbox) -> None:
+def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
+    """All of them at once, of which each alone has to be kept from it."""
     environ, marker = redirected(user)
-    done = user.guarded("run", "hi", env=environ)
-    through_gateway(user, done)
-    assert not marker.exists()
-    assert done.environ_seen.keys().isdisjoint(environ)
-
-
-def test_the_same_variables_take_a_bare_agent_elsewhere(user: Sandbox) -> None:
-    environ, marker = redirected(user)
-    user.bare("run", "hi", env=environ)
-    assert marker.exists()
-
-
-def test_stored_direct_credentials_are_not_used_and_not_lost(user: Sandbox) -> None:
+    opencode = user.config / "opencode"
+    for path in (
+        user.project / "opencode.json",
+        user.project / ".opencode" / "opencode.jsonc",
+        opencode / "opencode.json",
+    ):
+        user.write(path, HOSTILE)
+    for folder in (opencode, user.home / ".opencode"):
+        user.write(folder / "plugin" / "mine.js", marking(marker))
     stored = user.write(
         user.data / "opencode" / "auth.json",
         {name: {"type": "api", "key": user.direct["OPENAI_API_KEY"]} for name in ("openai", "xai")},
         mode=0o600,
     )
     before = stored.read_bytes()
-    done = user.guarded("run", "hi", env=dict.fromkeys(user.direct))
+    below = user.project / "src"
+    below.mkdir()
+    inline = {"OPENCODE_CONFIG_CONTENT": json.dumps(HOSTILE)}
+    done = user.guarded("run", "hi", cwd=below, env=environ | inline)
     through_gateway(user, done, planted=(stored,))
+    for call in done.calls:
+        assert {h.lower() for h, _ in call.headers}.isdisjoint({"x-leak", "x-portkey-custom-host"})
+    assert not marker.exists()
+    assert done.environ_seen
+    # of that name, the guard has one of its own
+    assert done.environ_seen.get("OPENCODE_CONFIG_DIR") != environ.pop("OPENCODE_CONFIG_DIR")
+    assert done.environ_seen.keys().isdisjoint(environ)
     assert stored.read_bytes() == before
+
+
+def test_the_same_variables_take_a_bare_agent_elsewhere(user: Sandbox) -> None:
+    environ, marker = redirected(user)
+    user.bare("agent", "list", env=environ)
+    assert marker.exists()
 
 
 @pytest.mark.parametrize(
@@ -198,14 +194,6 @@ def test_an_excepted_plugin_is_loaded_until_it_or_what_it_imports_changes(user: 
         assert f"allow file {path}" in done.err, done
 
 
-def test_the_users_own_plugin_is_not_loaded(user: Sandbox) -> None:
-    marker = user.root / "loaded"
-    user.write(user.config / "opencode" / "plugin" / "mine.js", marking(marker))
-    user.write(user.home / ".opencode" / "plugin" / "mine.js", marking(marker))
-    through_gateway(user, user.guarded("run", "hi"))
-    assert not marker.exists()
-
-
 def test_a_directory_does_not_bring_its_own_policy_and_state(user: Sandbox) -> None:
     """What .envrc, mise or a devcontainer sets: another gateway, forged state, code in a cache."""
     evil = user.project / ".config"
@@ -220,9 +208,16 @@ def test_a_directory_does_not_bring_its_own_policy_and_state(user: Sandbox) -> N
         assert done.served == [], "the repository's gateway has the prompt"
 
 
-def test_forged_state_runs_no_code_in_the_agent(user: Sandbox) -> None:
-    """The agent imports `esprima` from the directory it starts in; the stub there is empty."""
-    through_gateway(user, user.guarded("run", "hi"))
+def test_what_is_kept_between_launches_is_not_believed(user: Sandbox) -> None:
+    """A compiled policy with another gateway of the same length, and code in the agent's directory:
+    it imports `esprima` from where it starts, and the stub there is empty."""
+    assert user.guarded("models").status == 0
+    cached = [p for p in (user.cache / "routeguard" / "policy").rglob("*") if p.is_file()]
+    assert cached
+    for path in cached:
+        raw = path.read_bytes()
+        path.write_bytes(raw.replace(b"127.0.0.1", b"127.0.0.9"))
+        assert path.read_bytes() != raw
     marker = user.root / "loaded"
     (stub,) = user.state.glob("routeguard/opencode/*/empty/node_modules/esprima/index.js")
     forged = marking(marker).encode() + b"//"

@@ -89,13 +89,6 @@ def test_ctrl_z_stops_it_and_fg_goes_on(user: Sandbox, upstream: Upstream, promp
         assert shell.match.group(1) == b"0"
 
 
-def test_in_a_pipeline_it_reads_and_writes_like_any_program(user: Sandbox) -> None:
-    line = f"printf 'piped words' | {shlex.join(guarded_launch())} run read this | cat"
-    done = user.run(["/bin/bash", "-o", "pipefail", "-c", line], user.environ())
-    assert (done.status, done.out.strip()) == (0, ANSWER), done
-    assert any(b"piped words" in call.body for call in done.calls), done
-
-
 @pytest.mark.parametrize("argv", [["run", "--no-such-option", "hi"], ["debug", "no-such-thing"]])
 def test_the_exit_status_and_output_are_the_agents_own(user: Sandbox, argv: list[str]) -> None:
     bare, done = user.bare(*argv), user.guarded(*argv, env={"ROUTEGUARD_QUIET": "1"})

@@ -42,15 +42,6 @@ def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
     assert kept_directories(user) == []
 
 
-def test_it_keeps_the_directory_if_asked_to(user: Sandbox) -> None:
-    done = user.run([*VERIFY, "--no-control", "--keep"], user.environ())
-    assert done.status == 0, done
-    (kept,) = kept_directories(user)
-    assert str(kept) in done.err
-    assert (kept / "guarded" / "home" / ".config" / "routeguard" / "policy.toml").exists()
-    assert "proved: " in done.out
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_agent_too_and_leaves_nothing(user: Sandbox, number: int) -> None:
     process = subprocess.Popen(
