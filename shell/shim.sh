@@ -3,7 +3,7 @@
 # Made by `routeguard shim install`; `routeguard shim uninstall` removes it. The second line is how
 # routeguard knows a shim when it looks for the real program, so keep it as it is.
 if [ -x __PYTHON__ ] && [ -r __MAIN__ ]; then
-    exec __PYTHON__ -I -S __MAIN__ exec -- __NAME__ "$@"
+    exec __PYTHON__ -I -S __MAIN__ __WORDS__ "$@"
 fi
 {
     echo 'routeguard: '__NAME__' refused: its guard is gone [RG503]'

@@ -1,5 +1,7 @@
 """The PATH shims: small scripts named like the agents, for programs that start one without a shell.
 
+One more is named `routeguard`: wherever the hook is, what it says can be typed.
+
 A shim is told by its second line, never by its name, so a file of somebody else's is neither
 overwritten nor removed.
 """
@@ -84,13 +86,18 @@ def directory(environ: Mapping[str, str]) -> str:
     return paths.shims(environ)
 
 
+def scripts() -> tuple[str, ...]:
+    """The names of the scripts in the directory."""
+    return (*names(), "routeguard")
+
+
 def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
     """Write every shim that is missing or outdated; each file appears whole or not at all.
 
     Raises GuardError, before anything is written, if a file in the way is not ours, and if the
     directory is not safe or cannot be written.
     """
-    found = [_look(name, environ) for name in names()]
+    found = [_look(name, environ) for name in scripts()]
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -153,7 +160,7 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return Status(
         directory=home,
-        shims=tuple(_look(name, environ) for name in names()),
+        shims=tuple(_look(name, environ) for name in scripts()),
         on_path=on_path,
         resolved=tuple(resolved),
         start_files=_start_files(environ, root),

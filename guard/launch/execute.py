@@ -488,9 +488,17 @@ def _default_signals() -> None:
 
 
 def shim_text(name: str) -> str:
-    """The text of a PATH shim for `name`, from `shell/shim.sh`. Raises GuardError (RG503)."""
+    """The text of a PATH shim for the agent `name`, or for routeguard itself, from `shell/shim.sh`.
+
+    Raises GuardError (RG503).
+    """
     from guard import hook
 
     python, main_file = hook.interpreter()
-    values = {"PYTHON": hook.quote_sh(python), "MAIN": hook.quote_sh(main_file), "NAME": name}
+    values = {
+        "PYTHON": hook.quote_sh(python),
+        "MAIN": hook.quote_sh(main_file),
+        "NAME": name,
+        "WORDS": "" if name == "routeguard" else f"exec -- {name}",
+    }
     return hook.fill(hook.template("shim.sh"), values)

@@ -12,7 +12,6 @@ from pathlib import Path
 import forked
 import pytest
 
-from guard.agents.registry import names
 from guard.errors import ExitCode, GuardError
 from guard.install import shims
 from guard.launch.resolve import is_shim
@@ -42,13 +41,26 @@ def foreign(path: Path, text: str = "#!/bin/sh\necho mine\n") -> Path:
 
 def test_install_writes_every_shim_executable_and_identifiable(environ: dict[str, str]) -> None:
     changes = shims.install(environ)
-    assert [change.action for change in changes] == ["write"] * len(names())
-    for name in names():
+    assert [change.action for change in changes] == ["write"] * len(shims.scripts())
+    for name in shims.scripts():
         path = Path(shims.directory(environ), name)
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
         assert path.read_text().splitlines()[:2] == ["#!/bin/sh", "# routeguard-shim"]
         assert is_shim(str(path))
-    assert sorted(os.listdir(shims.directory(environ))) == sorted(names())
+    assert sorted(os.listdir(shims.directory(environ))) == sorted(shims.scripts())
+
+
+def test_what_the_hook_says_can_be_typed(environ: dict[str, str]) -> None:
+    shims.install(environ)
+    path = f"{shims.directory(environ)}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["sh", "-c", "routeguard why OPENAI_API_KEY"],
+        env={**environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "OPENAI_API_KEY" in done.stdout, done
 
 
 def test_installing_again_writes_nothing(environ: dict[str, str]) -> None:
@@ -74,7 +86,7 @@ def test_a_shim_that_may_not_run_is_written_again(environ: dict[str, str]) -> No
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shims.scripts())
 def test_a_foreign_file_is_never_overwritten_and_nothing_else_is_written(
     environ: dict[str, str], name: str
 ) -> None:
@@ -201,7 +213,7 @@ def test_the_command_reports_and_exits(run: Run, tmp_path: Path) -> None:
     assert document["schema_version"] == 1
     assert document["on_path"] == "first"
     assert document["unguarded"] == []
-    assert run("uninstall").stdout.count("remove  ") == len(names()) + 1
+    assert run("uninstall").stdout.count("remove  ") == len(shims.scripts()) + 1
     assert run("uninstall").stdout == "nothing to remove\n"
 
 

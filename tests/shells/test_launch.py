@@ -150,6 +150,7 @@ def test_a_shim_whose_guard_is_gone_refuses(
         "PYTHON": hook.quote_sh(str(anywhere.python)),
         "MAIN": hook.quote_sh(str(anywhere.main)),
         "NAME": "opencode",
+        "WORDS": "exec -- opencode",
     }
     shim.write_bytes(os.fsencode(hook.fill(hook.template("shim.sh"), values)))
     argv = [program, str(shim), "run", "two words", ""]
