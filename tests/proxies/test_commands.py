@@ -18,6 +18,7 @@ docker model launch opencode
 """,
     STARTS: """
 lite autoroute up
+"lite" autoroute start
 bifrost
 bifrost -port 1
 nono proxy --port 9
