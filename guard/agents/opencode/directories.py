@@ -308,7 +308,10 @@ def _restore_edited(mirror: Mirror, folder: str) -> None:
             continue
         text = _read_text(os.path.join(base, relative))
         original = _read_text(os.path.join(mirror.real, inside))
-        if text is None or original is None or not text.startswith(_COPY_BEGIN):
+        if text is None or not text.startswith(_COPY_BEGIN):
+            continue
+        if original is None:
+            mirror.set_aside(inside)  # it stands in for a file that lies elsewhere
             continue
         language, head, _ = frontmatter.split(original)
         body = frontmatter.split(text)[2]

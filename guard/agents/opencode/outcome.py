@@ -259,7 +259,7 @@ def _missing(agent: str, where: str, why: str) -> Finding:
     return Finding(
         "RG302",
         agent,
-        f"the agent {agent} is not there, and opencode would run another one with other "
+        f"the agent {agent} is not there as it is defined, and opencode would run with other "
         f"permissions: {why}",
         where=where,
         fix=f"name another agent, or mend its definition; {shown(['opencode', 'agent', 'list'])} "

@@ -240,6 +240,8 @@ def _look_at_words(found: Surroundings) -> None:
             why = f"more than {MOST_DEFINITIONS} agents and commands lie in the project's folders"
             found.unreadable.append((folder, why))
             break
+        if folder == own:
+            continue  # the home is a repository
         inside = found.boundary(os.path.dirname(folder))
         for one in markdown.definitions(folder):
             if not is_file_within(one.path, inside):

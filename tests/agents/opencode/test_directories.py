@@ -241,6 +241,18 @@ class TestTexts:
         home.prepare()
         assert not os.path.lexists(home.ours / "command/a.md")
 
+    def test_an_edit_of_a_copy_from_elsewhere_is_set_aside(self, home: Home) -> None:
+        path = home.root / ".opencode" / "agent" / "x.md"
+        texts = {str(path): frontmatter.render({"name": "x", "model": "ours-x/y"}, "old")}
+        prepare(home.directories, "1.18.33", SHIM, texts)
+        copy = home.ours / "agent" / "home-agent" / "x.md"
+        copy.write_text(copy.read_text().replace("old", "edited"))
+        (said,) = prepare(home.directories, "1.18.33", SHIM, texts)
+        assert "x.md" in said
+        assert "old" in copy.read_text()
+        assert not (home.real / "agent").exists()
+        assert any("edited" in text for text in home.texts())
+
     def test_an_edit_of_a_copy_goes_home_with_the_original_model(self, home: Home) -> None:
         path = home.put(home.real / "agent/a.md", "---\nmodel: x/one\n---\nold\n")
         os.utime(path, ns=(1, 1))

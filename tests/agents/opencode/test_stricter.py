@@ -408,6 +408,18 @@ class TestNamed:
         assert launch.refused == []
         assert launch.action("review", "bash") == "deny"
 
+    def test_one_where_the_home_is_a_repository(self, machine: Machine) -> None:
+        path = machine.put("home/.opencode/agent/review.md", "---\ntools: {bash: false}\n---\nx")
+        machine.put("home/.opencode/opencode.json", {"permission": {"edit": "deny"}})
+        (machine.home / ".git").mkdir()
+        machine.project = machine.home
+        machine.environ["PWD"] = str(machine.home)
+        launch = machine.launch("run", "--agent", "review", "hi")
+        assert launch.refused == []
+        assert launch.texts[path] is not None
+        assert launch.action("review", "bash") == "deny"
+        assert launch.action("build", "edit") == "deny"
+
 
 class TestOptions:
     """A model or a route that is chosen past the policy by options of an agent."""
