@@ -44,9 +44,8 @@ class Machine:
 
     def json(self, *words: str, **more: str) -> dict[str, Any]:
         status, out, err = self.explain("--format", "json", "--", *words, **more)
-        assert (status in (0, 1), err) == (True, "")
         found: dict[str, Any] = json.loads(out)
-        assert found["starts"] == (status == 0)
+        assert (status, err) == (0 if found["starts"] else 1, "")
         return found
 
 
