@@ -89,8 +89,14 @@ def planted(value: Any, form: str, *, names: bool) -> Any:
     return f"{value}-{form}" if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("names", [False, True])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        *((form, False) for form in FORMS),
+        # where a name is the key, nothing can be asked by that name
+        *((form, True) for form in ("plain", "its first half", "in a URL", "as JSON")),
+    ],
+)
 def test_a_gateway_that_repeats_the_key_everywhere(
     account: Account,
     form: str,
