@@ -155,10 +155,12 @@ def _as_text(
     layers = ", ".join(f"{layer} {_short(path)}" for layer, path in policy.layers)
     lines.append(f"  policy    {layers or 'built in, no file'}")
     for action in ("removed", "set"):
+        reasons: dict[str, list[str]] = {}
         for change in plan.changes:
             if change.action == action:
                 rule = f" [{change.rule}]" if change.rule else ""
-                lines.append(f"  {action:<9} {change.name}: {change.reason}{rule}")
+                reasons.setdefault(change.reason + rule, []).append(change.name)
+        lines += [f"  {action:<9} {', '.join(names)}: {why}" for why, names in reasons.items()]
     for finding in plan.findings:
         if finding.severity != "error":
             where = f" ({_short(finding.where)})" if finding.where else ""

@@ -17,6 +17,7 @@ from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.execute import own_environment
 from guard.launch.local_proxies import owner, ways_out
 from guard.policy import cache
+from guard.policy.model import NEEDED_PORTS
 from guard.proxies import hold as holding
 from guard.proxies.find import find
 from guard.proxies.found import Found
@@ -49,6 +50,11 @@ def hold(ports: tuple[int, ...]) -> int:
     policy = cache.load("/", own_environment(os.environ))
     allowed = holding.permitted(policy, local_proxies.distinctive())
     for port in ports:
+        if port in NEEDED_PORTS:
+            raise UsageError(
+                f"port {port} is not for holding: it is {NEEDED_PORTS[port]}",
+                why="a fenced agent could not work without it, so no policy can list it either",
+            )
         if port not in allowed:
             raise UsageError(
                 f"other programs than local proxies use port {port}",

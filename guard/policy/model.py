@@ -141,16 +141,17 @@ def _removable(value: str) -> str:
 RemovableName = Annotated[VariableName, AfterValidator(_removable)]
 
 _MAX_PORT = 65535
-_NEEDED_PORTS = {53: "DNS", 80: "HTTP", 443: "HTTPS"}
+NEEDED_PORTS: Final = {53: "DNS", 80: "HTTP", 443: "HTTPS"}
+"""Ports that no policy can have held, and what uses them."""
 
 
 def _port(value: int) -> int:
     if not 0 < value <= _MAX_PORT:
         raise refuse(f"a port from 1 to {_MAX_PORT}")
-    if value in _NEEDED_PORTS:
+    if value in NEEDED_PORTS:
         raise refuse(
-            "a port other than " + ", ".join(map(str, _NEEDED_PORTS)),
-            f"{value} is {_NEEDED_PORTS[value]}: a fenced agent could not work without it",
+            "a port other than " + ", ".join(map(str, NEEDED_PORTS)),
+            f"{value} is {NEEDED_PORTS[value]}: a fenced agent could not work without it",
         )
     return value
 
@@ -162,7 +163,7 @@ Port = Annotated[
         json_schema_extra={
             "minimum": 1,
             "maximum": _MAX_PORT,
-            "not": {"enum": list(_NEEDED_PORTS)},
+            "not": {"enum": list(NEEDED_PORTS)},
         }
     ),
 ]

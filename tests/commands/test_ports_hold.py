@@ -196,6 +196,13 @@ def test_a_shared_port_is_refused_with_the_way_to_list_it() -> None:
     assert "[proxies] hold = [4000]" in text
 
 
+def test_a_port_that_no_policy_can_list_is_refused_without_that_advice() -> None:
+    result = CliRunner().invoke(hold, ["80"], standalone_mode=False)
+    assert isinstance(result.exception, UsageError)
+    assert "port 80 is not for holding: it is HTTP" in result.exception.render()
+    assert "proxies" not in result.exception.render()
+
+
 @pytest.mark.parametrize("word", ["0", "65536", "ollama", "--install", "--status"])
 def test_what_is_no_port(word: str) -> None:
     assert CliRunner().invoke(hold, [word]).exit_code == 2
