@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,3 +92,14 @@ def test_an_agent_that_was_left_out_is_not_replaced(user: Sandbox) -> None:
         {"agent": {"review": {"prompt": "{file:./missing.txt}", "tools": {"bash": False}}}},
     )
     refused(user, user.guarded("run", "--agent", "review", "hi"), "RG302", "review", "missing.txt")
+
+
+def test_a_plugin_of_the_home_is_not_met_from_a_repository(user: Sandbox) -> None:
+    marker = user.root / "loaded"
+    write = f'require("node:fs").writeFileSync({json.dumps(str(marker))}, "loaded");'
+    plugin = f"{write}\nmodule.exports = {{ Marker: async () => ({{}}) }};\n"
+    user.write(user.home / ".opencode" / "plugin" / "mine.js", plugin)
+    below = user.home / "work"
+    subprocess.run(["git", "init", "-q", below], check=True, env=user.environ())
+    through_gateway(user, user.guarded("run", "hi", cwd=below))
+    assert not marker.exists()
