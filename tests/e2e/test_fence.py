@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 from harness.portkey import ANSWER, Upstream
-from harness.sandbox import Outcome, Sandbox
+from harness.sandbox import Sandbox
 
 from guard.launch import fence
 from guard.launch.recorder import Exchange, Request
@@ -93,16 +93,7 @@ def events(model: str, call: dict[str, object]) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def launch(user: Sandbox, *options: str) -> Outcome:
-    """Run the agent with the prompt that makes it use its shell."""
-    launch = guarded_launch()
-    at = launch.index("exec") + 1
-    return user.run([*launch[:at], *options, *launch[at:], "run", ASK], user.environ())
-
-
-def tried(
-    user: Sandbox, port: int, says: Callable[[str], None], *options: str, more: str = "true"
-) -> list[str]:
+def tried(user: Sandbox, port: int, says: Callable[[str], None], more: str = "true") -> list[str]:
     """What became of connecting to and binding `port` in the agent's shell, over IPv4 and IPv6.
 
     `more` is a command that the shell then runs.
@@ -110,17 +101,10 @@ def tried(
     log = user.project / "tried"
     script = user.write(user.project / "try.py", TRY)
     says(f"{shlex.join([sys.executable, '-I', str(script), str(log), str(port)])}; {more}")
-    done = launch(user, *options)
+    done = user.guarded("run", ASK)
     # only the model behind the gateway says this
     assert (done.status, done.out.strip()) == (0, ANSWER), done
     return [line.split()[2] for line in log.read_text().splitlines()]
-
-
-def test_the_agents_shell_reaches_no_fenced_port(
-    user: Sandbox, listener: int, says: Callable[[str], None]
-) -> None:
-    user.write_policy(f'[proxies]\nfence = "off"\nhold = [{listener}]\naction = "flag"')
-    assert tried(user, listener, says, "--fence") == ["EACCES"] * 4
 
 
 def test_without_a_fence_it_does(user: Sandbox, listener: int, says: Callable[[str], None]) -> None:
@@ -128,7 +112,7 @@ def test_without_a_fence_it_does(user: Sandbox, listener: int, says: Callable[[s
     assert tried(user, listener, says) == ["ok", "EADDRINUSE"] * 2
 
 
-def test_an_agent_below_an_agent_that_the_policy_fences(
+def test_a_fenced_agents_shell_reaches_no_fenced_port_and_starts_another_agent(
     user: Sandbox, listener: int, says: Callable[[str], None]
 ) -> None:
     user.write_policy(f'[proxies]\nfence = "require"\nhold = [{listener}]\naction = "flag"')

@@ -121,8 +121,6 @@ def test_an_entry_for_each_provider(person: Sandbox) -> None:
         f"portkey-openrouter/{MISTRAL}",
         f"portkey-together/{LLAMA}",
     }
-    done = person.guarded("run", "--provider", "portkey-openrouter", "--model", MISTRAL, "hi")
-    assert arrived(done, MISTRAL) == (person.gateway_key, "@openrouter-main")
     assert person.leaks() == []
 
 

@@ -52,7 +52,10 @@ def marking(marker: Path) -> str:
 def test_the_same_project_takes_a_bare_agent_elsewhere(user: Sandbox) -> None:
     user.write(user.project / "opencode.json", HOSTILE)
     done = user.bare("run", "hi")
+    assert done.calls == [], done
     assert "elsewhere.invalid:80" in done.asked, done
+    # and every recorder sees it
+    assert "ANTHROPIC_API_KEY at the proxy" in user.leaks()
 
 
 def test_an_inline_config_keeps_its_theme_and_loses_its_provider(user: Sandbox) -> None:
