@@ -9,6 +9,7 @@ import os
 import sys
 
 from guard import paths
+from guard.agents.registry import names
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.findings import Finding
@@ -149,9 +150,12 @@ def render(
     keys, others, allowed = _names(shell, policy)
     with_suffix = [name for name in keys if name.endswith(KEY_SUFFIX)]
     without_suffix = [name for name in keys if not name.endswith(KEY_SUFFIX)]
+    agents = names()
     values = {
         "PYTHON": quote(python),
         "MAIN": quote(main_file),
+        "AGENTS": " ".join(agents),
+        "ANY_ALIAS": " || ".join(f"\\builtin alias {name} >/dev/null" for name in agents),
         "SHIMS": quote(shims),
         "SCRATCH": quote(scratch),
         "KEYS_ACTION": policy.keys_action if policy else "flag",
@@ -175,7 +179,14 @@ def render(
     text = template(f"hook.{shell}")
     if policy is not None and policy.proxies_prompt != "off":
         text += template(f"line.{shell}")
-    return fill(text, values)
+    return fill(_for_each(agents, text), values)
+
+
+def _for_each(agents: tuple[str, ...], text: str) -> str:
+    """`text` with what stands between the two comments once for each agent."""
+    before, _, rest = text.partition("# For each agent:\n")
+    wrapper, _, after = rest.partition("# So much for each agent.\n")
+    return before + "\n".join(fill(wrapper, {"AGENT": name}) for name in agents) + after
 
 
 def lost(environ: Mapping[str, str]) -> Finding | None:

@@ -11,31 +11,20 @@
 # The wrappers stand alone: some agents replay a user's functions without the ones that begin
 # with an underscore. `function NAME` is read correctly even while an alias NAME exists. A shell that
 # has lost the look at each prompt hands that on, for routeguard to say.
-function opencode {
+# For each agent:
+function __AGENT__ {
     [[ -z ${__rg_at-} ]] || __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        __PYTHON__ -I -S __MAIN__ exec -- opencode "$@"
+        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
+        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
             "  where: "__MAIN__ \
             '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         unset -f opencode; then take the routeguard hook out of your start file' >&2
+            '         unset -f __AGENT__; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi
 }
-
-function opencode2 {
-    [[ -z ${__rg_at-} ]] || __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
-    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        __PYTHON__ -I -S __MAIN__ exec -- opencode2 "$@"
-    else
-        \builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
-            "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         unset -f opencode2; then take the routeguard hook out of your start file' >&2
-        \builtin return 126
-    fi
-}
+# So much for each agent.
 
 # Sets __rg_ok, unless a function named `builtin` or `enable -n` has taken bash's own builtins away:
 # then nothing here can be relied on, not even `return`.
@@ -173,11 +162,12 @@ function __routeguard_path {
 # An alias is looked up before a function. One that begins with the name itself still comes here;
 # any other goes around the guard. (What an alias says cannot be read in bash 3.2 without a fork.)
 function __routeguard_aliases {
-    if ((BASH_VERSINFO[0] < 4)) || ! { \builtin alias opencode || \builtin alias opencode2; } >/dev/null 2>&1; then
+    if ((BASH_VERSINFO[0] < 4)) || ! { __ANY_ALIAS__; } 2>/dev/null; then
         \builtin return 0
     fi
     \builtin local __rg_name
-    for __rg_name in opencode opencode2; do
+    # shellcheck disable=SC2043 # one word here, a name for each agent there
+    for __rg_name in __AGENTS__; do
         case ${BASH_ALIASES[$__rg_name]-$__rg_name} in
         "$__rg_name" | "$__rg_name "*) ;;
         *)

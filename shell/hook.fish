@@ -4,31 +4,20 @@
 # fish allows for functions are called as `builtin …`.
 
 # A shell that has lost the look at each prompt hands that on, for routeguard to say.
-function opencode --description 'opencode, guarded by routeguard'
+# For each agent:
+function __AGENT__ --description '__AGENT__, guarded by routeguard'
     if test -x __PYTHON__; and test -r __MAIN__
         status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
-        __PYTHON__ -I -S __MAIN__ exec -- opencode $argv
+        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ $argv
     else
-        builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
+        builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
             "  where: "__MAIN__ \
             '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         functions --erase opencode; then take the routeguard hook out of your start file' >&2
+            '         functions --erase __AGENT__; then take the routeguard hook out of your start file' >&2
         return 126
     end
 end
-
-function opencode2 --description 'opencode2, guarded by routeguard'
-    if test -x __PYTHON__; and test -r __MAIN__
-        status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
-        __PYTHON__ -I -S __MAIN__ exec -- opencode2 $argv
-    else
-        builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
-            "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         functions --erase opencode2; then take the routeguard hook out of your start file' >&2
-        return 126
-    end
-end
+# So much for each agent.
 
 function routeguard --description 'routeguard, told about the hook of this shell'
     status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
@@ -133,7 +122,7 @@ end
 # wrapper is put back from its copy.
 function __routeguard_aliases
     set -l name
-    for name in opencode opencode2
+    for name in __AGENTS__
         set -l about (builtin functions --details --verbose $name)
         # one that is gone was let go of
         builtin contains -- "$about[5]" "$name, guarded by routeguard" n/a; and continue
@@ -165,9 +154,13 @@ end
 function __routeguard_prompt --on-event fish_prompt
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
     # the fifth line about a function is its description
-    set -l about (builtin functions --details --verbose opencode; builtin functions --details --verbose opencode2)
-    test "$about[5] $about[10]" = 'opencode, guarded by routeguard opencode2, guarded by routeguard'
-    or __routeguard_aliases
+    set -l name
+    for name in __AGENTS__
+        set -l about (builtin functions --details --verbose $name)
+        test "$about[5]" = "$name, guarded by routeguard"; and continue
+        __routeguard_aliases
+        break
+    end
     set __routeguard_before $__routeguard_seen
     set __routeguard_seen
     __routeguard_check
@@ -203,7 +196,7 @@ function __routeguard_setup
     set --global __routeguard_rest x
     set --global __routeguard_pause
     set -l name
-    for name in opencode opencode2
+    for name in __AGENTS__
         builtin functions --query __routeguard_$name; and builtin functions --erase __routeguard_$name
         builtin functions --copy $name __routeguard_$name
     end

@@ -6,31 +6,20 @@
 # The wrappers stand alone: some agents replay a user's functions without the ones that begin
 # with an underscore. The quoted name is read correctly even while an alias of that name exists.
 # A shell that has lost the look at each prompt hands that on, for routeguard to say.
-function 'opencode' {
+# For each agent:
+function '__AGENT__' {
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
-        __PYTHON__ -I -S __MAIN__ exec -- opencode "$@"
+        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: opencode refused: its guard is gone [RG503]' \
+        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
             "  where: "__MAIN__ \
             '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         unfunction opencode; then take the routeguard hook out of your start file' >&2
+            '         unfunction __AGENT__; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi
 }
-
-function 'opencode2' {
-    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
-        __PYTHON__ -I -S __MAIN__ exec -- opencode2 "$@"
-    else
-        \builtin printf '%s\n' 'routeguard: opencode2 refused: its guard is gone [RG503]' \
-            "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
-            '         unfunction opencode2; then take the routeguard hook out of your start file' >&2
-        \builtin return 126
-    fi
-}
+# So much for each agent.
 
 function 'routeguard' {
     [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
@@ -133,7 +122,7 @@ function __routeguard_path {
 function __routeguard_aliases {
     \builtin emulate -L zsh
     \builtin local name
-    for name in opencode opencode2; do
+    for name in __AGENTS__; do
         case ${aliases[$name]-${galiases[$name]-$name}} in
         ($name|$name\ *) ;;
         (*)
@@ -204,8 +193,8 @@ function __routeguard_setup {
     __routeguard_path
     __routeguard_check
     if [[ -o interactive ]]; then
-        functions[__routeguard_opencode]=${functions[opencode]}
-        functions[__routeguard_opencode2]=${functions[opencode2]}
+        \builtin local name
+        for name in __AGENTS__; do functions[__routeguard_$name]=${functions[$name]}; done
         if [[ ${(t)precmd_functions} != *readonly* ]]; then
             \builtin typeset -ga precmd_functions
             (( ${precmd_functions[(Ie)__routeguard_precmd]} )) || precmd_functions+=(__routeguard_precmd)
@@ -215,7 +204,7 @@ function __routeguard_setup {
             (( ${preexec_functions[(Ie)__routeguard_preexec]} )) || preexec_functions+=(__routeguard_preexec)
         fi
     fi
-    if [[ -o interactive ]] || \builtin alias opencode >/dev/null || \builtin alias opencode2 >/dev/null; then
+    if [[ -o interactive ]] || __ANY_ALIAS__; then
         __routeguard_aliases
     fi
     \builtin unfunction __routeguard_setup
