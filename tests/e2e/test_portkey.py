@@ -95,9 +95,11 @@ def attach(person: Sandbox, config: str) -> None:
 
 def listed(done: Outcome) -> set[str]:
     """What `opencode models` lists, without the suffix of our providers' ids."""
-    assert done.status == 0, done
-    names = (line.split("/", 1) for line in done.out.split())
-    return {f"{provider.rpartition('-')[0]}/{model}" for provider, model in names}
+    assert (done.status, done.asked) == (0, []), done
+    names = [line.split("/", 1) for line in done.out.split()]
+    found = {f"{provider.rpartition('-')[0]}/{model}" for provider, model in names}
+    assert len(found) == len(names), done
+    return found
 
 
 def arrived(done: Outcome, model: str) -> tuple[str, str]:

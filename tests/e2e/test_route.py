@@ -69,22 +69,6 @@ def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) ->
     assert (refused_too.status, refused_too.calls) == (126, [])
 
 
-def test_models_lists_the_gateways_models_and_no_other(user: Sandbox) -> None:
-    done = user.guarded("models")
-    assert done.status == 0, done
-    listed = {tuple(line.split("/", 1)) for line in done.out.split()}
-    # our providers carry a suffix that no repository can guess
-    named = {(provider.rpartition("-")[0], model) for provider, model in listed}
-    assert named == {
-        ("portkey", "gpt-4o"),
-        ("portkey", "gpt-4o-mini"),
-        ("portkey-openrouter", MISTRAL),
-    }
-    assert len({provider for provider, _ in listed}) == 2
-    assert done.asked == [], done
-    assert user.leaks() == []
-
-
 def test_version_and_help_pass_through_whatever_is_missing(user: Sandbox) -> None:
     bare = user.bare("--version")
     done = user.guarded("--version", env={"PORTKEY_API_KEY": None})

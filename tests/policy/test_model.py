@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
 from datetime import UTC, date, datetime
@@ -139,6 +140,7 @@ def as_json(text: str) -> object:
     return json.loads(json.dumps(tomllib.loads(text), default=lambda value: value.isoformat()))
 
 
+@functools.cache
 def validator() -> jsonschema.Draft202012Validator:
     schema = model.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
