@@ -58,6 +58,20 @@ def tree(tmp_path: Path) -> Path:
         'import x from "../plugin/helper.js"',
         'import x from "./helper.js?raw"',
         'import x from "./helper/"',
+        'import type from "./helper.js"',
+        'import type, { x } from "./helper.js"',
+        '// import type foo\nexport * from "./helper.js"',
+        '/* import type */ import { x } from "./helper.js"',
+        'import x from // later\n"./helper.js"',
+        "import\u2028'./helper.js'",
+        'import(( /* a */ // b\n "./helper.js"))',
+        'require?.("./helper.js")',
+        'require.call(null, "./helper.js")',
+        'createRequire(import.meta.url)("./helper.js")',
+        'const name = "./helper.js"; load(name)',
+        "const url = `./helper`",
+        'eval(readFileSync("./helper.js", "utf8"))',
+        f'/*{"x" * (1 << 20)}*/ import "./helper.js"',
     ],
 )
 def test_what_excepted_code_imports_is_needed(tree: Path, text: str) -> None:
@@ -82,6 +96,68 @@ def test_imports_are_followed_to_the_end(tree: Path) -> None:
     assert lacking(allowing(*files), files[0]) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import(name)",
+        "require?.(name)",
+        "import(`./${name}.js`)",
+        'import "./\\x68elper.js"',
+        'require("\\\n./helper.js")',
+        'require((0, "helper"))',
+        'import(/* "./x" */ name)',
+        'const name = "./helper.js"; import(name)',
+    ],
+)
+def test_a_name_that_cannot_be_read_means_any_file_of_the_folder(tree: Path, text: str) -> None:
+    plugin = write(tree / "plugin" / "mine.js", text)
+    helper = write(tree / "plugin" / "helper.js", 'import "../outside"')
+    assert lacking(allowing(plugin, helper), plugin) == str(plugin.parent)
+    assert lacking(allowing(plugin.parent), plugin) is None
+    outside = write(tree / "outside.js")
+    assert lacking(allowing(plugin.parent), plugin) == str(outside)
+
+
+@pytest.mark.parametrize(
+    "text", ["import " + "/**/" * 5000, "import" + " " * 100_000, "import/*" * 50_000]
+)
+def test_code_made_to_be_slow_to_look_through(tree: Path, text: str) -> None:
+    plugin = write(tree / "mine.js", text)
+    assert lacking(allowing(plugin), plugin) is None
+
+
+@pytest.mark.parametrize("name", ["fs/more.js", "punycode/"])
+def test_a_package_named_like_a_part_of_node_is_none(tree: Path, name: str) -> None:
+    plugin = write(tree / "mine.js", f'import "{name}"')
+    package = write(tree / "node_modules" / name.split("/")[0] / "more.js").parent
+    write(package / "index.js")
+    assert lacking(allowing(plugin), plugin) == str(package)
+
+
+def test_a_package_of_the_project_around_a_submodule(tree: Path) -> None:
+    write(tree / ".opencode" / ".git", "gitdir: elsewhere")
+    plugin = write(tree / ".opencode" / "plugin" / "mine.js", 'import "some"')
+    package = write(tree / "node_modules" / "some" / "index.js").parent
+    assert lacking(allowing(plugin), plugin) == str(package)
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [("some/part.js", "README"), ("some", "README"), ("some", 'package.json:{"main":"./gone.js"}')],
+)
+def test_a_package_that_does_not_answer_leaves_it_to_one_further_up(
+    tree: Path, name: str, inner: str
+) -> None:
+    plugin = write(tree / "plugin" / "mine.js", f'import "{name}"')
+    file, _, text = inner.partition(":")
+    first = write(tree / "plugin" / "node_modules" / "some" / file, text).parent
+    second = write(tree / "node_modules" / "some" / "part.js").parent
+    assert lacking(allowing(plugin, first), plugin) == str(second)
+    for answer in ("part.js", "index.js", "gone.js"):
+        write(first / answer)
+    assert lacking(allowing(plugin, first), plugin) is None
+
+
 def test_each_file_that_could_answer_counts(tree: Path) -> None:
     plugin = write(tree / "mine.js", 'import "./helper"')
     first = write(tree / "helper.js")
@@ -99,7 +175,9 @@ def test_each_file_that_could_answer_counts(tree: Path) -> None:
         'export type { A } from "./types"',
         'import { tool } from "@opencode-ai/plugin"',
         'import missing from "./not-there"',
-        "const url = `./types`",
+        'import type A from "./types"',
+        '  import type * as T from "./types"',
+        'import "../plugin-that-is-not-there"',
     ],
 )
 def test_what_needs_nothing_of_the_project(tree: Path, text: str) -> None:
@@ -172,6 +250,18 @@ def test_code_of_a_folder_may_need_what_lies_outside(tree: Path) -> None:
         ({"plugin": ["some-plugin"]}, ""),
         ({"plugin": ["some-plugin@latest"]}, ""),
         ({"plugin": ["some-plugin@1.x"]}, ""),
+        ({"plugin": ["some-plugin@1.2.x"]}, ""),
+        ({"plugin": ["some-plugin@1.2.3 || 9"]}, ""),
+        ({"plugin": ["some-plugin@npm:other@1.2.3"]}, ""),
+        ({"plugin": ["user/repository@1.2.3"]}, ""),
+        ({"plugin": ["some.tgz@1.2.3"]}, ""),
+        ({"plugin": ["some-plugin@1.2.3/../../mine.ts"]}, ""),
+        ({"plugin": ["HTTPS://example.com/x.js"]}, ""),
+        ({"plugin": {"a": "./mine.ts"}}, ""),
+        ({"plugin": [".hidden/../mine.ts"]}, "mine.ts"),
+        ({"plugin": ["FILE:./mine.ts"]}, "mine.ts"),
+        ({"plugin": ["file:mine.ts"]}, "mine.ts"),
+        ({"plugin": ["./mine.ts#part"]}, "mine.ts"),
         ({"plugin": ["https://example.com/x.js"]}, ""),
         ({"plugin": ["{env:PLUGIN}"]}, ""),
         ({"plugin": [7]}, ""),

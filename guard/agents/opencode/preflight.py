@@ -290,7 +290,8 @@ def named_code(content: dict[str, Any]) -> list[str]:
         value = content.get(key)
         for entry in value if isinstance(value, list) else [value]:
             spec = entry[0] if isinstance(entry, list) and entry else entry
-            spec = spec.get("package") if isinstance(spec, dict) else spec
+            if isinstance(spec, dict):
+                spec = spec.get("package") or "?"
             if isinstance(spec, str):
                 found.append(spec if _no_package(spec) else f"npm:{spec}")
             elif spec:
