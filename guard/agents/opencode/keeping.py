@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from guard.agents.opencode.permissions import Rule
 
 _NAMED_BY_OPENCODE_2 = ("agents", "commands")
+_MENTION = r"(?<![\w`])@(\.?[^\s`,.]*(?:\.[^\s`,.]+)*)"
+"""What opencode takes for a file or an agent in a prompt (`FILE_REGEX`, 1.18.33)."""
+
 _FIXED = ("disable", "hidden", "mode", "name")
 """What a project does not change of an agent that is not its own."""
 
@@ -236,29 +239,37 @@ def join(
 
 
 def commands(
-    user: Side, project: Side, kept: Kept, home: str, notes: list[Finding]
+    user: Side,
+    project: Side,
+    kept: Kept,
+    home: str,
+    notes: list[Finding],
+    skills: Iterable[Definition] = (),
+    leads_out: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, dict[str, Any]]:
     """The commands of the launch: the user's, and over them the project's.
 
-    A project's command that runs a shell by itself is kept only where no call of bash is asked
-    about or denied to the agents it may run as: opencode asks for no permission there.
+    In a command opencode asks for no permission: it runs what stands in `` !`…` ``, attaches the
+    file, and calls the agent, that is named behind an `@`. Of a project's commands those are kept
+    which do only what is always allowed to the agents they may run as. opencode also makes a
+    command of each skill that no command is named like: in the place of one that would do more
+    stands one that asks the model to load the skill. `leads_out` tells whether a file named
+    behind an `@` lies outside of the project. Raises PermissionFormError if a skill's name cannot
+    be read.
     """
     found = dict(user.commands)
-    agent_of_user = [kept.default, user.default or "build"]
+    agents = [kept.default, user.default or "build"]
+
+    def unasked(template: object, agent: object = None) -> str:
+        names = [*agents, agent] if isinstance(agent, str) else agents
+        return _unasked(template, [_restrictions(n, user, home) for n in names], leads_out)
+
     for name, entry in project.commands.items():
         agent = entry.get("agent")
-        reason = ""
         if agent is not None and agent not in kept.agents:
             reason = f"it names the agent {agent!r:.80}, which is not there"
-        elif _runs_a_shell(entry.get("template")):
-            names = [a for a in (*agent_of_user, agent) if isinstance(a, str)]
-            if not all(
-                permissions.only_allows(
-                    [*permissions.DEFAULTS, *_restrictions(a, user, home)], "bash"
-                )
-                for a in names
-            ):
-                reason = "it runs a shell command by itself, and bash is not always allowed"
+        else:
+            reason = unasked(entry.get("template"), agent)
         if reason:
             _note(notes, f"command.{name}", reason, "project", left_out=True)
             continue
@@ -268,24 +279,56 @@ def commands(
         if isinstance(agent, str) and agent in kept.left_out:
             _note(notes, f"command.{name}", f"its agent {agent} is left out", "", left_out=True)
             del found[name]
+    for skill in skills:
+        reason = unasked(skill.fields.get("template"))
+        if not reason or skill.name in found:
+            continue
+        if skill.error or not _is_plain(skill.name):
+            why = skill.error or "its name is more than letters, digits, blanks and -_.:"
+            raise permissions.PermissionFormError(
+                f"{skill.path} {why}; it is a command as well, and {reason}"
+            )
+        _note(notes, f"skill.{skill.name}", f"no command: {reason}", skill.path)
+        found[skill.name] = {
+            "description": f"the skill {skill.name}",
+            "template": f"Load the skill {skill.name} and do what it says.\n$ARGUMENTS",
+        }
     return found
 
 
-def _runs_a_shell(template: object) -> bool:
-    """Whether a command's text has opencode run something, whatever its arguments become."""
-    if not isinstance(template, str):
-        return False
-    filled, rest = "", template
-    while "$" in rest:
-        before, _, rest = rest.partition("$")
-        filled += before
-        if rest.startswith("ARGUMENTS"):
-            rest = rest[len("ARGUMENTS") :]
-        elif rest[:1].isdigit():
-            rest = rest.lstrip("0123456789")
-        else:
-            filled += "$"
-    return "!`" in template or "!`" in filled + rest
+def _is_plain(name: str) -> bool:
+    return all(c.isalnum() or c in "-_.: " for c in name)
+
+
+def _unasked(
+    template: object, restrictions: list[list[Rule]], leads_out: Callable[[str], bool]
+) -> str:
+    """What of the text of a command opencode does without asking, though it may not; "" if nothing.
+
+    `restrictions` are the rules of the agents that it may run as.
+    """
+    if not isinstance(template, str) or not ("!" in template or "@" in template):
+        return ""
+    import re
+
+    def allowed(tool: str, *defaults: Rule) -> bool:
+        base = defaults or (("*", "*", "allow"),)
+        return all(permissions.only_allows([*base, *own], tool) for own in restrictions)
+
+    # as opencode fills it in, each with nothing: an argument can be that
+    numbered = re.sub(r"\$[0-9]+", "", template)
+    forms = (template, numbered, numbered.replace("$ARGUMENTS", ""))
+    if any("!`" in form for form in forms) and not allowed("bash", *permissions.DEFAULTS):
+        return "it runs a shell command by itself, and bash is not always allowed"
+    for name in dict.fromkeys(n for form in forms for n in re.findall(_MENTION, form) if n):
+        if leads_out(name) and not allowed("external_directory", *permissions.DEFAULTS):
+            return f"it attaches {name:.80} by itself, which leads out of the project"
+        secret = (".env" in name and permissions.DEFAULTS) or ()
+        if not allowed("read", *secret):
+            return f"it attaches {name:.80} by itself, and read is not always allowed"
+        if not allowed("task"):
+            return f"it calls {name:.80} by itself, and task is not always allowed"
+    return ""
 
 
 def _chosen(

@@ -150,8 +150,23 @@ def definitions(root: str) -> list[Definition]:
     return found
 
 
+def skills(folder: str) -> list[Definition]:
+    """The skills below `folder`, which opencode offers as commands, too: `kind` is "skill"."""
+    found = []
+    for path in files_below(folder):
+        if os.path.basename(path) == "SKILL.md":
+            where = os.path.dirname(path)
+            one = _definition(path, f"skill/{os.path.basename(where)}.md", SKILLS)
+            try:
+                one.fields = {"template": text_of(path)}
+            except jsonc.UnreadableError:
+                one.fields = {}
+            found.append(one)
+    return found
+
+
 def _definition(path: str, relative: str, folders: tuple[str, ...]) -> Definition:
-    kind = "command" if folders is COMMANDS else "agent"
+    kind = "command" if folders is COMMANDS else "skill" if folders is SKILLS else "agent"
     # `agents/agent/x.md` is agent/x (run on 1.18.33)
     name = relative.partition("/")[2].removesuffix(".md")
     try:

@@ -60,6 +60,13 @@ def decide(
             return "it reads a variable by {env:…}"
         return refused(entry)
 
+    def leads_out(name: str) -> bool:
+        path = os.path.join(found.worktree, name)
+        if name.startswith("~/"):
+            path = os.path.join(found.home, name[2:])
+        inside = os.path.realpath(found.boundary(found.directory))
+        return os.path.exists(path) and not surroundings.is_within(os.path.realpath(path), inside)
+
     user = keeping.side(_user(facts), refused, notes)
     project = keeping.side(of_project, refused_to_project, notes)
     others = _others(facts, notes)
@@ -68,7 +75,13 @@ def decide(
     named = _named(facts)
     kept = keeping.join(user, project, others, named, facts.environ.get("HOME", ""), notes)
     _check_default(kept, user, project, notes)
-    commands = keeping.commands(user, project, kept, facts.environ.get("HOME", ""), notes)
+    try:
+        commands = keeping.commands(
+            user, project, kept, facts.environ.get("HOME", ""), notes, found.skills, leads_out
+        )
+    except permissions.PermissionFormError as error:
+        notes.append(_unreadable("a skill of the project", str(error)))
+        commands = {}
     _check_named(facts, kept, named, notes)
 
     agents = {

@@ -99,8 +99,8 @@ class Surroundings:
     why) of what would answer the agent's optional imports from its working directory; `unreadable`
     are (path, why) of folders, `unreadable_store` of the agent's own data; `looked_through` the
     real paths of the Markdown folders that were read; `user_definitions` and `project_definitions`
-    are Markdown files of agents and commands; `named` the configs that variables name; `outside`
-    instruction files that lead out of the project.
+    are Markdown files of agents and commands, `skills` those of a project's skills; `named` the
+    configs that variables name; `outside` instruction files that lead out of the project.
     """
 
     __slots__ = (
@@ -120,6 +120,7 @@ class Surroundings:
         "project",
         "project_definitions",
         "project_folders",
+        "skills",
         "unreadable",
         "unreadable_store",
         "user",
@@ -153,6 +154,7 @@ class Surroundings:
         self.outside: list[str] = []
         self.user_definitions: list[Definition] = []
         self.project_definitions: list[Definition] = []
+        self.skills: list[Definition] = []
 
     def upwards(self) -> list[str]:
         """The directories from the working one to the top of its worktree."""
@@ -403,6 +405,8 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
         found.project.extend(_configs(directory, _CONFIG_NAMES))
         for folder in markdown.SHARED_SKILLS:
             _look_at_markdown(found, os.path.join(directory, folder))
+            if directory != found.home:
+                found.skills += markdown.skills(os.path.join(directory, folder))
         dot = os.path.join(directory, ".opencode")
         if not os.path.lexists(dot) or (directory == found.home and not meets_home):
             continue
@@ -411,6 +415,8 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
             found.code.extend(_code_in(os.path.join(dot, folder), found.unreadable))
         for folder in markdown.FOLDERS:
             _look_at_markdown(found, os.path.join(dot, folder))
+        for folder in markdown.SKILLS if directory != found.home else ():
+            found.skills += markdown.skills(os.path.join(dot, folder))
         if is_within(directory, found.worktree) and os.path.isdir(dot):
             found.project_folders.append(dot)
 

@@ -294,7 +294,16 @@ class TestCommands:
         assert launch.action("free", "bash") == "deny"
 
     @pytest.mark.parametrize(
-        "template", ["now !`id`", "!$1`id`", "!$ARGUMENTS`id`", "!$1$2`$3`", "a\n!`x", "!`$1`"]
+        "template",
+        [
+            "now !`id`",
+            "!$1`id`",
+            "!$ARGUMENTS`id`",
+            "!$1$2`$3`",
+            "a\n!`x",
+            "!`$1`",
+            "!$ARG$1UMENTS`id`",
+        ],
     )
     def test_a_command_that_runs_a_shell_by_itself(self, machine: Machine, template: str) -> None:
         for place in ("json", "file"):
@@ -310,6 +319,57 @@ class TestCommands:
                 launch = machine.launch("run", "hi")
                 assert "go" not in launch.commands
                 assert any("command.go" in note for note in launch.notes)
+
+    @pytest.mark.parametrize(
+        ("template", "own", "kept"),
+        [
+            ("see @../secret.txt", {}, False),
+            ("see @~/secret.txt", {}, False),
+            ("see @link.txt", {}, False),
+            ("see @../$1secret.txt", {}, False),
+            ("see @../secret.txt", {"permission": {"external_directory": "allow"}}, True),
+            ("see @.env", {}, False),
+            ("see @.env", {"permission": {"read": "allow"}}, True),
+            ("see @src/a.ts and @not-there/../../x", {}, True),
+            ("see @src/a.ts", {"permission": {"read": {"src/*": "deny"}}}, False),
+            ("ask @general", {"permission": {"task": "deny"}}, False),
+            ("ask @general", {}, True),
+            ("write to a@b.example or `@../secret.txt`", {"permission": "deny"}, True),
+        ],
+    )
+    def test_a_command_that_names_files_or_agents(
+        self, machine: Machine, template: str, own: dict[str, object], kept: bool
+    ) -> None:
+        for path in ("secret.txt", "home/secret.txt", "project/.env", "project/src/a.ts"):
+            machine.put(path, "x")
+        (machine.project / "link.txt").symlink_to("../secret.txt")
+        machine.put(USER, own)
+        machine.put(PROJECT, {"command": {"go": {"template": template}}})
+        assert ("go" in machine.launch("run", "hi").commands) is kept
+
+    @pytest.mark.parametrize("folder", [".opencode/skill", ".claude/skills", ".agents/skills"])
+    def test_a_skill_is_a_command_as_well(self, machine: Machine, folder: str) -> None:
+        head = "---\nname: go\ndescription: d\n---\n"
+        skill = f"project/{folder}/deep/go/SKILL.md"
+        machine.put(skill, f"{head}now !`id`")
+        machine.put(USER, {})
+        assert "go" not in machine.launch("run", "hi").commands
+        machine.put(USER, STRICT)
+        launch = machine.launch("run", "hi")
+        assert "!`" not in launch.commands["go"]["template"]
+        assert any(note.startswith("skill.go") for note in launch.notes)
+        machine.put(USER, {**STRICT, "command": {"go": {"template": "mine !`id`"}}})
+        assert machine.launch("run", "hi").commands["go"]["template"] == "mine !`id`"
+        machine.put(USER, STRICT)
+        for name in ("&x go", "'{env:HOME}'"):
+            machine.put(skill, f"---\nname: {name}\n---\n!`id`")
+            assert machine.launch("run", "hi").refused != []
+
+    def test_a_skill_of_the_user_is_the_users(self, machine: Machine) -> None:
+        for folder in (".config/opencode/skill", ".claude/skills", ".opencode/skills"):
+            machine.put(f"home/{folder}/go/SKILL.md", "---\nname: go\n---\n!`id`")
+        machine.put(USER, STRICT)
+        assert "go" not in machine.launch("run", "hi").commands
 
     def test_the_users_own_command_is_the_users(self, machine: Machine) -> None:
         machine.put(USER, {**STRICT, "command": {"go": {"template": "!`id`"}}})
