@@ -12,13 +12,14 @@ from guard import paths
 from guard.agents.registry import names
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
-from guard.findings import Finding
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from guard.findings import Finding
 
 SHELLS = ("bash", "zsh", "fish")
 """Shells that have a hook."""
@@ -198,6 +199,8 @@ def lost(environ: Mapping[str, str]) -> Finding | None:
     state, _, shell = environ.get(paths.HOOK, "").partition(":")
     if state != "lost" or shell not in SHELLS:
         return None
+    from guard.findings import Finding
+
     line, file = _LOADS[shell]
     return Finding(
         "RG503",

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 
-from guard.net import host_of, is_loopback
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -138,6 +136,8 @@ def variables() -> dict[str, Variable]:
 
 def hosts() -> frozenset[str]:
     """Hosts that serve models: no loopback host, none that also serves much else."""
+    from guard.net import is_loopback
+
     shared = _toml("hosts.toml")["shared"]["hosts"]
     own = {found.host for found in providers().values() if found.host}
     return frozenset(host for host in own if not is_loopback(host)) - set(shared)
@@ -174,6 +174,8 @@ def _matches(name: str, pattern: dict[str, str]) -> bool:
 
 
 def _read_providers() -> dict[str, Provider]:
+    from guard.net import host_of
+
     defaults = _toml("hosts.toml")["sdk_default"]
     found = {}
     for key, entry in _json("providers.json").items():

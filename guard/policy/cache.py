@@ -17,7 +17,6 @@ import zlib
 from guard import __version__, paths
 from guard.errors import GuardError, PolicyError
 from guard.files.read import read_own
-from guard.files.write import write
 from guard.policy.places import allowed_file, exists, project_files, refuse_misplaced, user_policy
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 
@@ -180,6 +179,8 @@ def _write(
     values = _slots(policy)
     for name, _ in _PARTS:
         values[name] = tuple([_slots(part) for part in values[name]])
+    from guard.files.write import write
+
     body = marshal.dumps((before, data_files, values))
     directory = os.path.dirname(path)
     try:
