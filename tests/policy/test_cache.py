@@ -537,7 +537,7 @@ class TestBareInterpreter:
         }
         allowed = {"guard", "guard.errors", "guard.paths", "guard.policy", "guard.policy.cache"}
         allowed |= {"guard.policy.places", "guard.policy.values"}
-        allowed |= {"guard.files", "guard.files.around", "guard.files.read", "guard.files.write"}
+        allowed |= {"guard.files", "guard.files.around", "guard.files.read"}
         assert {name for name in modules if name.startswith("guard")} == allowed
 
     def test_without_dependencies(self, machine, tmp_path):
