@@ -162,9 +162,19 @@ def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolic
             return None
         for name, of in _PARTS:
             values[name] = tuple([of(**part) for part in values[name]])
-        return CompiledPolicy(**values)
-    except (ValueError, TypeError, EOFError, KeyError, IndexError, AttributeError):
+            if not all(_like(part, of(**_LEAST.get(of, {}))) for part in values[name]):
+                return None
+        policy = CompiledPolicy(**values)
+        return policy if _like(policy, CompiledPolicy()) else None
+    except _NOT_OURS:
         return None
+
+
+def _like(policy: Any, plain: Any) -> bool:
+    """Whether each value of `policy` is of the type that it has in `plain`."""
+    return all(
+        type(getattr(policy, name)) is type(getattr(plain, name)) for name in plain.__slots__
+    )
 
 
 def _write(
@@ -196,6 +206,15 @@ _PARTS: tuple[tuple[str, type[Any]], ...] = (
     ("providers", GatewayProvider),
     ("exceptions", PolicyException),
 )
+
+
+_NOT_OURS = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError, ValueError),
+)
+"""What `marshal` and a look at its values raise where a text is whole and no policy."""
+
+_LEAST: dict[type[Any], dict[str, str]] = {PolicyException: {"subject": ""}}
+"""What is needed to make one of _PARTS."""
 
 
 def _slots(part: Any) -> dict[str, Any]:

@@ -344,6 +344,10 @@ class TestDamage:
             lambda found: (found[0], found[1], {**found[2], "other": 1}),
             lambda found: (found[0], found[1], {**found[2], "providers": ({"name": "x"}, 1)}),
             lambda found: (found[0], found[1], {**found[2], "providers": ({"nam": "x"},)}),
+            lambda found: (found[0], found[1], {**found[2], "providers": ({"name": 7},)}),
+            lambda found: (found[0], found[1], {**found[2], "exceptions": ({"subject": 7},)}),
+            lambda found: (found[0], found[1], {**found[2], "base_url": 7}),
+            lambda found: (found[0], ((2**70,),), found[2]),
             lambda found: (
                 *found[:2],
                 {name: value for name, value in found[2].items() if name != "proxies_action"},
@@ -360,6 +364,25 @@ class TestDamage:
             kept.write_bytes(cache._head(body) + b"\n" + body)
             machine.load()
         assert len(compiles) == 5
+
+    def test_what_takes_more_memory_than_there_is(self, machine, compiles, kept, monkeypatch):
+        def without_memory(body):
+            raise MemoryError
+
+        monkeypatch.setattr(cache.marshal, "loads", without_memory)
+        assert machine.load().proxies_action == "stop"
+        assert len(compiles) == 2
+
+    def test_an_exception_with_a_time_is_kept(self, machine, compiles, kept):
+        machine.write(
+            machine.user,
+            "[[exception]]\nsubject='env:A_KEY'\nreason='x'\nuntil=2099-12-31\n"
+            "[[exception]]\nsubject='env:B_KEY'\nreason='x'\nuntil=2099-12-31T10:00:00Z\n",
+        )
+        machine.load()
+        count = len(compiles)
+        assert len(machine.load().exceptions) == 2
+        assert len(compiles) == count
 
     @pytest.mark.parametrize("mode", [0o666, 0o644, 0o620, 0o602, 0o700])
     def test_mode(self, machine, compiles, kept, mode):
