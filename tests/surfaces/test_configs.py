@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from guard.agents.opencode import preflight, surroundings
+from guard.agents.opencode import planner, preflight, surroundings
 from guard.check import engine
 from guard.files import jsonc
 from guard.policy.values import CompiledPolicy
@@ -467,3 +467,29 @@ def test_no_bytes_are_answered_in_two_ways(project: Project, raw: bytes, around:
 def test_no_head_is_answered_in_two_ways(project: Project, head: str) -> None:
     project.put({".opencode/agent/x.md": head.encode()})
     alike(project)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        config('{"permission": {"bash": "Deny"}}'),
+        config('{"permissions": {"bash": "deny"}}'),
+        config('{"agent": {"a": {"tools": {"bash": "no"}}}}'),
+        config(
+            '{"mode": {"a": {"permission": {"bash": {"1": "deny"}}}}}', ".opencode/opencode.json"
+        ),
+        config("---\npermission: {bash: no}\n---\nx", ".opencode/agent/deep/a.md"),
+        config('---json\n{"name": "b", "tools": 1}\n---\nx', ".opencode/modes/a.md"),
+        config('{"permission": {"bash": "ask"}}'),
+        config("---\npermission: [\n---\nx", ".opencode/agent/a.md"),
+        config("---\npermission: 1\n---\nx", ".opencode/skill/a/SKILL.md"),
+        config('{"agent": {"a": {"prompt": "{env:X}", "permission": 1}}}'),
+    ],
+)
+def test_a_permission_that_cannot_be_read(project: Project, files: dict[str, bytes]) -> None:
+    project.put({".git/HEAD": b"", **files})
+    environ = {**project.environ, "PATH": "/usr/bin:/bin", "PORTKEY_API_KEY": "k"}
+    facts = planner.look(["run", "hi"], environ, "/opencode", str(project.root), write=False)
+    plan = planner.plan(POLICY, facts, "/opencode", time.time())
+    refused = {(f.rule, f.message) for f in plan.findings if f.rule == "RG303"}
+    assert {(rule, message) for rule, _, message in project.by_check()} == refused

@@ -15,7 +15,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.opencode import definitions, permissions
-from guard.agents.opencode.config import merge
+from guard.agents.opencode.config import merge, reads_variables
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -162,6 +162,15 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
     # what one file left out and another one defines is there
     found.left_out = {n: why for n, why in found.left_out.items() if n not in found.agents}
     return found
+
+
+def unreadable_in(content: Mapping[str, Any]) -> list[str]:
+    """What a launch cannot read of the permissions in a project's config."""
+
+    def left_out(entry: object) -> str:
+        return "it reads a variable" if reads_variables(entry) else ""
+
+    return [why for _, why in side([Source("", content)], left_out, []).errors]
 
 
 def _note(

@@ -30,6 +30,12 @@ MOST_FILES = 5000
 _HEAD = 256
 
 
+def is_agent(path: str) -> bool:
+    """Whether `path` is that of an agent's or a mode's Markdown file in a project, by its names."""
+    _, dot, inside = f"/{path}".rpartition("/.opencode/")
+    return bool(dot) and inside.partition("/")[0] in (*AGENTS, *MODES)
+
+
 def programs(folder: str, unreadable: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """(path, why) of the files below `folder` whose head opencode would run.
 

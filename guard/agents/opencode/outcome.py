@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from guard.agents.opencode.surroundings import Config
     from guard.policy.values import CompiledPolicy
 
+FORBIDS = "what it forbids cannot be read: "
+
 _SUBAGENTS = ("explore", "general")
 
 
@@ -284,7 +286,7 @@ def _unreadable(where: str, why: str) -> Finding:
     return Finding(
         "RG303",
         where,
-        f"what it forbids cannot be read: {why}",
+        FORBIDS + why,
         where=where,
         fix="repair it or remove it",
     )

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.agents.covered import Coverage, content_digest
-from guard.agents.opencode import markdown, preflight
+from guard.agents.opencode import frontmatter, keeping, markdown, preflight
+from guard.agents.opencode.outcome import FORBIDS
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
 from guard.files import jsonc
 from guard.findings import Finding
@@ -84,6 +85,10 @@ def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Fi
     )
 
 
+def _forbids(file: SourceFile, why: str) -> Finding:
+    return at(file, "RG303", 0, 0, file.path, FORBIDS + why, fix="repair it or remove it")
+
+
 def unread(path: str, why: str) -> Finding | None:
     """The finding for a file of an agent that cannot be read; None for one that none reads."""
     role = role_of(path)
@@ -107,6 +112,8 @@ def _config(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
     if unclear:
         yield unreadable(file, _holding(root, unclear), unclear)
         return
+    for why in keeping.unreadable_in(content) if policy.project_config == "read" else ():
+        yield _forbids(file, why)
     for keys, why in preflight.code_in(content):
         key, value = _entry(root, keys)
         yield _code(file, key.start, value.end, ".".join(keys), why)
@@ -274,6 +281,9 @@ def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
     if program:
         yield _code(file, 0, len(file.line(1)), file.path, f"this file {program}")
         return
+    if policy.project_config == "read" and markdown.is_agent(file.path):
+        for why in _unreadable_agent(file):
+            yield _forbids(file, why)
     found = _FRONTMATTER.match(file.text)
     if found is None:
         return
@@ -289,6 +299,16 @@ def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
             base = found.start(1)
             node.text = Text(node.value, [place + base for place in node.text.places])
             yield from _model(file, policy, node, set())
+
+
+def _unreadable_agent(file: SourceFile) -> list[str]:
+    try:
+        fields, _ = frontmatter.read(file.text)
+    except frontmatter.FrontMatterError:
+        return []  # a launch leaves the agent out
+    relative = file.path.rpartition(".opencode/")[2].partition("/")[2]
+    name = fields.pop("name", relative.removesuffix(".md"))
+    return keeping.unreadable_in({"agent": {name: fields}}) if isinstance(name, str) else []
 
 
 DETECTOR = OpencodeFiles()
