@@ -41,7 +41,7 @@ _SHORT = {
     "": "command builtin nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
     "prlimit rlwrap winpty ltrace valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
     "torsocks proxychains proxychains4 tini dumb-init ddtrace-run opentelemetry-instrument tsp nq "
-    "daemonize k3s microk8s entr",
+    "daemonize k3s microk8s entr catchsegv",
 }
 _LONG = (
     "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
@@ -74,6 +74,11 @@ WRAPPERS = {
     "su-exec": Wrapper(skip=1),
     "setuidgid": Wrapper(skip=1),
     "envdir": Wrapper(skip=1),
+    "envchain": Wrapper(skip=1),
+    "faketime": Wrapper("f", skip=1),
+    "cgexec": Wrapper("g"),
+    "cpulimit": Wrapper("lpe", listed("--limit --pid --exe")),
+    "arch": Wrapper("deh"),  # of macOS; -arch NAME ends in a letter that takes a value
     "dtach": Wrapper("nAcNr"),
     "abduco": Wrapper("ncAer"),
     "sshpass": Wrapper("fdpPe"),
@@ -144,11 +149,13 @@ BEHIND_WORDS = {
     "dotenv": ("run",),
     "direnv": ("exec",),
     "heroku": ("local:run",),
+    "apptainer": ("exec",),
+    "singularity": ("exec",),
     "perf": ("record", "stat", "trace"),
     "pm2": ("start",),
     "forever": ("start",),
 }
-SKIPPED = {"direnv": 1}
+SKIPPED = {"direnv": 1, "apptainer": 1, "singularity": 1}
 
 # programs with an option whose value, or what follows it, is a command
 BEHIND_OPTION = {

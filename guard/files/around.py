@@ -22,7 +22,9 @@ TREES = (".git", ".hg", ".svn", ".jj", ".bzr", ".fslckout", "_FOSSIL_", "CVS", "
 ENVIRONMENTS = (
     *(".envrc", ".env", ".env.local", "mise.toml", ".mise.toml", ".mise", "mise.local.toml"),
     *(".devcontainer", ".devcontainer.json", "devbox.json", "devenv.nix", "flake.nix"),
-    *("shell.nix", ".flox"),
+    *("shell.nix", ".flox", ".env.development", ".env.production", ".autoenv", ".autoenv.zsh"),
+    *(".shadowenv.d", "pixi.toml", ".config/mise.toml", "mise/config.toml", ".zed/settings.json"),
+    *(".vscode/settings.json", ".idea", ".gitpod.yml", ".replit", "devfile.yaml", ".devfile.yaml"),
 )
 """Names by which a directory sets variables for whoever works in it or below it."""
 
@@ -38,7 +40,7 @@ PROJECTS = (
     *("Dockerfile", "Containerfile", "compose.yml", "compose.yaml", "docker-compose.yml"),
     *("docker-compose.yaml", "Vagrantfile", "Procfile", ".gitlab-ci.yml", ".github", ".circleci"),
     *("Makefile", "makefile", "GNUmakefile", "justfile", "Justfile", ".justfile"),
-    *("Taskfile.yml", "Taskfile.yaml"),
+    *("Taskfile.yml", "Taskfile.yaml", "Rakefile", "README.md", "README.rst", "README", "LICENSE"),
 )
 """Names that lie at the top of a project. What a home directory holds as well (`node_modules`,
 `.opencode`, `.claude`, `.vscode`, `.editorconfig`, `.tool-versions`) tells nothing."""

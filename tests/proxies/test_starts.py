@@ -54,6 +54,14 @@ def found(line: str, shell: str = "bash", **aliases: str) -> list[tuple[str, tup
         "xargs litellm <x",
         "for i in 1; do\nlitellm",
         "sh -c '\nlitellm",
+        "arch -x86_64 litellm",
+        "arch -arch arm64 litellm",
+        "cgexec -g cpu:x litellm",
+        "cpulimit -l 50 litellm",
+        "catchsegv litellm",
+        "faketime 2020-01-01 litellm",
+        "envchain keys litellm",
+        "singularity exec docker://python litellm",
     ],
 )
 def test_what_starts_litellm(line: str) -> None:
