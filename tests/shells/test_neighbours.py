@@ -22,6 +22,10 @@ def seen(guarded: Any) -> Path:
     return Path(guarded.directory / "seen")
 
 
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -43,7 +47,9 @@ def test_a_command_that_was_there_before_still_runs_and_sees_the_status(
     session.run(bash.source(guarded.hook(bash)))
     session.run(bash.source(guarded.hook(bash)))
     session.run("(exit 3)")
-    assert seen.read_text().splitlines().count("3") == 1
+    # before 5.1 bash runs the entry with the number 0 and no other
+    runs = bash.version >= (5, 1) or "[3]=" not in command
+    assert lines(seen).count("3") == runs
     assert session.messages(session.run(EXPORT)) == SCRUBBED
     assert (
         session.value("${{PROMPT_COMMAND[*]}}".replace("{{", "{").replace("}}", "}")).count(
@@ -70,8 +76,11 @@ def test_a_command_that_comes_later_runs_and_sees_the_status(
     session.run(bash.source(guarded.hook(bash)))
     session.run(command.format(seen=seen))
     session.run("(exit 3)")
-    assert seen.read_text().splitlines().count("3") == 1
-    assert session.messages(session.run(EXPORT)) == SCRUBBED
+    # before 5.1 bash runs the entry with the number 0 and no other: one of the two in a list
+    runs = bash.version >= (5, 1) or "+=(" not in command
+    assert lines(seen).count("3") == runs
+    lost = bash.version < (5, 0) and command.startswith("PROMPT_COMMAND=(")
+    assert session.messages(session.run(EXPORT)) == ([] if lost else SCRUBBED)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_traps_fire_as_often_as_without_the_hook(
     session = open_session(bash)
     session.run(bash.source(guarded.hook(bash)))
     session.run(f"trap 'echo err >>{seen}' ERR")
-    session.run("(exit 3)")
+    session.run("sh -c 'exit 3'")
     session.run(EXPORT)
     assert seen.read_text() == "err\n"
     assert f"trap -- 'echo err >>{seen}' ERR" in session.run("trap")
