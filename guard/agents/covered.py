@@ -66,7 +66,7 @@ _BUILTIN = (
     *("querystring", "readline", "repl", "stream", "string_decoder", "sys", "timers", "tls"),
     *("trace_events", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"),
 )
-"""`require("module").builtinModules` of Node 22 without those that begin with `_`, and `bun`."""
+"""`require("module").builtinModules` of Node 20 without those that begin with `_`, and `bun`."""
 
 _BUILTIN_BELOW = (
     *("assert/strict", "dns/promises", "fs/promises", "inspector/promises", "path/posix"),
