@@ -62,13 +62,16 @@ def resolve(
             files += free
         outside = [f for f in files if f not in free and not _lies_in(f, within)]
         odd = [f for f in files if not is_plain_path(f)]
-        usable = [f for f in files if f not in outside and f not in odd]
+        asked = [] if anywhere else [f for f in files if is_asked_about(f)]
+        usable = [f for f in files if f not in outside and f not in odd and f not in asked]
         if not files:
             notes.append((entry, "no file is there"))
         if outside:
             notes.append((outside[0], "it leads out of the project"))
         if odd:
             notes.append((entry, "a file is named with a character that opencode would replace"))
+        if asked:
+            notes.append((asked[0], "opencode asks before it reads a dotenv file"))
         if len(found) + len(usable) > MOST_FILES:
             notes.append((entry, f"more than {MOST_FILES} files are meant"))
             usable = usable[: MOST_FILES - len(found)]
@@ -77,8 +80,25 @@ def resolve(
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether `path` means itself in opencode's config: no substitution, no glob, no escape."""
-    return path.isprintable() and not any(c in "{}*?[]!\\" for c in path)
+    """Whether `path` means itself in opencode's config: no substitution, no glob, no escape.
+
+    Only the last part of an absolute entry is a pattern (run on 1.18.33 in a folder `[old]`).
+    """
+    named = os.path.basename(path)
+    return (
+        path.isprintable()
+        and not any(c in "{}\\" for c in path)
+        and not any(c in "*?[]!" for c in named)
+    )
+
+
+def is_asked_about(path: str) -> bool:
+    """Whether opencode asks before it reads `path`, or what it links to: a dotenv file."""
+    names = [os.path.basename(p) for p in (path, os.path.realpath(path))]
+    return any(
+        (name.endswith(".env") or ".env." in name) and not name.endswith(".env.example")
+        for name in names
+    )
 
 
 def _lies_in(path: str, directory: str) -> bool:

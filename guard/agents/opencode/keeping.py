@@ -34,6 +34,9 @@ _FIXED = ("disable", "hidden", "mode", "name")
 """What a project does not change of an agent that is not its own."""
 
 
+OUTSIDE, ASKED = "outside", "asked"
+
+
 class Side:
     """Everything one side says about agents and commands, merged as opencode would merge it.
 
@@ -254,7 +257,7 @@ def commands(
     home: str,
     notes: list[Finding],
     skills: Iterable[Definition] = (),
-    leads_out: Callable[[str], bool] = lambda name: False,
+    place_of: Callable[[str], str] = lambda name: "",
 ) -> dict[str, dict[str, Any]]:
     """The commands of the launch: the user's, and over them the project's.
 
@@ -262,23 +265,31 @@ def commands(
     file, and calls the agent, that is named behind an `@`. Of a project's commands those are kept
     which do only what is always allowed to the agents they may run as. opencode also makes a
     command of each skill that no command is named like: in the place of one that would do more
-    stands one that asks the model to load the skill. `leads_out` tells whether a file named
-    behind an `@` lies outside of the project. Raises PermissionFormError if a skill's name cannot
-    be read.
+    stands one that asks the model to load the skill. `place_of` tells of a file named behind an
+    `@` whether it is OUTSIDE of the project, or one ASKED about before it is read. Raises
+    PermissionFormError if a skill's name cannot be read.
     """
     found = dict(user.commands)
     agents = [kept.default, user.default or "build"]
 
-    def unasked(template: object, agent: object = None) -> str:
+    def unasked(entry: Mapping[str, Any]) -> str:
+        agent = entry.get("agent")
         names = [*agents, agent] if isinstance(agent, str) else agents
-        return _unasked(template, [_restrictions(n, user, home) for n in names], leads_out)
+        restrictions = [_restrictions(n, user, home) for n in names]
+        chosen = kept.agents.get(agent, {}) if isinstance(agent, str) else {}
+        mode = chosen.get("mode", "subagent" if agent in ("explore", "general") else "")
+        if (entry.get("subtask") or mode == "subagent") and not all(
+            permissions.only_allows([("*", "*", "allow"), *own], "task") for own in restrictions
+        ):
+            return "it calls a subagent by itself, and task is not always allowed"
+        return _unasked(entry.get("template"), restrictions, place_of)
 
     for name, entry in project.commands.items():
         agent = entry.get("agent")
         if agent is not None and agent not in kept.agents:
             reason = f"it names the agent {agent!r:.80}, which is not there"
         else:
-            reason = unasked(entry.get("template"), agent)
+            reason = unasked(entry)
         if reason:
             _note(notes, f"command.{name}", reason, "project", left_out=True)
             continue
@@ -289,7 +300,7 @@ def commands(
             _note(notes, f"command.{name}", f"its agent {agent} is left out", "", left_out=True)
             del found[name]
     for skill in skills:
-        reason = unasked(skill.fields.get("template"))
+        reason = unasked(skill.fields)
         if not reason or skill.name in found:
             continue
         if skill.error or not _is_plain(skill.name):
@@ -310,7 +321,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _unasked(
-    template: object, restrictions: list[list[Rule]], leads_out: Callable[[str], bool]
+    template: object, restrictions: list[list[Rule]], place_of: Callable[[str], str]
 ) -> str:
     """What of the text of a command opencode does without asking, though it may not; "" if nothing.
 
@@ -330,10 +341,10 @@ def _unasked(
     if any("!`" in form for form in forms) and not allowed("bash", *permissions.DEFAULTS):
         return "it runs a shell command by itself, and bash is not always allowed"
     for name in dict.fromkeys(n for form in forms for n in re.findall(_MENTION, form) if n):
-        if leads_out(name) and not allowed("external_directory", *permissions.DEFAULTS):
+        place = place_of(name)
+        if place == OUTSIDE and not allowed("external_directory", *permissions.DEFAULTS):
             return f"it attaches {name:.80} by itself, which leads out of the project"
-        secret = (".env" in name and permissions.DEFAULTS) or ()
-        if not allowed("read", *secret):
+        if not allowed("read", *(permissions.DEFAULTS if place == ASKED else ())):
             return f"it attaches {name:.80} by itself, and read is not always allowed"
         if not allowed("task"):
             return f"it calls {name:.80} by itself, and task is not always allowed"

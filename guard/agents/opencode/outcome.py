@@ -20,7 +20,7 @@ from guard.agents.opencode import (
 )
 from guard.agents.opencode.arguments import shown
 from guard.agents.opencode.facts import Outcome
-from guard.agents.opencode.instructions import resolve
+from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
 from guard.findings import Finding
 
@@ -62,12 +62,15 @@ def decide(
             return "it reads a variable by {env:…}"
         return refused(entry)
 
-    def leads_out(name: str) -> bool:
+    def place_of(name: str) -> str:
         path = os.path.join(found.worktree, name)
         if name.startswith("~/"):
             path = os.path.join(found.home, name[2:])
         inside = os.path.realpath(found.boundary(found.directory))
-        return os.path.exists(path) and not surroundings.is_within(os.path.realpath(path), inside)
+        real = os.path.realpath(path)
+        if os.path.exists(path) and not surroundings.is_within(real, inside):
+            return keeping.OUTSIDE
+        return keeping.ASKED if is_asked_about(path) else ""
 
     user = keeping.side(_user(facts), refused, notes)
     project = keeping.side(of_project, refused_to_project, notes)
@@ -79,7 +82,7 @@ def decide(
     _check_default(kept, user, project, notes)
     try:
         commands = keeping.commands(
-            user, project, kept, facts.environ.get("HOME", ""), notes, found.skills, leads_out
+            user, project, kept, facts.environ.get("HOME", ""), notes, found.skills, place_of
         )
     except permissions.PermissionFormError as error:
         notes.append(_unreadable("a skill of the project", str(error)))
@@ -104,11 +107,12 @@ def decide(
                 why = "what it denies or asks for holds, what it allows does not"
                 notes.append(Finding("RG302", ", ".join(said), why, where=c.path, severity="note"))
     for path in found.outside if reads_project else ():
+        why = "is a dotenv file" if is_asked_about(path) else "leads out of the project"
         result.findings.append(
             Finding(
                 "RG302",
                 path,
-                "left out: it leads out of the project",
+                f"left out: it {why}",
                 where=path,
                 severity="warning",
             )

@@ -289,6 +289,17 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     instructions = []
     if policy.project_config == "read":
         instructions = [p for p in facts.found.instructions if is_plain_path(p)]
+        result.findings += [
+            Finding(
+                "RG302",
+                path,
+                "left out: its path holds a character that opencode would replace",
+                where=path,
+                severity="warning",
+            )
+            for path in facts.found.instructions
+            if not is_plain_path(path)
+        ]
     text, left_out = config.render(pinned, kept.parts, instructions)
     for key in left_out:
         result.findings.append(

@@ -16,7 +16,7 @@ import sys
 from guard import paths
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, markdown
-from guard.agents.opencode.instructions import resolve
+from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
 from guard.files.around import worktree
 
@@ -218,6 +218,7 @@ def _look_at_words(found: Surroundings) -> None:
     found.instructions = []
     for path in instructions(found.directory, found.worktree):
         stays = is_file_within(path, found.boundary(os.path.dirname(path)))
+        stays = stays and not is_asked_about(path)
         (found.instructions if stays else found.outside).append(path)
     for config in (*found.user, *found.project):
         folder = os.path.dirname(config.path)
@@ -431,7 +432,12 @@ def _look_at_user(found: Surroundings) -> None:
     folders = [os.path.join(found.config_directory, folder) for folder in markdown.FOLDERS]
     folders += [os.path.join(found.home, folder) for folder in markdown.SHARED_SKILLS]
     for config in found.user:
-        folders += _skill_folders(config.content.get("skills"), found)
+        for folder in _skill_folders(config.content.get("skills"), found):
+            folders.append(folder)
+            if is_within(
+                os.path.realpath(folder), os.path.realpath(found.boundary(found.directory))
+            ):
+                found.skills += markdown.skills(folder)
     for folder in folders:
         _look_at_markdown(found, folder)
 

@@ -261,7 +261,7 @@ class TestRender:
         assert text.isprintable()
 
 
-@pytest.mark.parametrize("path", ["/a/b.md", "/a b/é.md", "/a/.x", "/a/~/b"])
+@pytest.mark.parametrize("path", ["/a/b.md", "/a b/é.md", "/a/.x", "/a/~/b", "/[a]*?!/b"])
 def test_plain_paths(path: str) -> None:
     assert is_plain_path(path)
 

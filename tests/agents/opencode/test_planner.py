@@ -422,6 +422,26 @@ class TestKept:
         machine.policy.project_config = "ignore"
         assert "instructions" not in machine.config("run", "hi")
 
+    def test_instructions_of_a_folder_that_opencode_would_replace_are_told(
+        self, machine: Machine
+    ) -> None:
+        machine.project = machine.project / "{env:HOME}"
+        machine.project.mkdir()
+        path = machine.put("{env:HOME}/AGENTS.md", "")
+        plan = machine.plan("run", "hi")
+        assert [f.severity for f in plan.findings if f.subject == path] == ["warning"]
+        assert path not in plan.environ["OPENCODE_CONFIG_CONTENT"]
+
+    def test_a_dotenv_file_is_no_instruction_of_a_project(self, machine: Machine) -> None:
+        secret = machine.put("project/.env", "A=1")
+        (machine.project / "notes.md").symlink_to(secret)
+        (machine.project / "AGENTS.md").symlink_to(secret)
+        entries = [".env", "*.md", "prod.env", ".env.*"]
+        machine.put("project/prod.env", "A=1")
+        example = machine.put("project/.env.example", "A=")
+        machine.put("project/opencode.json", {"instructions": entries})
+        assert machine.config("run", "hi")["instructions"] == [example]
+
     def test_a_project_adds_words_and_nothing_else(self, machine: Machine) -> None:
         secret = machine.put("home/secret.md", "")
         machine.put("project/x.md", "")

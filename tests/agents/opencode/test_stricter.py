@@ -329,6 +329,7 @@ class TestCommands:
             ("see @../$1secret.txt", {}, False),
             ("see @../secret.txt", {"permission": {"external_directory": "allow"}}, True),
             ("see @.env", {}, False),
+            ("see @notes", {}, False),
             ("see @.env", {"permission": {"read": "allow"}}, True),
             ("see @src/a.ts and @not-there/../../x", {}, True),
             ("see @src/a.ts", {"permission": {"read": {"src/*": "deny"}}}, False),
@@ -343,6 +344,7 @@ class TestCommands:
         for path in ("secret.txt", "home/secret.txt", "project/.env", "project/src/a.ts"):
             machine.put(path, "x")
         (machine.project / "link.txt").symlink_to("../secret.txt")
+        (machine.project / "notes").symlink_to(".env")
         machine.put(USER, own)
         machine.put(PROJECT, {"command": {"go": {"template": template}}})
         assert ("go" in machine.launch("run", "hi").commands) is kept
@@ -364,6 +366,21 @@ class TestCommands:
         for name in ("&x go", "'{env:HOME}'"):
             machine.put(skill, f"---\nname: {name}\n---\n!`id`")
             assert machine.launch("run", "hi").refused != []
+
+    @pytest.mark.parametrize("entry", [{"subtask": True}, {"agent": "general"}])
+    def test_a_command_that_calls_a_subagent(
+        self, machine: Machine, entry: dict[str, object]
+    ) -> None:
+        machine.put(PROJECT, {"command": {"go": {"template": "x", **entry}}})
+        machine.put(USER, {})
+        assert "go" in machine.launch("run", "hi").commands
+        machine.put(USER, {"permission": {"task": "ask"}})
+        assert "go" not in machine.launch("run", "hi").commands
+
+    def test_skills_in_a_folder_of_the_project_that_the_user_names(self, machine: Machine) -> None:
+        machine.put("project/mine/go/SKILL.md", "---\nname: go\n---\n!`id`")
+        machine.put(USER, {**STRICT, "skills": {"paths": ["mine"]}})
+        assert "!`" not in machine.launch("run", "hi").commands["go"]["template"]
 
     def test_a_skill_of_the_user_is_the_users(self, machine: Machine) -> None:
         for folder in (".config/opencode/skill", ".claude/skills", ".opencode/skills"):
