@@ -68,28 +68,31 @@ def chosen_program(
 def interpreters(program: str, environ: Mapping[str, str]) -> list[str]:
     """The programs that the system starts to run the script `program`, none for a binary.
 
-    `env` looks in PATH for its first word, relative entries included (execve(2), env(1)).
+    `env` looks in PATH for a program, relative entries included (execve(2), env(1)); each word
+    behind it that is one there counts.
     """
     found: list[str] = []
-    at = program
-    while len(found) < _MAX_INTERPRETERS:
+    pending = [program]
+    while pending and len(found) < _MAX_INTERPRETERS:
+        at = pending.pop(0)
         try:
             line = (read_bytes(at, 512, cut=True) or b"").split(b"\n", 1)[0]
         except UnreadableError:
-            break
+            continue
         if not line.startswith(b"#!"):
-            break
+            continue
         words = os.fsdecode(line[2:]).split()
         if not words:
-            break
-        found.append(words[0])
-        at = words[0]
-        if os.path.basename(at) == "env":
-            named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-            at = _on_path(named[0], environ) if named else ""
-            if not at:
-                break
-            found.append(at)
+            continue
+        started = [words[0]]
+        if os.path.basename(words[0]) == "env":
+            # whatever of it could be the program: options of `env` take values, and split words
+            text = " ".join(words[1:]).replace("--split-string", " ").replace("-S", " ")
+            for mark in "='\"":
+                text = text.replace(mark, " ")
+            started += [_on_path(word, environ) for word in text.split()]
+        pending += [each for each in started if each and each not in found]
+        found += [each for each in started if each and each not in found]
     return found
 
 

@@ -193,7 +193,18 @@ class TestProgram:
         path = f"{front}:{machine.environ['PATH']}"
         self.refused(machine, machine.exec("opencode", "run", "hi", PATH=path), front / "opencode")
 
-    @pytest.mark.parametrize("line", ["{tool}", "/usr/bin/env tool", "/usr/bin/env -S tool -x"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "{tool}",
+            "/usr/bin/env tool",
+            "/usr/bin/env -S tool -x",
+            "/usr/bin/env -S -u NAME tool",
+            "/usr/bin/env -Stool",
+            "/usr/bin/env -vS'tool'",
+            "/usr/bin/env --split-string=tool",
+        ],
+    )
     def test_an_interpreter(self, machine, brought, line) -> None:
         tool = machine.script(machine.project / "bin/tool", "#!/bin/sh\n")
         front = machine.script(
