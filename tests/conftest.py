@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
+from private_network import private_network as private_network
 
 
 @pytest.fixture(scope="session")

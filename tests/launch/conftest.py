@@ -47,6 +47,8 @@ class Machine:
         self.project = root / "project"
         self.seen = root / "seen"
         self.bin = root / "bin"
+        self.within: list[str] = []
+        """Words that run a command somewhere else, such as a network of its own."""
         for folder in (self.home, self.project, self.seen, self.bin):
             folder.mkdir()
         self.agent = self.install("1.18.33")
@@ -97,7 +99,7 @@ class Machine:
         Other commands are forks of an interpreter that has imported them.
         """
         environ = {k: v for k, v in {**self.environ, **more}.items() if v is not None}
-        if command[:1] != ("exec",):
+        if command[:1] != ("exec",) and not self.within:
             said = forked.run(
                 [*command, *map(os.fsdecode, words)],
                 env=environ,
@@ -106,7 +108,7 @@ class Machine:
             )
             return Done(said.returncode, said.stdout, said.stderr)
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(MAIN), *command, *words],
+            [*self.within, sys.executable, "-I", "-S", str(MAIN), *command, *words],
             env=environ,
             cwd=cwd or self.project,
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,12 +180,15 @@ def test_a_fence_that_cannot_be_raised(tmp_path: Path, monkeypatch: pytest.Monke
         assert errors == rules
 
 
-def test_a_proxy_that_listens(machine: Any) -> None:
-    with socket.socket() as listener:
-        try:
-            listener.bind(("127.0.0.1", 11434))
-        except OSError:
-            pytest.skip("somebody has the port of Ollama")
-        listener.listen()
-        assert "RG402" in explained(machine, {})[1]
-        assert explained(machine, {}) == checked(machine, {}) == executed(machine, {})
+LISTENS = """
+import socket, subprocess, sys
+with socket.create_server(("127.0.0.1", 11434)):
+    sys.exit(subprocess.call(sys.argv[1:]))
+"""
+
+
+def test_a_proxy_that_listens(machine: Any, private_network: Any) -> None:
+    """In a network of its own: every other launch on this machine would be refused, too."""
+    machine.within = private_network.command([sys.executable, "-c", LISTENS])
+    assert "RG402" in explained(machine, {})[1]
+    assert explained(machine, {}) == checked(machine, {}) == executed(machine, {})

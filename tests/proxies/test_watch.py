@@ -10,7 +10,7 @@ from guard.findings import Finding
 from guard.proxies.watch import GONE, NEW, PRESENT, Attempts, Event, events
 
 if TYPE_CHECKING:
-    from conftest import PrivateNetwork
+    from private_network import PrivateNetwork
 
 LITELLM = Finding("RG402", "port:4000", "LiteLLM listens")
 CLAUDE = Finding("RG405", "pid:7", "Claude Code is not guarded")
