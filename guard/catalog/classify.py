@@ -6,6 +6,8 @@ first and the few patterns after it. The patterns are those of variables.toml.
 
 from __future__ import annotations
 
+from guard.catalog import KIND_RULES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,17 +27,6 @@ PREFIXES = (
 KEY_SUFFIX = "_API_KEY"
 """What the name of an API key of an unknown service ends in."""
 
-_RULES = {
-    "provider_key": "RG101",
-    "provider_setting": "RG101",
-    "ambient": "RG107",
-    "base_url": "RG103",
-    "agent_redirect": "RG105",
-    "runtime": "RG108",
-    "http_proxy": "RG104",
-    "gateway_key": "RG106",
-    "unknown_key": "RG102",
-}
 _WITHOUT_RULE = frozenset(
     (
         "BUN_INSTALL",
@@ -120,9 +111,9 @@ def rule_of(name: str, kind: str) -> str:
     """
     if name in _WITHOUT_RULE or (kind == "runtime" and name not in _RUNTIME_WITH_RULE):
         return ""
-    return _RULES.get(kind, "")
+    return rule_of_kind(kind)
 
 
 def rule_of_kind(kind: str) -> str:
     """The rule under which a launch removes a variable of this kind, finding or not."""
-    return _RULES.get(kind, "")
+    return KIND_RULES.get(kind, "")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 from guard import paths
-from guard.agents.covered import Coverage
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
 
@@ -38,14 +37,16 @@ def chosen_program(
     allows it with the content it has now, if it also covers what a script imports.
     """
     around = paths.around(environ, cwd, unmarked=False)
-    coverage = Coverage(policy, now)
     found: list[Finding] = []
     for path in (program, *interpreters(program, environ)):
         tree = around.tree_of(os.path.join(cwd, path))
         real = os.path.realpath(os.path.join(cwd, path))
         if not tree or real in [finding.path for finding in found]:
             continue
-        missing = coverage.missing(real)
+        # most launches have none to ask about
+        from guard.agents.covered import Coverage
+
+        missing = Coverage(policy, now).missing(real)
         if missing is None:
             continue
         fix = "install the agent outside of the project"
