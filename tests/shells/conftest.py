@@ -279,10 +279,17 @@ class Machine:
 
     def open(self, **policy: Any) -> Session:
         """An interactive shell with the hook, an alias and an entry for the history."""
-        path = f"{self.programs}:{self.guarded.environ['PATH']}"
-        session = self._open(self.shell, {"PATH": path})
-        session.run(self.shell.source(self.guarded.hook(self.shell, **policy)))
+        session = self.opened(policy=policy)
         session.run("alias llm='litellm --port 4000'")
+        return session
+
+    def opened(self, *lines: str, policy: Mapping[str, Any] | None = None, **extra: str) -> Session:
+        """A session with `extra` in its environment, in which `lines` ran before the hook."""
+        path = f"{self.programs}:{self.guarded.environ['PATH']}"
+        session = self._open(self.shell, {"PATH": path, **extra})
+        for line in lines:
+            session.run(line)
+        session.run(self.shell.source(self.guarded.hook(self.shell, **(policy or {}))))
         return session
 
     def policy(self, text: str) -> None:

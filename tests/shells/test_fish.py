@@ -57,20 +57,13 @@ def test_beside(
         assert "shadowed commandline" not in seen.read_text()
 
 
-def opened(machine: Any, open_session: Open, **extra: str) -> Any:
-    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
-    session = open_session(machine.shell, {"PATH": path, **extra})
-    session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
-    return session
-
-
 def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
-    machine_for: MachineFor, open_session: Open, fish: Any
+    machine_for: MachineFor, fish: Any
 ) -> None:
     """As with direnv, mise or asdf where the hook runs before them."""
     machine = machine_for(fish)
     machine.guarded.shims.mkdir()
-    session = opened(machine, open_session)
+    session = machine.opened()
     output = session.run(
         "function tool --on-event fish_prompt; set -gx OPENAI_API_KEY v; "
         "set -gx PATH /opt/tool $PATH; end"
@@ -83,7 +76,6 @@ def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
 
 def test_direnv_before_and_after(
     machine_for: MachineFor,
-    open_session: Open,
     fish: Any,
     missing_part: Callable[[str], NoReturn],
 ) -> None:
@@ -93,7 +85,7 @@ def test_direnv_before_and_after(
     project = machine.guarded.home / "project"
     project.mkdir()
     (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
-    session = opened(machine, open_session, DIRENV_LOG_FORMAT="")
+    session = machine.opened(DIRENV_LOG_FORMAT="")
     session.run("direnv hook fish | source; direnv allow ~/project")
     output = session.run("cd ~/project") + session.run("true")
     assert session.messages(output) == SCRUBBED
@@ -101,7 +93,7 @@ def test_direnv_before_and_after(
     assert "OPENAI_API_KEY" not in machine.names(session)
 
 
-def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, fish: Any) -> None:
+def test_a_lost_hook_is_noticed(machine_for: MachineFor, fish: Any) -> None:
     machine = machine_for(fish)
     tell = machine.programs / "routeguard"
     tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
@@ -112,7 +104,7 @@ def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, fis
         f"with open({str(machine.ran)!r}, 'a') as file:\n"
         "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
     )
-    session = opened(machine, open_session)
+    session = machine.opened()
     for loss in ("functions --erase __routeguard_prompt", "functions -e __routeguard_prompt"):
         for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
             session.run(line)
@@ -122,21 +114,17 @@ def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, fis
     assert session.value("(set -q ROUTEGUARD_HOOK; echo $status)") == "1"
 
 
-def test_what_was_let_go_of_does_not_come_back(
-    machine_for: MachineFor, open_session: Open, fish: Any
-) -> None:
+def test_what_was_let_go_of_does_not_come_back(machine_for: MachineFor, fish: Any) -> None:
     """The command that a wrapper names when its guard is gone."""
-    session = opened(machine_for(fish), open_session)
+    session = machine_for(fish).opened()
     session.run("functions --erase opencode")
     session.run("true")
     assert session.value("(functions --query opencode; echo $status)") == "1"
 
 
-def test_abbreviations_and_aliases_are_followed(
-    machine_for: MachineFor, open_session: Open, fish: Any
-) -> None:
+def test_abbreviations_and_aliases_are_followed(machine_for: MachineFor, fish: Any) -> None:
     machine = machine_for(fish)
-    session = opened(machine, open_session)
+    session = machine.opened()
     session.run("abbr -a lll 'litellm --port 4000'; alias one=two; alias two=litellm")
     for line in ("lll", "true; lll", "one", "true; one --port 3"):
         assert session.refusals(session.run(line)) == 1, line
@@ -148,11 +136,9 @@ def test_abbreviations_and_aliases_are_followed(
     assert machine.marks() == ["ollama list lll.txt"]
 
 
-def test_universal_variables_named_like_ours(
-    machine_for: MachineFor, open_session: Open, fish: Any
-) -> None:
+def test_universal_variables_named_like_ours(machine_for: MachineFor, fish: Any) -> None:
     machine = machine_for(fish)
-    session = opened(machine, open_session)
+    session = machine.opened()
     for name in (
         "text",
         "typed",

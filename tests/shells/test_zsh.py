@@ -123,23 +123,13 @@ def test_beside(
         assert not [line for line in lines if "routeguard" in line and not line.startswith(". ")]
 
 
-def opened(machine: Any, open_session: Open, *lines: str, **extra: str) -> Any:
-    """A session of zsh in which `lines` ran before the hook was loaded."""
-    path = f"{machine.programs}:{machine.guarded.environ['PATH']}"
-    session = open_session(machine.shell, {"PATH": path, **extra})
-    for line in lines:
-        session.run(line)
-    session.run(machine.shell.source(machine.guarded.hook(machine.shell)))
-    return session
-
-
 def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
-    machine_for: MachineFor, open_session: Open, zsh: Any
+    machine_for: MachineFor, zsh: Any
 ) -> None:
     """As with direnv, mise or asdf where the hook runs before them."""
     machine = machine_for(zsh)
     machine.guarded.shims.mkdir()
-    session = opened(machine, open_session)
+    session = machine.opened()
     output = session.run(
         "tool() { export OPENAI_API_KEY=v; PATH=/opt/tool:$PATH }; precmd_functions+=(tool)"
     )
@@ -154,7 +144,6 @@ def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
 
 def test_direnv_before_and_after(
     machine_for: MachineFor,
-    open_session: Open,
     zsh: Any,
     missing_part: Callable[[str], NoReturn],
 ) -> None:
@@ -164,7 +153,7 @@ def test_direnv_before_and_after(
     project = machine.guarded.home / "project"
     project.mkdir()
     (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
-    session = opened(machine, open_session, DIRENV_LOG_FORMAT="")
+    session = machine.opened(DIRENV_LOG_FORMAT="")
     session.run('eval "$(direnv hook zsh)"; direnv allow ~/project')
     # the hook before direnv, then behind it
     for order in ("__routeguard_precmd _direnv_hook", "_direnv_hook __routeguard_precmd"):
@@ -175,7 +164,7 @@ def test_direnv_before_and_after(
         session.run("cd")
 
 
-def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, zsh: Any) -> None:
+def test_a_lost_hook_is_noticed(machine_for: MachineFor, zsh: Any) -> None:
     machine = machine_for(zsh)
     tell = machine.programs / "routeguard"
     tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
@@ -186,7 +175,7 @@ def test_a_lost_hook_is_noticed(machine_for: MachineFor, open_session: Open, zsh
         f"with open({str(machine.ran)!r}, 'a') as file:\n"
         "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
     )
-    session = opened(machine, open_session)
+    session = machine.opened()
     losses = (
         "precmd_functions=(other)",
         "add-zsh-hook -d precmd __routeguard_precmd",
@@ -225,11 +214,11 @@ def test_during_an_instant_prompt_nothing_is_said_and_afterwards_once(
 
 
 def test_a_function_that_takes_the_place_of_the_wrapper_is_removed_at_the_prompt(
-    machine_for: MachineFor, open_session: Open, zsh: Any
+    machine_for: MachineFor, zsh: Any
 ) -> None:
     """As the lazy loaders of nvm make one for each program."""
     machine = machine_for(zsh)
-    session = opened(machine, open_session)
+    session = machine.opened()
     output = session.run(f"opencode() {{ echo past >>{machine.ran} }}")
     assert session.messages(output) == [
         "routeguard: removed the function opencode: it led around the guard"
@@ -251,11 +240,9 @@ ALIASES = {
 }
 
 
-def test_global_and_suffix_aliases_are_followed(
-    machine_for: MachineFor, open_session: Open, zsh: Any
-) -> None:
+def test_global_and_suffix_aliases_are_followed(machine_for: MachineFor, zsh: Any) -> None:
     machine = machine_for(zsh)
-    session = opened(machine, open_session)
+    session = machine.opened()
     for alias, lines in ALIASES.items():
         session.run(alias)
         for line in lines:
@@ -266,11 +253,9 @@ def test_global_and_suffix_aliases_are_followed(
     assert machine.marks() == ["ollama list LL", "grep x config.yaml"]
 
 
-def test_words_of_its_own_around_a_proxy(
-    machine_for: MachineFor, open_session: Open, zsh: Any
-) -> None:
+def test_words_of_its_own_around_a_proxy(machine_for: MachineFor, zsh: Any) -> None:
     machine = machine_for(zsh)
-    session = opened(machine, open_session)
+    session = machine.opened()
     session.run("alias sudo='sudo ' q=litellm")
     lines = ["=litellm", "- litellm", "repeat 2 litellm", "sudo q", "if [[ -n x ]] { litellm }"]
     lines += ["function { litellm }", "for x (1 2) litellm", "for ((i = 0; i < 1; i++)) litellm"]
@@ -306,11 +291,11 @@ OPTIONS = (
 )
 
 
-def test_under_any_option(machine_for: MachineFor, open_session: Open, zsh: Any) -> None:
+def test_under_any_option(machine_for: MachineFor, zsh: Any) -> None:
     """Every option of 5.9 was tried by hand, set before the hook and after it; these are the ones
     that change what a function means."""
     machine = machine_for(zsh)
-    session = opened(machine, open_session)
+    session = machine.opened()
     for group in OPTIONS:
         for option in group:
             session.child.sendline(f"setopt {option} 2>/dev/null")
@@ -325,11 +310,9 @@ def test_under_any_option(machine_for: MachineFor, open_session: Open, zsh: Any)
         machine.ran.unlink()
 
 
-def test_variables_and_functions_named_like_ours(
-    machine_for: MachineFor, open_session: Open, zsh: Any
-) -> None:
+def test_variables_and_functions_named_like_ours(machine_for: MachineFor, zsh: Any) -> None:
     machine = machine_for(zsh)
-    session = opened(machine, open_session)
+    session = machine.opened()
     code = "".join(path.read_text() for path in (Path(__file__).parents[2] / "shell").glob("*.zsh"))
     names = {
         word.partition("=")[0]
