@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guard.findings import Finding
-    from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
+    from guard.rules.files.scope import Scope
     from guard.sources.positions.shell_calls import Call, Script
 
 
@@ -28,9 +27,7 @@ class AgentCalls(Protocol):
     def starts(self, call: Call, script: Script) -> bool:
         """Whether `call` starts the agent."""
 
-    def check(
-        self, file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
-    ) -> Iterator[Finding]:
+    def check(self, scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
         """Findings for one call, each at the word that it is about."""
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guard.net import same_place
-from guard.rules.files.location import at
+from guard.net import host_of, same_place
+from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.variables import references
 from guard.sources.positions.nodes import SCALAR, Node
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
 
 UNREADABLE = "the agent will read this file, and it cannot be checked: "
 
@@ -37,20 +36,25 @@ _BASE_URL_KEYS = frozenset(
 )
 
 
-def unreadable(file: SourceFile, offset: int, why: str) -> Finding:
-    return at(
-        file,
-        "RG303",
-        offset,
-        offset,
-        file.path,
-        UNREADABLE + why,
-        fix="repair it or remove it",
-    )
+def unreadable(scope: Scope, offset: int, why: str) -> Finding:
+    """The finding for a file that the agent reads and the check cannot."""
+    place = Span(offset, offset)
+    fix = "repair it or remove it"
+    return scope.finding("RG303", place, scope.file.path, UNREADABLE + why, fix=fix)
 
 
-def leaves(file: SourceFile, start: int, end: int, subject: str, message: str, fix: str) -> Finding:
-    return at(file, "RG302", start, end, subject, message, fix=fix)
+def leads_away(
+    scope: Scope, place: Placed, subject: str, url: str, sends: str, fix: str
+) -> Finding:
+    """The finding for the base URL `url`; `sends` is what goes there ("calls go to")."""
+    message = f"{sends} {host_of(url) or 'another host'}, not to the gateway"
+    return scope.finding("RG302", place, subject, message, fix=fix)
+
+
+def base_urls(node: Node) -> list[tuple[Node, Node]]:
+    """(key, value) of every base URL in `node`."""
+    pairs = [pair for below in node.walk() for pair in below.pairs]
+    return [(key, value) for key, value in pairs if is_base_url(key.value, value)]
 
 
 def is_base_url(key: str, value: Node) -> bool:

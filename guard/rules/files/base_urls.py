@@ -14,7 +14,7 @@ from guard import net, variables
 from guard.catalog import local_proxies
 from guard.catalog.endpoints import is_gateway_host, is_provider_url
 from guard.rules.files import file_names
-from guard.rules.files.location import at
+from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 
 if TYPE_CHECKING:
@@ -134,14 +134,7 @@ def leaves_gateway(name: str, address: _Address) -> bool:
 
 
 def of_variable(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    name: str,
-    url: str,
-    start: int,
-    end: int,
-    *,
-    severity: str = "",
+    scope: Scope, name: str, url: str, place: Placed, *, severity: str = ""
 ) -> Finding | None:
     """The finding for the variable `name` that is given the address `url`, None if it is ours.
 
@@ -152,20 +145,13 @@ def of_variable(
     _, owner = catalogued_variables().get(name, ("base_url", ""))
     if address is None or owner == "GitLab Duo" or _SAMPLE_HOST.fullmatch(address.host):
         return None
-    verdict = variables.judge(name, "base_url", owner, url, policy, text=True)
+    verdict = variables.judge(name, "base_url", owner, url, scope.policy, text=True)
     if not verdict.rule:
         return None
     local = ", a server on this machine" if net.is_this_machine(address.host) else ""
-    return at(
-        file,
-        verdict.rule,
-        start,
-        end,
-        name,
-        f"{name} {verdict.words}, to {verdict.place}{local}",
-        fix=fix_for(policy),
-        severity=severity,
-    )
+    message = f"{name} {verdict.words}, to {verdict.place}{local}"
+    fix = fix_for(scope.policy)
+    return scope.finding(verdict.rule, place, name, message, fix=fix, severity=severity)
 
 
 def fix_for(policy: CompiledPolicy) -> str:
@@ -196,6 +182,7 @@ class BaseURLs:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         """A finding for each URL, at the URL."""
+        scope = Scope(file, policy)
         text = file.text
         code = file_names.is_code(file.name) and not file_names.is_script(file.name)
         data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
@@ -238,21 +225,15 @@ class BaseURLs:
                 continue
             else:
                 message = f"{key or 'a call'} goes to {address.shown}, not to the gateway"
+            place = Span(start, end)
             if named:
-                finding = of_variable(file, policy, key, match.group(), start, end)
-                if finding is not None:
-                    yield finding
-                continue
-            yield at(
-                file,
-                "RG103",
-                start,
-                end,
-                key or address.shown,
-                message,
-                fix=fix_for(policy),
-            )
-        yield from _addresses(file, policy)
+                finding = of_variable(scope, key, match.group(), place)
+            else:
+                subject = key or address.shown
+                finding = scope.finding("RG103", place, subject, message, fix=fix_for(policy))
+            if finding is not None:
+                yield finding
+        yield from _addresses(scope)
 
 
 def _docstrings(text: str) -> list[tuple[int, int]]:
@@ -272,7 +253,8 @@ def _docstrings(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+def _addresses(scope: Scope) -> Iterable[Finding]:
+    file = scope.file
     for match in _ADDRESS.finditer(file.text):
         address = address_of(match["value"])
         if address is None or _in_comment(file, match.start()):
@@ -281,8 +263,7 @@ def _addresses(file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
             net.is_this_machine(address.host) or is_provider_url(address.host, "")
         ):
             continue
-        start, end = match.span("value")
-        finding = of_variable(file, policy, match["name"], match["value"], start, end)
+        finding = of_variable(scope, match["name"], match["value"], Span(*match.span("value")))
         if finding is not None:
             yield finding
 

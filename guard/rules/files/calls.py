@@ -13,14 +13,13 @@ from guard.findings import Finding
 from guard.proxies import commands, starts
 from guard.rules.agents.calls import AGENTS
 from guard.rules.files import variables
-from guard.rules.files.location import at
+from guard.rules.files.scope import Placed, Scope, Span, between
 from guard.sources.positions.shell_calls import Call, Script, read
 from guard.sources.positions.text import Text
 from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
 
 
 NEEDLES = (
@@ -36,20 +35,12 @@ MAX_SHELL = 4 * MAX_CHARACTERS
 
 
 def check_texts(
-    file: SourceFile,
-    policy: CompiledPolicy,
+    scope: Scope,
     texts: Iterable[Text],
     *,
-    where: str = "a child process",
-    ci: bool = False,
-    exported: bool = False,
     read: Callable[[Text], Script] = read,
 ) -> Iterator[Finding]:
-    """Findings in the shell texts of one file.
-
-    `where` says what gets the variables that are set there; `ci` that it is a CI job; `exported`
-    that every variable set there reaches what is started; `read` reads a text.
-    """
+    """Findings in the shell texts of one file, each of which `read` reads."""
     script = Script()
     total = 0
     for text in texts:
@@ -59,14 +50,9 @@ def check_texts(
                 raise UnparsedError(f"comes after {MAX_SHELL // 1024} KiB of it")
             found = read(text)
         except UnparsedError as error:
-            yield at(
-                file,
-                "RG903",
-                text.start,
-                text.start,
-                file.path,
-                f"the shell text here {error}, so it was not checked",
-            )
+            why = f"the shell text here {error}, so it was not checked"
+            start = Span(text.start, text.start)
+            yield scope.finding("RG903", start, scope.file.path, why)
             if total > MAX_SHELL:
                 break
             continue
@@ -75,102 +61,70 @@ def check_texts(
         for name, value in found.constants.items():
             if script.constants.setdefault(name, value) != value:
                 script.constants[name] = "$"
-    yield from check_script(file, policy, script, where=where, ci=ci, exported=exported)
+    yield from check_script(scope, script)
 
 
-def check_script(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    script: Script,
-    *,
-    where: str = "a child process",
-    ci: bool = False,
-    exported: bool = False,
-) -> Iterator[Finding]:
-    """Findings in a shell text that is already read; see `check_texts`."""
+def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
+    """Findings in a shell text that is already read."""
     seen: set[int] = set()
     for call in script.calls:
         agent = next((agent for agent in AGENTS if agent.starts(call, script)), None)
         if agent is not None:
-            yield from agent.check(file, policy, call, script)
+            yield from agent.check(scope, call, script)
         else:
-            yield from proxy_call(file, policy, call, script)
+            yield from _proxy_call(scope, call, script)
+        command = scope.given_to("the command" if agent is None else agent.TITLE)
         for assignment in call.environment:
-            if assignment.start in seen and agent is None:
-                continue
             first = assignment.start not in seen
+            if not first and agent is None:
+                continue
             seen.add(assignment.start)
+            value = script.value(assignment.value) or assignment.value.shown
             for finding in variables.judge(
-                file,
-                policy,
-                assignment.name,
-                script.value(assignment.value) or assignment.value.shown,
-                assignment.start,
-                assignment.end,
-                where="the command" if agent is None else agent.TITLE,
-                ci=ci,
-                agent=agent is not None,
-                handed=False,
+                command, assignment.name, value, assignment, agent=agent is not None, handed=False
             ):
                 if first or finding.rule == "RG108":
                     yield finding
+    container = scope.given_to("the container")
     for setting in script.settings:
-        if not (setting.exported or exported):
-            continue
-        yield from variables.judge(
-            file,
-            policy,
-            setting.name,
-            None if setting.value is None else setting.value.shown,
-            setting.start,
-            setting.end,
-            where="the container" if setting.handed else where,
-            ci=ci,
-            handed=setting.handed,
-        )
+        if setting.exported:
+            given = container if setting.handed else scope
+            shown = None if setting.value is None else setting.value.shown
+            yield from variables.judge(given, setting.name, shown, setting, handed=setting.handed)
 
 
-def proxy_call(
-    file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
-) -> Iterator[Finding]:
+def _proxy_call(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
     """A finding if `call` starts a local model proxy, or brings another machine's here."""
     found = commands.start_of(call, script)
     if found is None:
         return
-    start, end = call.words[0].start, call.words[-1].end
+    place = between(call.words[0], call.words[-1])
     if found.how == commands.STARTS:
-        yield from proxy_service(file, policy, found.proxy, start, end)
-    elif not starts.is_allowed(policy, found):
-        yield at(
-            file,
-            "RG401",
-            start,
-            end,
-            found.proxy.name,
-            f"{found.deed}: its calls do not reach the gateway",
-            fix=_way_out(policy, found.ports),
-        )
+        yield from proxy_service(scope, found.proxy, place)
+    elif not starts.is_allowed(scope.policy, found):
+        message = f"{found.deed}: its calls do not reach the gateway"
+        fix = _way_out(scope.policy, found.ports)
+        yield scope.finding("RG401", place, found.proxy.name, message, fix=fix)
 
 
-def proxy_service(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    proxy: local_proxies.Proxy,
-    start: int,
-    end: int,
-) -> Iterator[Finding]:
+def check_image(scope: Scope, reference: str, place: Placed) -> Iterator[Finding]:
+    """A finding if the container image `reference` is a local model proxy."""
+    proxy = local_proxies.image(reference)
+    if proxy is not None:
+        yield from proxy_service(scope, proxy, place)
+
+
+def proxy_service(scope: Scope, proxy: local_proxies.Proxy, place: Placed) -> Iterator[Finding]:
     """The finding for a local model proxy that is run, unless the policy allows it."""
-    if starts.is_allowed(policy, commands.Start(proxy, proxy.ports)):
+    if starts.is_allowed(scope.policy, commands.Start(proxy, proxy.ports)):
         return
     port = f", on port {proxy.ports[0]} unless told otherwise" if proxy.ports else ""
-    yield at(
-        file,
+    yield scope.finding(
         "RG401",
-        start,
-        end,
+        place,
         proxy.name,
         f"runs {proxy.name} on this machine{port}: calls through it do not reach the gateway",
-        fix=_way_out(policy, proxy.ports),
+        fix=_way_out(scope.policy, proxy.ports),
     )
 
 

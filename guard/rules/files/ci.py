@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.catalog import local_proxies
-from guard.findings import Finding
 from guard.rules.agents.opencode import steps
-from guard.rules.files.calls import NEEDLES, check_texts, proxy_service
+from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.structured import check_variables, parse
 from guard.rules.files.variables import handed_to_ci, is_gateway_key
@@ -17,6 +16,7 @@ from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
+    from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
@@ -81,44 +81,44 @@ class Pipelines:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the pipeline's steps, variables and inputs."""
-        roots, notes = parse(file)
+        scope = Scope(file, policy, "a CI job", ci=True)
+        roots, notes = parse(scope)
         yield from notes
         for root in roots:
             texts: list[Text] = []
             reported: set[int] = set()
             for node in root.walk():
                 if node.kind == MAP:
-                    yield from self._map(file, policy, node, texts, reported)
-            for finding in check_texts(file, policy, texts, where="the step", ci=True):
+                    yield from self._map(scope, node, texts, reported)
+            for finding in check_texts(scope.given_to("the step"), texts):
                 if finding.rule == "RG112":
                     reported.add(finding.line)
                 yield finding
-            yield from _secrets(file, policy, root, reported)
+            yield from _secrets(scope, root, reported)
 
     def _map(
-        self,
-        file: SourceFile,
-        policy: CompiledPolicy,
-        node: Node,
-        texts: list[Text],
-        reported: set[int],
+        self, scope: Scope, node: Node, texts: list[Text], reported: set[int]
     ) -> Iterator[Finding]:
         shell = node.get("shell")
         foreign_shell = shell is not None and _OTHER_SHELLS.match(shell.value) is not None
         uses = node.get("uses")
         if uses is not None:
-            yield from steps.action(file, policy, node, uses)
+            yield from steps.action(scope, node, uses)
         for key, value in node.pairs:
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
                 texts.extend(_expressions_out(item.text) for item in _shell_texts(value))
             elif name in _VARIABLE_KEYS:
-                for finding in check_variables(file, policy, value, where="a CI job", ci=True):
+                for finding in check_variables(scope, value):
                     reported.add(finding.line)
                     yield finding
-                yield from steps.variables(file, policy, value, node)
+                yield from steps.variables(scope, value, node)
             elif name in ("image", "container"):
-                yield from _image(file, policy, value)
+                image = value
+                if value.kind == MAP:
+                    image = value.get("name") or value.get("image") or value
+                if image.kind == SCALAR:
+                    yield from check_image(scope, image.value, image)
 
 
 def _shell_texts(value: Node) -> list[Node]:
@@ -148,21 +148,9 @@ def _expressions_out(text: Text) -> Text:
     return joined(parts)
 
 
-def _image(file: SourceFile, policy: CompiledPolicy, value: Node) -> Iterator[Finding]:
-    reference = value
-    if value.kind == MAP:
-        reference = value.get("name") or value.get("image") or value
-    if reference.kind != SCALAR:
-        return
-    found = local_proxies.image(reference.value)
-    if found is not None:
-        yield from proxy_service(file, policy, found, reference.start, reference.end)
-
-
-def _secrets(
-    file: SourceFile, policy: CompiledPolicy, root: Node, reported: set[int]
-) -> Iterator[Finding]:
+def _secrets(scope: Scope, root: Node, reported: set[int]) -> Iterator[Finding]:
     """`${{ secrets.OPENAI_API_KEY }}` wherever a step gets it: inputs, shell text, reused jobs."""
+    policy = scope.policy
     for node in root.walk():
         if node.kind == LIST or "secrets" not in node.value:
             continue
@@ -171,12 +159,11 @@ def _secrets(
             kind, owner = variable_kind(name.upper(), policy)
             if kind != "provider_key" or is_gateway_key(name, policy):
                 continue
-            if policy.excepted(f"env:{name}") is not None:
-                continue
-            start, end = node.text.places[match.start()], node.text.places[match.end()]
-            if file.position(start)[0] in reported:
-                continue
-            yield handed_to_ci(file, policy, name, owner, start, end, "a CI job")
+            place = node.text[match.start() : match.end()]
+            if policy.excepted(f"env:{name}") is None and (
+                scope.file.position(place.start)[0] not in reported
+            ):
+                yield handed_to_ci(scope, name, owner, place)
 
 
 DETECTOR = Pipelines()

@@ -6,17 +6,18 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.catalog import local_proxies
-from guard.rules.files.calls import NEEDLES, check_texts, proxy_service
+from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.scope import Scope, between
 from guard.rules.files.structured import (
     check_command,
+    check_pair,
     check_variables,
     exec_form,
     parse,
     split_words,
 )
 from guard.rules.files.variables import judge
-from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
+from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Dockerfiles:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the instructions."""
+        scope = Scope(file, policy, "the image")
         texts: list[Text] = []
         for name, rest in instructions(file.text):
             if name == "ONBUILD":
@@ -61,13 +63,17 @@ class Dockerfiles:
                 if found is None:
                     continue
                 name, rest = found.group(1).upper(), rest[found.end() :]
+            if name in ("ENV", "ARG"):
+                yield from _variables(scope, rest, name)
+                continue
+            while flag := _FLAG.match(rest.value):
+                rest = rest[flag.end() :]
             if name == "FROM":
-                yield from _from(file, policy, rest)
-            elif name in ("ENV", "ARG"):
-                yield from _variables(file, policy, rest, name)
+                image = re.match(r"\s*(\S+)", rest.value)
+                if image is not None:
+                    place = rest[image.start(1) : image.end(1)]
+                    yield from check_image(scope, place.value, place)
             elif name in ("RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"):
-                while flag := _FLAG.match(rest.value):
-                    rest = rest[flag.end() :]
                 if name == "HEALTHCHECK":
                     command = _INSTRUCTION.match(rest.value)
                     if command is None or command.group(1).upper() != "CMD":
@@ -75,10 +81,10 @@ class Dockerfiles:
                     rest = rest[command.end() :]
                 words = exec_form(rest)
                 if words is not None:
-                    yield from check_command(file, policy, words, where="the image")
+                    yield from check_command(scope, words)
                 else:
                     texts.append(rest)
-        yield from check_texts(file, policy, texts, where="the build")
+        yield from check_texts(scope.given_to("the build"), texts)
 
 
 def instructions(text: str) -> Iterator[tuple[str, Text]]:
@@ -125,36 +131,17 @@ def instructions(text: str) -> Iterator[tuple[str, Text]]:
         yield found.group(1).upper(), rest
 
 
-def _from(file: SourceFile, policy: CompiledPolicy, rest: Text) -> Iterator[Finding]:
-    while flag := _FLAG.match(rest.value):
-        rest = rest[flag.end() :]
-    found = re.match(r"\s*(\S+)", rest.value)
-    if found is None:
-        return
-    proxy = local_proxies.image(found.group(1))
-    if proxy is not None:
-        start, end = rest.places[found.start(1)], rest.places[found.end(1)]
-        yield from proxy_service(file, policy, proxy, start, end)
-
-
-def _variables(
-    file: SourceFile, policy: CompiledPolicy, rest: Text, name: str
-) -> Iterator[Finding]:
+def _variables(scope: Scope, rest: Text, name: str) -> Iterator[Finding]:
     words = split_words(rest)
-    if not words:
-        return
-    if name == "ENV" and not _PAIR.match(words[0].shown):
+    if name == "ENV" and words and not _PAIR.match(words[0].shown):
         # the old form: ENV NAME the rest of the line
         value = " ".join(word.shown for word in words[1:])
-        pairs = [(words[0].shown, value, words[0].start, words[-1].end)]
-    else:
-        pairs = []
-        for word in words:
-            found = _PAIR.match(word.shown)
-            if found:
-                pairs.append((found.group(1), word.shown[found.end() :], word.start, word.end))
-    for variable, value, start, end in pairs:
-        yield from judge(file, policy, variable, value, start, end, where="the image")
+        yield from judge(scope, words[0].shown, value, between(words[0], words[-1]))
+        return
+    for word in words:
+        found = _PAIR.match(word.shown)
+        if found:
+            yield from judge(scope, found.group(1), word.shown[found.end() :], word)
 
 
 class Devcontainers:
@@ -169,26 +156,21 @@ class Devcontainers:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in commands, variables and the image (containers.dev, "json_reference")."""
-        roots, notes = parse(file)
+        scope = Scope(file, policy, "the container")
+        roots, notes = parse(scope)
         yield from notes
         for root in roots:
             for key in ("containerEnv", "remoteEnv"):
-                yield from check_variables(
-                    file, policy, _without_local(root.get(key)), where="the container"
-                )
+                yield from check_variables(scope, _without_local(root.get(key)))
             for key in _COMMANDS:
                 node = root.get(key)
-                if node is None:
-                    continue
-                parts = [value for _, value in node.pairs] if node.kind == MAP else [node]
-                for part in parts:
-                    yield from check_command(file, policy, part, where="the container")
-            yield from _run_arguments(file, policy, root.get("runArgs"))
+                if node is not None:
+                    for part in [v for _, v in node.pairs] if node.kind == MAP else [node]:
+                        yield from check_command(scope, part)
+            yield from _run_arguments(scope, root.get("runArgs"))
             image = root.get("image")
             if image is not None and image.kind == SCALAR:
-                proxy = local_proxies.image(image.value)
-                if proxy is not None:
-                    yield from proxy_service(file, policy, proxy, image.start, image.end)
+                yield from check_image(scope, image.value, image)
 
 
 def _without_local(node: Node | None) -> Node | None:
@@ -202,30 +184,14 @@ def _without_local(node: Node | None) -> Node | None:
     return node
 
 
-def _run_arguments(
-    file: SourceFile, policy: CompiledPolicy, node: Node | None
-) -> Iterator[Finding]:
-    if node is None or node.kind != LIST:
-        return
+def _run_arguments(scope: Scope, node: Node | None) -> Iterator[Finding]:
     before = ""
-    for item in node.items:
-        text = item.text
+    for item in node.items if node is not None else ():
         if item.value.startswith("--env="):
-            text = text[len("--env=") :]
-        elif before not in ("-e", "--env"):
-            before = item.value
-            continue
+            yield from check_pair(scope, item.text[len("--env=") :])
+        elif before in ("-e", "--env"):
+            yield from check_pair(scope, item.text)
         before = item.value
-        name, equals, value = text.value.partition("=")
-        yield from judge(
-            file,
-            policy,
-            name,
-            value if equals else None,
-            text.start,
-            text.end,
-            where="the container",
-        )
 
 
 DETECTOR = Dockerfiles()

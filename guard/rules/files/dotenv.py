@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from guard import variables
-from guard.agents.registry import is_switch, keeps
 from guard.rules.files import file_names
 from guard.rules.files.base_urls import of_variable
-from guard.rules.files.location import at
+from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import is_form, variable_kind
+from guard.rules.files.variables import fix_unknown, of_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -157,9 +157,10 @@ class Dotenv:
             assignments = _dotenv(file.text, shell=file.name == ".envrc")
         else:
             assignments = _settings(file.text)
+        scope = Scope(file, policy)
         sample = file_names.is_dotenv_sample(file.name)
         for assignment in assignments:
-            finding = _judge(file, assignment, policy, sample=sample)
+            finding = _judge(scope, assignment, sample=sample)
             if finding is not None:
                 yield finding
 
@@ -170,81 +171,50 @@ def _is_mise(path: str, name: str) -> bool:
     )
 
 
-def _judge(
-    file: SourceFile, found: _Assignment, policy: CompiledPolicy, *, sample: bool
-) -> Finding | None:
+def _judge(scope: Scope, found: _Assignment, *, sample: bool) -> Finding | None:
     """What a launch would say about the variable, if anything.
 
     In a sample (`.env.example`) a key's value is a matter of its form alone (RG111): there a
     name says what to fill in, not what is in force; a filled-in address is a warning.
     """
-    value = found.value.strip()
-    terraform = file.name.endswith(".tfvars")
-    kind, owner = variable_kind(found.name.upper() if terraform else found.name, policy)
+    name, value = found.name, found.value.strip()
+    terraform = scope.file.name.endswith(".tfvars")
+    kind, owner = variable_kind(name.upper() if terraform else name, scope.policy)
     if not value or not kind:
         return None
-    end = found.name_at + len(found.name)
+    place = Span(found.name_at, found.name_at + len(name))
+    value_place = Span(found.value_at, found.value_at + len(found.value))
     if kind in ("provider_key", "provider_setting", "unknown_key"):
-        if sample:
-            return None
-        # asked first: `op://vault/openai/api-key` holds words of a placeholder
-        reference = _REFERENCE.match(value) is not None
-        switch = kind == "provider_setting" and value.lower() in variables.ON
-        if not reference and not switch and is_form(value):
-            return None
-        if reference and (kind == "unknown_key" or _is_gateway_key(value, policy)):
-            return None
-        verdict = variables.judge(found.name, kind, owner, value, policy, text=True)
-        if not verdict.rule:
-            return None
-        return at(
-            file,
-            verdict.rule,
-            found.name_at,
-            end,
-            found.name,
-            f"{found.name} {verdict.words}" + (", handed on by reference" if reference else ""),
-            fix=(
-                f"name {found.name} in your policy if it is a model key, or except it"
-                if verdict.rule == "RG102"
-                else f"remove {found.name}; keep the credential in Portkey and call the gateway"
-            ),
-            severity="warning" if reference else "",
-            secret="" if reference or kind == "provider_setting" else value,
-        )
+        return None if sample else _key(scope, name, kind, owner, value, place)
     if kind == "base_url":
+        severity = "warning" if sample else ""
         if _REFERENCE.match(value):
             return None
-        return of_variable(
-            file,
-            policy,
-            found.name,
-            value,
-            found.value_at,
-            found.value_at + len(found.value),
-            severity="warning" if sample else "",
-        )
-    verdict = variables.judge(found.name, kind, owner, value, policy, keeps=keeps(), text=True)
-    tls = found.name == "NODE_TLS_REJECT_UNAUTHORIZED"
-    if not verdict.rule or kind == "ambient" or (kind == "runtime" and not tls):
+        return of_variable(scope, name, value, value_place, severity=severity)
+    place = value_place if kind == "http_proxy" else place
+    return of_setting(scope, name, kind, owner, value, place, sample=sample)
+
+
+def _key(scope: Scope, name: str, kind: str, owner: str, value: str, place: Span) -> Finding | None:
+    # asked first: `op://vault/openai/api-key` holds words of a placeholder
+    reference = _REFERENCE.match(value) is not None
+    switch = kind == "provider_setting" and value.lower() in variables.ON
+    if not reference and not switch and is_form(value):
         return None
-    if kind == "agent_redirect" and (sample or is_switch(found.name, value)):
+    if reference and (kind == "unknown_key" or _is_gateway_key(value, scope.policy)):
         return None
-    start, fix = found.name_at, f"remove {found.name}"
-    if kind == "http_proxy":
-        if policy.excepted(verdict.subject) is not None:
-            return None
-        start, end = found.value_at, found.value_at + len(found.value)
-        fix += f", or add an [[exception]] with the subject {verdict.subject} to your policy"
-    return at(
-        file,
+    verdict = variables.judge(name, kind, owner, value, scope.policy, text=True)
+    if not verdict.rule:
+        return None
+    fix = f"remove {name}; keep the credential in Portkey and call the gateway"
+    return scope.finding(
         verdict.rule,
-        start,
-        end,
-        found.name,
-        f"{found.name} {verdict.words}",
-        fix=fix,
-        severity="warning" if kind == "http_proxy" and sample else "",
+        place,
+        name,
+        f"{name} {verdict.words}" + (", handed on by reference" if reference else ""),
+        fix=fix_unknown(name) if verdict.rule == "RG102" else fix,
+        severity="warning" if reference else "",
+        secret="" if reference or kind == "provider_setting" else value,
     )
 
 

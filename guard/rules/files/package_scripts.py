@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.rules.files.calls import NEEDLES, check_texts
+from guard.rules.files.scope import Scope
 from guard.rules.files.structured import parse
 from guard.sources.positions.nodes import SCALAR
 
@@ -30,7 +31,8 @@ class PackageScripts:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in each script."""
-        roots, notes = parse(file)
+        scope = Scope(file, policy, "the script's commands")
+        roots, notes = parse(scope)
         yield from notes
         for root in roots:
             for table in _TABLES:
@@ -42,7 +44,7 @@ class PackageScripts:
                     command = value.get("command") if value.pairs else value
                     if command is not None:
                         texts += [node.text for node in command.strings() if node.kind == SCALAR]
-                yield from check_texts(file, policy, texts, where="the script's commands")
+                yield from check_texts(scope, texts)
 
 
 DETECTOR = PackageScripts()

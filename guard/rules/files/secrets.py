@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from math import log2
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from guard.catalog.classify import classify
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
-from guard.rules.files.location import at
+from guard.rules.files.scope import Scope, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -226,23 +227,16 @@ def _scans() -> tuple[tuple[str, re.Pattern[str], tuple[PrefixedKey, ...]], ...]
 
 
 @cache
-def _body(pattern: PrefixedKey) -> re.Pattern[str]:
-    return re.compile(pattern.body)
-
-
-@cache
-def _value(regex: str) -> re.Pattern[str]:
+def _compiled(regex: str) -> re.Pattern[str]:
     return re.compile(regex)
 
 
+@dataclass(slots=True)
 class _Budget:
     """How many more names may be looked behind; `spent` once one had to be left out."""
 
-    __slots__ = ("left", "spent")
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self.spent = False
+    left: int
+    spent: bool = False
 
     def take(self) -> bool:
         """Whether there is one more."""
@@ -251,16 +245,14 @@ class _Budget:
         return not self.spent
 
 
+@dataclass(frozen=True, slots=True)
 class _Literal:
-    """A key that was found: where it stands, whose it is."""
+    """A key that was found: where it stands, whose it is, the variable that holds it."""
 
-    __slots__ = ("end", "name", "owner", "start")
-
-    def __init__(self, start: int, end: int, owner: str, name: str) -> None:
-        self.start = start
-        self.end = end
-        self.owner = owner
-        self.name = name
+    start: int
+    end: int
+    owner: str
+    name: str
 
 
 def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
@@ -322,9 +314,8 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
 
 def _matching(token: str, patterns: tuple[PrefixedKey, ...]) -> PrefixedKey | None:
     for pattern in patterns:
-        if token.startswith(pattern.prefix) and _body(pattern).fullmatch(
-            token, len(pattern.prefix)
-        ):
+        body = len(pattern.prefix)
+        if token.startswith(pattern.prefix) and _compiled(pattern.body).fullmatch(token, body):
             return pattern
     return None
 
@@ -362,7 +353,9 @@ def _named(text: str, lower: str, budget: _Budget) -> Iterator[_Literal]:
                 if match and match.start("value") > past:
                     value = match["value"]
                     past = match.start("value")
-                    if _value(pattern.value).fullmatch(value) and _is_key(value, pattern.entropy):
+                    if _compiled(pattern.value).fullmatch(value) and _is_key(
+                        value, pattern.entropy
+                    ):
                         yield _Literal(past, match.end("value"), pattern.owner, "")
                 offset = lower.find(word, after)
 
@@ -412,36 +405,28 @@ class Secrets:
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         """A finding for each key, at the key itself."""
         text = file.text
+        scope = Scope(file, policy)
         found, complete = _literals(text, policy)
         if not complete:
-            yield at(
-                file,
+            yield scope.finding(
                 "RG903",
-                0,
-                0,
+                Span(0, 0),
                 self.name,
-                f"more than {_MOST_NAMES} names of keys: what stands behind the rest was not looked"
-                " at; keys with a prefix of their own were",
+                f"more than {_MOST_NAMES} names of keys: the values behind the rest were not "
+                "checked; keys with a known prefix were",
             )
         for literal in found:
-            gateway = literal.owner == "Portkey"
-            if gateway:
+            message = f"a key of {literal.owner} is written out here"
+            fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
+            if literal.owner == "Portkey":
                 message = "a Portkey API key is written out here"
                 fix = (
                     "revoke it in Portkey, then read it from the environment or a secret store: "
                     "{env:PORTKEY_API_KEY}"
                 )
-            else:
-                message = f"a key of {literal.owner} is written out here"
-                fix = (
-                    "revoke it at the provider, keep the credential in Portkey, "
-                    "and call the gateway"
-                )
-            yield at(
-                file,
+            yield scope.finding(
                 "RG111",
-                literal.start,
-                literal.end,
+                literal,
                 literal.name or literal.owner,
                 message,
                 fix=fix,

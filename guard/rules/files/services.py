@@ -6,12 +6,17 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from guard.catalog import local_proxies
-from guard.rules.files.calls import NEEDLES, check_script, check_texts, proxy_service
-from guard.rules.files.structured import check_command, check_variables, parse, split_words
+from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.scope import Scope, Span
+from guard.rules.files.structured import (
+    check_command,
+    check_variables,
+    check_words,
+    parse,
+    split_words,
+)
 from guard.rules.files.variables import judge
 from guard.sources.positions.nodes import SCALAR
-from guard.sources.positions.shell_calls import Script, follow
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word
 
@@ -37,31 +42,23 @@ class Compose:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in each service: image, build arguments, variables, commands, health check."""
-        roots, notes = parse(file)
+        scope = Scope(file, policy, "the service")
+        roots, notes = parse(scope)
         yield from notes
         for root in roots:
             services = root.get("services") or root
             for _, service in services.pairs:
-                for image in [service.get("image")]:
-                    if image is not None and image.kind == SCALAR:
-                        proxy = local_proxies.image(_default(image.value))
-                        if proxy is not None:
-                            yield from proxy_service(
-                                file, policy, proxy, image.text.start, image.text.end
-                            )
-                yield from check_variables(
-                    file, policy, service.get("environment"), where="the service"
-                )
-                yield from check_variables(
-                    file, policy, service.get("build", "args"), where="the build"
-                )
+                image = service.get("image")
+                if image is not None and image.kind == SCALAR:
+                    yield from check_image(scope, _default(image.value), image.text)
+                yield from check_variables(scope, service.get("environment"))
+                build = scope.given_to("the build")
+                yield from check_variables(build, service.get("build", "args"))
                 for keys in (("command",), ("entrypoint",), ("healthcheck", "test")):
-                    yield from check_command(file, policy, service.get(*keys), where="the service")
+                    yield from check_command(scope, service.get(*keys))
                 model = service.get("provider", "type")
                 if model is not None and model.value == "model":
-                    found = local_proxies.image("docker/model-runner")
-                    if found is not None:
-                        yield from proxy_service(file, policy, found, model.start, model.end)
+                    yield from check_image(scope, "docker/model-runner", model)
 
 
 def _default(reference: str) -> str:
@@ -84,6 +81,7 @@ class Units:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in Exec lines and Environment settings (systemd.exec, systemd.service)."""
+        scope = Scope(file, policy, "the service")
         for key, value in _settings(file.text):
             if key.startswith("Exec"):
                 stripped = value.strip()
@@ -93,30 +91,17 @@ class Units:
                 if "@" in stripped.value[:marks] and named:
                     # the second word is only the name that the program is given
                     command = joined([command[: named.end(1)], command[named.end(2) :]])
-                yield from check_texts(file, policy, [_unit_words(command)], where="the service")
+                yield from check_texts(scope, [_unit_words(command)])
             elif key in ("Environment", "DefaultEnvironment"):
                 for word in split_words(value):
                     name, equals, shown = word.shown.partition("=")
                     if equals:
-                        yield from judge(
-                            file, policy, name, shown, word.start, word.end, where="the service"
-                        )
+                        yield from judge(scope, name, shown, word)
             elif key == "PassEnvironment":
                 for match in re.finditer(r"\S+", value.value):
-                    yield from judge(
-                        file,
-                        policy,
-                        match.group(),
-                        None,
-                        value.places[match.start()],
-                        value.places[match.end()],
-                        where="the service",
-                    )
+                    yield from judge(scope, match.group(), None, value[match.start() : match.end()])
             elif key == "Image":
-                image = value.strip()
-                proxy = local_proxies.image(image.value)
-                if proxy is not None:
-                    yield from proxy_service(file, policy, proxy, image.start, image.end)
+                yield from check_image(scope, value.strip().value, value.strip())
 
 
 def _settings(text: str) -> Iterator[tuple[str, Text]]:
@@ -194,17 +179,14 @@ class PropertyLists:
         listed = [a for a in arguments if isinstance(a, str)] if isinstance(arguments, list) else []
         if isinstance(program, str):
             listed = [program, *listed[1:]]
-        words = [finder.word(word, "Program") for word in listed]
-        if words:
-            script = Script()
-            follow(words, script)
-            yield from check_script(file, policy, script, where="the service")
+        scope = Scope(file, policy, "the service")
+        yield from check_words(scope, [finder.word(word, "Program") for word in listed])
         variables: Any = content.get("EnvironmentVariables")
         if isinstance(variables, dict):
             for name, value in variables.items():
                 if isinstance(name, str) and isinstance(value, str):
-                    start, end = finder.place(f"<key>{name}</key>", "EnvironmentVariables")
-                    yield from judge(file, policy, name, value, start, end, where="the service")
+                    place = finder.place(f"<key>{name}</key>", "EnvironmentVariables")
+                    yield from judge(scope, name, value, place)
 
 
 class _Finder:
@@ -214,13 +196,13 @@ class _Finder:
         self._text = text
         self._from: dict[str, int] = {}
 
-    def place(self, written: str, under: str) -> tuple[int, int]:
+    def place(self, written: str, under: str) -> Span:
         base = max(self._text.find(f"<key>{under}"), 0)
         found = self._text.find(written, max(base, self._from.get(under, 0)))
         if found < 0:
-            return base, base
+            return Span(base, base)
         self._from[under] = found + len(written)
-        return found, found + len(written)
+        return Span(found, found + len(written))
 
     def word(self, value: str, under: str) -> Word:
         start, end = self.place(f">{value}<", under)
@@ -246,7 +228,7 @@ class Procfiles:
             found = _PROC.match(line.value)
             if found:
                 texts.append(line[found.end() :])
-        yield from check_texts(file, policy, texts, where="the process")
+        yield from check_texts(Scope(file, policy, "the process"), texts)
 
 
 DETECTOR = Compose()

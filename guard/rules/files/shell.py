@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.rules.files.calls import NEEDLES, check_texts
+from guard.rules.files.scope import Scope
 from guard.rules.files.variables import judge
 from guard.sources.positions.shell_calls import read_fish
 from guard.sources.positions.text import Text, joined
@@ -88,19 +89,35 @@ class Shell:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file's shell text."""
+        scope = Scope(file, policy)
         lower = file.name.lower()
         if lower in _MAKEFILES or lower.startswith("makefile.") or lower.endswith(".mk"):
-            yield from _makefile(file, policy)
+            yield from _recipes(scope, *_makefile(file.text))
             return
         if lower in _JUSTFILES or lower.endswith(".just"):
-            yield from _justfile(file, policy)
+            yield from _recipes(scope, *_justfile(file.text))
             return
         shell = shebang(file.text)
         if lower.endswith(".fish") or shell == "fish":
-            yield from check_texts(file, policy, [Text.of(file.text)], read=read_fish)
+            yield from check_texts(scope, [Text.of(file.text)], read=read_fish)
             return
         if shell or lower.endswith(_SUFFIXES) or file.name in _RC or _HOOK.search(file.path):
-            yield from check_texts(file, policy, [Text.of(file.text)])
+            yield from check_texts(scope, [Text.of(file.text)])
+
+
+class _Exported(NamedTuple):
+    """A variable that a file of recipes exports to all of them."""
+
+    name: str
+    value: str
+    place: Text
+
+
+def _recipes(scope: Scope, exported: list[_Exported], recipes: list[Text]) -> Iterator[Finding]:
+    every = scope.given_to("every recipe")
+    for one in exported:
+        yield from judge(every, one.name, one.value, one.place)
+    yield from check_texts(scope.given_to("the recipe's commands"), recipes)
 
 
 def shebang(text: str) -> str:
@@ -114,9 +131,10 @@ def shebang(text: str) -> str:
     return name if name in _SHELLS else ""
 
 
-def _makefile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+def _makefile(text: str) -> tuple[list[_Exported], list[Text]]:
+    exported: list[_Exported] = []
     recipes: list[Text] = []
-    lines = Text.of(file.text).lines()
+    lines = Text.of(text).lines()
     number = 0
     while number < len(lines):
         line = lines[number]
@@ -136,20 +154,10 @@ def _makefile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
             recipes.append(_recipe(line[rule.end() :]))
         found = _MAKE_EXPORT.match(line.value)
         if found:
-            yield from judge(
-                file,
-                policy,
-                found.group(1),
-                _make_value(found.group(2).strip()),
-                line.start + found.start(1),
-                line.start + found.end(2),
-                where="every recipe",
-            )
-    yield from check_texts(file, policy, recipes, where="the recipe's commands")
-
-
-def _make_value(value: str) -> str:
-    return re.sub(r"\$\((\w+)\)", r"${\1}", value)
+            value = re.sub(r"\$\((\w+)\)", r"${\1}", found.group(2).strip())
+            place = line[found.start(1) : found.end(2)]
+            exported.append(_Exported(found.group(1), value, place))
+    return exported, recipes
 
 
 def _recipe(text: Text) -> Text:
@@ -177,7 +185,8 @@ def _recipe(text: Text) -> Text:
     return joined(parts)
 
 
-def _justfile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+def _justfile(text: str) -> tuple[list[_Exported], list[Text]]:
+    exported: list[_Exported] = []
     bodies: list[Text] = []
     body: list[Text] = []
     inside = False
@@ -193,7 +202,7 @@ def _justfile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
             bodies.extend(_just_lines(body))
         body.clear()
 
-    for line in Text.of(file.text).lines():
+    for line in Text.of(text).lines():
         if line.value[:1] in (" ", "\t") and inside:
             body.append(line)
             continue
@@ -203,17 +212,10 @@ def _justfile(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         inside = bool(_JUST_RECIPE.match(line.value))
         found = _JUST_EXPORT.match(line.value)
         if found:
-            yield from judge(
-                file,
-                policy,
-                found.group(1),
-                found.group(3),
-                line.start + found.start(1),
-                line.start + found.end(3),
-                where="every recipe",
-            )
+            place = line[found.start(1) : found.end(3)]
+            exported.append(_Exported(found.group(1), found.group(3), place))
     finish()
-    yield from check_texts(file, policy, bodies, where="the recipe's commands")
+    return exported, bodies
 
 
 def _just_lines(body: list[Text]) -> list[Text]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.rules.files.calls import check_script, check_texts
-from guard.rules.files.location import at
+from guard.rules.files.scope import Scope, Span, between
 from guard.rules.files.variables import judge
 from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
@@ -17,38 +17,32 @@ from guard.sources.shell_commands import Word, unquoted
 
 if TYPE_CHECKING:
     from guard.findings import Finding
-    from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
 
 
-def parse(file: SourceFile) -> tuple[list[Node], list[Finding]]:
+def parse(scope: Scope) -> tuple[list[Node], list[Finding]]:
     """The roots of a YAML, JSON or TOML file by its suffix, and a note if it cannot be parsed."""
-    name = file.name.lower()
+    text = scope.file.text
     try:
-        if name.endswith((".yml", ".yaml")):
-            return yaml_nodes.documents(file.text), []
-        if name.endswith(".toml"):
-            return [toml_nodes.document(file.text)], []
-        if not file.text.strip():
-            return [], []
-        return [json_nodes.document(file.text)], []
+        return documents(scope.file.name, text), []
     except MalformedError as error:
-        return [], [not_checked(file, error)]
+        place = Span(error.offset, error.offset)
+        return [], [scope.finding("RG903", place, scope.file.path, f"the file {error}")]
 
 
-def not_checked(file: SourceFile, error: MalformedError) -> Finding:
-    """The note that a file could not be parsed."""
-    return at(file, "RG903", error.offset, error.offset, file.path, f"the file {error}")
+def documents(name: str, text: str) -> list[Node]:
+    """The roots of `text` in the format that `name` ends with, else JSON; of nothing none.
+
+    Raises MalformedError.
+    """
+    name = name.lower()
+    if name.endswith((".yml", ".yaml")):
+        return yaml_nodes.documents(text)
+    if name.endswith(".toml"):
+        return [toml_nodes.document(text)]
+    return [json_nodes.document(text)] if text.strip() else []
 
 
-def check_variables(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    node: Node | None,
-    *,
-    where: str,
-    ci: bool = False,
-) -> Iterator[Finding]:
+def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
     """Findings for a map of variables, or a list of `NAME=value` and `NAME` strings.
 
     A map's value may itself be a map with the key `value`, as in GitLab CI.
@@ -60,79 +54,53 @@ def check_variables(
             inner: Node | None = value.get("value") if value.kind == MAP else value
             if inner is None or inner.kind != SCALAR:
                 continue
-            if not inner.quoted and inner.value in ("", "null", "~"):
+            shown: str | None = inner.value
+            if not inner.quoted and shown in ("", "null", "~"):
                 # compose hands the variable on under the same name; elsewhere it stays empty
-                if ci or inner.start != inner.end:
+                if scope.ci or inner.start != inner.end:
                     continue
                 shown = None
-            else:
-                shown = inner.value
-            yield from judge(
-                file,
-                policy,
-                key.value,
-                shown,
-                key.start,
-                max(key.end, inner.text.end),
-                where=where,
-                ci=ci,
-            )
+            place = Span(key.start, max(key.end, inner.text.end))
+            yield from judge(scope, key.value, shown, place)
     elif node.kind == LIST:
         for item in node.items:
             if item.kind == MAP:
                 # `- name: A` / `value: b`, and `- A: b`
                 name, given = item.get("name"), item.get("value")
                 if name is not None and given is not None and given.kind == SCALAR:
-                    yield from judge(
-                        file,
-                        policy,
-                        name.value,
-                        given.value,
-                        name.start,
-                        given.end,
-                        where=where,
-                        ci=ci,
-                    )
+                    yield from judge(scope, name.value, given.value, between(name, given))
                 elif name is None:
-                    yield from check_variables(file, policy, item, where=where, ci=ci)
-                continue
-            key_, equals, value_ = item.value.partition("=")
-            yield from judge(
-                file,
-                policy,
-                key_,
-                value_ if equals else None,
-                item.text.start,
-                item.text.end,
-                where=where,
-                ci=ci,
-            )
+                    yield from check_variables(scope, item)
+            else:
+                yield from check_pair(scope, item.text)
 
 
-def check_command(
-    file: SourceFile, policy: CompiledPolicy, node: Node | None, *, where: str
-) -> Iterator[Finding]:
+def check_pair(scope: Scope, text: Text) -> Iterator[Finding]:
+    """Findings for `NAME=value`, or for a `NAME` that is handed on."""
+    name, equals, value = text.value.partition("=")
+    yield from judge(scope, name, value if equals else None, text)
+
+
+def check_command(scope: Scope, node: Node | None) -> Iterator[Finding]:
     """Findings for a command that is a text, or a list of words as a program gets them."""
     if node is None:
         return
     if node.kind == SCALAR:
-        yield from check_texts(file, policy, [node.text], where=where)
+        yield from check_texts(scope, [node.text])
     elif node.kind == LIST:
-        script = words_script(node)
-        yield from check_script(file, policy, script, where=where)
+        words = [item.text for item in node.items if item.kind == SCALAR]
+        yield from check_words(
+            scope,
+            [Word(text, text.start, text.end, literal="$" not in text.value) for text in words],
+        )
 
 
-def words_script(node: Node) -> Script:
-    """The call in a list of words, and what it starts in turn."""
-    words = [
-        Word(item.text, item.text.start, item.text.end, literal="$" not in item.value)
-        for item in node.items
-        if item.kind == SCALAR
-    ]
+def check_words(scope: Scope, words: list[Word]) -> Iterator[Finding]:
+    """Findings for the call in a list of words, and what it starts in turn."""
     script = Script()
     if words:
         follow(words, script)
-    return script
+    yield from check_script(scope, script)
 
 
 def exec_form(text: Text) -> Node | None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from guard import variables
 from guard.agents.registry import is_switch, keeps
 from guard.rules.files import base_urls
-from guard.rules.files.location import at
 from guard.rules.files.secrets import catalogued_variables, is_form, variable_kind
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
+    from guard.rules.files.scope import Placed, Scope
 
 _COMMON = (
     b"_key",
@@ -73,123 +72,126 @@ def is_gateway_key(name: str, policy: CompiledPolicy) -> bool:
 
 
 def judge(
-    file: SourceFile,
-    policy: CompiledPolicy,
+    scope: Scope,
     name: str,
     value: str | None,
-    start: int,
-    end: int,
+    place: Placed,
     *,
-    where: str,
-    ci: bool = False,
     agent: bool = False,
     handed: bool = True,
 ) -> Iterator[Finding]:
-    """Findings for `name` set to `value` between two offsets of `file`.
+    """Findings for `name` set to `value` at `place`, at most one.
 
     `value` is as written, references included; None if the variable is handed on without one.
-    `where` says in words what gets it ("a child process", "the container"). `ci` tells that a CI
-    job gets it, `agent` that only a call of the agent does, for which `NODE_*` counts as well.
+    `agent` tells that only a call of the agent gets it, for which `NODE_*` counts as well.
     Not `handed` means that whoever gets it had it before: `export NAME=$NAME` changes nothing.
     """
-    kind, owner = variable_kind(name, policy)
-    if not kind or policy.excepted(f"env:{name}") is not None:
+    kind, owner = variable_kind(name, scope.policy)
+    if not kind or scope.policy.excepted(f"env:{name}") is not None:
         return
+    found: Finding | None = None
     if kind == "provider_key":
-        if not handed and value is not None and _only_itself(name, value):
-            return
-        yield from _key(file, policy, name, value, start, end, owner, where, ci)
+        if handed or value is None or not _only_itself(name, value):
+            found = _key(scope, name, value, place, owner)
+    elif value is None or not value.strip() or is_switch(name, value):
         return
-    if value is None or not value.strip() or is_switch(name, value):
-        return
-    verdict = variables.judge(name, kind, owner, value.strip(), policy, keeps=keeps(), text=True)
-    if not verdict.rule or kind == "ambient":
-        return
-    message, fix = f"{name} {verdict.words}", f"remove {name}"
-    if kind == "base_url":
-        yield from _base_url(file, policy, name, value, start, end)
-        return
-    if kind in ("provider_setting", "unknown_key"):
-        switch = value.strip().lower() in variables.ON
-        if not switch and (not _literal(value) or is_form(value)):
-            return
-        if kind == "unknown_key":
-            fix = f"name {name} in your policy if it is a model key, or except it"
-        message = f"{where} gets {name}, which {verdict.words}"
-    elif kind == "http_proxy":
-        if not _literal(value) or policy.excepted(verdict.subject) is not None:
-            return
+    elif kind == "base_url":
+        found = _base_url(scope, name, value, place)
+    elif kind in ("provider_setting", "unknown_key"):
+        found = _opens_a_provider(scope, name, kind, owner, value, place)
+    elif kind != "http_proxy" or _literal(value):
+        found = of_setting(scope, name, kind, owner, value.strip(), place, agent=agent)
+    if found is not None:
+        yield found
+
+
+def of_setting(
+    scope: Scope,
+    name: str,
+    kind: str,
+    owner: str,
+    value: str,
+    place: Placed,
+    *,
+    sample: bool = False,
+    agent: bool = False,
+) -> Finding | None:
+    """The finding for a proxy, a setting that redirects the agent, or one of its runtime's.
+
+    What is set for the runtime of any program (`NODE_OPTIONS`) counts for an agent alone. In a
+    `sample` a proxy is a warning, and a setting that redirects is only shown.
+    """
+    policy = scope.policy
+    verdict = variables.judge(name, kind, owner, value, policy, keeps=keeps(), text=True)
+    if not verdict.rule or kind == "ambient" or is_switch(name, value):
+        return None
+    if kind == "runtime" and not agent and name != "NODE_TLS_REJECT_UNAUTHORIZED":
+        return None
+    if kind == "agent_redirect" and sample:
+        return None
+    fix, warning = f"remove {name}", False
+    if kind == "http_proxy":
+        if policy.excepted(verdict.subject) is not None:
+            return None
         fix += f", or add an [[exception]] with the subject {verdict.subject} to your policy"
-    elif kind == "runtime" and not agent and name != "NODE_TLS_REJECT_UNAUTHORIZED":
-        return  # for the program it starts; only an agent's is ours to judge
-    flagged = kind == "http_proxy" and policy.proxies_action == "flag"
-    yield at(
-        file,
+        warning = sample or policy.proxies_action == "flag"
+    return scope.finding(
         verdict.rule,
-        start,
-        end,
+        place,
         name,
-        message,
+        f"{name} {verdict.words}",
         fix=fix,
-        severity="warning" if flagged else "",
+        severity="warning" if warning else "",
     )
 
 
-def _key(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    name: str,
-    value: str | None,
-    start: int,
-    end: int,
-    owner: str,
-    where: str,
-    ci: bool,
-) -> Iterator[Finding]:
-    referred: list[str] = []
+def _opens_a_provider(
+    scope: Scope, name: str, kind: str, owner: str, value: str, place: Placed
+) -> Finding | None:
+    verdict = variables.judge(name, kind, owner, value.strip(), scope.policy, text=True)
+    switch = value.strip().lower() in variables.ON
+    if not verdict.rule or (not switch and (not _literal(value) or is_form(value))):
+        return None
+    fix = f"remove {name}" if kind == "provider_setting" else fix_unknown(name)
+    message = f"{scope.where} gets {name}, which {verdict.words}"
+    return scope.finding(verdict.rule, place, name, message, fix=fix)
+
+
+def fix_unknown(name: str) -> str:
+    """What to do about a variable that may hold a model's key or not."""
+    return f"name {name} in your policy if it is a model key, or except it"
+
+
+def _key(scope: Scope, name: str, value: str | None, place: Placed, owner: str) -> Finding | None:
+    referred = references(value or "")
     if value is not None:
         if not value.strip():
-            return
-        referred = references(value)
-        if referred and all(is_gateway_key(r, policy) for r in referred):
-            return
+            return None
+        if referred and all(is_gateway_key(r, scope.policy) for r in referred):
+            return None
         if not referred and "$" not in value and "`" not in value and is_form(value):
-            return
-    if ci and (referred or value is None):
-        yield handed_to_ci(file, policy, name, owner, start, end, where)
-        return
-    literal = value if value is not None and not referred else ""
-    yield at(
-        file,
+            return None
+    if scope.ci and (referred or value is None):
+        return handed_to_ci(scope, name, owner, place)
+    return scope.finding(
         "RG101",
-        start,
-        end,
+        place,
         name,
-        f"{where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
+        f"{scope.where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
         fix="keep the credential in Portkey and set PORTKEY_API_KEY where the agent starts",
-        secret=literal,
+        secret="" if value is None or referred else value,
     )
 
 
-def handed_to_ci(
-    file: SourceFile,
-    policy: CompiledPolicy,
-    name: str,
-    owner: str,
-    start: int,
-    end: int,
-    where: str,
-) -> Finding:
-    """The finding for a CI job (`where`) that gets the direct key `name` of `owner`."""
-    return at(
-        file,
+def handed_to_ci(scope: Scope, name: str, owner: str, place: Placed) -> Finding:
+    """The finding for a CI job that gets the direct key `name` of `owner`."""
+    return scope.finding(
         "RG112",
-        start,
-        end,
+        place,
         name,
-        f"{where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
+        f"{scope.where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
         fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
-        f"with {policy.base_url} as the base URL",
+        f"with {scope.policy.base_url} as the base URL",
     )
 
 
@@ -202,20 +204,17 @@ def _only_itself(name: str, value: str) -> bool:
     return default.lstrip(":")[:1] in ("", "?") or default in ("-", ":-", "=", ":=")
 
 
-def _literal(value: str | None) -> str:
-    return "" if value is None or "$" in value or "`" in value else value
+def _literal(value: str) -> bool:
+    return "$" not in value and "`" not in value
 
 
-def _base_url(
-    file: SourceFile, policy: CompiledPolicy, name: str, value: str, start: int, end: int
-) -> Iterator[Finding]:
-    written = file.text[start : start + len(name) + 6]
+def _base_url(scope: Scope, name: str, value: str, place: Placed) -> Finding | None:
+    file = scope.file
+    written = file.text[place.start : place.start + len(name) + 6]
     if _NAME_THEN_VALUE.match(written) and base_urls.DETECTOR.wants(file.path, file.name):
-        return  # it sees every URL that is written behind a name, this one too
+        return None  # it sees every URL that is written behind a name, this one too
     if value.strip().lower() in variables.OFF | variables.ON:
-        return
-    for url in _URL.findall(value) or ([value] if _literal(value).strip() else []):
-        finding = base_urls.of_variable(file, policy, name, url, start, end)
-        if finding is not None:
-            yield finding
-            return
+        return None
+    urls = _URL.findall(value) or ([value] if _literal(value) else [])
+    found = (base_urls.of_variable(scope, name, url, place) for url in urls)
+    return next(filter(None, found), None)

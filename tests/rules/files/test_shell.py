@@ -39,7 +39,7 @@ def test_the_words_are_those_of_a_launch() -> None:
     assert finding.severity == "error"
     (finding,) = check("opencode run hi\n")
     assert (finding.rule, finding.severity) == ("RG206", "warning")
-    assert finding.fix == "name it: -m portkey/gpt-4o"
+    assert finding.fix == "write -m portkey/gpt-4o"
 
 
 def test_the_policy_decides() -> None:

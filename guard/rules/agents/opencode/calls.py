@@ -18,18 +18,21 @@ from guard.agents.opencode.grammar import read as read_arguments
 from guard.agents.opencode.route import Router
 from guard.catalog.runners import package_name
 from guard.findings import Finding
-from guard.rules.files.location import at
+from guard.rules.files.scope import Scope, Span, between
 from guard.sources.positions.shell_calls import Call, Script
 from guard.sources.shell_commands import Word
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
-    from guard.sources.file import SourceFile
 
 TITLE = AGENT.title
 NEEDLES: tuple[bytes, ...] = (b"opencode",)
 PROGRAMS = frozenset(f"{name}{suffix}" for name in AGENT.names for suffix in ("", ".exe", ".cmd"))
 """Names under which opencode is installed, also on Windows."""
+
+_NO_MODEL = "no model named: routeguard uses {}, an unguarded machine its own default"
+_NO_SUCH_OPTION = "--provider is not an opencode option: only routeguard reads it, as {}"
+_NO_PROVIDER = "the model is named without the gateway's provider: only routeguard makes it {}"
 
 PACKAGES = frozenset(AGENT.packages)
 """npm packages that hold opencode, and the name of the program they install."""
@@ -73,10 +76,9 @@ def _is_named(call: Call, script: Script) -> bool:
     return program is not None and program.rpartition("/")[2] in PROGRAMS
 
 
-def check(
-    file: SourceFile, policy: CompiledPolicy, call: Call, script: Script
-) -> Iterator[Finding]:
+def check(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
     """Findings for one opencode call, each at the word that it is about."""
+    policy = scope.policy
     words = call.words[1:]
     known = [script.value(word) for word in words]
     argv = [
@@ -90,9 +92,10 @@ def check(
     for finding in other_servers(invocation, policy, time.time()):
         options = invocation.named("attach") if finding.rule == "RG202" else []
         if options:
-            yield _at_words(file, finding, words[options[0].start : options[0].end])
+            place = _over(words[options[0].start : options[0].end])
         else:
-            yield _at_words(file, finding, [name, *words[:1]])
+            place = _over([name, *words[:1]])
+        yield scope.placed(finding, place)
     if kind != GUARDED or not invocation.spec.model or invocation.named("attach"):
         return
     models = invocation.named("model", "m")
@@ -100,70 +103,39 @@ def check(
     named = sorted((*models, *providers), key=lambda option: option.start)
     about = [word for o in named for word in words[o.start : o.end]]
     if any(known[i] is None for o in named for i in range(o.start, o.end)):
-        yield from _partly_known(file, policy, [w for w in about if not w.literal])
+        yield from _partly_known(scope, [word for word in about if not word.literal])
         return
     result = rewrite(invocation, router(policy), _ids(policy))
+    place = _over(about or [name])
     if result.findings:
-        for finding in result.findings:
-            yield _at_words(file, finding, about or [name])
+        yield from (scope.placed(finding, place) for finding in result.findings)
         return
     if not models and not providers:
         if any(word.splits and not word.literal for word in words):
             return  # `opencode "$@"`: who calls this script names the model
-        yield _unnamed(file, [name], "opencode", "names no model", str(result.route))
+        subject, what = "opencode", _NO_MODEL
     elif providers:
-        yield _unnamed(
-            file,
-            about,
-            "--provider",
-            "opencode has no --provider: it starts only where routeguard is",
-            str(result.route),
-        )
+        subject, what = "--provider", _NO_SUCH_OPTION
     else:
-        typed = models[-1].value or ""
-        if typed.partition("/")[0] not in _ids(policy):
-            yield _unnamed(
-                file,
-                about,
-                typed or "-m",
-                "names a model without the gateway's provider",
-                str(result.route),
-            )
+        subject = models[-1].value or ""
+        if subject.partition("/")[0] in _ids(policy):
+            return
+        subject, what = subject or "-m", _NO_PROVIDER
+    fix = f"write -m {result.route}"
+    yield scope.finding("RG206", place, subject, what.format(result.route), fix=fix)
 
 
-def _partly_known(file: SourceFile, policy: CompiledPolicy, words: list[Word]) -> Iterator[Finding]:
+def _partly_known(scope: Scope, words: list[Word]) -> Iterator[Finding]:
     """For `-m anthropic/$MODEL`, of which only the provider is known."""
     for word in words:
         shown = word.shown.removeprefix("--model=").removeprefix("-m=").removeprefix("--m=")
         head, slash, _ = shown.partition("/")
         if not slash or any(c in head for c in "$`("):
             continue
-        resolved = router(policy).resolve(f"{head}/MODEL", None)
+        resolved = router(scope.policy).resolve(f"{head}/MODEL", None)
         if isinstance(resolved, Finding):
-            yield _at_words(file, resolved, [word])
+            yield scope.placed(resolved, word)
 
 
-def _unnamed(file: SourceFile, words: list[Word], subject: str, what: str, route: str) -> Finding:
-    message = what if what.startswith("opencode") else f"this call {what}"
-    return at(
-        file,
-        "RG206",
-        words[0].start,
-        words[-1].end,
-        subject,
-        f"{message}; a guarded machine sends it to {route}, another one wherever it is set up for",
-        fix=f"name it: -m {route}",
-    )
-
-
-def _at_words(file: SourceFile, finding: Finding, words: list[Word]) -> Finding:
-    return at(
-        file,
-        finding.rule,
-        words[0].start,
-        words[-1].end,
-        finding.subject,
-        finding.message,
-        fix=finding.fix,
-        severity=finding.severity,
-    )
+def _over(words: list[Word]) -> Span:
+    return between(words[0], words[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from guard.agents.covered import Coverage, content_digest
@@ -14,10 +14,9 @@ from guard.agents.opencode.outcome import FORBIDS
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
 from guard.files import jsonc
 from guard.findings import Finding
-from guard.net import host_of
 from guard.rules.agents.opencode.calls import router
-from guard.rules.agents.settings import is_base_url, is_gateway, leaves, unreadable
-from guard.rules.files.location import at
+from guard.rules.agents.settings import base_urls, is_gateway, leads_away, unreadable
+from guard.rules.files.scope import Placed, Scope, Span, between
 from guard.sources.positions import json_nodes, yaml_nodes
 from guard.sources.positions.nodes import MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.text import Text
@@ -42,21 +41,22 @@ class OpencodeFiles:
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file; none of code that an exception covers with all it brings along."""
         covered = None
-        for finding in self._check(file, policy):
+        for finding in self._check(Scope(file, policy, "the agent")):
             if finding.rule == "RG301":
                 covered = _covered(file, policy) if covered is None else covered
                 if covered:
                     continue
             yield finding
 
-    def _check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    def _check(self, scope: Scope) -> Iterator[Finding]:
+        file = scope.file
         role = role_of(file.path)
         if role == CODE:
-            yield _code(file, 0, len(file.line(1)), file.path, preflight.IMPORTED)
+            yield _code(scope, Span(0, len(file.line(1))), file.path, preflight.IMPORTED)
         elif role == MARKDOWN:
-            yield from _markdown(file, policy)
+            yield from _markdown(scope)
         else:
-            yield from _config(file, policy)
+            yield from _config(scope)
 
 
 def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
@@ -72,21 +72,17 @@ def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
     return content_digest(file.absolute) == hashlib.sha256(file.data).hexdigest()
 
 
-def _code(file: SourceFile, start: int, end: int, subject: str, what: str) -> Finding:
-    return at(
-        file,
-        "RG301",
-        start,
-        end,
-        subject,
-        what + preflight.SENDS,
-        fix="remove it; or, if you have read it and trust it, add an [[exception]] with its "
-        f"sha256 and the subject file:{file.absolute} to your own policy",
+def _code(scope: Scope, place: Placed, subject: str, what: str) -> Finding:
+    fix = (
+        "remove it; or, if you have read it and trust it, add an [[exception]] with its sha256 and "
+        f"the subject file:{scope.file.absolute} to your own policy"
     )
+    return scope.finding("RG301", place, subject, what + preflight.SENDS, fix=fix)
 
 
-def _forbids(file: SourceFile, why: str) -> Finding:
-    return at(file, "RG303", 0, 0, file.path, FORBIDS + why, fix="repair it or remove it")
+def _forbids(scope: Scope, why: str) -> Finding:
+    fix = "repair it or remove it"
+    return scope.finding("RG303", Span(0, 0), scope.file.path, FORBIDS + why, fix=fix)
 
 
 def unread(path: str, why: str) -> Finding | None:
@@ -99,26 +95,26 @@ def unread(path: str, why: str) -> Finding | None:
     return None
 
 
-def _config(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+def _config(scope: Scope) -> Iterator[Finding]:
+    file, policy = scope.file, scope.policy
     try:
         content = jsonc.decode(file.data)
         if content is None:
             return
         root = json_nodes.document(file.text)
     except (jsonc.UnreadableError, MalformedError) as error:
-        yield unreadable(file, _noticed(file, error), str(error))
+        yield unreadable(scope, _noticed(file, error), str(error))
         return
     unclear = preflight.unclear_in(content, {})
     if unclear:
-        yield unreadable(file, _holding(root, unclear), unclear)
+        yield unreadable(scope, _holding(root, unclear), unclear)
         return
     for why in keeping.unreadable_in(content) if policy.project_config == "read" else ():
-        yield _forbids(file, why)
+        yield _forbids(scope, why)
     for keys, why in preflight.code_in(content):
-        key, value = _entry(root, keys)
-        yield _code(file, key.start, value.end, ".".join(keys), why)
-    yield from _providers(file, policy, root)
-    yield from _models(file, policy, root)
+        yield _code(scope, between(*_entry(root, keys)), ".".join(keys), why)
+    yield from _providers(scope, root)
+    yield from _models(scope, root)
 
 
 def _noticed(file: SourceFile, error: Exception) -> int:
@@ -155,87 +151,50 @@ def _entry(root: Node, keys: tuple[str, ...]) -> tuple[Node, Node]:
     return key, value
 
 
-def _providers(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator[Finding]:
-    ours = {provider.name for provider in policy.providers}
+def _providers(scope: Scope, root: Node) -> Iterator[Finding]:
+    ours = {provider.name for provider in scope.policy.providers}
     for key, value in root.pairs:
         if key.value in ("provider", "providers"):
             for name, entry in value.pairs:
-                yield from _provider(file, policy, name, entry, ours)
+                yield from _provider(scope, name, entry, ours)
         elif key.value == "enabled_providers":
             for item in value.strings():
                 if item.value not in ours:
-                    yield leaves(
-                        file,
-                        item.start,
-                        item.end,
-                        item.value,
-                        f"enabled_providers allows {item.value}, which is not the gateway",
-                        f"enabled_providers: {sorted(ours)}".replace("'", '"'),
-                    )
+                    message = f"enabled_providers allows {item.value}, which is not the gateway"
+                    fix = f"enabled_providers: {sorted(ours)}".replace("'", '"')
+                    yield scope.finding("RG302", item, item.value, message, fix=fix)
         elif key.value == "disabled_providers":
             for item in value.strings():
                 if item.value in ours:
-                    yield leaves(
-                        file,
-                        item.start,
-                        item.end,
-                        item.value,
-                        f"disabled_providers switches off {item.value}, which is the gateway",
-                        "remove it",
-                    )
+                    message = f"disabled_providers switches off {item.value}, which is the gateway"
+                    yield scope.finding("RG302", item, item.value, message, fix="remove it")
 
 
-def _provider(
-    file: SourceFile, policy: CompiledPolicy, name: Node, entry: Node, ours: set[str]
-) -> Iterator[Finding]:
-    foreign = [
-        (key, value)
-        for node in entry.walk()
-        for key, value in node.pairs
-        if is_base_url(key.value, value) and not is_gateway(value.value, policy)
-    ]
+def _provider(scope: Scope, name: Node, entry: Node, ours: set[str]) -> Iterator[Finding]:
+    policy = scope.policy
+    urls = base_urls(entry)
+    foreign = [(key, value) for key, value in urls if not is_gateway(value.value, policy)]
     for key, value in foreign:
-        yield leaves(
-            file,
-            key.start,
-            value.end,
-            f"{name.value}.{key.value}",
-            f"provider {name.value} sends its calls to {host_of(value.value) or 'another host'}, "
-            "not to the gateway",
-            f'"{key.value}": "{policy.base_url}"',
-        )
-    if foreign or name.value in ours:
-        return
-    reaches = [
-        value
-        for node in entry.walk()
-        for key, value in node.pairs
-        if is_base_url(key.value, value) and is_gateway(value.value, policy)
-    ]
-    if not reaches:
-        yield leaves(
-            file,
-            name.start,
-            name.end,
-            name.value,
-            f"provider {name.value} is configured without the gateway's base URL",
+        subject, sends = f"{name.value}.{key.value}", f"provider {name.value} sends its calls to"
+        fix = f'"{key.value}": "{policy.base_url}"'
+        yield leads_away(scope, between(key, value), subject, value.value, sends, fix)
+    if not urls and name.value not in ours:
+        message = f"provider {name.value} is configured without the gateway's base URL"
+        fix = (
             f"use a provider of the policy ({', '.join(sorted(ours))}) with "
-            f'options.baseURL "{policy.base_url}"',
+            f'options.baseURL "{policy.base_url}"'
         )
+        yield scope.finding("RG302", name, name.value, message, fix=fix)
 
 
-def _models(file: SourceFile, policy: CompiledPolicy, root: Node) -> Iterator[Finding]:
-    declared = _declared(root, policy)
-    for key in ("model", "small_model"):
-        node = root.get(key)
-        if node is not None and node.kind == SCALAR:
-            yield from _model(file, policy, node, declared)
+def _models(scope: Scope, root: Node) -> Iterator[Finding]:
+    declared = _declared(root, scope.policy)
+    named = [root.get("model"), root.get("small_model")]
     for group in ("agent", "agents", "mode", "command", "commands"):
         table = root.get(group)
-        for _, entry in table.pairs if table is not None else []:
-            node = entry.get("model")
-            if node is not None and node.kind == SCALAR:
-                yield from _model(file, policy, node, declared)
+        named += [entry.get("model") for _, entry in table.pairs] if table is not None else []
+    for node in named:
+        yield from _model(scope, node, declared)
 
 
 def _declared(root: Node, policy: CompiledPolicy) -> set[str]:
@@ -244,61 +203,53 @@ def _declared(root: Node, policy: CompiledPolicy) -> set[str]:
     for group in ("provider", "providers"):
         table = root.get(group)
         for name, entry in table.pairs if table is not None else []:
-            urls = [
-                value.value
-                for node in entry.walk()
-                for key, value in node.pairs
-                if is_base_url(key.value, value)
-            ]
-            if urls and all(is_gateway(url, policy) for url in urls):
+            urls = base_urls(entry)
+            if urls and all(is_gateway(url.value, policy) for _, url in urls):
                 found.add(name.value)
     return found
 
 
-def _model(
-    file: SourceFile, policy: CompiledPolicy, node: Node, declared: set[str]
-) -> Iterator[Finding]:
+def _model(scope: Scope, node: Node | None, declared: Collection[str] = ()) -> Iterator[Finding]:
+    if node is None or node.kind != SCALAR:
+        return
     head, slash, _ = node.value.partition("/")
     if not node.value or "{env:" in head or "{file:" in head or head in declared:
         return
     written = f"{head}/MODEL" if "{" in node.value else node.value
-    resolved = router(policy).resolve(written, None)
+    resolved = router(scope.policy).resolve(written, None)
     if isinstance(resolved, Finding):
-        rule, message, fix = resolved.rule, resolved.message, resolved.fix.replace("use -m ", "")
-        subject = resolved.subject
-    elif slash and head not in {provider.name for provider in policy.providers}:
-        rule, subject = "RG206", node.value
+        resolved.fix = resolved.fix.replace("use -m ", "")
+        yield scope.placed(resolved, node.text)
+    elif slash and head not in {provider.name for provider in scope.policy.providers}:
         message = "the model is named without the gateway's provider"
-        fix = f'"{resolved}"'
-    else:
-        return
-    yield at(file, rule, node.text.start, node.text.end, subject, message, fix=fix)
+        yield scope.finding("RG206", node.text, node.value, message, fix=f'"{resolved}"')
 
 
-def _markdown(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+def _markdown(scope: Scope) -> Iterator[Finding]:
     """The front matter of an agent, command, mode or skill: a program, or the `model` in it."""
+    file = scope.file
     program = markdown.program(file.data)
     if program:
-        yield _code(file, 0, len(file.line(1)), file.path, f"this file {program}")
+        place = Span(0, len(file.line(1)))
+        yield _code(scope, place, file.path, f"this file {program}")
         return
-    if policy.project_config == "read" and markdown.is_agent(file.path):
+    if scope.policy.project_config == "read" and markdown.is_agent(file.path):
         for why in _unreadable_agent(file):
-            yield _forbids(file, why)
+            yield _forbids(scope, why)
     found = _FRONTMATTER.match(file.text)
     if found is None:
         return
-    inner = found.group(1)
     try:
-        roots = yaml_nodes.documents(inner)
+        roots = yaml_nodes.documents(found.group(1))
     except MalformedError:
         return  # opencode reads such a file as text without front matter
     for root in roots:
         node = root.get("model") if root.kind == MAP else None
-        if node is not None and node.kind == SCALAR:
+        if node is not None:
             # from offsets in the front matter to offsets in the file
             base = found.start(1)
             node.text = Text(node.value, [place + base for place in node.text.places])
-            yield from _model(file, policy, node, set())
+            yield from _model(scope, node)
 
 
 def _unreadable_agent(file: SourceFile) -> list[str]:

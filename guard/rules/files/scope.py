@@ -1,0 +1,98 @@
+"""What is checked at once: a file under a policy, and findings at places in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from guard.findings import Finding, digest
+
+if TYPE_CHECKING:
+    from guard.policy.values import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+
+class Placed(Protocol):
+    """Anything that stands in the file: offsets of characters in its text, the end exclusive."""
+
+    @property
+    def start(self) -> int:
+        """The offset of its first character."""
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last character."""
+
+
+class Span(NamedTuple):
+    """A place that is nothing else."""
+
+    start: int
+    end: int
+
+
+def between(first: Placed, last: Placed) -> Span:
+    """From the beginning of `first` to the end of `last`."""
+    return Span(first.start, last.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A file, the policy, and what gets the variables that the file sets.
+
+    `where` names that in words ("the container"); `ci` tells that it is a CI job.
+    """
+
+    file: SourceFile
+    policy: CompiledPolicy
+    where: str = "a child process"
+    ci: bool = False
+
+    def given_to(self, where: str) -> Scope:
+        """The same for what sets variables of `where`."""
+        return replace(self, where=where)
+
+    def finding(
+        self,
+        rule: str,
+        place: Placed,
+        subject: str,
+        message: str,
+        *,
+        fix: str = "",
+        severity: str = "",
+        secret: str = "",
+    ) -> Finding:
+        """The finding of `rule` at `place`; offsets become lines and columns.
+
+        `secret` is the value the finding is about, if it is about one. It is never kept: a file
+        with a `digest_key` gives the finding the keyed digest by which the same value can be
+        recognised elsewhere, another gives it none. `subject` and `message` must not hold it.
+        """
+        file = self.file
+        line, column = file.position(place.start)
+        end_line, end_column = file.position(max(place.start, place.end))
+        return Finding(
+            rule,
+            subject,
+            message,
+            fix=fix,
+            severity=severity,
+            path=file.path,
+            line=line,
+            column=column,
+            end_line=end_line,
+            end_column=end_column,
+            digest=digest(secret, file.digest_key) if secret and file.digest_key else "",
+        )
+
+    def placed(self, finding: Finding, place: Placed) -> Finding:
+        """What a launch says, at the place in the file that it is about."""
+        return self.finding(
+            finding.rule,
+            place,
+            finding.subject,
+            finding.message,
+            fix=finding.fix,
+            severity=finding.severity,
+        )
