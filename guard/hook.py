@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 """Shells that have a hook."""
 
-_LOADS = {
+LOADS = {
     "bash": ('eval "$(routeguard hook bash)"', "~/.bashrc"),
     "zsh": ('eval "$(routeguard hook zsh)"', "~/.zshrc"),
     "fish": ("routeguard hook fish | source", "~/.config/fish/config.fish"),
@@ -190,6 +190,13 @@ def _for_each(agents: tuple[str, ...], text: str) -> str:
     return before + "\n".join(fill(wrapper, {"AGENT": name}) for name in agents) + after
 
 
+def live(environ: Mapping[str, str]) -> str:
+    """The shell that called us and runs the hook at its prompt; "" if it is lost, or if something
+    other than the hook's function called us."""
+    state, _, shell = environ.get(paths.HOOK, "").partition(":")
+    return shell if state == "live" and shell in SHELLS else ""
+
+
 def lost(environ: Mapping[str, str]) -> Finding | None:
     """The finding for a shell that no longer runs the hook at its prompt, None if it does.
 
@@ -201,7 +208,7 @@ def lost(environ: Mapping[str, str]) -> Finding | None:
         return None
     from guard.findings import Finding
 
-    line, file = _LOADS[shell]
+    line, file = LOADS[shell]
     return Finding(
         "RG503",
         "hook",

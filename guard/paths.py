@@ -33,8 +33,8 @@ WRAPPERS = "ROUTEGUARD_WRAPPERS"
 """The scripts, separated by colons, through which a launch came before the one in the marker."""
 
 HOOK = "ROUTEGUARD_HOOK"
-"""`lost:SHELL`, which the shell functions of the hook set for one command: the shell no longer
-runs the hook at its prompt. A shell whose hook is whole does not set it."""
+"""What the shell functions of the hook set for one command. `lost:SHELL`: the shell no longer runs
+the hook at its prompt. `live:SHELL`: it does; only the function `routeguard` says so."""
 
 
 _PLACES = (

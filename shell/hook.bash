@@ -284,7 +284,8 @@ function __routeguard_setup {
     __rg_at=-1
     # shellcheck disable=SC2034 # the environment of one command
     function routeguard {
-        __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
+        \builtin local -x ROUTEGUARD_HOOK=live:bash
+        __routeguard_alive || ROUTEGUARD_HOOK=lost:bash
         \builtin command routeguard "$@"
     }
 

@@ -20,6 +20,7 @@ end
 # So much for each agent.
 
 function routeguard --description 'routeguard, told about the hook of this shell'
+    status is-interactive; and set -lx ROUTEGUARD_HOOK live:fish
     status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
     command routeguard $argv
 end

@@ -22,7 +22,10 @@ function '__AGENT__' {
 # So much for each agent.
 
 function 'routeguard' {
-    [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
+    if [[ -o interactive ]]; then
+        \builtin local -x ROUTEGUARD_HOOK=live:zsh
+        [[ "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || ROUTEGUARD_HOOK=lost:zsh
+    fi
     \command routeguard "$@"
 }
 

@@ -108,7 +108,12 @@ def test_a_lost_hook_is_noticed(machine_for: MachineFor, fish: Any) -> None:
     for loss in ("functions --erase __routeguard_prompt", "functions -e __routeguard_prompt"):
         for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
             session.run(line)
-        assert machine.marks() == ["why ", "exec ", "why lost:fish", "exec lost:fish"], loss
+        assert machine.marks() == [
+            "why live:fish",
+            "exec ",
+            "why lost:fish",
+            "exec lost:fish",
+        ], loss
         machine.ran.unlink()
         session.run(fish.source(machine.guarded.hook(fish)))
     assert session.value("(set -q ROUTEGUARD_HOOK; echo $status)") == "1"

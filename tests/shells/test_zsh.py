@@ -185,7 +185,7 @@ def test_a_lost_hook_is_noticed(machine_for: MachineFor, zsh: Any) -> None:
     for loss in losses:
         for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
             session.run(line)
-        assert machine.marks() == ["why ", "exec ", "why lost:zsh", "exec lost:zsh"], loss
+        assert machine.marks() == ["why live:zsh", "exec ", "why lost:zsh", "exec lost:zsh"], loss
         machine.ran.unlink()
         session.run(zsh.source(machine.guarded.hook(zsh)))
     assert session.value("${ROUTEGUARD_HOOK-unset}") == "unset"
