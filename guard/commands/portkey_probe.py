@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ import click
 
 from guard.commands.portkey import columns, entry_option, fitted, here, progress
 from guard.errors import ExitCode, UsageError, printable
-from guard.portkey import failures, store
 from guard.portkey import probe as canaries
+from guard.portkey import store
+from guard.portkey.client import GatewayError
 from guard.portkey.session import find_key, look, open_client, remember
 from guard.report import colour
 
@@ -116,8 +116,11 @@ def _check(models: tuple[str, ...], providers: tuple[str, ...], configs: tuple[s
 
 def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Account | None:
     """What is known of the account; a gateway without one (the open-source one) has none."""
-    with contextlib.suppress(failures.NotPortkeyError, failures.NotFoundError):
+    try:
         return look(policy, environ, key, refresh=False, progress=progress(environ))
+    except GatewayError as error:
+        if error.kind not in ("not-found", "not-portkey", "open-source-gateway"):
+            raise
     return store.load(policy.base_url, key.value, environ)
 
 

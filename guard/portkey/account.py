@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from guard.findings import mask
-from guard.portkey import failures, shapes
-from guard.portkey.client import Client, require
+from guard.portkey import shapes
+from guard.portkey.client import Client, GatewayError, require
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def gather(
 
     Raises GatewayError where no question can be answered: offline, an unknown key, no Portkey.
     """
-    errors: list[failures.GatewayError] = []
+    errors: list[GatewayError] = []
     progress("asking for models")
     models = _models(client, errors)
     progress("asking for providers")
@@ -118,26 +118,20 @@ def gather(
     )
 
 
-_DECISIVE = (
-    failures.OfflineError,
-    failures.DnsError,
-    failures.TlsError,
-    failures.TimedOutError,
-    failures.RedirectedError,
-    failures.WrongKeyError,
-    failures.OpenSourceGatewayError,
+_DECISIVE = frozenset(
+    ("dns", "offline", "open-source-gateway", "redirected", "timeout", "tls", "wrong-key")
 )
-"""What is true of every further question, too."""
+"""Kinds of GatewayError that every further question would end in, too."""
 
 
-def _seen(ask: Callable[[], Any], scope: str, errors: list[failures.GatewayError]) -> Seen[Any]:
+def _seen(ask: Callable[[], Any], scope: str, errors: list[GatewayError]) -> Seen[Any]:
     try:
         return Seen("known", ask())
-    except _DECISIVE:
-        raise
-    except failures.MissingScopeError as error:
-        return Seen("hidden", scope=scope, reason=error.why)
-    except failures.GatewayError as error:
+    except GatewayError as error:
+        if error.kind in _DECISIVE:
+            raise
+        if error.kind == "missing-scope":
+            return Seen("hidden", scope=scope, reason=error.why)
         errors.append(error)
         return Seen("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
 
@@ -147,13 +141,13 @@ def _rows(kind: type[shapes.Row], items: Iterable[Any], what: str) -> list[Any]:
     given = list(items)
     found = shapes.rows(kind, given)
     if given and not found:
-        raise failures.NotPortkeyError(
-            f"unexpected reply: none of the {len(given)} {what} in it has a name"
+        raise GatewayError(
+            "not-portkey", f"unexpected reply: none of the {len(given)} {what} in it has a name"
         )
     return found
 
 
-def _models(client: Client, errors: list[failures.GatewayError]) -> Seen[list[shapes.ModelRow]]:
+def _models(client: Client, errors: list[GatewayError]) -> Seen[list[shapes.ModelRow]]:
     def ask() -> list[shapes.ModelRow]:
         pages = client.pages("/models", headers=CATALOGUE, scope=SCOPES["models"], by_offset=True)
         unique = {row.id: row for row in _rows(shapes.ModelRow, pages, "models")}
@@ -165,7 +159,7 @@ def _models(client: Client, errors: list[failures.GatewayError]) -> Seen[list[sh
 def _providers(
     client: Client,
     models: Seen[list[shapes.ModelRow]],
-    errors: list[failures.GatewayError],
+    errors: list[GatewayError],
 ) -> tuple[Seen[list[shapes.ProviderRow]], str]:
     """The providers, by the first question that this key may ask."""
     first: Seen[list[shapes.ProviderRow]] | None = None
@@ -191,7 +185,7 @@ def _providers(
 
 
 def _configs(
-    client: Client, errors: list[failures.GatewayError]
+    client: Client, errors: list[GatewayError]
 ) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
     notes: list[str] = []
 
@@ -211,17 +205,15 @@ def _detail(client: Client, row: shapes.ConfigRow, notes: list[str]) -> shapes.C
         return row
     try:
         answer = require(client.get(f"/configs/{row.slug}"), scope=SCOPES["config"])
-    except _DECISIVE:
-        raise
-    except failures.MissingScopeError:
-        notes.append(f"{row.slug}: what it says is not visible to this key ({SCOPES['config']})")
-        return row
-    except failures.GatewayError as error:
-        notes.append(f"{row.slug}: {error.what}")
+    except GatewayError as error:
+        if error.kind in _DECISIVE:
+            raise
+        hidden = f"not visible to this key ({SCOPES['config']})"
+        notes.append(f"{row.slug}: {hidden if error.kind == 'missing-scope' else error.what}")
         return row
     detail = shapes.config_detail(answer.body)
     if detail is None or detail.config is None:
-        notes.append(f"{row.slug}: the gateway answered with something that is no config")
+        notes.append(f"{row.slug}: unexpected reply: no config in it")
         return row
     return row.model_copy(update={"config": detail.config})
 
@@ -231,7 +223,7 @@ def _is_slug(text: str) -> bool:
     return text.isascii() and all(c.isalnum() or c in "-_." for c in text) and ".." not in text
 
 
-def _own_row(client: Client, key: str, errors: list[failures.GatewayError]) -> Seen[shapes.KeyRow]:
+def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Seen[shapes.KeyRow]:
     """The key's own row, by Portkey's mask: there is no endpoint that says "me" (portkey.md 4)."""
 
     def ask() -> shapes.KeyRow | None:
@@ -242,7 +234,7 @@ def _own_row(client: Client, key: str, errors: list[failures.GatewayError]) -> S
 
     seen = _seen(ask, SCOPES["key"], errors)
     if seen.known and seen.value is None:
-        return Seen("failed", reason="its row cannot be told from the others by Portkey's mask")
+        return Seen("failed", reason="several keys share this masked form")
     return seen
 
 

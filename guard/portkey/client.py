@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import httpx
@@ -26,7 +26,6 @@ from guard import __version__
 from guard.errors import ExitCode, GuardError, printable
 from guard.net import address, is_loopback
 from guard.policy.values import CompiledPolicy
-from guard.portkey import failures
 from guard.portkey.own_keys import OwnKeys
 
 KEY_HEADER: Final = "x-portkey-api-key"
@@ -43,8 +42,46 @@ MAX_ITEMS: Final = 10_000
 _MAX_REDIRECTS = 3
 _RETRIES = 3
 _LONGEST_WAIT = 30.0
-_SAID = 300
+_MAX_MESSAGE = 300
 _MAX_PORT = 65535
+
+
+Kind = Literal[
+    "dns",
+    "failed",
+    "missing-scope",
+    "not-found",
+    "not-portkey",
+    "offline",
+    "open-source-gateway",
+    "redirected",
+    "timeout",
+    "tls",
+    "wrong-key",
+]
+
+
+class GatewayError(GuardError):
+    """A question to the gateway that has no answer, and why in `kind`. Exit status 1: the key or
+    the network, not routeguard.
+
+    `failed` is an answer that says no for a reason of its own (a budget, a guardrail, a fault).
+    `scope` is what a key with the kind `missing-scope` lacks, "" if that is unknown.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        fix: str = "",
+        scope: str = "",
+    ) -> None:
+        super().__init__(what, where=where, why=why, fix=fix, exit_code=ExitCode.FINDINGS)
+        self.kind: Kind = kind
+        self.scope = scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +116,32 @@ class Answer:
     def message(self) -> str:
         """What the body says went wrong, bounded and printable, "" if it says nothing.
 
-        `err = body.error ?? body.data ?? body`, its `message`, else the body's; an `error` may be
-        a string (facts: portkey.md 6).
+        An `error` may be a string, and a message may stand beside it (facts: portkey.md 6).
         """
-        said = ""
-        if isinstance(self.body, dict):
-            inner = self.body.get("error") or self.body.get("data") or self.body
-            if isinstance(inner, str):
-                said = inner
-            elif isinstance(inner, dict):
-                said = inner.get("message") or self.body.get("message") or ""
-        return printable(said[:_SAID]) if isinstance(said, str) else ""
+        inner = self._error
+        said = inner
+        if isinstance(inner, dict):
+            said = inner.get("message") or self.body.get("message") or ""
+        return printable(said[:_MAX_MESSAGE]) if isinstance(said, str) else ""
 
     @property
     def code(self) -> str:
         """Portkey's code of the error (`AB03`, `inline_provider_blocked`), "" if there is none."""
+        inner = self._error
+        code = inner.get("errorCode") or inner.get("code") if isinstance(inner, dict) else ""
+        return printable(str(code or "")[:60])
+
+    @property
+    def needs_provider(self) -> bool:
+        """Whether it refuses a call that names neither a provider nor a config."""
+        return self.status == 400 and "x-portkey-config or x-portkey-provider" in self.message
+
+    @property
+    def _error(self) -> Any:
+        """`body.error ?? body.data ?? body`, as Portkey's own command line reads it."""
         if not isinstance(self.body, dict):
             return ""
-        inner = self.body.get("error") or self.body.get("data") or self.body
-        if not isinstance(inner, dict):
-            return ""
-        code = inner.get("errorCode") or inner.get("code") or ""
-        return printable(str(code)[:60])
+        return self.body.get("error") or self.body.get("data") or self.body
 
 
 class Client:
@@ -177,13 +218,13 @@ class Client:
 
         An answer of any status is returned; `require` judges it.
         """
-        return self._ask("GET", path, params=params, headers=headers)
+        return self._ask(self._request("GET", path, params=params, headers=headers))
 
     def post(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Send `body` as JSON. Asked again only where nothing can have been done: 429 and 503."""
-        return self._ask("POST", path, body=body, headers=headers)
+        return self._ask(self._request("POST", path, json=body, headers=headers))
 
     def pages(
         self,
@@ -223,25 +264,22 @@ class Client:
                 return
             before = items
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        again = (429, 500, 502, 503, 504) if method == "GET" else (429, 503)
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Request:
+        return self._http.build_request(method, self.base_url + path, **more)
+
+    def _ask(self, request: httpx.Request) -> Answer:
+        is_get = request.method == "GET"
+        again = (429, 500, 502, 503, 504) if is_get else (429, 503)
         until = time.monotonic() + self._timeouts.whole
         for attempt in range(_RETRIES + 1):
             last = attempt == _RETRIES
             try:
-                answer = self._within(until, method, self.base_url + path, params, body, headers)
-            except (failures.OfflineError, failures.TimedOutError):
+                answer = self._within(until, request)
+            except GatewayError as error:
                 # once: somebody waits, and a POST may have been done
                 wait = _backoff(attempt)
-                if method != "GET" or attempt or time.monotonic() + wait >= until:
+                hopeless = error.kind not in ("offline", "timeout") or not is_get or attempt
+                if hopeless or time.monotonic() + wait >= until:
                     raise
                 self._wait(wait, "no answer")
                 continue
@@ -253,15 +291,7 @@ class Client:
             self._wait(wait, f"the gateway answered {answer.status}")
         raise AssertionError("the last attempt returns or raises")
 
-    def _within(
-        self,
-        until: float,
-        method: str,
-        url: str,
-        params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-    ) -> Answer:
+    def _within(self, until: float, request: httpx.Request) -> Answer:
         """One attempt that ends at `until` (of time.monotonic), whatever it waits for.
 
         A timeout of HTTP libraries begins again with each byte, and there is none for the name of
@@ -271,7 +301,7 @@ class Client:
 
         def ask() -> None:
             try:
-                done.append(self._send(method, url, until, params, body, headers))
+                done.append(self._send(request, until))
             except BaseException as error:  # raised again below
                 done.append(error)
 
@@ -279,11 +309,7 @@ class Client:
         thread.start()
         thread.join(max(0.0, until - time.monotonic()))
         if not done:
-            raise failures.TimedOutError(
-                "the gateway's answer does not end",
-                where=self.base_url,
-                fix="try again; see its status",
-            )
+            raise _endless(self.base_url)
         if isinstance(done[0], BaseException):
             raise done[0]
         return done[0]
@@ -292,22 +318,15 @@ class Client:
         self._progress(f"{why}; asking again in {seconds:.0f} s")
         self._sleep(seconds)
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        until: float,
-        params: Mapping[str, str | int] | None,
-        body: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-    ) -> Answer:
+    def _send(self, request: httpx.Request, until: float) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
             begun = time.monotonic()
             try:
-                with self._http.stream(
-                    method, url, params=params, json=body, headers=dict(headers or {})
-                ) as response:
+                response = self._http.send(request, stream=True)
+                try:
                     raw = _bounded(response, until)
+                finally:
+                    response.close()
             except (httpx.InvalidURL, UnicodeError):
                 # httpx reads the target of a redirect before it is asked to follow it
                 raise self._elsewhere("another address") from None
@@ -315,11 +334,12 @@ class Client:
                 raise self._failure(error) from None
             location = response.headers.get("location", "")
             if response.is_redirect and location:
-                url, params = self._redirected(str(response.url), location, method), None
+                target = self._redirected(str(response.url), location, request.method)
+                request = self._http.build_request("GET", target, headers=request.headers)
                 continue
             return self._answer(response, raw, time.monotonic() - begun)
-        raise failures.RedirectedError(
-            "the gateway redirects in circles", where=self.base_url, fix=_OTHER_NETWORK
+        raise GatewayError(
+            "redirected", "the gateway redirects in circles", where=self.base_url, fix=_CHECK_URL
         )
 
     def _answer(self, response: httpx.Response, raw: bytes, seconds: float) -> Answer:
@@ -343,93 +363,107 @@ class Client:
             target, origin = "", ("", "", 0)
         if origin != self._origin or method != "GET":
             scheme, name, port = origin
-            host = printable(self._own.without(name)[:_SAID]) or "another address"
+            host = printable(self._own.without(name)[:_MAX_MESSAGE]) or "another address"
             if name == self._origin[1]:
                 host = f"{scheme}://{host}:{port}"
             raise self._elsewhere(host)
         return target
 
-    def _elsewhere(self, host: str) -> failures.RedirectedError:
-        return failures.RedirectedError(
-            f"the gateway's address sends us to {host}, and the key does not go there",
+    def _elsewhere(self, host: str) -> GatewayError:
+        return GatewayError(
+            "redirected",
+            f"the gateway redirects to {host}; the key was not sent there",
             where=self.base_url,
             why="a login page of the network, or a base URL that has moved",
-            fix=_OTHER_NETWORK,
+            fix=_CHECK_URL,
         )
 
-    def _failure(self, error: httpx.HTTPError) -> failures.GatewayError:
-        """What `error` means. Its own text is not repeated: it can quote what was sent."""
-        where = self.base_url
+    def _failure(self, error: httpx.HTTPError) -> GatewayError:
+        """What `error` means, by its type and those of its causes.
+
+        Texts of HTTP libraries are not repeated: they can quote what was sent.
+        """
         causes = list(_causes(error))
-        chain = [str(part) for part in causes]
-        connecting = isinstance(error, httpx.ConnectError)
-        if connecting and any(
-            isinstance(part, ssl.SSLError) or "[SSL" in text
-            for part, text in zip(causes, chain, strict=True)
-        ):
-            reason = next((t for t in chain if "certificate verify failed" in t), "")
-            return failures.TlsError(
-                "the gateway could not prove who it is; nothing was sent",
-                where=where,
-                why=printable(
-                    reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-                )
-                or "the TLS handshake failed",
-                fix="where a company inspects TLS: SSL_CERT_FILE=/path/to/its/ca.pem; "
-                "else another network",
-            )
+        proxied = isinstance(error, httpx.ProxyError) or (
+            self._proxy and isinstance(error, httpx.ConnectError)
+        )
+        where = self._proxy if proxied else self.base_url
+        check_proxy = f"check {self._proxy} and NO_PROXY"
         if isinstance(error, httpx.TimeoutException):
-            return failures.TimedOutError(
-                "the gateway did not answer in time", where=where, fix="try again; see its status"
+            return GatewayError(
+                "timeout", "the gateway did not answer in time", where=where, fix=_TRY_AGAIN
             )
         if isinstance(error, httpx.ProxyError):
-            return failures.OfflineError(
-                "the HTTP proxy of the environment did not let us through",
-                where=self._proxy,
-                fix=f"check {self._proxy} and NO_PROXY",
-            )
-        if any(isinstance(part, socket.gaierror) for part in causes):
-            if self._proxy:
-                return failures.DnsError(
-                    f"the proxy that {self._proxy} names has no address here",
-                    where=self._proxy,
-                    fix=f"check the network, and {self._proxy}",
-                )
-            return failures.DnsError(
-                f"the name {printable(self._origin[1])} has no address here",
-                where=where,
-                fix="check the network and gateway.base_url in your policy",
+            return GatewayError(
+                "offline", "the HTTP proxy refused the connection", where=where, fix=check_proxy
             )
         if isinstance(error, httpx.ConnectError):
-            return failures.OfflineError(
-                f"nothing answers at the proxy that {self._proxy} names"
-                if self._proxy
-                else "nothing answers at the gateway's address",
-                where=self._proxy or where,
-                why=_reason(causes),
-                fix=f"check {self._proxy} and NO_PROXY"
-                if self._proxy
-                else "check the network; a gateway of your own has to be running",
-            )
-        if any("in location header" in text for text in chain):
-            return self._elsewhere("another address")
-        if isinstance(error, httpx.NetworkError) or any(
-            "peer closed" in text or "disconnected without" in text for text in chain
-        ):
-            return failures.OfflineError(
-                "the connection broke off before the answer was complete",
+            tls = next((part for part in causes if isinstance(part, ssl.SSLError)), None)
+            if tls is not None:
+                return GatewayError(
+                    "tls",
+                    "the gateway's TLS certificate was not accepted; nothing was sent",
+                    where=self.base_url,
+                    why=printable(getattr(tls, "verify_message", "")) or "the TLS handshake failed",
+                    fix="behind a company's TLS inspection: SSL_CERT_FILE=/path/to/its/ca.pem; "
+                    "else try another network",
+                )
+            if any(isinstance(part, socket.gaierror) for part in causes):
+                name = f"the proxy in {self._proxy}" if proxied else printable(self._origin[1])
+                return GatewayError(
+                    "dns",
+                    f"cannot resolve {name} (offline?)",
+                    where=where,
+                    fix=check_proxy if proxied else f"check the network; {_CHECK_URL}",
+                )
+            return GatewayError(
+                "offline",
+                f"cannot connect to {f'the proxy in {where}' if proxied else 'the gateway'}",
                 where=where,
                 why=_reason(causes),
-                fix="try again; check the network",
+                fix=check_proxy
+                if proxied
+                else "check the network; start the gateway if you run it yourself",
             )
-        return failures.NotPortkeyError(
-            "what answers at the gateway's address does not speak HTTP as it should",
-            where=where,
-            fix=_OTHER_NETWORK,
+        if any(isinstance(part, httpx.InvalidURL) for part in causes):
+            return self._elsewhere("another address")
+        if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+            return GatewayError(
+                "offline",
+                "the connection broke off, or the reply is not HTTP",
+                where=where,
+                why=_reason(causes),
+                fix=f"try again; {_CHECK_URL}",
+            )
+        return GatewayError(
+            "not-portkey", "the reply is not valid HTTP", where=where, fix=_CHECK_URL
         )
 
 
-_OTHER_NETWORK = "check gateway.base_url in your policy, and whether the network wants a login"
+_CHECK_URL = "check gateway.base_url in your policy, and whether the network wants a login"
+_TRY_AGAIN = "try again; see the gateway's status page"
+
+_BY_STATUS: Final[dict[int, tuple[Kind, str, str]]] = {
+    401: (
+        "wrong-key",
+        "the gateway does not know this key",
+        "copy it again from the dashboard (API Keys); it may be revoked or expired",
+    ),
+    402: ("failed", "the budget of this key is used up", "raise its limit in the dashboard"),
+    404: (
+        "not-found",
+        "the gateway does not have this API",
+        "check gateway.base_url in your policy: Portkey's own ends in /v1",
+    ),
+    412: ("failed", "the budget of this key is used up", "raise its limit in the dashboard"),
+    429: ("failed", "too many requests to the gateway", "try again in a minute"),
+    446: (
+        "failed",
+        "a guardrail of your organisation blocked the request",
+        "ask whoever set it up (dashboard, Guardrails)",
+    ),
+}
+"""What a status means (facts: portkey.md 6), and what to do about it."""
 
 
 def require(answer: Answer, *, scope: str = "") -> Answer:
@@ -439,58 +473,34 @@ def require(answer: Answer, *, scope: str = "") -> Answer:
     """
     if answer.ok and answer.body is not None:
         return answer
-    said = answer.message
-    why = f"it says: {said}" if said else ""
+    why = f"it says: {answer.message}" if answer.message else ""
     if answer.body is None:
         page = "<html" in answer.text[:2000].lower() or "<!doctype" in answer.text[:200].lower()
-        raise failures.NotPortkeyError(
-            f"a page for browsers answered (status {answer.status}), not the gateway"
-            if page
-            else f"what answered (status {answer.status}) is no JSON",
-            why="a login page of the network, or a front that is no Portkey gateway",
-            fix=_OTHER_NETWORK,
+        raise GatewayError(
+            "not-portkey",
+            f"the reply (status {answer.status}) is {'a web page' if page else 'not JSON'}",
+            why="a login page of the network, or a server that is not a Portkey gateway",
+            fix=_CHECK_URL,
         )
-    if answer.status == 400 and "x-portkey-config or x-portkey-provider" in said:
-        raise failures.OpenSourceGatewayError(
-            "this is an open-source gateway: it routes calls and has no account to show",
+    if answer.needs_provider:
+        raise GatewayError(
+            "open-source-gateway",
+            "this is an open-source gateway: it routes calls and has no admin API",
             why=why,
             fix="what it does with a call is what the call's own headers say",
         )
-    if answer.status == 401:
-        raise failures.WrongKeyError(
-            "the gateway does not know this key",
-            why=why,
-            fix="copy it again from the dashboard (API Keys); it may be revoked or expired",
-        )
     if answer.status == 403:
-        raise failures.MissingScopeError(
+        raise GatewayError(
+            "missing-scope",
             f"not visible to this key: it lacks {scope}" if scope else "not visible to this key",
+            why=why,
+            fix=f"ask for a key with {scope or 'more scopes'}",
             scope=scope,
-            why=why,
         )
-    if answer.status == 404:
-        raise failures.NotFoundError(
-            "the gateway has no such page",
-            why=why,
-            fix="check gateway.base_url in your policy: Portkey's own ends in /v1",
-        )
-    if answer.status == 446:
-        raise failures.GuardrailError(
-            "a guardrail of the organisation stopped the question",
-            why=why,
-            fix="ask whoever set it up (dashboard, Guardrails)",
-        )
-    if answer.status in (402, 412):
-        raise failures.LimitReachedError(
-            "the budget of this key is used up", why=why, fix="raise its limit in the dashboard"
-        )
-    if answer.status == 429:
-        raise failures.RateLimitedError(
-            "the gateway asks us to slow down", why=why, fix="try again in a minute"
-        )
-    raise failures.UpstreamError(
-        f"the gateway answered {answer.status}", why=why, fix="try again; see its status page"
+    kind, what, fix = _BY_STATUS.get(
+        answer.status, ("failed", f"the gateway answered {answer.status}", _TRY_AGAIN)
     )
+    raise GatewayError(kind, what, why=why, fix=fix)
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -587,19 +597,20 @@ def _bounded(response: httpx.Response, until: float) -> bytes:
         size += len(part)
         if time.monotonic() > until:
             # each piece came in time, the whole does not
-            raise failures.TimedOutError(
-                "the gateway's answer does not end",
-                where=str(response.url.host),
-                fix="try again; see its status",
-            )
+            raise _endless(response.url.host)
         if size > MAX_BODY:
-            raise failures.NotPortkeyError(
-                f"the answer is longer than {MAX_BODY >> 20} MB; it was not read to its end",
-                where=str(response.url.host),
-                fix=_OTHER_NETWORK,
+            raise GatewayError(
+                "not-portkey",
+                f"the reply is longer than {MAX_BODY >> 20} MB; the rest was not read",
+                where=response.url.host,
+                fix=_CHECK_URL,
             )
         parts.append(part)
     return b"".join(parts)
+
+
+def _endless(where: str) -> GatewayError:
+    return GatewayError("timeout", "the gateway's reply does not end", where=where, fix=_TRY_AGAIN)
 
 
 def _parsed(text: str) -> Any:
@@ -609,12 +620,15 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _items(body: Any, where: str) -> list[Any]:
+def _items(body: Any, url: str) -> list[Any]:
     """The list in `body`: `data`, or the answer itself."""
     items = body.get("data") if isinstance(body, dict) else body
     if not isinstance(items, list):
-        raise failures.NotPortkeyError(
-            "the gateway answered with something that is no list", where=where, fix=_OTHER_NETWORK
+        raise GatewayError(
+            "not-portkey",
+            f"unexpected reply from {url.rpartition('/')[2]}: no list in it",
+            where=url,
+            fix=_CHECK_URL,
         )
     return items
 

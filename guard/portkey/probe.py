@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from guard.errors import printable
-from guard.portkey import failures
 from guard.portkey.account import Account
-from guard.portkey.client import Answer, Client
+from guard.portkey.client import Answer, Client, GatewayError
 
 SEEDS: Final = ("gpt-4", "claude-3-opus", "mistralai/mistral-7b-instruct")
 """The models that are tried when none is named; the last one also with a raw provider name."""
@@ -203,10 +202,11 @@ def _one(client: Client, canary: Canary) -> Result:
             del body["max_tokens"]
             body["max_completion_tokens"] = MORE_TOKENS
             answer = client.post("/chat/completions", body, dict(canary.headers))
-    except failures.TimedOutError as error:
-        return Result(canary, "timeout", says=error.what)
-    except failures.OfflineError as error:
-        return Result(canary, "no-answer", says=error.what)
+    except GatewayError as error:
+        if error.kind not in ("timeout", "offline"):
+            raise
+        verdict: Verdict = "timeout" if error.kind == "timeout" else "no-answer"
+        return Result(canary, verdict, says=error.what)
     return classify(canary, answer)
 
 
@@ -231,7 +231,7 @@ def _verdict(answer: Answer) -> Verdict:
         return "works" if completion else "upstream-error"
     if code.startswith("inline_") and code.endswith("_blocked"):
         return "inline-blocked"
-    if answer.status == 400 and "x-portkey-config or x-portkey-provider" in message:
+    if answer.needs_provider:
         return "needs-provider"
     if "override" in message and "config" in message and answer.status in (400, 403):
         return "config-locked"

