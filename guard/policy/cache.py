@@ -43,6 +43,7 @@ _SOURCES = tuple(
         "catalog/classify.py",
         "catalog/key_shapes.py",
         "catalog/local_proxies.py",
+        "policy/authority.py",
         "policy/compile.py",
         "policy/cache.py",
         "policy/layers.py",
@@ -65,6 +66,16 @@ def load(
     written costs time, not the launch.
     """
     refuse_misplaced(environ, here or cwd)
+    policy = _load(cwd, environ, system)
+    if policy.gateway_ca:
+        from guard.policy.authority import refuse_changeable
+
+        refuse_changeable(policy.gateway_ca, environ, here or cwd)
+    return policy
+
+
+def _load(cwd: str, environ: Mapping[str, str], system: str) -> CompiledPolicy:
+    """The policy of the files for `cwd`; they alone decide, not the directory."""
     user = user_policy(environ)
     project = project_files(cwd)
     before = _identities((system, user, allowed_file(user), *project, *_SOURCES))

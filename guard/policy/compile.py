@@ -31,14 +31,15 @@ _MAY_BECOME_KEY: Final = frozenset(
 def compile_files(
     system: str, user: str, project: tuple[str, ...]
 ) -> tuple[CompiledPolicy, tuple[str, ...]]:
-    """The policy of the layers at these paths, and the catalogue's files it also depends on.
+    """The policy of the layers at these paths, and the other files it depends on.
 
     Raises PolicyError (InvalidPolicyError with every problem) if there is no valid one.
     """
     from guard import catalog
 
     layers = read_all(candidates(system, user, project))
-    return compile_layers(layers), catalog.data_files()
+    policy = compile_layers(layers)
+    return policy, (*catalog.data_files(), *filter(None, [policy.gateway_ca]))
 
 
 def compile_layers(layers: Sequence[Layer]) -> CompiledPolicy:
@@ -60,6 +61,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     values = merged.values
     base_url = values["gateway.base_url"]
     _not_a_provider(base_url, catalog.hosts(), problems)
+    ca = _ca(merged, problems)
     gateway_providers = _providers(merged)
     default = _default_model(merged, gateway_providers, problems)
     small = values["gateway.small"]
@@ -83,6 +85,8 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     reroute: Mapping[str, str] = values["agents.opencode.reroute"].value
     return CompiledPolicy(
         base_url=base_url.value,
+        gateway_ca=ca,
+        gateway_proxy=values["gateway.proxy"].value,
         providers=gateway_providers,
         default_model=default,
         small_model=small.value or default,
@@ -210,6 +214,17 @@ def _not_a_provider(item: Value, hosts: frozenset[str], problems: list[Problem])
         )
 
 
+def _ca(merged: Merged, problems: list[Problem]) -> str:
+    """gateway.ca, whose file has to be there and to be nobody else's to change."""
+    from guard.policy.authority import unusable
+
+    item = merged.values["gateway.ca"]
+    message, fix = unusable(item.value) if item.value else ("", "")
+    if message:
+        problems.append(_problem(item, "gateway.ca", message, found=item.value, fix=fix))
+    return str(item.value)
+
+
 def _extra(
     merged: Merged,
     gateway_keys: set[str],
@@ -255,15 +270,19 @@ def _is_gateway_key(
 
 
 def _hold(merged: Merged, problems: list[Problem]) -> tuple[int, ...]:
-    """proxies.hold, sorted. The fence knows ports, not hosts: the gateway's own must stay open."""
-    _, gateway = address(merged.values["gateway.base_url"].value)
+    """proxies.hold, sorted. The fence knows ports, not hosts: the way to the gateway stays open."""
+    needed = {
+        address(merged.values[f"gateway.{key}"].value)[1]: name
+        for key, name in (("proxy", "gateway.proxy"), ("base_url", "the gateway"))
+    }
     for item in merged.lists["proxies.hold"]:
-        if item.value == gateway:
+        if item.value in needed:
             problems.append(
                 _problem(
                     item,
                     "proxies.hold",
-                    "names the port of the gateway, which a fenced agent could not reach then",
+                    f"names the port of {needed[item.value]}, which a fenced agent could not reach"
+                    " then",
                     found=str(item.value),
                     fix=f"take {item.value} out of proxies.hold",
                 )

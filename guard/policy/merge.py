@@ -74,6 +74,8 @@ ORDERS: Final = _orders()
 
 SINGLE: Final = (
     "gateway.base_url",
+    "gateway.ca",
+    "gateway.proxy",
     "gateway.key",
     "gateway.default",
     "gateway.small",

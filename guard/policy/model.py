@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.catalog.key_shapes import looks_like_key
-from guard.net import is_loopback
+from guard.net import host_of, is_loopback
 from guard.policy.values import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
 
 MAX_ITEMS: Final = 1000
@@ -222,6 +222,43 @@ BaseUrl = Annotated[
     Field(json_schema_extra={"pattern": r"^https?://[^\s{}\"'\\`?#@]+$"}),
 ]
 
+CaFile = Annotated[
+    str,
+    Matching(
+        r"/[^\u0000-\u001f\u007f-\u009f]{1,4000}",
+        "the absolute path of a PEM file, such as /etc/ssl/company-ca.pem",
+    ),
+]
+
+LOCAL_PROXY: Final = "http://127.0.0.1:3128"
+"""Where px and cntlm listen by default (github.com/genotrance/px, cntlm(1))."""
+
+_PROXY_ACCEPTED = "the http or https URL of a proxy, with its port: http://proxy.example.com:8080"
+_PROXY = r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?"
+
+
+def _proxy_url(value: str) -> str:
+    if "@" in value:
+        raise refuse(
+            "a URL without user or password",
+            "a policy holds no password: let a proxy on this machine log in (px, cntlm), and name"
+            f' that: proxy = "{LOCAL_PROXY}"',
+        )
+    if not re.fullmatch(_PROXY, value):
+        raise refuse(_PROXY_ACCEPTED)
+    value = value.rstrip("/")
+    host, port = host_of(value), int(value.rpartition(":")[2])
+    if not 0 < port <= _MAX_PORT or (is_loopback(host) and not _is_plain_loopback(host)):
+        raise refuse(_PROXY_ACCEPTED)
+    return value
+
+
+ProxyUrl = Annotated[
+    str,
+    AfterValidator(_proxy_url),
+    Field(json_schema_extra={"pattern": f"^{_PROXY}$"}),
+]
+
 _SUBJECTS = {
     "env": (rf"env:{_VARIABLE}", "env:NAME"),
     "server": (r"server:https?://[^\s{}\"'\\`?#@]+", "server:URL without user, password, ? and #"),
@@ -372,6 +409,15 @@ class Gateway(Section):
     """The only permitted destination."""
 
     base_url: BaseUrl = Field(default=BASE_URL, description="where every call goes")
+    ca: CaFile = Field(
+        default="",
+        description="the PEM file of a certificate authority that is trusted as well, for the"
+        " agent and the gateway: a company's TLS inspection",
+    )
+    proxy: ProxyUrl = Field(
+        default="",
+        description="the HTTP proxy through which the agent and routeguard reach the network",
+    )
     key: KeySource = Field(
         default=KeySource.model_construct(_fields_set={"env"}, env=KEY_ENV),
         description="where the gateway key comes from",

@@ -87,6 +87,7 @@ class PolicyException:
 class CompiledPolicy:
     """What is allowed, as plain values. The defaults are the policy of a machine with no file.
 
+    `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
     slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
     path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
@@ -101,6 +102,8 @@ class CompiledPolicy:
         "default_model",
         "exceptions",
         "foreign_provider",
+        "gateway_ca",
+        "gateway_proxy",
         "keys_action",
         "keys_extra",
         "keys_unknown",
@@ -127,6 +130,8 @@ class CompiledPolicy:
         self,
         *,
         base_url: str = BASE_URL,
+        gateway_ca: str = "",
+        gateway_proxy: str = "",
         providers: tuple[GatewayProvider, ...] | None = None,
         default_model: str = DEFAULT_MODEL,
         small_model: str = "",
@@ -153,6 +158,8 @@ class CompiledPolicy:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.base_url = base_url
+        self.gateway_ca = gateway_ca
+        self.gateway_proxy = gateway_proxy
         self.providers = (GatewayProvider(),) if providers is None else providers
         self.default_model = default_model
         self.small_model = small_model or default_model

@@ -358,6 +358,10 @@ class TestSecrets:
             f"[gateway]\nkey = {{ command = '{LITERAL_KEY}' }}",
             f"[gateway]\nbase_url = 'https://x:{LITERAL_KEY}@api.portkey.ai/v1'",
             f"[gateway]\nbase_url = 'https://api.portkey.ai/v1?key={LITERAL_KEY}'",
+            f"[gateway]\nproxy = 'http://me:{LITERAL_KEY}@proxy.example.com:8080'",
+            f"[gateway]\nproxy = 'me:{LITERAL_KEY}@proxy.example.com:8080'",
+            f"[gateway]\nproxy = 'http:/me:{LITERAL_KEY}%40proxy.example.com:8080'",
+            f"[gateway]\nproxy = {{ command = ['echo', '{LITERAL_KEY}'] }}",
             f"[gateway]\napi_key = '{LITERAL_KEY}'",
             f"[gateway.providers.portkey]\nslug = '{LITERAL_KEY} x'",
             f"[gateway.providers.portkey]\nkey = '{LITERAL_KEY}'",
@@ -375,6 +379,18 @@ class TestSecrets:
         said = caught.value.render()
         assert LITERAL_KEY not in said
         assert LITERAL_KEY[3:-3] not in said
+
+    @pytest.mark.parametrize("before", ["http://", "", "http:/", "HTTP://", "//", "socks5://"])
+    @pytest.mark.parametrize("at", ["@", "%40"])
+    def test_a_password_in_a_proxy_is_refused_and_not_repeated(self, machine, before, at):
+        url = f"{before}me:hunter2{at}proxy.example.com:8080"
+        machine.write(machine.user, f"[gateway]\nproxy = '{url}'")
+        with pytest.raises(PolicyError) as caught:
+            machine.load()
+        assert "hunter2" not in caught.value.render()
+        assert not machine.cache.exists()
+        if at == "@":
+            assert 'proxy = "http://127.0.0.1:3128"' in caught.value.fix
 
     def test_said_so(self, machine):
         problem = only(machine, f"[gateway]\nkey = '{LITERAL_KEY}'")

@@ -100,6 +100,8 @@ def test_no_combination_loosens(merged, key):
     ("key", "first", "second"),
     [
         ("gateway.base_url", "'https://a.example/v1'", "'https://b.example/v1'"),
+        ("gateway.ca", "'/etc/a.pem'", "'/etc/b.pem'"),
+        ("gateway.proxy", "'http://a.example:8080'", "'http://127.0.0.1:3128'"),
         ("gateway.key", "{ env = 'A_KEY' }", "{ command = ['x'] }"),
         ("gateway.default", "'portkey/a'", "'portkey/b'"),
         ("gateway.small", "'portkey/a'", "'portkey/b'"),

@@ -23,6 +23,10 @@ ACCEPTED = [
     "[gateway]\nbase_url = 'http://localhost:8787/v1'",
     "[gateway]\nbase_url = 'http://127.8.9.1:8787/v1'",
     "[gateway]\nbase_url = 'http://[::1]:8787/v1'",
+    "[gateway]\nca = '/etc/ssl/Köln & co.pem'",
+    "[gateway]\nproxy = 'http://proxy.example.com:8080'",
+    "[gateway]\nproxy = 'https://127.0.0.1:3128/'",
+    "[gateway]\nproxy = 'http://[::1]:3128'",
     "[gateway]\nkey = { env = 'PORTKEY_API_KEY' }",
     "[gateway]\nkey = { command = ['op', 'read', 'op://Private/Portkey/key'], timeout = 10 }",
     "[gateway]\nkey = { command = ['pass', 'show', 'portkey'], timeout = 0.5 }",
@@ -41,6 +45,16 @@ ACCEPTED = [
 ]
 
 REFUSED_BY_BOTH = [
+    *(f"[gateway]\nca = {path}" for path in ("'ca.pem'", "'~/ca.pem'", "''", '"/a\\nb"', "['/a']")),
+    *(
+        f"[gateway]\nproxy = '{url}'"
+        for url in (
+            *("http://u:p@proxy:1", "http://u@proxy:1", "u:p@proxy:1", "http://u:p%40proxy:1"),
+            *("http:\\\\u:p@proxy:1", "http://proxy", "proxy:8080", "socks5://proxy:1080", ""),
+            *("http://proxy:8080/a", "http://proxy:8080?a", "http://proxy:8080#a", "http://:8080"),
+            *("http:// proxy:8080", "http://{env:X}:1", "http://proxy:999999", "http://proxy:1:2"),
+        )
+    ),
     "schema = 2",
     "schema = '1'",
     "policy = 1",
@@ -113,6 +127,7 @@ REFUSED = [
     "[gateway]\nbase_url = 'http://gw.example.com/v1'",
     "[gateway]\nbase_url = 'http://localhost.example.com/v1'",
     "[gateway]\nbase_url = 'http://0.0.0.0:1/v1'",
+    *(f"[gateway]\nproxy = 'http://{at}'" for at in ("0.0.0.0:1", "127.1:1", "h:0", "h:65536")),
     "[gateway]\nbase_url = 'http://127.1/v1'",
     "[gateway]\nbase_url = 'https://'",
     "[gateway]\nbase_url = 'https://a:99999/'",
