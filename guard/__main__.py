@@ -1,188 +1,22 @@
-"""Dispatch: `hook` and `exec` go straight to the hot path, everything else to the click group.
+"""Start of routeguard, in three ways: as the console script, as `python -m guard`, and as a plain
+file under `python -I -S` (what the shell wrappers and shims call, because it starts fastest and
+because neither PYTHONPATH nor a sitecustomize can reach into it).
 
-`line` is what the hook of a shell asks about a typed line; no person calls it.
-
-Runs in three ways: as the console script, as `python -m guard`, and as a plain file under
-`python -I -S` (what the shell wrappers and shims call, because it starts fastest and because
-neither PYTHONPATH nor a sitecustomize can reach into it).
+Python compiles a file that it is given anew at each start, so this one does nothing but find the
+package and hand over to `guard.dispatch`.
 """
 
-from __future__ import annotations
-
-import errno
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
 
-HOT = ("exec", "hook", "line")
-
-
-def _make_importable() -> None:
-    """Put the directory that holds `guard` on the path; last, so that it shadows nothing."""
+def run() -> None:
+    """Console-script entry point. Our directory comes last on the path, so it shadows nothing."""
     parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if parent not in sys.path:
         sys.path.append(parent)
+    from guard.dispatch import main
 
-
-def _enter_site() -> None:
-    """Make third-party packages importable when Python was started with -S."""
-    if sys.flags.no_site:
-        import site
-
-        site.main()
-
-
-class MaskedStream:
-    """A text stream behind which no secret is written. Silent, it costs nothing."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def write(self, text: str) -> int:
-        """Write `text` masked; returns the length of `text`, as whoever wrote it expects."""
-        from guard.masking import masked
-
-        self._inner.write(masked(text))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write `lines`, masked together."""
-        self.write("".join(lines))
-
-    @property
-    def buffer(self) -> MaskedBytes:
-        """The same for bytes."""
-        return MaskedBytes(self._inner.buffer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class MaskedBytes(MaskedStream):
-    """A byte stream behind which no secret is written."""
-
-    def write(self, data: Any) -> int:
-        """Write `data` masked; returns the length of `data`."""
-        from guard.masking import masked
-
-        text = bytes(data).decode("utf-8", "surrogateescape")
-        self._inner.write(masked(text).encode("utf-8", "surrogateescape"))
-        return len(data)
-
-
-def main(argv: list[str]) -> int:
-    """Run `routeguard` with `argv` (without the program name); returns the exit status.
-
-    Whatever the command writes passes one mask. Only a hook does not: it is code, and a shell
-    reads it.
-    """
-    hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
-    if not hot and sys.stdout is None:
-        # closed by whoever started us (`>&-`): nobody wants to read it
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
-    stdout, stderr = sys.stdout, sys.stderr
-    if hot != "hook" and stdout is not None:
-        sys.stdout = MaskedStream(stdout)
-    if stderr is not None:
-        sys.stderr = MaskedStream(stderr)
-    try:
-        return _run(hot, argv)
-    finally:
-        sys.stdout, sys.stderr = stdout, stderr
-        masking = sys.modules.get("guard.masking")
-        if masking is not None:
-            masking.forget()
-
-
-def _run(hot: str, argv: list[str]) -> int:
-    from guard.errors import ExitCode, GuardError
-
-    try:
-        if hot == "exec":
-            from guard.launch.execute import main as run_exec
-
-            return run_exec(argv[1:])
-        if hot == "line":
-            from guard.proxies.starts import main as run_line
-
-            return run_line(argv[1:])
-        if hot == "hook":
-            from guard.hook import main as run_hook
-
-            return run_hook(argv[1:])
-        _enter_site()
-        from guard.cli import main as run_cli
-
-        return run_cli(argv)
-    except GuardError as error:
-        from guard.masking import fix_without_secrets
-
-        error.fix = fix_without_secrets(error.fix, error.where)
-        _say(error.render())
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 141
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _drop_output()
-            _say("routeguard: the output cannot be written: no space left where it goes")
-            return ExitCode.CONFIG
-        _say(_internal(error))
-        return ExitCode.INTERNAL
-
-
-def _wants_help(argv: list[str]) -> bool:
-    # only before the command: `exec -- opencode --help` is the agent's help, not ours
-    for word in argv[1:]:
-        if word in ("-h", "--help"):
-            return True
-        if not word.startswith("-") or word == "--":
-            return False
-    return False
-
-
-def _internal(error: Exception) -> str:
-    """One message for a bug of ours: where it happened, never the values involved."""
-    from guard import __version__
-
-    trace = error.__traceback__
-    place = ""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{os.path.basename(code.co_filename)}:{trace.tb_lineno} in {code.co_name}"
-        trace = trace.tb_next
-    version = ".".join(map(str, sys.version_info[:3]))
-    return (
-        f"routeguard: internal error, nothing was launched\n"
-        f"  what:  {type(error).__name__} at {place}\n"
-        f"  with:  routeguard {__version__}, Python {version}, {sys.platform}\n"
-        f"  fix:   report it with the two lines above; they hold no values of yours"
-    )
-
-
-def _drop_output() -> None:
-    """Let what is still to be written go nowhere: the write at exit must not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, UnicodeError):
-        pass
-
-
-def run() -> None:
-    """Console-script entry point."""
-    _make_importable()
     sys.exit(main(sys.argv[1:]))
 
 

@@ -1,6 +1,6 @@
 """The mask for every text that leaves routeguard, whatever command writes it.
 
-The dispatcher (guard/__main__.py) puts it in front of stdout and stderr, so no command can forget
+The dispatcher (guard/dispatch.py) puts it in front of stdout and stderr, so no command can forget
 it. Called directly it is for what leaves another way: a file, the audit log, a text that is encoded
 or folded before it is written. Masked are: keys by their form, the values of
 variables with a secret's name, user and password of a URL, and what stands behind a name like

@@ -11,7 +11,8 @@ ROOT = Path(guard.__file__).parent
 
 FLOORS = (
     # room: what it holds; the rooms of one floor know nothing of each other
-    {"__main__": "dispatch: `hook` and `exec` go straight to the hot path, all else to cli"},
+    {"__main__": "the file that Python is given: finds the package"},
+    {"dispatch": "`hook` and `exec` go straight to the hot path, all else to cli"},
     {"cli": "the click group"},
     {"commands": "one file per verb: reads arguments, calls one room, renders"},
     {

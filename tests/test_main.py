@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from guard import __main__ as entry
-from guard.__main__ import main
+from guard import dispatch as entry
 from guard.cli import COMMANDS
+from guard.dispatch import main
 from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]

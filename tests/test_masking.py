@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guard import masking
-from guard.__main__ import MaskedStream, main
 from guard.catalog import providers, variables
 from guard.catalog.key_shapes import OTHER_VENDORS, looks_like_key
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.check.result import Result
 from guard.commands.check import FORMATS, report
+from guard.dispatch import MaskedStream, main
 from guard.errors import GuardError
 from guard.findings import SEVERITIES, Finding
 from guard.masking import fix_without_secrets, masked, without_secrets

@@ -1,14 +1,17 @@
 """What an agent is to the rest of the house: the methods that its folder has to fill in.
 
-An agent is one folder under `guard.agents` with an `adapter.py` that holds a subclass of `Agent`,
-and one line in `guard.agents.registry`. Nothing outside that folder, its detectors in
-`guard.rules` and its data in `guard.catalog` names it.
+An agent is one folder under `guard.agents`: the package says who it is (`guard.agents.Identity`),
+its `adapter.py` holds a subclass of `Agent`. One line in `guard.agents.registry` makes it known.
+Nothing outside that folder, its detectors in `guard.rules` and its data in `guard.catalog` names
+it.
 
-Hot-path module: every adapter is imported to answer which agents there are, so it holds data and
-imports its planner inside its methods.
+Hot-path module: every launch of an agent loads its adapter, which imports its planner inside its
+methods.
 """
 
 from __future__ import annotations
+
+from guard.agents import Identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,27 +55,17 @@ class Facts:
     version: tuple[int, int, int]
 
 
-class Agent:
+class Agent(Identity):
     """A coding agent that routeguard plans launches of."""
 
-    id = ""
-    """Name in the policy, in `guard.catalog` and in reports."""
-    title = ""
-    names: tuple[str, ...] = ()
-    """What it is started as: these are wrapped by the hooks and get a shim."""
-    packages: tuple[str, ...] = ()
-    """npm packages that hold it; the first one is the one to install."""
     tested = ""
     """The release that the facts about it were taken from, and that `verify --fetch` gets."""
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
-    keeps: frozenset[str] = frozenset()
-    """Variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
-    sets: Mapping[str, str] = {}
-    """Every variable that a launch may set, and why. The one list."""
-    switches: Mapping[str, str] = {}
-    """Those of `sets` that have the same value in every launch."""
+    def adapter(self) -> Agent:
+        """The agent itself: it is loaded."""
+        return self
 
     @property
     def install(self) -> str:

@@ -5,27 +5,33 @@ from __future__ import annotations
 import os
 
 from guard import paths
-from guard.agents.opencode.adapter import AGENT as OPENCODE
+from guard.agents.opencode import OpenCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.agents import Identity
     from guard.agents.adapter import Agent
 
-AGENTS: list[Agent] = [OPENCODE]
-"""Every agent that can be guarded, the first one where a command needs one and none is named."""
+AGENTS: list[Identity] = [OpenCode()]
+"""Every agent that can be guarded. An adapter is loaded only where one is needed."""
+
+
+def default_agent() -> Agent:
+    """The agent that a command is about where none is named."""
+    return AGENTS[0].adapter()
 
 
 def agent_of(program: str) -> Agent | None:
     """The agent that `program` (a name or a path) starts, None if it is none of them."""
     name = program.rpartition("/")[2].removesuffix(".exe")
-    return next((agent for agent in AGENTS if name in agent.names), None)
+    return next((agent.adapter() for agent in AGENTS if name in agent.names), None)
 
 
 def agent_by_id(identifier: str) -> Agent | None:
     """The agent with this id, None if it is none that can be guarded."""
-    return next((agent for agent in AGENTS if agent.id == identifier), None)
+    return next((agent.adapter() for agent in AGENTS if agent.id == identifier), None)
 
 
 def names() -> tuple[str, ...]:
@@ -63,7 +69,7 @@ def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
     own = dict(environ)
     if paths.REAL_CONFIG_HOME in own:
         for agent in AGENTS:
-            agent.restore(own)
+            agent.adapter().restore(own)
         own.pop(paths.REAL_CONFIG_HOME, None)
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         if name in own and not os.path.isabs(own[name]):

@@ -17,7 +17,7 @@ from dotenv.parser import parse_stream
 
 from guard import hook, paths, variables
 from guard.agents.adapter import Agent
-from guard.agents.registry import AGENTS, is_switch, keeps, sets, without_guard
+from guard.agents.registry import default_agent, is_switch, keeps, sets, without_guard
 from guard.catalog.classify import classify
 from guard.check import baseline, suppress
 from guard.check.result import Result, order
@@ -61,7 +61,7 @@ class Asked:
 
 def check(asked: Asked, selected: frozenset[str]) -> Result:
     """Check the process environment and what lies around a launch from here."""
-    agent = AGENTS[0]
+    agent = default_agent()
     program = _program(agent, asked)
     findings = list(_of_launch(asked, agent, program))
     if (lost := hook.lost(asked.environ)) is not None:
@@ -113,7 +113,7 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     of_file = Asked(environ, asked.cwd, asked.policy, asked.now, asked.runner, asked.root)
     findings = [
         finding
-        for finding in _of_launch(of_file, AGENTS[0], "", place)
+        for finding in _of_launch(of_file, default_agent(), "", place)
         if (finding.rule in _VARIABLE_RULES and finding.subject not in _PLACES)
         or (finding.rule == "RG504" and finding.subject in lines)
     ]

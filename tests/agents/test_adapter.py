@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-RUN = "import quill, sys; from guard.__main__ import main; sys.exit(main(sys.argv[1:]))"
+RUN = "import quill, sys; from guard.dispatch import main; sys.exit(main(sys.argv[1:]))"
 
 QUILL = f"""#!{sys.executable}
 import json, os, sys, urllib.request

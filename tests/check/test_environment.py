@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents import opencode as launch
 from guard.agents.environment import clean
 from guard.agents.environment import proxies as proxies_of
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import planner
-from guard.agents.opencode import variables as launch
 from guard.check import environment, runners
 from guard.check.result import Result
 from guard.errors import UsageError

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from guard import paths
-from guard.__main__ import main
 from guard.commands.allow import allow as group
+from guard.dispatch import main
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 

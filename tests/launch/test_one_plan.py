@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from guard.agents.registry import AGENTS
+from guard.agents.registry import default_agent
 from guard.launch import execute, fence
 from guard.policy.values import CompiledPolicy
 
@@ -174,7 +174,7 @@ def test_a_fence_that_cannot_be_raised(tmp_path: Path, monkeypatch: pytest.Monke
         own = {"HOME": here, "PORTKEY_API_KEY": "pk-abc"}
         policy = CompiledPolicy(proxies_fence=wanted)
         plan, _ = execute.plan_launch(
-            AGENTS[0], [], own, [], "", policy, here, time.time(), write=False
+            default_agent(), [], own, [], "", policy, here, time.time(), write=False
         )
         errors = [f.rule for f in plan.forbidden_by if f.rule != "RG204"]
         assert errors == rules

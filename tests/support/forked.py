@@ -147,7 +147,7 @@ def _main(number: int) -> None:
     for module in pkgutil.walk_packages(guard.__path__, "guard."):
         if not module.name.endswith("guard.__main__"):
             importlib.import_module(module.name)
-    main = importlib.import_module("guard.__main__").main
+    main = importlib.import_module("guard.dispatch").main
     import httpx  # noqa: F401 - imported where the gateway is asked
 
     gc.freeze()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from guard import catalog, hook
-from guard.agents.registry import AGENTS, keeps
+from guard.agents.registry import default_agent, keeps
 from guard.catalog.classify import classify, rule_of
 from guard.check import engine, environment
 from guard.commands import why
@@ -71,7 +71,7 @@ def by_launch(place: Place, variable: str, value: str) -> Said:
     own = dict(place.asked(**{variable: value}).environ)
     here = str(place.project)
     plan, _ = execute.plan_launch(
-        AGENTS[0], ["run", "hi"], own, [], "", place.policy, here, time.time(), write=False
+        default_agent(), ["run", "hi"], own, [], "", place.policy, here, time.time(), write=False
     )
     removed = [
         (change.rule, f"{change.name} {change.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.agents.adapter import Agent
-from guard.agents.opencode.variables import KEEPS, SETS, SWITCHES
+from guard.agents.opencode import OpenCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,19 +15,10 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
 
-class OpenCode(Agent):
+class OpenCodeAdapter(Agent, OpenCode):
     """opencode 1.x: an inline config with a provider id that nobody else can name pins it."""
 
-    id = "opencode"
-    title = "opencode"
-    # early releases of opencode 2 installed the second name
-    # (github.com/rjwalters/loom/issues/8438)
-    names = ("opencode", "opencode2")
-    packages = ("opencode-ai", "@opencode/cli", "opencode")
     tested = "1.18.33"
-    keeps = KEEPS
-    switches = SWITCHES
-    sets = SETS
 
     def kind(self, typed: Sequence[str]) -> str:
         """The kind by the grammar of 1.18."""
@@ -91,4 +82,4 @@ class OpenCode(Agent):
         return ["run", *standalone, prompt]
 
 
-AGENT = OpenCode()
+AGENT = OpenCodeAdapter()

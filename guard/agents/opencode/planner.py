@@ -13,6 +13,10 @@ from guard import net, paths
 from guard.agents import adapter, environment
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
+    KEEPS,
+    NO_GITLAB,
+    SETS,
+    SWITCHES,
     arguments,
     binary,
     config,
@@ -21,7 +25,6 @@ from guard.agents.opencode import (
     outcome,
     preflight,
     surroundings,
-    variables,
 )
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
@@ -160,9 +163,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     `now` is in Unix seconds.
     """
     invocation, environ = facts.invocation, facts.environ
-    clean, changes, findings = environment.clean(
-        environ, policy, now, keeps=variables.KEEPS, agent=True
-    )
+    clean, changes, findings = environment.clean(environ, policy, now, keeps=KEEPS, agent=True)
     result = Plan(
         agent="opencode",
         kind=invocation.kind(),
@@ -188,7 +189,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         result.findings += preflight.check_project(facts.found, policy, environ, now)
         result.findings += preflight.check_store(facts.found, policy, now)
         result.findings += preflight.check_inline_store(inline_store, policy, now)
-        result.environ.update(variables.SWITCHES)
+        result.environ.update(SWITCHES)
         return result
     result.findings += binary.judge(facts.version, program)
     result.findings += arguments.other_servers(invocation, policy, now)
@@ -196,7 +197,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     result.findings += preflight.check(facts.found, policy, environ, now)
     result.findings += preflight.check_inline_store(inline_store, policy, now)
     if result.kind == adapter.REMOTE:
-        result.environ.update(variables.SWITCHES)
+        result.environ.update(SWITCHES)
         return result
     result.guarded = True
     _pin(policy, facts, result)
@@ -217,11 +218,9 @@ def _without_renewals(facts: Facts, result: Plan) -> None:
         return
     # of a command that opens no project, nothing was looked at
     if result.kind == adapter.HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
-        result.environ["GITLAB_INSTANCE_URL"] = variables.NO_GITLAB
+        result.environ["GITLAB_INSTANCE_URL"] = NO_GITLAB
         result.changes.append(
-            environment.Change(
-                "set", "GITLAB_INSTANCE_URL", "", variables.SETS["GITLAB_INSTANCE_URL"]
-            )
+            environment.Change("set", "GITLAB_INSTANCE_URL", "", SETS["GITLAB_INSTANCE_URL"])
         )
 
 
@@ -406,7 +405,7 @@ def _model_of_environment(
 
 def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
     places, environ = facts.directories, result.environ
-    sets = dict(variables.SWITCHES)
+    sets = dict(SWITCHES)
     sets["OPENCODE_CONFIG_CONTENT"] = content
     sets["OPENCODE_TEST_HOME"] = places.home
     if policy.project_config == "read" and facts.found.project_folders:
@@ -427,7 +426,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
     result.environ.update(sets)
     result.changes += [
-        environment.Change("set", name, "", variables.SETS[name])
+        environment.Change("set", name, "", SETS[name])
         for name in sets
         if name not in (REAL_CONFIG_HOME, REAL_PERMISSION)
     ]
