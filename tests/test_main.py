@@ -25,8 +25,9 @@ HOT = [
         for path in (ROOT / "guard" / "agents").rglob("*.py")
         if path.name not in COLD
     ),
-    "guard.audit", "guard.catalog.classify", "guard.errors", "guard.findings", "guard.hook",
-    "guard.launch.execute", "guard.launch.fence", "guard.launch.keys",
+    "guard.audit", "guard.catalog.classify", "guard.dispatch", "guard.errors", "guard.findings",
+    "guard.hook", "guard.launch.agent", "guard.launch.execute", "guard.launch.fence",
+    "guard.launch.keys",
     "guard.launch.local_proxies", "guard.launch.resolve", "guard.paths", "guard.policy.cache",
     "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance", "guard.proxies.seen",
     "guard.rule_table", "guard.sources.sockets",
@@ -36,7 +37,7 @@ HOT = [
 @pytest.mark.parametrize("module", HOT)
 def test_a_hot_module_imports_nothing_but_what_is_there(module: str) -> None:
     script = (
-        "import sys, __future__, errno, os, stat, time, zlib; before = set(sys.modules);"
+        "import sys, __future__, errno, os, stat, time, zlib, _imp; before = set(sys.modules);"
         f"sys.path.append({str(ROOT)!r}); import {module};"
         "print(*sorted(m for m in set(sys.modules) - before if m.partition('.')[0] != 'guard'))"
     )

@@ -24,7 +24,8 @@ from guard.check.result import Result, order
 from guard.check.runners import Runner, handed_on
 from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
-from guard.launch import execute, resolve
+from guard.launch import resolve
+from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
 from guard.rules.files.secrets import is_form
@@ -130,7 +131,7 @@ def _of_launch(
     own = without_guard(asked.environ)
     wrong = paths.misplaced(own, asked.cwd)
     own = paths.without_misplaced(own, wrong)
-    plan, _ = execute.plan_launch(
+    plan, _ = plan_launch(
         agent, [], own, wrong, program, asked.policy, asked.cwd, asked.now, write=False
     )
     inside = paths.REAL_CONFIG_HOME in asked.environ

@@ -16,7 +16,7 @@ from guard import catalog, net, paths
 from guard.agents import running
 from guard.agents.running import Peer, Running
 from guard.errors import ExitCode, GuardError, printable
-from guard.launch.execute import own_environment, working_directory
+from guard.launch.process import own_environment, working_directory
 from guard.policy import cache
 from guard.report import colour
 

@@ -24,7 +24,7 @@ from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
-from guard.launch.execute import own_environment
+from guard.launch.process import own_environment
 from guard.net import address, is_loopback
 from guard.policy import allowed
 from guard.policy.compile import compile_layers

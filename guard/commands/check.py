@@ -13,7 +13,7 @@ import click
 
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
-from guard.launch.execute import own_environment, working_directory
+from guard.launch.process import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
 from guard.policy import cache
 from guard.report import colour

@@ -51,16 +51,18 @@ def explain(format_: str, command: tuple[str, ...]) -> int:
     policy and that version.
     """
     from guard.agents.registry import agent_of
-    from guard.launch import execute
+    from guard.launch import process
+    from guard.launch.agent import plan_agent
+    from guard.launch.execute import command_of, plan_other
 
-    words = execute.command_of(["--", *command])
-    environ = execute.environment_at_start()
+    words = command_of(["--", *command])
+    environ = process.environment_at_start()
     agent = agent_of(words[0])
     if agent is None:
-        plan = execute.plan_other(words, environ)
-        policy = execute.load_policy(environ)
+        plan = plan_other(words, environ)
+        policy = process.load_policy(environ)
         return _show(plan, policy, None, None, words, format_)
-    plan, policy, facts = execute.plan_agent(agent, words, environ, write=False)
+    plan, policy, facts = plan_agent(agent, words, environ, write=False)
     return _show(plan, policy, facts, agent.today(facts), words, format_)
 
 

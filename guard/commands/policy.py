@@ -13,7 +13,7 @@ import click
 from guard import paths
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.files.around import levels
-from guard.launch.execute import own_environment
+from guard.launch.process import own_environment
 from guard.policy.compile import compile_merged
 from guard.policy.effective import as_json as effective_json
 from guard.policy.effective import dropped_json, expired, list_values, single_values, who

@@ -54,7 +54,7 @@ def portkey() -> None:
 
 def here() -> tuple[CompiledPolicy, dict[str, str]]:
     """The policy of the current directory and the user's own environment."""
-    from guard.launch.execute import load_policy, own_environment
+    from guard.launch.process import load_policy, own_environment
 
     environ = own_environment(os.environ)
     return load_policy(environ), environ

@@ -15,7 +15,7 @@ import click
 from guard.commands.agents import ago
 from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, printable
-from guard.launch.execute import load_policy
+from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.view import Seen, View, look
 from guard.report import colour

@@ -14,8 +14,8 @@ import click
 
 from guard.catalog import local_proxies
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.launch.execute import own_environment
 from guard.launch.local_proxies import owner, ways_out
+from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.model import NEEDED_PORTS
 from guard.proxies import hold as holding

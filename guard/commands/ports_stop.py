@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 from guard.catalog import local_proxies
 from guard.commands.ports import SCHEMA_VERSION, until
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.launch.execute import load_policy
 from guard.launch.local_proxies import address
+from guard.launch.process import load_policy
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Outcome, Step

@@ -12,8 +12,8 @@ import click
 
 from guard.agents.registry import AGENTS, agent_by_id
 from guard.errors import ExitCode, GuardError, printable
-from guard.launch.execute import load_policy, own_environment, working_directory
 from guard.launch.places import chosen_program
+from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of

@@ -20,7 +20,7 @@ from guard.commands.agents import see_processes
 from guard.errors import ExitCode, GuardError, printable
 from guard.findings import Finding
 from guard.launch import local_proxies
-from guard.launch.execute import own_environment, working_directory
+from guard.launch.process import own_environment, working_directory
 from guard.masking import masked
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy

@@ -19,7 +19,7 @@ from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import mask
-from guard.launch.execute import own_environment, working_directory
+from guard.launch.process import own_environment, working_directory
 from guard.policy import cache
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import merge

@@ -20,7 +20,7 @@ from guard.agents.registry import names
 from guard.errors import ExitCode, GuardError
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
-from guard.launch.execute import shim_text
+from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files

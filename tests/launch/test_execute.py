@@ -14,7 +14,9 @@ import pytest
 from guard.agents.plan import Plan
 from guard.errors import ExitCode, GuardError, UsageError
 from guard.findings import Finding
-from guard.launch.execute import command_of, refusal, shim_text
+from guard.launch.agent import refusal
+from guard.launch.execute import command_of
+from guard.launch.process import shim_text
 from guard.launch.proof.canary import Search
 
 MAIN = Path(__file__).resolve().parents[2] / "guard" / "__main__.py"

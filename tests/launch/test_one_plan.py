@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from guard.agents.registry import default_agent
-from guard.launch import execute, fence
+from guard.launch import agent, fence
 from guard.policy.values import CompiledPolicy
 
 Situation = Callable[[Any], dict[str, "str | None"]]
@@ -173,7 +173,7 @@ def test_a_fence_that_cannot_be_raised(tmp_path: Path, monkeypatch: pytest.Monke
         here = str(tmp_path)
         own = {"HOME": here, "PORTKEY_API_KEY": "pk-abc"}
         policy = CompiledPolicy(proxies_fence=wanted)
-        plan, _ = execute.plan_launch(
+        plan, _ = agent.plan_launch(
             default_agent(), [], own, [], "", policy, here, time.time(), write=False
         )
         errors = [f.rule for f in plan.forbidden_by if f.rule != "RG204"]

@@ -59,5 +59,16 @@ def test_a_hot_run_imports_nothing_heavy(tmp_path: Path, argv: tuple[str, ...]) 
     assert within(modules, HEAVY | COLD) == set()
 
 
+@pytest.mark.parametrize("argv", [("hook", "zsh"), ("exec", "--", "true")], ids=" ".join)
+def test_no_agent_is_loaded_where_its_name_is_enough(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    imported(home, *argv)
+    loaded = within(imported(home, *argv), {"guard.agents", "guard.launch", "zlib"})
+    assert "guard.agents.registry" in loaded
+    assert not {name for name in loaded if name.startswith("guard.agents.opencode.")}
+    assert not loaded & {"guard.agents.adapter", "guard.launch.agent", "zlib"}
+
+
 def test_the_check_itself_sees_a_heavy_module(tmp_path: Path) -> None:
     assert within(imported(tmp_path, "--version"), HEAVY) >= {"click", "re"}

@@ -17,7 +17,7 @@ from guard.agents.registry import default_agent, keeps
 from guard.catalog.classify import classify, rule_of
 from guard.check import engine, environment
 from guard.commands import why
-from guard.launch import execute
+from guard.launch import agent
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
@@ -70,7 +70,7 @@ def in_file(name: str, text: str) -> Callable[[Place, str, str], Said]:
 def by_launch(place: Place, variable: str, value: str) -> Said:
     own = dict(place.asked(**{variable: value}).environ)
     here = str(place.project)
-    plan, _ = execute.plan_launch(
+    plan, _ = agent.plan_launch(
         default_agent(), ["run", "hi"], own, [], "", place.policy, here, time.time(), write=False
     )
     removed = [

@@ -13,7 +13,7 @@ from guard.agents.opencode import frontmatter, permissions, planner
 from guard.agents.opencode.facts import Facts
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
-from guard.launch.execute import refusal
+from guard.launch.agent import refusal
 from guard.policy.values import CompiledPolicy
 
 NOW = 1_700_000_000.0

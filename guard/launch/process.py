@@ -1,0 +1,203 @@
+"""This process: what it was started with, what it says, and becoming another program.
+
+Hot-path module. The real program replaces this process, so exit status, signals, job control and
+the terminal are its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from guard import paths
+from guard.agents.registry import without_guard
+from guard.errors import GuardError, printable
+from guard.launch import resolve
+from guard.policy import cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guard.agents.plan import Plan
+    from guard.policy.values import CompiledPolicy
+
+QUIET = "ROUTEGUARD_QUIET"
+"""Set to anything but 0, a launch that goes ahead says nothing."""
+
+MAX_DEPTH = 12
+"""Launches below launches; more means that something starts itself."""
+
+
+def environment_at_start() -> dict[str, str]:
+    """The environment we were started with.
+
+    In the C locale Python sets LC_CTYPE for itself and for its children (PEP 538); the program
+    that follows us must not inherit that.
+    """
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8") and "LC_ALL" not in environ:
+        try:
+            with open("/proc/self/environ", "rb") as block:
+                given = block.read()
+        except OSError:
+            return environ
+        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+            del environ["LC_CTYPE"]
+    return environ
+
+
+def working_directory() -> str:
+    """The current directory. Raises GuardError if it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        raise GuardError(
+            "the current directory no longer exists",
+            why="what lies around a launch cannot be looked at from here",
+            fix="cd somewhere that exists",
+            rule="RG303",
+        ) from None
+
+
+def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
+    """The policy of the current directory, by the user's own config home."""
+    return cache.load(working_directory(), own_environment(environ))
+
+
+def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` as the user's: without what an outer launch or the project put into it.
+
+    Says which directories of the project do not count. Raises PolicyError where nothing is left.
+    """
+    return paths.of_user(without_guard(environ), working_directory(), say)
+
+
+def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What not to start (again): programs to avoid, and those to start only for want of others.
+
+    execve keeps the process id, so our own id in the marker means that the program we started
+    was a wrapper that starts us again. A script in the marker that is not this process has asked
+    for the agent as a child of its own (`"$(command -v opencode)" "$@"`): no launch lies between.
+    """
+    pid, depth, program = _marker(environ)
+    if depth > MAX_DEPTH:
+        raise GuardError(
+            f"{depth} launches below one another",
+            where=f"environment variable {paths.LAUNCH_MARKER}",
+            why="something on PATH starts itself through routeguard",
+            fix=f"look at `type -a {os.path.basename(program)}`; "
+            "a wrapper there should call the binary by its path",
+            rule="RG503",
+        )
+    if not program:
+        return (), ()
+    came_through = (
+        os.path.realpath(program),
+        *filter(None, environ.get(paths.WRAPPERS, "").split(":")),
+    )
+    if pid == os.getpid():
+        return came_through, ()
+    return (), came_through if resolve.is_wrapper(program) else ()
+
+
+def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
+    pid, _, rest = environ.get(paths.LAUNCH_MARKER, "").partition(":")
+    depth, _, program = rest.partition(":")
+    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit()):
+        return 0, 0, ""
+    return int(pid), int(depth), program
+
+
+def become(
+    program: str,
+    argv: list[str],
+    child: dict[str, str],
+    environ: Mapping[str, str],
+    last: Callable[[str, list[str]], tuple[str, list[str]]] | None = None,
+) -> None:
+    """Replace this process by `program`; `last` is what `fence_around` gave.
+
+    Raises GuardError if the system does not let us.
+    """
+    _, depth, _ = _marker(environ)
+    child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
+    child.pop(paths.WRAPPERS, None)
+    came_through = [path for paths_ in already_running(environ) for path in paths_]
+    if came_through and resolve.is_wrapper(program):
+        child[paths.WRAPPERS] = ":".join(came_through)
+    _default_signals()
+    start, words = last(program, argv) if last else (program, argv)
+    try:
+        os.execve(start, words, child)
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            # as shells do with a script that has no #! line
+            try:
+                os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], child)
+            except OSError as second:
+                error = second
+        too_big = error.errno == errno.E2BIG
+        raise GuardError(
+            f"{os.path.basename(program)} could not be started",
+            where=program,
+            why=error.strerror or str(error),
+            fix="shorten the prompt, or pass it on stdin" if too_big else "reinstall it",
+            rule="RG502",
+        ) from None
+
+
+def _default_signals() -> None:
+    # Python ignores these two, and an ignored signal stays ignored across execve: `agent | head`
+    # would not end. The `signal` module costs an `enum` import; its C half has all we need
+    import _signal  # type: ignore[import-not-found]
+
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        number = getattr(_signal, name, None)
+        if number is not None:
+            _signal.signal(number, _signal.SIG_DFL)
+
+
+def tell(plan: Plan, environ: Mapping[str, str]) -> None:
+    """One line on what the launch changed, if it changed anything one would want to know."""
+    parts = [plan.rewritten] if plan.rewritten else []
+    if not _marker(environ)[0]:
+        names = [c.name for c in plan.changes if c.action == "removed" and c.rule]
+        if names:
+            parts.append(f"removed {', '.join(sorted(names))}")
+    parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
+    if parts:
+        say_unless_quiet(f"routeguard: {'; '.join(parts)}", environ)
+
+
+def say_unless_quiet(line: str, environ: Mapping[str, str]) -> None:
+    """`say`, where `environ` does not ask for silence of a launch that goes ahead."""
+    if environ.get(QUIET, "0") in ("", "0"):
+        say(line)
+
+
+def say(line: str) -> None:
+    """Write one line to stderr; a terminal that has gone away does not stop a launch."""
+    try:
+        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, UnicodeError):
+        pass
+
+
+def shim_text(name: str) -> str:
+    """The text of a PATH shim for the agent `name`, or for routeguard itself, from `shell/shim.sh`.
+
+    Raises GuardError (RG503).
+    """
+    from guard import hook
+
+    python, main_file = hook.interpreter()
+    values = {
+        "PYTHON": hook.quote_sh(python),
+        "MAIN": hook.quote_sh(main_file),
+        "NAME": name,
+        "WORDS": "" if name == "routeguard" else f"exec -- {name}",
+    }
+    return hook.fill(hook.template("shim.sh"), values)
