@@ -7,17 +7,16 @@ key cannot be tried on it. Lines may move; a line that changes its words is a ne
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from guard.errors import ExitCode, GuardError
+from guard.files import write as files
 from guard.findings import Finding
 from guard.rule_table import RULES
 from guard.sources import Skipped, bounded_text
@@ -172,20 +171,11 @@ def write(baseline: Baseline, path: str) -> None:
     }
     # ASCII: a path that is no valid UTF-8 survives as an escape
     text = json.dumps(content, indent=1, ensure_ascii=True) + "\n"
-    temporary = ""
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+        raise _unusable(path, "it is not a regular file", "name another file")
     try:
-        if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
-            raise _unusable(path, "it is not a regular file", "name another file")
-        fd, temporary = tempfile.mkstemp(prefix=".routeguard-", dir=os.path.dirname(path) or ".")
-        with open(fd, "w", encoding="ascii") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        files.write(path, text.encode("ascii"), None)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         raise _unusable(path, (error.strerror or str(error)).lower(), "name another file") from None
 
 

@@ -11,12 +11,12 @@ import contextlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.check import suppress
 from guard.errors import ExitCode, GuardError, printable
+from guard.files import write as files
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.files.file_names import is_dotenv
@@ -206,7 +206,6 @@ def apply(change: Change) -> None:
     Raises GuardError (exit status 3) if the file is not what it was when the change was planned,
     is a link, or cannot be written.
     """
-    temporary = ""
     try:
         found = os.lstat(change.absolute)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
@@ -214,24 +213,11 @@ def apply(change: Change) -> None:
         now = tree.read(tree.Entry(change.path, change.absolute))
         if not isinstance(now, SourceFile) or now.data != change.before:
             raise _failed(change, "it changed since it was checked")
-        fd, temporary = tempfile.mkstemp(
-            prefix=".routeguard-", dir=os.path.dirname(change.absolute)
-        )
-        with open(fd, "wb") as file:
-            file.write(change.after)
-            file.flush()
-            with contextlib.suppress(OSError):
-                os.fchown(fd, found.st_uid, found.st_gid)
-            os.fchmod(fd, stat.S_IMODE(found.st_mode))
-            os.fsync(fd)
-        os.replace(temporary, change.absolute)
-        temporary = ""
+        files.write(change.absolute, change.after, stat.S_IMODE(found.st_mode), sync=True)
+        with contextlib.suppress(OSError):
+            os.chown(change.absolute, found.st_uid, found.st_gid, follow_symlinks=False)
     except OSError as error:
         raise _failed(change, (error.strerror or str(error)).lower()) from None
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def _failed(change: Change, why: str) -> GuardError:

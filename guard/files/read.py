@@ -55,34 +55,54 @@ def read_bytes(
     what it likes. Raises UnreadableError: NotRegularError, TooLargeError, or with the system's
     reason.
     """
+    handle = _opened(path, links=links)
+    if handle < 0:
+        return None
+    try:
+        found = _regular(handle)
+        if judge is not None:
+            judge(found)
+        if found.st_size > limit and not cut:
+            raise _too_large(limit)
+        content = _up_to(handle, limit if cut else limit + 1)
+    except OSError as error:
+        raise _unreadable(error) from None
+    finally:
+        os.close(handle)
+    if len(content) > limit:
+        raise _too_large(limit)
+    return content
+
+
+def _opened(path: str, *, links: bool = True) -> int:
+    """A descriptor of the regular file at `path`, -1 if there is none. Raises UnreadableError."""
     try:
         before = os.stat(path, follow_symlinks=links)
         if not stat.S_ISREG(before.st_mode):
             raise NotRegularError("is a link" if stat.S_ISLNK(before.st_mode) else _NOT_REGULAR)
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        handle = os.open(path, flags if links else flags | os.O_NOFOLLOW)
+        return os.open(path, flags if links else flags | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno in _ABSENT:
-            return None
-        raise UnreadableError(error.strerror or "cannot be read") from None
+            return -1
+        raise _unreadable(error) from None
     except ValueError:
         raise UnreadableError("is not a path") from None
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotRegularError(_NOT_REGULAR)
-        if judge is not None:
-            judge(found)
-        if found.st_size > limit and not cut:
-            raise TooLargeError(f"is larger than {limit} bytes")
-        content = _up_to(handle, limit if cut else limit + 1)
-    except OSError as error:
-        raise UnreadableError(error.strerror or "cannot be read") from None
-    finally:
-        os.close(handle)
-    if len(content) > limit:
-        raise TooLargeError(f"is larger than {limit} bytes")
-    return content
+
+
+def _regular(handle: int) -> os.stat_result:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise NotRegularError(_NOT_REGULAR)
+    return found
+
+
+def _unreadable(error: OSError) -> UnreadableError:
+    return UnreadableError(error.strerror or "cannot be read")
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"is larger than {limit} bytes")
 
 
 def read_own(path: str, limit: int = MAX_BYTES) -> bytes | None:
@@ -123,28 +143,20 @@ def digest(path: str, limit: int) -> str:
     """
     import hashlib
 
+    handle = _opened(path)
+    if handle < 0:
+        return ""
     total = hashlib.sha256()
     size = 0
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise NotRegularError(_NOT_REGULAR)
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return ""
-        raise UnreadableError(error.strerror or "cannot be read") from None
-    except ValueError:
-        raise UnreadableError("is not a path") from None
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NotRegularError(_NOT_REGULAR)
+        _regular(handle)
         while part := os.read(handle, _CHUNK):
             size += len(part)
             if size > limit:
-                raise TooLargeError(f"is larger than {limit} bytes")
+                raise _too_large(limit)
             total.update(part)
     except OSError as error:
-        raise UnreadableError(error.strerror or "cannot be read") from None
+        raise _unreadable(error) from None
     finally:
         os.close(handle)
     return total.hexdigest()
@@ -183,7 +195,7 @@ def digest_folder(path: str) -> str:
                 mode = os.lstat(full).st_mode
                 target = os.readlink(full) if stat.S_ISLNK(mode) else ""
             except OSError as error:
-                raise UnreadableError(error.strerror or "cannot be read") from None
+                raise _unreadable(error) from None
             if stat.S_ISDIR(mode):
                 kind, content = "folder", ""
                 pending.append(inside)

@@ -7,10 +7,10 @@ the first that does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 
-import psutil
+from guard.sources import processes
 
 _DEPTH = 64
 
@@ -26,7 +26,13 @@ class Ancestor:
 
 def ancestors(pid: int | None = None) -> list[Ancestor]:
     """The processes above `pid` (by default this one), nearest first. Values are not kept."""
-    return list(_walk(pid))
+    start = processes.look(os.getpid() if pid is None else pid)
+    found = []
+    for above in processes.parents(start, _DEPTH) if start is not None else ():
+        environment = processes.environment(above.pid)
+        names = None if environment is None else frozenset(environment)
+        found.append(Ancestor(above.pid, above.comm or "?", names))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +60,3 @@ def origin(name: str, chain: list[Ancestor]) -> Origin:
     above = chain[holder + 1] if holder + 1 < len(chain) else None
     setter = above if above is not None and above.names is not None else None
     return Origin(chain[holder] if holder >= 0 else None, setter)
-
-
-def _walk(pid: int | None) -> Iterator[Ancestor]:
-    try:
-        process: psutil.Process | None = psutil.Process(pid).parent()
-    except psutil.Error:
-        return
-    seen: set[int] = set()
-    while process is not None and process.pid not in seen and len(seen) < _DEPTH:
-        seen.add(process.pid)
-        yield Ancestor(process.pid, _program(process), _names(process))
-        try:
-            process = process.parent()
-        except psutil.Error:
-            return
-
-
-def _program(process: psutil.Process) -> str:
-    # not the command line: it may hold a secret
-    try:
-        return process.name()
-    except psutil.Error:
-        return "?"
-
-
-def _names(process: psutil.Process) -> frozenset[str] | None:
-    try:
-        return frozenset(process.environ())
-    except (psutil.Error, OSError):
-        return None

@@ -31,7 +31,6 @@ PROC = "/proc"
 
 _LINUX = sys.platform == "linux"
 _ARGUMENTS_MOST = 1 << 16
-_DEPTH = 16
 
 
 class Snapshot:
@@ -261,12 +260,12 @@ def of_user(uid: int) -> list[int]:
     return found
 
 
-def parents(snapshot: Snapshot) -> list[Snapshot]:
-    """What `snapshot` was started by, the nearest first, at most 16, without pid 1's own parent."""
+def parents(snapshot: Snapshot, most: int = 16) -> list[Snapshot]:
+    """What `snapshot` was started by, the nearest first, at most `most`, up to pid 1."""
     found: list[Snapshot] = []
     pid = snapshot.parent
     seen = {snapshot.pid}
-    while pid > 0 and pid not in seen and len(found) < _DEPTH:
+    while pid > 0 and pid not in seen and len(found) < most:
         seen.add(pid)
         above = look(pid)
         # a parent that is younger than its child is another process with its number

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
+from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.sources import Skipped, git
 from guard.sources.file import SourceFile, wide_encoding
 
@@ -181,42 +182,23 @@ _CHANGED = "it changes while it is read"
 
 def _read_once(path: str, shown: str) -> bytes | str | None:
     """The content; why there is none, in words; None for what is no text or not there."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+    opened: list[os.stat_result] = []
     try:
-        fd = os.open(path, flags)
-    except OSError as error:
-        return None if error.errno in _GONE else _reason(error)
-    except ValueError:
-        # a NUL in a name names no file
-        return None
-    try:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            return _kind(before.st_mode)
-        head = os.read(fd, _HEAD)
-        if _is_binary(head, shown):
+        try:
+            data = read_bytes(path, LIMIT, links=False, judge=opened.append)
+        except TooLargeError:
+            head = read_bytes(path, _HEAD, links=False, cut=True)
+            return None if head is None or _is_binary(head, shown) else TOO_LARGE
+        if data is None or _is_binary(data[:_HEAD], shown):
             return None
-        if before.st_size > LIMIT:
-            return TOO_LARGE
-        data = head + _rest(fd, LIMIT + 1 - len(head)) if len(head) == _HEAD else head
-        after = os.fstat(fd)
-    except OSError as error:
-        return _reason(error)
-    finally:
-        os.close(fd)
-    if _state(before) != _state(after):
+        after = os.lstat(path)
+    except NotRegularError:
+        return _kind(path)
+    except UnreadableError as error:
+        return str(error).lower()
+    except OSError:
         return _CHANGED
-    if len(data) > LIMIT:
-        return TOO_LARGE
-    return data
-
-
-def _rest(fd: int, most: int) -> bytes:
-    parts = []
-    while most > 0 and (part := os.read(fd, min(most, 1 << 20))):
-        parts.append(part)
-        most -= len(part)
-    return b"".join(parts)
+    return data if _state(opened[0]) == _state(after) else _CHANGED
 
 
 def _state(found: os.stat_result) -> tuple[int, int, int]:
@@ -237,14 +219,17 @@ def _longest_line(data: bytes) -> int:
 
 
 def _reason(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "a link"
-    if error.errno in (errno.EAGAIN, errno.ENXIO):
-        return "reading it would wait"
     return (error.strerror or str(error)).lower()
 
 
-def _kind(mode: int) -> str:
+def _kind(path: str) -> str:
+    """What is no regular file at `path`, in words."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError as error:
+        return _reason(error)
+    if stat.S_ISLNK(mode):
+        return "a link"
     if stat.S_ISFIFO(mode):
         return "a FIFO, not a file"
     if stat.S_ISSOCK(mode):
@@ -341,7 +326,7 @@ class _Collector:
             # a submodule, or a repository that nobody added
             self.nested.add(self.shown(path))
         else:
-            self.skip(path, _kind(mode))
+            self.skip(path, _kind(path))
 
     def _link(self, path: str, *, named: bool) -> None:
         try:
@@ -361,7 +346,7 @@ class _Collector:
             alias = Entry(self.shown(path), real, found.st_size, other=first.path if first else "")
             self.entries[path if first else real] = alias
         elif not stat.S_ISDIR(found.st_mode):
-            self.skip(path, _kind(found.st_mode))
+            self.skip(path, _kind(real))
         elif any(part.startswith(".") for part in self.shown(path).split("/")):
             self._folder_link(path, real)
 
