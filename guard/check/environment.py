@@ -7,13 +7,10 @@ a variable again, and under CI the files by which a step hands variables to the 
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from dotenv.parser import parse_stream
 
 from guard import hook, paths, variables
 from guard.agents.adapter import Agent
@@ -29,7 +26,15 @@ from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
 from guard.rules.files.secrets import is_form
-from guard.sources import Assignment, Skipped, bounded_text, dotenv_files, rc_files, tree
+from guard.sources import (
+    Assignment,
+    Skipped,
+    bounded_text,
+    dotenv_files,
+    dotenv_text,
+    rc_files,
+    tree,
+)
 from guard.sources.file import SourceFile
 from guard.sources.shell_commands import POSIX
 from guard.sources.shell_exports import Scripts
@@ -37,8 +42,6 @@ from guard.sources.shell_exports import Scripts
 _VARIABLE_RULES = frozenset(f"RG10{digit}" for digit in range(1, 9))
 
 _PLACES = ("HOME", "PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
-_BLANKS = re.compile(r"[^\S\r\n]{64,}")
-_LIMIT = 256 * 1024
 _DYNAMIC = re.compile(r"[$`(]")
 
 Place = Callable[[str], tuple[str, int]]
@@ -95,18 +98,18 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     Raises UsageError if it cannot be read.
     """
     absolute = os.path.join(asked.cwd, path)
-    text = bounded_text.read(absolute, _LIMIT)
+    text = bounded_text.read(absolute, dotenv_text.LIMIT)
     if not isinstance(text, str):
         why = "there is no such file" if text is None else text.reason
         raise UsageError(f"cannot read the environment file {printable(path)}", why=why)
     lines: dict[str, int] = {}
     environ = {name: asked.environ[name] for name in _PLACES if name in asked.environ}
-    for name, value, line in _dotenv(text):
-        kind, _ = _classified(name, asked.policy)
-        if kind in _SECRETS and is_form(value):
+    for found in dotenv_text.assignments(text):
+        kind, _ = _classified(found.name, asked.policy)
+        if kind in _SECRETS and is_form(found.value):
             continue  # to be filled in, as `check` of the file itself has it
-        environ[name] = value
-        lines[name] = line
+        environ[found.name] = found.value
+        lines[found.name] = found.line
 
     def place(name: str) -> tuple[str, int]:
         return (absolute, lines[name]) if name in lines else (absolute, 0)
@@ -319,18 +322,6 @@ def _of_handed_on(asked: Asked) -> Iterator[Finding]:
         yield from _of_assignments(asked, script.assignments, consequence)
         for skipped in script.skipped:
             yield _unread(skipped)
-
-
-def _dotenv(text: str) -> Iterator[tuple[str, str, int]]:
-    """(name, value, line) of each assignment, parsed as the tools that load dotenv files do."""
-    # the parser's search for a trailing comment takes quadratic time in a run of blanks
-    for binding in parse_stream(io.StringIO(_BLANKS.sub(" " * 64, text))):
-        if binding.key is None or binding.value is None:
-            continue
-        written = binding.original.string
-        # the parser counts from the blank lines before an assignment
-        blank = written[: len(written) - len(written.lstrip())]
-        yield binding.key, binding.value, binding.original.line + blank.count("\n")
 
 
 def _unread(skipped: Skipped) -> Finding:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 
-from dotenv.parser import parse_stream
-
 from guard.files.around import levels
-from guard.sources import Assignment, Reading, Skipped, bounded_text
+from guard.sources import Assignment, Reading, Skipped, bounded_text, dotenv_text
 from guard.sources.shell_commands import POSIX
 from guard.sources.shell_exports import Scripts
-
-LIMIT = 256 * 1024
-"""Bytes of one dotenv file."""
 
 _NAMES = (".env", ".env.local")
 _LOCAL = re.compile(r"\.env\..+\.local\Z")
 _ENVRC = ".envrc"
-_BLANKS = re.compile(r"[^\S\r\n]{64,}")
 
 
 def read(cwd: str, *, home: str = "") -> Reading:
@@ -33,11 +26,14 @@ def read(cwd: str, *, home: str = "") -> Reading:
     for directory in reversed(levels(cwd)):
         for name in _files(directory):
             path = os.path.join(directory, name)
-            text = bounded_text.read(path, LIMIT)
+            text = bounded_text.read(path, dotenv_text.LIMIT)
             if isinstance(text, Skipped):
                 skipped.append(text)
             elif text is not None:
-                assignments.extend(_bindings(path, text))
+                assignments += (
+                    Assignment(found.name, path, found.line, "dotenv")
+                    for found in dotenv_text.assignments(text)
+                )
         script = Scripts({}, home or directory)
         script.read(os.path.join(directory, _ENVRC), POSIX)
         assignments.extend(script.assignments)
@@ -51,18 +47,3 @@ def _files(directory: str) -> list[str]:
     except OSError:
         return []
     return [*_NAMES, *sorted(name for name in names if _LOCAL.match(name))]
-
-
-def _bindings(path: str, text: str) -> list[Assignment]:
-    # the parser's search for a trailing comment takes quadratic time in a run of blanks
-    stream = io.StringIO(_BLANKS.sub(" " * 64, text))
-    found = []
-    for binding in parse_stream(stream):
-        if binding.key is None or binding.value is None:
-            continue
-        original = binding.original
-        # the parser counts from the blank lines before an assignment
-        blank = original.string[: len(original.string) - len(original.string.lstrip())]
-        line = original.line + len(re.findall(r"\r\n|\n|\r", blank))
-        found.append(Assignment(binding.key, path, line, "dotenv"))
-    return found

@@ -25,6 +25,7 @@ def test_lines_behind_blanks_comments_and_long_values(tmp_path: Path) -> None:
         ("E", ".env", 10),
         ("F", ".env", 11),
         ("G", ".env", 15),
+        ("H", ".env", 16),
         ("I", ".env", 17),
     ]
 

@@ -16,6 +16,11 @@ from guard.rules.files.base_urls import of_variable
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import is_form, variable_kind
 from guard.rules.files.variables import fix_unknown, of_setting
+from guard.sources import dotenv_text
+from guard.sources.dotenv_text import Assignment
+from guard.sources.positions import shell_calls
+from guard.sources.positions.text import Text
+from guard.sources.shell_commands import UnparsedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,19 +28,6 @@ if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
-
-_LONGEST_VALUE = 64 * 1024
-"""Characters of one quoted value; a quote that is not closed by then is part of the text."""
-
-# NAME=value, with what a shell may have before it
-_NAME = re.compile(
-    r"[ \t]*(?:(?:export|declare[ \t]+-g?x|typeset[ \t]+-g?x|setenv)[ \t]+)?"
-    r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+)[ \t]*=[ \t]*"
-)
-_PLAIN = re.compile(r"[^\r\n]*+")
-_BARE = re.compile(r"[^\s;]*+")
-_SUBSTITUTION = re.compile(r"\$\([^()\r\n]*+(?:\([^()\r\n]*+\)[^()\r\n]*+)*+\)[^\s;]*+")
-_COMMENT = re.compile(r"[ \t]#[^\r\n]*+")
 
 # TOML and HCL: name = "value", "name" = 'value', {name = "value"}
 _SETTING = re.compile(
@@ -53,85 +45,30 @@ _REFERENCE = re.compile(
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
 
 
-class _Assignment:
-    """A name and the value it is given, with their places in the text."""
+def _script(text: Text) -> Iterator[Assignment]:
+    """What a script for direnv sets, exported or not, for itself or for one command.
 
-    __slots__ = ("name", "name_at", "value", "value_at")
-
-    def __init__(self, name: str, name_at: int, value: str, value_at: int) -> None:
-        self.name = name
-        self.name_at = name_at
-        self.value = value
-        self.value_at = value_at
-
-
-def _dotenv(text: str, *, shell: bool) -> Iterator[_Assignment]:
-    """The assignments of a dotenv file, as python-dotenv and docker read them, or of a `.envrc`.
-
-    A quoted value may span lines. In shell text a value ends at a blank, and a line may hold
-    several assignments.
+    Raises UnparsedError.
     """
-    offset, size = 0, len(text)
-    while offset < size:
-        match = _NAME.match(text, offset)
-        if match is None:
-            offset = _next_line(text, offset)
-            continue
-        start = match.end()
-        quote = text[start : start + 1]
-        if quote in ("'", '"', "`"):
-            end = _closing(text, start, quote)
-            if end > 0:
-                yield _Assignment(
-                    match["name"], match.start("name"), text[start + 1 : end], start + 1
-                )
-                offset = end + 1 if shell else _next_line(text, end)
-                continue
-        plain = (_SUBSTITUTION.match(text, start) if shell else None) or (
-            _BARE if shell else _PLAIN
-        ).match(text, start)
-        value = plain.group() if plain else ""
-        comment = _COMMENT.search(value)
-        if comment:
-            value = value[: comment.start()]
-        value = "" if value.lstrip().startswith("#") else value.rstrip()
-        yield _Assignment(match["name"], match.start("name"), value, start)
-        offset = start + len(value)
-        if not shell or offset == start or text[offset : offset + 1] not in (" ", "\t"):
-            offset = _next_line(text, offset)
+    script = shell_calls.read(text)
+    words = [(one.name, one.value, one.start) for one in script.settings]
+    for call in script.calls:
+        words += [(one.name, one.value, one.start) for one in call.environment]
+    for name, word, start in words:
+        if word is not None:
+            yield Assignment(name, word.shown, start, word.content.start, word.content.end)
 
 
-def _next_line(text: str, offset: int) -> int:
-    line_end = text.find("\n", offset)
-    return len(text) if line_end < 0 else line_end + 1
-
-
-def _closing(text: str, start: int, quote: str) -> int:
-    """The offset of the quote that closes the one at `start`; 0 if there is none in reach."""
-    limit = min(len(text), start + _LONGEST_VALUE)
-    offset = start + 1
-    while (end := text.find(quote, offset, limit)) > 0:
-        backslashes = 0
-        while text[end - 1 - backslashes] == "\\" and end - 1 - backslashes > start:
-            backslashes += 1
-        if quote == "'" or backslashes % 2 == 0:
-            return end
-        offset = end + 1
-    return 0
-
-
-def _settings(text: str) -> Iterator[_Assignment]:
+def _settings(text: str) -> Iterator[Assignment]:
     """The assignments of string values in TOML or HCL, wherever in a table they stand."""
     offset = 0
     for line in text.splitlines(keepends=True):
         if not _SETTING_COMMENT.match(line):
             for match in _SETTING.finditer(line):
                 group = "double" if match["double"] is not None else "single"
-                yield _Assignment(
-                    match["name"],
-                    offset + match.start("name"),
-                    match[group],
-                    offset + match.start(group),
+                start, end = (offset + place for place in match.span(group))
+                yield Assignment(
+                    match["name"], match[group], offset + match.start("name"), start, end
                 )
         offset += len(line)
 
@@ -153,16 +90,25 @@ class Dotenv:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         """A finding for each variable that a launch here would remove or refuse, at its name."""
-        if file.name == ".envrc" or file_names.is_dotenv(file.name):
-            assignments = _dotenv(file.text, shell=file.name == ".envrc")
-        else:
-            assignments = _settings(file.text)
         scope = Scope(file, policy)
         sample = file_names.is_dotenv_sample(file.name)
-        for assignment in assignments:
-            finding = _judge(scope, assignment, sample=sample)
-            if finding is not None:
-                yield finding
+        try:
+            for assignment in _assignments(file):
+                finding = _judge(scope, assignment, sample=sample)
+                if finding is not None:
+                    yield finding
+        except UnparsedError as error:
+            yield scope.finding("RG903", Span(0, 0), file.path, f"the file {error}")
+
+
+def _assignments(file: SourceFile) -> Iterator[Assignment]:
+    if file.name == ".envrc":
+        return _script(Text.of(file.text))
+    if not file_names.is_dotenv(file.name):
+        return _settings(file.text)
+    if len(file.text) > dotenv_text.LIMIT:
+        raise UnparsedError(f"is longer than {dotenv_text.LIMIT // 1024} KiB")
+    return dotenv_text.assignments(file.text)
 
 
 def _is_mise(path: str, name: str) -> bool:
@@ -171,7 +117,7 @@ def _is_mise(path: str, name: str) -> bool:
     )
 
 
-def _judge(scope: Scope, found: _Assignment, *, sample: bool) -> Finding | None:
+def _judge(scope: Scope, found: Assignment, *, sample: bool) -> Finding | None:
     """What a launch would say about the variable, if anything.
 
     In a sample (`.env.example`) a key's value is a matter of its form alone (RG111): there a
@@ -183,7 +129,7 @@ def _judge(scope: Scope, found: _Assignment, *, sample: bool) -> Finding | None:
     if not value or not kind:
         return None
     place = Span(found.name_at, found.name_at + len(name))
-    value_place = Span(found.value_at, found.value_at + len(found.value))
+    value_place = Span(found.start, found.end)
     if kind in ("provider_key", "provider_setting", "unknown_key"):
         return None if sample else _key(scope, name, kind, owner, value, place)
     if kind == "base_url":

@@ -100,7 +100,7 @@ def is_form(value: str) -> bool:
     value = value.strip()
     if len(value) < 3 or value.lower() in _PLAIN:
         return True
-    if value[0] in "<[{*." or "..." in value or "…" in value or "***" in value:
+    if value[0] in "<[{*.#" or "..." in value or "…" in value or "***" in value:
         return True
     words = _placeholder_words(rows=False)
     body = _without_prefix(value)

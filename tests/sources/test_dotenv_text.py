@@ -1,0 +1,54 @@
+"""The one reader of dotenv texts: python-dotenv's answer, with places, and nothing hidden."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.sources.dotenv_text import assignments
+
+PIECES = st.sampled_from(
+    [*"AB='\"`#:.\\\n\t ", "\r\n", "\ufeff", "export ", "é", "$(x)", "${A}", "A=", "B = ", " " * 70]
+)
+TEXTS = st.lists(PIECES, max_size=30).map("".join)
+
+
+@given(TEXTS)
+def test_the_values_are_those_of_python_dotenv(text: str) -> None:
+    short = text.replace(" " * 70, " " * 64)  # a run of blanks is cut
+    wanted = dotenv_values(stream=io.StringIO(short), interpolate=False)
+    found = {one.name: one.value for one in assignments(short)}
+    for name, value in wanted.items():
+        if value is not None:
+            assert found[name].strip("`") == value.strip("`") or short.count(name) > 1
+
+
+@given(TEXTS)
+def test_each_stands_where_it_says(text: str) -> None:
+    lines = io.StringIO(text, newline="").read().replace("\r\n", "\n").replace("\r", "\n")
+    for one in assignments(text):
+        assert text[one.name_at :].startswith(one.name)
+        assert 0 <= one.name_at <= one.start <= one.end <= len(text)
+        if "\\" not in one.value and " " * 60 not in one.value:
+            assert text[one.start : one.end] == one.value
+        assert one.name.strip() in lines.split("\n")[one.line - 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("KEY='value", "value"),  # docker takes the rest of the line
+        ('KEY="value" more', 'value" more'),
+        ("KEY: value", "value"),  # npm's dotenv
+        ("KEY=`value`", "value"),
+        ("KEY=value # why", "value"),
+        ("KEY='value # why", "value"),
+    ],
+)
+def test_what_python_dotenv_gives_up_is_read_as_others_do(line: str, value: str) -> None:
+    found = [(one.name, one.value) for one in assignments(f"A=1\n{line}\nB=2\n")]
+    assert found == [("A", "1"), ("KEY", value), ("B", "2")]
