@@ -113,7 +113,12 @@ def _run(hot: str, argv: list[str]) -> int:
         from guard.masking import fix_without_secrets
 
         error.fix = fix_without_secrets(error.fix, error.where)
-        _say(error.render())
+        if sys.stderr is not None and sys.stderr.isatty():
+            from guard.report.terminal import show_error
+
+            show_error(error)
+        else:
+            _say(error.render())
         return error.exit_code
     except KeyboardInterrupt:
         return 130

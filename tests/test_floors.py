@@ -16,10 +16,10 @@ FLOORS = (
     {"cli": "the click group"},
     {"commands": "one file per verb: reads arguments, calls one room, renders"},
     {
-        "report": "text, JSON, SARIF, GitHub; words for times, paths and counts",
         "portkey": "the gateway asked about itself",
         "install": "rc blocks, shims, completion",
     },
+    {"report": "the terminal, tables, JSON, SARIF, GitHub; words for times, paths and counts"},
     {"check": "the engine of `check`"},
     {"launch": "find the program, plan, refuse or become it; fence; proof"},
     {"rules": "detectors and the pages about the rules"},

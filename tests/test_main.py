@@ -16,7 +16,7 @@ from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]
 
-COLD = ("inside.py", "running.py", "today.py")
+COLD = ("addresses.py", "inside.py", "running.py", "today.py")
 """What `agents`, `watch` and `explain` ask of an agent; no launch waits for it."""
 
 HOT = [

@@ -22,6 +22,7 @@ from guard.agents.registry import agent_by_id, keeps
 from guard.catalog.agents import Agent, Recognised, agents, recognise
 from guard.catalog.classify import classify
 from guard.catalog.programs import Program, effective
+from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.paths import LAUNCH_MARKER
 from guard.policy.values import CompiledPolicy
@@ -180,6 +181,19 @@ class Table:
             tty=tty,
             directory=found.cwd,
             parents=tuple((above.pid, above.comm) for above in processes.parents(found)),
+        )
+
+
+def see_processes() -> None:
+    """Raise GuardError where the process table cannot be read: an empty list would mean nothing."""
+    if os.getpid() not in Table().pids():
+        raise GuardError(
+            "cannot list the processes of this machine",
+            where="/proc",
+            why="it does not show this process itself",
+            fix="mount /proc, or run this where it is mounted",
+            rule="RG405",
+            exit_code=ExitCode.CONFIG,
         )
 
 

@@ -16,7 +16,8 @@ from guard.findings import SEVERITIES
 from guard.launch.process import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
 from guard.policy import cache
-from guard.report import colour
+from guard.report.terminal import plain, say, show
+from guard.report.words import counted
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from guard.sources.tree import Tree
 
 FORMATS = ("text", "json", "sarif", "github")
-"""Each is a module of `guard.report` with `render(result, *, color, root)`."""
+"""Each is a module of `guard.report` with `render(result, root)`."""
 
 
 @click.command(
@@ -143,7 +144,7 @@ def check(
     result = replace(result, seconds=time.monotonic() - began)
     failed = result.fails(fail_on)
     if failed or output is not None or not quiet:
-        report(result, format_ or default_format(environ), output, environ, cwd)
+        report(result, format_ or default_format(environ), output, cwd)
     return ExitCode.FINDINGS if failed else ExitCode.OK
 
 
@@ -270,7 +271,7 @@ def _write_baseline(found: Tree, settings: Settings, old: Baseline | None, path:
         new = baseline.kept(old, new, None if found.whole else checked, settings.selected)
     baseline.write(new, path)
     count = sum(new.entries.values())
-    _say(f"{count} finding{'' if count == 1 else 's'} wait{'s' * (count == 1)} in {path}")
+    say(f"{counted(count, 'finding')} wait{'s' * (count == 1)} in {path}")
     left, waiting, _ = baseline.apply(new, zip(result.findings, result.fingerprints, strict=True))
     return replace(
         result,
@@ -286,43 +287,39 @@ def _fix(result: Result, found: Tree, policy: CompiledPolicy, yes: bool) -> bool
 
     changes = fix.plan(result.findings, found.entries, policy)
     if not changes:
-        _say("nothing here can be fixed safely")
+        say("nothing here can be fixed safely")
         return False
-    click.echo(fix.diff(changes), err=True)
-    files = f"{len(changes)} file{'' if len(changes) == 1 else 's'}"
+    show(fix.diff(changes), err=True, whole=True)
+    files = counted(len(changes), "file")
     if not yes:
-        _say(f"{files} would change; --yes writes it")
+        say(f"{files} would change; --yes writes it")
         return False
     for change in changes:
         fix.apply(change)
-    _say(f"{files} changed")
+    say(f"{files} changed")
     return True
 
 
 # Output ------------------------------------------------------------------------------------------
 
 
-def report(
-    result: Result, format_: str, output: str | None, environ: Mapping[str, str], cwd: str
-) -> None:
+def report(result: Result, format_: str, output: str | None, cwd: str) -> None:
     """Write `result` to `output`, or to stdout. Raises UsageError if it cannot be written.
 
     Text shows paths as seen from `cwd`; the other formats as seen from the result's root, which
     is what the programs that read them expect.
     """
-    color = output is None and colour.wanted(environ)
     render = import_module(f"guard.report.{format_}").render
-    result = _without_secrets(result)
-    text = masked(render(result, color=color, root=cwd if format_ == "text" else result.root))
-    if text and not text.endswith("\n"):
-        text += "\n"
+    text = render(_without_secrets(result), cwd if format_ == "text" else result.root)
     if output is None:
-        if text:
-            click.echo(text, nl=False, color=color or None)
+        if format_ == "text":
+            show(text)
+        else:
+            click.echo(masked(text))
         return
     try:
         with open(os.path.join(cwd, output), "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+            file.write(masked(plain(text)) + "\n")
     except OSError as error:
         raise UsageError(
             f"cannot write {printable(output)}", why=(error.strerror or str(error)).lower()
@@ -342,7 +339,3 @@ def _without_secrets(result: Result) -> Result:
         excepted=tuple(map(without_secrets, result.excepted)),
         remarks=tuple(map(masked, result.remarks)),
     )
-
-
-def _say(text: str) -> None:
-    click.echo(f"routeguard: {printable(text)}", err=True)

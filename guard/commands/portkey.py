@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import sys
-import textwrap
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from guard.commands.groups import LazyGroup
-from guard.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from guard.policy.values import CompiledPolicy
 
@@ -27,9 +21,6 @@ SUBCOMMANDS = {
     "status": "guard.commands.portkey_status:status",
     "sync": "guard.commands.portkey_sync:sync",
 }
-
-_PATIENCE = 1.0
-"""Seconds of silence before progress is shown."""
 
 
 @click.group(
@@ -58,43 +49,6 @@ def here() -> tuple[CompiledPolicy, dict[str, str]]:
 
     environ = own_environment(os.environ)
     return load_policy(environ), environ
-
-
-def progress(environ: Mapping[str, str]) -> Callable[[str], None]:
-    """Tells a person on a terminal what takes so long, once it has taken longer than a second."""
-    begun = time.monotonic()
-
-    def say(text: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() - begun > _PATIENCE:
-            click.echo(f"routeguard: {printable(text)} …", err=True)
-
-    return say
-
-
-def columns() -> int:
-    """How wide the terminal on stdout is; 0 if stdout is none, and lines stay as they are."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-
-
-def fitted(line: str, width: int) -> str:
-    """`line` broken between words to `width` columns (0: never), below where its text begins."""
-    if not width or len(line) <= width:
-        return line
-    # a branch of a tree, blanks, and a label with two blanks behind it
-    found = re.match(r"[ │├└─]*(?:@?[\w.-]+ {2,}|\d+\. |\w+: )?", line)
-    head = found.group() if found else ""
-    if len(head) > width // 2:
-        head = head[: width // 4]
-    below = "".join({"├": "│", "│": "│"}.get(char, " ") for char in head)
-    return "\n".join(
-        textwrap.wrap(
-            line,
-            width,
-            subsequent_indent=below,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
 
 
 def entry_option(function: Callable[..., int]) -> Callable[..., int]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.portkey import store
 from guard.portkey.session import find_key, look
+from guard.report.document import show_document
+from guard.report.terminal import Progress, show
+from guard.report.words import ago
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.portkey.shapes import ModelRow
-
-SCHEMA_VERSION = 1
 
 
 @click.command(
@@ -43,7 +42,8 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
     """
     policy, environ = here()
     key = find_key(policy, environ, entry)
-    account = look(policy, environ, key, refresh=refresh, progress=progress(environ))
+    with Progress("asking the gateway") as progress:
+        account = look(policy, environ, key, refresh=refresh, progress=progress)
     if account.models.value is None:
         lacks = account.models.scope
         raise GuardError(
@@ -70,26 +70,20 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
         and all(word.lower() in row.id.lower() for word in words)
     ]
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "schema_version": SCHEMA_VERSION,
-                    "gateway": account.base_url,
-                    "seen_at": int(account.fetched_at),
-                    "total": len(listed),
-                    "models": [_as_json(row, policy) for row in found],
-                },
-                indent=2,
-            )
+        show_document(
+            {
+                "gateway": account.base_url,
+                "seen_at": int(account.fetched_at),
+                "total": len(listed),
+                "models": [_as_json(row, policy) for row in found],
+            }
         )
     else:
         for row in found:
-            click.echo(printable(opencode_name(row, policy)))
-        click.echo(
-            f"{len(found)} of {len(listed)} models of {account.base_url}, seen {store.age(account)}"
-            + ("" if refresh else " (--refresh asks again)"),
-            err=True,
-        )
+            show(printable(opencode_name(row, policy)))
+        seen = f"{len(found)} of {len(listed)} models of {account.base_url}"
+        seen += f", seen {ago(account.fetched_at)}"
+        show(seen + ("" if refresh else " (--refresh asks again)"), err=True)
     return ExitCode.OK if found else ExitCode.FINDINGS
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.portkey import columns, entry_option, fitted, here, progress
+from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import probe as canaries
 from guard.portkey import store
 from guard.portkey.client import GatewayError
 from guard.portkey.session import find_key, look, open_client, remember
-from guard.report import colour
+from guard.report.document import show_document
+from guard.report.terminal import Progress, can_ask, columns, paint, show
+from guard.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from guard.portkey.account import Account
     from guard.portkey.probe import Canary, Result
     from guard.portkey.session import Key
+    from guard.report.terminal import Meaning
 
-SCHEMA_VERSION = 1
 _ROOM_FOR_VERDICT = 30
-_COLOURS = {"works": "green", "rate-limited": "yellow"}
+_MEANINGS: dict[str, Meaning] = {"works": "good", "rate-limited": "warning"}
 
 
 @click.command(
@@ -70,37 +70,36 @@ def probe(
     account = _account(policy, environ, key)
     plan = canaries.plan(models or canaries.SEEDS, account, providers=providers, configs=configs)
     if dry_run and as_json:
-        click.echo(json.dumps(_plan_as_json(plan, policy), indent=2))
+        show_document(_plan_as_json(plan, policy))
     elif not (as_json and yes):
-        click.echo("\n".join(printable(line) for line in _announced(plan, policy)), err=not dry_run)
+        show("\n".join(printable(line) for line in _announced(plan, policy)), err=not dry_run)
     if dry_run:
         return ExitCode.OK
     if not yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not can_ask():
             raise UsageError(
                 "nothing was sent: this costs tokens, and there is no terminal to ask on",
                 fix="--yes sends, --dry-run shows what would be sent",
             )
         click.confirm("Send them?", abort=True, err=True)
-    say = progress(environ)
-    total = len(plan)
     done: list[Result] = []
+    with (
+        Progress(f"0 of {len(plan)}") as progress,
+        open_client(policy, environ, key, progress=progress) as client,
+    ):
 
-    def told(result: Result) -> None:
-        done.append(result)
-        say(f"{len(done)} of {total}")
+        def told(result: Result) -> None:
+            done.append(result)
+            progress(f"{len(done)} of {len(plan)}")
 
-    with open_client(policy, environ, key, progress=say) as client:
         results = canaries.send(client, plan, told=told)
     if account is not None:
         remember(results, account, key, environ)
     working = canaries.works(results)
     if as_json:
-        click.echo(json.dumps(_as_json(results, working, policy), indent=2))
+        show_document(_as_json(results, working, policy))
     else:
-        coloured = colour.wanted(environ)
-        for line in _lines(results, working, policy, coloured=coloured):
-            click.echo(line, color=coloured)
+        show("\n".join(_lines(results, working, policy)))
     return ExitCode.OK if all(working.values()) else ExitCode.FINDINGS
 
 
@@ -117,7 +116,8 @@ def _check(models: tuple[str, ...], providers: tuple[str, ...], configs: tuple[s
 def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Account | None:
     """What is known of the account; a gateway without one (the open-source one) has none."""
     try:
-        return look(policy, environ, key, refresh=False, progress=progress(environ))
+        with Progress("asking the gateway") as progress:
+            return look(policy, environ, key, refresh=False, progress=progress)
     except GatewayError as error:
         if error.kind not in ("not-found", "not-portkey", "open-source-gateway"):
             raise
@@ -127,7 +127,7 @@ def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Ac
 def _announced(plan: list[Canary], policy: CompiledPolicy) -> list[str]:
     count = len(plan)
     lines = [
-        f"{count} request{'' if count == 1 else 's'} to {policy.base_url}, "
+        f"{counted(count, 'request')} to {policy.base_url}, "
         f"up to {canaries.MAX_TOKENS} tokens each ({count * canaries.MAX_TOKENS} in all);",
         f"{canaries.MORE_TOKENS} for a model that refuses to be asked for so few:",
     ]
@@ -138,8 +138,6 @@ def _lines(
     results: list[Result],
     working: dict[str, list[Result]],
     policy: CompiledPolicy,
-    *,
-    coloured: bool,
 ) -> list[str]:
     lines = []
     width = max(len(result.canary.form) for result in results) if results else 0
@@ -153,12 +151,11 @@ def _lines(
                 continue
             verdict = canaries.WORDS[result.verdict]
             form, about = printable(result.canary.form), printable(_about(result))
-            line = f"      {verdict}{about}" if narrow else f"  {form:<{width}}  {verdict}{about}"
-            line = fitted(line, terminal)
-            if coloured:
-                colour_of = _COLOURS.get(result.verdict, "red")
-                line = line.replace(verdict, click.style(verdict, fg=colour_of), 1)
-            lines += [f"  {form}", line] if narrow else [line]
+            said = paint(verdict, _MEANINGS.get(result.verdict, "bad")) + about
+            if narrow:
+                lines += [f"  {form}", f"      {said}"]
+            else:
+                lines.append(f"  {form:<{width}}  {said}")
         best = _best(worked, policy)
         lines.append(f"  opencode: -m {printable(best)}" if best else "  opencode: no name works")
     return lines
@@ -195,7 +192,6 @@ def _best(worked: list[Result], policy: CompiledPolicy) -> str:
 
 def _plan_as_json(plan: list[Canary], policy: CompiledPolicy) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
         "gateway": policy.base_url,
         "max_tokens": canaries.MAX_TOKENS,
         "requests": [
@@ -214,7 +210,6 @@ def _as_json(
     results: list[Result], working: dict[str, list[Result]], policy: CompiledPolicy
 ) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
         "gateway": policy.base_url,
         "models": {
             asked: {"works": bool(worked), "opencode": _best(worked, policy)}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
 import click
 
 from guard.catalog.key_shapes import looks_like_key
-from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey import entry_option, here
 from guard.commands.portkey_sync import offer
 from guard.errors import ExitCode, UsageError, printable
 from guard.policy.model import MAX_ITEMS
@@ -21,6 +20,7 @@ from guard.portkey import sync as edits
 from guard.portkey.account import Seen
 from guard.portkey.routing import sentence
 from guard.portkey.session import find_key, look
+from guard.report.terminal import Progress, can_ask, show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,13 +53,14 @@ def setup(entry: str) -> int:
     key for all or a key of its own for each: portkey-openrouter, portkey-together, and so on.
     """
     policy, environ = here()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise UsageError(
             "setup asks, and there is no terminal", fix="routeguard portkey sync --yes"
         )
     key = find_key(policy, environ, entry)
     say(f"The key comes from {key.source} ({key.shown}) and goes to {policy.base_url} alone.")
-    account = look(policy, environ, key, refresh=True, progress=progress(environ))
+    with Progress("asking the gateway") as progress:
+        account = look(policy, environ, key, refresh=True, progress=progress)
     say(sentence(account))
     account = _with_slugs(account)
     layout = _layout(policy)
@@ -81,7 +82,7 @@ def setup(entry: str) -> int:
 
 def say(text: str) -> None:
     """One line for the person, on stderr."""
-    click.echo(printable(text), err=True)
+    show(printable(text), err=True)
 
 
 def _with_slugs(account: Account) -> Account:

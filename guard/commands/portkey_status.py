@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.portkey import columns, entry_option, fitted, here, progress
+from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, printable
 from guard.portkey import store
 from guard.portkey.account import SCOPES, Account, Seen
 from guard.portkey.routing import drawn, predict, sentence, tree
 from guard.portkey.session import find_key, look
+from guard.report.document import show_document
+from guard.report.terminal import Progress, show
+from guard.report.words import ago
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.portkey.session import Key
     from guard.portkey.shapes import ConfigRow, ProviderRow
-
-SCHEMA_VERSION = 1
 
 
 @click.command(
@@ -49,17 +49,15 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
     if cached:
         account = store.load(policy.base_url, key.value, environ)
         if account is None:
-            click.echo("nothing was seen with this key yet: routeguard portkey status", err=True)
+            show("nothing was seen with this key yet: routeguard portkey status", err=True)
             return ExitCode.FINDINGS
     else:
-        account = look(policy, environ, key, refresh=True, progress=progress(environ))
+        with Progress("asking the gateway") as progress:
+            account = look(policy, environ, key, refresh=True, progress=progress)
     if as_json:
-        click.echo(json.dumps(_as_json(account, key, policy), indent=2))
+        show_document(_as_json(account, key, policy))
     else:
-        width = columns()
-        click.echo(
-            "\n".join(fitted(printable(line), width) for line in _lines(account, key, policy))
-        )
+        show("\n".join(map(printable, _lines(account, key, policy))))
     unread = (account.providers, account.models, account.configs)
     failed = any(seen.state == "failed" for seen in unread)
     return ExitCode.FINDINGS if failed else ExitCode.OK
@@ -68,7 +66,7 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
 def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:
     lines = [sentence(account), ""]
     lines.append(f"key        {key.shown}, from {key.source}")
-    lines.append(f"gateway    {account.base_url}, answers; seen {store.age(account)}")
+    lines.append(f"gateway    {account.base_url}, answers; seen {ago(account.fetched_at)}")
     lines += _of_key(account)
     lines += ["", *_of_providers(account)]
     lines += ["", *_of_configs(account)]
@@ -193,7 +191,6 @@ def _as_json(account: Account, key: Key, policy: CompiledPolicy) -> dict[str, An
 
     route = predict(account)
     return {
-        "schema_version": SCHEMA_VERSION,
         "summary": sentence(account),
         "gateway": account.base_url,
         "key": {"shown": key.shown, "source": key.source, "entry": key.entry.name},

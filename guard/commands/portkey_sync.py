@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from guard import paths
-from guard.commands.portkey import entry_option, here, progress
+from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.policy.places import user_policy
 from guard.portkey import sync as edits
 from guard.portkey.session import find_key, look
-from guard.report import colour
+from guard.report.terminal import Progress, can_ask, paint, show
+from guard.report.words import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.policy.values import CompiledPolicy
+    from guard.report.terminal import Meaning
 
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_MEANINGS: dict[str, Meaning] = {"+": "good", "-": "bad", "@": "note"}
 
 
 @click.command(
@@ -64,7 +65,8 @@ def sync(
     """
     policy, environ = here()
     key = find_key(policy, environ, entry)
-    account = look(policy, environ, key, refresh=True, progress=progress(environ))
+    with Progress("asking the gateway") as progress:
+        account = look(policy, environ, key, refresh=True, progress=progress)
     wished = edits.wish(
         account,
         policy,
@@ -85,35 +87,33 @@ def offer(
 ) -> int:
     """Show what `wished` changes in the user's policy, ask, and write it; the exit status."""
     path = user_policy(environ)
+    shown = printable(short(path))
     before = edits.read(path)
     after = edits.edited(before, wished, policy)
     for note in wished.notes:
-        click.echo(f"note: {printable(note)}", err=True)
+        show(f"note: {printable(note)}", err=True)
     changes = edits.diff(before, after, path)
     if not changes:
-        click.echo(f"{printable(path)} says all of it already", err=True)
+        show(f"{shown} is up to date", err=True)
         return ExitCode.OK
     edits.tried(after, path, wished)
-    coloured = colour.wanted(environ)
     for line in changes:
-        text = printable(line)
-        click.echo(
-            click.style(text, fg=_COLOURS.get(line[:1])) if coloured else text, color=coloured
-        )
+        meaning = _MEANINGS.get(line[:1])
+        show(paint(printable(line), meaning) if meaning else printable(line), whole=True)
     if dry_run:
         return ExitCode.OK
     if not yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not can_ask():
             raise UsageError(
                 "nothing was written: there is no terminal to ask on",
                 fix="--yes writes, --dry-run shows what would change",
             )
-        click.confirm(f"Write it to {printable(path)}?", abort=True, err=True)
+        click.confirm(f"Write it to {shown}?", abort=True, err=True)
     paths.private_directory(os.path.dirname(path))
     kept = edits.write(path, before, after)
-    click.echo(f"wrote {printable(path)}", err=True)
+    show(f"wrote {shown}", err=True)
     # where the policy is a link, the file behind it was written
     written = shlex.quote(os.path.realpath(path))
     undo = f"mv {shlex.quote(kept)} {written}" if kept else f"rm {written}"
-    click.echo(f"undo: {printable(undo)}", err=True)
+    show(f"undo: {printable(undo)}", err=True)
     return ExitCode.OK

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.commands.agents import ago
 from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.view import Seen, View, look
-from guard.report import colour
-from guard.report.table import Column, render, wrapped
+from guard.report.document import show_document
+from guard.report.table import Column
+from guard.report.table import render as table
+from guard.report.terminal import paint, show
+from guard.report.words import local, span, utc
 from guard.sources import processes
-from guard.sources.keepers import Keeper
 
 if TYPE_CHECKING:
-    from guard.policy.values import PolicyException
-
-SCHEMA_VERSION = 1
-"""Version of the JSON output; within one, keys are only added."""
+    from guard.report.terminal import Meaning
+    from guard.sources.keepers import Keeper
 
 _COLUMNS = (
     Column("PORT", right=True),
@@ -40,7 +36,7 @@ _COLUMNS = (
     Column("SINCE"),
     Column("KEPT BY", least=10),
 )
-_COLOURS = {"forbidden": "red", "unknown": "yellow", "allowed": "green"}
+_MEANINGS: dict[str, Meaning] = {"forbidden": "bad", "unknown": "warning", "allowed": "good"}
 
 
 class _Group(LazyGroup):
@@ -100,59 +96,42 @@ def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
                 f"options of `ports {name}` come after {name}", fix=f"routeguard ports {name} …"
             )
         return ExitCode.OK
-    environ = os.environ
-    view = look(load_policy(environ))
+    view = look(load_policy(os.environ))
     if as_json:
-        click.echo(json.dumps(as_dict(view, everything), indent=2))
+        show_document(as_dict(view, everything))
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-        color = colour.wanted(environ)
-        click.echo(table(view, everything, width, color=color), color=color or None)
+        show(text(view, everything))
     return ExitCode.FINDINGS if view.forbidden else ExitCode.OK
 
 
 # Text ---------------------------------------------------------------------------------------------
 
 
-def table(view: View, everything: bool, width: int, *, color: bool, now: float = 0.0) -> str:
-    """`view` as text, `width` terminal columns wide (0: as wide as needed); `now` in Unix seconds.
+def text(view: View, everything: bool, now: float = 0.0, width: int | None = None) -> str:
+    """`view` as text, `width` terminal columns wide (see `table.render`); `now` in Unix seconds.
 
-    Without `everything` what is no proxy is only counted.
+    Without `everything` listeners that are not proxies are only counted.
     """
-    now = now or time.time()
-    rows = view.rows(everything)
-    parts = []
-    if rows:
-        states = [one.state for one in rows]
-
-        def style(row: int, column: int, text: str) -> str:
-            wanted = _COLOURS.get(states[row]) if column in (0, 5) else None
-            return click.style(text, fg=wanted, bold=states[row] == "forbidden") if wanted else text
-
-        cells = [_cells(one, now) for one in rows]
-        parts.append(render(_COLUMNS, cells, width, style if color else None))
-    said = _said(view, everything)
-    parts.append("\n".join(line for text in said for line in _folded(text, width)))
-    return "\n\n".join(parts)
-
-
-def _folded(text: str, width: int) -> list[str]:
-    return wrapped(printable(text), width) if width else [printable(text)]
+    rows = [_cells(one, now or time.time()) for one in view.rows(everything)]
+    parts = [table(_COLUMNS, rows, width)] if rows else []
+    return "\n\n".join([*parts, "\n".join(map(printable, _summary(view, everything)))])
 
 
 def _cells(seen: Seen, now: float) -> tuple[str, ...]:
     found = seen.found
     process = found.process
     pid = str(process.pid) if process is not None else ""
+    meaning = _MEANINGS.get(seen.state)
+    port, is_what = str(found.port), what(seen)
     return (
-        str(found.port),
+        paint(port, meaning) if meaning else port,
         ", ".join(dict.fromkeys(listener.address for listener in found.listeners)),
         process.program if process is not None else "",
         f"{pid} +{len(found.others)}" if found.others else pid,
         user(found),
-        what(seen),
+        paint(is_what, meaning) if meaning else is_what,
         found.how,
-        ago(now - process.since) if process is not None and process.since else "",
+        span(now - process.since) if process is not None and process.since else "",
         kept(found.keeper),
     )
 
@@ -190,12 +169,7 @@ def kept(keeper: Keeper | None) -> str:
     return "" if keeper is None else f"{keeper.kind} {keeper.unit}".rstrip()
 
 
-def until(exception: PolicyException) -> str:
-    """When an exception ends, in local time."""
-    return datetime.fromtimestamp(exception.until, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _said(view: View, everything: bool) -> list[str]:
+def _summary(view: View, everything: bool) -> list[str]:
     said = []
     forbidden = view.forbidden
     if not forbidden:
@@ -212,7 +186,7 @@ def _said(view: View, everything: bool) -> list[str]:
     for one in view.seen:
         if one.state == "allowed" and one.exception is not None:
             said.append(
-                f"port {one.found.port} is allowed until {until(one.exception)}:"
+                f"port {one.found.port} is allowed until {local(one.exception.until)}:"
                 f" {one.exception.reason}"
             )
     hidden = len(view.seen) - len(view.rows(everything))
@@ -230,7 +204,6 @@ def _said(view: View, everything: bool) -> list[str]:
 def as_dict(view: View, everything: bool) -> dict[str, Any]:
     """`view` as the JSON output carries it."""
     return {
-        "schema_version": SCHEMA_VERSION,
         "forbidden": len(view.forbidden),
         "ports": [described(one) for one in view.rows(everything)],
         "others": len(view.seen) - len(view.rows(everything)),
@@ -263,7 +236,7 @@ def described(seen: Seen) -> dict[str, Any]:
         },
         "exception": None
         if exception is None
-        else {"reason": exception.reason, "until": _utc(exception.until)},
+        else {"reason": exception.reason, "until": utc(exception.until)},
     }
 
 
@@ -273,10 +246,6 @@ def _process(process: Process) -> dict[str, Any]:
         "program": process.program,
         "uid": process.uid,
         "user": process.user,
-        "since": _utc(process.since) if process.since else None,
+        "since": utc(process.since) if process.since else None,
         "parents": [{"pid": pid, "program": program} for pid, program in process.parents],
     }
-
-
-def _utc(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

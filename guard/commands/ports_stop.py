@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +10,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from guard.catalog import local_proxies
-from guard.commands.ports import SCHEMA_VERSION, until
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import address
 from guard.launch.process import load_policy
@@ -20,6 +17,9 @@ from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Outcome, Step
 from guard.proxies.view import Seen, View, look
+from guard.report.document import show_document
+from guard.report.terminal import can_ask, say, show, show_error
+from guard.report.words import local
 
 _INTERRUPTED = 130
 
@@ -91,23 +91,23 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
     todo = [step for step in steps if not step.refused]
     if not steps:
         if everything:
-            _say("no local proxy listens here that the policy forbids")
+            say("no local proxy listens here that the policy forbids")
         if as_json:
-            click.echo(json.dumps(_as_dict([], []), indent=2))
+            show_document({"results": []})
         return ExitCode.OK
     if todo:
         _announce(todo, chosen, grace)
         if not yes and not _agreed(len(todo), as_json, targets):
-            _say("nothing was stopped")
+            say("nothing was stopped")
             return ExitCode.FINDINGS
     try:
         outcomes = stopping.carry_out_all(steps, grace=grace)
     except KeyboardInterrupt:
         # click would say that nothing was changed, and signals may have been sent
-        _say("interrupted; `routeguard ports` shows what still listens")
+        say("interrupted; `routeguard ports` shows what still listens")
         return _INTERRUPTED
     if as_json:
-        click.echo(json.dumps(_as_dict(steps, outcomes), indent=2))
+        show_document({"results": _results(steps, outcomes)})
     for step, outcome in zip(steps, outcomes, strict=True):
         _report(step, outcome, as_json)
     results = {outcome.result for outcome in outcomes}
@@ -149,7 +149,7 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Seen]:
                 raise UsageError(f"no proxy is called {printable(target)}", fix=_near(target, view))
         if not there:
             others = _listed(view)
-            _say(nothing + (f"; what does: {', '.join(others)}" if others else ""))
+            say(nothing + (f"; what does: {', '.join(others)}" if others else ""))
         chosen.update((id(one), one) for one in there)
     return list(chosen.values())
 
@@ -217,18 +217,18 @@ def _announce(steps: Sequence[Step], chosen: Sequence[Seen], grace: float) -> No
     exceptions = {id(one.found): one.exception for one in chosen}
     for step in steps:
         where = ", ".join(address(found) for found in (step.found, *step.also))
-        click.echo(f"{printable(_name(step.found))} on {where}", err=True)
-        for sentence in step.words(grace):
-            click.echo(f"  {printable(sentence)}", err=True)
+        lines = [f"{_name(step.found)} on {where}"]
+        lines += [f"  {sentence}" for sentence in step.words(grace)]
         exception = exceptions.get(id(step.found))
         if exception is not None:
-            text = f"an exception allows it until {until(exception)}: {exception.reason}"
-            click.echo(f"  note: {printable(text)}", err=True)
+            text = f"an exception allows it until {local(exception.until)}: {exception.reason}"
+            lines.append(f"  note: {text}")
+        show("\n".join(map(printable, lines)), err=True)
 
 
 def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
     """Whether the user says yes. Raises UsageError where nobody can be asked."""
-    if as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if as_json or not can_ask():
         words = " ".join(printable(word) for word in targets) or "--all"
         raise UsageError(
             "nothing was stopped: nobody can be asked",
@@ -248,14 +248,13 @@ def _report(step: Step, outcome: Outcome, as_json: bool) -> None:
     if outcome.result in (stopping.STOPPED, stopping.GONE):
         text = f"{outcome.result}: {name} on port {ports}"
         text += f"; {outcome.detail}" if outcome.detail else ""
-        click.echo(printable(text), err=as_json)
+        show(printable(text), err=as_json)
         return
     what = f"{name} on port {ports} {_TITLES[outcome.result]}"
     if outcome.seconds >= 0.1:
         what += f" after {outcome.seconds:.1f} s"
     where = address(outcome.after or found)
-    error = GuardError(what, where=where, why=outcome.detail, fix=outcome.fix, rule="RG402")
-    click.echo(error.render(), err=True)
+    show_error(GuardError(what, where=where, why=outcome.detail, fix=outcome.fix, rule="RG402"))
 
 
 def _name(found: Found) -> str:
@@ -265,12 +264,8 @@ def _name(found: Found) -> str:
     return program or "what listens"
 
 
-def _say(text: str) -> None:
-    click.echo(f"routeguard: {printable(text)}", err=True)
-
-
-def _as_dict(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    results = []
+def _results(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
     for step, outcome in zip(steps, outcomes, strict=True):
         process, after = outcome.found.process, outcome.after
         results.append(
@@ -293,4 +288,4 @@ def _as_dict(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> dict[str, An
                 },
             }
         )
-    return {"schema_version": SCHEMA_VERSION, "results": results}
+    return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -17,7 +16,11 @@ from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
-from guard.report import colour
+from guard.report.document import show_document
+from guard.report.table import Column
+from guard.report.table import render as table
+from guard.report.terminal import paint, say, show
+from guard.report.words import counted, short
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
@@ -79,15 +82,10 @@ def verify(
             say(f"the throw-away directory is kept: {root}")
         proof = prove(binary, environ, root, timeout=timeout, control=not no_control, say=say)
     if as_json:
-        click.echo(json.dumps(proof.as_dict(), indent=2))
+        show_document(proof.as_dict())
     else:
-        click.echo(render(proof), color=colour.wanted(environ))
+        show(render(proof))
     return ExitCode.OK if proof.passed else ExitCode.FINDINGS
-
-
-def say(text: str) -> None:
-    """One line of progress, on stderr."""
-    click.echo(f"routeguard: {printable(text)}", err=True)
 
 
 def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Binary:
@@ -134,39 +132,33 @@ def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Bi
 def render(proof: Proof) -> str:
     """The proof as text: who was contacted in each run, the checks, the verdict."""
     binary = proof.binary
-    lines = [f"{binary.agent.title} {binary.version}  {binary.path}", ""]
-    lines += _table(proof)
-    lines.append("")
+    lines = [f"{binary.agent.title} {binary.version}  {short(printable(binary.path))}", ""]
+    lines += [_table(proof), ""]
     for check in proof.checks:
-        word = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red")
+        word = paint("ok", "good") + "  " if check.ok else paint("FAIL", "bad")
         lines.append(f"{word}  {check.name}: {printable(check.detail)}")
     lines.append("")
     if proof.passed:
-        verdict = click.style("proved", fg="green", bold=True)
+        verdict = paint("proved", "good")
         lines.append(f"{verdict}: the gateway saw the call and nobody else saw anything")
     else:
         failed = sum(not check.ok for check in proof.checks)
-        verdict = click.style("not proved", fg="red", bold=True)
-        lines.append(f"{verdict}: {failed} of {len(proof.checks)} checks failed")
+        lines.append(f"{paint('not proved', 'bad')}: {failed} of {len(proof.checks)} checks failed")
     return "\n".join(lines)
 
 
-def _table(proof: Proof) -> list[str]:
+def _table(proof: Proof) -> str:
     runs = [("control", proof.control), ("guarded", proof.guarded)]
     shown = [(title, run) for title, run in runs if run is not None]
     hosts = sorted({contact.host for _, run in shown for contact in run.contacts})
-    rows = [("contacted", *(title for title, _ in shown))]
-    rows.append(("the gateway", *(_calls(len(run.gateway)) for _, run in shown)))
-    rows += [(printable(host), *(_contact(run, host) for _, run in shown)) for host in hosts]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    columns = [Column(title, least=8) for title in ("contacted", *(title for title, _ in shown))]
+    rows = [["the gateway", *(_calls(len(run.gateway)) for _, run in shown)]]
+    rows += [[host, *(_contact(run, host) for _, run in shown)] for host in hosts]
+    return table(columns, rows)
 
 
 def _calls(number: int) -> str:
-    return f"{number} calls" if number > 1 else "1 call" if number else "-"
+    return counted(number, "call") if number else ""
 
 
 def _contact(run: Run, host: str) -> str:
@@ -174,7 +166,7 @@ def _contact(run: Run, host: str) -> str:
         if contact.host == host:
             keys = f", {' and '.join(contact.carried)} seen" if contact.carried else ""
             return _calls(contact.calls) + keys
-    return "-"
+    return ""
 
 
 def _end_on_termination() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from guard import paths
 from guard.policy.values import CompiledPolicy
+from guard.report.words import ago
 
 ASK = "routeguard portkey status"
 
@@ -39,7 +40,7 @@ def outlook(route: str, policy: CompiledPolicy, environ: Mapping[str, str]) -> d
     found = predict(
         account, provider=entry.slug, model=route.partition("/")[2], config=entry.config
     )
-    age = store.age(account)
+    age = ago(account.fetched_at)
     return {
         "known": found.known,
         "says": found.sentence,

@@ -68,13 +68,3 @@ def is_old(account: Account, now: float | None = None) -> bool:
     """Whether the account was seen longer ago than STALE, or in the future."""
     passed = (time.time() if now is None else now) - account.fetched_at
     return not 0 <= passed <= STALE
-
-
-def age(account: Account, now: float | None = None) -> str:
-    """How long ago the account was seen, in words."""
-    seconds = max(0.0, (time.time() if now is None else now) - account.fetched_at)
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"

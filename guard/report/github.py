@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def render(result: Result, *, color: bool, root: str) -> str:
-    """`result` as workflow commands, then one line in sum. `color` changes nothing.
+def render(result: Result, root: str) -> str:
+    """`result` as workflow commands, then one line in sum.
 
     Paths are shown relative to `root`: the root of the repository, as GitHub expects.
     """

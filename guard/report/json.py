@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from guard import __version__
 from guard.errors import printable
+from guard.report.document import document
 
 if TYPE_CHECKING:
     from guard.check.result import Result
     from guard.findings import Finding
 
-SCHEMA_VERSION = 1
-"""Version of the document; within one, keys are only added."""
 
-
-def render(result: Result, *, color: bool, root: str) -> str:
-    """`result` as JSON. Neither `color` nor `root` changes it: paths are as seen from its root.
+def render(result: Result, root: str) -> str:
+    """`result` as JSON. `root` changes nothing: paths are as seen from the result's own.
 
     ASCII only, so that a terminal that shows it obeys nothing in it. Bytes of a path that are no
     UTF-8 are shown as `\\xNN`.
     """
-    document = {
-        "schema_version": SCHEMA_VERSION,
+    content = {
         "tool": {"name": "routeguard", "version": __version__},
         "kind": result.kind,
         "root": _path(result.root),
@@ -49,7 +45,7 @@ def render(result: Result, *, color: bool, root: str) -> str:
         "excepted": _findings(result.excepted),
         "remarks": [printable(remark) for remark in result.remarks],
     }
-    return json.dumps(document, indent=2, ensure_ascii=True)
+    return document(content)
 
 
 def _findings(findings: Iterable[Finding]) -> list[dict[str, object]]:

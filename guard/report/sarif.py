@@ -29,8 +29,8 @@ FINGERPRINT = "routeguardPlace/v1"
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render(result: Result, *, color: bool, root: str) -> str:
-    """`result` as SARIF. Neither `color` nor `root` changes it: paths are as seen from its root,
+def render(result: Result, root: str) -> str:
+    """`result` as SARIF. `root` changes nothing: paths are as seen from the result's own,
     which is `%SRCROOT%`; a path outside of it is a `file:` URI. ASCII only."""
     index = {id_: number for number, id_ in enumerate(RULES)}
     run = {

@@ -1,16 +1,17 @@
 """Tables for people: columns that fit the terminal, whatever is in the cells.
 
 Cells come from other people's programs: control characters are escaped, wide characters counted
-by the columns they take.
+by the columns they take. A cell may be painted as a whole (`terminal.paint`).
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from guard.errors import printable
 from guard.masking import masked
+from guard.report.terminal import columns as columns_of_terminal
+from guard.report.terminal import columns_of, split_paint, wrapped
 
 _GAP = "  "
 
@@ -30,36 +31,55 @@ class Column:
 
 
 def render(
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[str]],
-    width: int = 0,
-    style: Callable[[int, int, str], str] | None = None,
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int | None = None
 ) -> str:
     """`rows` under `columns`, at most `width` terminal columns wide; 0 is as wide as needed.
 
-    Where they do not fit, columns without anything in them are left out and cells are wrapped;
-    where that would not do either, each row becomes a block of `title  cell` lines.
-    `style(row, column, text)` may colour a text that has its final width.
+    None for `width` is the terminal on stdout. Where they do not fit, columns without anything in
+    them are left out and cells are wrapped; where that would not do either, each row becomes a
+    block of `title  cell` lines.
     """
-    # masked here: half of a key on each of two lines is not recognised later
-    cells = [[printable(masked(cell)) or "-" for cell in row] for row in rows]
+    width = columns_of_terminal() if width is None else width
+    cells = [[_clean(cell) for cell in row] for row in rows]
     shown = list(range(len(columns)))
     widths = _widths(columns, cells, shown)
     if width > 0 and _total(widths) > width:
         shown = [index for index in shown if any(row[index] != "-" for row in cells)]
         widths = _narrowed(columns, _widths(columns, cells, shown), shown, width)
         if _total(widths) > width:
-            return _blocks(columns, cells, width, style)
+            return _blocks(columns, cells, width)
     lines = [_line([(columns[i].title, i, columns[i].right) for i in shown], widths)]
-    for number, row in enumerate(cells):
+    for row in cells:
         folded = {index: wrapped(row[index], widths[index]) for index in shown}
         for part in range(max(len(cell) for cell in folded.values())):
             line = [
                 (cell[part] if part < len(cell) else "", index, columns[index].right)
                 for index, cell in folded.items()
             ]
-            lines.append(_line(line, widths, number, style))
+            lines.append(_line(line, widths))
     return "\n".join(lines)
+
+
+def fields(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> str:
+    """`label  text` lines, the texts below each other; a row without text is left out."""
+    shown = [(label, text) for label, text in rows if text]
+    width = max((columns_of(label) for label, _ in shown), default=0)
+    lines = []
+    for label, text in shown:
+        first, *rest = text.split("\n")
+        gap = " " * (width - columns_of(label) + len(_GAP))
+        lines.append(f"{'':{indent}}{label}{gap}{first}")
+        lines += [f"{'':{indent + width + len(_GAP)}}{line}" for line in rest]
+    return "\n".join(lines)
+
+
+def _clean(cell: str) -> str:
+    """`cell` as it can be shown, "-" for nothing.
+
+    Masked here: half of a key on each of two lines is not recognised later.
+    """
+    start, text, end = split_paint(cell)
+    return f"{start}{printable(masked(text))}{end}" if text else "-"
 
 
 def _widths(
@@ -89,86 +109,27 @@ def _narrowed(
     return narrowed
 
 
-def _line(
-    cells: Sequence[tuple[str, int, bool]],
-    widths: Mapping[int, int],
-    row: int = -1,
-    style: Callable[[int, int, str], str] | None = None,
-) -> str:
+def _line(cells: Sequence[tuple[str, int, bool]], widths: Mapping[int, int]) -> str:
     """One line of (text, column, whether it goes to the right)."""
     last = max((place for place, (text, _, _) in enumerate(cells) if text), default=-1)
     parts = []
     for place, (text, index, right) in enumerate(cells[: last + 1]):
         blank = " " * (widths[index] - columns_of(text))
-        shown = style(row, index, text) if style is not None and row >= 0 and text else text
         # no blanks after the last cell: they would wrap in a terminal that has just the room
-        parts.append(blank + shown if right else shown + blank * (place < last))
+        parts.append(blank + text if right else text + blank * (place < last))
     return _GAP.join(parts)
 
 
-def _blocks(
-    columns: Sequence[Column],
-    cells: Sequence[Sequence[str]],
-    width: int,
-    style: Callable[[int, int, str], str] | None,
-) -> str:
+def _blocks(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> str:
     label = max(columns_of(column.title) for column in columns) + len(_GAP)
     blocks = []
-    for number, row in enumerate(cells):
+    for row in cells:
         lines = []
-        for index, (column, cell) in enumerate(zip(columns, row, strict=True)):
+        for column, cell in zip(columns, row, strict=True):
             if cell == "-":
                 continue
             for part, text in enumerate(wrapped(cell, max(width - label, 8))):
                 head = column.title if part == 0 else ""
-                shown = style(number, index, text) if style is not None else text
-                lines.append(f"{head:<{label}}{shown}")
+                lines.append(f"{head:<{label}}{text}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
-
-
-def columns_of(text: str) -> int:
-    """How many columns of a terminal `text` takes (Unicode Standard Annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(_columns(char) for char in text)
-
-
-def _columns(char: str) -> int:
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` columns, broken at blanks, in words only if it must be."""
-    if columns_of(text) <= width:
-        return [text]
-    lines: list[str] = []
-    line, size = "", 0
-    for word in text.split(" "):
-        while True:
-            needed = columns_of(word)
-            gap = 1 if line else 0
-            if size + gap + needed <= width:
-                line += " " * gap + word
-                size += gap + needed
-                break
-            if line:
-                lines.append(line)
-                line, size = "", 0
-                continue
-            head = _head(word, width)
-            lines.append(head)
-            word = word[len(head) :]
-    return [*lines, line] if line or not lines else lines
-
-
-def _head(word: str, width: int) -> str:
-    """The beginning of `word` that takes at most `width` columns, at least one character."""
-    size = 0
-    for index, char in enumerate(word):
-        size += _columns(char)
-        if size > width and index:
-            return word[:index]
-    return word

@@ -5,28 +5,27 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import click
-
 from guard.errors import printable
+from guard.report.terminal import paint
+from guard.report.words import counted
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from guard.check.result import Result
     from guard.findings import Finding
+    from guard.report.terminal import Meaning
 
-_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+_MEANINGS: dict[str, Meaning] = {"error": "bad", "warning": "warning", "note": "note"}
 
 
-def render(result: Result, *, color: bool, root: str) -> str:
+def render(result: Result, root: str) -> str:
     """`result` as text: one block for each finding, then one line in sum.
 
     Paths are shown relative to `root`.
     """
     lines = []
     for finding in result.findings:
-        severity = finding.severity
-        if color:
-            severity = click.style(severity, fg=_COLOURS[severity], bold=True)
+        severity = paint(finding.severity, _MEANINGS[finding.severity])
         shown = printable(place(finding, result.root, root))
         rule = f"{finding.rule} {RULES[finding.rule].name}"
         lines.append(f"{shown}: {severity} [{rule}] {printable(said(finding))}")
@@ -65,13 +64,13 @@ def said(finding: Finding) -> str:
 def in_sum(result: Result) -> str:
     """One line: how much was found, checked and held back, and how long it took."""
     counts = [
-        f"{number} {severity}{'' if number == 1 else 's'}"
+        counted(number, severity)
         for severity in ("error", "warning", "note")
         if (number := result.count(severity))
     ]
     parts = [", ".join(counts) or "no findings"]
     if result.kind == "files":
-        parts.append(_files(result.files_checked, "checked"))
+        parts.append(f"{counted(result.files_checked, 'file')} checked")
         if result.files_skipped:
             parts.append(f"{result.files_skipped} not")
     for found, word in (
@@ -82,7 +81,3 @@ def in_sum(result: Result) -> str:
         if found:
             parts.append(f"{len(found)} {word}")
     return f"{'; '.join(parts)} ({result.seconds:.1f} s)"
-
-
-def _files(number: int, word: str) -> str:
-    return f"{number} file{'' if number == 1 else 's'} {word}"

@@ -18,6 +18,7 @@ from click import unstyle
 from click.testing import CliRunner
 
 from guard.agents import running
+from guard.agents.addresses import resolve_hosts
 from guard.agents.running import Key, Peer, Running
 from guard.commands import agents as command
 from guard.errors import GuardError, PolicyError
@@ -53,16 +54,17 @@ ONE = Running(
 
 def test_the_text() -> None:
     assert unstyle(command.render([ONE], "/home/ada", NOW)).splitlines() == [
-        "pid   since  user  agent     state      how we know",
+        " PID  SINCE  USER  AGENT     STATE      HOW WE KNOW",
         "4242  2 h    ada   OpenCode  unguarded  nothing in its environment comes from a launch "
         "by routeguard; it holds OPENAI_API_KEY",
-        "       ~/.opencode/bin/opencode (program opencode) in ~/project on pts/3",
-        "       keys: OPENAI_API_KEY (OpenAI), MY_API_KEY",
-        "       connected: loopback 127.0.0.1:4000 (LiteLLM) x2, incoming from ::1, "
-        "public address [2606:4700::1111]:443",
-        "       listens: 127.0.0.1:4096, [::1]:4096",
         "",
-        "one is unguarded [RG405]:",
+        "4242: ~/.opencode/bin/opencode (program opencode) in ~/project on pts/3",
+        "  keys: OPENAI_API_KEY (OpenAI), MY_API_KEY",
+        "  connected: loopback 127.0.0.1:4000 (LiteLLM) x2, incoming from ::1, "
+        "public address [2606:4700::1111]:443",
+        "  listens: 127.0.0.1:4096, [::1]:4096",
+        "",
+        "1 unguarded [RG405]",
         "  4242: end it and start `opencode` from a hooked shell, or with: "
         "routeguard exec -- opencode",
     ]
@@ -75,12 +77,12 @@ def test_a_guarded_one_needs_no_fix() -> None:
 
 
 def test_nothing_runs() -> None:
-    assert command.render([], "/home/ada", NOW) == "no coding agent of the catalogue runs here"
+    assert command.render([], "/home/ada", NOW) == "no known coding agent runs here"
 
 
 def test_what_is_not_shown_to_us() -> None:
     hidden = replace(ONE, state=running.UNKNOWN, peers=None, listens=None)
-    assert "connections: not shown to us" in command.render([hidden], "/home/ada", NOW)
+    assert "connections: not visible to this user" in command.render([hidden], "/home/ada", NOW)
     shown = command.as_dict(hidden)
     assert (shown["connections"], shown["listens"], shown["guarded"]) == (None, None, None)
 
@@ -118,14 +120,6 @@ def test_the_json() -> None:
     assert command.as_dict(replace(ONE, state=running.CLEANED))["guarded"] is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (7200, "2 h"), (2e5, "2 d")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert command.ago(seconds) == text
-
-
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Run the command with the agents given; returns click's result."""
@@ -154,7 +148,7 @@ def test_the_exit_status(listed: Callable[..., Any]) -> None:
 
 def test_colour(listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b[31m" in listed([ONE]).output
+    assert "\x1b[31;1m" in listed([ONE]).output
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in listed([ONE]).output
 
@@ -173,7 +167,7 @@ def test_no_process_table_is_not_the_same_as_no_agent(
     result = listed([])
     assert isinstance(result.exception, GuardError)
     assert result.exception.exit_code == 3
-    assert "cannot be told" in result.exception.render()
+    assert "cannot list the processes" in result.exception.render()
 
 
 def test_names_are_looked_up_only_when_asked_for(
@@ -190,7 +184,7 @@ def test_names_are_looked_up_only_when_asked_for(
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     listed([ONE])
     assert asked == []
-    hosts = command.resolve_hosts(CompiledPolicy().base_url)
+    hosts = resolve_hosts(CompiledPolicy().base_url)
     assert {"api.portkey.ai", "api.openai.com", "api.anthropic.com"} <= set(asked)
     # an address that several share is the gateway's
     assert hosts == {"192.0.2.7": ("gateway", "api.portkey.ai")}
@@ -203,7 +197,7 @@ def test_a_lookup_that_hangs_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
         return [(socket.AF_INET, 1, 6, "", ("192.0.2.7", 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    hosts = command.resolve_hosts("https://api.portkey.ai/v1", limit=0.2)
+    hosts = resolve_hosts("https://api.portkey.ai/v1", limit=0.2)
     assert hosts == {"192.0.2.7": ("gateway", "api.portkey.ai")}
 
 

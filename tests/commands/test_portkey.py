@@ -308,7 +308,7 @@ def test_what_was_written_is_undone_by_the_line_that_is_shown(person: Person) ->
     done = person.run("sync", "--yes", "--layout", "each")
     assert done.returncode == 0
     assert "[gateway.providers.portkey-openrouter]" in person.policy.read_text()
-    assert person.run("sync", "--yes").stderr.strip().endswith("says all of it already")
+    assert person.run("sync", "--yes").stderr.strip().endswith("is up to date")
     undo = done.stderr.splitlines()[-1].removeprefix("undo: ")
     subprocess.run(undo, shell=True, check=True)
     assert person.policy.read_text() == before

@@ -159,7 +159,7 @@ def test_one_entry_for_all(person: Person) -> None:
         asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
         asked.expect('+default = "portkey/@openai-prod/gpt-4o"')
         asked.answer(WRITE, "y")
-        asked.expect(f"wrote {person.path}")
+        asked.expect("wrote ~/.config/routeguard/policy.toml")
         asked.expect("Next: opencode models")
         assert asked.end() == 0
     assert person.gateway()["default"] == "portkey/@openai-prod/gpt-4o"
@@ -292,7 +292,7 @@ def test_a_second_time_there_is_nothing_to_write(person: Person) -> None:
                 asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
                 asked.answer(WRITE, "y")
             else:
-                asked.expect("says all of it already")
+                asked.expect("is up to date")
             assert asked.end() == 0
 
 

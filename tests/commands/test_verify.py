@@ -50,10 +50,10 @@ def test_the_table_names_everybody_who_was_contacted() -> None:
     assert text.splitlines() == [
         "opencode 1.18.33  /bin/opencode",
         "",
-        "contacted        control                        guarded",
-        "the gateway      -                              -",
-        "api.x.test:443   2 calls                        -",
-        "y.test:80        1 call, A_KEY and B_KEY seen   -",
+        "contacted       control                       guarded",
+        "the gateway     -                             -",
+        "api.x.test:443  2 calls                       -",
+        "y.test:80       1 call, A_KEY and B_KEY seen  -",
         "",
         "ok    a: fine",
         "",
@@ -115,7 +115,7 @@ def test_the_directory_is_kept_if_asked_to(tmp_path: Path) -> None:
 
 def test_colour_only_where_asked_for(tmp_path: Path) -> None:
     words = ("--no-control",)
-    assert "\x1b[31m" in routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1").stdout
+    assert "\x1b[31;1m" in routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1").stdout
     both = routeguard(tmp_path, *words, agent=SILENT, FORCE_COLOR="1", NO_COLOR="1")
     assert "\x1b" not in both.stdout
 

@@ -18,13 +18,15 @@ from click import unstyle
 from click.testing import CliRunner
 
 from guard.agents.running import Running
-from guard.commands import watch as command
-from guard.commands.watch import Lines, Notices, Policy, Watcher
+from guard.commands.watch import Lines, watch
 from guard.errors import PolicyError
 from guard.findings import Finding
+from guard.launch.watcher import Policy, Watcher
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.watch import GONE, NEW, Event
+from guard.report import notices as desktop
+from guard.report.notices import Notices
 from guard.sources.keepers import Keeper
 from guard.sources.listener import Listener, SocketsUnreadableError
 
@@ -91,7 +93,7 @@ class Machine:
         self.wall = NOW
         self.watcher = Watcher(
             self.policy,
-            Lines(as_json=True, colour=False),
+            Lines(as_json=True),
             stops=stops,
             follower=self.follower,  # type: ignore[arg-type]
             sockets=self._sockets,
@@ -279,7 +281,7 @@ def test_without_stop_nothing_is_stopped(machine: Machine) -> None:
 
 
 def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(as_json=False, colour=False)
+    lines = Lines(as_json=False)
     bad = Finding("RG402", "port:1", "x\x1b[2J listens", where="port 1", fix="one\nor two")
     lines.event(Event(NOW, NEW, "k", bad))
     lines.event(Event(NOW, GONE, "k", bad))
@@ -347,10 +349,6 @@ def test_a_policy_that_is_broken_at_the_start_is_an_error(home: Path) -> None:
 # Notifications -----------------------------------------------------------------------------------
 
 
-def event(message: str, what: str = NEW) -> Event:
-    return Event(NOW, what, message, Finding("RG402", "port:1", message))
-
-
 def notifier(folder: Path, text: str) -> dict[str, str]:
     """A stand-in for notify-send first on PATH."""
     folder.mkdir()
@@ -373,14 +371,13 @@ def content(path: Path, lines: int) -> list[str]:
 def test_one_notification_for_a_look(tmp_path: Path) -> None:
     environ = notifier(tmp_path / "bin", 'for word; do echo "$word"; done >> "$OUT"')
     notices = Notices(environ, wanted=True)
-    notices.show([event("it <b>listens</b> & more"), event("another"), event("old", GONE)])
+    notices.show(["it <b>listens</b> & more", "another"])
     assert content(tmp_path / "bin/out", 4) == [
         "--app-name=routeguard",
         "--",
         "routeguard",
         "it &lt;b&gt;listens&lt;/b&gt; &amp; more (and 1 more)",
     ]
-    notices.show([event("gone", GONE)])
     notices.show([])
     notices.close()
     assert len(content(tmp_path / "bin/out", 4)) == 4
@@ -393,9 +390,9 @@ def test_notifications_that_hang_do_not_pile_up(
     environ = notifier(tmp_path / "bin", 'echo x >> "$OUT"; exec sleep 60')
     notices = Notices(environ, wanted=True)
     for _ in range(9):
-        notices.show([event("x")])
+        notices.show(["x"])
     assert len(notices._shown) == 3
-    monkeypatch.setattr(command, "NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr(desktop, "NOTICE_SECONDS", 0.0)
     pids = [process.pid for process, _ in notices._shown]
     notices.show([])
     assert notices._shown == []
@@ -406,18 +403,18 @@ def test_notifications_that_hang_do_not_pile_up(
 
 def test_where_there_is_no_desktop_nothing_is_started(tmp_path: Path) -> None:
     environ = notifier(tmp_path / "bin", 'echo x >> "$OUT"')
-    assert command._notifier({**environ, "DISPLAY": ":0"}, sure=False).endswith("notify-send")
-    assert command._notifier(environ, sure=False) == ""
-    assert command._notifier({"PATH": str(tmp_path)}, sure=True) == ""
-    Notices(environ, wanted=False).show([event("x")])
+    assert desktop._notifier({**environ, "DISPLAY": ":0"}, sure=False).endswith("notify-send")
+    assert desktop._notifier(environ, sure=False) == ""
+    assert desktop._notifier({"PATH": str(tmp_path)}, sure=True) == ""
+    Notices(environ, wanted=False).show(["x"])
     broken = Notices(environ, wanted=True)
     (tmp_path / "bin/notify-send").unlink()
-    broken.show([event("x")])
+    broken.show(["x"])
     assert not (tmp_path / "bin/out").exists()
 
 
 def test_osascript_gets_the_text_as_data() -> None:
-    words = command._notice("/usr/bin/osascript", "routeguard", '" & do shell script "id')
+    words = desktop._notice("/usr/bin/osascript", "routeguard", '" & do shell script "id')
     assert words[-3:] == ["--", "routeguard", '" & do shell script "id']
     assert not any("shell script" in word for word in words[:-1])
 
@@ -426,11 +423,12 @@ def test_osascript_gets_the_text_as_data() -> None:
 
 CODE = """
 import sys
-import guard.commands.watch as command
-command._judge = lambda listeners, policy: []
+from guard.launch import watcher
+watcher._judge = lambda listeners, policy: []
+from guard.commands.watch import watch
 from guard.errors import GuardError
 try:
-    sys.exit(command.watch.main(args=sys.argv[1:], standalone_mode=False))
+    sys.exit(watch.main(args=sys.argv[1:], standalone_mode=False))
 except GuardError as error:
     print(error.render(), file=sys.stderr)
     sys.exit(error.exit_code)
@@ -550,4 +548,4 @@ def test_a_broken_policy_ends_it_at_the_start(run: Run, home: Path) -> None:
 
 @pytest.mark.parametrize("argv", [["--interval", "0"], ["--on-find", "kill"], ["port"]])
 def test_what_it_does_not_understand(argv: list[str]) -> None:
-    assert CliRunner().invoke(command.watch, argv).exit_code == 2
+    assert CliRunner().invoke(watch, argv).exit_code == 2

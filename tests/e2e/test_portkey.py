@@ -272,7 +272,7 @@ def test_explain_says_what_becomes_of_the_call_and_so_it_does(person: Sandbox) -
     seen = json.loads(kept.read_text())
     seen["account"]["fetched_at"] = time.time() - 3 * 86400
     kept.write_text(json.dumps(seen))
-    assert "(seen 3 days ago, which is old)" in person.routeguard(*words).out
+    assert "(seen 3 d ago, which is old)" in person.routeguard(*words).out
     # the first of them is busy: the agent's own stream comes from the second
     person.network.upstream.busy = {"openai-prod": 999}
     done = person.guarded("run", "hi")

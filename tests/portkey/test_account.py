@@ -152,13 +152,6 @@ def test_a_damaged_cache_is_no_cache(
     assert store.load(seen.base_url, WEAK_KEY, environ) is None
 
 
-def test_age_in_words(account: Account) -> None:
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY, now=lambda: 1000.0)
-    ages = [store.age(seen, 1000.0 + s) for s in (-5, 30, 60, 7200, 90_000)]
-    assert ages == ["just now", "just now", "1 minute ago", "2 hours ago", "1 day ago"]
-
-
 JUNK = [1, None, "x", [], {}, {"slug": None}, {"id": 3, "slug": ["openai-prod"]}]
 
 

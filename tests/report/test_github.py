@@ -25,7 +25,7 @@ def parsed(line: str) -> tuple[str, dict[str, str], str]:
 
 
 def lines(result: Result) -> list[str]:
-    return render(result, color=True, root=result.root).split("\n")
+    return render(result, result.root).split("\n")
 
 
 def test_one_line_for_each_finding_one_for_each_remark_one_in_sum(result: Result) -> None:
@@ -70,12 +70,12 @@ def test_a_note_is_a_notice_and_a_variable_has_no_file(result: Result) -> None:
 
 
 def test_no_finding_and_no_remark_writes_a_command_of_its_own(result: Result) -> None:
-    text = render(result, color=True, root=result.root)
+    text = render(result, result.root)
     assert "\x1b" not in text
     assert "\r" not in text
     assert [line for line in text.split("\n") if line.startswith("::error::")] == []
 
 
 def test_paths_are_seen_from_the_root_that_is_asked_for(result: Result) -> None:
-    said = render(result, color=False, root="/work").split("\n")[1]
+    said = render(result, "/work").split("\n")[1]
     assert parsed(said)[1]["file"] == "tree/b.sh"

@@ -18,7 +18,7 @@ SCHEMA = json.loads(
 
 
 def document(result: Result) -> dict:
-    return json.loads(render(result, color=False, root=result.root))
+    return json.loads(render(result, result.root))
 
 
 def test_the_document_is_what_the_schema_says(result: Result) -> None:
@@ -80,7 +80,7 @@ def test_version_1_has_these_keys(result: Result) -> None:
 
 
 def test_nothing_in_it_reaches_a_terminal_raw(result: Result) -> None:
-    text = render(result, color=True, root=result.root)
+    text = render(result, result.root)
     assert text.isascii()
     assert "\x1b" not in text
     assert "\\udcff" not in text

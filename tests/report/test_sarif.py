@@ -19,7 +19,7 @@ VALIDATOR = Draft202012Validator(
 
 
 def log(result: Result) -> dict:
-    return json.loads(render(result, color=False, root=result.root))
+    return json.loads(render(result, result.root))
 
 
 def test_it_is_valid(result: Result) -> None:
@@ -95,7 +95,7 @@ def test_a_finding_makes_no_link(result: Result) -> None:
 
 @pytest.mark.parametrize("raw", ["\x1b", "\x07", "\udcff"])
 def test_nothing_in_it_reaches_a_terminal_raw(result: Result, raw: str) -> None:
-    text = render(result, color=True, root=result.root)
+    text = render(result, result.root)
     assert text.isascii()
     assert raw not in text
     assert raw not in json.dumps(log(result), ensure_ascii=False)

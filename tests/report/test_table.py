@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guard.report.table import Column, columns_of, render, wrapped
+from guard.report.table import Column, fields, render
+from guard.report.terminal import columns_of, paint, plain
 
 COLUMNS = (Column("PORT", right=True), Column("NAME", least=8), Column("HOW", least=10))
 ROWS = (
@@ -51,8 +52,6 @@ def test_a_column_without_anything_in_it_is_only_kept_where_there_is_room() -> N
     assert "KEPT BY" in render(columns, rows)
     assert "KEPT BY" in render(columns, rows, 80)
     assert render(columns, rows, 50) == render(COLUMNS, ROWS, 50)
-    coloured = render(columns, rows, 50, lambda row, column, text: f"{column}" * len(text))
-    assert coloured.splitlines()[1].startswith(" 0000")
 
 
 def test_control_characters_are_escaped_and_empty_cells_shown() -> None:
@@ -67,25 +66,17 @@ def test_wide_characters_keep_the_columns_in_line() -> None:
     assert columns_of(first) == columns_of(second)
 
 
-def test_style_does_not_move_anything() -> None:
-    plain = render(COLUMNS, ROWS, 40)
-    styled = render(COLUMNS, ROWS, 40, lambda row, column, text: f"<{text}>")
-    assert styled.replace("<", "").replace(">", "") == plain
-    assert "<4000>" in styled
-    assert "<PORT>" not in styled
+@pytest.mark.parametrize("width", [0, 40, 22])
+def test_paint_moves_nothing(width: int) -> None:
+    painted = render(COLUMNS, [tuple(paint(cell, "bad") for cell in row) for row in ROWS], width)
+    assert plain(painted) == render(COLUMNS, ROWS, width)
+    assert paint("4000", "bad") in painted
+    assert paint("PORT", "bad") not in painted
+    # each line of a cell is painted for itself: what stands beside it is not
+    assert all(line.count("\x1b[31;1m") == line.count("\x1b[0m") for line in painted.split("\n"))
 
 
-@pytest.mark.parametrize(
-    ("text", "width", "lines"),
-    [
-        ("", 5, [""]),
-        ("one two", 7, ["one two"]),
-        ("one two", 6, ["one", "two"]),
-        ("abcdefgh", 3, ["abc", "def", "gh"]),
-        ("a abcdefgh", 3, ["a", "abc", "def", "gh"]),
-        ("模型代理", 5, ["模型", "代理"]),
-        ("模", 1, ["模"]),
-    ],
-)
-def test_wrapped(text: str, width: int, lines: list[str]) -> None:
-    assert wrapped(text, width) == lines
+def test_fields_stand_below_each_other() -> None:
+    assert fields([("a", "one\ntwo"), ("long", "x"), ("none", "")], indent=2) == (
+        "  a     one\n        two\n  long  x"
+    )

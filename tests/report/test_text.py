@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from guard.check.result import Result
+from guard.report.terminal import plain
 from guard.report.text import render
 
 
 def test_one_block_for_each_finding(result: Result) -> None:
-    text = render(result, color=False, root=result.root)
+    text = plain(render(result, result.root))
     assert "b.sh:1:1: warning [RG206 unnamed-provider] opencode run: names no model" in text
     assert "    fix: name it:\n         -m portkey/gpt-4o\n" in text
     assert "environment: error [RG101 direct-provider-key] OPENAI_API_KEY reaches OpenAI" in text
@@ -16,18 +17,17 @@ def test_one_block_for_each_finding(result: Result) -> None:
 
 
 def test_only_colour_is_raw(result: Result) -> None:
-    plain = render(result, color=False, root=result.root)
-    assert "\x1b" not in plain
-    coloured = render(result, color=True, root=result.root)
-    assert coloured.count("\x1b[3") == len(result.findings)
-    assert "\x1b]" not in coloured
+    text = render(result, result.root)
+    assert "\x1b" not in plain(text)
+    assert text.count("\x1b[3") == len(result.findings)
+    assert "\x1b]" not in text
 
 
 def test_paths_are_seen_from_where_one_stands(result: Result) -> None:
-    assert "\n../b.sh:1:1: " in render(result, color=False, root="/work/tree/src")
+    assert "\n../b.sh:1:1: " in render(result, "/work/tree/src")
 
 
 def test_nothing_found_is_one_line() -> None:
-    said = render(Result(files_checked=1), color=False, root="/")
+    said = render(Result(files_checked=1), "/")
     assert said == "no findings; 1 file checked (0.0 s)"
-    assert render(Result(kind="environment"), color=False, root="/") == "no findings (0.0 s)"
+    assert render(Result(kind="environment"), "/") == "no findings (0.0 s)"
