@@ -64,6 +64,7 @@ OTHERWISE = (
     Otherwise("routeguard portkey probe", "add --dry-run", "asks a person"),
     Otherwise("routeguard exec --fence", "parse", "needs a kernel: tests/launch/test_fence.py"),
     Otherwise("routeguard exec --no-fence", "parse", "needs a kernel: tests/launch/test_fence.py"),
+    Otherwise("sudo", "none", "needs a password"),
     Otherwise("eval", "shell", "is for a shell"),
     Otherwise("unset -f", "shell", "is for a shell"),
     Otherwise("unfunction", "shell", "is for a shell"),
@@ -77,6 +78,8 @@ STATUS = {
     "opencode attach URL": 126,
     "opencode auth login URL": 126,
     "opencode serve": 126,
+    "opencode acp": 126,
+    "opencode --port": 126,
     "opencode … --provider P": 126,
     "PORTKEY_API_KEY=sk-ant-example routeguard": 126,
 }
@@ -94,19 +97,26 @@ NOT_COMPARED = (
 )
 """Sessions that are not typed in: the words of ours in them have to be in the source."""
 
+
+def plain(text: str) -> str:
+    """A command without its comment, as it is compared with others."""
+    return re.sub(r" +# .*| …$", "", text)
+
+
 GROUPS = ("routeguard allow", "routeguard policy", "routeguard portkey", "routeguard shim")
 """The name of a group in a sentence: not for typing."""
 
 BLOCKS = [block for page in shown.PAGES for block in shown.blocks(page)]
 SESSIONS = [block for block in BLOCKS if any(one.printed is not None for one in block.commands)]
-COMMANDS = list(
-    {
-        one.name if one.language != "inline" else one.commands[0].text: one
-        for one in reversed(BLOCKS)
-        if one not in SESSIONS
-    }.values()
-)
-"""One of each command within a text, and every block."""
+ALONE = [block for block in BLOCKS if block not in SESSIONS and block.language != "inline"]
+TOGETHER = {plain(one.text) for block in ALONE for one in block.commands}
+INLINE = {
+    plain(block.commands[0].text): block
+    for block in BLOCKS
+    if block.language == "inline" and plain(block.commands[0].text) not in TOGETHER
+}
+COMMANDS = [*ALONE, *INLINE.values()]
+"""Every block, and one of each command within a text that no block has."""
 
 LITELLM = f"""#!{sys.executable}
 import http.server

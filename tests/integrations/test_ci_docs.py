@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_github_names_inputs_that_exist(example: Callable) -> None:
     assert set(step["with"]) <= set(action["inputs"])
     assert step["with"]["sarif"] is True
     assert workflow["permissions"] == {"contents": "read", "security-events": "write"}
+
+
+def test_jenkins_runs_the_lines_of_gitlab(example: Callable) -> None:
+    """Those are tried above; the Groovy around them is compared by eye."""
+    text = example("jenkins")
+    (script,) = re.findall(r"sh '''\n(.*?)'''", text, re.DOTALL)
+    lines = yaml.safe_load(example("gitlab"))["routeguard"]["script"]
+    assert [line.strip() for line in script.strip().splitlines()] == lines
+    assert URL in text
+    assert all(text.count(left) == text.count(right) for left, right in ("{}", "()"))
 
 
 def test_the_exit_statuses_are_those_of_the_command() -> None:
