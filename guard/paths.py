@@ -12,6 +12,7 @@ import sys
 
 from guard.errors import ExitCode, GuardError, PolicyError
 from guard.files.around import Around
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,15 +74,12 @@ def home(environ: Mapping[str, str]) -> str:
     return found
 
 
-class Misplaced:
+class Misplaced(Record):
     """A `variable` that makes `path` a directory of the user's, although it lies in `tree`."""
 
-    __slots__ = ("path", "tree", "variable")
-
-    def __init__(self, variable: str, path: str, tree: str) -> None:
-        self.variable = variable
-        self.path = path
-        self.tree = tree
+    variable: str
+    path: str
+    tree: str
 
     @property
     def what(self) -> str:

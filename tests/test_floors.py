@@ -40,7 +40,7 @@ FLOORS = (
         "rule_table": "the rules",
         "signals": "signals",
     },
-    {"errors": "how a failure is said"},
+    {"errors": "how a failure is said", "record": "plain records without dataclasses"},
 )
 STOREY = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -56,6 +56,7 @@ _SOURCES = tuple(
         "policy/places.py",
         "policy/problems.py",
         "policy/values.py",
+        "record.py",
     )
 )
 
@@ -173,14 +174,15 @@ def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolic
         was, data_files, values = marshal.loads(body)  # noqa: S302 # this user's alone, see read_own
         if was != before or any(_identity(known[0]) != known for known in data_files):
             return None
-        if values.keys() != set(CompiledPolicy.__slots__):
+        plain = CompiledPolicy()
+        if values.keys() != _slots(plain).keys():
             return None
         for name, of in _PARTS:
             values[name] = tuple([of(**part) for part in values[name]])
             if not all(_like(part, of(**_LEAST.get(of, {}))) for part in values[name]):
                 return None
         policy = CompiledPolicy(**values)
-        return policy if _like(policy, CompiledPolicy()) else None
+        return policy if _like(policy, plain) else None
     except _NOT_OURS:
         return None
 

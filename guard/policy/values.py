@@ -8,10 +8,7 @@ from __future__ import annotations
 import time
 
 from guard.errors import PolicyError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from guard.record import Record
 
 BASE_URL = "https://api.portkey.ai/v1"
 
@@ -23,7 +20,7 @@ KEY_TIMEOUT = 10.0
 """Seconds a key command may take."""
 
 
-class GatewayProvider:
+class GatewayProvider(Record):
     """One way into the gateway: what the agent sees as a provider.
 
     `name` is the id in `name/model`; `title` is what people see; `slug` (no `@`) and `config`
@@ -31,60 +28,26 @@ class GatewayProvider:
     variable `key_env`, or, if that is empty, from `key_command` within `key_timeout` seconds.
     """
 
-    __slots__ = (
-        "config",
-        "key_command",
-        "key_env",
-        "key_timeout",
-        "models",
-        "name",
-        "slug",
-        "title",
-    )
-
-    def __init__(
-        self,
-        *,
-        name: str = "portkey",
-        title: str = "Portkey",
-        slug: str = "",
-        config: str = "",
-        key_env: str = KEY_ENV,
-        key_command: tuple[str, ...] = (),
-        key_timeout: float = KEY_TIMEOUT,
-        models: tuple[str, ...] = ("gpt-4o",),
-    ) -> None:
-        self.name = name
-        self.title = title
-        self.slug = slug
-        self.config = config
-        self.key_env = key_env
-        self.key_command = key_command
-        self.key_timeout = key_timeout
-        self.models = models
-
-    def __repr__(self) -> str:
-        return f"GatewayProvider({self.name!r})"
+    name: str = "portkey"
+    title: str = "Portkey"
+    slug: str = ""
+    config: str = ""
+    key_env: str = KEY_ENV
+    key_command: tuple[str, ...] = ()
+    key_timeout: float = KEY_TIMEOUT
+    models: tuple[str, ...] = ("gpt-4o",)
 
 
-class PolicyException:
+class PolicyException(Record):
     """A reasoned, expiring allowance. `until` is in Unix seconds, inclusive."""
 
-    __slots__ = ("reason", "sha256", "subject", "until")
-
-    def __init__(
-        self, *, subject: str, reason: str = "", until: float = 0.0, sha256: str = ""
-    ) -> None:
-        self.subject = subject
-        self.reason = reason
-        self.until = until
-        self.sha256 = sha256
-
-    def __repr__(self) -> str:
-        return f"PolicyException({self.subject!r}, until={self.until!r})"
+    subject: str
+    reason: str = ""
+    until: float = 0.0
+    sha256: str = ""
 
 
-class CompiledPolicy:
+class CompiledPolicy(Record):
     """What is allowed, as plain values. The defaults are the policy of a machine with no file.
 
     `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
@@ -96,94 +59,36 @@ class CompiledPolicy:
     which hooks look for in a typed line (`local_proxies.needles`).
     """
 
-    __slots__ = (
-        "audit_required",
-        "base_url",
-        "default_model",
-        "exceptions",
-        "foreign_provider",
-        "gateway_ca",
-        "gateway_proxy",
-        "keys_action",
-        "keys_extra",
-        "keys_unknown",
-        "layers",
-        "notes",
-        "project_config",
-        "providers",
-        "proxies_action",
-        "proxies_fence",
-        "proxies_hold",
-        "proxies_prompt",
-        "proxy_images",
-        "proxy_names",
-        "proxy_ports",
-        "proxy_programs",
-        "remove",
-        "reroute",
-        "servers",
-        "small_model",
-        "variables",
-    )
+    base_url: str = BASE_URL
+    gateway_ca: str = ""
+    gateway_proxy: str = ""
+    providers: tuple[GatewayProvider, ...] = (GatewayProvider(),)
+    default_model: str = DEFAULT_MODEL
+    small_model: str = ""
+    keys_action: str = "scrub"
+    keys_extra: tuple[str, ...] = ()
+    keys_unknown: str = "flag"
+    proxies_action: str = "refuse"
+    proxies_prompt: str = "refuse"
+    proxies_fence: str = "off"
+    proxies_hold: tuple[int, ...] = ()
+    proxy_ports: tuple[int, ...] = ()
+    proxy_programs: tuple[str, ...] = ()
+    proxy_images: tuple[str, ...] = ()
+    proxy_names: tuple[str, ...] = ()
+    foreign_provider: str = "refuse"
+    reroute: dict[str, str] = {}  # noqa: RUF012 - Record copies it
+    servers: str = "refuse"
+    project_config: str = "read"
+    audit_required: bool = False
+    remove: tuple[str, ...] = ()
+    exceptions: tuple[PolicyException, ...] = ()
+    variables: dict[str, tuple[str, str]] = {}  # noqa: RUF012
+    layers: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        *,
-        base_url: str = BASE_URL,
-        gateway_ca: str = "",
-        gateway_proxy: str = "",
-        providers: tuple[GatewayProvider, ...] | None = None,
-        default_model: str = DEFAULT_MODEL,
-        small_model: str = "",
-        keys_action: str = "scrub",
-        keys_extra: tuple[str, ...] = (),
-        keys_unknown: str = "flag",
-        proxies_action: str = "refuse",
-        proxies_prompt: str = "refuse",
-        proxies_fence: str = "off",
-        proxies_hold: tuple[int, ...] = (),
-        proxy_ports: tuple[int, ...] = (),
-        proxy_programs: tuple[str, ...] = (),
-        proxy_images: tuple[str, ...] = (),
-        proxy_names: tuple[str, ...] = (),
-        foreign_provider: str = "refuse",
-        reroute: Mapping[str, str] | None = None,
-        servers: str = "refuse",
-        project_config: str = "read",
-        audit_required: bool = False,
-        remove: tuple[str, ...] = (),
-        exceptions: tuple[PolicyException, ...] = (),
-        variables: Mapping[str, tuple[str, str]] | None = None,
-        layers: tuple[tuple[str, str], ...] = (),
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        self.base_url = base_url
-        self.gateway_ca = gateway_ca
-        self.gateway_proxy = gateway_proxy
-        self.providers = (GatewayProvider(),) if providers is None else providers
-        self.default_model = default_model
-        self.small_model = small_model or default_model
-        self.keys_action = keys_action
-        self.keys_extra = keys_extra
-        self.keys_unknown = keys_unknown
-        self.proxies_action = proxies_action
-        self.proxies_prompt = proxies_prompt
-        self.proxies_fence = proxies_fence
-        self.proxies_hold = proxies_hold
-        self.proxy_ports = proxy_ports
-        self.proxy_programs = proxy_programs
-        self.proxy_images = proxy_images
-        self.proxy_names = proxy_names
-        self.foreign_provider = foreign_provider
-        self.reroute = dict(reroute or {})
-        self.servers = servers
-        self.project_config = project_config
-        self.audit_required = audit_required
-        self.remove = remove
-        self.exceptions = exceptions
-        self.variables = dict(variables or {})
-        self.layers = layers
-        self.notes = notes
+    def _complete(self) -> None:
+        self.small_model = self.small_model or self.default_model
 
     def excepted(self, subject: str, now: float | None = None) -> PolicyException | None:
         """The exception that allows `subject` at `now` (Unix seconds, by default the clock).

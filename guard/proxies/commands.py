@@ -11,6 +11,7 @@ import re
 from guard.catalog import local_proxies
 from guard.catalog.programs import effective
 from guard.catalog.runners import package_name
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,16 +40,13 @@ _OTHER_SERVERS = frozenset(
 )
 
 
-class Start:
+class Start(Record):
     """What a command does: `how` is STARTS, ROUTES or FORWARDS, `ports` are those of this machine
     that it names, else the proxy's own."""
 
-    __slots__ = ("how", "ports", "proxy")
-
-    def __init__(self, proxy: Proxy, ports: tuple[int, ...], how: str = STARTS) -> None:
-        self.proxy = proxy
-        self.ports = ports
-        self.how = how
+    proxy: Proxy
+    ports: tuple[int, ...]
+    how: str = STARTS
 
     @property
     def deed(self) -> str:
@@ -58,9 +56,6 @@ class Start:
         if self.how == FORWARDS:
             return f"brings {self.proxy.name} of another machine to this one"
         return f"starts {self.proxy.name}"
-
-    def __repr__(self) -> str:
-        return f"Start({self.proxy.id!r}, {self.ports!r}, {self.how!r})"
 
 
 def start_of(call: Call, script: Script, container: Call | None = None) -> Start | None:

@@ -13,6 +13,7 @@ from guard.catalog import local_proxies
 from guard.proxies import identify
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.gateway import is_gateway
+from guard.record import Record
 from guard.sources import keepers, processes
 from guard.sources.keepers import Keeper
 
@@ -29,38 +30,34 @@ if TYPE_CHECKING:
 GATEWAY = "the gateway of the policy"
 
 
-class Judgement:
+class Judgement(Record):
     """A `Found`, and whether the next look will say the same of the same socket.
 
     Not `settled` is what an activator holds, what did not answer a question, and what could not
     be read.
     """
 
-    __slots__ = ("found", "settled")
-
-    def __init__(self, found: Found, *, settled: bool) -> None:
-        self.found = found
-        self.settled = settled
+    found: Found
+    settled: bool
 
 
-class _Case:
+class _Case(Record):
     """One port with one owner, while it is being judged."""
 
-    def __init__(self, port: int, listeners: list[Listener], pids: Sequence[int]) -> None:
-        self.port = port
-        self.listeners = listeners
-        self.pids = tuple(pids)
-        self.snapshot: Snapshot | None = None
-        self.identity: Identity | None = None
-        self.parents: list[Snapshot] = []
-        self.others: list[Snapshot] = []
-        self.verdict = ""
-        self.proxy: Proxy | None = None
-        self.name = ""
-        self.how = ""
-        self.answered = False
-        self.keeper: Keeper | None = None
-        self.settled = True
+    port: int
+    listeners: list[Listener]
+    pids: Sequence[int]
+    snapshot: Snapshot | None = None
+    identity: Identity | None = None
+    parents: Sequence[Snapshot] = ()
+    others: Sequence[Snapshot] = ()
+    verdict: str = ""
+    proxy: Proxy | None = None
+    name: str = ""
+    how: str = ""
+    answered: bool = False
+    keeper: Keeper | None = None
+    settled: bool = True
 
     def conclude(self, verdict: str, proxy: Proxy | None, how: str, *, name: str = "") -> None:
         self.verdict = verdict

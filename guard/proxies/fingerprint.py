@@ -20,6 +20,7 @@ from typing import Any
 
 from guard.catalog import local_proxies
 from guard.catalog.local_proxies import Fingerprint, Proxy
+from guard.record import Record
 
 WAIT = 0.3
 """Seconds for one request, from connect to the last byte."""
@@ -42,37 +43,28 @@ _AT_ONCE = 64
 _SPACE = re.compile(r"\s*([:,{}\[\]])\s*")
 
 
-class Target:
+class Target(Record):
     """A port to ask. `catalogued` is the port whose entries' paths are asked: the container's
     for a forwarded one."""
 
-    __slots__ = ("catalogued", "host", "port")
+    host: str
+    port: int
+    catalogued: int = 0
 
-    def __init__(self, host: str, port: int, catalogued: int = 0) -> None:
-        self.host = host
-        self.port = port
-        self.catalogued = catalogued or port
-
-    def __repr__(self) -> str:
-        return f"Target({self.host!r}, {self.port})"
+    def _complete(self) -> None:
+        self.catalogued = self.catalogued or self.port
 
 
-class Answer:
+class Answer(Record):
     """What asking a port came to.
 
     `proxy` is whom it told to be and `path` which question told; both empty otherwise. `definite`
     is False where a question was not answered in time or at all: a later one may go otherwise.
     """
 
-    __slots__ = ("definite", "path", "proxy")
-
-    def __init__(self, proxy: Proxy | None = None, path: str = "", *, definite: bool) -> None:
-        self.proxy = proxy
-        self.path = path
-        self.definite = definite
-
-    def __repr__(self) -> str:
-        return f"Answer({self.proxy!r}, definite={self.definite})"
+    definite: bool
+    proxy: Proxy | None = None
+    path: str = ""
 
 
 def paths(port: int) -> tuple[str, ...]:
@@ -100,25 +92,22 @@ def _converse(target: Target, wait: float) -> Answer:
         try:
             response = _get(target, path, min(time.monotonic() + wait, end))
         except (http.client.RemoteDisconnected, OSError):
-            return Answer(definite=False)
+            return Answer(False)
         except http.client.HTTPException:
             # it speaks, but not HTTP/1: no other path will change that
-            return Answer(definite=True)
+            return Answer(True)
         proxy = matching(path, response)
         if proxy is not None:
-            return Answer(proxy, path, definite=True)
-    return Answer(definite=True)
+            return Answer(True, proxy, path)
+    return Answer(True)
 
 
-class Response:
+class Response(Record):
     """What came back: status, headers, and what was read of the body as text."""
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: http.client.HTTPMessage, body: str) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: http.client.HTTPMessage
+    body: str
 
 
 def _get(target: Target, path: str, deadline: float) -> Response:

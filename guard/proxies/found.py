@@ -6,6 +6,8 @@ their file or by the catalogue, never by their arguments.
 
 from __future__ import annotations
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.sources.keepers import Keeper
@@ -17,7 +19,7 @@ local proxies use, and nothing tells what listens there. `other`: a known progra
 `unknown`: a port that others use, too, or that nobody knows, and nothing tells what it is."""
 
 
-class Process:
+class Process(Record):
     """A process as it was when it was looked at.
 
     `started` is its start time as the system counts it (Linux: clock ticks since boot, field 22
@@ -27,32 +29,16 @@ class Process:
     directory. `parents` are (pid, program) pairs, the nearest first.
     """
 
-    __slots__ = ("parents", "pid", "program", "since", "started", "uid", "user")
-
-    def __init__(
-        self,
-        pid: int,
-        *,
-        started: int = 0,
-        since: float = 0.0,
-        uid: int = -1,
-        user: str = "",
-        program: str = "",
-        parents: tuple[tuple[int, str], ...] = (),
-    ) -> None:
-        self.pid = pid
-        self.started = started
-        self.since = since
-        self.uid = uid
-        self.user = user
-        self.program = program
-        self.parents = parents
-
-    def __repr__(self) -> str:
-        return f"Process({self.pid}, {self.program!r})"
+    pid: int
+    started: int = 0
+    since: float = 0.0
+    uid: int = -1
+    user: str = ""
+    program: str = ""
+    parents: tuple[tuple[int, str], ...] = ()
 
 
-class Found:
+class Found(Record):
     """One port that something listens on, and what that is.
 
     `listeners` are its sockets (one program often has one for IPv4 and one for IPv6). `proxy` is
@@ -64,43 +50,16 @@ class Found:
     same socket.
     """
 
-    __slots__ = (
-        "answered",
-        "how",
-        "keeper",
-        "listeners",
-        "name",
-        "others",
-        "port",
-        "process",
-        "proxy",
-        "verdict",
-    )
-
-    def __init__(
-        self,
-        port: int,
-        listeners: tuple[Listener, ...],
-        *,
-        verdict: str = UNKNOWN,
-        proxy: str = "",
-        name: str = "",
-        how: str = "",
-        answered: bool = False,
-        process: Process | None = None,
-        others: tuple[Process, ...] = (),
-        keeper: Keeper | None = None,
-    ) -> None:
-        self.port = port
-        self.listeners = listeners
-        self.verdict = verdict
-        self.proxy = proxy
-        self.name = name
-        self.how = how
-        self.answered = answered
-        self.process = process
-        self.others = others
-        self.keeper = keeper
+    port: int
+    listeners: tuple[Listener, ...]
+    verdict: str = UNKNOWN
+    proxy: str = ""
+    name: str = ""
+    how: str = ""
+    answered: bool = False
+    process: Process | None = None
+    others: tuple[Process, ...] = ()
+    keeper: Keeper | None = None
 
     @property
     def forbidden(self) -> bool:
@@ -111,6 +70,3 @@ class Found:
     def identified(self) -> bool:
         """Whether the program that listens is itself a local proxy: only then may it be ended."""
         return self.verdict == PROXY and not self.answered
-
-    def __repr__(self) -> str:
-        return f"Found({self.port}, {self.verdict!r}, {self.proxy!r})"

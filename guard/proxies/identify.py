@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from guard.catalog import local_proxies
 from guard.catalog.programs import Program, effective, is_application_server
+from guard.record import Record
 from guard.sources.processes import Snapshot
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ _MAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ROOT = os.path.dirname(os.path.dirname(_MAIN))
 
 
-class Identity:
+class Identity(Record):
     """What a process is.
 
     `program` is a name to show: a file or module, no directory, no argument. `proxy` and `how`
@@ -39,42 +40,16 @@ class Identity:
     docker-proxy forwards to, `host_port` the one outside, 0 for neither.
     """
 
-    __slots__ = (
-        "activator",
-        "container_port",
-        "forwarder",
-        "host_port",
-        "how",
-        "interpreted",
-        "other",
-        "program",
-        "proxy",
-        "sure",
-    )
-
-    def __init__(
-        self,
-        program: str,
-        *,
-        proxy: Proxy | None = None,
-        how: str = "",
-        other: str = "",
-        sure: bool = False,
-        interpreted: bool = False,
-    ) -> None:
-        self.program = program
-        self.proxy = proxy
-        self.how = how
-        self.other = other
-        self.sure = sure
-        self.interpreted = interpreted
-        self.activator = False
-        self.forwarder = False
-        self.container_port = 0
-        self.host_port = 0
-
-    def __repr__(self) -> str:
-        return f"Identity({self.program!r}, {self.proxy!r})"
+    program: str
+    proxy: Proxy | None = None
+    how: str = ""
+    other: str = ""
+    sure: bool = False
+    interpreted: bool = False
+    activator: bool = False
+    forwarder: bool = False
+    container_port: int = 0
+    host_port: int = 0
 
 
 def identify(
@@ -223,8 +198,7 @@ def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> 
         valued = words[at] in ("-l", "--listen", "-E", "--setenv", "--fdname")
         at += 2 if valued else 1
     command = tuple(words[at:])
-    found = Identity(program.shown)
-    found.activator = True
+    found = Identity(program.shown, activator=True)
     if command:
         # no kernel has resolved its interpreter line yet, so only what is named counts
         behind = Snapshot(0, argv=command, exe=command[0], cwd=snapshot.cwd)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from guard.record import Record
+
 
 class SocketsUnreadableError(Exception):
     """No way of asking which sockets listen worked; the text says which were tried."""
 
 
-class Listener:
+class Listener(Record):
     """One listening TCP socket.
 
     `address` is written as text without a scope ("127.0.0.1", "0.0.0.0", "::1", "::"), `family`
@@ -16,26 +18,13 @@ class Listener:
     boot. `pid` is known on macOS alone: the process that made the socket, or used it last.
     """
 
-    __slots__ = ("address", "cookie", "family", "inode", "pid", "port", "uid")
-
-    def __init__(
-        self,
-        address: str,
-        port: int,
-        *,
-        family: int = 4,
-        uid: int = -1,
-        inode: int = 0,
-        cookie: int = 0,
-        pid: int = 0,
-    ) -> None:
-        self.address = address
-        self.port = port
-        self.family = family
-        self.uid = uid
-        self.inode = inode
-        self.cookie = cookie
-        self.pid = pid
+    address: str
+    port: int
+    family: int = 4
+    uid: int = -1
+    inode: int = 0
+    cookie: int = 0
+    pid: int = 0
 
     @property
     def wildcard(self) -> bool:

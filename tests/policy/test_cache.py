@@ -560,7 +560,7 @@ class TestBareInterpreter:
         }
         allowed = {"guard", "guard.errors", "guard.paths", "guard.policy", "guard.policy.cache"}
         allowed |= {"guard.policy.places", "guard.policy.values"}
-        allowed |= {"guard.files", "guard.files.around", "guard.files.read"}
+        allowed |= {"guard.files", "guard.files.around", "guard.files.read", "guard.record"}
         assert {name for name in modules if name.startswith("guard")} == allowed
 
     def test_without_dependencies(self, machine, tmp_path):

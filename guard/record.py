@@ -1,0 +1,63 @@
+"""Plain records, as dataclasses are, for modules that may not import those (8 ms with `inspect`).
+
+Hot-path module.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform():
+        return lambda made: made
+
+
+_REQUIRED = object()
+
+
+class _Fields(type):
+    """Makes slots of the annotated names of a class, with their values as defaults."""
+
+    _defaults: dict[str, Any]
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Fields:
+        names = tuple(namespace.get("__annotations__", ()))
+        defaults = {one: namespace.pop(one, _REQUIRED) for one in names}
+        made = super().__new__(mcs, name, bases, {**namespace, "__slots__": names})
+        made._defaults = defaults
+        return made
+
+
+@dataclass_transform()
+class Record(metaclass=_Fields):
+    """Fields are the annotated names of the class, in `__slots__`, given by position or by name.
+
+    A default that is a dict is copied for each record. Two records are equal only if they are one.
+    `_complete` is called when all fields are set. Raises TypeError for a field that is missing,
+    given twice or unknown.
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        kind = type(self)
+        fields = dict(zip(kind.__slots__, given, strict=False))  # type: ignore[attr-defined]
+        if len(given) > len(kind._defaults) or not fields.keys().isdisjoint(named):
+            raise TypeError(f"{kind.__name__} takes each field once")
+        fields.update(named)
+        for name, default in kind._defaults.items():
+            value = fields.pop(name, default)
+            if value is _REQUIRED:
+                raise TypeError(f"{kind.__name__} needs {name}")
+            setattr(self, name, dict(value) if type(value) is dict else value)
+        if fields:
+            raise TypeError(f"{kind.__name__} has no {', '.join(fields)}")
+        self._complete()
+
+    def _complete(self) -> None:
+        """Set what depends on other fields."""
+
+    def __repr__(self) -> str:
+        kind = type(self)
+        first = next(iter(kind._defaults), "")
+        return f"{kind.__name__}({getattr(self, first)!r}, …)" if first else f"{kind.__name__}()"

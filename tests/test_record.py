@@ -1,0 +1,33 @@
+"""Plain records: fields by position or by name, defaults, and what is no field."""
+
+from __future__ import annotations
+
+import pytest
+
+from guard.record import Record
+
+
+class Point(Record):
+    """A place with a name and notes."""
+
+    x: int
+    y: int = 0
+    notes: dict[str, str] = {}  # noqa: RUF012
+
+
+def test_fields_come_by_position_by_name_and_by_default() -> None:
+    point = Point(1, notes={"a": "b"})
+    assert (point.x, point.y, point.notes) == (1, 0, {"a": "b"})
+    assert Point(1, 2).notes is not Point(1, 2).notes
+    assert not hasattr(point, "__dict__")
+    assert "1" in repr(point)
+    assert point != Point(1, notes={"a": "b"})
+    assert len({point, point}) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((1, 2, {}, 4), {})]
+)
+def test_a_field_is_given_once_and_known(given: tuple[int, ...], named: dict[str, int]) -> None:
+    with pytest.raises(TypeError, match="Point"):
+        Point(*given, **named)
