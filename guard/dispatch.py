@@ -72,7 +72,9 @@ def main(argv: list[str]) -> int:
     reads it.
     """
     hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
-    if not hot and sys.stdout is None:
+    if argv == ["status", "--short"]:
+        hot = "status"  # at every prompt of whoever shows it there
+    if hot in ("", "status") and sys.stdout is None:
         # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     stdout, stderr = sys.stdout, sys.stderr
@@ -101,6 +103,10 @@ def _run(hot: str, argv: list[str]) -> int:
             from guard.proxies.starts import main as run_line
 
             return run_line(argv[1:])
+        if hot == "status":
+            from guard.doctor.status import main as run_status
+
+            return run_status()
         if hot == "hook":
             from guard.hook import main as run_hook
 

@@ -15,6 +15,7 @@ FLOORS = (
     {"dispatch": "`hook` and `exec` go straight to the hot path, all else to cli"},
     {"cli": "the click group"},
     {"commands": "one file per verb: reads arguments, calls one room, renders"},
+    {"doctor": "what is wrong on this machine, check by check"},
     {
         "portkey": "the gateway asked about itself",
         "install": "rc blocks, shims, completion",

@@ -112,6 +112,10 @@ class Agent(Identity):
         """Whether the variable `name`, set below a launch, undoes the pin."""
         return False
 
+    def managed_files(self, facts: Any) -> list[str]:
+        """The files there are by which an administrator configures it, of those `facts` hold."""
+        return []
+
     def today(self, facts: Any) -> Today:
         """Where the launch would go without the guard."""
         raise NotImplementedError

@@ -18,6 +18,11 @@ AGENTS: list[Identity] = [OpenCode()]
 """Every agent that can be guarded. An adapter is loaded only where one is needed."""
 
 
+def adapters() -> list[Agent]:
+    """The adapter of every agent that can be guarded."""
+    return [agent.adapter() for agent in AGENTS]
+
+
 def default_agent() -> Agent:
     """The agent that a command is about where none is named."""
     return AGENTS[0].adapter()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from guard.errors import ExitCode, GuardError
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.launch.process import shim_text
-from guard.launch.resolve import is_shim
+from guard.launch.resolve import is_shim, typed
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
 
@@ -156,7 +155,7 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
     on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
     resolved = []
     for name in names():
-        path = shutil.which(name, path=search) or ""
+        path = typed(name, environ)
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return Status(
         directory=home,

@@ -49,6 +49,25 @@ def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> 
     return ""
 
 
+def typed(name: str, environ: Mapping[str, str]) -> str:
+    """What a shell without functions starts as `name`, "" for nothing; it may be a shim."""
+    for directory in environ.get("PATH", os.defpath).split(":"):
+        path = os.path.join(directory or ".", name)
+        if _is_program(path):
+            return path
+    return ""
+
+
+def copies(name: str, environ: Mapping[str, str]) -> list[str]:
+    """Every program `name` on PATH, the one that `find` chooses first; links to one count once."""
+    found: list[str] = []
+    seen: list[str] = []
+    while path := find(name, environ, seen):
+        found.append(path)
+        seen.append(os.path.realpath(path))
+    return found
+
+
 def find_agent(
     agent: Agent,
     name: str,

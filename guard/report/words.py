@@ -71,6 +71,12 @@ def short(path: str, home: str = "") -> str:
     return path
 
 
+def short_all(text: str, home: str) -> str:
+    """`text` with `~` for the home directory `home` wherever a path below it begins."""
+    home = home.rstrip("/")
+    return text.replace(f"{home}/", "~/") if home else text
+
+
 def counted(number: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -23,12 +23,12 @@ COLD = {"guard.cli", "guard.commands", "guard.policy.compile", "guard.report", "
 """Rooms of ours that import the heavy ones."""
 
 
-def imported(home: Path, *argv: str) -> set[str]:
+def imported(home: Path, *argv: str, **more: str) -> set[str]:
     """The modules that `routeguard ARGV` imports, started as the launcher starts it."""
     command = [
         sys.executable, "-X", "importtime", "-I", "-S", str(ROOT / "guard/__main__.py"), *argv
     ]  # fmt: skip
-    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **more}
     result = subprocess.run(
         command, env=environ, cwd=home, capture_output=True, text=True, check=True
     )
@@ -68,6 +68,15 @@ def test_no_agent_is_loaded_where_its_name_is_enough(tmp_path: Path, argv: tuple
     assert "guard.agents.registry" in loaded
     assert not {name for name in loaded if name.startswith("guard.agents.opencode.")}
     assert not loaded & {"guard.agents.adapter", "guard.launch.agent", "zlib"}
+
+
+def test_a_prompt_that_shows_the_status_imports_nothing_heavy(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    imported(home, "hook", "bash")  # compiles the policy
+    modules = imported(home, "status", "--short", ROUTEGUARD_HOOK="live:bash")
+    assert "guard.doctor.status" in modules
+    assert within(modules, HEAVY | COLD) == set()
 
 
 def test_the_check_itself_sees_a_heavy_module(tmp_path: Path) -> None:

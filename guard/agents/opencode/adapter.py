@@ -68,6 +68,10 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         return name in inside.UNDOING
 
+    def managed_files(self, facts: Facts) -> list[str]:
+        """See `surroundings.MANAGED`."""
+        return [config.path for config in facts.found.managed]
+
     def today(self, facts: Facts) -> Today:
         """See `today.unguarded`."""
         from guard.agents.opencode.today import unguarded

@@ -1,0 +1,71 @@
+"""`routeguard doctor`: what is wrong on this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from guard import paths
+from guard.doctor.checks import as_dict, count, run
+from guard.doctor.context import Context
+from guard.doctor.result import STATES
+from guard.errors import ExitCode, printable
+from guard.report.document import show_document
+from guard.report.terminal import Progress, paint, show
+from guard.report.words import short_all
+
+if TYPE_CHECKING:
+    from guard.doctor.checks import Found
+    from guard.report.terminal import Meaning
+
+MEANINGS: dict[str, Meaning] = {
+    "broken": "bad",
+    "warning": "warning",
+    "ok": "good",
+    "skipped": "faint",
+}
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  routeguard doctor                 every check, with what mends it
+  routeguard doctor --offline       without the network
+  routeguard doctor --json | jq '.checks[] | select(.state == "broken")'
+
+\b
+Nobody but the gateway of your policy is asked. No key is ever shown.
+Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
+)
+@click.option("--offline", is_flag=True, help="Leave the network out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(offline: bool, as_json: bool) -> int:
+    """Find what is wrong on this machine and what mends it."""
+    context = Context(os.environ, paths.here(), offline=offline)
+    with Progress() as progress:
+        found = run(context, progress)
+    if as_json:
+        show_document(as_dict(found))
+    else:
+        show(render(found, paths.home(context.environ)))
+    return ExitCode.FINDINGS if count(found, "broken") else ExitCode.OK
+
+
+def render(found: Found, home: str) -> str:
+    """The results as text: state, check, what is so, and below it what to type."""
+    lines = []
+    before = max(map(len, STATES)) + 2
+    label = max(len(check.title) for check, _ in found) + 2
+    for number, (check, result) in enumerate(found):
+        title = "" if number and found[number - 1][0] is check else check.title
+        state = paint(result.state, MEANINGS[result.state]) + " " * (before - len(result.state))
+        rule = f" [{result.rule}]" if result.rule else ""
+        lines.append(f"{state}{title:<{label}}{printable(short_all(result.what, home))}{rule}")
+        for row, line in enumerate(result.fix.splitlines()):
+            head = " " * (before + label) + ("     " if row else "fix: ")
+            lines.append(head + printable(short_all(line, home)))
+    counts = [f"{number} {state}" for state in STATES if (number := count(found, state))]
+    return "\n".join([*lines, "", ", ".join(counts)])

@@ -1,0 +1,110 @@
+"""The checks of the shell: is the hook live, is it in the start file, do the shims come first."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from guard import hook
+from guard.doctor.context import Context
+from guard.doctor.result import Result, broken, ok, skipped, warning
+
+_MANAGERS = {
+    "nvm": r"/\.?nvm/",
+    "fnm": r"/\.?fnm(_multishells)?/",
+    "Volta": r"/\.?volta/",
+    "asdf": r"/\.?asdf/",
+    "mise": r"/mise/(shims|installs)/",
+    "nodenv": r"/\.?nodenv/",
+    "Homebrew": r"/(opt/homebrew|\.linuxbrew|Homebrew)/",
+}
+"""Programs that put their own directory first on PATH, by the path of what they install: the
+default places in the installation guide of each."""
+
+
+def prompt_hook(context: Context) -> Iterator[Result]:
+    """Does this shell run the hook at its prompt? The hook's own function `routeguard` says so."""
+    lost = hook.lost(context.given)
+    shell = hook.live(context.given)
+    if lost is not None:
+        yield Result("broken", lost.message, lost.fix, lost.rule)
+    elif shell:
+        yield ok(f"live in this {shell}")
+    elif context.shims.start_files:
+        yield warning(
+            "not seen: this shell is older than its start file, or a script asked",
+            "open a new shell, then: routeguard doctor",
+        )
+    else:
+        yield broken("this shell has no hook", _load(_shell(context)))
+
+
+def start_file(context: Context) -> Iterator[Result]:
+    """Which start file loads the hook?"""
+    wanted = _shell(context)
+    found = context.shims.start_files
+    for one in found:
+        yield ok(f"{one.path} loads the hook of {one.shell}")
+    if wanted and wanted not in [one.shell for one in found]:
+        yield broken(f"no start file of {wanted} loads the hook", _load(wanted))
+    elif not found:
+        yield skipped("no shell with a hook: $SHELL is not bash, zsh or fish")
+
+
+def path_shims(context: Context) -> Iterator[Result]:
+    """Are the shims whole, and does every agent on PATH start through one?"""
+    found = context.shims
+    wrong = [shim for shim in found.shims if shim.state != "current"]
+    missing = [shim for shim in wrong if shim.state == "missing"]
+    foreign = [shim for shim in wrong if shim.state == "foreign"]
+    if len(missing) == len(found.shims):
+        yield warning(
+            "not installed: an agent that an editor or a script starts is not guarded",
+            "routeguard shim install",
+        )
+        return
+    if foreign:
+        names = ", ".join(shim.path for shim in foreign)
+        yield broken(f"not a shim of routeguard: {names}", f"move it away: {names}", "RG503")
+    elif wrong:
+        names = ", ".join(f"{shim.name} ({shim.state})" for shim in wrong)
+        yield broken(f"not up to date: {names}", "routeguard shim install", "RG503")
+    past = [one for one in found.resolved if one.path and not one.guarded]
+    if past:
+        told = "; ".join(f"{one.name} is {one.path}{_manager(one.path)}" for one in past)
+        where = "not on PATH" if found.on_path == "absent" else "not first on PATH"
+        yield broken(f"{where}: {told}", _first(context), "RG405")
+    elif found.on_path == "absent":
+        yield warning(f"not on PATH: {found.directory}", _first(context))
+    elif not wrong:
+        yield ok("in place; every agent on PATH starts through one")
+
+
+def _shell(context: Context) -> str:
+    """The user's shell, if it has a hook: the one that asks, else $SHELL; "" for another."""
+    asking = hook.live(context.given) or context.given.get("SHELL", "").rpartition("/")[2]
+    return asking if asking in hook.SHELLS else ""
+
+
+def _load(shell: str) -> str:
+    if not shell:
+        return "routeguard hook --help"
+    line, file = hook.LOADS[shell]
+    return f"{line}\nkeep that line the last one of {file}"
+
+
+def _first(context: Context) -> str:
+    now = 'export PATH="$(routeguard shim path):$PATH"'
+    if _shell(context) == "fish":
+        now = "set -gx PATH (routeguard shim path) $PATH"
+    return f"{now}\nfor good: load the hook at the end of your start file, after all else"
+
+
+def _manager(path: str) -> str:
+    """Which program manager put `path` first, in brackets; "" for none that is known."""
+    real = os.path.realpath(path)
+    for name, pattern in _MANAGERS.items():
+        if re.search(pattern, path) or re.search(pattern, real):
+            return f" ({name} puts its directory first)"
+    return ""

@@ -1,0 +1,152 @@
+"""`routeguard status`: guarded or not, in one screen and in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import forked
+import pytest
+from doctored import CANARIES, Machine
+from doctored import machine as machine
+
+from guard.doctor.status import is_plain
+from guard.install import shims
+
+UTF8 = {"LANG": "C.UTF-8", "TERM": "xterm"}
+
+
+def run(machine: Machine, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environ = machine.environ | UTF8 | more
+    done = forked.run(["status", *words], env=environ, cwd=machine.project)
+    for text in (done.stdout, done.stderr):
+        assert not [value for value in CANARIES.values() if value in text]
+    return done
+
+
+def short(machine: Machine, **more: str) -> tuple[int, str]:
+    done = run(machine, "--short", **more)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.removesuffix("\n")
+
+
+def test_guarded_by_the_hook_and_the_shims(machine: Machine) -> None:
+    machine.guard()
+    assert short(machine) == (0, "portkey ✓")
+    said = run(machine).stdout.splitlines()
+    assert said[0] == "launches  guarded by the hook of zsh and shims"
+    assert (
+        f"opencode  {machine.bin}/opencode, through a shim".replace(str(machine.home), "~") in said
+    )
+    assert "key       from the variable PORTKEY_API_KEY" in said
+
+
+def test_either_of_them_is_enough(machine: Machine) -> None:
+    machine.environ["ROUTEGUARD_HOOK"] = "live:bash"
+    assert short(machine) == (0, "portkey ✓")
+    machine.guard()
+    del machine.environ["ROUTEGUARD_HOOK"]
+    assert short(machine) == (0, "portkey ✓")
+    assert "guarded by shims" in run(machine).stdout
+
+
+def test_neither(machine: Machine) -> None:
+    assert short(machine) == (1, "unguarded: hook missing")
+    done = run(machine)
+    assert done.returncode == 1
+    assert "launches  unguarded: hook missing" in done.stdout
+    assert "fix       routeguard doctor --offline" in done.stdout
+
+
+def test_a_program_manager_in_front_of_the_shims(machine: Machine) -> None:
+    shims.install(machine.environ)
+    behind = f"{machine.environ['PATH']}:{shims.directory(machine.environ)}"
+    assert short(machine, PATH=behind) == (1, "unguarded: hook missing")
+
+
+def test_a_lost_hook(machine: Machine) -> None:
+    assert short(machine, ROUTEGUARD_HOOK="lost:bash") == (0, "portkey: hook lost")
+
+
+def test_no_key(machine: Machine) -> None:
+    machine.guard()
+    del machine.environ["PORTKEY_API_KEY"]
+    assert short(machine) == (0, "portkey: no key")
+    assert "fix       export PORTKEY_API_KEY=…" in run(machine).stdout
+
+
+def test_the_key_command_is_not_run(machine: Machine) -> None:
+    machine.guard()
+    ran = machine.home / "ran"
+    machine.policy(f'[gateway]\nkey = {{ command = ["touch", "{ran}"] }}\n')
+    assert short(machine) == (0, "portkey ✓")
+    assert "key       from the command touch (not run)" in run(machine).stdout
+    assert not ran.exists()
+
+
+def test_a_broken_policy_blocks(machine: Machine) -> None:
+    machine.guard()
+    machine.policy("[keys\n")
+    assert short(machine) == (1, "blocked: policy broken")
+    assert "launches  blocked: policy broken" in run(machine).stdout
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"LANG": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "de_DE"}],
+)
+def test_ascii_where_more_may_not_be_shown(machine: Machine, environ: dict[str, str]) -> None:
+    machine.guard()
+    assert short(machine, **environ) == (0, "portkey ok")
+
+
+def test_the_locale_is_the_first_that_is_set() -> None:
+    assert is_plain({})
+    assert not is_plain({"LANG": "en_US.utf8"})
+    assert is_plain({"LC_ALL": "C", "LC_CTYPE": "C.UTF-8", "LANG": "C.UTF-8"})
+    assert not is_plain({"LC_CTYPE": "UTF-8", "LANG": "C"})
+
+
+def test_json(machine: Machine) -> None:
+    machine.guard()
+    found: dict[str, Any] = json.loads(run(machine, "--json").stdout)
+    assert (found["schema_version"], found["state"], found["by"]) == (
+        1, "guarded", ["hook", "shims"]
+    )  # fmt: skip
+    assert found["agents"] == [
+        {
+            "id": "opencode",
+            "program": f"{machine.bin}/opencode",
+            "on_path": f"{shims.directory(machine.environ)}/opencode",
+            "shim": True,
+        }
+    ]
+    assert found["key"] == {"present": True, "source": "the variable PORTKEY_API_KEY"}
+    machine.policy("[keys\n")
+    found = json.loads(run(machine, "--short", "--json").stdout)
+    assert (found["state"], found["policy"]["valid"]) == ("blocked", False)
+
+
+@pytest.mark.shells
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_prompt_of_a_real_shell(machine: Machine, tmp_path: Path, shell: str) -> None:
+    """What a prompt evaluates is asked through the hook's own function, which knows."""
+    program = shutil.which(shell)
+    assert program
+    shims.install(machine.environ)
+    environ = machine.environ | UTF8
+    environ["PATH"] = f"{shims.directory(environ)}:{environ['PATH']}"
+    script = tmp_path / "script"
+    script.write_text(
+        f"eval \"$(routeguard hook {shell})\"\nPS1='<$(routeguard status --short)>'\n"
+        + ('echo "${PS1@P}"\n' if shell == "bash" else "setopt promptsubst; print -P $PS1\n")
+    )
+    flags = ["--norc"] if shell == "bash" else ["-f"]
+    done = subprocess.run(
+        [program, *flags, "-i", str(script)],
+        env=environ, cwd=machine.project, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "<portkey ✓>" in done.stdout, done
