@@ -245,36 +245,14 @@ def _of_assignments(
     `forms` tells that a value may be there to be filled in: in a dotenv file, which a tool loads
     or not. What a startup file sets is set.
     """
-    texts: dict[str, list[str]] = {}
-    for assignment in assignments:
-        if not assignment.exported:
-            continue
-        kind, _ = _classified(assignment.name, asked.policy)
-        if kind not in _KINDS:
-            continue
-        if assignment.path not in texts:
-            text = bounded_text.read(assignment.path)
-            texts[assignment.path] = text.split("\n") if isinstance(text, str) else []
-        lines = texts[assignment.path]
-        line = lines[assignment.line - 1] if assignment.line <= len(lines) else ""
-        place = (assignment.path, assignment.line)
-        value = _value(line, assignment.name)
+    for found in assignments:
+        kind, _ = _classified(found.name, asked.policy)
+        value = found.value
         form = forms and kind in _SECRETS and is_form(value) and not _DYNAMIC.search(value)
-        if not form:
-            yield from _of_one(asked, assignment.name, value, place, consequence)
+        if found.exported and not form:
+            place = (found.path, found.line)
+            yield from _of_one(asked, found.name, value, place, consequence)
 
-
-_KINDS = frozenset(
-    (
-        "provider_key",
-        "provider_setting",
-        "base_url",
-        "agent_redirect",
-        "runtime",
-        "unknown_key",
-        "http_proxy",
-    )
-)
 
 _ADDRESSES = ("base_url", "http_proxy")
 _SECRETS = ("provider_key", "unknown_key")
@@ -291,16 +269,6 @@ def _of_one(
     finding = _of_variable(asked, name, value, f"; {consequence}")
     if finding is not None:
         yield _placed(finding, place, asked)
-
-
-def _value(line: str, name: str) -> str:
-    """What `line` gives to `name`, without quotes; "" if that is nothing. Kept in memory only."""
-    match = re.search(
-        rf"(?<![A-Za-z0-9_]){re.escape(name)}(?:\s*[=:]\s*|\s+(?:DEFAULT=)?)(\"[^\"]*|'[^']*|[^\s;#]*)",
-        line,
-    )
-    # the source saw the assignment: if its form is not one of these, it is not an empty one
-    return match.group(1).strip("\"'") if match else "?"
 
 
 def _of_handed_on(asked: Asked) -> Iterator[Finding]:

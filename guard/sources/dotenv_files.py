@@ -31,7 +31,7 @@ def read(cwd: str, *, home: str = "") -> Reading:
                 skipped.append(text)
             elif text is not None:
                 assignments += (
-                    Assignment(found.name, path, found.line, "dotenv")
+                    Assignment(found.name, path, found.line, "dotenv", value=found.value)
                     for found in dotenv_text.assignments(text)
                 )
         script = Scripts({}, home or directory)

@@ -18,9 +18,12 @@ from guard.sources.shell_exports import Scripts
 _ENTRIES = 200
 """How many files of one directory are read."""
 
-_SETTING = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([A-Za-z_][A-Za-z0-9_]*)=")
-_PAM = re.compile(r"[^\S\n]*([A-Za-z_][A-Za-z0-9_]*)(?:=|[^\S\n]+(?:DEFAULT|OVERRIDE)=)")
-_UNIVERSAL = re.compile(r"SET(UVAR|_EXPORT)((?: --\w+)*) ([A-Za-z_][A-Za-z0-9_]*):")
+_SETTING = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=")
+_PAM = re.compile(r"[^\S\n]*(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:=|[^\S\n]+(?:DEFAULT|OVERRIDE)=)")
+_UNIVERSAL = re.compile(
+    r"SET(?P<form>UVAR|_EXPORT)(?P<flags>(?: --\w+)*) (?P<name>[A-Za-z_][A-Za-z0-9_]*):"
+)
+_VALUE = re.compile(r"[ \t]*(?:\"[^\"]*|'[^']*|[^\s;#]*)")
 
 
 def read(environ: Mapping[str, str], *, root: str = "/") -> Reading:
@@ -32,8 +35,8 @@ def read(environ: Mapping[str, str], *, root: str = "/") -> Reading:
     home = paths.home(environ)
     assignments: list[Assignment] = []
     skipped: list[Skipped] = []
-    for path, pattern, how in _session_files(environ, home, root):
-        _read_lines(path, pattern, how, assignments, skipped)
+    for path, pattern in _session_files(environ, home, root):
+        _read_lines(path, pattern, assignments, skipped)
     for dialect, files in startup_files(environ, root=root):
         # a shell of its own: what bash exports, zsh does not
         scripts = Scripts(environ, home)
@@ -42,7 +45,7 @@ def read(environ: Mapping[str, str], *, root: str = "/") -> Reading:
         assignments.extend(scripts.assignments)
         skipped.extend(scripts.skipped)
     universal = os.path.join(paths.config_home(environ), "fish", "fish_variables")
-    _read_universal(universal, assignments, skipped)
+    _read_lines(universal, _UNIVERSAL, assignments, skipped)
     return Reading(_unique(assignments), tuple(dict.fromkeys(skipped)))
 
 
@@ -93,11 +96,11 @@ def _unique(assignments: list[Assignment]) -> tuple[Assignment, ...]:
 
 def _session_files(
     environ: Mapping[str, str], home: str, root: str
-) -> Iterator[tuple[str, re.Pattern[str], str]]:
-    yield os.path.join(root, "etc/environment"), _SETTING, "environment file"
-    yield os.path.join(home, ".pam_environment"), _PAM, "environment file"
+) -> Iterator[tuple[str, re.Pattern[str]]]:
+    yield os.path.join(root, "etc/environment"), _SETTING
+    yield os.path.join(home, ".pam_environment"), _PAM
     for path in _matching(os.path.join(paths.config_home(environ), "environment.d"), ".conf"):
-        yield path, _SETTING, "environment file"
+        yield path, _SETTING
 
 
 def _matching(directory: str, suffix: str) -> list[str]:
@@ -110,33 +113,22 @@ def _matching(directory: str, suffix: str) -> list[str]:
 
 
 def _read_lines(
-    path: str,
-    pattern: re.Pattern[str],
-    how: str,
-    assignments: list[Assignment],
-    skipped: list[Skipped],
+    path: str, pattern: re.Pattern[str], assignments: list[Assignment], skipped: list[Skipped]
 ) -> None:
-    for number, match in _matches(path, pattern, skipped):
-        assignments.append(Assignment(match.group(1), path, number, how))
-
-
-def _matches(
-    path: str, pattern: re.Pattern[str], skipped: list[Skipped]
-) -> Iterator[tuple[int, re.Match[str]]]:
-    """(line number, match) of each line of `path` that begins as `pattern` says."""
+    """Add an assignment for each line of `path` that begins as `pattern` says."""
     text = bounded_text.read(path)
     if isinstance(text, Skipped):
         skipped.append(text)
-    elif text is not None:
-        for number, line in enumerate(text.split("\n"), start=1):
-            match = pattern.match(line)
-            if match:
-                yield number, match
-
-
-def _read_universal(path: str, assignments: list[Assignment], skipped: list[Skipped]) -> None:
-    """fish's universal variables: `SETUVAR --export NAME:value`; before 3.0 `SET_EXPORT`."""
-    for number, match in _matches(path, _UNIVERSAL, skipped):
-        exported = match.group(1) == "_EXPORT" or "--export" in match.group(2).split()
-        how = "set -Ux" if exported else "set -U"
-        assignments.append(Assignment(match.group(3), path, number, how, exported))
+        return
+    for number, line in enumerate((text or "").split("\n"), start=1):
+        match = pattern.match(line)
+        if match is None:
+            continue
+        exported, how = True, "environment file"
+        if pattern is _UNIVERSAL:
+            # `SETUVAR --export NAME:value`; before fish 3.0 `SET_EXPORT NAME:value`
+            exported = match["form"] == "_EXPORT" or " --export" in match["flags"]
+            how = "set -Ux" if exported else "set -U"
+        value = _VALUE.match(line, match.end())
+        shown = value.group().strip(" \t\"'") if value else ""
+        assignments.append(Assignment(match["name"], path, number, how, exported, shown))

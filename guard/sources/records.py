@@ -1,8 +1,8 @@
-"""What sources say: places, and what they could not read. None judges, none keeps a value."""
+"""What sources say: places, and what they could not read. None judges."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,8 +10,8 @@ class Assignment:
     """A place that gives an environment variable its value.
 
     `line` counts from 1. `how` is the form it is written in ("export", "set -gx", "dotenv", …).
-    `exported` is False for a shell variable that child processes do not get. The value is not
-    kept.
+    `exported` is False for a shell variable that child processes do not get. `value` is what is
+    written, "?" if that is not known; it may be a secret and is for judging alone.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Assignment:
     line: int
     how: str
     exported: bool = True
+    value: str = field(default="?", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

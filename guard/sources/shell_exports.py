@@ -10,19 +10,22 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guard.sources import Assignment, Skipped, bounded_text
 from guard.sources.positions.text import Text
-from guard.sources.shell_commands import FISH, Command, UnparsedError, Word, commands
+from guard.sources.shell_commands import (
+    FISH,
+    Command,
+    UnparsedError,
+    Word,
+    commands,
+    declarations,
+)
 
 DEPTH = 2
 """How many levels of `source FILE` are followed."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_BEFORE = frozenset(("time", "builtin", "command", "noglob", "nocorrect"))
-_DECLARING = frozenset(["declare", "typeset", "local", "readonly", "integer", "float"])
-_FISH_NOT_SETTING = frozenset(["--erase", "--query", "--names", "--show", "--unexport"])
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -37,25 +40,24 @@ class _Found:
     exported: set[str] = field(default_factory=set)
     all_export: bool = False
 
-    def assign(self, name: str, path: str, line: int, how: str, exported: bool) -> None:
-        exported = exported or self.all_export or name in self.exported
-        if exported:
-            self.exported.add(name)
+    def assign(self, found: Assignment) -> None:
+        if found.exported or self.all_export or found.name in self.exported:
+            found = replace(found, exported=True)
+            self.exported.add(found.name)
         else:
-            self.unexported.setdefault(name, []).append(len(self.assignments))
-        self.assignments.append(Assignment(name, path, line, how, exported))
+            self.unexported.setdefault(found.name, []).append(len(self.assignments))
+        self.assignments.append(found)
 
     def export(self, name: str, path: str, line: int, how: str) -> None:
         """`export NAME`: earlier assignments are what it hands on, else it stands for itself."""
         earlier = self.unexported.pop(name, [])
         for index in earlier:
             old = self.assignments[index]
-            if (old.path, old.line) == (path, line):
-                form = how
-            else:
+            form = how
+            if (old.path, old.line) != (path, line):
                 place = f"line {line}" if old.path == path else f"{path}:{line}"
                 form = f"{old.how}, exported on {place}"
-            self.assignments[index] = Assignment(old.name, old.path, old.line, form)
+            self.assignments[index] = replace(old, how=form, exported=True)
         if not earlier and name not in self.exported:
             self.assignments.append(Assignment(name, path, line, how))
         self.exported.add(name)
@@ -105,102 +107,30 @@ class Scripts:
         except UnparsedError as error:
             self._found.skipped.append(Skipped(path, str(error)))
             return
-        handle = self._fish if dialect == FISH else self._posix
         for command in sorted(found, key=lambda one: one.start):
             if command.inner:
                 continue  # what is set in a substitution is gone when that ends
             line = bisect_right(ends, command.start - 1) + 1
-            sourced = handle(command, path, line)
+            sourced = self._sourced(command, path, line, fish=dialect == FISH)
             if sourced and depth:
                 self.read(sourced, dialect, depth=depth - 1)
 
-    def _posix(self, command: Command, path: str, line: int) -> str:
-        """Take in one command; returns the path of a file that it sources, or ""."""
+    def _sourced(self, command: Command, path: str, line: int, *, fish: bool) -> str:
+        """Take in one command; the path of a file that it sources, or ""."""
         found = self._found
-        if not command.words:
-            for assignment in command.assignments:
-                found.assign(assignment.name, path, line, "assignment", False)
-            return ""
-        verb, arguments = _verb(command)
-        if verb == "export":
-            self._declare(arguments, path, line, "export", exported=True)
-        elif verb in _DECLARING:
-            self._declare(arguments, path, line, verb, exported=False)
-        elif verb == "set":
-            self._set_option([word.shown for word in arguments])
-        elif verb in ("setopt", "unsetopt"):
-            if any(_option_name(word.shown) == "allexport" for word in arguments):
-                found.all_export = verb == "setopt"
-        elif verb == "launchctl" and len(arguments) > 1 and arguments[0].shown == "setenv":
-            if _NAME.match(arguments[1].shown):
-                found.assign(arguments[1].shown, path, line, "launchctl setenv", True)
-        elif verb in ("source", ".") and arguments:
-            return self._path(arguments[0], path)
-        return ""
-
-    def _declare(
-        self, arguments: list[Word], path: str, line: int, verb: str, *, exported: bool
-    ) -> None:
-        how = verb
-        flag_words, rest = _flags(arguments, "-+")
-        for flags in flag_words:
-            if flags[0] == "-" and ("f" in flags or "F" in flags or "p" in flags):
-                return
-            if verb == "export" and "n" in flags:
-                return
-            if flags[0] == "-" and "x" in flags:
-                exported = True
-                how = f"{verb} {flags}"
-        for word in rest:
-            name, equals, _ = word.shown.partition("=")
-            name = name.removesuffix("+")
-            if not _NAME.match(name):
-                continue
-            if equals:
-                self._found.assign(name, path, line, how, exported)
-            elif exported:
-                self._found.export(name, path, line, how)
-
-    def _set_option(self, arguments: list[str]) -> None:
-        for index, word in enumerate(arguments):
-            after = arguments[index + 1] if index + 1 < len(arguments) else ""
-            if word in ("-o", "+o"):
-                if after == "allexport":
-                    self._found.all_export = word == "-o"
-            elif word in ("--", "-"):
-                return
-            elif word[:1] in ("-", "+") and "a" in word[1:] and word[1:].isalpha():
-                self._found.all_export = word[0] == "-"
-
-    def _fish(self, command: Command, path: str, line: int) -> str:
-        verb, arguments = _verb(command)
-        if verb == "set":
-            self._fish_set(arguments, path, line)
-        elif verb == "export":
-            for word in arguments:
-                name, equals, _ = word.shown.partition("=")
-                if _NAME.match(name):
-                    if equals:
-                        self._found.assign(name, path, line, "export", True)
-                    else:
-                        self._found.export(name, path, line, "export")
-        elif verb in ("source", ".") and arguments:
-            return self._path(arguments[0], path)
-        return ""
-
-    def _fish_set(self, arguments: list[Word], path: str, line: int) -> None:
-        exported = False
-        flags, rest = _flags(arguments, "-")
-        for flag in flags:
-            short = "" if flag.startswith("--") else flag[1:]
-            if flag in _FISH_NOT_SETTING or any(char in "equnS" for char in short):
-                return
-            exported = exported or flag == "--export" or "x" in short
-        if not rest:
-            return
-        name = rest[0].shown.partition("[")[0]
-        if _NAME.match(name):
-            self._found.assign(name, path, line, " ".join(["set", *flags]), exported)
+        declared = declarations.declared(command, fish=fish, all_export=found.all_export)
+        for one in declared or ():
+            if one.value is not None:
+                found.assign(
+                    Assignment(one.name, path, line, one.how, one.exported, one.value.shown)
+                )
+            elif one.exported:
+                found.export(one.name, path, line, one.how)
+        if not fish:
+            switched = declarations.all_export_after(command)
+            found.all_export = found.all_export if switched is None else switched
+        verb, arguments = declarations.verb(command)
+        return self._path(arguments[0], path) if verb in ("source", ".") and arguments else ""
 
     def _path(self, word: Word, sourcing: str) -> str:
         """The file that a `source` names, or "" if only a running shell could tell."""
@@ -227,28 +157,3 @@ class Scripts:
 
 def _reference(match: re.Match[str]) -> str:
     return match.group(1) or match.group(2)
-
-
-def _verb(command: Command) -> tuple[str, list[Word]]:
-    """The command's name and arguments, without what only stands before a command."""
-    words = command.words
-    at = 0
-    while at < len(words) - 1 and words[at].shown in _BEFORE:
-        at += 1
-    return (words[at].shown, words[at + 1 :]) if words else ("", [])
-
-
-def _flags(arguments: list[Word], marks: str) -> tuple[list[str], list[Word]]:
-    """The options at the front of `arguments` (first character in `marks`), and the rest."""
-    flags: list[str] = []
-    for index, word in enumerate(arguments):
-        if word.shown == "--":
-            return flags, arguments[index + 1 :]
-        if len(word.shown) < 2 or word.shown[0] not in marks:
-            return flags, arguments[index:]
-        flags.append(word.shown)
-    return flags, []
-
-
-def _option_name(text: str) -> str:
-    return text.lower().replace("_", "")

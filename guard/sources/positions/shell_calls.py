@@ -30,7 +30,16 @@ from guard.catalog.starters import (
 )
 from guard.net import is_this_machine
 from guard.sources.positions.text import Text, joined
-from guard.sources.shell_commands import FISH, POSIX, Assignment, Command, Word, commands
+from guard.sources.shell_commands import (
+    FISH,
+    POSIX,
+    Assignment,
+    Command,
+    Word,
+    commands,
+    declarations,
+)
+from guard.sources.shell_commands.declarations import Declared
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -47,7 +56,6 @@ _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _PARAMETER = re.compile(r"\$\{?([@*0-9])\}?")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
-_DECLARING = frozenset(("export", "declare", "typeset", "readonly", "local"))
 
 
 @dataclass(slots=True)
@@ -194,32 +202,24 @@ class _Reading:
         for command in found:
             if len(self._found.calls) >= MAX_CALLS:
                 return
-            if fish and command.words and command.words[0].value == "set":
-                self._fish_set(command.words[1:])
-            else:
-                self._command(command, depth, inner)
+            self._command(command, depth, inner, fish=fish)
 
     def call(self, words: list[Word]) -> None:
         self._command(Command(words, []), 0, _Inner([]))
 
-    def _command(self, command: Command, depth: int, inner: _Inner) -> None:
-        if not command.words:
-            for assignment in command.assignments:
-                printed = inner.printed(assignment.value)
-                self._set(assignment, exported=self._all_export, value=printed[0].value)
+    def _command(self, command: Command, depth: int, inner: _Inner, *, fish: bool = False) -> None:
+        declared = declarations.declared(command, fish=fish, all_export=self._all_export)
+        if declared is not None:
+            for one in declared:
+                self._set(one, inner)
             return
         verb = command.words[0].value
-        if verb in _DECLARING:
-            self._declare(verb, command.words[1:])
-            return
-        if verb == "set":
-            flags = [w.shown for w in command.words[1:]]
-            if ("-o" in flags and "allexport" in flags) or any(
-                f[:1] == "-" and f[1:].isalpha() and "a" in f for f in flags
-            ):
-                self._all_export = True
-            if "--" in flags:
-                self._parameters = command.words[:1] + command.words[flags.index("--") + 2 :]
+        if verb in ("set", "setopt", "unsetopt"):
+            switched = declarations.all_export_after(command)
+            self._all_export = self._all_export if switched is None else switched
+            shown = [word.shown for word in command.words]
+            if "--" in shown:
+                self._parameters = command.words[:1] + command.words[shown.index("--") + 1 :]
             return
         if verb in ("read", "mapfile", "getopts", "for"):
             for word in command.words[1:]:
@@ -229,48 +229,17 @@ class _Reading:
         words = [printed for word in command.words for printed in inner.printed(word)]
         self._call(words, command.assignments, command.stdin, depth)
 
-    def _set(self, assignment: Assignment, *, exported: bool, value: str | None = None) -> None:
-        """`value` is known where only a running shell could tell from the assignment alone."""
-        word = assignment.value
-        self._values.setdefault(assignment.name, set()).add(value or word.value)
+    def _set(self, found: Declared, inner: _Inner) -> None:
+        if found.value is None:
+            if found.exported:
+                self._exported.add(found.name)
+            return
+        # what `$(which NAME)` prints is known where only a running shell could tell otherwise
+        value = found.value.value or inner.printed(found.value)[0].value
+        self._values.setdefault(found.name, set()).add(value)
         self._found.settings.append(
-            Setting(assignment.name, word, assignment.start, assignment.end, exported)
+            Setting(found.name, found.value, found.start, found.end, found.exported)
         )
-
-    def _declare(self, verb: str, words: list[Word]) -> None:
-        exported = verb == "export" or self._all_export
-        for word in words:
-            flags = word.shown
-            if flags[:1] in ("-", "+") and len(flags) > 1:
-                if flags[0] == "-" and "x" in flags:
-                    exported = True
-                elif flags[0] == "-" and ("f" in flags or (verb == "export" and "n" in flags)):
-                    return
-                continue
-            assignment = assigned(word)
-            if assignment is not None:
-                self._set(assignment, exported=exported)
-            elif exported and word.literal:
-                self._exported.add(word.shown)
-
-    def _fish_set(self, words: list[Word]) -> None:
-        exported = False
-        at = 0
-        while at < len(words) and words[at].shown.startswith("-"):
-            flag = words[at].shown
-            if flag in ("--erase", "--query", "--unexport") or (
-                flag[1:2] != "-" and any(c in flag for c in "equn")
-            ):
-                return
-            exported = exported or flag == "--export" or (flag[1:2] != "-" and "x" in flag)
-            at += 1
-        if len(words) - at > 1:
-            name, values = words[at], words[at + 1 :]
-            value = values[0].value if len(values) == 1 else None
-            self._values.setdefault(name.shown, set()).add(value)
-            self._found.settings.append(
-                Setting(name.shown, words[at + 1], name.start, words[-1].end, exported)
-            )
 
     def _call(
         self,
