@@ -97,7 +97,8 @@ CHECKS = (
     Check(
         "proxies", "Local proxies", launch.proxies,
         "Local proxies and model servers that listen on this machine and that the policy forbids.",
-        "`routeguard ports stop PORT`, or `routeguard allow port PORT`.",
+        "`routeguard ports stop PORT`, or "
+        '`routeguard allow port PORT --for 2h --reason "…"`.',
         policy=True,
     ),
     Check(
