@@ -19,6 +19,7 @@ COMMANDS = {
     "exec": "guard.commands.exec:exec_command",
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
+    "manual": "guard.commands.manual:manual",
     "policy": "guard.commands.policy:policy",
     "ports": "guard.commands.ports:ports",
     "portkey": "guard.commands.portkey:portkey",

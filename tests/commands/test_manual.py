@@ -1,0 +1,76 @@
+"""The manual page: roff that has no fault, and every visible command and option in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+
+from guard.cli import group
+from guard.commands.manual import page
+
+
+@pytest.fixture(scope="module")
+def read(missing_part: Callable) -> str:
+    """The page as groff sets it, which must have nothing to say."""
+    if shutil.which("groff") is None:
+        missing_part("no groff on PATH (Debian: apt install groff)")
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-Kutf8", "-ww", "-P-cbou", "-rLL=200n"],
+        input=page(group), capture_output=True, encoding="utf-8", timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout
+
+
+def visible(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    yield context.command_path, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            if not inner.hidden:
+                yield from visible(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def test_every_command_and_option_is_in_it(read: str) -> None:
+    found = list(visible(group, click.Context(group, info_name="routeguard")))
+    assert len(found) > 20
+    words = " ".join(read.split())
+    for path, command in found:
+        assert re.search(rf"^ *{re.escape(path)}( |$)", read, re.MULTILINE), path
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                assert not option.startswith("--") or option in words, (path, option)
+        summary = command.get_short_help_str(500).rstrip(".")
+        assert " ".join(summary.split()) in words, path
+
+
+def test_examples_keep_their_lines_and_characters(read: str) -> None:
+    assert '  routeguard explain -- opencode run "hi"\n' in read
+    assert "  routeguard agents --json | jq '.agents[]" in read
+    assert "    ~/.config/routeguard/policy.toml\n" in read
+
+
+def test_text_is_never_a_request() -> None:
+    @click.group(epilog="\b\n.so /etc/passwd\n'br\n a\\fBb")
+    def odd() -> None:
+        """.de at the start; a \\n in the middle."""
+
+    lines = page(odd).splitlines()
+    assert not [line for line in lines if line.startswith((".so", ".de", "'br"))]
+    assert "\\&.so /etc/passwd" in lines
+    assert " a\\efBb" in lines
+
+
+def test_mandoc_has_nothing_to_warn_about() -> None:
+    if shutil.which("mandoc") is None:
+        pytest.skip("no mandoc on PATH")
+    done = subprocess.run(
+        ["mandoc", "-Tlint", "-Wwarning"], input=page(group).encode(), capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
