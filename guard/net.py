@@ -158,13 +158,18 @@ def is_this_machine(host: str) -> bool:
     return is_loopback(host) or host.lower().rstrip(".") in _NAMES_OF_A_CONTAINERS_HOST
 
 
-def without_proxy(environ: Mapping[str, str], host: str) -> dict[str, str]:
-    """`NO_PROXY` in both spellings, extended by `host`: a plain-http gateway is asked directly."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""What NO_PROXY has to name so that no proxy stands between programs of this machine."""
+
+
+def without_proxy(environ: Mapping[str, str], *hosts: str) -> dict[str, str]:
+    """`NO_PROXY` in both spellings, extended by `hosts`: a plain-http gateway is asked directly."""
     current = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    hosts = [h.strip() for h in current.split(",") if h.strip()]
-    # an IPv6 literal is compared with its brackets (run on 1.18.33), or without by other programs
-    for spelling in [host, f"[{host}]"] if ":" in host else [host]:
-        if spelling not in hosts:
-            hosts.append(spelling)
-    joined = ",".join(hosts)
+    without = [h.strip() for h in current.split(",") if h.strip()]
+    for host in hosts:
+        # an IPv6 literal is compared with its brackets (run on 1.18.33), or without by others
+        for spelling in [host, f"[{host}]"] if ":" in host else [host]:
+            if spelling not in without:
+                without.append(spelling)
+    joined = ",".join(without)
     return {"NO_PROXY": joined, "no_proxy": joined}

@@ -24,8 +24,16 @@ OFF = frozenset(("", "0", "false", "no", "off"))
 
 ON = frozenset(("1", "true", "yes", "on"))
 
-AUTHORITIES = frozenset(("NODE_EXTRA_CA_CERTS", "SSL_CERT_DIR", "SSL_CERT_FILE"))
+AUTHORITIES = frozenset(
+    ("NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA", "SSL_CERT_DIR", "SSL_CERT_FILE")
+)
 """Certificates to trust: a company's own authority more often than an interceptor."""
+
+BUNDLES = (
+    *("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
+    *("/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"),
+)
+"""Where Debian, Fedora, openSUSE and Alpine keep the certificates that the system trusts."""
 
 _REMOVED = frozenset(("provider_key", "provider_setting", "base_url", "agent_redirect", "runtime"))
 """The kinds that a launch takes away."""
@@ -36,10 +44,11 @@ class Verdict:
 
     `rule` is "" where nothing is wrong; `words` complete its name to a sentence. `removed` tells
     that a launch of an agent takes it away, `place` is what an address leads to ("" for none),
-    and `subject` that of an exception ("" where there can be none).
+    and `subject` that of an exception ("" where there can be none). `advice` is how the policy
+    keeps for good what a company needs of it, "" where it cannot.
     """
 
-    __slots__ = ("kind", "owner", "place", "removed", "rule", "subject", "words")
+    __slots__ = ("advice", "kind", "owner", "place", "removed", "rule", "subject", "words")
 
     def __init__(
         self,
@@ -51,7 +60,9 @@ class Verdict:
         removed: bool = False,
         place: str = "",
         subject: str = "",
+        advice: str = "",
     ) -> None:
+        self.advice = advice
         self.kind = kind
         self.owner = owner
         self.rule = rule
@@ -81,7 +92,7 @@ def judge(
         return Verdict(kind, owner)
     rule = rule_of(name, kind)
     if kind == "http_proxy":
-        return _proxy(name, kind, owner, value, text=text)
+        return _proxy(name, kind, owner, value, policy, text=text)
     if kind == "unknown_key":
         wanted = rule if policy.keys_unknown == "flag" else ""
         words = "looks like an API key of an unknown service"
@@ -100,10 +111,36 @@ def judge(
         place = shown(value)
     if name == "NODE_TLS_REJECT_UNAUTHORIZED" and value in ON:
         return Verdict(kind, owner)  # what Node.js and Bun do anyway
-    words = words_of(name, kind, owner)
+    if name in AUTHORITIES and not text and value and value == policy.gateway_ca:
+        return Verdict(kind, owner)
     return Verdict(
-        kind, owner, rule=rule, words=words, removed=True, place=place, subject=f"env:{name}"
+        kind,
+        owner,
+        rule=rule,
+        words=words_of(name, kind, owner),
+        removed=True,
+        place=place,
+        subject=f"env:{name}",
+        advice="" if text or policy.gateway_ca else _ca_for_good(name, value or ""),
     )
+
+
+def _ca_for_good(name: str, value: str) -> str:
+    """How the policy trusts for good what `name` makes programs trust."""
+    if name not in AUTHORITIES or value.strip().lower() in OFF:
+        return ""
+    path = value if name != "SSL_CERT_DIR" else ""
+    if name == "NODE_USE_SYSTEM_CA":
+        import os
+
+        path = next((bundle for bundle in BUNDLES if os.path.isfile(bundle)), "")
+    if path[:1] != "/" or not path.isprintable() or any(c in "\"'\\{}`" for c in path):
+        path = "/path/to/company-ca.pem"
+    return _for_good(f'ca = "{path}"')
+
+
+def _for_good(setting: str) -> str:
+    return f"if it is your company's, keep it for good in your policy: [gateway] {setting}"
 
 
 def words_of(name: str, kind: str, owner: str) -> str:
@@ -124,10 +161,16 @@ def words_of(name: str, kind: str, owner: str) -> str:
     return "can load code into the agent or weaken its TLS"
 
 
-def _proxy(name: str, kind: str, owner: str, value: str | None, *, text: bool) -> Verdict:
+def _proxy(
+    name: str, kind: str, owner: str, value: str | None, policy: CompiledPolicy, *, text: bool
+) -> Verdict:
     # one on this machine sees the prompt and the key of a plain-http gateway, and those of an https
     # one whenever its certificate is trusted (run on opencode 1.18.33)
     found = read_url(value or "")
+    if policy.gateway_proxy and not text and name in PROXY_VARIABLES:
+        # the launch sets it, so that nothing else decides where the agent's connections go
+        words = "[gateway] proxy of your policy takes its place"
+        return Verdict(kind, owner, words=words, removed=value != policy.gateway_proxy)
     if found is None or not (text or name in PROXY_VARIABLES):
         return Verdict(kind, owner)
     if not (is_this_machine(found.host) if text else is_loopback(found.host)):
@@ -140,6 +183,7 @@ def _proxy(name: str, kind: str, owner: str, value: str | None, *, text: bool) -
         words=f"sends the agent through a proxy on this machine ({place})",
         place=place,
         subject=f"proxy:{place}",
+        advice="" if text else _for_good(f'proxy = "{found.scheme or "http"}://{place}"'),
     )
 
 

@@ -29,6 +29,10 @@ class Identity:
     """Variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
     sets: Mapping[str, str] = {}
     """Every variable that a launch may set, and why. The one list."""
+    ca = ""
+    """The one of `sets` that names certificates to trust as well: `[gateway] ca` goes there."""
+    proxies: tuple[str, ...] = ()
+    """Those of `sets` that name its HTTP proxy: `[gateway] proxy` goes there."""
     switches: Mapping[str, str] = {}
     """Those of `sets` that have the same value in every launch."""
 

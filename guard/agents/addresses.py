@@ -7,6 +7,7 @@ import socket
 
 from guard import catalog, net
 from guard.agents.running import GATEWAY, PROVIDER
+from guard.policy.values import CompiledPolicy
 from guard.proxies.find import find
 from guard.sources.listener import SocketsUnreadableError
 from guard.sources.sockets import listening
@@ -42,7 +43,7 @@ def resolve_hosts(base_url: str, limit: float = RESOLVE_SECONDS) -> dict[str, tu
     return found
 
 
-def programs_behind(ports: set[int], base_url: str) -> dict[int, str]:
+def programs_behind(ports: set[int], policy: CompiledPolicy) -> dict[int, str]:
     """The names of what listens on these ports of this machine, as far as they can be known."""
     try:
         listeners = [one for one in listening() if one.port in ports]
@@ -50,7 +51,7 @@ def programs_behind(ports: set[int], base_url: str) -> dict[int, str]:
         return {}
     return {
         found.port: found.name or (found.process.program if found.process else "")
-        for found in find(listeners, gateway=base_url)
+        for found in find(listeners, gateway=policy.base_url, proxy=policy.gateway_proxy)
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
 from guard.findings import Finding
-from guard.net import PROXY_VARIABLES
+from guard.net import LOOPBACK, PROXY_VARIABLES, host_of, without_proxy
 from guard.variables import judge
 
 TYPE_CHECKING = False
@@ -22,15 +22,20 @@ if TYPE_CHECKING:
 
 
 class Change:
-    """One variable that the launch removes or sets, and why. Holds the name only."""
+    """One variable that the launch removes or sets, and why. Holds the name only.
 
-    __slots__ = ("action", "name", "reason", "rule")
+    `advice` ends the reason, and a person is told it once: how the policy keeps for good what a
+    company needs of it. It holds the path of a file, or host and port of a proxy.
+    """
 
-    def __init__(self, action: str, name: str, rule: str, reason: str) -> None:
+    __slots__ = ("action", "advice", "name", "reason", "rule")
+
+    def __init__(self, action: str, name: str, rule: str, reason: str, advice: str = "") -> None:
         self.action = action
+        self.advice = advice
         self.name = name
         self.rule = rule
-        self.reason = reason
+        self.reason = f"{reason}; {advice}" if advice else reason
 
     def as_dict(self) -> dict[str, str]:
         """The change as the JSON output carries it."""
@@ -57,7 +62,7 @@ def clean(
 
     `keeps` are names, or `NAME=VALUE`, that stay although the catalogue calls them a redirection.
     `agent` is False for a command that is no agent: then only what would take an agent below it
-    elsewhere is removed, and variables of the runtime (`NODE_*`, `LD_*`) stay.
+    elsewhere is removed, and variables of the runtime (`NODE_*`, `LD_*`) and HTTP proxies stay.
     """
     keep: dict[str, str] = {}
     changes: list[Change] = []
@@ -74,13 +79,29 @@ def clean(
             findings.append(Finding(verdict.rule, name, verdict.words, where="environment"))
         if (
             not verdict.removed
-            or (kind == "runtime" and not agent)
+            or (kind in ("runtime", "http_proxy") and not agent)
             or policy.excepted(verdict.subject, now) is not None
         ):
             keep[name] = value
         else:
-            changes.append(Change("removed", name, rule_of_kind(kind), verdict.words))
+            rule = rule_of_kind(kind) if kind != "http_proxy" else ""
+            changes.append(Change("removed", name, rule, verdict.words, verdict.advice))
     return keep, changes, findings
+
+
+def reach(
+    policy: CompiledPolicy, environ: Mapping[str, str], *, ca: str, proxies: tuple[str, ...]
+) -> dict[str, str]:
+    """What of `[gateway] ca` and `proxy` an agent gets over its clean `environ`.
+
+    `ca` and `proxies` are the agent's own variables for them.
+    """
+    sets = {ca: policy.gateway_ca} if policy.gateway_ca else {}
+    if policy.gateway_proxy:
+        sets.update(dict.fromkeys(proxies, policy.gateway_proxy))
+        plain = [host_of(policy.base_url)] if policy.base_url.startswith("http://") else []
+        sets.update(without_proxy(environ, *LOOPBACK, *plain))
+    return {name: value for name, value in sets.items() if environ.get(name) != value}
 
 
 def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:
@@ -101,7 +122,8 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
                 f"{name} {verdict.words}",
                 where="environment",
                 fix=f"unset {name}\n"
-                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"',
+                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"\n'
+                f"or, {verdict.advice}",
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )

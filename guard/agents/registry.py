@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from guard.agents import Identity
     from guard.agents.adapter import Agent
+    from guard.policy.values import CompiledPolicy
 
 AGENTS: list[Identity] = [OpenCode()]
 """Every agent that can be guarded. An adapter is loaded only where one is needed."""
@@ -54,9 +55,15 @@ def keeps() -> frozenset[str]:
     return frozenset(name for agent in AGENTS for name in agent.keeps)
 
 
-def sets() -> frozenset[str]:
-    """The variables that a launch of some agent sets."""
-    return frozenset(name for agent in AGENTS for name in agent.sets)
+def sets(policy: CompiledPolicy) -> frozenset[str]:
+    """The variables that a launch of some agent sets under `policy`."""
+    return frozenset(
+        name
+        for agent in AGENTS
+        for name in agent.sets
+        if (policy.gateway_ca or name != agent.ca)
+        and (policy.gateway_proxy or name not in agent.proxies)
+    )
 
 
 def is_switch(name: str, value: str) -> bool:

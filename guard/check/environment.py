@@ -141,7 +141,7 @@ def _of_launch(
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
             continue
-        if inside and change.name in sets():
+        if inside and change.name in sets(asked.policy):
             continue
         if is_switch(change.name, own[change.name]):
             continue
@@ -189,6 +189,8 @@ def _of_variable(asked: Asked, name: str, value: str, consequence: str = "") -> 
         or (verdict.rule == "RG104" and asked.policy.proxies_action == "flag")
     )
     fix = _removal(asked, name)
+    if verdict.advice:
+        fix += f"\nor, {verdict.advice}"
     if kind == "unknown_key":
         fix = (
             f"if it opens a model provider: {fix}\n"

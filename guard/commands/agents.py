@@ -81,7 +81,7 @@ def agents(as_json: bool, resolve: bool) -> int:
         policy,
         time.time(),
         hosts=resolve_hosts(policy.base_url) if resolve else {},
-        programs=lambda ports: programs_behind(ports, policy.base_url),
+        programs=lambda ports: programs_behind(ports, policy),
     )
     unguarded = sum(one.state == running.UNGUARDED for one in found)
     if as_json:

@@ -249,7 +249,7 @@ def _exception(
 ) -> tuple[str, PolicyException | None]:
     """The subject under which the variable can be excepted ("" if it cannot), and what does so."""
     subject = _verdict(variable, environ, policy).subject
-    if not subject or (variable.name in sets() and variable.kind != "provider_key"):
+    if not subject or (variable.name in sets(policy) and variable.kind != "provider_key"):
         return "", None
     return subject, policy.excepted(subject, now)
 
@@ -282,18 +282,19 @@ def _at_launch(
 ) -> Decision:
     """What a launch does with the variable."""
     name = variable.name
-    if name in sets():
+    if name in sets(policy):
         return Decision("set", "the launch gives it a value of its own")
     if name in policy.remove:
         return Decision("removed", "listed under [environment] remove")
     verdict = _verdict(variable, environ, policy)
     if exception is not None:
         return Decision("kept", "an exception covers it")
+    words = verdict.words + (f"; {verdict.advice}" if verdict.advice else "")
     if verdict.removed:
         unknown = variable.kind == "base_url" and name not in environ
-        return Decision("removed", "unless its host is the gateway's" if unknown else verdict.words)
+        return Decision("removed", "unless its host is the gateway's" if unknown else words)
     if variable.kind == "http_proxy" and verdict.rule:
-        return Decision("refused", verdict.words)
+        return Decision("refused", words)
     if variable.kind == "ambient":
         return Decision("kept", "other tools need it; only the gateway's providers are open")
     if variable.kind == "base_url" and environ.get(name):

@@ -106,7 +106,7 @@ def of_policy(
     """
     wanted = distinctive(policy).union(policy.proxies_hold) - {0, DNS}
     ports = [port for port in wanted if policy.excepted(f"port:{port}", now) is None]
-    needed = [_port(policy.base_url)]
+    needed = [_port(url) for url in (policy.base_url, policy.gateway_proxy) if url]
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         needed += [_port(environ[n]) for n in (name, name.lower()) if environ.get(n)]
     return Fence(ports, needed)

@@ -169,12 +169,33 @@ def tell(plan: Plan, environ: Mapping[str, str]) -> None:
     parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
     if parts:
         say_unless_quiet(f"routeguard: {'; '.join(parts)}", environ)
+    if not _marker(environ)[0] and not _is_quiet(environ):
+        _advise(plan, environ)
+
+
+def _advise(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Say how the policy keeps for good what was removed: once, and again when that changes."""
+    told: dict[str, list[str]] = {}
+    for change in plan.changes:
+        if change.advice:
+            told.setdefault(change.advice, []).append(change.name)
+    lines = [f"routeguard: {', '.join(sorted(names))}: {how}" for how, names in told.items()]
+    if lines:
+        from guard.launch import said
+
+        if said.is_new("advice", "\n".join(lines), without_guard(environ)):
+            for line in lines:
+                say(line)
 
 
 def say_unless_quiet(line: str, environ: Mapping[str, str]) -> None:
     """`say`, where `environ` does not ask for silence of a launch that goes ahead."""
-    if environ.get(QUIET, "0") in ("", "0"):
+    if not _is_quiet(environ):
         say(line)
+
+
+def _is_quiet(environ: Mapping[str, str]) -> bool:
+    return environ.get(QUIET, "0") not in ("", "0")
 
 
 def say(line: str) -> None:

@@ -199,7 +199,7 @@ class Watcher:
 def _judge(listeners: list[Listener], policy: CompiledPolicy) -> list[Found]:
     from guard.proxies.find import find
 
-    found: list[Found] = find(listeners, gateway=policy.base_url)
+    found: list[Found] = find(listeners, gateway=policy.base_url, proxy=policy.gateway_proxy)
     return found
 
 

@@ -225,7 +225,7 @@ BaseUrl = Annotated[
 CaFile = Annotated[
     str,
     Matching(
-        r"/[^\u0000-\u001f\u007f-\u009f]{1,4000}",
+        rf"/{_PLAIN}{{1,4000}}",
         "the absolute path of a PEM file, such as /etc/ssl/company-ca.pem",
     ),
 ]

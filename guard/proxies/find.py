@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from guard.sources.processes import Snapshot
 
 GATEWAY = "the gateway of the policy"
+HTTP_PROXY = "the HTTP proxy of the policy"
 
 
 class Judgement(Record):
@@ -70,16 +71,17 @@ def find(
     listeners: Iterable[Listener],
     *,
     gateway: str = "",
+    proxy: str = "",
     probe: bool = True,
     containers: bool = False,
 ) -> list[Found]:
     """What is behind `listeners`: one record for each port and owner, ordered by port.
 
-    `gateway` is the policy's base URL; `probe` allows HTTP questions to loopback; `containers`
-    asks `docker ps` (at most 2 s) for the images behind published ports. Raises nothing for what
-    goes away or may not be read.
+    `gateway` is the policy's base URL, `proxy` the HTTP proxy that it names; `probe` allows HTTP
+    questions to loopback; `containers` asks `docker ps` (at most 2 s) for the images behind
+    published ports. Raises nothing for what goes away or may not be read.
     """
-    judged = judge(listeners, gateway=gateway, probe=probe, containers=containers)
+    judged = judge(listeners, gateway=gateway, proxy=proxy, probe=probe, containers=containers)
     return [one.found for one in judged]
 
 
@@ -87,6 +89,7 @@ def judge(
     listeners: Iterable[Listener],
     *,
     gateway: str = "",
+    proxy: str = "",
     probe: bool = True,
     strangers: bool = True,
     containers: bool = False,
@@ -101,6 +104,9 @@ def judge(
     for case in cases:
         if is_gateway(case.port, case.listeners, gateway):
             case.conclude(OTHER, None, "its base_url names this port", name=GATEWAY)
+            _identify(case)
+        elif is_gateway(case.port, case.listeners, proxy):
+            case.conclude(OTHER, None, "gateway.proxy of your policy names it", name=HTTP_PROXY)
             _identify(case)
         else:
             _identify(case)

@@ -72,7 +72,10 @@ def _allowed(listener: Listener, policy: CompiledPolicy, now: float) -> bool:
 
     if policy.excepted(f"port:{listener.port}", now) is not None:
         return True
-    return is_gateway(listener.port, (listener,), policy.base_url)
+    return any(
+        is_gateway(listener.port, (listener,), url)
+        for url in (policy.base_url, policy.gateway_proxy)
+    )
 
 
 def _judged(

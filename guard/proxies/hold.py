@@ -40,6 +40,8 @@ def plan(
         exception = policy.excepted(f"port:{port}", now)
         if port == net.address(policy.base_url)[1]:
             left[port] = "the port of your gateway"
+        elif policy.gateway_proxy and port == net.address(policy.gateway_proxy)[1]:
+            left[port] = "the port of gateway.proxy in your policy"
         elif exception is not None:
             left[port] = f"allowed: {exception.reason}"
         else:

@@ -56,7 +56,9 @@ def look(policy: CompiledPolicy, *, containers: bool = True) -> View:
     now = time.time()
     seen = [
         Seen(one, policy.excepted(f"port:{one.port}", now))
-        for one in find(listeners, gateway=policy.base_url, containers=containers)
+        for one in find(
+            listeners, gateway=policy.base_url, proxy=policy.gateway_proxy, containers=containers
+        )
     ]
     seen.sort(key=lambda one: (ORDER.index(one.state), one.found.port))
     return View(tuple(seen), remark)

@@ -197,6 +197,27 @@ class TestProxies:
     def test_names_that_opencode_ignores(self, name: str, policy: CompiledPolicy) -> None:
         assert proxied("http://127.0.0.1:1", policy, name) == []
 
+    def test_a_companys_own_is_named_in_the_policy(self, policy: CompiledPolicy) -> None:
+        (finding,) = proxies({"HTTPS_PROXY": "http://me:canary@127.0.0.1:3128/"}, policy, 0.0)
+        assert 'in your policy: [gateway] proxy = "http://127.0.0.1:3128"' in finding.fix
+        assert "canary" not in finding.fix
+        policy.gateway_proxy = "http://127.0.0.1:3128"
+        # whatever it is, the launch sets it
+        for value in ("http://127.0.0.1:3128", "http://127.0.0.1:8080", "http://[::1]:3128"):
+            assert proxied(value, policy, "HTTPS_PROXY") == []
+
+    def test_other_programs_keep_theirs(self, policy: CompiledPolicy) -> None:
+        policy.gateway_proxy = "http://127.0.0.1:3128"
+        policy.gateway_ca = "/etc/corp.pem"
+        own = {"HTTPS_PROXY": "http://proxy.corp:8080", "NODE_EXTRA_CA_CERTS": "/etc/other.pem"}
+        assert clean(own, policy, 0.0, keeps=KEEPS, agent=False)[0] == own
+        kept, changes, _ = clean(own, policy, 0.0, keeps=KEEPS, agent=True)
+        assert kept == {}
+        assert [change.advice for change in changes] == ["", ""]
+        for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"):
+            same = {name: "/etc/corp.pem"}
+            assert clean(same, policy, 0.0, keeps=KEEPS, agent=True)[:2] == (same, [])
+
     def test_flagged_only(self, policy: CompiledPolicy) -> None:
         policy.proxies_action = "flag"
         (finding,) = proxies({"HTTP_PROXY": "http://localhost:1"}, policy, 0.0)

@@ -57,6 +57,35 @@ class TestAgent:
         assert machine.exec("opencode", "run", "hi", ROUTEGUARD_QUIET="1").err == ""
         assert machine.exec("opencode", "run", "hi", ROUTEGUARD_QUIET="0").err != ""
 
+    def test_what_a_company_needs_is_told_once_and_again_when_it_changes(self, machine) -> None:
+        def advice(**more: str | None) -> list[str]:
+            done = machine.exec("opencode", "run", "hi", OPENAI_API_KEY=None, **more)
+            assert done.status == 0, done
+            assert machine.child.get("NODE_EXTRA_CA_CERTS") != "/etc/corp.pem"
+            return [line for line in done.err.splitlines() if "[gateway]" in line]
+
+        corp = {"NODE_EXTRA_CA_CERTS": "/etc/corp.pem"}
+        assert advice(**corp, ROUTEGUARD_QUIET="1") == []
+        (line,) = advice(**corp)
+        assert line.startswith("routeguard: NODE_EXTRA_CA_CERTS: if it is your company's")
+        assert line.endswith('[gateway] ca = "/etc/corp.pem"')
+        assert advice(**corp) == []
+        assert advice() == advice(**corp) == []
+        for name, value, path in (
+            ("NODE_EXTRA_CA_CERTS", "/etc/other.pem", "/etc/other.pem"),
+            ("SSL_CERT_FILE", "/etc/other.pem", "/etc/other.pem"),
+            ("SSL_CERT_DIR", "/etc/certs", "/path/to/company-ca.pem"),
+            ("SSL_CERT_FILE", 'a"b', "/path/to/company-ca.pem"),
+        ):
+            assert advice(**{name: value})[0].endswith(f'ca = "{path}"'), name
+        assert "NODE_USE_SYSTEM_CA" in advice(NODE_USE_SYSTEM_CA="1")[0]
+        assert advice(NODE_USE_SYSTEM_CA="0") == []
+        # the same words where one asks
+        (line,) = advice(**corp)
+        words = line.partition("NODE_EXTRA_CA_CERTS: ")[2]
+        for command in (("why", "NODE_EXTRA_CA_CERTS"), ("explain", "--", "opencode", "run", "hi")):
+            assert words in machine.exec(command=command, **corp).out
+
     def test_arguments_are_bytes(self, machine) -> None:
         odd = [b"\xff\xfe", "é".encode(), b"a\nb", b"", b"{env:X}", b"'\"\\", "\U0001f600".encode()]
         done = machine.exec("opencode", "run", "-m", "gpt-4", "--", *odd)

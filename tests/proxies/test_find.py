@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from guard.proxies import fingerprint
-from guard.proxies.find import GATEWAY, find, judge
+from guard.proxies.find import GATEWAY, HTTP_PROXY, find, judge
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN
 from guard.sources import processes
 from guard.sources.listener import Listener
@@ -187,12 +187,18 @@ class TestVerdicts:
         (one,) = scene([program(tmp_path, "main", text), "6123"], ports=[6123])
         assert (one["verdict"], one["settled"]) == (UNKNOWN, False)
 
-    def test_the_gateway_of_the_policy(self, scene: Scene, tmp_path: Path) -> None:
+    def test_the_gateway_and_the_http_proxy_of_the_policy(
+        self, scene: Scene, tmp_path: Path
+    ) -> None:
         made = program(tmp_path, "litellm")
-        (one,) = scene(
-            [made, "4000"], ports=[4000], options={"gateway": "http://127.0.0.1:4000/v1"}
+        found = scene(
+            [made, "4000"],
+            [made, "3128"],
+            ports=[3128, 4000],
+            options={"gateway": "http://127.0.0.1:4000/v1", "proxy": "http://localhost:3128"},
         )
-        assert (one["verdict"], one["name"], one["proxy"]) == (OTHER, GATEWAY, "")
+        said = [(one["verdict"], one["name"], one["proxy"]) for one in found]
+        assert said == [(OTHER, HTTP_PROXY, ""), (OTHER, GATEWAY, "")]
 
     def test_a_master_and_its_workers_are_one(self, scene: Scene, tmp_path: Path) -> None:
         text = LISTENS.replace("while True", "import os\nos.fork() and os.fork()\nwhile True", 1)

@@ -94,9 +94,11 @@ class TestExceptions:
         assert (world.look(), world.judged) == ([], [])
         assert (world.look(NOW + 11), world.judged) == ([11434], [11434])
 
-    def test_the_gateway_of_the_policy(self, world: World) -> None:
+    def test_the_gateway_and_the_http_proxy_of_the_policy(self, world: World) -> None:
         world.add(8787, PROXY)
         world.policy = CompiledPolicy(base_url="http://127.0.0.1:8787/v1")
+        assert (world.look(), world.judged) == ([], [])
+        world.policy = CompiledPolicy(gateway_proxy="http://127.0.0.1:8787")
         assert (world.look(), world.judged) == ([], [])
         world.policy = CompiledPolicy()
         assert world.look() == [8787]

@@ -112,6 +112,8 @@ def test_an_exception_keeps_a_port_free_until_it_ends() -> None:
 def test_the_port_of_the_gateway_is_never_held(host: str) -> None:
     policy = CompiledPolicy(base_url=f"http://{host}:11434/v1")
     assert hold.plan(policy, {11434, 3456}, NOW) == ([3456], {11434: "the port of your gateway"})
+    policy = CompiledPolicy(gateway_proxy=f"http://{host}:11434")
+    assert hold.plan(policy, {11434, 3456}, NOW)[0] == [3456]
 
 
 # A held port --------------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from guard import net, paths
 from guard.agents import adapter, environment
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
+    CA,
     KEEPS,
     NO_GITLAB,
+    PROXIES,
     SETS,
     SWITCHES,
     arguments,
@@ -175,6 +177,10 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         findings=findings,
     )
     _without_half_of_cloudflare(result)
+    _set(
+        result,
+        environment.reach(policy, result.environ, ca=CA, proxies=PROXIES),
+    )
     if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
         _without_gateway_keys(policy, result)
     _without_renewals(facts, result)
@@ -422,8 +428,12 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets["PWD"] = facts.working_directory
     if starts_elsewhere(facts.invocation):
         result.directory = places.empty
-    if policy.base_url.startswith("http://"):
+    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
         sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
+    _set(result, sets)
+
+
+def _set(result: Plan, sets: Mapping[str, str]) -> None:
     result.environ.update(sets)
     result.changes += [
         environment.Change("set", name, "", SETS[name])

@@ -88,6 +88,42 @@ class TestRoute:
         child = machine.plan("run", "hi").environ
         assert child["NO_PROXY"] == child["no_proxy"] == "corp,127.0.0.1"
 
+    @pytest.mark.parametrize("argv", [["run", "hi"], ["upgrade"], ["mcp", "list"], ["attach", "u"]])
+    def test_a_companys_certificates_and_proxy(self, machine: Machine, argv: list[str]) -> None:
+        machine.policy.gateway_ca = "/etc/corp.pem"
+        machine.policy.gateway_proxy = "http://127.0.0.1:3128"
+        proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+        # what a directory's environment may say: none of it counts
+        machine.environ |= {
+            "NODE_EXTRA_CA_CERTS": "/canary.pem",
+            "SSL_CERT_FILE": "/canary.pem",
+            "https_proxy": "http://me:canary@127.0.0.1:8080",
+            "HTTP_PROXY": "http://canary.example:8080",
+            "no_proxy": "git.corp, 10.0.0.0/8",
+        }
+        plan = machine.plan(*argv)
+        child = plan.environ
+        assert child["NODE_EXTRA_CA_CERTS"] == "/etc/corp.pem"
+        assert "SSL_CERT_FILE" not in child
+        assert {child[name] for name in proxies} == {"http://127.0.0.1:3128"}
+        assert child["NO_PROXY"] == "git.corp,10.0.0.0/8,localhost,127.0.0.1,::1,[::1]"
+        assert child["no_proxy"] == child["NO_PROXY"]
+        assert "RG104" not in rules(plan)
+        told = {(c.action, c.name) for c in plan.changes}
+        assert told >= {("set", name) for name in (*proxies, "NODE_EXTRA_CA_CERTS", "NO_PROXY")}
+        assert told >= {("removed", name) for name in ("SSL_CERT_FILE", "https_proxy")}
+        # a launch below this one has nothing to remove, and nothing to advise
+        machine.environ |= {name: child[name] for name in (*proxies, "NODE_EXTRA_CA_CERTS")}
+        del machine.environ["SSL_CERT_FILE"]
+        again = machine.plan(*argv)
+        assert {c.name for c in again.changes}.isdisjoint((*proxies, "NODE_EXTRA_CA_CERTS"))
+
+    def test_a_companys_proxy_and_a_plain_http_gateway(self, machine: Machine) -> None:
+        machine.policy.gateway_proxy = "http://proxy.corp:8080"
+        machine.policy.base_url = "http://127.0.0.2:8787/v1"
+        child = machine.plan("run", "hi").environ
+        assert child["NO_PROXY"] == child["no_proxy"] == "localhost,127.0.0.1,::1,[::1],127.0.0.2"
+
     def test_the_model_of_github_run(self, machine: Machine) -> None:
         machine.environ["MODEL"] = "gpt-4"
         plan = machine.plan("github", "run")
