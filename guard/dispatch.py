@@ -1,6 +1,7 @@
 """Dispatch: `hook` and `exec` go straight to the hot path, everything else to the click group.
 
-`line` is what the hook of a shell asks about a typed line; no person calls it.
+`line` is what the hook of a shell asks about a typed line, `bootstrap` what install.sh runs from
+its clone; no person calls either.
 
 Hot-path module.
 """
@@ -111,6 +112,11 @@ def _run(hot: str, argv: list[str]) -> int:
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])
+        if argv[:1] == ["bootstrap"]:
+            # without third-party packages: there are none yet
+            from guard.commands.bootstrap import main as run_bootstrap
+
+            return run_bootstrap(argv[1:])
         _enter_site()
         from guard.cli import main as run_cli
 

@@ -20,11 +20,24 @@ Start files:
   ~/.config/fish/config.fish   routeguard completion fish | source""",
 )
 @click.argument("shell", type=click.Choice(hook.SHELLS))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> int:
+def completion(shell: str) -> int:
     """Print the code that completes routeguard's commands in a shell."""
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.ClickException(f"click completes nothing in {shell}")
-    click.echo(kind(ctx.find_root().command, {}, "routeguard", VARIABLE).source())
+    click.echo(code(shell))
     return ExitCode.OK
+
+
+def code(shell: str) -> str:
+    """The code that completes routeguard's commands in `shell`, for its start file.
+
+    click's own, which is silent only in bash 4.4 or later and after zsh's compinit; here it is
+    silent everywhere, and completes nothing where it cannot.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None, "click completes in each shell that has a hook"
+    program = kind(click.Group(), {}, "routeguard", VARIABLE)
+    text = program.source_template % program.source_vars()
+    name = program.func_name
+    return text.replace(
+        f"complete -o nosort -F {name} routeguard",
+        f"complete -o nosort -F {name} routeguard 2>/dev/null || :",
+    ).replace(f"    compdef {name}", f"    (( ! $+functions[compdef] )) || compdef {name}")

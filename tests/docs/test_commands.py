@@ -59,6 +59,8 @@ OTHERWISE = (
     Otherwise("routeguard watch", "add --once", "ends by Ctrl-C"),
     Otherwise("routeguard ports stop", "parse", "ends programs: tests/commands/test_ports.py"),
     Otherwise("routeguard ports hold", "parse", "ends by Ctrl-C"),
+    Otherwise("routeguard setup", "add --dry-run", "asks a person: tests/commands/test_setup.py"),
+    Otherwise("routeguard teardown", "add --dry-run", "asks a person: tests/installation"),
     Otherwise("routeguard portkey setup", "parse", "asks a person"),
     Otherwise("routeguard portkey sync", "add --dry-run", "asks a person"),
     Otherwise("routeguard portkey probe", "add --dry-run", "asks a person"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -14,14 +15,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.shells
+from guard.install.environment import pip_environ
 
-USED = {
-    "awk", "basename", "cat", "chmod", "cksum", "cmp", "cp", "date", "dirname", "env", "find",
-    "grep", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv", "readlink", "rm", "rmdir", "sed",
-    "sh", "sort", "tail", "tr", "wc",
-}  # fmt: skip
-"""The programs that install.sh may use apart from Python."""
+pytestmark = pytest.mark.shells
 
 
 def versions(home) -> set[str]:
@@ -61,7 +57,7 @@ def test_what_routeguard_made_at_run_time_goes_or_is_named(home, snapshot) -> No
     files = {name for name in snapshot(home.path) if (home.path / name).is_file()}
     assert files == set(kept)
     for name in kept:
-        assert f"kept       {(home.path / name).parent}/ (--purge removes it)" in result.stdout
+        assert f"kept       ~/{os.path.dirname(name)}/ (--purge removes it)" in result.stdout
     home.install("--uninstall", "--purge")
     assert not [name for name in snapshot(home.path) if (home.path / name).is_file()]
 
@@ -101,7 +97,7 @@ def test_the_service_of_version_0_1_goes_with_the_rest(
         (bin_ / manager).write_text(f'#!/bin/sh\necho "{manager} $*" >>~/calls\nexit {status}\n')
         (bin_ / manager).chmod(0o755)
     environ = {"PATH": f"{bin_}:{home.environ['PATH']}"}
-    assert str(service) in home.install("--uninstall", "--dry-run", **environ).stdout
+    assert f"~/{name}" in home.install("--uninstall", "--dry-run", **environ).stdout
     assert service.exists()
     home.install("--uninstall", **environ)
     assert not service.exists()
@@ -224,40 +220,40 @@ def test_an_interrupted_installation_leaves_the_old_version_working(
     home.install("--no-rc")
 
 
-def test_two_installations_at_once_are_one_too_many(home, tmp_path: Path) -> None:
+def test_two_installations_at_once_are_one_too_many(home) -> None:
     home.install("--no-rc")
-    other = tmp_path / "install.sh"
-    other.write_text("read line\n")
-    with subprocess.Popen(["sh", str(other)], stdin=subprocess.PIPE) as holder:
-        (home.data / "lock").symlink_to(str(holder.pid))
-        said = home.install("--no-rc", status=1).stderr
-        assert f"process {holder.pid}" in said
-        quoted = str(home.data / "lock").replace("'", "'\\''")
-        assert f"rm '{quoted}'" in said
-        assert (home.data / "lock").is_symlink()
+    handle = os.open(home.data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for options in (("--no-rc",), ("--uninstall",)):
+            said = home.install(*options, status=1).stderr
+            assert "another setup or teardown of routeguard is running" in said
+            assert home.launcher.exists()
+    finally:
+        os.close(handle)
+    home.install("--no-rc")
 
 
-@pytest.mark.parametrize("holder", ["a reused number", "ended", "no number", "version 0.1.0's"])
-def test_a_lock_that_nobody_holds_is_no_lock(home, holder: str) -> None:
-    home.data.mkdir(parents=True, exist_ok=True)
+@pytest.mark.parametrize("kind", ["link", "directory"])
+@pytest.mark.parametrize("options", [("--no-rc", "--force"), ("--uninstall",)])
+def test_the_lock_of_an_earlier_version_is_no_lock(
+    home, uv: Path, kind: str, options: tuple[str, ...]
+) -> None:
+    home.use(uv)
     lock = home.data / "lock"
-    if holder == "version 0.1.0's":
+    if kind == "directory":
         lock.mkdir()
         (lock / "pid").write_text(f"{os.getpid()}\n")
     else:
-        gone = subprocess.Popen(["true"])
-        gone.wait()
-        numbers = {"a reused number": os.getpid(), "ended": gone.pid, "no number": "x"}
-        lock.symlink_to(str(numbers[holder]))
-    home.install("--no-rc")
-    assert not lock.is_symlink()
-    assert not lock.exists()
+        lock.symlink_to(str(os.getpid()))
+    home.install(*options)
+    assert not os.path.lexists(lock)
 
 
 def test_another_routeguard_is_not_overwritten_and_not_removed(home) -> None:
     home.launcher.parent.mkdir(parents=True)
     home.launcher.write_text("#!/bin/sh\n# made by somebody else\n")
-    assert "not this script's" in home.install("--no-rc", status=1).stderr
+    assert "not made by install.sh" in home.install("--no-rc", status=1).stderr
     result = home.install("--uninstall")
     assert "kept" in result.stdout
     assert home.launcher.read_text() == "#!/bin/sh\n# made by somebody else\n"
@@ -269,21 +265,24 @@ def test_a_copy_without_the_package_is_refused(empty_home, tmp_path: Path) -> No
     assert "not a clone" in empty_home.install(status=1).stderr
 
 
-def fake_python(path: Path, version: str, *, enough: bool, venv: bool) -> None:
+def fake_python(path: Path, said: str) -> None:
+    """A Python that says `said` of itself, and that it is `path`; told to run, it leaves a mark."""
     path.write_text(
-        f"#!/bin/sh\nprintf '%s\\n' '{version} {int(enough)}' '{path}' '{'venv' if venv else ''}'\n"
+        f"""#!/bin/sh
+case $2 in
+-c) echo '{said} {path}' ;;
+*) : >'{path}.ran'; exec '{sys._base_executable}' "$@" ;;
+esac
+"""  # type: ignore[attr-defined]
     )
     path.chmod(0o755)
 
 
 def bare_path(tmp_path: Path) -> Path:
-    """A directory for PATH with the tools that the installer uses, and no Python."""
+    """A directory for PATH that holds nothing but a shell: install.sh needs no other program."""
     tools = tmp_path / "bare"
     tools.mkdir()
-    for name in USED:
-        found = shutil.which(name, path="/usr/bin:/bin")
-        assert found, name
-        (tools / name).symlink_to(found)
+    (tools / "sh").symlink_to("/bin/sh")
     return tools
 
 
@@ -297,8 +296,8 @@ def test_no_python_is_said_with_what_is_needed(empty_home, tmp_path: Path, snaps
 
 def test_unusable_pythons_are_named_with_what_they_lack(empty_home, tmp_path: Path) -> None:
     tools = bare_path(tmp_path)
-    fake_python(tools / "python3", "3.9", enough=False, venv=True)
-    fake_python(tools / "python3.12", "3.12", enough=True, venv=False)
+    fake_python(tools / "python3", "old 3.9")
+    fake_python(tools / "python3.12", "no-venv 3.12")
     result = empty_home.install(status=1, PATH=str(tools))
     assert f"{tools}/python3 (Python 3.9: too old)" in result.stderr
     assert f"{tools}/python3.12 (Python 3.12: has no venv module" in result.stderr
@@ -308,10 +307,10 @@ def test_unusable_pythons_are_named_with_what_they_lack(empty_home, tmp_path: Pa
 def test_the_newest_python_wins(empty_home, tmp_path: Path) -> None:
     tools = bare_path(tmp_path)
     for minor in (11, 12, 13):
-        fake_python(tools / f"python3.{minor}", f"3.{minor}", enough=True, venv=True)
-    fake_python(tools / "python3", "3.10", enough=False, venv=True)
-    result = empty_home.install("--dry-run", PATH=str(tools))
-    assert f"{tools}/python3.13 (3.13)" in result.stdout
+        fake_python(tools / f"python3.{minor}", f"ok 3.{minor}")
+    fake_python(tools / "python3", "old 3.10")
+    empty_home.install("--dry-run", PATH=str(tools))
+    assert [path.name for path in tools.glob("*.ran")] == ["python3.13.ran"]
 
 
 def test_a_wrapper_and_an_active_environment_are_looked_behind(empty_home, tmp_path: Path) -> None:
@@ -355,18 +354,21 @@ def test_the_launcher_runs_isolated_and_finds_its_packages(home) -> None:
     assert list((home.data / "venv/run").iterdir()) == [home.data / "venv/run/guard"]
 
 
-def test_missing_tools_are_said_before_anything_is_written(
-    empty_home, tmp_path: Path, snapshot
+def test_what_was_installed_can_be_removed_by_a_python_that_could_not_install_it(
+    home, tmp_path: Path
 ) -> None:
+    (home.path / ".zshrc").write_bytes(b"export A=1")
+    home.install("--shell", "zsh")
+    (home.data / "venv").unlink()
     tools = bare_path(tmp_path)
-    for name in ("tr", "cksum"):
-        (tools / name).unlink()
-    (empty_home.path / ".zshrc").write_bytes(b"export A=1")
-    before = snapshot(empty_home.path)
-    for options in ((), ("--uninstall",)):
-        result = empty_home.install(*options, status=1, PATH=str(tools))
-        assert "not on PATH: cksum tr" in result.stderr
-    assert snapshot(empty_home.path) == before
+    fake_python(tools / "python3", "no-venv 3.11")
+    home.install("--uninstall", PATH=str(tools))
+    assert (home.path / ".zshrc").read_bytes() == b"export A=1"
+    assert not home.data.exists()
+    (tools / "python3").unlink()
+    said = home.install("--uninstall", status=1, PATH=str(tools)).stderr
+    assert "nothing was removed" in said
+    assert "rm -r ~/.local/share/routeguard ~/.local/bin/routeguard" in said
 
 
 def test_started_by_zsh_it_is_run_by_sh(home, require_zsh: str) -> None:
@@ -470,15 +472,12 @@ def test_the_index_of_the_caller_is_asked(empty_home, built, tmp_path: Path) -> 
         file.write_text(text)
         home.install("--no-rc", status=1, **environ)
         assert set(asked) == {"global"}
-        # what install.sh gives to Python, without an environment made for each
-        _, _, script = (home.clone / "install.sh").read_text().partition("\nPIP_INSTALL='")
-        python = [str(built.data / "venv/bin/python"), "-I", "-c", script.partition("'\n")[0]]
+        # what pip is given, without an environment made for each
+        python = str(built.data / "venv/bin/python")
         file.write_text(f"{text}[install]\nindex-url = {at}/install\n")
         for more, wanted in (({}, "install"), ({"PIP_INDEX_URL": f"{at}/variable"}, "variable")):
-            asked.clear()
-            done = subprocess.run([*python, str(home.clone)], env=home.environ | environ | more)
-            assert done.returncode == 1
-            assert set(asked) == {wanted}
+            given = pip_environ(python, home.environ | environ | more)
+            assert given["PIP_INDEX_URL"] == f"{at}/{wanted}"
         server.shutdown()
 
 
@@ -499,6 +498,7 @@ def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
     assert result.stdout == ""
     assert str(home.data / "venv/bin/python") in result.stderr
     assert "Homebrew" in result.stderr
+    assert "Fix: " not in result.stderr, "that is for a launcher that is gone"
     (fix,) = [line for line in result.stderr.splitlines() if line.startswith("  fix:   ")]
     mended = home.run("sh", "-c", fix.removeprefix("  fix:   ") + " --no-rc --no-shims")
     assert mended.returncode == 0, mended.stderr
@@ -506,4 +506,4 @@ def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
     shutil.rmtree(home.clone)
     (home.data / "venv").unlink()
     result = home.run(str(home.launcher), "--version")
-    assert (result.returncode, "get a clone of routeguard" in result.stderr) == (126, True)
+    assert (result.returncode, "install.sh of another clone" in result.stderr) == (126, True)

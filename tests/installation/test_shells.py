@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,18 @@ def test_without_its_guard_an_agent_is_refused_and_the_shell_is_usable(
     assert lines[-1] == "usable"
     said = [line for line in lines if line.startswith("routeguard:")]
     assert len(said) == 1
-    assert "install.sh" in said[0]
     assert len(lines) == 2
-    assert f"{home.launcher}" in said[0], "which says why, and what mends it"
+    if how == "launcher gone":
+        assert f"sh {shlex.quote(str(home.clone / 'install.sh'))}" in said[0]
+    else:
+        words = said[0].partition("what to do: ")[2]
+        assert words == f"{shlex.quote(str(home.launcher))} doctor", (
+            "which says why, and what to do"
+        )
     for agent in ("opencode", "opencode2"):
         status, shown = home.shell(name, f"{agent} run hi")
         assert status == 126
-        assert b"refused" in shown
+        assert b"blocked in this shell" in shown
         assert not ran.exists()
 
 

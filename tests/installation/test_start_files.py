@@ -165,7 +165,7 @@ def test_a_backup_is_never_overwritten(home) -> None:
     result = home.install("--uninstall")
     assert backup.read_bytes() == b"long ago\n"
     assert not Path(f"{backup}.2").exists()
-    assert f"kept       {backup}" in result.stdout
+    assert f"kept       ~/{backup.name}" in result.stdout
 
 
 def test_a_file_that_was_made_stays_when_something_was_added(home) -> None:
@@ -187,15 +187,15 @@ def test_a_dry_run_shows_what_a_run_then_does(home) -> None:
     after = tree(home)
     written = {name for name in after if after[name] != before.get(name)}
     for name in written:
-        assert f" {home.path}/{name}\n" in shown
+        assert f" ~/{name}\n" in shown
     for name in (".bashrc", ".zshrc", ".config/fish/conf.d/routeguard.fish"):
         block = after[name][after[name].index(BEGIN) :].decode()
         assert "".join(f"    | {line}\n" for line in block.splitlines()) in shown
     before = tree(home)
     shown = home.install("--dry-run", "--uninstall").stdout
     assert tree(home) == before
-    assert str(home.launcher) in shown
-    assert str(home.data / "venv") in shown
+    assert "~/.local/bin/routeguard\n" in shown
+    assert "~/.local/share/routeguard/venv, " in shown
 
 
 @pytest.mark.parametrize(
