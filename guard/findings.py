@@ -5,6 +5,7 @@ Hot-path module.
 
 from __future__ import annotations
 
+from guard.record import Record
 from guard.rule_table import RULES
 
 SEVERITIES = ("note", "warning", "error")
@@ -14,7 +15,7 @@ _SHOWN = 2
 _LONG_ENOUGH = 16
 
 
-class Finding:
+class Finding(Record):
     """What one rule says about one subject.
 
     `subject` is what the finding is about (a variable name, an option, a file), `where` is where
@@ -26,49 +27,23 @@ class Finding:
     secret elsewhere; see `digest()`.
     """
 
-    __slots__ = (
-        "column",
-        "digest",
-        "end_column",
-        "end_line",
-        "fix",
-        "line",
-        "message",
-        "path",
-        "rule",
-        "severity",
-        "subject",
-        "where",
-    )
+    rule: str
+    subject: str
+    message: str
+    where: str = ""
+    fix: str = ""
+    severity: str = ""
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+    digest: str = ""
 
-    def __init__(
-        self,
-        rule: str,
-        subject: str,
-        message: str,
-        *,
-        where: str = "",
-        fix: str = "",
-        severity: str = "",
-        path: str = "",
-        line: int = 0,
-        column: int = 0,
-        end_line: int = 0,
-        end_column: int = 0,
-        digest: str = "",
-    ) -> None:
-        self.rule = rule
-        self.subject = subject
-        self.message = message
-        self.where = where or (f"{path}:{line}:{column}" if line else path)
-        self.path = path
-        self.line = line
-        self.column = column
-        self.end_line = end_line
-        self.end_column = end_column
-        self.digest = digest
-        self.fix = fix
-        self.severity = severity or RULES[rule].severity
+    def _complete(self) -> None:
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        self.where = self.where or place
+        self.severity = self.severity or RULES[self.rule].severity
 
     def as_dict(self) -> dict[str, str]:
         """The finding as the JSON output carries it."""

@@ -10,6 +10,8 @@ Hot-path module: urllib and ipaddress cost more than a launch may.
 
 from __future__ import annotations
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,19 +39,16 @@ _NAMES_OF_A_CONTAINERS_HOST = frozenset(
 _DEFAULT_PORTS = {"": 80, "http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
-class Url:
+class Url(Record):
     """Where a URL leads. `scheme` is "" if none is written; `host` is in lower case, without
     brackets; `port` is 0 if none is written and -1 if what is written is no port; `path` is what
     follows the authority, without query and fragment.
     """
 
-    __slots__ = ("host", "path", "port", "scheme")
-
-    def __init__(self, scheme: str, host: str, port: int, path: str) -> None:
-        self.scheme = scheme
-        self.host = host
-        self.port = port
-        self.path = path
+    scheme: str
+    host: str
+    port: int
+    path: str
 
     def effective_port(self, default: int = 80) -> int:
         """The port that is connected to; `default` for a scheme that has none of its own."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from guard.catalog.classify import rule_of
 from guard.net import PROXY_VARIABLES, authority, is_loopback, is_this_machine, read_url
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _REMOVED = frozenset(("provider_key", "provider_setting", "base_url", "agent_red
 """The kinds that a launch takes away."""
 
 
-class Verdict:
+class Verdict(Record):
     """What holds for one variable.
 
     `rule` is "" where nothing is wrong; `words` complete its name to a sentence. `removed` tells
@@ -48,28 +49,14 @@ class Verdict:
     keeps for good what a company needs of it, "" where it cannot.
     """
 
-    __slots__ = ("advice", "kind", "owner", "place", "removed", "rule", "subject", "words")
-
-    def __init__(
-        self,
-        kind: str,
-        owner: str,
-        *,
-        rule: str = "",
-        words: str = "",
-        removed: bool = False,
-        place: str = "",
-        subject: str = "",
-        advice: str = "",
-    ) -> None:
-        self.advice = advice
-        self.kind = kind
-        self.owner = owner
-        self.rule = rule
-        self.words = words
-        self.removed = removed
-        self.place = place
-        self.subject = subject
+    kind: str
+    owner: str
+    rule: str = ""
+    words: str = ""
+    removed: bool = False
+    place: str = ""
+    subject: str = ""
+    advice: str = ""
 
 
 def judge(

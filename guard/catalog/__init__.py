@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -46,7 +48,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _FILES = ("providers.json", "variables.toml", "hosts.toml", "local_proxies.json")
 
 
-class Provider:
+class Provider(Record):
     """One model provider of opencode's catalogue.
 
     `env` are the variables any one of which opens it, `api` its base URL (empty if the SDK's
@@ -54,30 +56,15 @@ class Provider:
     (empty if it depends on a variable, an account or a region).
     """
 
-    __slots__ = ("api", "env", "host", "id", "name", "npm")
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002
-        *,
-        name: str,
-        env: tuple[str, ...],
-        api: str,
-        npm: str,
-        host: str,
-    ) -> None:
-        self.id = id
-        self.name = name
-        self.env = env
-        self.api = api
-        self.npm = npm
-        self.host = host
-
-    def __repr__(self) -> str:
-        return f"Provider({self.id!r})"
+    id: str
+    name: str
+    env: tuple[str, ...]
+    api: str
+    npm: str
+    host: str
 
 
-class Variable:
+class Variable(Record):
     """One environment variable that the catalogue names.
 
     `kind` is one of KINDS, `owner` whom it belongs to, `note` a remark for a reader, `providers`
@@ -85,31 +72,14 @@ class Variable:
     value counts ("" for none), `source` and `sure` where that is known from and how well.
     """
 
-    __slots__ = ("kind", "name", "note", "owner", "providers", "rule", "source", "sure")
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        kind: str,
-        owner: str,
-        note: str = "",
-        providers: tuple[str, ...] = (),
-        rule: str = "",
-        source: str = "",
-        sure: str = "",
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.owner = owner
-        self.note = note
-        self.providers = providers
-        self.rule = rule
-        self.source = source
-        self.sure = sure
-
-    def __repr__(self) -> str:
-        return f"Variable({self.name!r}, {self.kind!r}, {self.owner!r})"
+    name: str
+    kind: str
+    owner: str
+    note: str = ""
+    providers: tuple[str, ...] = ()
+    rule: str = ""
+    source: str = ""
+    sure: str = ""
 
 
 _cache: dict[str, Any] = {}

@@ -87,18 +87,6 @@ def recognise(
 
 
 def _agent(entry: dict[str, Any]) -> Agent:
-    return Agent(
-        id=entry["id"],
-        name=entry["name"],
-        sure=entry["sure"],
-        source=entry["source"],
-        names=frozenset(entry.get("names", ())),
-        scripts=frozenset(entry.get("scripts", ())),
-        paths=tuple(re.compile(pattern) for pattern in entry.get("paths", ())),
-        modules=frozenset(entry.get("modules", ())),
-        titles=frozenset(entry.get("titles", ())),
-        only=frozenset(entry.get("only", ())),
-        unless=frozenset(entry.get("unless", ())),
-        bun=entry.get("bun", ""),
-        guarded=entry.get("guarded", False),
-    )
+    sets = {key: frozenset(value) for key, value in entry.items() if isinstance(value, list)}
+    paths = tuple(re.compile(pattern) for pattern in entry.get("paths", ()))
+    return Agent(**{**entry, **sets, "paths": paths})

@@ -8,6 +8,7 @@ import re
 from functools import cache
 
 from guard.catalog.programs import APPLICATION_SERVERS
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_proxies.
 _INFORMS = frozenset(("--version", "-v", "-V", "--help", "-h", "version", "help", "stop", "status"))
 
 
-class Proxy:
+class Proxy(Record):
     """One local proxy or model server.
 
     `ports` are those it listens on by default, `alone` those of them that only local proxies use,
@@ -29,40 +30,17 @@ class Proxy:
     name and never forbidden.
     """
 
-    __slots__ = (
-        "alone",
-        "forwarded",
-        "forwarded_whole",
-        "general",
-        "id",
-        "kind",
-        "name",
-        "ports",
-    )
+    id: str
+    name: str
+    ports: tuple[int, ...]
+    alone: tuple[int, ...] = ()
+    forwarded: tuple[int, ...] = ()
+    forwarded_whole: tuple[int, ...] = ()
+    kind: str = ""
+    general: bool = False
 
-    def __init__(
-        self,
-        id: str,  # noqa: A002
-        name: str,
-        ports: tuple[int, ...],
-        *,
-        alone: tuple[int, ...] = (),
-        forwarded: tuple[int, ...] = (),
-        forwarded_whole: tuple[int, ...] = (),
-        kind: str = "",
-        general: bool = False,
-    ) -> None:
-        self.id = id
-        self.name = name
-        self.ports = ports
-        self.alone = alone
-        self.forwarded = (*alone, *forwarded)
-        self.forwarded_whole = forwarded_whole
-        self.kind = kind
-        self.general = general
-
-    def __repr__(self) -> str:
-        return f"Proxy({self.id!r})"
+    def _complete(self) -> None:
+        self.forwarded = (*self.alone, *self.forwarded)
 
 
 class Fingerprint:
@@ -83,9 +61,6 @@ class Fingerprint:
         self.json: tuple[str, ...] = tuple(given.get("json", ()))
         self.headers: dict[str, str] = dict(given.get("header", {}))
         self.status: int = given.get("status", 0)
-
-    def __repr__(self) -> str:
-        return f"Fingerprint({self.proxy.id!r}, {self.path!r})"
 
 
 class _Form:
@@ -115,41 +90,31 @@ class _Form:
         return not self.flags or not self.flags.isdisjoint(options)
 
 
-class Door:
+class Door(Record):
     """One way in which a proxy comes to this machine without being started by its own name.
 
     A row of `managers` or of `tunnels`; the fields are described there.
     """
 
-    __slots__ = (
-        "elsewhere",
-        "flags",
-        "named",
-        "needs",
-        "one",
-        "operands",
-        "prefix",
-        "programs",
-        "ssh",
-        "valued",
-        "verbs",
-    )
+    programs: frozenset[str]
+    prefix: Sequence[str]
+    verbs: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
+    one: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
+    valued: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
+    needs: str = ""
+    operands: str = ""
+    ssh: bool = False
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.programs = frozenset(given["programs"])
-        self.prefix: list[str] = given.get("prefix", [])
-        self.verbs = frozenset(given.get("verbs", ()))
-        self.flags = frozenset(given.get("flags", ()))
-        self.one = frozenset(given.get("one", ()))
-        self.named = frozenset(given.get("named", ()))
-        self.valued = frozenset(given.get("valued", ())) | self.named
-        self.elsewhere = frozenset(given.get("elsewhere", ()))
-        self.needs: str = given.get("needs", "")
-        self.operands: str = given.get("operands", "")
-        self.ssh = bool(given.get("ssh"))
+    def _complete(self) -> None:
+        self.valued |= self.named
 
-    def __repr__(self) -> str:
-        return f"Door({sorted(self.programs)!r})"
+
+def _door(row: Mapping[str, Any]) -> Door:
+    given = {key: frozenset(v) if isinstance(v, list) else v for key, v in row.items()}
+    return Door(**{**given, "prefix": row.get("prefix", [])})
 
 
 class _Catalogue:
@@ -170,8 +135,8 @@ class _Catalogue:
         self.images: list[tuple[str, Proxy]] = []
         self.services: list[tuple[tuple[str, ...], Proxy]] = []
         self.not_services = frozenset(data["not_services"]["words"])
-        self.managers = [Door(row) for row in data["managers"]["rows"]]
-        self.tunnels = [Door(row) for row in data["tunnels"]["rows"]]
+        self.managers = [_door(row) for row in data["managers"]["rows"]]
+        self.tunnels = [_door(row) for row in data["tunnels"]["rows"]]
         # of a running process, beyond what starts one
         self.processes: dict[str, list[_Form]] = {}
         self.process_modules: dict[str, Proxy] = {}

@@ -55,32 +55,11 @@ def secret_patterns() -> SecretPatterns:
     """The patterns in the order of the file, longer prefixes first."""
     with open(_FILE, "rb") as file:
         content = tomllib.load(file)
-    prefixed = [
-        PrefixedKey(
-            owner=entry["owner"],
-            prefix=entry["prefix"],
-            charset=entry["charset"],
-            body=entry["body"],
-            entropy=entry["entropy"],
-            words=tuple(entry["words"]),
-            source=entry["source"],
-            sure=entry["sure"],
-        )
-        for entry in content["key"]
-    ]
-    named = [
-        NamedKey(
-            owner=entry["owner"],
-            words=tuple(entry["words"]),
-            value=entry["value"],
-            entropy=entry["entropy"],
-            source=entry["source"],
-            sure=entry["sure"],
-        )
-        for entry in content["named"]
-    ]
+    rows = [{**entry, "words": tuple(entry["words"])} for entry in content["key"]]
+    named = [{**entry, "words": tuple(entry["words"])} for entry in content["named"]]
+    prefixed = [PrefixedKey(**row) for row in rows]
     return SecretPatterns(
         prefixed=tuple(sorted(prefixed, key=lambda pattern: -len(pattern.prefix))),
-        named=tuple(named),
+        named=tuple(NamedKey(**row) for row in named),
         placeholders=tuple(content["placeholder"]["words"]),
     )

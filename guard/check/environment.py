@@ -131,9 +131,7 @@ def _of_launch(
     asked: Asked, agent: Agent, program: str, place: Place = lambda _: ("", 0)
 ) -> Iterator[Finding]:
     """The findings of the plan of a bare launch, and one for each variable it would remove."""
-    own = without_guard(asked.environ)
-    wrong = paths.misplaced(own, asked.cwd)
-    own = paths.without_misplaced(own, wrong)
+    own, wrong = _own(asked)
     plan, _ = plan_launch(
         agent, [], own, wrong, program, asked.policy, asked.cwd, asked.now, write=False
     )
@@ -163,12 +161,17 @@ def _of_launch(
             yield finding
 
 
+def _own(asked: Asked) -> tuple[dict[str, str], list[paths.Misplaced]]:
+    """The environment as a launch takes it, and the places that it leaves out of it."""
+    own = without_guard(asked.environ)
+    wrong = paths.misplaced(own, asked.cwd)
+    return paths.without_misplaced(own, wrong), wrong
+
+
 def _program(agent: Agent, asked: Asked) -> str:
     """The program of `agent`; "" if there is none here: in CI it may be installed later."""
-    own = without_guard(asked.environ)
-    own = paths.without_misplaced(own, paths.misplaced(own, asked.cwd))
     try:
-        return resolve.find_agent(agent, agent.names[0], own)
+        return resolve.find_agent(agent, agent.names[0], _own(asked)[0])
     except GuardError:
         return ""
 
@@ -235,6 +238,10 @@ def _placed(finding: Finding, place: tuple[str, int], asked: Asked) -> Finding:
 # Files that set variables ------------------------------------------------------------------------
 
 
+_ADDRESSES = ("base_url", "http_proxy")
+_SECRETS = ("provider_key", "unknown_key")
+
+
 def _of_assignments(
     asked: Asked,
     assignments: Iterable[Assignment],
@@ -242,56 +249,44 @@ def _of_assignments(
     *,
     forms: bool = False,
 ) -> Iterator[Finding]:
-    """The findings for what startup or dotenv files set.
+    """The findings for what files set, each as a launch with only this variable would have it.
 
     `forms` tells that a value may be there to be filled in: in a dotenv file, which a tool loads
     or not. What a startup file sets is set.
     """
     for found in assignments:
         kind, _ = _classified(found.name, asked.policy)
-        value = found.value
-        form = forms and kind in _SECRETS and is_form(value) and not _DYNAMIC.search(value)
-        if found.exported and not form:
-            place = (found.path, found.line)
-            yield from _of_one(asked, found.name, value, place, consequence)
-
-
-_ADDRESSES = ("base_url", "http_proxy")
-_SECRETS = ("provider_key", "unknown_key")
-
-
-def _of_one(
-    asked: Asked, name: str, value: str, place: tuple[str, int], consequence: str
-) -> Iterator[Finding]:
-    """The findings for one assignment, as a launch with only this variable would have them."""
-    kind, _ = _classified(name, asked.policy)
-    if not value or (kind in _ADDRESSES and _DYNAMIC.search(value)):
-        # where an address leads that only a running shell knows cannot be told
-        return
-    finding = _of_variable(asked, name, value, f"; {consequence}")
-    if finding is not None:
-        yield _placed(finding, place, asked)
+        dynamic = _DYNAMIC.search(found.value) is not None
+        if not found.exported or (dynamic and kind in _ADDRESSES):
+            continue  # where an address leads may be known to a running shell alone
+        if forms and kind in _SECRETS and is_form(found.value) and not dynamic:
+            continue
+        finding = _of_variable(asked, found.name, found.value, f"; {consequence}")
+        if finding is not None:
+            yield _placed(finding, (found.path, found.line), asked)
 
 
 def _of_handed_on(asked: Asked) -> Iterator[Finding]:
     """The files by which a step of a job sets variables for the steps after it."""
     consequence = "the steps that follow get it"
+    assignments: list[Assignment] = []
+    skipped: list[Skipped] = []
     path = asked.environ.get("GITHUB_ENV", "")
     if os.path.isabs(path):
         text = bounded_text.read(path)
         if isinstance(text, Skipped):
-            yield _unread(text)
-        elif text is not None:
-            for name, value, line in handed_on(text):
-                yield from _of_one(asked, name, value, (path, line), consequence)
+            skipped.append(text)
+        for name, value, line in handed_on(text) if isinstance(text, str) else ():
+            assignments.append(Assignment(name, path, line, "GITHUB_ENV", value=value))
     path = asked.environ.get("BASH_ENV", "")
     if os.path.isabs(path):
         # every bash that runs a script reads it (bash(1)); CircleCI hands variables on with it
         script = Scripts(asked.environ, paths.home(asked.environ))
         script.read(path, POSIX)
-        yield from _of_assignments(asked, script.assignments, consequence)
-        for skipped in script.skipped:
-            yield _unread(skipped)
+        assignments += script.assignments
+        skipped += script.skipped
+    yield from _of_assignments(asked, assignments, consequence)
+    yield from map(_unread, skipped)
 
 
 def _unread(skipped: Skipped) -> Finding:
@@ -320,35 +315,29 @@ def _result(
     for finding in findings:
         if finding.rule in selected:
             unique.setdefault((finding.rule, finding.subject, finding.where, finding.line), finding)
-    remaining: list[Finding] = []
-    silenced: list[Finding] = []
     files: dict[str, SourceFile] = {}
     for path in dict.fromkeys(f.path for f in unique.values() if f.path and f.line):
-        absolute = os.path.join(root, path)
-        file = tree.read(tree.Entry(path, os.path.realpath(absolute)))
+        file = tree.read(tree.Entry(path, os.path.realpath(os.path.join(root, path))))
         if isinstance(file, SourceFile):
             files[path] = file
-    for finding in unique.values():
-        file = files.get(finding.path) if finding.line else None
-        if file is None:
-            remaining.append(finding)
-            continue
-        # the file as a whole is not checked, so nothing is said about its other suppressions
-        kept, quiet = suppress.apply(file, [finding], frozenset())
-        remaining += [f for f in kept if f is finding]
-        silenced += quiet
-    remaining.sort(key=order)
-    prints = []
-    for finding in remaining:
-        source = files.get(finding.path)
-        text = source.line(finding.line) if source is not None and finding.line else finding.subject
-        prints.append(baseline.fingerprint(finding, text))
+    remaining: list[tuple[Finding, str]] = []
+    silenced: list[Finding] = []
+    for finding in sorted(unique.values(), key=order):
+        source = files.get(finding.path) if finding.line else None
+        if source is not None:
+            # the file as a whole is not checked, so nothing is said about its other suppressions
+            kept, quiet = suppress.apply(source, [finding], frozenset())
+            silenced += quiet
+            if finding not in kept:
+                continue
+        text = source.line(finding.line) if source is not None else finding.subject
+        remaining.append((finding, baseline.fingerprint(finding, text)))
     return Result(
-        findings=tuple(remaining),
-        fingerprints=tuple(prints),
-        suppressed=tuple(sorted(silenced, key=order)),
+        findings=tuple(finding for finding, _ in remaining),
+        fingerprints=tuple(fingerprint for _, fingerprint in remaining),
+        suppressed=tuple(silenced),
         files_checked=len(files),
-        files_skipped=sum(f.rule == "RG903" for f in remaining),
+        files_skipped=sum(finding.rule == "RG903" for finding, _ in remaining),
         root=root,
         kind="environment",
         remarks=tuple(remarks),

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 
+from guard.record import Record
 from guard.sources import processes
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from guard.sources.processes import Snapshot
 
 
-class Keeper:
+class Keeper(Record):
     """What starts a process again when it ends.
 
     `kind` is `systemd`, `systemd-user`, `launchd`, `brew`, `docker` or `supervisor`; `unit` the
@@ -28,18 +29,10 @@ class Keeper:
     where none is known; `owned` whether this user may run it without a password.
     """
 
-    __slots__ = ("kind", "owned", "stop", "unit")
-
-    def __init__(
-        self, kind: str, unit: str, *, stop: tuple[str, ...] = (), owned: bool = False
-    ) -> None:
-        self.kind = kind
-        self.unit = unit
-        self.stop = stop
-        self.owned = owned
-
-    def __repr__(self) -> str:
-        return f"Keeper({self.kind!r}, {self.unit!r})"
+    kind: str
+    unit: str
+    stop: tuple[str, ...] = ()
+    owned: bool = False
 
 
 _UNIT = re.compile(r"/([^/]+)\.service(?=/|$)")

@@ -15,6 +15,8 @@ import os
 import sys
 from zlib import crc32
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +35,7 @@ _LINUX = sys.platform == "linux"
 _ARGUMENTS_MOST = 1 << 16
 
 
-class Snapshot:
+class Snapshot(Record):
     """A process as it was at one moment; what could not be read is empty.
 
     `started` is in clock ticks since boot (macOS: microseconds since 1970), 0 if unknown: pid and
@@ -41,32 +43,14 @@ class Snapshot:
     kernel's name of it. `exe` has no " (deleted)" behind it.
     """
 
-    __slots__ = ("argv", "comm", "cwd", "exe", "parent", "pid", "started", "uid")
-
-    def __init__(
-        self,
-        pid: int,
-        *,
-        started: int = 0,
-        parent: int = 0,
-        uid: int = -1,
-        comm: str = "",
-        argv: tuple[str, ...] = (),
-        exe: str = "",
-        cwd: str = "",
-    ) -> None:
-        self.pid = pid
-        self.started = started
-        self.parent = parent
-        self.uid = uid
-        self.comm = comm
-        self.argv = argv
-        self.exe = exe
-        self.cwd = cwd
-
-    def __repr__(self) -> str:
-        # without the arguments
-        return f"Snapshot({self.pid}, {self.comm!r})"
+    pid: int
+    started: int = 0
+    parent: int = 0
+    uid: int = -1
+    comm: str = ""
+    argv: tuple[str, ...] = ()
+    exe: str = ""
+    cwd: str = ""
 
 
 def look(pid: int) -> Snapshot | None:

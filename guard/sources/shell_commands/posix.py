@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from guard.record import Record
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands.reader import (
     ARITHMETIC,
@@ -42,16 +43,13 @@ _BEFORE_PARENTHESIS = _RESERVED | {"{", "case", "for", "foreach", "select", "fun
 _BEFORE_GROUP = frozenset(("time", "noglob", "nocorrect", "coproc"))
 
 
-class _Here:
+class _Here(Record):
     """A here-document whose body has not come yet."""
 
-    __slots__ = ("command", "delimiter", "quoted", "tabs")
-
-    def __init__(self, command: Command, delimiter: str, *, quoted: bool, tabs: bool) -> None:
-        self.command = command
-        self.delimiter = delimiter
-        self.quoted = quoted
-        self.tabs = tabs
+    command: Command
+    delimiter: str
+    quoted: bool
+    tabs: bool
 
 
 class PosixReader(Reader):

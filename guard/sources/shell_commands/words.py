@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from guard.record import Record
 from guard.sources.positions.text import Text, joined
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[.*?\])?\+?=", re.DOTALL)
@@ -72,19 +73,13 @@ class Word:
         return f"Word({self.shown!r})"
 
 
-class Assignment:
+class Assignment(Record):
     """`name=value` before a command, or alone."""
 
-    __slots__ = ("end", "name", "start", "value")
-
-    def __init__(self, name: str, value: Word, start: int, end: int) -> None:
-        self.name = name
-        self.value = value
-        self.start = start
-        self.end = end
-
-    def __repr__(self) -> str:
-        return f"Assignment({self.name!r})"
+    name: str
+    value: Word
+    start: int
+    end: int
 
 
 class Command:

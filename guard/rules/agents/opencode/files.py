@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.agents.covered import Coverage, content_digest
 from guard.agents.opencode import frontmatter, keeping, markdown, preflight
@@ -40,34 +40,41 @@ class OpencodeFiles:
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file; none of code that an exception covers with all it brings along."""
+        scope = Scope(file, policy, "the agent")
+        names = None
+        role = role_of(file.path)
+        if role == CODE:
+            place = Span(0, len(file.line(1)))
+            found = iter([_code(scope, place, file.path, preflight.IMPORTED)])
+        elif role == MARKDOWN:
+            found = _markdown(scope)
+        else:
+            try:
+                content = jsonc.decode(file.data)
+                if content is None:
+                    return
+                root = json_nodes.document(file.text)
+            except (jsonc.UnreadableError, MalformedError) as error:
+                yield unreadable(scope, _noticed(file, error), str(error))
+                return
+            found = _config(scope, content, root)
+            names = preflight.named_code(content)
         covered = None
-        for finding in self._check(Scope(file, policy, "the agent")):
+        for finding in found:
             if finding.rule == "RG301":
-                covered = _covered(file, policy) if covered is None else covered
+                covered = _covered(scope, names) if covered is None else covered
                 if covered:
                     continue
             yield finding
 
-    def _check(self, scope: Scope) -> Iterator[Finding]:
-        file = scope.file
-        role = role_of(file.path)
-        if role == CODE:
-            yield _code(scope, Span(0, len(file.line(1))), file.path, preflight.IMPORTED)
-        elif role == MARKDOWN:
-            yield from _markdown(scope)
-        else:
-            yield from _config(scope)
 
+def _covered(scope: Scope, names: Collection[str] | None) -> bool:
+    """Whether an exception covers the file, with the content that is checked, and what it needs.
 
-def _covered(file: SourceFile, policy: CompiledPolicy) -> bool:
-    """Whether an exception covers the file, with the content that is checked, and what it needs."""
-    names = None
-    if role_of(file.path) == CONFIG:
-        try:
-            names = preflight.named_code(jsonc.decode(file.data) or {})
-        except jsonc.UnreadableError:
-            return False
-    if Coverage(policy, time.time()).missing(file.absolute, names) is not None:
+    `names` are those of the code that a configuration names.
+    """
+    file = scope.file
+    if Coverage(scope.policy, time.time()).missing(file.absolute, names) is not None:
         return False
     return content_digest(file.absolute) == hashlib.sha256(file.data).hexdigest()
 
@@ -95,16 +102,8 @@ def unread(path: str, why: str) -> Finding | None:
     return None
 
 
-def _config(scope: Scope) -> Iterator[Finding]:
-    file, policy = scope.file, scope.policy
-    try:
-        content = jsonc.decode(file.data)
-        if content is None:
-            return
-        root = json_nodes.document(file.text)
-    except (jsonc.UnreadableError, MalformedError) as error:
-        yield unreadable(scope, _noticed(file, error), str(error))
-        return
+def _config(scope: Scope, content: dict[str, Any], root: Node) -> Iterator[Finding]:
+    policy = scope.policy
     unclear = preflight.unclear_in(content, {})
     if unclear:
         yield unreadable(scope, _holding(root, unclear), unclear)
