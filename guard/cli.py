@@ -7,6 +7,7 @@ import sys
 import click
 
 from guard import __version__
+from guard.agents.registry import AGENTS
 from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode
 
@@ -38,9 +39,9 @@ COMMANDS = {
     cls=LazyGroup,
     targets=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="""\b
+    epilog=f"""\b
 Set up a shell:      eval "$(routeguard hook zsh)"     (bash; fish: routeguard hook fish | source)
-See a launch:        routeguard explain -- opencode run "hi"
+See a launch:        routeguard explain -- {AGENTS[0].example}
 Prove the route:     routeguard verify
 
 Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration, 4 internal error;

@@ -10,7 +10,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.catalog.classify import rule_of
+from guard.catalog.classify import RUNTIME_WITH_RULE, rule_of_kind
 from guard.net import PROXY_VARIABLES, authority, is_loopback, is_this_machine, read_url
 from guard.record import Record
 
@@ -77,7 +77,7 @@ def judge(
     """
     if name in keeps or f"{name}={value}" in keeps:
         return Verdict(kind, owner)
-    rule = rule_of(name, kind)
+    rule = rule_of(name, kind, policy)
     if kind == "http_proxy":
         return _proxy(name, kind, owner, value, policy, text=text)
     if kind == "unknown_key":
@@ -130,6 +130,17 @@ def _for_good(setting: str) -> str:
     return f"if it is your company's, keep it for good in your policy: [gateway] {setting}"
 
 
+def rule_of(name: str, kind: str, policy: CompiledPolicy) -> str:
+    """The rule for which the variable `name` of this kind counts, "" for none.
+
+    Of what a launch removes not everything is a finding where it is set: `NODE_ENV`, switches of
+    an agent that only make it smaller. The data says which (variables.toml, `rule`).
+    """
+    if name in policy.harmless or (kind == "runtime" and name not in RUNTIME_WITH_RULE):
+        return ""
+    return rule_of_kind(kind)
+
+
 def words_of(name: str, kind: str, owner: str) -> str:
     """What is wrong with a variable of this kind, to stand behind its name."""
     of = f" ({owner})" if owner else ""
@@ -152,7 +163,7 @@ def _proxy(
     name: str, kind: str, owner: str, value: str | None, policy: CompiledPolicy, *, text: bool
 ) -> Verdict:
     # one on this machine sees the prompt and the key of a plain-http gateway, and those of an https
-    # one whenever its certificate is trusted (run on opencode 1.18.33)
+    # one whenever its certificate is trusted (run)
     found = read_url(value or "")
     if policy.gateway_proxy and not text and name in PROXY_VARIABLES:
         # the launch sets it, so that nothing else decides where the agent's connections go

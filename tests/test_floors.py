@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import guard
@@ -93,3 +94,27 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         for name in free:
             del needs[name]
     assert sorted(needs) == []
+
+
+AGENT = re.compile(r"opencode|claude|codex", re.IGNORECASE)
+AGENT_ROOMS = ("agents/opencode", "rules/agents")
+NAMED = {
+    "agents/registry.py": "which agents there are",
+    "catalog/classify.py": "the prefix of an agent's variables, for a shell that has no policy",
+    "files/around.py": "files of agents mark a project like those of other tools",
+    "policy/model.py": "the table of an agent in the policy",
+    "portkey/probe.py": "models and their vendors",
+    "portkey/sync.py": "models and their vendors",
+    "rules/files/base_urls.py": "words that tell a model's address from another one",
+}
+"""Files outside of an agent's rooms that name one, and what for."""
+
+
+def test_an_agent_is_named_in_its_own_rooms() -> None:
+    naming = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        if AGENT.search(path.read_text(encoding="utf-8"))
+    }
+    outside = {path for path in naming if not path.startswith(AGENT_ROOMS)}
+    assert outside == NAMED.keys(), "say it with AGENTS[0].title, .names or .example"

@@ -22,6 +22,10 @@ class Identity:
     """What people call it."""
     names: tuple[str, ...] = ()
     """What it is started as: these are wrapped by the hooks and get a shim."""
+    example = ""
+    """A command that asks a model, as help texts show it."""
+    logout = ""
+    """The command that removes a login from its store, with capitals for what to fill in."""
     packages: tuple[str, ...] = ()
     """npm packages that hold it; the first one is the one to install."""
 

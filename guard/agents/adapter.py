@@ -97,6 +97,10 @@ class Agent(Identity):
         """
         return []
 
+    def pinned_size(self, policy: CompiledPolicy) -> tuple[int, int]:
+        """Bytes that providers and models of `policy` take of what pins a launch, and the most."""
+        raise NotImplementedError
+
     def restore(self, environ: dict[str, str]) -> None:
         """Take back in `environ` what a guarded launch of this agent set, if it was one."""
 

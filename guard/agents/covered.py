@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
 MAX_PROGRAM = 1 << 30
-"""Bytes of a file whose digest is taken; opencode 1.18.33 has 185 MB."""
+"""Bytes of a file whose digest is taken; the binary of an agent has a fifth of it."""
 
 _MAX_FILES = 500
 """Files looked at for one exception: what is larger is excepted as a folder."""

@@ -2,7 +2,7 @@
 
 By the kind that the catalogue gives each name. An agent hands its own environment to the shells,
 MCP servers and agents it starts, so credentials that other tools need (`GITHUB_TOKEN`, `AWS_*`)
-stay: the pin makes them harmless (opencode 1.18.33 run with all 221 catalogue names set).
+stay: the pin makes them harmless (tried with all names of the catalogue set).
 
 Hot-path module. Pure.
 """

@@ -7,16 +7,17 @@ from guard.catalog.key_shapes import OTHER_VENDORS
 FORBIDDEN = frozenset("{}\"'\\`")
 """Characters that no key, model or provider name may hold.
 
-opencode substitutes `{env:…}` and `{file:…}` in the raw text of its config before it parses it,
-and yargs strips quotes; a name with one of these could change the config that carries it.
+An agent may substitute `{env:…}` and `{file:…}` in the raw text of its config before it parses it,
+and strip quotes from its arguments: a name with one of these could change the config that carries
+it.
 """
 
 
 def unusable_key(value: str) -> str:
     """Why `value` cannot be the gateway's key, "" if it can. Never repeats the value.
 
-    opencode puts it into the raw text of its config before it parses it: a quote or a backslash
-    breaks the JSON, and the error prints the whole config with the key (run on 1.18.33).
+    An agent may put it into the raw text of its config before it parses it: a quote or a backslash
+    breaks the JSON, and the error prints the whole config with the key (run on the first one).
     """
     if any(c in FORBIDDEN for c in value):
         return "holds a quote, brace or backslash, which would break the agent's config"

@@ -75,8 +75,8 @@ def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` as it was before an outer guarded launch pointed it at our directories.
 
     Relative directories in XDG variables and HOME are dropped: an agent would look for its
-    credentials below the working directory, where a repository can put them (opencode 1.18.33
-    does, run).
+    credentials below the working directory, where a repository can put them (seen in
+    the first of them).
     """
     own = dict(environ)
     if paths.REAL_CONFIG_HOME in own:

@@ -318,7 +318,7 @@ def finding(one: Running) -> Finding | None:
         known = next((a.names for a in agents() if a.id == one.agent), frozenset[str]())
         command = os.path.basename(one.program)
         if known and (command not in known or "." in command):
-            command = min(known, key=len)  # codex.js is no command of a shell
+            command = min(known, key=len)  # `agent.js` is not what one types
         fix = (
             f"end it; routeguard has no profile for {one.name}, but this starts it without direct "
             f"keys:\nrouteguard exec -- {command or one.agent}"
@@ -451,7 +451,7 @@ def _without_wrappers(
 ) -> list[tuple[Program, Recognised, Seen]]:
     """Leave out scripts that only start the native program of the same agent.
 
-    `codex.js` runs in node and has the real Codex as its child.
+    `agent.js` runs in node and has the real agent as its child.
     """
     wrappers = {
         (seen.parent, recognised.agent.id)

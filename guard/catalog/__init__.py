@@ -49,7 +49,7 @@ _FILES = ("providers.json", "variables.toml", "hosts.toml", "local_proxies.json"
 
 
 class Provider(Record):
-    """One model provider of opencode's catalogue.
+    """One model provider of the catalogue (`provenance` says whose).
 
     `env` are the variables any one of which opens it, `api` its base URL (empty if the SDK's
     default; may hold `${NAME}`), `npm` the SDK package, `host` the host that requests go to
@@ -68,7 +68,7 @@ class Variable(Record):
     """One environment variable that the catalogue names.
 
     `kind` is one of KINDS, `owner` whom it belongs to, `note` a remark for a reader, `providers`
-    the ids of the providers it opens in an unguarded opencode, `rule` the rule for which a set
+    the ids of the providers it opens in an unguarded agent, `rule` the rule for which a set
     value counts ("" for none), `source` and `sure` where that is known from and how well.
     """
 

@@ -27,38 +27,7 @@ PREFIXES = (
 KEY_SUFFIX = "_API_KEY"
 """What the name of an API key of an unknown service ends in."""
 
-_WITHOUT_RULE = frozenset(
-    (
-        "BUN_INSTALL",
-        "OPENCODE_ALWAYS_NOTIFY_UPDATE",
-        "OPENCODE_DISABLE_AUTOUPDATE",
-        "OPENCODE_DISABLE_CHANNEL_DB",
-        "OPENCODE_DISABLE_DEFAULT_PLUGINS",
-        "OPENCODE_DISABLE_EMBEDDED_WEB_UI",
-        "OPENCODE_DISABLE_FFF",
-        "OPENCODE_DISABLE_LSP_DOWNLOAD",
-        "OPENCODE_DISABLE_MODELS_FETCH",
-        "OPENCODE_DISABLE_PROJECT_CONFIG",
-        "OPENCODE_DISABLE_SHARE",
-        "OPENCODE_ENABLE_QUESTION_TOOL",
-        "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS",
-        "OPENCODE_EXPERIMENTAL_DISABLE_COPY_ON_SELECT",
-        "OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER",
-        "OPENCODE_EXPERIMENTAL_FILEWATCHER",
-        "OPENCODE_EXPERIMENTAL_ICON_DISCOVERY",
-        "OPENCODE_EXPERIMENTAL_LSP_TOOL",
-        "OPENCODE_EXPERIMENTAL_LSP_TY",
-        "OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
-        "OPENCODE_EXPERIMENTAL_OXFMT",
-        "OPENCODE_EXPERIMENTAL_PLAN_MODE",
-        "OPENCODE_FAST_BOOT",
-        "OPENCODE_PID",
-        "OPENCODE_PURE",
-        "OPENCODE_SHOW_TTFD",
-        "OPENCODE_TERMINAL",
-    )
-)
-_RUNTIME_WITH_RULE = frozenset(
+RUNTIME_WITH_RULE = frozenset(
     (
         "BUN_BE_BUN",
         "BUN_CONFIG_VERBOSE_FETCH",
@@ -75,6 +44,7 @@ _RUNTIME_WITH_RULE = frozenset(
         "SSL_CERT_FILE",
     )
 )
+"""Variables of a runtime that are a finding where they are set; `NODE_ENV` is none."""
 
 _STARTS = tuple(prefix for prefix, _, _ in PREFIXES)
 _NOTHING = ("", "")
@@ -101,17 +71,6 @@ def classify(
     if name.endswith(KEY_SUFFIX) and len(name) > len(KEY_SUFFIX):
         return _UNKNOWN_KEY
     return _NOTHING
-
-
-def rule_of(name: str, kind: str) -> str:
-    """The rule for which the variable `name` of this kind counts, "" for none.
-
-    Of what a launch removes not everything is a finding where it is set: `NODE_ENV`, switches of
-    the agent that only make it smaller. The data says which (variables.toml, `rule`).
-    """
-    if name in _WITHOUT_RULE or (kind == "runtime" and name not in _RUNTIME_WITH_RULE):
-        return ""
-    return rule_of_kind(kind)
 
 
 def rule_of_kind(kind: str) -> str:

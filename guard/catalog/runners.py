@@ -112,7 +112,7 @@ def read(words: Sequence[str]) -> Run | None:
 def package_name(spec: str) -> str:
     """The name in a package specification.
 
-    `opencode-ai@latest`, `ALIAS@npm:opencode-ai`, `npm:@portkey-ai/gateway@1`,
+    `PACKAGE@latest`, `ALIAS@npm:PACKAGE`, `npm:@portkey-ai/gateway@1`,
     `litellm[proxy]==1.2`, `--from=litellm`, `nixpkgs#litellm`, `example.org/cmd/litellm@latest`.
     """
     if spec[:1] == "-":

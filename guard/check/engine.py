@@ -266,7 +266,7 @@ def _unchecked(path: str, why: str) -> Finding:
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
-    from guard.rules.agents.opencode.files import unread
+    from guard.rules.agents.files import unread
 
     outcome.skipped += 1
     finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)

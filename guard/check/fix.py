@@ -1,7 +1,7 @@
 """`check --fix`: the few changes that are certainly safe, shown as a diff before any is written.
 
 A key in a dotenv file is commented out; a call that names one of the policy's providers in a form
-that opencode does not know gets the form it knows; a suppression that silences nothing and stands
+that the agent does not know gets the form it knows; a suppression that silences nothing and stands
 alone on its line goes.
 """
 
@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from guard.agents.registry import names
 from guard.check import suppress
 from guard.errors import ExitCode, GuardError, printable
 from guard.files import write as files
@@ -142,7 +143,7 @@ def _commented_out(line: str, name: str) -> str | None:
 
 def _with_known_form(line: str, policy: CompiledPolicy) -> str | None:
     """`line` with `--provider P --model M` as `-m P/M`, as a guarded launch reads it."""
-    if "opencode" not in line:
+    if not any(name in line for name in names()):
         return None
     for call in _CALLS:
         found = list(call.finditer(line))

@@ -76,7 +76,7 @@ Examples:
   routeguard allow env OPENAI_API_KEY --until 2026-12-31 --reason "the transcription script"
   routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "looking at the traffic"
   routeguard allow server https://agents.example.com --for 1d --reason "pair session"
-  routeguard allow file ./opencode.json --for 1w --reason "read it, the plugin is ours"
+  routeguard allow file ./tools/plugin.js --for 1w --reason "read it, the plugin is ours"
   routeguard allow list
   routeguard allow revoke port:11434
 
@@ -168,14 +168,14 @@ Example:
 @click.argument("url", metavar="URL")
 @_options
 def server(url: str, **options: Any) -> int:
-    """Allow the server at URL for `opencode attach` and `auth login`."""
+    """Allow an agent to attach, or log in, to the server at URL."""
     return _add(f"server:{url}", **options)
 
 
 @allow.command(
     epilog="""\b
 Example:
-  routeguard allow file ./opencode.json --for 1w --reason "read it, the plugin is ours"
+  routeguard allow file ./tools/plugin.js --for 1w --reason "read it, the plugin is ours"
 The SHA-256 of its content now is kept: after a change it is refused again. Code that it imports
 needs an exception of its own; one for a folder covers all that lies below it."""
 )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import click
 
+from guard.agents.registry import AGENTS
+
+_AGENT = AGENTS[0]
+
 
 @click.command(
     "exec",
@@ -12,12 +16,12 @@ import click
         "ignore_unknown_options": True,
         "allow_interspersed_args": False,
     },
-    epilog="""\b
+    epilog=f"""\b
 Examples:
-  routeguard exec -- opencode run "hi"      the agent, planned and pinned to the gateway
+  routeguard exec -- {_AGENT.example:<20}   the agent, planned and pinned to the gateway
   routeguard exec -- make test              any command, without direct provider keys
   routeguard exec -- bash -l                a shell in which every agent is guarded
-  routeguard exec --fence -- opencode       neither it nor its children reach a local proxy
+  routeguard exec --fence -- {_AGENT.names[0]:<12}   neither it nor its children reach a local proxy
 
 \b
 Exit status: the command's own; 126 refused (the reason is on stderr), 127 not found,
@@ -35,7 +39,7 @@ Exit status: the command's own; 126 refused (the reason is on stderr), 127 not f
 def exec_command(fence: bool | None, command: tuple[str, ...]) -> int:
     """Run a command that can reach models through the gateway only.
 
-    A known agent (opencode) is planned: its arguments are rewritten to the gateway, its
+    An agent that routeguard knows is planned: its arguments are rewritten to the gateway, its
     environment is cleaned, its config is pinned, its surroundings are checked; then this process
     becomes it, or says why not. Any other command gets a cleaned environment.
     """

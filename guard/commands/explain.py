@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.agents.adapter import NO_MODEL
+from guard.agents.registry import AGENTS
 from guard.errors import ExitCode, printable
 from guard.masking import remember_names, without_secrets
 
@@ -23,11 +25,10 @@ SCHEMA_VERSION = 1
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog="""\b
+    epilog=f"""\b
 Examples:
-  routeguard explain -- opencode run "hi"
-  routeguard explain -- opencode run -m anthropic/claude-sonnet-4 "hi"
-  routeguard explain --format json -- opencode | jq .route
+  routeguard explain -- {AGENTS[0].example}
+  routeguard explain --format json -- {AGENTS[0].names[0]} | jq .route
 
 \b
 Exit status: 0 it would start, 1 it would be refused, 3 policy, 127 agent not found.""",
@@ -132,14 +133,12 @@ def _as_text(
     today: Today | None,
     words: list[str],
 ) -> list[str]:
-    from guard.agents.opencode.arguments import shown
-
-    lines = [f"today    {shown(words)}"]
+    lines = [f"today    {shlex.join(words)}"]
     if today is not None and plan.kind not in NO_MODEL:
         lines.append(f"  goes to   {today.route}")
         lines += [f"  {s.layer:<17} {_where(s.where)}{s.says}" for s in today.says]
     version = f" {'.'.join(map(str, facts.version))}" if facts and any(facts.version) else ""
-    lines += ["", f"guarded  {shown([words[0], *plan.argv])}"]
+    lines += ["", f"guarded  {shlex.join([words[0], *plan.argv])}"]
     lines.append(f"  program   {_short(plan.program)}{version}")
     if plan.route:
         lines.append(f"  goes to   {plan.route} at {policy.base_url}")

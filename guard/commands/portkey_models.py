@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.agents.registry import AGENTS
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.portkey.session import find_key, look
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   routeguard portkey models                       all of them
-  routeguard portkey models claude sonnet         those that hold both words
+  routeguard portkey models gpt mini              those that hold both words
   routeguard portkey models --provider openrouter-main
-  routeguard portkey models --refresh --json | jq -r .models[].opencode
+  routeguard portkey models --refresh --json | jq -r .models[].{AGENTS[0].id}
 
 \b
 In the catalogue does not mean callable: routeguard portkey probe MODEL tells.
@@ -36,7 +37,7 @@ Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 12
 @entry_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_json: bool) -> int:
-    """List the models that the gateway key reaches, with the name that opencode takes.
+    """List the models that the gateway key reaches, with the name that the agent takes.
 
     WORDs are searched for in the names, in any letter case. The list is remembered for a day.
     """
@@ -80,15 +81,15 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
         )
     else:
         for row in found:
-            show(printable(opencode_name(row, policy)))
+            show(printable(name_for_agent(row, policy)))
         seen = f"{len(found)} of {len(listed)} models of {account.base_url}"
         seen += f", seen {ago(account.fetched_at)}"
         show(seen + ("" if refresh else " (--refresh asks again)"), err=True)
     return ExitCode.OK if found else ExitCode.FINDINGS
 
 
-def opencode_name(row: ModelRow, policy: CompiledPolicy) -> str:
-    """What `opencode -m` takes for this model under `policy`.
+def name_for_agent(row: ModelRow, policy: CompiledPolicy) -> str:
+    """What `-m` of the agent takes for this model under `policy`.
 
     `ENTRY/model` where an entry of the policy stands for its provider, else the model's own
     `@slug/model` through an entry that leaves the provider open.
@@ -107,5 +108,5 @@ def _as_json(row: ModelRow, policy: CompiledPolicy) -> dict[str, Any]:
         "id": row.id,
         "provider": row.provider,
         "model": row.slug or row.id.partition("/")[2],
-        "opencode": opencode_name(row, policy),
+        AGENTS[0].id: name_for_agent(row, policy),
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.agents.registry import AGENTS
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import probe as canaries
@@ -33,8 +34,7 @@ _MEANINGS: dict[str, Meaning] = {"works": "good", "rate-limited": "warning"}
     epilog="""\b
 Examples:
   routeguard portkey probe --dry-run                 what would be asked, and what it may cost
-  routeguard portkey probe                           the usual names: gpt-4, claude-3-opus,
-                                                     mistralai/mistral-7b-instruct
+  routeguard portkey probe                           three well-known models
   routeguard portkey probe gpt-4o --provider openai-prod --yes
   routeguard portkey probe @openrouter-main/mistralai/mistral-7b-instruct --json --yes
 
@@ -157,7 +157,7 @@ def _lines(
             else:
                 lines.append(f"  {form:<{width}}  {said}")
         best = _best(worked, policy)
-        lines.append(f"  opencode: -m {printable(best)}" if best else "  opencode: no name works")
+        lines.append(f"  {AGENTS[0].title}: {f'-m {printable(best)}' if best else 'no name works'}")
     return lines
 
 
@@ -175,7 +175,7 @@ def _about(result: Result) -> str:
 
 
 def _best(worked: list[Result], policy: CompiledPolicy) -> str:
-    """What `opencode -m` takes for the first form that works, "" if none can be named there."""
+    """What `-m` of the agent takes for the first form that works, "" if none can be named there."""
     order = {"slug": 0, "header": 1, "bare": 2, "config": 3, "raw": 4}
     for result in sorted(worked, key=lambda r: order[r.canary.kind]):
         model, headers = result.canary.model, dict(result.canary.headers)
@@ -212,7 +212,7 @@ def _as_json(
     return {
         "gateway": policy.base_url,
         "models": {
-            asked: {"works": bool(worked), "opencode": _best(worked, policy)}
+            asked: {"works": bool(worked), AGENTS[0].id: _best(worked, policy)}
             for asked, worked in working.items()
         },
         "requests": [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey import entry_option, here
 from guard.commands.portkey_sync import offer
@@ -74,7 +75,7 @@ def setup(entry: str) -> int:
     wished = _with_default(wished, policy, environ)
     status = offer(wished, policy, environ, dry_run=False, yes=False)
     if status == ExitCode.OK:
-        say("Next: opencode models; routeguard explain -- opencode run hi; routeguard verify")
+        say(f"Next: routeguard explain -- {AGENTS[0].example}; routeguard verify")
         for variable in sorted(set(keys.values()) - set(environ)):
             say(f"      export {variable}=…   (its Portkey key; it is not set yet)")
     return status
@@ -168,7 +169,7 @@ def _words(account: Account, chosen: tuple[str, ...]) -> tuple[str, ...]:
     listed = [row.id for row in account.models.value or () if not chosen or row.provider in chosen]
     if len(listed) <= _MANY:
         return ()
-    say(f"There are {len(listed)} models; the picker of opencode lists all that are written.")
+    say(f"There are {len(listed)} models; {AGENTS[0].title} lists all that are written.")
     while True:
         typed: str = click.prompt(
             "Only those whose names hold these words (Enter: all)",

@@ -32,7 +32,7 @@ Examples:
   routeguard portkey sync --dry-run                 only show what would change
   routeguard portkey sync                           one entry, models named @slug/model
   routeguard portkey sync --layout each             one entry a provider: portkey-openrouter, …
-  routeguard portkey sync gpt claude --provider openai-prod --yes
+  routeguard portkey sync gpt mini --provider openai-prod --yes
 
 \b
 A model that a probe found not to work is left out. Comments and everything else of the policy
@@ -60,7 +60,7 @@ def sync(
 ) -> int:
     """Write the providers and models of the gateway key into your policy.
 
-    Afterwards `opencode models` and the picker of its TUI list what this key reaches. WORDs limit
+    Afterwards the list of models in the agent shows what this key reaches. WORDs limit
     the models to those whose names hold all of them.
     """
     policy, environ = here()

@@ -172,7 +172,7 @@ def _catalogued(name: str) -> bool:
 def _called(proxy: str, name: str) -> set[str]:
     """Id, name, the first word of the name, and the other names that it has in parentheses.
 
-    "claude-code-router (ccr)" is called `ccr`, "Portkey's open-source gateway" `portkey`, too.
+    "some-long-name (sln)" is called `sln`, "Portkey's open-source gateway" `portkey`, too.
     """
     plain, _, aliases = name.partition(" (")
     first = plain.partition(" ")[0].removesuffix("'s")

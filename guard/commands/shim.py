@@ -59,7 +59,7 @@ def path() -> int:
 @shim.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def status(as_json: bool) -> int:
-    """Say whether the shims are in place and come first, and what `command opencode` would run.
+    """Say whether the shims are in place and come first, and what `command AGENT` would run.
 
     Exit status 1 if an agent on PATH would be started past them.
     """

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from guard import catalog, hook, net, paths
-from guard.agents.registry import keeps, sets
+from guard.agents.registry import AGENTS, keeps, sets
 from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import ExitCode, UsageError, printable
@@ -388,7 +388,8 @@ def _what(answer: Answer) -> str:
     if variable.owner:
         text += f" ({variable.owner})"
     if variable.providers:
-        text += "\nalone it opens, in an unguarded opencode: " + ", ".join(variable.providers)
+        text += f"\nalone it opens, in an unguarded {AGENTS[0].title}: "
+        text += ", ".join(variable.providers)
     if variable.note:
         text += f"\n{variable.note}"
     if not variable.kind and not variable.owner:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guard.agents.registry import AGENTS
 from guard.doctor import files, gateway, launch, shell
 from guard.doctor.context import Context
 from guard.doctor.result import Result, broken, of_error, skipped
@@ -78,7 +79,7 @@ CHECKS = (
         "launch", "Launch", launch.launch,
         "What a launch from this directory becomes: where it goes, what it removes, or why it is "
         "refused.",
-        "`routeguard explain -- opencode` shows the whole plan.",
+        f"`routeguard explain -- {AGENTS[0].example}` shows the whole plan.",
         policy=True,
     ),
     Check(
@@ -91,7 +92,7 @@ CHECKS = (
         "logins", "Stored logins", launch.logins,
         "Logins in an agent's own store. A guarded launch does not use them; one that is not "
         "guarded does.",
-        "`opencode auth logout PROVIDER`.",
+        f"`{AGENTS[0].logout}`.",
         policy=True,
     ),
     Check(

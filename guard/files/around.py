@@ -43,7 +43,7 @@ PROJECTS = (
     *("Taskfile.yml", "Taskfile.yaml", "Rakefile", "README.md", "README.rst", "README", "LICENSE"),
 )
 """Names that lie at the top of a project. What a home directory holds as well (`node_modules`,
-`.opencode`, `.claude`, `.vscode`, `.editorconfig`, `.tool-versions`) tells nothing."""
+agents' own folders, `.vscode`, `.editorconfig`, `.tool-versions`) tells nothing."""
 
 _PREFIXES = ("/usr", "/usr/local", "/opt")
 

@@ -1,7 +1,7 @@
 """JSON with comments and trailing commas: the one reader, for a launch and for `check`.
 
-opencode reads its config with the npm package jsonc-parser 3 (`allowTrailingComma`, any error
-stops it). Its grammar, read in the binary of 1.18.33: blanks, tabs, line feeds and carriage
+The agent reads its config with the npm package jsonc-parser 3 (`allowTrailingComma`, any error
+stops it). Its grammar, as read in the agent's binary: blanks, tabs, line feeds and carriage
 returns between tokens; `//` ends at a line break, `/*` needs its end; one comma may stand behind
 the last value of an object or a list, none behind no value; strings, numbers and words as in JSON.
 That is what is accepted here (compared on 160,000 texts with jsonc-parser 3.3.1: where both take

@@ -532,7 +532,7 @@ def _rule(
 def sandbox_exec(fence: Fence, program: str, argv: list[str]) -> list[str]:
     """The arguments by which `sandbox-exec` runs `program` behind `fence`; `argv[0]` is dropped.
 
-    The profile's forms are those of Seatbelt profiles in use (openai/codex, sandbox-runtime); a
+    The profile's forms are those of Seatbelt profiles in use (sandbox-runtime and others); a
     connection can be denied to this machine only, which here is what is wanted.
     """
     lines = ["(version 1)", "(allow default)"]

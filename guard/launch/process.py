@@ -79,7 +79,7 @@ def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[
 
     execve keeps the process id, so our own id in the marker means that the program we started
     was a wrapper that starts us again. A script in the marker that is not this process has asked
-    for the agent as a child of its own (`"$(command -v opencode)" "$@"`): no launch lies between.
+    for the agent as a child of its own (`"$(command -v AGENT)" "$@"`): no launch lies between.
     """
     pid, depth, program = _marker(environ)
     if depth > MAX_DEPTH:

@@ -168,7 +168,7 @@ def guarded_launch(name: str = AGENTS[0].names[0]) -> list[str]:
 def version_of(binary: str, environ: Mapping[str, str]) -> str:
     """The version that the agent at `binary` says it is, "" if it does not say.
 
-    opencode 1 prints `1.18.33`, opencode 2 `opencode v2.0.10` (facts of the two releases).
+    Some print `1.18.33`, some `NAME v2.0.10`.
     """
     with tempfile.TemporaryDirectory(prefix="routeguard-verify-") as folder:
         place = Surroundings(folder, environ)

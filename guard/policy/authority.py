@@ -82,8 +82,8 @@ def _changed_by(path: str, *, is_file: bool) -> str:
 def unusable(path: str) -> tuple[str, str]:
     """Why the file at `path` cannot be `gateway.ca`, and the fix; two "" if it can.
 
-    It has to be PEM: from anything else opencode takes no certificate, and says so only in a
-    warning (run on 1.18.33). A private key has no place in it.
+    It has to be PEM: from anything else an agent may take no certificate, and say so only
+    in a warning (run on the first one). A private key has no place in it.
     """
     import re
     import shlex

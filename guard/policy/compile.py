@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from guard.net import address, host_of, is_loopback
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import end_of
+from guard.policy.model import AGENT_TABLES, end_of
 from guard.policy.problems import InvalidPolicyError, Problem
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException, normal_subject
 
@@ -82,7 +82,9 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         raise InvalidPolicyError(problems)
     merged.sort_dropped(layers)
     programs, images, names = local_proxies.needles()
-    reroute: Mapping[str, str] = values["agents.opencode.reroute"].value
+    # the compiled policy has room for the rules of one agent
+    (agent,) = (f"agents.{name}" for name in AGENT_TABLES)
+    reroute: Mapping[str, str] = values[f"{agent}.reroute"].value
     return CompiledPolicy(
         base_url=base_url.value,
         gateway_ca=ca,
@@ -101,14 +103,19 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         proxy_programs=programs,
         proxy_images=images,
         proxy_names=names,
-        foreign_provider=values["agents.opencode.foreign_provider"].value,
+        foreign_provider=values[f"{agent}.foreign_provider"].value,
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
-        servers=values["agents.opencode.servers"].value,
-        project_config=values["agents.opencode.project_config"].value,
+        servers=values[f"{agent}.servers"].value,
+        project_config=values[f"{agent}.project_config"].value,
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),
         variables=variables,
+        harmless=frozenset(
+            variable.name
+            for variable in catalog.variables().values()
+            if not variable.rule and variable.kind in catalog.KIND_RULES
+        ),
         layers=tuple((layer.layer, layer.path) for layer in layers),
         notes=_notes(merged, layers),
     )

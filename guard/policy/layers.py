@@ -21,7 +21,7 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.policy.locate import Locations, Path, Position, position
-from guard.policy.model import MAX_ITEMS, Policy, reserved
+from guard.policy.model import AGENT_TABLES, FORMER_TABLES, MAX_ITEMS, Policy, reserved
 from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
 
@@ -48,9 +48,11 @@ _PROJECT_MAY: Final = frozenset(
         ("keys", "unknown"),
         ("proxies", "action"),
         ("proxies", "fence"),
-        ("agents", "opencode", "foreign_provider"),
-        ("agents", "opencode", "servers"),
-        ("agents", "opencode", "project_config"),
+        *(
+            ("agents", agent, key)
+            for agent in AGENT_TABLES
+            for key in ("foreign_provider", "servers", "project_config")
+        ),
         ("audit", "required"),
         ("environment", "remove"),
     )
@@ -60,7 +62,10 @@ _PROJECT_MAY_NOT: Final[dict[Path, str]] = {
     ("gateway",): "a project does not choose where calls go, nor with which key",
     ("proxies", "prompt"): "a project does not judge what you type at a prompt",
     ("proxies", "hold"): "a project does not choose which ports are held",
-    ("agents", "opencode", "reroute"): "a project does not choose where calls go",
+    **{
+        ("agents", agent, "reroute"): "a project does not choose where calls go"
+        for agent in AGENT_TABLES
+    },
     ("exception",): "a project cannot allow anything",
 }
 _MAX_TABLES: Final = 2
@@ -346,8 +351,9 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
 def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
     locations = Locations(text)
     dropped: list[Dropped] = []
-    if isinstance(data, dict) and "opencode" in data:
-        data = _with_agents(data, place, prefix, locations)
+    for agent in FORMER_TABLES:
+        if isinstance(data, dict) and agent in data:
+            data = _with_agents(data, agent, place, prefix, locations)
     if place.managed:
         _only_exceptions(data, place, locations)
     if place.layer == "project" and isinstance(data, dict):
@@ -377,25 +383,25 @@ def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
 
 
 def _with_agents(
-    data: dict[str, Any], place: Candidate, prefix: Path, locations: Locations
+    data: dict[str, Any], agent: str, place: Candidate, prefix: Path, locations: Locations
 ) -> dict[str, Any]:
-    """`data` with the table `[opencode]`, as it was called, in the place of `[agents.opencode]`.
+    """`data` with the table `[AGENT]`, as it was called, in the place of `[agents.AGENT]`.
 
     Raises InvalidPolicyError where a file has both.
     """
     agents = data.get("agents", {})
     if not isinstance(agents, dict):
         return data
-    if "opencode" in agents:
-        line, column = locations.find((*prefix, "opencode"))
-        message = "is the former name of agents.opencode, which this file has as well"
+    if agent in agents:
+        line, column = locations.find((*prefix, agent))
+        message = f"is the former name of agents.{agent}, which this file has as well"
         problem = Problem(
-            place.path, line, column, "opencode", message, fix="keep one: [agents.opencode]"
+            place.path, line, column, agent, message, fix=f"keep one: [agents.{agent}]"
         )
         raise InvalidPolicyError([problem])
-    locations.rename((*prefix, "opencode"), (*prefix, "agents", "opencode"))
-    kept = {name: value for name, value in data.items() if name != "opencode"}
-    return {**kept, "agents": {**agents, "opencode": data["opencode"]}}
+    locations.rename((*prefix, agent), (*prefix, "agents", agent))
+    kept = {name: value for name, value in data.items() if name != agent}
+    return {**kept, "agents": {**agents, agent: data[agent]}}
 
 
 def _only_exceptions(data: dict[str, Any], place: Candidate, locations: Locations) -> None:

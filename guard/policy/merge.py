@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from guard.policy.layers import Dropped, Layer
-from guard.policy.model import Exemption, Policy, Provider, Section
+from guard.policy.model import AGENT_TABLES, Exemption, Policy, Provider, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +80,7 @@ SINGLE: Final = (
     "gateway.default",
     "gateway.small",
     "gateway.providers",
-    "agents.opencode.reroute",
+    *(f"agents.{name}.reroute" for name in AGENT_TABLES),
 )
 """Values that are not stricter or looser: the strongest layer that sets one keeps it."""
 

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from guard.catalog.classify import PREFIXES
 from guard.catalog.key_shapes import looks_like_key
 from guard.net import host_of, is_loopback
 from guard.policy.values import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
@@ -40,7 +41,10 @@ _RESERVED = frozenset(
         *("NO_PROXY", "no_proxy"),
     )
 )
-_RESERVED_PREFIXES = ("LC_", "OPENCODE_", "ROUTEGUARD_", "XDG_")
+_RESERVED_PREFIXES = (
+    *("LC_", "ROUTEGUARD_", "XDG_"),
+    *(prefix for prefix, kind, _ in PREFIXES if kind == "agent_redirect"),
+)
 
 
 def reserved(name: str) -> bool:
@@ -79,8 +83,8 @@ class Matching:
         return value
 
 
-# opencode replaces {env:…} and {file:…} in the raw text of its config before it parses the JSON
-# (facts: opencode.md 3.2), so nothing that goes there may hold a brace, a quote or a backslash.
+# An agent may replace {env:…} and {file:…} in the raw text of its config before it parses the JSON
+# (guard.agents.keys), so nothing that goes there may hold a brace, a quote or a backslash.
 _PLAIN = r"[^{}\"'\\`\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 _MODEL = rf"(?!\s){_PLAIN}{{1,200}}"
 _SLUG = r"@?[A-Za-z0-9][A-Za-z0-9._\-]{0,127}"
@@ -472,8 +476,8 @@ class Proxies(Section):
     )
 
 
-class OpenCode(Section):
-    """What opencode may do."""
+class AgentRules(Section):
+    """What one agent may do."""
 
     foreign_provider: Literal["reroute", "refuse"] = Field(
         default="refuse", description="a model of another provider on the command line"
@@ -484,17 +488,24 @@ class OpenCode(Section):
         description="the Portkey slug that takes over for a provider",
     )
     servers: Literal["allow", "refuse"] = Field(
-        default="refuse", description="the subcommands serve, web and acp"
+        default="refuse", description="subcommands that serve other programs: serve, web, acp"
     )
     project_config: Literal["read", "ignore"] = Field(
-        default="read", description="opencode's own config files in a repository"
+        default="read", description="the agent's own config files in a repository"
     )
 
 
 class Agents(Section):
     """What each agent may do: a table for each, by its id."""
 
-    opencode: OpenCode = Field(default_factory=OpenCode)
+    opencode: AgentRules = Field(default_factory=AgentRules)
+
+
+AGENT_TABLES: Final = tuple(Agents.model_fields)
+"""The agents that have a table [agents.ID]."""
+
+FORMER_TABLES: Final = AGENT_TABLES[:1]
+"""Agents whose table was called [ID] before there was [agents]; that name is still read."""
 
 
 class Audit(Section):

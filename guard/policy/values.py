@@ -52,7 +52,8 @@ class CompiledPolicy(Record):
 
     `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
-    slug without `@`; `variables` maps a name to its (kind, owner); `layers` are the (layer name,
+    slug without `@`; `variables` maps a name to its (kind, owner), `harmless` are those that
+    are no finding where they are set; `layers` are the (layer name,
     path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
     TCP ports, sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty
     for a policy that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`,
@@ -84,6 +85,7 @@ class CompiledPolicy(Record):
     remove: tuple[str, ...] = ()
     exceptions: tuple[PolicyException, ...] = ()
     variables: dict[str, tuple[str, str]] = {}  # noqa: RUF012
+    harmless: frozenset[str] = frozenset()
     layers: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 

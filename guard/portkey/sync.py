@@ -21,8 +21,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from guard import paths
-from guard.agents.opencode import config as pinned_config
-from guard.agents.opencode.route import Router
+from guard.agents.registry import default_agent
 from guard.errors import PolicyError, UsageError, printable
 from guard.policy import model
 from guard.policy.compile import compile_files
@@ -392,17 +391,12 @@ def tried(after: str, path: str, wished: Wish) -> None:
 
 
 def _fits(policy: CompiledPolicy) -> None:
-    ids = pinned_config.provider_ids(policy, "0" * 10)
-    router = Router(policy, ids, frozenset())
-    keys = {entry.name: entry.key_env or "ROUTEGUARD_GATEWAY_KEY_1" for entry in policy.providers}
-    text, _ = pinned_config.render(
-        pinned_config.pinned(policy, ids, keys, router.default(), []), [], []
-    )
-    if len(text) > pinned_config.MAX_CONTENT * _ROOM:
+    taken, most = default_agent().pinned_size(policy)
+    if taken > most * _ROOM:
         count = sum(len(entry.models) for entry in policy.providers)
         raise UsageError(
             f"{count} models are more than one launch can carry",
-            why=f"they take {len(text)} bytes of the {pinned_config.MAX_CONTENT} of one variable",
+            why=f"they take {taken} bytes of the {most} of one variable",
             fix="choose: --provider SLUG, or words that their names hold",
         )
 

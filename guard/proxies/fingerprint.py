@@ -34,7 +34,7 @@ NEVER = frozenset(
 )
 """Paths that are asked of nobody, because nobody knows who listens before the answer: LiteLLM's
 `/health` calls the models and its `/openapi.json` takes seconds, trtllm's `/health_generate` runs
-an inference, codex-responses-api-proxy's `/shutdown` stops it; the last two are model calls."""
+an inference, one proxy's `/shutdown` stops it; the last two are model calls."""
 
 EVERYWHERE = ("/", "/v1/models", "/health/liveliness", "/api/version")
 """What a server of unknown make is asked on any port; the other paths on their entries' ports."""

@@ -44,7 +44,7 @@ class Found(Record):
     `listeners` are its sockets (one program often has one for IPv4 and one for IPv6). `proxy` is
     the id in `guard/catalog/local_proxies.json` and `name` what people call it, both "" unless
     `verdict` is `proxy` (or a suspect's likeliest name). `how` says how we know, in words
-    ("program litellm", "answers GET / as claude-code-router", "port 11434 is Ollama's").
+    ("program litellm", "answers GET / as Ollama", "port 11434 is Ollama's").
     `answered` is True where only that answer says so: the program may pass on what another says.
     `process` is None where the owner cannot be known; `others` are more processes that hold the
     same socket.

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from guard.rules.agents import others
-from guard.rules.agents.opencode import files as opencode_files
+from guard.rules.agents import files as agent_files
 from guard.rules.files import (
     base_urls,
     ci,
@@ -66,7 +65,6 @@ DETECTORS: tuple[Detector, ...] = (
     services.UNITS,
     services.PROPERTY_LISTS,
     services.PROCFILES,
-    opencode_files.DETECTOR,
-    others.DETECTOR,
+    *agent_files.DETECTORS,
 )
 """Every detector, in the order in which a file meets them."""

@@ -2,7 +2,7 @@
 
 `bun build --compile` puts the modules of a program into its file, and behind them the arguments
 it always starts with and the line `---- Bun! ----`: in an ELF section `.bun`, or at the very end
-of the file (seen in opencode 1.18.33, Bun 1.3.14: `--user-agent=opencode/1.18.33 …`).
+of the file (seen with Bun 1.3.14: `--user-agent=NAME/VERSION …`).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class TestValues:
         found, default = values(machine.load()), values(CompiledPolicy())
         assert found.pop("variables")["OPENAI_API_KEY"][0] == "provider_key"
         assert 11434 in found.pop("proxy_ports")
-        for name in ("proxy_programs", "proxy_images", "proxy_names"):
+        for name in ("harmless", "proxy_programs", "proxy_images", "proxy_names"):
             assert found.pop(name)
             default.pop(name)
         default.pop("variables")

@@ -14,7 +14,7 @@ import pytest
 
 from guard import catalog, hook
 from guard.agents.registry import default_agent, keeps
-from guard.catalog.classify import classify, rule_of
+from guard.catalog.classify import classify
 from guard.check import engine, environment
 from guard.commands import why
 from guard.launch import agent
@@ -23,7 +23,7 @@ from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
 from guard.rules.detectors import DETECTORS
 from guard.sources.file import SourceFile
-from guard.variables import judge
+from guard.variables import judge, rule_of
 
 EVERY = frozenset(RULES)
 KEY = "sk-proj-" + "q8Zr2Lm9Xw4TkP7vBd3NsYh6" * 2
@@ -258,11 +258,12 @@ def test_the_prompt_knows_the_same_keys(place: Place, shell: str) -> None:
     assert "CLAUDE_CODE_USE_BEDROCK" not in listed  # a setting is no key, so it is left in place
 
 
-def test_the_hot_rules_are_those_of_the_data() -> None:
+def test_the_hot_rules_are_those_of_the_data(tmp_path: Path) -> None:
+    policy = cache.load("/", {"HOME": str(tmp_path)}, system=str(tmp_path / "none"))
     names = dict(catalog.variables())
     for prefix in ("OPENCODE_", "PORTKEY_", "BUN_", "NODE_", "LD_", "DYLD_", "OTEL_"):
         name = f"{prefix}SOMETHING_NEW"
         kind, owner = classify(name, {})
         names[name] = catalog.describe(name, kind, owner)
     for name, variable in names.items():
-        assert rule_of(name, variable.kind) == variable.rule, name
+        assert rule_of(name, variable.kind, policy) == variable.rule, name

@@ -86,6 +86,8 @@ class OpenCode(Identity):
     # early releases of opencode 2 installed the second name
     # (github.com/rjwalters/loom/issues/8438)
     names = ("opencode", "opencode2")
+    example = 'opencode run "hi"'
+    logout = "opencode auth logout PROVIDER"
     packages = ("opencode-ai", "@opencode/cli", "opencode")
     keeps = KEEPS
     switches = SWITCHES

@@ -46,6 +46,17 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         return planner.prepare(policy, facts, shims[self.names[0]])
 
+    def pinned_size(self, policy: CompiledPolicy) -> tuple[int, int]:
+        """Of the inline config, with providers and models alone."""
+        from guard.agents.opencode import config
+        from guard.agents.opencode.route import Router
+
+        ids = config.provider_ids(policy, "0" * 10)
+        keys = {each.name: each.key_env or "ROUTEGUARD_GATEWAY_KEY_1" for each in policy.providers}
+        route = Router(policy, ids, frozenset()).default()
+        text, _ = config.render(config.pinned(policy, ids, keys, route, []), [], [])
+        return len(text), config.MAX_CONTENT
+
     def restore(self, environ: dict[str, str]) -> None:
         """See `planner.restore`."""
         from guard.agents.opencode import planner

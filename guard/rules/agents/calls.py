@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from guard.rules.agents.opencode import calls as opencode
+from guard.rules.agents.opencode import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,3 +33,6 @@ class AgentCalls(Protocol):
 
 
 AGENTS: tuple[AgentCalls, ...] = (opencode,)
+
+STEPS = (steps,)
+"""What is known of the steps of CI pipelines that run an agent, a module for each agent."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.rules.agents.opencode import steps
+from guard.rules.agents.calls import STEPS
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
@@ -103,7 +103,8 @@ class Pipelines:
         foreign_shell = shell is not None and _OTHER_SHELLS.match(shell.value) is not None
         uses = node.get("uses")
         if uses is not None:
-            yield from steps.action(scope, node, uses)
+            for steps in STEPS:
+                yield from steps.action(scope, node, uses)
         for key, value in node.pairs:
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
@@ -112,7 +113,8 @@ class Pipelines:
                 for finding in check_variables(scope, value):
                     reported.add(finding.line)
                     yield finding
-                yield from steps.variables(scope, value, node)
+                for steps in STEPS:
+                    yield from steps.variables(scope, value, node)
             elif name in ("image", "container"):
                 image = value
                 if value.kind == MAP:

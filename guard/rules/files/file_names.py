@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from guard.rules.agents import AGENT_FILES, AGENT_FOLDERS
+
 _CODE = frozenset(
     (
         "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "go", "rs", "rb", "java",
@@ -46,8 +48,6 @@ _TEST_PARTS = frozenset(
 _TEST_NAME = re.compile(
     r"test_.*|conftest\.py|.*_test\.\w+|.*[.-](?:test|spec|e2e)\.\w+|.*Tests?\.(?:java|kt|cs|swift)"
 )
-_AGENT_NAMES = frozenset(("opencode.json", "opencode.jsonc"))
-_AGENT_PARTS = frozenset((".claude", ".opencode", ".codex", ".gemini", ".qwen", ".aider"))
 
 
 def _extension(name: str) -> str:
@@ -80,16 +80,12 @@ def is_generated(path: str, name: str) -> bool:
     Also the configuration of coding agents, which has rules of its own.
     """
     lower = name.lower()
-    if (
-        lower in _LOCKS
-        or lower in _AGENT_NAMES
-        or lower.endswith((".map", ".snap", ".schema.json"))
-    ):
+    if lower in _LOCKS or lower in AGENT_FILES or lower.endswith((".map", ".snap", ".schema.json")):
         return True
     if ".min." in lower or ".bundle." in lower:
         return True
     parts = path.split("/")[:-1]
-    return not (_GENERATED_PARTS.isdisjoint(parts) and _AGENT_PARTS.isdisjoint(parts))
+    return not (_GENERATED_PARTS.isdisjoint(parts) and AGENT_FOLDERS.isdisjoint(parts))
 
 
 def is_test(path: str, name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from guard import variables
 from guard.agents.registry import is_switch, keeps
+from guard.catalog.classify import PREFIXES
 from guard.rules.files import base_urls
 from guard.rules.files.secrets import catalogued_variables, is_form, variable_kind
 
@@ -26,7 +27,7 @@ _COMMON = (
     b"_endpoint",
     b"_host",
     b"_proxy",
-    b"opencode_",
+    *(prefix.lower().encode() for prefix, kind, _ in PREFIXES if kind == "agent_redirect"),
     b"node_tls_reject",
 )
 _JUDGED = ("provider_key", "provider_setting", "base_url", "agent_redirect", "http_proxy")

@@ -1,6 +1,6 @@
 """What a shell text starts and which variables it sets, seen through the programs in between.
 
-`sudo env X=1 nohup bash -c 'timeout 60 opencode run'` starts opencode. Which programs start another
+`sudo env X=1 nohup bash -c 'timeout 60 AGENT run'` starts AGENT. Which programs start another
 one, and where in their arguments it stands, is in guard/catalog/starters.py.
 """
 
