@@ -108,12 +108,12 @@ def judge(
         removed=True,
         place=place,
         subject=f"env:{name}",
-        advice="" if text or policy.gateway_ca else _ca_for_good(name, value or ""),
+        advice="" if text or policy.gateway_ca else ca_for_good(name, value or ""),
     )
 
 
-def _ca_for_good(name: str, value: str) -> str:
-    """How the policy trusts for good what `name` makes programs trust."""
+def ca_for_good(name: str, value: str) -> str:
+    """How the policy trusts for good what the variable `name` makes programs trust; "" if none."""
     if name not in AUTHORITIES or value.strip().lower() in OFF:
         return ""
     path = value if name != "SSL_CERT_DIR" else ""

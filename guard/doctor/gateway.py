@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from guard.doctor.context import Context
     from guard.portkey.client import GatewayError
 
-_CA = (
-    "ask for that CA's certificate, then in ~/.config/routeguard/policy.toml:\n"
-    '[gateway]\nca = "/path/ca.pem"'
-)
 _UNREACHED = "the gateway was not reached"
 
 
@@ -56,14 +52,15 @@ def reachable(context: Context) -> Iterator[Result]:
 
 def tls(context: Context) -> Iterator[Result]:
     """Which CA signed the gateway's certificate?"""
-    from guard.portkey import client
+    from guard.portkey import network
     from guard.portkey import tls as handshake
 
     host, _, _, _ = _way(context)
     if not context.policy.base_url.lower().startswith("https:"):
         yield skipped(f"{context.policy.base_url} is plain HTTP")
         return
-    certificates = client._certificates(context.environ)
+    certificates = network.certificates(context.environ, context.policy)
+    fix = network.inspected_fix(context.environ, context.policy)
     try:
         found = handshake.chain(_connection(context), host, certificates)
     except ssl.SSLError as error:
@@ -74,18 +71,16 @@ def tls(context: Context) -> Iterator[Result]:
         return
     if found.public:
         yield ok(f"signed by {found.issuer}, a public CA")
+    elif found.trusted and context.policy.gateway_ca:
+        yield ok(f"signed by {found.issuer}, no public CA; gateway.ca of your policy is set")
     elif found.trusted:
         yield broken(
             f"the connection is TLS-inspected: the certificate of {host} is signed by "
-            f"{found.issuer}, which is no public CA. This system trusts it; agents do not",
-            _CA,
+            f"{found.issuer}, which is no public CA. It is trusted here; an agent may not trust it",
+            fix,
         )
     elif found.unknown_ca:
-        yield broken(
-            f"the connection is TLS-inspected: the certificate of {host} is signed by "
-            f"{found.issuer}, which is no public CA ({found.reason})",
-            _CA,
-        )
+        yield broken(network.inspected(found.issuer), fix)
     else:
         yield broken(f"the certificate of {host} is refused: {found.reason}", "try another network")
 
@@ -126,10 +121,10 @@ def _way(context: Context) -> tuple[str, int, str, str]:
 
     Raises GuardError (RG104) for a proxy that the policy does not allow.
     """
-    from guard.portkey import client
+    from guard.portkey import network
 
     host, port = net.address(context.policy.base_url)
-    variable, proxy = client._proxy(context.policy.base_url, context.environ, context.policy)
+    variable, proxy = network.proxy(context.policy.base_url, context.environ, context.policy)
     return host, port, variable, proxy
 
 

@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import httpx
 
 from guard import __version__
 from guard.errors import ExitCode, GuardError, printable
-from guard.net import address, is_loopback
+from guard.net import is_loopback
 from guard.policy.values import CompiledPolicy
+from guard.portkey import network, tls
 from guard.portkey.own_keys import OwnKeys
 
 KEY_HEADER: Final = "x-portkey-api-key"
@@ -147,10 +147,9 @@ class Answer:
 class Client:
     """A connection to one gateway with one key; a context manager.
 
-    `environ` gives proxies (`HTTPS_PROXY`, `NO_PROXY`) and certificates (`SSL_CERT_FILE`,
-    `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE`). `progress` is told a sentence for every wait. `sleep`
-    waits seconds. Raises GuardError: RG106 for a host that the key must not be sent to, RG104 for
-    a proxy on this machine that the policy does not except.
+    `environ` counts as in `guard.portkey.network`. `progress` is told a sentence for every wait.
+    `sleep` waits seconds. Raises GuardError: RG106 for a host that the key must not be sent to,
+    RG104 for a proxy on this machine that the policy neither names nor excepts.
     """
 
     def __init__(
@@ -171,8 +170,9 @@ class Client:
         self._own = OwnKeys([key, *(environ.get(p.key_env, "") for p in policy.providers)])
         _require_host(self.base_url, policy)
         self._origin = _origin(self.base_url)
-        name, proxy = _proxy(self.base_url, environ, policy)
-        self._proxy = name
+        name, proxy = network.proxy(self.base_url, environ, policy)
+        self._proxy, self._proxy_url = name, proxy
+        self._inspected_fix = network.inspected_fix(environ, policy)
         try:
             self._http = httpx.Client(
                 headers={
@@ -181,7 +181,9 @@ class Client:
                     "accept": "application/json",
                 },
                 proxy=proxy or None,
-                verify=_certificates(environ) if self._origin[0] == "https" else True,
+                verify=network.certificates(environ, policy)
+                if self._origin[0] == "https"
+                else True,
                 timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
                 trust_env=False,
                 follow_redirects=False,
@@ -194,7 +196,7 @@ class Client:
             # what the value says is not repeated: a proxy's URL can hold a password
             raise GuardError(
                 f"{name} is no proxy that can be used",
-                where="environment",
+                where=name,
                 fix=f"{name}=http://HOST:PORT, or NO_PROXY={self._origin[1]}",
                 exit_code=ExitCode.FINDINGS,
             ) from None
@@ -378,6 +380,21 @@ class Client:
             fix=_CHECK_URL,
         )
 
+    def _unproved(self, error: ssl.SSLError) -> GatewayError:
+        """Why there is no TLS: what a company's inspection looks like is called that."""
+        _, host, port = self._origin
+        why = printable(getattr(error, "verify_message", "")) or "the TLS handshake failed"
+        what, fix = "the gateway's TLS certificate was not accepted", "try another network"
+        if getattr(error, "verify_code", 0) in tls.UNKNOWN_CA:
+            try:
+                signed = tls.issuer(lambda: tls.connection(host, port, self._proxy_url), host)
+            except OSError:
+                signed = "not seen"
+            what, fix = network.inspected(signed), self._inspected_fix
+        return GatewayError(
+            "tls", what, where=self.base_url, why=f"{why}; nothing was sent", fix=fix
+        )
+
     def _failure(self, error: httpx.HTTPError) -> GatewayError:
         """What `error` means, by its type and those of its causes.
 
@@ -398,16 +415,9 @@ class Client:
                 "offline", "the HTTP proxy refused the connection", where=where, fix=check_proxy
             )
         if isinstance(error, httpx.ConnectError):
-            tls = next((part for part in causes if isinstance(part, ssl.SSLError)), None)
-            if tls is not None:
-                return GatewayError(
-                    "tls",
-                    "the gateway's TLS certificate was not accepted; nothing was sent",
-                    where=self.base_url,
-                    why=printable(getattr(tls, "verify_message", "")) or "the TLS handshake failed",
-                    fix="behind a company's TLS inspection: SSL_CERT_FILE=/path/to/its/ca.pem; "
-                    "else try another network",
-                )
+            refused = next((part for part in causes if isinstance(part, ssl.SSLError)), None)
+            if refused is not None:
+                return self._unproved(refused)
             if any(isinstance(part, socket.gaierror) for part in causes):
                 name = f"the proxy in {self._proxy}" if proxied else printable(self._origin[1])
                 return GatewayError(
@@ -532,62 +542,6 @@ def _require_host(base_url: str, policy: CompiledPolicy) -> None:
         fix="put the gateway's address into gateway.base_url of your policy",
         rule="RG106",
     )
-
-
-def _proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> tuple[str, str]:
-    """The variable that names the proxy to use, and its URL; two "" without one."""
-    scheme, host, port = _origin(base_url)
-    without = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if is_loopback(host) or proxy_bypass_environment(f"{host}:{port}", {"no": without}):
-        return "", ""
-    # a server can set HTTP_PROXY through a header called Proxy; only the small one is a user's
-    names = ("https_proxy", "HTTPS_PROXY") if scheme == "https" else ("http_proxy",)
-    for name in (*names, "all_proxy", "ALL_PROXY"):
-        value = environ.get(name, "").strip()
-        if not value:
-            continue
-        proxy_host, proxy_port = address(value)
-        if is_loopback(proxy_host) and policy.excepted(f"proxy:{proxy_host}:{proxy_port}") is None:
-            raise GuardError(
-                f"{name} leads through a proxy on this machine ({proxy_host}:{proxy_port})",
-                where="environment",
-                why="it would see the gateway key, and belongs to whoever bound the port first",
-                fix=f"unset {name}, or: routeguard allow proxy {proxy_host}:{proxy_port} "
-                '--for 2h --reason "…"',
-                rule="RG104",
-            )
-        return name, value if "://" in value else f"http://{value}"
-    return "", ""
-
-
-def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Verification by the system's certificates, or by those that the usual variables name."""
-    file = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or ""
-    directory = environ.get("SSL_CERT_DIR") or ""
-    if os.path.isdir(file):
-        file, directory = "", file
-    try:
-        context = ssl.create_default_context(cafile=file or None, capath=directory or None)
-        if file or directory:
-            pass
-        elif not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
-            ssl.get_default_verify_paths().capath or ""
-        ):
-            # a Python that was built without a place for them, as the one of python.org on macOS
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-        # with SSLKEYLOGFILE, Python would write down what decrypts the key on its way
-        context.keylog_filename = None  # type: ignore[assignment]
-    except (OSError, ssl.SSLError) as error:
-        raise GuardError(
-            "the certificates that the environment names cannot be read",
-            where=file or directory,
-            why=getattr(error, "strerror", "") or "they are no certificates",
-            fix="check SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE",
-            rule="RG108",
-        ) from None
-    return context
 
 
 def _bounded(response: httpx.Response, until: float) -> bytes:

@@ -20,7 +20,7 @@ _SECONDS = 4.0
 _NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O"}
 """The object identifiers 2.5.4.3 (common name) and 2.5.4.10 (organisation), X.520."""
 _SHOWN = 120
-_UNKNOWN_CA = (18, 19, 20, 21)
+UNKNOWN_CA = (18, 19, 20, 21)
 """X509_V_ERR_… of OpenSSL (x509_vfy.h) for a chain that ends at nobody who is trusted."""
 
 
@@ -55,18 +55,25 @@ def chain(connect: Callable[[], socket.socket], host: str, certificates: ssl.SSL
     found = _verified(connect, host, certificates)
     if isinstance(found, bytes):
         return Chain(issuer_of(found), public=False, trusted=True)
+    return Chain(
+        issuer(connect, host),
+        public=False,
+        trusted=False,
+        reason=printable(found.verify_message),
+        unknown_ca=found.verify_code in UNKNOWN_CA,
+    )
+
+
+def issuer(connect: Callable[[], socket.socket], host: str) -> str:
+    """Who signed the certificate that `connect` leads to, whether it is verified or not.
+
+    Raises OSError if there is no connection, or no TLS.
+    """
     seen = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     seen.check_hostname = False
     seen.verify_mode = ssl.CERT_NONE  # only looked at: nothing is sent over it
     shown = _verified(connect, host, seen)
-    issuer = issuer_of(shown) if isinstance(shown, bytes) else ""
-    return Chain(
-        issuer,
-        public=False,
-        trusted=False,
-        reason=printable(found.verify_message),
-        unknown_ca=found.verify_code in _UNKNOWN_CA,
-    )
+    return issuer_of(shown) if isinstance(shown, bytes) else "an unnamed CA"
 
 
 def connection(host: str, port: int, proxy: str = "", seconds: float = _SECONDS) -> socket.socket:

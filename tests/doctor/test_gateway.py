@@ -140,9 +140,8 @@ def test_a_connection_that_is_inspected(machine: Machine, inspected: plane.Contr
     assert "through the proxy 127.0.0.1:" in machine.one("gateway").what
     found = machine.one("tls")
     assert found.state == "broken"
-    assert "the connection is TLS-inspected" in found.what
-    assert f"the certificate of gateway.example is signed by {ISSUER}" in found.what
-    assert 'ca = "/path/ca.pem"' in found.fix
+    assert f"signed by an unknown CA (issuer {ISSUER}): a company's TLS inspection?" in found.what
+    assert '[gateway] ca = "/path/to/company-ca.pem"' in found.fix
     assert machine.one("key-accepted").state == "skipped"
     assert all(KEY.encode() not in request.raw for request in inspected.requests)
 
@@ -153,7 +152,21 @@ def test_a_ca_that_only_this_system_trusts(
     machine.environ["SSL_CERT_FILE"] = str(authority.ca)
     found = machine.one("tls")
     assert found.state == "broken"
-    assert "This system trusts it; agents do not" in found.what
+    assert "It is trusted here; an agent may not trust it" in found.what
+    assert f'[gateway] ca = "{authority.ca}"' in found.fix
+
+
+def test_a_ca_of_the_policy(
+    machine: Machine, inspected: plane.ControlPlane, authority: Authority
+) -> None:
+    proxy = machine.environ.pop("HTTPS_PROXY")
+    machine.policy(
+        f'[gateway]\nbase_url = "https://gateway.example/v1"\nca = "{authority.ca}"\n'
+        f'proxy = "{proxy}"\n'
+    )
+    assert machine.one("gateway").what.endswith("(gateway.proxy)")
+    assert machine.one("tls").state == "ok"
+    assert machine.one("key-accepted").what == "the gateway knows the key"
 
 
 def test_a_public_ca(

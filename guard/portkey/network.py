@@ -1,0 +1,117 @@
+"""How this machine reaches the gateway: the HTTP proxy in between, the certificates that count.
+
+The policy's `[gateway] ca` and `proxy` decide, as they do for the agents; where it has none, the
+usual variables of the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from guard.errors import GuardError
+from guard.net import address, authority, is_loopback, read_url
+from guard.policy.values import CompiledPolicy
+from guard.variables import ca_for_good, judge
+
+POLICY_PROXY = "gateway.proxy"
+
+
+def proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> tuple[str, str]:
+    """What names the proxy to use, a variable or POLICY_PROXY, and its URL; two "" without one.
+
+    The URL can hold a password. Raises GuardError (RG104) for one on this machine that the policy
+    neither names nor excepts.
+    """
+    found = read_url(base_url)
+    without = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if found is None or is_loopback(found.host):
+        return "", ""
+    place = authority(found.host, found.effective_port())
+    if proxy_bypass_environment(place, {"no": without}):
+        return "", ""
+    if policy.gateway_proxy:
+        return POLICY_PROXY, policy.gateway_proxy
+    # a server can set HTTP_PROXY through a header called Proxy; only the small one is a user's
+    names = ("https_proxy", "HTTPS_PROXY") if found.scheme == "https" else ("http_proxy",)
+    for name in (*names, "all_proxy", "ALL_PROXY"):
+        value = environ.get(name, "").strip()
+        if not value:
+            continue
+        host, port = address(value)
+        if is_loopback(host) and policy.excepted(f"proxy:{host}:{port}") is None:
+            # ALL_PROXY, which the agent ignores, counts here
+            advice = judge("HTTPS_PROXY", "http_proxy", "", value, policy).advice
+            raise GuardError(
+                f"{name} leads through a proxy on this machine ({host}:{port})",
+                where="environment",
+                why="it would see the gateway key, and belongs to whoever bound the port first",
+                fix=f'unset {name}, or: routeguard allow proxy {host}:{port} --for 2h --reason "…"'
+                f"\nor, {advice}",
+                rule="RG104",
+            )
+        return name, value if "://" in value else f"http://{value}"
+    return "", ""
+
+
+def certificates(environ: Mapping[str, str], policy: CompiledPolicy) -> ssl.SSLContext:
+    """Verification by the system's certificates, and those of `[gateway] ca`.
+
+    Without a `ca`, variables can name others in place of the system's: SSL_CERT_FILE,
+    SSL_CERT_DIR, REQUESTS_CA_BUNDLE. Raises GuardError (RG108) where what is named cannot be read.
+    """
+    file = directory = ""
+    if not policy.gateway_ca:
+        file = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or ""
+        directory = environ.get("SSL_CERT_DIR") or ""
+    if os.path.isdir(file):
+        file, directory = "", file
+    try:
+        context = ssl.create_default_context(cafile=file or None, capath=directory or None)
+        if file or directory:
+            pass
+        elif not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
+            ssl.get_default_verify_paths().capath or ""
+        ):
+            # a Python that was built without a place for them, as the one of python.org on macOS
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+        if policy.gateway_ca:
+            context.load_verify_locations(policy.gateway_ca)
+        # with SSLKEYLOGFILE, Python would write down what decrypts the key on its way
+        context.keylog_filename = None  # type: ignore[assignment]
+    except (OSError, ssl.SSLError) as error:
+        named = "gateway.ca" if policy.gateway_ca else "the environment"
+        raise GuardError(
+            f"the certificates that {named} names cannot be read",
+            where=policy.gateway_ca or file or directory,
+            why=getattr(error, "strerror", "") or "they are no certificates",
+            fix="check gateway.ca in your policy"
+            if policy.gateway_ca
+            else "check SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE",
+            rule="RG108",
+        ) from None
+    return context
+
+
+def inspected(issuer: str) -> str:
+    """What is said of a certificate that `issuer`, who is unknown here, has signed."""
+    return (
+        f"the TLS connection is signed by an unknown CA (issuer {issuer}): "
+        "a company's TLS inspection?"
+    )
+
+
+def inspected_fix(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    """What to do about it, with the file that the environment names, if it names one."""
+    if policy.gateway_ca:
+        return f"put the issuer's certificate into {policy.gateway_ca} (gateway.ca of your policy)"
+    named = next(
+        (name for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE") if environ.get(name)), ""
+    )
+    return (
+        ca_for_good(named or "SSL_CERT_DIR", environ.get(named, "-")) + "; else try another network"
+    )
