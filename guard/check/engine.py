@@ -103,9 +103,9 @@ def check(
         asked = {key: n for key, n in known.entries.items() if key[0] in settings.selected}
         ordered, waiting, stale = baseline.apply(baseline.Baseline(asked), ordered)
         if stale and found.whole:
+            matches = "entry matches" if stale == 1 else "entries match"
             remarks.append(
-                f"{stale} of the baseline {'is' if stale == 1 else 'are'} found no more; "
-                "--write-baseline drops what is gone"
+                f"{stale} baseline {matches} nothing any more; --write-baseline drops what is gone"
             )
     remarks += [f"{path}: another repository, not entered" for path in found.nested]
     return Result(
@@ -223,9 +223,7 @@ def _run(detectors: Iterable[Detector], file: SourceFile, policy: CompiledPolicy
                 except Exception as error:
                     # of an error only its type: its text may hold what the file holds
                     findings.append(
-                        _unchecked(
-                            file.path, f"{detector.name} gave up on it: {type(error).__name__}"
-                        )
+                        _unchecked(file.path, f"{detector.name} failed: {type(error).__name__}")
                     )
     except _TooLongError:
         findings.append(_unchecked(file.path, f"checking it took longer than {SECONDS:g} seconds"))
@@ -261,7 +259,7 @@ def _unchecked(path: str, why: str) -> Finding:
         path,
         f"not checked: {why}",
         path=path,
-        fix="look at it yourself, or leave it to git: an ignored file is not listed",
+        fix="check it by hand, or let git ignore it: ignored files are not checked",
     )
 
 

@@ -72,19 +72,19 @@ def check(asked: Asked, selected: frozenset[str]) -> Result:
         findings.append(lost)
     remarks = []
     if not program:
-        remarks.append(f"{agent.title} is not installed here: its version was not judged")
+        remarks.append(f"{agent.title} is not installed here: its version was not checked")
     if asked.runner is None:
         readings = [rc_files.read(asked.environ, root=asked.root)]
-        findings += _of_assignments(asked, readings[0].assignments, "a shell that starts sets it")
+        findings += _of_assignments(asked, readings[0].assignments, "every new shell sets it")
     else:
-        remarks.append(f"a job of {asked.runner.name}")
+        remarks.append(f"running in {asked.runner.name}")
         readings = []
         findings += _of_handed_on(asked)
     readings.append(dotenv_files.read(asked.cwd, home=paths.home(asked.environ)))
     findings += _of_assignments(
         asked,
         readings[-1].assignments,
-        "a tool that loads the file hands it on",
+        "tools that load the file pass it on",
         forms=True,
     )
     for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
@@ -218,7 +218,7 @@ def _classified(name: str, policy: CompiledPolicy) -> tuple[str, str]:
 
 def _removal(asked: Asked, name: str) -> str:
     if asked.runner is not None:
-        return f"take {name} out of {asked.runner.set_in}"
+        return f"remove {name} from {asked.runner.set_in}"
     if not name.isidentifier():
         return f"start programs with: env -u {name} PROGRAM"
     return f"unset {name}   (where it comes from: routeguard why {name})"
@@ -268,7 +268,7 @@ def _of_assignments(
 
 def _of_handed_on(asked: Asked) -> Iterator[Finding]:
     """The files by which a step of a job sets variables for the steps after it."""
-    consequence = "the steps that follow get it"
+    consequence = "later steps get it"
     assignments: list[Assignment] = []
     skipped: list[Skipped] = []
     path = asked.environ.get("GITHUB_ENV", "")
@@ -295,7 +295,7 @@ def _unread(skipped: Skipped) -> Finding:
         skipped.path,
         f"not checked: {skipped.reason}",
         path=skipped.path,
-        fix="look at it yourself",
+        fix="check it by hand",
     )
 
 

@@ -210,7 +210,7 @@ def apply(change: Change) -> None:
     try:
         found = os.lstat(change.absolute)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise _failed(change, "it is a link, or has a second name")
+            raise _failed(change, "it is a link or has hard links")
         now = tree.read(tree.Entry(change.path, change.absolute))
         if not isinstance(now, SourceFile) or now.data != change.before:
             raise _failed(change, "it changed since it was checked")

@@ -198,14 +198,14 @@ def _about(
             "RG901",
             printable(ids),
             "a suppression without a reason silences nothing",
-            f"say why, behind the bracket: routeguard: ignore[{printable(ids)}] reason",
+            f"add a reason after the bracket: routeguard: ignore[{printable(ids)}] reason",
         )
     for id_ in dict.fromkeys(suppression.ids):
         if id_ not in RULES:
             yield finding(
                 "RG902",
                 printable(id_),
-                f"a suppression of {printable(id_)}, which is no rule",
+                f"a suppression of {printable(id_)}, which is not a rule",
                 "`routeguard rules` lists them",
             )
         elif id_ in UNSUPPRESSIBLE:

@@ -69,12 +69,12 @@ def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
         if staged.mode == _REPOSITORY:
             nested.append(path)
         elif staged.status == "U":
-            skipped.append(Skipped(path, "in conflict: the merge is not finished"))
+            skipped.append(Skipped(path, "in conflict: the merge is unfinished"))
         elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
             # a link to a file is a file under another name, and the name may say what it is for
             entries.append(tree.Entry(path, os.path.join(root, path), blob=end.blob))
         elif not links.leads_to_a_directory(path):
-            skipped.append(Skipped(path, "a link that leads out of what git has"))
+            skipped.append(Skipped(path, "a link out of the index"))
     return tree.Tree(
         root=root, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested)
     )

@@ -156,14 +156,14 @@ def parse_netstat(text: str) -> list[Listener]:
     if not text.strip():
         return []
     if columns[:1] != ["Proto"] or "(state)" not in columns:
-        raise SocketsUnreadableError("netstat: its output has no header that is known")
+        raise SocketsUnreadableError("netstat: unknown output format")
     return [one for row in rows if (one := _netstat_row(row.split(), columns)) is not None]
 
 
 def _netstat_row(words: list[str], columns: list[str]) -> Listener | None:
     """The listener of one row, None for another state. Raises SocketsUnreadableError."""
     if len(words) < 6 or words[0] not in ("tcp4", "tcp6", "tcp46"):
-        raise SocketsUnreadableError("netstat: a line of its output is no socket")
+        raise SocketsUnreadableError("netstat: a line is not a socket")
     if words[5] != "LISTEN":
         return None
     host, _, port = words[3].rpartition(".")

@@ -340,7 +340,7 @@ class _Collector:
             return
         top = worktree(os.path.dirname(path)) or ("" if named else self.root)
         if top and not _is_within(real, top):
-            self.skip(path, "a link that leads out of the tree")
+            self.skip(path, "a link out of the tree")
         elif stat.S_ISREG(found.st_mode):
             first = self.entries.get(real)
             alias = Entry(self.shown(path), real, found.st_size, other=first.path if first else "")
@@ -379,7 +379,7 @@ class _Collector:
         try:
             return git_files(repository, directory)
         except git.GitError as error:
-            self.skip(repository, f"git does not list it ({error}); everything in it was read")
+            self.skip(repository, f"git cannot list it ({error}); every file in it was checked")
             return None
 
     def _walk(self, top: str) -> Iterator[str]:

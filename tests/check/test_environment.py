@@ -239,7 +239,7 @@ def test_in_a_job_startup_files_are_nobodys(machine: Machine, tmp_path: Path) ->
         ("ANTHROPIC_API_KEY", 0),
     ]
     assert github.set_in in result.findings[-1].fix
-    assert "a job of GitHub Actions" in result.remarks
+    assert "running in GitHub Actions" in result.remarks
 
 
 def test_what_bash_reads_in_every_step(machine: Machine, tmp_path: Path) -> None:

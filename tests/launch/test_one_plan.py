@@ -155,7 +155,7 @@ def test_an_agent_that_is_not_there(machine: Any) -> None:
         command=("check", "--env", "--no-ci"), PATH="/nonexistent", OPENAI_API_KEY=None
     )
     assert done.status == 0
-    assert "opencode is not installed here: its version was not judged" in done.out
+    assert "opencode is not installed here: its version was not checked" in done.out
     assert not (machine.root / "trap").exists()
 
 

@@ -160,7 +160,7 @@ def test_links(repository: Repository) -> None:
     assert found["through"] == "s"
     assert "dir" not in found
     for name in ("out", "absolute", "dangling", "loop", "pool"):
-        assert found[name] == "(a link that leads out of what git has)"
+        assert found[name] == "(a link out of the index)"
 
 
 def test_what_cannot_be_judged_is_said(repository: Repository) -> None:
@@ -189,7 +189,7 @@ def test_a_merge_in_conflict(repository: Repository) -> None:
     repository.commit(a="main")
     repository.git("merge", "side", check=False)
     found = repository.staged()
-    assert found == {"a": "(in conflict: the merge is not finished)", "b": "side", "c": "new"}
+    assert found == {"a": "(in conflict: the merge is unfinished)", "b": "side", "c": "new"}
     assert repository.staged("a")["a"] == found["a"]
 
 

@@ -47,7 +47,7 @@ def check_texts(
         total += len(text)
         try:
             if total > MAX_SHELL:
-                raise UnparsedError(f"comes after {MAX_SHELL // 1024} KiB of it")
+                raise UnparsedError(f"is beyond the first {MAX_SHELL // 1024} KiB of the file's")
             found = read(text)
         except UnparsedError as error:
             why = f"the shell text here {error}, so it was not checked"
@@ -102,7 +102,7 @@ def _proxy_call(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
     if found.how == commands.STARTS:
         yield from proxy_service(scope, found.proxy, place)
     elif not starts.is_allowed(scope.policy, found):
-        message = f"{found.deed}: its calls do not reach the gateway"
+        message = f"{found.deed}: calls through it do not reach the gateway"
         fix = _way_out(scope.policy, found.ports)
         yield scope.finding("RG401", place, found.proxy.name, message, fix=fix)
 
@@ -118,7 +118,7 @@ def proxy_service(scope: Scope, proxy: local_proxies.Proxy, place: Placed) -> It
     """The finding for a local model proxy that is run, unless the policy allows it."""
     if starts.is_allowed(scope.policy, commands.Start(proxy, proxy.ports)):
         return
-    port = f", on port {proxy.ports[0]} unless told otherwise" if proxy.ports else ""
+    port = f" (port {proxy.ports[0]} by default)" if proxy.ports else ""
     yield scope.finding(
         "RG401",
         place,

@@ -157,7 +157,7 @@ def _key(scope: Scope, name: str, kind: str, owner: str, value: str, place: Span
         verdict.rule,
         place,
         name,
-        f"{name} {verdict.words}" + (", handed on by reference" if reference else ""),
+        f"{name} {verdict.words}" + (", passed on by reference" if reference else ""),
         fix=fix_unknown(name) if verdict.rule == "RG102" else fix,
         severity="warning" if reference else "",
         secret="" if reference or kind == "provider_setting" else value,

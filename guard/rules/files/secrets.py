@@ -416,10 +416,10 @@ class Secrets:
                 "checked; keys with a known prefix were",
             )
         for literal in found:
-            message = f"a key of {literal.owner} is written out here"
+            message = f"a key of {literal.owner} in plain text"
             fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
             if literal.owner == "Portkey":
-                message = "a Portkey API key is written out here"
+                message = "a Portkey API key in plain text"
                 fix = (
                     "revoke it in Portkey, then read it from the environment or a secret store: "
                     "{env:PORTKEY_API_KEY}"

@@ -160,7 +160,7 @@ def _opens_a_provider(
 
 def fix_unknown(name: str) -> str:
     """What to do about a variable that may hold a model's key or not."""
-    return f"name {name} in your policy if it is a model key, or except it"
+    return f"add {name} to keys.extra in your policy if it is a model key, or add an [[exception]]"
 
 
 def _key(scope: Scope, name: str, value: str | None, place: Placed, owner: str) -> Finding | None:
@@ -191,7 +191,7 @@ def handed_to_ci(scope: Scope, name: str, owner: str, place: Placed) -> Finding:
         place,
         name,
         f"{scope.where} gets {name}, which {variables.words_of(name, 'provider_key', owner)}",
-        fix="hand it the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
+        fix="pass the gateway's key instead: PORTKEY_API_KEY from the CI's secrets, "
         f"with {scope.policy.base_url} as the base URL",
     )
 

@@ -102,7 +102,9 @@ class _Builder:
     def _alias(self, event: Any) -> Node:
         found = self._anchors.get(event.anchor)
         if found is None:
-            raise MalformedError("refers to an anchor that is not there", _index(event.start_mark))
+            raise MalformedError(
+                "refers to an anchor that does not exist", _index(event.start_mark)
+            )
         return found
 
     def _scalar(self, event: Any) -> Node:

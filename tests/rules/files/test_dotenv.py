@@ -58,7 +58,7 @@ def test_a_reference_hands_the_key_on_and_is_a_warning(value: str) -> None:
     file = SourceFile(".env", f"OPENAI_API_KEY={value}\n".encode())
     (finding,) = DETECTOR.check(file, POLICY)
     assert (finding.rule, finding.severity) == ("RG101", "warning")
-    assert finding.message.endswith("handed on by reference")
+    assert finding.message.endswith("passed on by reference")
 
 
 def test_a_value_that_spans_lines_hides_what_looks_like_a_line() -> None:

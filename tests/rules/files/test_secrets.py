@@ -127,7 +127,7 @@ def test_the_gateways_key_is_found_by_context(shape: str) -> None:
     for seed in range(20):
         text = shape.format(drawn(LETTERS + "+", 28, seed))
         (finding,) = DETECTOR.check(SourceFile("x", text.encode()), POLICY)
-        assert finding.message == "a Portkey API key is written out here"
+        assert finding.message == "a Portkey API key in plain text"
 
 
 def test_a_key_variable_of_the_policy_counts() -> None:
