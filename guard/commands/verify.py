@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from guard.agents.adapter import Agent
+    from guard.policy.values import CompiledPolicy
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -75,12 +76,16 @@ def verify(
     environ = dict(os.environ)
     agent = agent_by_id(agent_id)
     assert agent is not None, "click accepts no other"
-    binary = find(agent, environ, fetch_missing=fetch)
+    own = own_environment(environ)
+    policy = load_policy(own)
+    binary = find(agent, environ, own, policy, fetch_missing=fetch)
     environ["PATH"] = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", "")))
     with throw_away(keep) as root:
         if keep:
             say(f"the throw-away directory is kept: {root}")
-        proof = prove(binary, environ, root, timeout=timeout, control=not no_control, say=say)
+        proof = prove(
+            binary, environ, root, timeout=timeout, control=not no_control, say=say, like=policy
+        )
     if as_json:
         show_document(proof.as_dict())
     else:
@@ -88,8 +93,17 @@ def verify(
     return ExitCode.OK if proof.passed else ExitCode.FINDINGS
 
 
-def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Binary:
+def find(
+    agent: Agent,
+    environ: Mapping[str, str],
+    own: Mapping[str, str],
+    policy: CompiledPolicy,
+    *,
+    fetch_missing: bool,
+) -> Binary:
     """The binary of `agent` that a launch would run; fetched if there is none and `fetch_missing`.
+
+    `own` is `environ` as the user's, which counts where `policy` is asked.
 
     Raises GuardError (exit status 127, RG502) if there is none or it does not run.
     """
@@ -107,8 +121,7 @@ def find(agent: Agent, environ: Mapping[str, str], *, fetch_missing: bool) -> Bi
             raise
         path = fetch_release(agent, environ, version_of=version_of, say=say)
     else:
-        own = own_environment(environ)
-        for chosen in chosen_program(path, load_policy(own), own, working_directory(), time.time()):
+        for chosen in chosen_program(path, policy, own, working_directory(), time.time()):
             raise GuardError(
                 f"the agent was not started: {chosen.message}",
                 where=chosen.where,

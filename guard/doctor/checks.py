@@ -125,7 +125,7 @@ CHECKS = (
         "tls", "TLS", gateway.tls,
         "Which CA signed the gateway's certificate. One that no public CA signed comes from a "
         "network that inspects TLS (or from a gateway of your own): agents bring their own list "
-        "of public CAs and do not trust it, even where the system does.",
+        "of public CAs, and most go by it alone (opencode on Linux trusts the system's as well).",
         '`[gateway] ca = "/path/ca.pem"` in the policy.',
         policy=True, network=True,
     ),

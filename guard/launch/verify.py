@@ -31,6 +31,7 @@ from guard.launch.proof import child
 from guard.launch.proof.canary import Search, plant
 from guard.launch.recorder import HOST, LoopbackGateway, RecordingProxy, destination
 from guard.policy import cache
+from guard.policy.values import CompiledPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _POLICY = """\
 [gateway]
 base_url = "{base_url}"
-key = {{ env = "{key}" }}
+{way}key = {{ env = "{key}" }}
 default = "portkey/{model}"
 small = "portkey/{small}"
 
@@ -222,6 +223,8 @@ class Stage:
     proxy: RecordingProxy
     direct: Mapping[str, str]
     timeout: float
+    like: CompiledPolicy = field(default_factory=CompiledPolicy)
+    """The policy whose launches are proved: its certificates count, its proxy is the recorder."""
     _search: Search = field(init=False)
 
     def __post_init__(self) -> None:
@@ -240,8 +243,11 @@ class Stage:
         }
         policy = place.home / ".config" / "routeguard" / "policy.toml"
         policy.parent.mkdir(parents=True, mode=0o700)
+        way = [f'ca = "{self.like.gateway_ca}"\n'] if self.like.gateway_ca else []
+        way += [f'proxy = "{self.proxy.url}"\n'] if self.like.gateway_proxy else []
         text = _POLICY.format(
             base_url=f"{self.gateway.url}/v1",
+            way="".join(way),
             key=KEY,
             model=MODEL,
             small=SMALL_MODEL,
@@ -346,17 +352,19 @@ def prove(
     control: bool,
     say: Callable[[str], None],
     launch: Sequence[str] | None = None,
+    like: CompiledPolicy | None = None,
 ) -> Proof:
     """Run `binary` bare (if `control`) and guarded under `root`, `timeout` seconds each at most.
 
-    `launch` are the words that start the guarded agent, by default those of a shell wrapper.
+    `launch` are the words that start the guarded agent, by default those of a shell wrapper;
+    `like` is the policy whose launches are proved.
     Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
     for the real one.
     """
     word = f"answer{secrets.token_hex(8)}"
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:
-        stage = Stage(gateway, proxy, plant(), timeout)
+        stage = Stage(gateway, proxy, plant(), timeout, like or CompiledPolicy())
         guarded_place = stage.surroundings(os.path.join(root, "guarded"), environ)
         _require_stand_in(stage, guarded_place)
         bare_run = None
@@ -389,6 +397,8 @@ def _require_stand_in(stage: Stage, place: Surroundings) -> None:
         why = f"it takes the key from elsewhere than {KEY}: a real key would be used"
     elif policy.excepted(stage.proxy_subject) is None:
         why = "it refuses a user's exceptions, and the recording proxy needs one"
+    elif policy.gateway_proxy not in ("", stage.proxy.url):
+        why = "its gateway.proxy takes every connection past the recording proxy"
     if why:
         raise PolicyError(
             "cannot prove the route here: the system policy does not let a loopback gateway stand "

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import certifi
 import psutil
 import pytest
 from harness.sandbox import Sandbox
@@ -26,6 +27,9 @@ def kept_directories(user: Sandbox) -> list[Path]:
 
 
 def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
+    # with a company's CA and proxy, for which the recorder stands in
+    ca = user.write(user.home / "ca.pem", Path(certifi.where()).read_text())
+    user.write_policy(way=f'ca = "{ca}"\nproxy = "http://proxy.invalid:8080"')
     done = user.run([*VERIFY, "--json"], user.environ())
     assert done.status == 0, done
     proof = json.loads(done.out)

@@ -188,6 +188,7 @@ def test_the_callers_own_keys_and_settings_stay_outside(
         ('[gateway]\nbase_url = "https://gateway.example.com/v1"\n', "gateway.example.com"),
         ('user_exceptions = "refuse"\n', "exceptions"),
         ('[gateway]\nkey = { command = ["op", "read", "x"] }\n', "real key"),
+        ('[gateway]\nproxy = "http://proxy.example.com:8080"\n', "past the recording proxy"),
     ],
 )
 def test_a_system_policy_that_does_not_let_it_stand_in(

@@ -79,13 +79,17 @@ def _install(agent: Agent, npm: str, folder: str, environ: Mapping[str, str]) ->
     }
     with open(os.path.join(folder, "package.json"), "w", encoding="ascii") as file:
         json.dump(wanted, file)
-    argv = [npm, "install", "--prefix", folder, "--ignore-scripts=false"]
+    # npm installs beside the nearest package.json. Not by --prefix: the global npmrc, which can
+    # hold a company's registry and CA, is looked for below the prefix (run on npm 11.19). What a
+    # configuration could set to install less, or elsewhere, is said on the command line
+    argv = [npm, "install", "--no-global", "--location=project", "--ignore-scripts=false"]
+    argv += ["--include=optional", "--bin-links", "--install-strategy=hoisted"]
     argv += ["--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(
             argv,
             cwd=folder,
-            env=dict(environ),
+            env={k: v for k, v in environ.items() if k.lower() != "npm_config_local_prefix"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

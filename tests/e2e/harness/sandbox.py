@@ -32,6 +32,7 @@ LIMIT = 90.0
 POLICY = """
 [gateway]
 base_url = "{front}/v1"
+{way}
 key = {{ env = "PORTKEY_API_KEY" }}
 default = "portkey/gpt-4o"
 small = "portkey/gpt-4o-mini"
@@ -165,10 +166,16 @@ class Sandbox:
         }
         return {name: value for name, value in environ.items() if value is not None}
 
-    def write_policy(self, more: str = "") -> Path:
-        """Write the user's policy: the front as gateway, plus `more` before the exceptions."""
+    def write_policy(self, more: str = "", *, way: str = "", front: str = "") -> Path:
+        """Write the user's policy: the front as gateway, plus `more` before the exceptions.
+
+        `way` are lines about the way to the gateway, `front` is another address for it.
+        """
         text = POLICY.format(
-            front=self.network.front.url, proxy=self.network.proxy.port, more=f"\n{more}\n"
+            front=front or self.network.front.url,
+            way=way,
+            proxy=self.network.proxy.port,
+            more=f"\n{more}\n",
         )
         return self.write(self.config / "routeguard" / "policy.toml", text, mode=0o600)
 

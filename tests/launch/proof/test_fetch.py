@@ -1,26 +1,33 @@
 """Fetching the agent: once, whole or not at all, and clear about what went wrong.
 
-The npm here is a script: what the real client does is the end-to-end tests' matter (they run what
-it installed); here it has to fail, to stop half-way and to be missing.
+Most npm here is a script, which has to fail, to stop half-way and to be missing. The real client
+meets a company's registry, with a certificate of the company's own authority.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from company import Authority, over_tls
 
 from guard.agents.opencode.adapter import AGENT
 from guard.errors import GuardError
 from guard.launch.proof import fetch
+from guard.launch.recorder import Exchange, RecordingServer, Request
 from guard.launch.verify import version_of
 
 INSTALLS = f"""#!/bin/sh
 echo "$@" >>"$LOG"
-cd "$3"
 mkdir -p node_modules/opencode-ai/bin node_modules/.bin
 printf '#!/bin/sh\\necho {AGENT.tested}\\n' >node_modules/opencode-ai/bin/opencode.exe
 chmod +x node_modules/opencode-ai/bin/opencode.exe
@@ -119,3 +126,96 @@ def test_an_npm_that_hangs_is_not_waited_for(
         run(environ)
     assert "had not ended" in raised.value.why
     assert leftovers(tmp_path) == []
+
+
+# A company's registry ----------------------------------------------------------------------------
+
+
+class Registry(RecordingServer):
+    """A registry of npm that has the agent and nothing else."""
+
+    def answer(self, request: Request, exchange: Exchange) -> None:
+        """The package's document, or its one tarball."""
+        tarball = package()
+        if request.target == f"/{AGENT.packages[0]}":
+            digest = base64.b64encode(hashlib.sha512(tarball).digest()).decode()
+            release = {
+                **MANIFEST,
+                "dist": {
+                    "tarball": f"https://127.0.0.1:{self.port}/agent.tgz",
+                    "integrity": f"sha512-{digest}",
+                },
+            }
+            tags = {"latest": AGENT.tested}
+            document = {"name": AGENT.packages[0], "dist-tags": tags}
+            exchange.send_json(200, {**document, "versions": {AGENT.tested: release}})
+        elif request.target == "/agent.tgz":
+            exchange.send(200, tarball, "application/octet-stream")
+        else:
+            exchange.send_json(404, {"error": "not found"})
+
+
+MANIFEST = {
+    "name": AGENT.packages[0],
+    "version": AGENT.tested,
+    "bin": {AGENT.names[0]: "bin/opencode.exe"},
+}
+
+
+def package() -> bytes:
+    """The agent as npm packs it: a script that says its version."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for name, text, mode in (
+            ("package.json", json.dumps(MANIFEST), 0o644),
+            ("bin/opencode.exe", f"#!/bin/sh\necho {AGENT.tested}\n", 0o755),
+        ):
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size, entry.mode = len(text), mode
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return made.getvalue()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[tuple[Registry, str]]:
+    """The registry, and the lines of an npmrc that lead to it."""
+    (tmp_path / "authority").mkdir()
+    authority = Authority(tmp_path / "authority")
+    server = Registry()
+    over_tls(server, authority.leaf("127.0.0.1"))
+    with server:
+        yield server, f"registry=https://127.0.0.1:{server.port}/\ncafile={authority.ca}\n"
+
+
+@pytest.mark.parametrize("where", ["user", "global by variable", "global by the user's npmrc"])
+def test_a_registry_of_the_company(
+    tmp_path: Path,
+    environ: dict[str, str],
+    registry: tuple[Registry, str],
+    missing_part: Callable[[str], NoReturn],
+    where: str,
+) -> None:
+    real = shutil.which("npm")
+    if real is None:
+        missing_part("npm is not on PATH: install Node.js 20 or newer")
+    server, lines = registry
+    environ["PATH"] += f":{os.path.dirname(real)}"
+    # inside `npm run`, and with a configuration that installs less and elsewhere
+    environ["npm_config_local_prefix"] = str(tmp_path)
+    rest = "omit[]=optional\nbin-links=false\nglobal=true\nignore-scripts=true\n"
+    prefix = tmp_path / "prefix"
+    (prefix / "etc").mkdir(parents=True)
+    if where == "user":
+        (tmp_path / ".npmrc").write_text(lines + rest)
+    else:
+        (prefix / "etc" / "npmrc").write_text(lines)
+        (tmp_path / ".npmrc").write_text(rest)
+        if where == "global by variable":
+            environ["NPM_CONFIG_PREFIX"] = str(prefix)
+        else:
+            (tmp_path / ".npmrc").write_text(f"prefix={prefix}\n{rest}")
+    assert version_of(run(environ), environ) == AGENT.tested
+    assert [request.target for request in server.requests][-1] == "/agent.tgz"
+    assert leftovers(tmp_path) == [f"opencode-ai-{AGENT.tested}"]
+    assert not (prefix / "lib").exists()
+    assert not (tmp_path / "package.json").exists()
