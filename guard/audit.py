@@ -91,7 +91,7 @@ def _append(decision: str, facts: Mapping[str, object], environ: Mapping[str, st
         return error.what
     except OSError as error:
         return error.strerror or str(error)
-    return "" if whole else "no space left for a whole line"
+    return "" if whole else "disk full"
 
 
 def said_today(environ: Mapping[str, str]) -> bool:

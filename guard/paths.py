@@ -84,7 +84,7 @@ class Misplaced(Record):
     @property
     def what(self) -> str:
         """What is wrong, as a clause."""
-        return f"{self.variable} names {self.path}, which lies in the project {self.tree}"
+        return f"{self.variable} names {self.path}, inside the project {self.tree}"
 
     @property
     def fix(self) -> str:
@@ -178,7 +178,7 @@ def without_misplaced(environ: Mapping[str, str], wrong: list[Misplaced]) -> dic
         own["HOME"] = account_home()
         if not own["HOME"]:
             raise PolicyError(
-                "cannot tell which directories are yours",
+                "cannot find your own directories",
                 where="environment variable HOME",
                 why=f"{wrong[0].what}, and user id {os.getuid()} has no home in the user database",
                 fix=wrong[0].fix,
@@ -248,18 +248,18 @@ def private_directory(path: str) -> str:
         found = os.lstat(path)
     except OSError as error:
         raise GuardError(
-            "cannot make its own directory",
+            "cannot create routeguard's own directory",
             where=path,
             why=error.strerror or str(error),
-            fix="make the path writable for you, or remove what is in the way",
+            fix="make the path writable, or remove the file in its place",
             rule="RG503",
             exit_code=ExitCode.CONFIG,
         ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise GuardError(
-            "its own directory belongs to somebody else",
+            "routeguard's own directory belongs to another user",
             where=path,
-            why="whoever owns it could change where a launch goes",
+            why="its owner could change where a launch goes",
             fix=f"remove or rename {path}",
             rule="RG503",
             exit_code=ExitCode.CONFIG,

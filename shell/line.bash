@@ -5,11 +5,11 @@
 # Runs program $1 with the other arguments, if they do not start a proxy.
 function __routeguard_start {
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-        \builtin printf 'routeguard: this line was not judged: its guard is gone [RG503]\n' >&2
+        \builtin printf 'routeguard: this line was not checked: its guard is gone [RG503]\n' >&2
     else
         \builtin printf '%q ' "$@" | __PYTHON__ -I -S __MAIN__ line bash || case $? in
         126 | 130) \builtin return 126 ;;
-        *) \builtin printf 'routeguard: this line was not judged: the judge failed [RG503]\n' >&2 ;;
+        *) \builtin printf 'routeguard: this line was not checked: the judge failed [RG503]\n' >&2 ;;
         esac
     fi
     # before bash 5, `set -e` acts on what `builtin` runs although somebody asks for the status
@@ -66,7 +66,7 @@ else
     # a key, and everybody can read an argument. What the judge says waits in $__rg_said.
     function __routeguard_judge {
         if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-            __rg_said='routeguard: this line was not judged: its guard is gone [RG503]'
+            __rg_said='routeguard: this line was not checked: its guard is gone [RG503]'
             \builtin return 0
         fi
         __rg_said=$({
@@ -156,7 +156,7 @@ else
             __rg_said=''
             __routeguard_judge || __rg_result=$?
             if [[ $__rg_result != 0 && -z $__rg_said ]]; then
-                __rg_said='routeguard: this line was not judged: the judge failed [RG503]'
+                __rg_said='routeguard: this line was not checked: the judge failed [RG503]'
             fi
             [[ -z $__rg_said ]] || \builtin printf '%s\n' "$__rg_said" >&2
             case $__rg_result in

@@ -43,7 +43,7 @@ function __routeguard_judge
         or return 0
     end
     if not test -x __PYTHON__; or not test -r __MAIN__
-        set --global __routeguard_said 'routeguard: this line was not judged: its guard is gone [RG503]'
+        set --global __routeguard_said 'routeguard: this line was not checked: its guard is gone [RG503]'
         return 0
     end
     # what it says waits in a variable: on the screen is still the line
@@ -53,7 +53,7 @@ function __routeguard_judge
     end | __PYTHON__ -I -S __MAIN__ line fish 2>&1 >/dev/null)
     set -l result $status
     if test $result -ne 0; and not set --query __routeguard_said[1]
-        set --global __routeguard_said 'routeguard: this line was not judged: the judge failed [RG503]'
+        set --global __routeguard_said 'routeguard: this line was not checked: the judge failed [RG503]'
     end
     return $result
 end

@@ -66,7 +66,7 @@ function __routeguard_judge {
         [[ $typed == ${~containers} && $typed == ${~images} ]] || \builtin return 0
     fi
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-        __routeguard_said='routeguard: this line was not judged: its guard is gone [RG503]'
+        __routeguard_said='routeguard: this line was not checked: its guard is gone [RG503]'
         \builtin return 0
     fi
     for word in ${(k)names}; do send+=("$word" "${names[$word]}"); done
@@ -88,7 +88,7 @@ function __routeguard_accept {
         ;;
     esac
     if (( __routeguard_status )) && [[ -z $__routeguard_said ]]; then
-        __routeguard_said='routeguard: this line was not judged: the judge failed [RG503]'
+        __routeguard_said='routeguard: this line was not checked: the judge failed [RG503]'
     fi
     if [[ -n $__routeguard_said ]]; then
         \builtin zle -I

@@ -105,7 +105,7 @@ class TestAccount:
         monkeypatch.setattr(paths, "account_home", lambda: "")
         assert machine.misplaced() == []
         assert machine.misplaced(HOME=machine.repository / "x") == ["HOME"]
-        with pytest.raises(PolicyError, match="which directories are yours") as caught:
+        with pytest.raises(PolicyError, match="your own directories") as caught:
             paths.of_user({"HOME": str(machine.repository)}, str(machine.repository))
         assert caught.value.rule == "RG504"
 

@@ -254,7 +254,7 @@ def _accepted(merged: Merged) -> None:
         return
     is_system = choice.origin.layer == "system"
     raise GuardError(
-        f"the {choice.origin.layer} policy accepts no exceptions of the user",
+        f"the {choice.origin.layer} policy refuses exceptions of the user",
         where=choice.origin.where,
         why='user_exceptions = "refuse"; nothing was written',
         fix="ask who administers this machine for an [[exception]] there"

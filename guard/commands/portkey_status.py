@@ -157,7 +157,7 @@ def _config(row: ConfigRow, account: Account) -> list[str]:
             else ""
         )
     if row.config is None:
-        return [f"{title}: what it says is not visible to this key ({SCOPES['config']})"]
+        return [f"{title}: its content is not visible to this key ({SCOPES['config']})"]
     return drawn(tree(row.config, title))
 
 

@@ -196,7 +196,7 @@ def _failure(what: str, path: str, error: OSError) -> GuardError:
         what,
         where=path,
         why=error.strerror or str(error),
-        fix="make its directory writable for you, or remove what is in the way",
+        fix="make its directory writable, or remove what is in the way",
         exit_code=ExitCode.CONFIG,
     )
 

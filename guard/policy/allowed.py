@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HEADER: Final = """\
 # Written by `routeguard allow`, which replaces this file as a whole: comments are not kept.
 # Change it with `routeguard allow` and `routeguard allow revoke`; only [[exception]] is read here.
-# What is needed for good belongs into policy.toml beside it.
+# Permanent exceptions belong in policy.toml beside it.
 """
 
 _MODE: Final = 0o600
@@ -164,7 +164,7 @@ def _locked(directory: str) -> int:
             "another routeguard is changing the exceptions",
             where=directory,
             why=f"it has held the lock for more than {_WAIT:.0f} seconds",
-            fix="try again; or end the other one, if it hangs",
+            fix="try again; end the other routeguard if it hangs",
             exit_code=ExitCode.CONFIG,
         ) from None
 
@@ -181,7 +181,7 @@ def _write(path: str, kept: Sequence[Exemption]) -> None:
             return
         if tuple(parse(_place(path), content).policy.exception) != tuple(kept):
             raise GuardError(
-                "an exception would not be read back as it was written",
+                "an exception cannot be written so that it reads back the same",
                 where=path,
                 fix="write it into policy.toml by hand, and report this",
                 exit_code=ExitCode.INTERNAL,
@@ -192,7 +192,7 @@ def _write(path: str, kept: Sequence[Exemption]) -> None:
             "cannot write the exceptions",
             where=path,
             why=error.strerror or str(error),
-            fix="make its directory writable for you",
+            fix="make its directory writable",
             exit_code=ExitCode.CONFIG,
         ) from None
 

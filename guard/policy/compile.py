@@ -198,10 +198,10 @@ def _known_provider(
             _problem(
                 item,
                 key,
-                "names a provider that gateway.providers does not have",
+                "names a provider that is not in gateway.providers",
                 found=f'"{name}"',
                 accepted=", ".join(names),
-                fix=f"write [gateway.providers.{name}], or name one that is there",
+                fix=f"add [gateway.providers.{name}], or name an existing provider",
             )
         )
 
@@ -262,13 +262,13 @@ def _is_gateway_key(
     if item.value not in gateway_keys:
         return False
     if item.origin.layer == "project":
-        _drop(merged, key, item, "it names the variable of the gateway key")
+        _drop(merged, key, item, "it names the gateway key's variable")
     else:
         problems.append(
             _problem(
                 item,
                 key,
-                "names the variable of the gateway key, without which nothing runs",
+                "names the variable of the gateway key, which every launch needs",
                 found=item.value,
                 fix=f"take {item.value} out of {key}",
             )

@@ -58,12 +58,12 @@ _PROJECT_MAY: Final = frozenset(
     )
 )
 _PROJECT_MAY_NOT: Final[dict[Path, str]] = {
-    ("user_exceptions",): "a project does not judge your exceptions",
-    ("gateway",): "a project does not choose where calls go, nor with which key",
-    ("proxies", "prompt"): "a project does not judge what you type at a prompt",
-    ("proxies", "hold"): "a project does not choose which ports are held",
+    ("user_exceptions",): "a project cannot decide about your exceptions",
+    ("gateway",): "a project cannot choose where calls go, or with which key",
+    ("proxies", "prompt"): "a project cannot decide about what you type at a prompt",
+    ("proxies", "hold"): "a project cannot choose which ports are held",
     **{
-        ("agents", agent, "reroute"): "a project does not choose where calls go"
+        ("agents", agent, "reroute"): "a project cannot choose where calls go"
         for agent in AGENT_TABLES
     },
     ("exception",): "a project cannot allow anything",
@@ -117,7 +117,7 @@ class Layer:
     locations: Locations = field(default_factory=lambda: Locations(""), repr=False)
 
     def find(self, key: Path) -> Position:
-        """Where `key` stands in the file."""
+        """Where `key` is in the file."""
         return self.locations.find(self.prefix + key)
 
 
@@ -225,7 +225,7 @@ def _bytes(place: Candidate) -> bytes | None:
             "a policy file is too big",
             where=path,
             why=f"it has more than {MAX_BYTES} bytes",
-            fix="a policy is a page of text: remove what is not one",
+            fix="remove what is not policy; a policy is about a page of text",
         ) from None
     except NotRegularError:
         raise PolicyError(
@@ -240,16 +240,16 @@ def _bytes(place: Candidate) -> bytes | None:
             return None
         raise _unreadable(path, str(error)) from None
     if data is None and os.path.lexists(path):
-        raise _unreadable(path, "it is a link that leads nowhere")
+        raise _unreadable(path, "it is a dangling link")
     return data
 
 
 def _trusted(path: str, found: os.stat_result) -> None:
     if found.st_uid not in (0, os.geteuid()):
         raise PolicyError(
-            "a policy file belongs to somebody else",
+            "a policy file belongs to another user",
             where=path,
-            why=f"its owner is user id {found.st_uid}, and could change where calls go",
+            why=f"its owner, user id {found.st_uid}, could change where calls go",
             fix=f"read it, then make it yours: sudo chown $(id -u) {_word(path)}",
         )
     if found.st_mode & 0o022:
@@ -272,7 +272,7 @@ def _unreadable(path: str, why: str) -> PolicyError:
         "cannot read a policy file",
         where=path,
         why=why,
-        fix="make it readable for you, or remove it",
+        fix="make it readable, or remove it",
     )
 
 
@@ -317,7 +317,7 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
                 where=path,
                 why=f"it has about {parts} lines, keys and list items; a project's has {MAX_PARTS}"
                 " at most",
-                fix="a policy is a page of text: remove what is not one",
+                fix="remove what is not policy; a policy is about a page of text",
             )
     deep = _DEEP.search(text)
     if deep:
@@ -340,7 +340,7 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
         message = _PLACE.sub("", message)
         fix = ""
         if line and message == "Invalid value":
-            fix = 'text stands in quotes: key = "value"'
+            fix = 'quote text: key = "value"'
         problem = Problem(path, line, column, "", f"not valid TOML: {message}", fix=fix)
     raise InvalidPolicyError([problem]) from None
 
@@ -416,7 +416,7 @@ def _only_exceptions(data: dict[str, Any], place: Candidate, locations: Location
                     line,
                     column,
                     dotted((name,)),
-                    "does not belong into this file, which `routeguard allow` writes",
+                    "does not belong in this file, which `routeguard allow` writes",
                     accepted="[[exception]]",
                     fix="move it into policy.toml beside it",
                 )

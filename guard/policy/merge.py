@@ -88,7 +88,7 @@ LISTS: Final = ("keys.extra", "proxies.hold", "environment.remove")
 """Lists that only tighten: the items of every layer count."""
 
 _PROJECT_CEILING: Final = {
-    "proxies.action": ("refuse", "a project does not get processes stopped"),
+    "proxies.action": ("refuse", "a project cannot have processes stopped"),
 }
 """How strict a project may make a choice, where the strictest value reaches beyond the launch."""
 
@@ -215,7 +215,7 @@ def _exceptions(layers: Sequence[Layer], merged: Merged) -> None:
         for index, exception in enumerate(exceptions):
             key = ("exception", index)
             if layer.layer == "user" and choice.value == "refuse":
-                why = f"the {choice.origin.layer} policy accepts no exceptions of the user"
+                why = f"the {choice.origin.layer} policy refuses exceptions of the user"
                 _drop(layer, key, f"exception[{index}]", why, merged.dropped)
             else:
                 merged.exceptions.append(Value(exception, _origin(layer, key)))

@@ -442,13 +442,13 @@ class Keys(Section):
     """Keys that reach a model provider directly."""
 
     action: Literal["flag", "scrub"] = Field(
-        default="scrub", description="what happens to them: say so, or remove them"
+        default="scrub", description="what happens to them: report or remove"
     )
     extra: list[RemovableName] = Field(
         default=[], max_length=MAX_ITEMS, description="more variables that count as such keys"
     )
     unknown: Literal["ignore", "flag"] = Field(
-        default="flag", description="names that look like an API key of nobody we know"
+        default="flag", description="names that look like an API key of an unknown service"
     )
 
 
@@ -457,17 +457,17 @@ class Proxies(Section):
 
     action: Literal["flag", "refuse", "stop"] = Field(
         default="refuse",
-        description="one that listens, or that HTTP_PROXY names: say so, refuse the launch,"
-        " or stop what listens; what cannot be stopped refuses",
+        description="one that listens, or that HTTP_PROXY names: report, refuse the launch,"
+        " or stop the listener; one that cannot be stopped refuses",
     )
     prompt: Literal["off", "flag", "refuse"] = Field(
         default="refuse",
-        description="a command typed in a hooked shell that starts one: run it, say so, or refuse",
+        description="a command typed in a hooked shell that starts one: run, report or refuse",
     )
     fence: Literal["off", "try", "require"] = Field(
         default="off",
         description="cut an agent off from the ports of local proxies (Linux 6.7 or later):"
-        " `try` goes on where the kernel cannot, `require` refuses",
+        " `try` continues where the kernel cannot, `require` refuses",
     )
     hold: list[Port] = Field(
         default=[],
@@ -485,7 +485,7 @@ class AgentRules(Section):
     reroute: dict[SourceProvider, Slug] = Field(
         default={},
         max_length=MAX_ITEMS,
-        description="the Portkey slug that takes over for a provider",
+        description="the Portkey slug that replaces a provider",
     )
     servers: Literal["allow", "refuse"] = Field(
         default="refuse", description="subcommands that serve other programs: serve, web, acp"
@@ -558,7 +558,7 @@ class Policy(Section):
         default=1, alias="schema", description="the version of this format"
     )
     user_exceptions: Literal["accept", "refuse"] = Field(
-        default="accept", description="whether [[exception]] of the user's own policy counts"
+        default="accept", description="whether [[exception]] in the user's own policy counts"
     )
     gateway: Gateway = Field(default_factory=Gateway)
     keys: Keys = Field(default_factory=Keys)

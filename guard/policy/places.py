@@ -68,7 +68,7 @@ def refuse_misplaced(environ: Mapping[str, str], cwd: str) -> None:
     """Raise PolicyError (RG504) where `environ` makes a file of the project the user's policy."""
     for wrong in paths.misplaced(environ, cwd):
         raise PolicyError(
-            "a directory of yours lies in the project",
+            "one of your own directories is inside the project",
             where=f"environment variable {wrong.variable}",
             why=f"{wrong.what}; a repository chooses neither the policy nor the state of a launch",
             fix=wrong.fix,

@@ -109,7 +109,7 @@ class InvalidPolicyError(PolicyError):
                 lines.append(f"and {len(problems) - len(shown)} more")
             why, where, fix = "\n".join(lines), first.file, ""
         super().__init__(
-            "the policy is not valid, so nothing is launched by it",
+            "the policy is not valid, so nothing is launched",
             where=where,
             why=why,
             fix=fix or "correct the file; `routeguard policy validate` checks it",

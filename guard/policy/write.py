@@ -19,7 +19,7 @@ def write_policy(path: str, text: str, mode: int, force: bool) -> str:
         raise PolicyError(
             "there is a policy already",
             where=path,
-            why="it is yours, so it stays",
+            why="it is not overwritten",
             fix="edit it; or --force, which keeps the old one beside it; or --dry-run",
             rule="",
         )
@@ -28,7 +28,7 @@ def write_policy(path: str, text: str, mode: int, force: bool) -> str:
     try:
         if not force:
             if not write_new(target, content, mode, sync=True):
-                raise FileExistsError(errno.EEXIST, "it has appeared in the meantime")
+                raise FileExistsError(errno.EEXIST, "another program has just created it")
             return ""
         kept = _keep(target)
         write(target, content, mode, sync=True)
@@ -37,7 +37,7 @@ def write_policy(path: str, text: str, mode: int, force: bool) -> str:
             "cannot write the policy",
             where=path,
             why=error.strerror or str(error),
-            fix="make its directory writable for you",
+            fix="make its directory writable",
             rule="",
         ) from None
     return kept

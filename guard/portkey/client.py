@@ -195,7 +195,7 @@ class Client:
         except (ValueError, ImportError, httpx.InvalidURL):
             # what the value says is not repeated: a proxy's URL can hold a password
             raise GuardError(
-                f"{name} is no proxy that can be used",
+                f"{name} is not a usable HTTP proxy",
                 where=name,
                 fix=f"{name}=http://HOST:PORT, or NO_PROXY={self._origin[1]}",
                 exit_code=ExitCode.FINDINGS,
@@ -470,7 +470,7 @@ _BY_STATUS: Final[dict[int, tuple[Kind, str, str]]] = {
     446: (
         "failed",
         "a guardrail of your organisation blocked the request",
-        "ask whoever set it up (dashboard, Guardrails)",
+        "see Guardrails in the dashboard",
     ),
 }
 """What a status means (facts: portkey.md 6), and what to do about it."""
@@ -538,7 +538,7 @@ def _require_host(base_url: str, policy: CompiledPolicy) -> None:
     raise GuardError(
         f"the gateway key is not sent to {printable(host)}",
         where=base_url if plain else "gateway.base_url",
-        why="it goes to the gateway of the policy, over TLS, and nowhere else",
+        why="the key goes to the gateway of the policy alone, over TLS",
         fix="put the gateway's address into gateway.base_url of your policy",
         rule="RG106",
     )

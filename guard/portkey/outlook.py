@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from guard import paths
+from guard.launch import bare_calls
 from guard.policy.values import CompiledPolicy
 from guard.report.words import ago
 
@@ -26,17 +26,17 @@ def outlook(route: str, policy: CompiledPolicy, environ: Mapping[str, str]) -> d
     if entry is None:
         return _nothing("unknown: no provider entry of the policy")
     if not entry.key_env:
-        return _nothing(f"unknown: the key comes from a command, which is not run here; {ASK}")
+        return _nothing("unknown: the key comes from a command, which `explain` does not run")
     key = environ.get(entry.key_env, "")
-    if not key or not os.path.isdir(os.path.join(paths.routeguard_cache(environ), "portkey")):
-        return _nothing(f"unknown: nobody has asked yet ({ASK})")
+    if not key or not os.path.isdir(bare_calls.directory(environ)):
+        return _nothing(f"unknown until you run: {ASK}")
     # only now: it brings an HTTP library with it
     from guard.portkey import store
     from guard.portkey.routing import drawn, predict
 
     account = store.load(policy.base_url, key, environ)
     if account is None:
-        return _nothing(f"unknown: nobody has asked with this key yet ({ASK})")
+        return _nothing(f"unknown for this key until you run: {ASK}")
     found = predict(
         account, provider=entry.slug, model=route.partition("/")[2], config=entry.config
     )
@@ -48,7 +48,7 @@ def outlook(route: str, policy: CompiledPolicy, environ: Mapping[str, str]) -> d
         "config": found.config,
         "tree": drawn(found.tree) if found.tree else [],
         "seen_at": int(account.fetched_at),
-        "age": f"{age}, which is old" if store.is_old(account) else age,
+        "age": f"{age}, out of date" if store.is_old(account) else age,
     }
 
 

@@ -128,7 +128,7 @@ def _goes(prediction: Prediction) -> str:
         return f"is decided by {prediction.sentence}"
     if not prediction.sentence.startswith("unknown: "):
         return f"was {prediction.sentence}"
-    return f"goes where nobody here can tell: {prediction.sentence.removeprefix('unknown: ')}"
+    return f"has an unknown route: {prediction.sentence.removeprefix('unknown: ')}"
 
 
 def _fix(account: Account) -> str:

@@ -47,7 +47,7 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
     value = environ.get(chosen.key_env, "")
     if not value.strip():
         raise GuardError(
-            f"there is no gateway key: {chosen.key_env} is not set",
+            f"no gateway key: {chosen.key_env} is not set",
             where="environment",
             fix=f"export {chosen.key_env}=…  (a Portkey API key: dashboard, API Keys)",
             rule="RG106",
@@ -57,7 +57,7 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
         raise GuardError(
             f"{chosen.key_env} {wrong}",
             where=f"environment variable {chosen.key_env}",
-            why="it was sent to nobody",
+            why="nothing was sent",
             fix=f"set {chosen.key_env} to a Portkey API key (dashboard, API Keys)",
             rule="RG106",
         )

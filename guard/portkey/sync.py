@@ -105,7 +105,7 @@ def wish(
     models = _models(account, [row.slug for row in rows], words, notes)
     if not rows or not any(models.values()):
         raise UsageError(
-            "nothing was found that could be written",
+            "there is nothing to write",
             why="; ".join(notes) or "the key shows no models",
             fix="routeguard portkey status shows what the key reaches",
         )
@@ -124,7 +124,7 @@ def wish(
     if default:
         notes.append(
             f"the default model {policy.default_model} names no provider, so the gateway refuses "
-            f"it; {default} is one that it knows"
+            f"it; {default} works"
         )
     return Wish(tuple(entries), default, tuple(notes))
 
@@ -141,7 +141,7 @@ def _require_room(entries: list[Entry]) -> None:
     slugs = (entry.slug or name[1:].partition("/")[0] for entry in entries for name in entry.models)
     raise UsageError(
         f"{count} are too many: {room}",
-        fix="choose, by a provider or by words that the names hold:\n"
+        fix="choose a provider, or words that the model names contain:\n"
         f"routeguard portkey sync --provider {next(slugs)} --dry-run\n"
         "routeguard portkey sync gpt mini --dry-run",
     )
@@ -153,8 +153,8 @@ def _chosen(account: Account, providers: tuple[str, ...], notes: list[str]) -> l
     unknown = [slug for slug in wanted if all(row.slug != slug for row in rows)]
     if unknown:
         raise UsageError(
-            f"this key shows no provider {', '.join(unknown)}",
-            fix="there are: " + (", ".join(f"@{row.slug}" for row in rows) or "none it may see"),
+            f"this key reaches no provider {', '.join(unknown)}",
+            fix="there are: " + (", ".join(f"@{row.slug}" for row in rows) or "none visible to it"),
         )
     chosen = []
     for row in rows:
@@ -163,7 +163,7 @@ def _chosen(account: Account, providers: tuple[str, ...], notes: list[str]) -> l
         if row.status not in (None, "active"):
             notes.append(f"@{row.slug} is left out: it is {row.status}")
         elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}", row.slug):
-            notes.append(f"@{row.slug} is left out: a policy cannot hold that name")
+            notes.append(f"@{row.slug} is left out: a policy cannot contain that name")
         else:
             chosen.append(row)
     return chosen
@@ -185,7 +185,7 @@ def _models(
         else:
             unusable += 1
     if unusable:
-        notes.append(f"{unusable} models are left out: a policy cannot hold their names")
+        notes.append(f"{unusable} models are left out: a policy cannot contain their names")
     if failing:
         notes.append(f"{failing} models are left out: a probe found that they do not work")
     if account.models.value is None:
@@ -259,7 +259,7 @@ def edited(text: str, wished: Wish, current: CompiledPolicy) -> str:
         meant = _put_all(tomllib.loads(text), wished, current, dict)
     except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
         raise PolicyError(
-            "the policy cannot be edited: it is not TOML, or no policy",
+            "the policy cannot be edited: it is not a valid policy",
             why=printable(str(error)),
             fix="routeguard policy validate",
         ) from None
@@ -382,9 +382,9 @@ def tried(after: str, path: str, wished: Wish) -> None:
     there = {entry.name: entry.models for entry in policy.providers}
     if not all(there.get(entry.name) == entry.models for entry in wished.entries):
         raise PolicyError(
-            "the system policy sets gateway.providers, so yours would not count",
+            "the system policy sets gateway.providers and overrides yours",
             where=paths.SYSTEM_POLICY,
-            fix="ask whoever administers it to add these entries",
+            fix="ask your administrator to add these entries",
             rule="",
         )
     _fits(policy)
@@ -397,7 +397,7 @@ def _fits(policy: CompiledPolicy) -> None:
         raise UsageError(
             f"{count} models are more than one launch can carry",
             why=f"they take {taken} bytes of the {most} of one variable",
-            fix="choose: --provider SLUG, or words that their names hold",
+            fix="choose: --provider SLUG, or words that the model names contain",
         )
 
 
@@ -408,7 +408,7 @@ def write(path: str, before: str, after: str) -> str:
     """
     if read(path) != before:
         raise PolicyError(
-            "the policy was changed in the meantime; nothing was written",
+            "the policy changed while this ran; nothing was written",
             where=path,
             fix="run it again",
             rule="",

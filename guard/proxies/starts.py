@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
     try:
         return _judge(argv[0])
     except GuardError as error:
-        _say(f"routeguard: this line was not judged: {error.what} [{error.rule or 'RG503'}]")
+        _say(f"routeguard: this line was not checked: {error.what} [{error.rule or 'RG503'}]")
     except Exception as error:
-        _say(f"routeguard: this line was not judged: {type(error).__name__} in the judge")
+        _say(f"routeguard: this line was not checked: internal error ({type(error).__name__})")
     return ExitCode.OK
 
 
@@ -129,7 +129,7 @@ def message(start: Start, policy: CompiledPolicy) -> str:
     return GuardError(
         f"{'refused' if refused else 'flagged'}: this line {start.deed}",
         why=f"calls through {through} do not reach the gateway ({policy.base_url})",
-        fix=f"call the gateway; or, for good reasons:\n{way_out}" if refused else way_out,
+        fix=f"call the gateway; or allow this:\n{way_out}" if refused else way_out,
         rule="RG403",
     ).render()
 

@@ -82,6 +82,11 @@ class Step:
     def ports(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(one.port for one in (self.found, *self.also)))
 
+    @property
+    def listeners(self) -> list[Listener]:
+        """Its sockets, those of its other ports included."""
+        return [listener for one in (self.found, *self.also) for listener in one.listeners]
+
     def words(self, grace: float = GRACE) -> list[str]:
         """What will be done, one sentence each. `grace` in seconds."""
         if self.refused:
@@ -143,45 +148,51 @@ def _identity(found: Found, step: Step) -> object:
 
 def _step(found: Found, uid: int) -> Step:
     keeper, process = found.keeper, found.process
+
+    def refuse(refused: str, why: str, fix: str = "") -> Step:
+        return Step(found, refused=refused, why=why, fix=fix)
+
+    if found.verdict == OTHER:
+        why = f"it is {found.name}, not a proxy" if found.name else "it is not a proxy"
+        return refuse(UNIDENTIFIED, why, _look(found, uid))
     if found.verdict != PROXY:
-        why = (
-            f"it is no proxy but {found.name}".removesuffix(" but ")
-            if found.verdict == OTHER
-            else "nothing tells what it is, and it may be something else"
-        )
-        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found, uid))
+        why = "cannot identify the program that listens there"
+        return refuse(UNIDENTIFIED, why, _look(found, uid))
     if found.answered:
         program = process.program if process is not None and process.program else "what listens"
-        why = f"only its answer says so, and {program} may pass on what another program answers"
-        return Step(found, refused=UNIDENTIFIED, why=why, fix=_look(found, uid))
+        why = (
+            f"only its HTTP reply says so, and {program} may be passing on another program's reply"
+        )
+        return refuse(UNIDENTIFIED, why, _look(found, uid))
+    stop = keeper.stop if keeper is not None else ()
     if keeper is not None and keeper.kind == "docker":
         # the process on this side of the port is the container engine's own. Podman's containers
         # are their user's, and whoever that is may stop them
-        own = keeper.stop[:1] == ("podman",) and process is not None and process.uid == uid
-        if keeper.stop and (keeper.owned or own or uid == 0):
-            return Step(found, command=keeper.stop)
-        why = f"the container {keeper.unit} is not yours to stop"
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
+        own = stop[:1] == ("podman",) and process is not None and process.uid == uid
+        if stop and (keeper.owned or own or uid == 0):
+            return Step(found, command=stop)
+        return refuse(
+            NOT_OURS, f"the container {keeper.unit} is not yours to stop", _sudo(stop, uid)
+        )
     if process is None:
         why = "its process cannot be seen from here"
         owners = {listener.uid for listener in found.listeners} - {-1}
         if owners and owners != {uid}:
             why = f"it belongs to {' and '.join(_user(owner) for owner in sorted(owners))}"
-        stop = keeper.stop if keeper is not None else ()
-        again = () if uid == 0 else _again(found)
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or again, uid))
+        return refuse(NOT_OURS, why, _sudo(stop or (() if uid == 0 else _again(found)), uid))
     if uid not in (0, process.uid):
         why = f"it belongs to {process.user or _user(process.uid)}"
-        stop = keeper.stop if keeper is not None else ()
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(stop or _again(found), uid))
+        return refuse(NOT_OURS, why, _sudo(stop or _again(found), uid))
     if process.pid <= 0 or not process.started:
-        why = "when its process was started is not known, so it could not be told from another"
-        return Step(found, refused=NOT_OURS, why=why)
-    if keeper is not None and keeper.stop and (keeper.owned or uid == 0):
-        return Step(found, command=keeper.stop, processes=_together(found, uid))
+        return refuse(
+            NOT_OURS,
+            "the start time of its process is unknown, so a signal could hit another process",
+        )
+    if keeper is not None and stop and (keeper.owned or uid == 0):
+        return Step(found, command=stop, processes=_together(found, uid))
     if keeper is not None and keeper.kind != "supervisor":
         why = f"{_kept(keeper)} would start it again, and is not yours to stop"
-        return Step(found, refused=NOT_OURS, why=why, fix=_sudo(keeper.stop, uid))
+        return refuse(NOT_OURS, why, _sudo(stop, uid))
     return Step(found, processes=_together(found, uid))
 
 
@@ -221,7 +232,7 @@ def _look(found: Found, uid: int) -> str:
     What holds a socket for others (an init system, ssh, a container engine) is not offered to
     `kill`: much else may depend on it.
     """
-    fix = f"routeguard ports --all   (what is known of port {found.port})"
+    fix = f"routeguard ports --all   (shows what uses port {found.port})"
     process, keeper = found.process, found.keeper
     if found.verdict == OTHER or process is None or process.pid <= 1:
         return fix
@@ -239,7 +250,7 @@ def _look(found: Found, uid: int) -> str:
     else:
         kill = ("kill", str(process.pid))
         command = " ".join(kill) if process.uid == uid else _sudo(kill, uid)
-    return f"{fix}\nif {name or 'that program'} itself is meant: {command}"
+    return f"{fix}\nto stop {name or 'that program'} itself: {command}"
 
 
 _CARRIERS = {
@@ -385,6 +396,7 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
     if step.refused:
         return Outcome(found, step.refused, step.why, fix=step.fix)
     system = system or System()
+    uid = os.getuid()
     before = {_socket(listener) for listener in system.listening() or ()}
     pinned = _pin(step.processes, system)
     try:
@@ -398,24 +410,24 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
                 f"its process cannot be seen from here; {_process(step.processes[0])}, a process"
                 " of the same user, does not hold its socket"
             )
-            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), os.getuid()))
+            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
         if step.command:
             why = system.run(step.command, grace + _COMMAND)
             if why:
                 detail = f"{' '.join(step.command)} failed: {why}"
-                return Outcome(found, FAILED, detail, fix=_sudo(step.command, os.getuid()))
+                return Outcome(found, FAILED, detail, fix=_sudo(step.command, uid))
         try:
             _end(pinned, grace, system)
         except PermissionError:
-            detail = f"signals to {_process(step.processes[0])} are not permitted"
-            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), os.getuid()))
+            detail = f"not permitted to signal {_process(step.processes[0])}"
+            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
         left = [process for descriptor, process in pinned if not system.ended(descriptor, process)]
     finally:
         for descriptor, _ in pinned:
             if descriptor >= 0:
                 system.close(descriptor)
     if left:
-        detail = f"{_process(left[0])} has not ended, not even by KILL: it waits in the kernel"
+        detail = f"{_process(left[0])} did not end on KILL: it is blocked in the kernel"
         return Outcome(found, STILL_THERE, detail, after=found)
     watch = WATCH_KEPT if found.keeper is not None else WATCH
     return _look_again(step, system, before, STOPPED, system.now(), watch)
@@ -439,8 +451,7 @@ def _pin(processes: Iterable[Process], system: System) -> list[tuple[int, Proces
 
 def _hold(pinned: Iterable[tuple[int, Process]], step: Step, system: System) -> bool:
     """Whether one of the processes has a socket that the step is about."""
-    listeners = [listener for one in (step.found, *step.also) for listener in one.listeners]
-    return any(system.holds(process, listeners) for _, process in pinned)
+    return any(system.holds(process, step.listeners) for _, process in pinned)
 
 
 def _end(pinned: Iterable[tuple[int, Process]], grace: float, system: System) -> None:
@@ -486,7 +497,7 @@ def _look_again(
         moment = system.now()
         listeners = system.listening()
         if listeners is None:
-            detail = "whether it came back cannot be told: the listening sockets are unreadable"
+            detail = "cannot check whether it came back: the listening sockets are unreadable"
             return Outcome(found, result, detail)
         back, neighbour = _back(step, system, before, listeners)
         if back is not None:
@@ -496,10 +507,10 @@ def _look_again(
         system.sleep(min(_INTERVAL, began + watch - moment))
     detail = ""
     if result == GONE:
-        detail = "it had ended before anything was done"
+        detail = "it had already ended"
     if neighbour is not None:
         who = neighbour.process.program if neighbour.process is not None else ""
-        now = f"port {neighbour.port} is now used by {who or 'something else'}, which is no proxy"
+        now = f"port {neighbour.port} is now used by {who or 'another program'}, not a proxy"
         detail = f"{detail}; {now}" if detail else now
     return Outcome(found, result, detail, after=neighbour)
 
@@ -512,7 +523,7 @@ def _back(
 ) -> tuple[Found | None, Found | None]:
     """What listens still or again, and what else now listens on a port of the step."""
     ports = set(step.ports)
-    own = {_socket(listener) for one in (step.found, *step.also) for listener in one.listeners}
+    own = {_socket(listener) for listener in step.listeners}
     candidates = []
     for listener in listeners:
         key = _socket(listener)
@@ -545,7 +556,7 @@ def _same(one: Found, other: Found) -> bool:
 def _returned(step: Step, back: Found, seconds: float) -> Outcome:
     """The outcome where `back` listens, `seconds` after the end of what was stopped."""
     found = step.found
-    own = {_socket(listener) for one in (found, *step.also) for listener in one.listeners}
+    own = {_socket(listener) for listener in step.listeners}
     if any((back_key := _socket(one)) in own and any(back_key[:2]) for one in back.listeners):
         who = _process(back.process) if back.process is not None else "another process"
         detail = f"{who} has the same socket and still listens on port {back.port}"

@@ -69,7 +69,7 @@ def _listeners() -> tuple[list[Listener], str]:
         listeners = sockets.listening()
     except SocketsUnreadableError as error:
         tried = sockets.accepting(sorted(local_proxies.default_ports()))
-        return tried, f"only the ports of known proxies were tried, by connecting: {error}"
+        return tried, f"only the default ports of known proxies were checked: {error}"
     if sockets.mirrored():
         # Windows' own listeners answer here and are in no table of this kernel
         known = {listener.port for listener in listeners}

@@ -354,7 +354,7 @@ class TestRefused:
         monkeypatch.chdir(run.work)
         assert main(["allow", "port", "4001", *SHORT]) == 126
         err = capsys.readouterr().err
-        assert "the system policy accepts no exceptions" in err
+        assert "the system policy refuses exceptions" in err
         assert f"where: {system}:2" in err
         assert run.allowed.read_bytes() == before
         assert main(["allow", "list"]) == 0

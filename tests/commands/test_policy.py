@@ -214,7 +214,7 @@ class TestShow:
         out = run("show")
         assert "system   /etc/routeguard/policy.toml: absent" in out
         assert '     2  gateway.key.command = ["op", "read", "x"]' in out
-        assert "     2  gateway.base_url: dropped: a project does not choose" in out
+        assert "     2  gateway.base_url: dropped: a project cannot choose" in out
         assert "evil" not in out
 
     def test_effective(self, run):

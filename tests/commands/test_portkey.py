@@ -348,7 +348,7 @@ def test_a_broken_policy_is_not_touched(person: Person, account: Account) -> Non
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("", "there is no gateway key: PORTKEY_API_KEY is not set"),
+        ("", "no gateway key: PORTKEY_API_KEY is not set"),
         ("sk-ant-canary-of-a-vendor", "begins with sk-ant-"),
     ],
 )

@@ -369,10 +369,10 @@ def test_an_allowed_one_is_stopped_by_name_with_a_note(machine: Machine) -> None
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (other(), "it is no proxy\n"),
-        (other(name="the gateway of the policy"), "it is no proxy but the gateway of the policy"),
-        (found(8000, verdict=SUSPECT), "nothing tells what it is"),
-        (found(8000, verdict=UNKNOWN, process=None), "nothing tells what it is"),
+        (other(), "it is not a proxy\n"),
+        (other(name="the gateway of the policy"), "it is the gateway of the policy, not a proxy"),
+        (found(8000, verdict=SUSPECT), "cannot identify the program"),
+        (found(8000, verdict=UNKNOWN, process=None), "cannot identify the program"),
     ],
 )
 def test_what_is_not_identified_is_refused(machine: Machine, one: Found, why: str) -> None:

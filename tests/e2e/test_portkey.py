@@ -259,7 +259,7 @@ def test_explain_says_what_becomes_of_the_call_and_so_it_does(person: Sandbox) -
     attach(person, "pc-fall-000001")
     words = ("explain", "--", "opencode", "run", "hi")
     before = person.routeguard(*words)
-    assert "and then  unknown: nobody has asked yet (routeguard portkey status)" in before.out
+    assert "and then  unknown until you run: routeguard portkey status" in before.out
     status = person.routeguard("portkey", "status")
     assert status.status == 0, status
     asked = len(person.network.front.requests)
@@ -272,7 +272,7 @@ def test_explain_says_what_becomes_of_the_call_and_so_it_does(person: Sandbox) -
     seen = json.loads(kept.read_text())
     seen["account"]["fetched_at"] = time.time() - 3 * 86400
     kept.write_text(json.dumps(seen))
-    assert "(seen 3 d ago, which is old)" in person.routeguard(*words).out
+    assert "(seen 3 d ago, out of date)" in person.routeguard(*words).out
     # the first of them is busy: the agent's own stream comes from the second
     person.network.upstream.busy = {"openai-prod": 999}
     done = person.guarded("run", "hi")

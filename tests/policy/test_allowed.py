@@ -114,7 +114,7 @@ class TestLayer:
     def test_of_somebody_else(self, machine, path):
         machine.write(path, BLOCK % ("env:A_B", "2100-01-01"))
         os.chown(path, 12345, 12345)
-        with pytest.raises(PolicyError, match="belongs to somebody else"):
+        with pytest.raises(PolicyError, match="belongs to another user"):
             machine.load()
 
     def test_a_repository_does_not_bring_it(self, machine):
@@ -123,7 +123,7 @@ class TestLayer:
         planted.mkdir(parents=True)
         machine.write(planted / "allowed.toml", BLOCK % ("env:A_B", "2100-01-01"))
         machine.environ["XDG_CONFIG_HOME"] = str(machine.work / "config")
-        with pytest.raises(PolicyError, match="lies in the project") as caught:
+        with pytest.raises(PolicyError, match="inside the project") as caught:
             machine.load()
         assert caught.value.where == "environment variable XDG_CONFIG_HOME"
         assert caught.value.rule == "RG504"

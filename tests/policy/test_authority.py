@@ -62,7 +62,7 @@ def test_a_project_names_none(machine, ca: Path) -> None:
     policy = machine.load()
     assert (policy.gateway_ca, policy.gateway_proxy) == ("", "")
     assert len(policy.notes) == 2
-    assert "a project does not choose" in policy.notes[0]
+    assert "a project cannot choose" in policy.notes[0]
 
 
 @pytest.mark.parametrize(

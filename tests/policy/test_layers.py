@@ -55,7 +55,7 @@ class TestTrust:
     def test_foreign_owner(self, machine, layer):
         machine.write(machine.user, "")
         os.chown(machine.user, 12345, 12345)
-        with pytest.raises(PolicyError, match="somebody else") as caught:
+        with pytest.raises(PolicyError, match="another user") as caught:
             read(Candidate(layer, str(machine.user)))
         assert "12345" in caught.value.why
 
@@ -69,7 +69,7 @@ class TestTrust:
             return os.stat_result((*found[:4], owner + 4711, *found[5:]))
 
         monkeypatch.setattr(os, "fstat", fstat)
-        with pytest.raises(PolicyError, match="somebody else"):
+        with pytest.raises(PolicyError, match="another user"):
             read(Candidate("user", str(machine.user)))
 
     def test_roots_file_is_believed_by_others(self, machine, monkeypatch):

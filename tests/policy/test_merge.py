@@ -127,7 +127,7 @@ def test_prompt_belongs_to_the_user(merged):
     result = merged(user=choice("proxies.prompt", "off"), project=choice("proxies.prompt", "flag"))
     assert result.values["proxies.prompt"].value == "off"
     assert [(entry.layer, entry.key) for entry in result.dropped] == [("project", "proxies.prompt")]
-    assert "a project does not" in result.dropped[0].why
+    assert "a project cannot" in result.dropped[0].why
     loosened = merged(system=choice("proxies.prompt", "flag"), user=choice("proxies.prompt", "off"))
     assert loosened.values["proxies.prompt"].value == "flag"
 
@@ -141,7 +141,7 @@ def test_ports_to_hold_grow_and_are_not_for_projects(merged):
     held = [(item.value, item.origin.layer) for item in result.lists["proxies.hold"]]
     assert held == [(9000, "system"), (9001, "system"), (8999, "user")]
     assert [(entry.layer, entry.key) for entry in result.dropped] == [("project", "proxies.hold")]
-    assert "a project does not" in result.dropped[0].why
+    assert "a project cannot" in result.dropped[0].why
 
 
 @pytest.mark.parametrize("key", [key for key in LISTS if key != "proxies.hold"])

@@ -151,7 +151,9 @@ def later(seconds: float) -> str:
     return email.utils.formatdate(time.time() + seconds, usegmt=True)
 
 
-@pytest.mark.parametrize(("status", "asked"), [(429, "7"), (503, later(29))])
+@pytest.mark.parametrize(
+    ("status", "asked"), [(429, "7"), (503, later(29))], ids=["seconds", "date"]
+)
 def test_retry_after_is_waited_for(status: int, asked: str) -> None:
     waited: list[float] = []
     said: list[str] = []

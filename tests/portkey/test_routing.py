@@ -24,8 +24,8 @@ def test_the_sentence_for_each_kind_of_key(account: Plane) -> None:
         "@anthropic-prod is exhausted."
     )
     assert sentence(seen(account, WORKSPACE_KEY)) == (
-        "This key reaches 3 providers; a call that names no provider goes where nobody here can "
-        "tell: this key may not read its own settings (it lacks workspace_user_api_keys.list)."
+        "This key reaches 3 providers; a call that names no provider has an unknown route: "
+        "this key may not read its own settings (it lacks workspace_user_api_keys.list)."
     )
     assert sentence(seen(account, WEAK_KEY)).startswith("This key reaches at least 2 providers; ")
     account.space.models = []

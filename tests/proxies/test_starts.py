@@ -191,7 +191,7 @@ def test_a_broken_policy_is_no_verdict(tmp_path: Path) -> None:
     done = judged(b"litellm", tmp_path)
     assert done.returncode == 0
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("routeguard: this line was not judged: ")
+    assert line.startswith("routeguard: this line was not checked: ")
 
 
 def test_a_line_beyond_all_measure_is_not_judged(
@@ -201,4 +201,4 @@ def test_a_line_beyond_all_measure_is_not_judged(
     monkeypatch.setattr(starts, "MAX_BYTES", 10)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"litellm --port 4000")))
     assert starts.main(["bash"]) == 0
-    assert "not judged: it is too long" in capsys.readouterr().err
+    assert "not checked: it is too long" in capsys.readouterr().err

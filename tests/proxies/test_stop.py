@@ -162,9 +162,9 @@ def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None
     step = only(found(verdict=verdict, keeper=unit), uid)
     assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
     # whoever knows better may do it; of what is known to be no proxy nothing is said
-    assert ("itself is meant: stop x" in step.fix) == (verdict != OTHER)
+    assert ("itself: stop x" in step.fix) == (verdict != OTHER)
     without = only(found(verdict=verdict), uid)
-    assert ("itself is meant: " in without.fix and "kill 4242" in without.fix) == (verdict != OTHER)
+    assert ("itself: " in without.fix and "kill 4242" in without.fix) == (verdict != OTHER)
     system = FakeSystem()
     assert carry_out(step, system=system).result == stop.UNIDENTIFIED
     assert (system.sent, system.ran) == ([], [])
@@ -173,10 +173,10 @@ def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None
 @pytest.mark.parametrize(
     ("program", "instead"),
     [
-        ("nginx", "if nginx itself is meant: kill 4242"),
-        ("socat", "if socat itself is meant: kill 4242"),
-        ("haproxy", "if haproxy itself is meant: kill 4242"),
-        ("node", "if node itself is meant: kill 4242"),
+        ("nginx", "to stop nginx itself: kill 4242"),
+        ("socat", "to stop socat itself: kill 4242"),
+        ("haproxy", "to stop haproxy itself: kill 4242"),
+        ("node", "to stop node itself: kill 4242"),
         ("ssh", "-KL4000, in that ssh session"),
         ("docker-proxy", "docker ps --filter publish=4000"),
         ("rootlessport", "podman ps"),
@@ -191,7 +191,7 @@ def test_what_only_answers_as_a_proxy_is_never_stopped(program: str, instead: st
     for uid in (ME, 0):
         step = only(view, uid)
         assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
-        assert step.why.startswith(f"only its answer says so, and {program} may pass on")
+        assert step.why.startswith(f"only its HTTP reply says so, and {program} may be passing on")
     assert instead in only(view).fix
     assert ("kill" in only(view).fix) == ("kill" in instead)
 
@@ -316,13 +316,13 @@ def test_a_process_that_survives_kill_is_still_there() -> None:
     system.unkillable = True
     outcome = carry_out(only(found()), system=system)
     assert outcome.result == "still there"
-    assert "waits in the kernel" in outcome.detail
+    assert "blocked in the kernel" in outcome.detail
 
 
 def test_one_that_has_ended_is_gone() -> None:
     system = FakeSystem({})
     outcome = carry_out(only(found()), system=system)
-    assert (outcome.result, outcome.detail) == ("gone", "it had ended before anything was done")
+    assert (outcome.result, outcome.detail) == ("gone", "it had already ended")
     assert system.sent == []
 
 
@@ -474,7 +474,7 @@ def test_a_neighbour_that_takes_the_port_is_no_return() -> None:
     system.comes_back(neighbour, 0.5)
     outcome = carry_out(only(found()), system=system)
     assert outcome.result == "stopped"
-    assert outcome.detail == "port 4000 is now used by vite, which is no proxy"
+    assert outcome.detail == "port 4000 is now used by vite, not a proxy"
     assert outcome.after is neighbour
 
 
@@ -503,7 +503,7 @@ def test_sockets_that_cannot_be_read_are_not_called_silence() -> None:
     system.sockets = None
     outcome = carry_out(only(found()), system=system)
     assert outcome.result == "stopped"
-    assert "cannot be told" in outcome.detail
+    assert "cannot check" in outcome.detail
 
 
 def test_several_are_stopped_at_the_same_time() -> None:

@@ -155,7 +155,7 @@ def test_a_judge_that_fails_stops_nothing(machine: Any) -> None:
     session = machine.open()
     machine.policy("[proxies\n")
     (said,) = session.messages(session.run("litellm"))
-    assert said.startswith("routeguard: this line was not judged: ")
+    assert said.startswith("routeguard: this line was not checked: ")
     assert machine.marks() == ["litellm "]
 
 
@@ -168,7 +168,7 @@ def test_without_a_judge_the_line_runs(machine: Any, how: str) -> None:
     else:
         machine.guarded.main.write_text("raise SystemExit(3)\n")
     (said,) = session.messages(session.run("litellm"))
-    assert said.startswith("routeguard: this line was not judged: ")
+    assert said.startswith("routeguard: this line was not checked: ")
     assert machine.marks() == ["litellm "]
 
 

@@ -80,9 +80,9 @@ def kept(person: Person, target: str | int, *scores: Score) -> None:
     listening = person.network.ports()
     done = person.routeguard("ports", "stop", str(target), "--yes")
     for score in scores:
-        score.set(stop="not stopped: only its answer says so")
+        score.set(stop="not stopped: only its HTTP reply says so")
     assert done.returncode == 126, done
-    assert "only its answer says so" in done.stderr
+    assert "only its HTTP reply says so" in done.stderr
     assert person.network.ports() == listening
 
 
