@@ -141,7 +141,7 @@ class Table:
 
     def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot] | None:
         """The agent that `pid` is, None if it is none or gone."""
-        found = processes.look(pid)
+        found = processes.snapshot(pid)
         if found is None or not (found.exe or found.argv):
             return None  # gone, a zombie, or a kernel thread
         program = effective(found.exe, found.argv, found.cwd)

@@ -19,7 +19,8 @@ from guard.errors import ExitCode, GuardError
 from guard.files import write as files
 from guard.findings import Finding
 from guard.rule_table import RULES
-from guard.sources import Skipped, bounded_text
+from guard.sources import bounded_text
+from guard.sources.records import Skipped
 
 DEFAULT_NAME = ".routeguard-baseline.json"
 """Read, if it lies in the root of what is checked, when no other is named."""

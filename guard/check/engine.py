@@ -21,8 +21,9 @@ from guard.check.result import Result, order
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rule_table import RULES
-from guard.sources import Skipped, index, tree
+from guard.sources import index, tree
 from guard.sources.file import SourceFile, wide_encoding
+from guard.sources.records import Skipped
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -17,8 +17,8 @@ from guard.agents.adapter import Agent
 from guard.agents.registry import default_agent, is_switch, keeps, sets, without_guard
 from guard.catalog.classify import classify
 from guard.check import baseline, suppress
+from guard.check.ci_runners import Runner, handed_on
 from guard.check.result import Result, order
-from guard.check.runners import Runner, handed_on
 from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
 from guard.launch import resolve
@@ -26,16 +26,9 @@ from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
 from guard.rules.files.secrets import is_form
-from guard.sources import (
-    Assignment,
-    Skipped,
-    bounded_text,
-    dotenv_files,
-    dotenv_text,
-    rc_files,
-    tree,
-)
+from guard.sources import bounded_text, dotenv_files, dotenv_text, rc_files, tree
 from guard.sources.file import SourceFile
+from guard.sources.records import Assignment, Skipped
 from guard.sources.shell_commands import POSIX
 from guard.sources.shell_exports import Scripts
 

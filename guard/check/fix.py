@@ -39,7 +39,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """What becomes of one file: its content before and after, and the edits in between."""
 
     path: str
@@ -74,7 +74,7 @@ _MASKS = (
 
 def plan(
     findings: Iterable[Finding], files: Iterable[tree.Entry], policy: CompiledPolicy
-) -> list[Change]:
+) -> list[FileChange]:
     """The changes that answer some of `findings`; nothing is written.
 
     A file that can no longer be read, or is written in UTF-16 or UTF-32, is left alone.
@@ -94,7 +94,9 @@ def plan(
     return changes
 
 
-def _change(file: SourceFile, findings: Sequence[Finding], policy: CompiledPolicy) -> Change | None:
+def _change(
+    file: SourceFile, findings: Sequence[Finding], policy: CompiledPolicy
+) -> FileChange | None:
     edits: dict[int, Edit] = {}
     for finding in findings:
         # one edit a line: a second would not see what the first did to it
@@ -111,7 +113,7 @@ def _change(file: SourceFile, findings: Sequence[Finding], policy: CompiledPolic
         elif edit.after is not None:
             after.append(edit.after + end)
     mark = file.data[: len(file.data) - len(file.text.encode("utf-8", "surrogateescape"))]
-    return Change(
+    return FileChange(
         path=file.path,
         absolute=file.absolute,
         before=file.data,
@@ -182,7 +184,7 @@ def masked(line: str) -> str:
     return printable(line)
 
 
-def diff(changes: Iterable[Change]) -> str:
+def diff(changes: Iterable[FileChange]) -> str:
     """`changes` as a unified diff without context; values are masked, so it cannot be applied."""
     out = []
     for change in changes:
@@ -201,7 +203,7 @@ def diff(changes: Iterable[Change]) -> str:
     return "\n".join(out)
 
 
-def apply(change: Change) -> None:
+def apply(change: FileChange) -> None:
     """Write `change`, whole or not at all, with the file's mode kept.
 
     Raises GuardError (exit status 3) if the file is not what it was when the change was planned,
@@ -221,7 +223,7 @@ def apply(change: Change) -> None:
         raise _failed(change, (error.strerror or str(error)).lower()) from None
 
 
-def _failed(change: Change, why: str) -> GuardError:
+def _failed(change: FileChange, why: str) -> GuardError:
     return GuardError(
         "a fix could not be written",
         where=change.path,

@@ -203,11 +203,11 @@ def check_environment(
     selected: frozenset[str],
 ) -> Result:
     """Check the process environment, or the variables of the dotenv file `env_file`."""
-    from guard.check import environment, runners
+    from guard.check import ci_runners, environment
 
-    runner = None if ci is False else runners.runner(environ)
+    runner = None if ci is False else ci_runners.runner(environ)
     if ci and runner is None:
-        runner = runners.OTHER
+        runner = ci_runners.OTHER
     policy = cache.load(cwd, own_environment(environ))
     remember_names(entry.key_env for entry in policy.providers)
     asked = environment.Asked(environ, cwd, policy, time.time(), runner)

@@ -26,7 +26,8 @@ from guard.policy.merge import merge
 from guard.policy.places import project_files, user_policy
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
-from guard.sources import Assignment, Skipped, dotenv_files, parents, rc_files
+from guard.sources import dotenv_files, parents, rc_files
+from guard.sources.records import Assignment, Skipped
 from guard.variables import Verdict, judge
 
 SCHEMA_VERSION = 1

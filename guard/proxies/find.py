@@ -135,7 +135,7 @@ def _identify(case: _Case) -> None:
     """Look at the owners, and keep those that are still the ones that hold the socket."""
     looked: list[tuple[Snapshot, list[Snapshot], Identity]] = []
     for pid in case.pids:
-        snapshot = processes.look(pid)
+        snapshot = processes.snapshot(pid)
         if snapshot is None:
             continue
         parents = processes.parents(snapshot)
@@ -192,7 +192,7 @@ def _judge_foreign(case: _Case) -> None:
     for pid in processes.of_user(uid):
         if processes.sockets_visible(pid):
             continue  # and the socket is not among them
-        snapshot = processes.look(pid)
+        snapshot = processes.snapshot(pid)
         if snapshot is None:
             continue
         found = identify.identify(snapshot, ports=(case.port,))

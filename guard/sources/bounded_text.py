@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.files import read as files
-from guard.sources import Skipped
+from guard.sources.records import Skipped
 
 LIMIT = 1024 * 1024
 """Bytes. A startup file or dotenv file beyond this is not one that a person wrote."""

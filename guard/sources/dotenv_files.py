@@ -6,7 +6,8 @@ import os
 import re
 
 from guard.files.around import levels
-from guard.sources import Assignment, Reading, Skipped, bounded_text, dotenv_text
+from guard.sources import bounded_text, dotenv_text
+from guard.sources.records import Assignment, Reading, Skipped
 from guard.sources.shell_commands import POSIX
 from guard.sources.shell_exports import Scripts
 

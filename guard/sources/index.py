@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.errors import GuardError, UsageError, printable
-from guard.sources import Skipped, git, tree
+from guard.sources import git, tree
 from guard.sources.file import SourceFile
 from guard.sources.git import GitError
+from guard.sources.records import Skipped
 
 _LINK, _REPOSITORY = "120000", "160000"
 _MOST_LINKS = 20

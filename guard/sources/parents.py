@@ -26,7 +26,7 @@ class Ancestor:
 
 def ancestors(pid: int | None = None) -> list[Ancestor]:
     """The processes above `pid` (by default this one), nearest first. Values are not kept."""
-    start = processes.look(os.getpid() if pid is None else pid)
+    start = processes.snapshot(os.getpid() if pid is None else pid)
     found = []
     for above in processes.parents(start, _DEPTH) if start is not None else ():
         environment = processes.environment(above.pid)

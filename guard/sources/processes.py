@@ -53,7 +53,7 @@ class Snapshot(Record):
     cwd: str = ""
 
 
-def look(pid: int) -> Snapshot | None:
+def snapshot(pid: int) -> Snapshot | None:
     """The process `pid` as it is now, None if it is gone or a zombie.
 
     A pid that was reused while it was read gives None and never a mixture of two processes.
@@ -244,16 +244,16 @@ def of_user(uid: int) -> list[int]:
     return found
 
 
-def parents(snapshot: Snapshot, most: int = 16) -> list[Snapshot]:
-    """What `snapshot` was started by, the nearest first, at most `most`, up to pid 1."""
+def parents(of: Snapshot, most: int = 16) -> list[Snapshot]:
+    """What started `of`, the nearest first, at most `most`, up to pid 1."""
     found: list[Snapshot] = []
-    pid = snapshot.parent
-    seen = {snapshot.pid}
+    pid = of.parent
+    seen = {of.pid}
     while pid > 0 and pid not in seen and len(found) < most:
         seen.add(pid)
-        above = look(pid)
+        above = snapshot(pid)
         # a parent that is younger than its child is another process with its number
-        if above is None or (snapshot.started and above.started > snapshot.started):
+        if above is None or (of.started and above.started > of.started):
             break
         found.append(above)
         pid = above.parent

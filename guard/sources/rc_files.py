@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from guard import paths
-from guard.sources import Assignment, Reading, Skipped, bounded_text
+from guard.sources import bounded_text
+from guard.sources.records import Assignment, Reading, Skipped
 from guard.sources.shell_commands import FISH, POSIX
 from guard.sources.shell_exports import Scripts
 

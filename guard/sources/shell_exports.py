@@ -12,8 +12,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from guard.sources import Assignment, Skipped, bounded_text
+from guard.sources import bounded_text
 from guard.sources.positions.text import Text
+from guard.sources.records import Assignment, Skipped
 from guard.sources.shell_commands import (
     FISH,
     Command,

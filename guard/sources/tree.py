@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
-from guard.sources import Skipped, git
+from guard.sources import git
 from guard.sources.file import SourceFile, wide_encoding
+from guard.sources.records import Skipped
 
 LIMIT = 8 * 1024 * 1024
 """Bytes. A larger file is not checked."""

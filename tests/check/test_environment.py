@@ -13,7 +13,7 @@ from guard.agents.environment import clean
 from guard.agents.environment import proxies as proxies_of
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import planner
-from guard.check import environment, runners
+from guard.check import ci_runners, environment
 from guard.check.result import Result
 from guard.errors import UsageError
 from guard.findings import Finding
@@ -38,7 +38,9 @@ class Machine:
             str(self.project), {"HOME": str(self.home)}, system=str(place / "none.toml")
         )
 
-    def asked(self, *, runner: runners.Runner | None = None, **environ: str) -> environment.Asked:
+    def asked(
+        self, *, runner: ci_runners.Runner | None = None, **environ: str
+    ) -> environment.Asked:
         return environment.Asked(
             {"HOME": str(self.home), "PORTKEY_API_KEY": "pk-key", **environ},
             str(self.project),
@@ -48,7 +50,7 @@ class Machine:
             str(self.system),
         )
 
-    def check(self, *, runner: runners.Runner | None = None, **environ: str) -> Result:
+    def check(self, *, runner: ci_runners.Runner | None = None, **environ: str) -> Result:
         return environment.check(self.asked(runner=runner, **environ), EVERY)
 
 
@@ -231,7 +233,7 @@ def test_in_a_job_startup_files_are_nobodys(machine: Machine, tmp_path: Path) ->
     (machine.home / ".zshrc").write_text("export OPENAI_API_KEY=x\n")
     handed = tmp_path / "env"
     handed.write_text(f"GROQ_API_KEY={SECRET}\nMISTRAL_API_KEY<<E\nx\nE\nEMPTY_API_KEY=\n")
-    github = runners.RUNNERS[0]
+    github = ci_runners.RUNNERS[0]
     result = machine.check(runner=github, GITHUB_ENV=str(handed), ANTHROPIC_API_KEY="x")
     assert [(f.subject, f.line) for f in result.findings] == [
         ("GROQ_API_KEY", 1),
@@ -245,7 +247,7 @@ def test_in_a_job_startup_files_are_nobodys(machine: Machine, tmp_path: Path) ->
 def test_what_bash_reads_in_every_step(machine: Machine, tmp_path: Path) -> None:
     script = tmp_path / "bash.env"
     script.write_text("export OPENAI_API_KEY=x\n")
-    result = machine.check(runner=runners.OTHER, BASH_ENV=str(script))
+    result = machine.check(runner=ci_runners.OTHER, BASH_ENV=str(script))
     assert at(result) == [("RG101", "OPENAI_API_KEY", "bash.env", 1)]
 
 

@@ -19,7 +19,7 @@ SECRET = "sk-ant-api03-abcdefghijklmnop0123456789"
 POLICY = CompiledPolicy()
 
 
-def plan(path: Path, *findings: Finding) -> list[fix.Change]:
+def plan(path: Path, *findings: Finding) -> list[fix.FileChange]:
     return fix.plan(findings, [tree.Entry(path.name, str(path))], POLICY)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.sources import Skipped, bounded_text
+from guard.sources import bounded_text
+from guard.sources.records import Skipped
 
 
 def reason(path: Path | str, limit: int = bounded_text.LIMIT) -> str:

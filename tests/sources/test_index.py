@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from guard.errors import GuardError, UsageError
-from guard.sources import Skipped, index, tree
+from guard.sources import index, tree
 from guard.sources.file import SourceFile
+from guard.sources.records import Skipped
 
 CANARY = "staged-canary"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'
 
 
 def test_this_process() -> None:
-    found = processes.look(os.getpid())
+    found = processes.snapshot(os.getpid())
     assert found is not None
     assert (found.pid, found.parent, found.uid) == (os.getpid(), os.getppid(), os.getuid())
     assert os.path.realpath(found.exe) == os.path.realpath(sys.executable)
@@ -36,7 +36,7 @@ def test_names_with_blanks_and_parentheses(tmp_path: Path) -> None:
     program = tmp_path / "a) S (b 1"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as child:
-        found = processes.look(child.pid)
+        found = processes.snapshot(child.pid)
         child.kill()
     assert found is not None
     assert (found.comm, found.parent) == ("a) S (b 1", os.getpid())
@@ -48,7 +48,7 @@ def test_a_program_that_was_deleted(tmp_path: Path) -> None:
     program.chmod(0o700)
     with subprocess.Popen([str(program), "60"]) as child:
         program.unlink()
-        found = processes.look(child.pid)
+        found = processes.snapshot(child.pid)
         child.kill()
     assert found is not None
     assert found.exe == str(program)
@@ -57,10 +57,10 @@ def test_a_program_that_was_deleted(tmp_path: Path) -> None:
 def test_a_zombie_and_nobody() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert processes.look(child.pid) is None
+    assert processes.snapshot(child.pid) is None
     assert processes.started(child.pid) == 0
     child.wait()
-    assert processes.look(child.pid) is None
+    assert processes.snapshot(child.pid) is None
 
 
 def listener(made: socket.socket) -> Listener:
@@ -129,10 +129,12 @@ def test_parents() -> None:
             below = [
                 pid
                 for pid in processes.pids()
-                if (one := processes.look(pid)) and one.parent == middle.pid and one.comm == "sleep"
+                if (one := processes.snapshot(pid))
+                and one.parent == middle.pid
+                and one.comm == "sleep"
             ]
         (pid,) = below
-        snapshot = processes.look(pid)
+        snapshot = processes.snapshot(pid)
         assert snapshot is not None
         above = [one.pid for one in processes.parents(snapshot)]
         os.kill(pid, signal.SIGKILL)
@@ -149,7 +151,7 @@ def test_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PROC", root)
     monkeypatch.setattr(psutil, "PROCFS_PATH", root)
     assert processes.pids() == []
-    assert processes.look(1) is None
+    assert processes.snapshot(1) is None
     assert processes.started(1) == 0
     assert processes.holders([Listener("127.0.0.1", 1, inode=1)]) == [()]
     assert not processes.sockets_visible(1)
@@ -171,7 +173,7 @@ def test_a_title_is_one_word(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        found = processes.look(child.pid)
+        found = processes.snapshot(child.pid)
         child.kill()
     assert found is not None
     assert found.argv == ("next-server (v1)",)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from guard.sources import Assignment
+from guard.sources.records import Assignment
 from guard.sources.shell_commands import FISH, POSIX
 from guard.sources.shell_exports import Scripts
 

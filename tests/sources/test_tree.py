@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from guard.errors import UsageError
-from guard.sources import Skipped, tree
+from guard.sources import tree
 from guard.sources.file import SourceFile
+from guard.sources.records import Skipped
 
 
 def git(where: Path, *words: str) -> None:

@@ -80,7 +80,7 @@ def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
                 continue
             seen.add(assignment.start)
             value = script.value(assignment.value) or assignment.value.shown
-            for finding in variables.judge(
+            for finding in variables.check_variable(
                 command, assignment.name, value, assignment, agent=agent is not None, handed=False
             ):
                 if first or finding.rule == "RG108":
@@ -90,7 +90,9 @@ def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
         if setting.exported:
             given = container if setting.handed else scope
             shown = None if setting.value is None else setting.value.shown
-            yield from variables.judge(given, setting.name, shown, setting, handed=setting.handed)
+            yield from variables.check_variable(
+                given, setting.name, shown, setting, handed=setting.handed
+            )
 
 
 def _proxy_call(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from guard.rules.files.structured import (
     parse,
     split_words,
 )
-from guard.rules.files.variables import judge
+from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
@@ -136,12 +136,12 @@ def _variables(scope: Scope, rest: Text, name: str) -> Iterator[Finding]:
     if name == "ENV" and words and not _PAIR.match(words[0].shown):
         # the old form: ENV NAME the rest of the line
         value = " ".join(word.shown for word in words[1:])
-        yield from judge(scope, words[0].shown, value, between(words[0], words[-1]))
+        yield from check_variable(scope, words[0].shown, value, between(words[0], words[-1]))
         return
     for word in words:
         found = _PAIR.match(word.shown)
         if found:
-            yield from judge(scope, found.group(1), word.shown[found.end() :], word)
+            yield from check_variable(scope, found.group(1), word.shown[found.end() :], word)
 
 
 class Devcontainers:

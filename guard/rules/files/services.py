@@ -15,7 +15,7 @@ from guard.rules.files.structured import (
     parse,
     split_words,
 )
-from guard.rules.files.variables import judge
+from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import SCALAR
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word
@@ -96,10 +96,12 @@ class Units:
                 for word in split_words(value):
                     name, equals, shown = word.shown.partition("=")
                     if equals:
-                        yield from judge(scope, name, shown, word)
+                        yield from check_variable(scope, name, shown, word)
             elif key == "PassEnvironment":
                 for match in re.finditer(r"\S+", value.value):
-                    yield from judge(scope, match.group(), None, value[match.start() : match.end()])
+                    yield from check_variable(
+                        scope, match.group(), None, value[match.start() : match.end()]
+                    )
             elif key == "Image":
                 yield from check_image(scope, value.strip().value, value.strip())
 
@@ -186,7 +188,7 @@ class PropertyLists:
             for name, value in variables.items():
                 if isinstance(name, str) and isinstance(value, str):
                     place = finder.place(f"<key>{name}</key>", "EnvironmentVariables")
-                    yield from judge(scope, name, value, place)
+                    yield from check_variable(scope, name, value, place)
 
 
 class _Finder:

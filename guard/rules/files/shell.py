@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.rules.files.calls import NEEDLES, check_texts
 from guard.rules.files.scope import Scope
-from guard.rules.files.variables import judge
+from guard.rules.files.variables import check_variable
 from guard.sources.positions.shell_calls import read_fish
 from guard.sources.positions.text import Text, joined
 
@@ -116,7 +116,7 @@ class _Exported(NamedTuple):
 def _recipes(scope: Scope, exported: list[_Exported], recipes: list[Text]) -> Iterator[Finding]:
     every = scope.given_to("every recipe")
     for one in exported:
-        yield from judge(every, one.name, one.value, one.place)
+        yield from check_variable(every, one.name, one.value, one.place)
     yield from check_texts(scope.given_to("the recipe's commands"), recipes)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from guard.rules.files.calls import check_script, check_texts
 from guard.rules.files.scope import Scope, Span, between
-from guard.rules.files.variables import judge
+from guard.rules.files.variables import check_variable
 from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.shell_calls import Script, follow
@@ -61,14 +61,14 @@ def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
                     continue
                 shown = None
             place = Span(key.start, max(key.end, inner.text.end))
-            yield from judge(scope, key.value, shown, place)
+            yield from check_variable(scope, key.value, shown, place)
     elif node.kind == LIST:
         for item in node.items:
             if item.kind == MAP:
                 # `- name: A` / `value: b`, and `- A: b`
                 name, given = item.get("name"), item.get("value")
                 if name is not None and given is not None and given.kind == SCALAR:
-                    yield from judge(scope, name.value, given.value, between(name, given))
+                    yield from check_variable(scope, name.value, given.value, between(name, given))
                 elif name is None:
                     yield from check_variables(scope, item)
             else:
@@ -78,7 +78,7 @@ def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
 def check_pair(scope: Scope, text: Text) -> Iterator[Finding]:
     """Findings for `NAME=value`, or for a `NAME` that is handed on."""
     name, equals, value = text.value.partition("=")
-    yield from judge(scope, name, value if equals else None, text)
+    yield from check_variable(scope, name, value if equals else None, text)
 
 
 def check_command(scope: Scope, node: Node | None) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def is_gateway_key(name: str, policy: CompiledPolicy) -> bool:
     return any(name == p.key_env for p in policy.providers) or "PORTKEY" in name.upper()
 
 
-def judge(
+def check_variable(
     scope: Scope,
     name: str,
     value: str | None,

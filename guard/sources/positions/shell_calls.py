@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guard.catalog import runners
 from guard.catalog.starters import (
@@ -39,7 +39,8 @@ from guard.sources.shell_commands import (
     commands,
     declarations,
 )
-from guard.sources.shell_commands.declarations import Declared
+from guard.sources.shell_commands.declarations import Setting
+from guard.sources.shell_commands.words import as_assignment
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -52,7 +53,6 @@ SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
 Split = Callable[[Text], list[Command]]
 """What splits a text into simple commands."""
 
-_ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _PARAMETER = re.compile(r"\$\{?([@*0-9])\}?")
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
@@ -79,22 +79,6 @@ class Call:
         last = runners.package_name(name) if self.package else name
         last = last.rpartition("/")[2]
         return "" if any(c in last for c in "$`(") else last
-
-
-@dataclass(slots=True)
-class Setting:
-    """A variable that the text sets, for what it starts if `exported`.
-
-    `handed` tells that a container gets it, which has nothing of what is set around it; then
-    `value` is None if it gets what is set there under the same name.
-    """
-
-    name: str
-    value: Word | None
-    start: int
-    end: int
-    exported: bool
-    handed: bool = False
 
 
 @dataclass(slots=True)
@@ -185,8 +169,10 @@ class _Reading:
 
     def script(self) -> Script:
         found = self._found
-        for setting in found.settings:
-            setting.exported = setting.exported or setting.name in self._exported
+        found.settings = [
+            replace(one, exported=one.exported or one.name in self._exported)
+            for one in found.settings
+        ]
         for name, values in self._values.items():
             value = next(iter(values)) if len(values) == 1 else None
             if value is not None:
@@ -229,7 +215,7 @@ class _Reading:
         words = [printed for word in command.words for printed in inner.printed(word)]
         self._call(words, command.assignments, command.stdin, depth)
 
-    def _set(self, found: Declared, inner: _Inner) -> None:
+    def _set(self, found: Setting, inner: _Inner) -> None:
         if found.value is None:
             if found.exported:
                 self._exported.add(found.name)
@@ -237,9 +223,7 @@ class _Reading:
         # what `$(which NAME)` prints is known where only a running shell could tell otherwise
         value = found.value.value or inner.printed(found.value)[0].value
         self._values.setdefault(found.name, set()).add(value)
-        self._found.settings.append(
-            Setting(found.name, found.value, found.start, found.end, found.exported)
-        )
+        self._found.settings.append(found)
 
     def _call(
         self,
@@ -569,15 +553,10 @@ class _Reading:
         return words[at + 1 :], settings
 
     def _handed(self, word: Word) -> None:
-        assignment = assigned(word)
-        if assignment is not None:
-            self._found.settings.append(
-                Setting(assignment.name, assignment.value, word.start, word.end, True, handed=True)
-            )
-        elif word.literal:
-            self._found.settings.append(
-                Setting(word.shown, None, word.start, word.end, True, handed=True)
-            )
+        given = as_assignment(word, quoted=True)
+        name, value = (given.name, given.value) if given else (word.shown, None)
+        if given or word.literal:
+            self._found.settings.append(Setting(name, value, word.start, word.end, handed=True))
 
 
 def _is_here(program: str, words: list[Word]) -> bool:
@@ -617,14 +596,6 @@ def _as_words(text: Text) -> list[Word]:
     return found
 
 
-def assigned(word: Word) -> Assignment | None:
-    """`word` as `NAME=value`, or None."""
-    found = _ASSIGNS.match(word.shown)
-    if found is None:
-        return None
-    return Assignment(found.group(1), word.after(found.end()), word.start, word.end)
-
-
 def _takes_next(shown: str, short: str, long: frozenset[str]) -> bool:
     if shown.startswith("--"):
         return shown in long
@@ -652,7 +623,7 @@ def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[As
     environment: list[Assignment] = []
     at = 0
     while wrapper.assigns and at < len(words):
-        assignment = assigned(words[at])
+        assignment = as_assignment(words[at], quoted=True)
         if assignment is None:
             break
         environment.append(assignment)

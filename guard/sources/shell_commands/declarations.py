@@ -15,18 +15,22 @@ _FISH_NOT_SETTING = frozenset(("--erase", "--query", "--names", "--show", "--une
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """A variable that a command sets, or with `value` None one that it only exports.
+class Setting:
+    """A variable that a text sets, for what it starts if `exported`.
 
-    `how` is the form it is written in: "assignment", "export", "declare -x", "set -gx" …
+    `value` is None for one that is only exported. `how` is the form it is written in:
+    "assignment", "export", "declare -x", "set -gx". `handed` tells that a container gets it, which
+    has nothing of what is set around it; then without a value it gets what is set there under the
+    same name.
     """
 
     name: str
     value: Word | None
     start: int
     end: int
-    exported: bool
-    how: str
+    exported: bool = True
+    how: str = ""
+    handed: bool = False
 
 
 def verb(command: Command) -> tuple[str, list[Word]]:
@@ -40,7 +44,7 @@ def verb(command: Command) -> tuple[str, list[Word]]:
 
 def declared(
     command: Command, *, fish: bool = False, all_export: bool = False
-) -> list[Declared] | None:
+) -> list[Setting] | None:
     """What `command` sets or exports; None if it is not one that does.
 
     `all_export` tells that `set -a` holds, `fish` that fish runs it.
@@ -58,7 +62,7 @@ def declared(
             return []
         given, value = arguments[1:]
         how = "launchctl setenv"
-        return [Declared(given.shown, value, given.start, value.end, True, how)]
+        return [Setting(given.shown, value, given.start, value.end, how=how)]
     return None
 
 
@@ -79,14 +83,14 @@ def all_export_after(command: Command) -> bool | None:
     return found
 
 
-def _assigned(command: Command, exported: bool) -> list[Declared]:
+def _assigned(command: Command, exported: bool) -> list[Setting]:
     return [
-        Declared(one.name, one.value, one.start, one.end, exported, "assignment")
+        Setting(one.name, one.value, one.start, one.end, exported, "assignment")
         for one in command.assignments
     ]
 
 
-def _declared(name: str, arguments: list[Word], all_export: bool) -> list[Declared]:
+def _declared(name: str, arguments: list[Word], all_export: bool) -> list[Setting]:
     exported, how = name == "export" or all_export, name
     options, rest = _options(arguments, "-+")
     for option in options:
@@ -102,11 +106,11 @@ def _declared(name: str, arguments: list[Word], all_export: bool) -> list[Declar
         value = word.after(len(variable) + 1) if equals else None
         variable = variable.removesuffix("+")
         if _NAME.match(variable):
-            found.append(Declared(variable, value, word.start, word.end, exported, how))
+            found.append(Setting(variable, value, word.start, word.end, exported, how))
     return found
 
 
-def _fish_set(arguments: list[Word]) -> list[Declared]:
+def _fish_set(arguments: list[Word]) -> list[Setting]:
     exported = False
     options, rest = _options(arguments, "-")
     for option in options:
@@ -126,7 +130,7 @@ def _fish_set(arguments: list[Word]) -> list[Declared]:
             literal=len(values) == 1 and values[0].literal,
         )
     how = " ".join(["set", *options])
-    return [Declared(name, value, rest[0].start, rest[-1].end, exported, how)]
+    return [Setting(name, value, rest[0].start, rest[-1].end, exported, how)]
 
 
 def _options(arguments: list[Word], marks: str) -> tuple[list[str], list[Word]]:

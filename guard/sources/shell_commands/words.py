@@ -118,10 +118,10 @@ def assignment_name(written: str) -> bool:
     return _ASSIGNMENT.fullmatch(written) is not None
 
 
-def as_assignment(word: Word) -> Assignment | None:
-    """`word` as `NAME=value` in front of a command, or None."""
+def as_assignment(word: Word, *, quoted: bool = False) -> Assignment | None:
+    """`word` as `NAME=value`, or None; the name may be `quoted` in an argument alone."""
     found = _ASSIGNMENT.match(word.content.value)
-    if found is None or word.bare <= len(found.group(1)):
+    if found is None or (not quoted and word.bare <= len(found.group(1))):
         return None
     return Assignment(found.group(1), word.after(found.end()), word.start, word.end)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.check.runners import OTHER, RUNNERS, handed_on, runner
+from guard.check.ci_runners import OTHER, RUNNERS, handed_on, runner
 
 
 @pytest.mark.parametrize("known", RUNNERS, ids=lambda known: known.name)
