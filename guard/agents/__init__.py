@@ -4,8 +4,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from guard.agents.adapter import Agent
 
 
@@ -30,15 +28,7 @@ class Identity:
     """npm packages that hold it; the first one is the one to install."""
 
     keeps: frozenset[str] = frozenset()
-    """Variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
-    sets: Mapping[str, str] = {}
-    """Every variable that a launch may set, and why. The one list."""
-    ca = ""
-    """The one of `sets` that names certificates to trust as well: `[gateway] ca` goes there."""
-    proxies: tuple[str, ...] = ()
-    """Those of `sets` that name its HTTP proxy: `[gateway] proxy` goes there."""
-    switches: Mapping[str, str] = {}
-    """Those of `sets` that have the same value in every launch."""
+    """Its variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
 
     def adapter(self) -> Agent:
         """The adapter of this agent, loaded when it is first asked for."""

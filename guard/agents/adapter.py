@@ -63,6 +63,15 @@ class Agent(Identity):
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
+    sets: Mapping[str, str] = {}
+    """Every variable that a launch may set, and why. The one list."""
+    ca = ""
+    """The one of `sets` that names certificates to trust as well: `[gateway] ca` goes there."""
+    proxies: tuple[str, ...] = ()
+    """Those of `sets` that name its HTTP proxy: `[gateway] proxy` goes there."""
+    switches: Mapping[str, str] = {}
+    """Those of `sets` that have the same value in every launch."""
+
     def adapter(self) -> Agent:
         """The agent itself: it is loaded."""
         return self

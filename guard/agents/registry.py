@@ -59,7 +59,7 @@ def sets(policy: CompiledPolicy) -> frozenset[str]:
     """The variables that a launch of some agent sets under `policy`."""
     return frozenset(
         name
-        for agent in AGENTS
+        for agent in [each.adapter() for each in AGENTS]
         for name in agent.sets
         if (policy.gateway_ca or name != agent.ca)
         and (policy.gateway_proxy or name not in agent.proxies)
@@ -68,7 +68,7 @@ def sets(policy: CompiledPolicy) -> frozenset[str]:
 
 def is_switch(name: str, value: str) -> bool:
     """Whether `name=value` is what a launch of some agent sets in every case."""
-    return any(agent.switches.get(name) == value for agent in AGENTS)
+    return any(agent.adapter().switches.get(name) == value for agent in AGENTS)
 
 
 def without_guard(environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,8 @@ import pytest
 
 from guard import catalog
 from guard.agents.environment import clean, proxies
-from guard.agents.opencode import KEEPS, SWITCHES
+from guard.agents.opencode import KEEPS
+from guard.agents.opencode.variables import SWITCHES
 from guard.net import PROXY_VARIABLES
 from guard.policy.values import CompiledPolicy, PolicyException
 

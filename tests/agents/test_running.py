@@ -17,8 +17,9 @@ from typing import NoReturn
 import pytest
 
 from guard.agents import running
-from guard.agents.opencode import SWITCHES, planner
+from guard.agents.opencode import planner
 from guard.agents.opencode.inside import unpinned
+from guard.agents.opencode.variables import SWITCHES
 from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look
 from guard.catalog.agents import Agent, Recognised, agents
 from guard.catalog.programs import Program

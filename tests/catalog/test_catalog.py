@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from guard import catalog
-from guard.agents.opencode import KEEPS, SWITCHES
+from guard.agents.opencode import KEEPS
+from guard.agents.opencode.variables import SWITCHES
 from guard.rule_table import RULES
 
 PROVIDERS = catalog.providers()

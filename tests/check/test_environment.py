@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents import opencode as launch
 from guard.agents.environment import clean
 from guard.agents.environment import proxies as proxies_of
 from guard.agents.keys import unusable_key
-from guard.agents.opencode import planner
+from guard.agents.opencode import KEEPS, planner
+from guard.agents.opencode.variables import SWITCHES
 from guard.check import ci_runners, environment
 from guard.check.result import Result
 from guard.errors import UsageError
@@ -103,7 +103,7 @@ def test_each_variable_rule(
 
 def test_the_words_are_those_of_the_launch(machine: Machine) -> None:
     environ = {"OPENAI_API_KEY": SECRET, "HTTPS_PROXY": "http://localhost:1", "GITHUB_TOKEN": "x"}
-    _, changes, notes = clean(environ, machine.policy, time.time(), keeps=launch.KEEPS, agent=True)
+    _, changes, notes = clean(environ, machine.policy, time.time(), keeps=KEEPS, agent=True)
     proxies = proxies_of(environ, machine.policy, time.time())
     expected = {f"{change.name} {change.reason}" for change in changes}
     expected |= {finding.message for finding in (*notes, *proxies)}
@@ -149,7 +149,7 @@ def test_inside_a_guarded_agent_its_own_variables_are_none(machine: Machine) -> 
         planner.REAL_CONFIG_HOME: "",
         "OPENCODE_CONFIG_CONTENT": "{}",
         "OPENCODE_TEST_HOME": "/x",
-        **launch.SWITCHES,
+        **SWITCHES,
     }
     assert machine.check(**inside).findings == ()
 

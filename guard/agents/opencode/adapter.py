@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.agents.adapter import Agent
 from guard.agents.opencode import OpenCode
+from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ class OpenCodeAdapter(Agent, OpenCode):
     """opencode 1.x: an inline config with a provider id that nobody else can name pins it."""
 
     tested = "1.18.33"
+    switches = SWITCHES
+    sets = SETS
+    ca = CA
+    proxies = PROXIES
 
     def kind(self, typed: Sequence[str]) -> str:
         """The kind by the grammar of 1.18."""

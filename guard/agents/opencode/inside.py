@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard import net
-from guard.agents.opencode import SWITCHES, planner
+from guard.agents.opencode import planner
 from guard.agents.opencode.directories import Directories, suffix
+from guard.agents.opencode.variables import SWITCHES
 from guard.files import jsonc
 from guard.paths import REAL_CONFIG_HOME
 

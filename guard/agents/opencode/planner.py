@@ -13,12 +13,8 @@ from guard import net, paths
 from guard.agents import adapter, environment
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
-    CA,
     KEEPS,
     NO_GITLAB,
-    PROXIES,
-    SETS,
-    SWITCHES,
     arguments,
     binary,
     config,
@@ -32,6 +28,7 @@ from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
+from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
 from guard.agents.plan import Plan
 from guard.files import jsonc
 from guard.findings import Finding

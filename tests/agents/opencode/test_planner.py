@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from guard.agents.opencode import SWITCHES, grammar
+from guard.agents.opencode import grammar
+from guard.agents.opencode.variables import SWITCHES
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
 from guard.policy.values import GatewayProvider, PolicyException
