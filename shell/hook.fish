@@ -154,14 +154,10 @@ end
 # Every command counts here: fish takes some ten microseconds for one.
 function __routeguard_prompt --on-event fish_prompt
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
-    # the fifth line about a function is its description
-    set -l name
-    for name in __AGENTS__
-        set -l about (builtin functions --details --verbose $name)
-        test "$about[5]" = "$name, guarded by routeguard"; and continue
-        __routeguard_aliases
-        break
-    end
+    # all wrappers in one substitution; each fifth line is the description of a function
+    set -l about (__DETAILS__)
+    set about $about[__FIFTH_LINES__]
+    test "$about" = __DESCRIPTIONS__; or __routeguard_aliases
     set __routeguard_before $__routeguard_seen
     set __routeguard_seen
     __routeguard_check
