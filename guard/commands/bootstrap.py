@@ -179,7 +179,9 @@ def _show_files(
 ) -> None:
     found = {shell for _, shell in planned.start_files}
     shells = [] if "--no-completion" in options else sorted(found)
-    choices = files.Choices(shims="--no-shims" not in options, completion=dict.fromkeys(shells, ""))
+    choices = files.Choices(
+        shims="--no-shims" not in options, completion=dict.fromkeys(shells, ""), manual="the page"
+    )
     files.put(way, planned, choices, environ, step, dry_run=True)
 
 

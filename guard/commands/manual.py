@@ -40,29 +40,34 @@ Examples:
 @click.pass_context
 def manual(ctx: click.Context) -> int:
     """Print the manual page."""
-    root = ctx.find_root().command
-    assert isinstance(root, click.Group)
-    click.echo(page(root), nl=False)
+    click.echo(page(root(ctx)), nl=False)
     return ExitCode.OK
 
 
-def page(root: click.Group) -> str:
-    """The manual page in the macros of man(7); every visible command of `root` is in it."""
-    context = click.Context(root, info_name="routeguard")
+def root(context: click.Context) -> click.Group:
+    """The group of all commands."""
+    found = context.find_root().command
+    assert isinstance(found, click.Group)
+    return found
+
+
+def page(all_: click.Group) -> str:
+    """The manual page in the macros of man(7); every visible command of `all_` is in it."""
+    context = click.Context(all_, info_name="routeguard")
     lines = [
         f'.TH ROUTEGUARD 1 "{date.today()}" "routeguard {_text(__version__)}" "User Commands"',
         ".SH NAME",
-        f"routeguard \\- {_text(_first_sentence(root))}",
+        f"routeguard \\- {_text(_first_sentence(all_))}",
         ".SH SYNOPSIS",
         ".B routeguard",
         _text("[OPTIONS] COMMAND [ARGS]..."),
         ".SH DESCRIPTION",
-        *list(_paragraphs(root.help))[1:],  # no paragraph begins a section
-        *_paragraphs(root.epilog),
-        *_options(root, context),
+        *list(_paragraphs(all_.help))[1:],  # no paragraph begins a section
+        *_paragraphs(all_.epilog),
+        *_options(all_, context),
         ".SH COMMANDS",
     ]
-    for command, inner in _commands(root, context):
+    for command, inner in _commands(all_, context):
         name = inner.command_path
         usage = " ".join(command.collect_usage_pieces(inner))
         lines += [f".SS {_text(name)}", f".B {_text(name)}", _text(usage)]

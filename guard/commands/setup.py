@@ -10,6 +10,7 @@ import sys
 import click
 
 from guard.commands.completion import code
+from guard.commands.manual import page, root
 from guard.commands.steps import say, step
 from guard.errors import ExitCode, UsageError
 from guard.hook import SHELLS
@@ -79,6 +80,7 @@ def setup(
     if not no_completion:
         found = dict.fromkeys(shell for _, shell in planned.start_files)
         choices = dataclasses.replace(choices, completion={one: code(one) for one in found})
+    choices = dataclasses.replace(choices, manual=page(root(click.get_current_context())))
     files.check(this, planned)
     say("Would write (dry run: nothing is written now):" if dry_run else "Setting up routeguard:")
     files.put(this, planned, choices, environ, step, dry_run=dry_run)

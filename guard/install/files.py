@@ -22,12 +22,14 @@ from guard.install.way import Way
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What a person chose: which shells ("all", or names; () means those found here), and what
-    is left out. `completion` is the code for each shell, by its name; without, none is written."""
+    is left out. `completion` is the code for each shell, by its name, `manual` the manual page;
+    without, none is written."""
 
     shells: tuple[str, ...] = ()
     rc: bool = True
     shims: bool = True
     completion: Mapping[str, str] | None = None
+    manual: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +116,9 @@ def _put(
     if choices.shims:
         _put_shims(environ, say, dry_run=dry_run)
     for shell, code in (choices.completion or {}).items():
-        path = completion_file(environ, shell)
-        if _is(path, code.encode()):
-            say("unchanged", path)
-            continue
-        say("completion", path)
-        if not dry_run:
-            try:
-                write(path, code.encode(), 0o644)
-            except OSError as error:
-                raise not_written(path, error) from None
+        _put_text(completion_file(environ, shell), code, "completion", say, dry_run=dry_run)
+    if choices.manual:
+        _put_text(manual_file(environ), choices.manual, "manual", say, dry_run=dry_run)
     for path, shell in planned.start_files:
         loads = blocks.Loads(way.launcher, completion_file(environ, shell), way.again)
         start_files.add_block(path, shell, loads, say, dry_run=dry_run)
@@ -137,6 +132,25 @@ def _put_shims(environ: Mapping[str, str], say: Say, *, dry_run: bool) -> None:
         raise
     changed = any(change.action == "write" for change in changes)
     say("shims" if changed else "unchanged", shims.directory(environ) + "/")
+
+
+def _put_text(path: str, text: str, word: str, say: Say, *, dry_run: bool) -> None:
+    if _is(path, text.encode()):
+        say("unchanged", path)
+        return
+    say(word, path)
+    if not dry_run:
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            write(path, text.encode(), 0o644)
+        except OSError as error:
+            raise not_written(path, error) from None
+
+
+def manual_file(environ: Mapping[str, str]) -> str:
+    """Where the manual page lies. man looks into ../man of each folder on PATH, such as that of the
+    shims (man-db 2.11: manpath(1), "SEARCH PATHS FOR MANUAL PAGES"; seen by `man -w`)."""
+    return os.path.join(paths.routeguard_data(environ), "man", "man1", "routeguard.1")
 
 
 def completion_file(environ: Mapping[str, str], shell: str) -> str:

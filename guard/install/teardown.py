@@ -12,7 +12,7 @@ from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
 from guard.install import launcher, shims, start_files
-from guard.install.files import completion_file
+from guard.install.files import completion_file, manual_file
 from guard.install.start_files import Say
 from guard.install.state import MADE, alone, made_directories
 from guard.install.way import CLONE, environment_link, launcher_of_others
@@ -75,6 +75,7 @@ def _remove(
             say("kept", f"{change.path} (not made by routeguard)")
     for shell in SHELLS:
         _remove_file(completion_file(environ, shell), "completion", say, dry_run=dry_run)
+    _remove_file(manual_file(environ), "manual", say, dry_run=dry_run)
     _remove_services(environ, say, dry_run=dry_run)
     for path in launcher.places(environ):
         if launcher.is_ours(path):
@@ -130,6 +131,9 @@ def _remove_data(environ: Mapping[str, str], say: Say) -> None:
         if name.startswith("venv.new."):
             os.unlink(os.path.join(data, name))
     _remove_if_empty(os.path.dirname(launcher_of_others(environ)))
+    folder = os.path.dirname(manual_file(environ))
+    if _remove_if_empty(folder):
+        _remove_if_empty(os.path.dirname(folder))
     if not _remove_if_empty(data):
         say("kept", f"{data}/ (not empty)")
     for path in made:

@@ -1,4 +1,4 @@
-"""The pictures of a terminal: how they are drawn, and that they show this program and no machine."""
+"""The pictures of a terminal: how they are drawn, and that they hold no machine."""
 
 from __future__ import annotations
 
