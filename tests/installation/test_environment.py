@@ -351,6 +351,7 @@ def test_the_launcher_runs_isolated_and_finds_its_packages(home) -> None:
     assert home.run(str(home.launcher), "--version").stdout.startswith("routeguard")
     assert not (home.path / "ran").exists()
     assert home_is_complete(home)
+    assert (home.data / "man/man1/routeguard.1").read_text().startswith(".TH ROUTEGUARD 1 ")
     assert list((home.data / "venv/run").iterdir()) == [home.data / "venv/run/guard"]
 
 
