@@ -61,11 +61,14 @@ OTHERWISE = (
     Otherwise("routeguard ports hold", "parse", "ends by Ctrl-C"),
     Otherwise("routeguard setup", "add --dry-run", "asks a person: tests/commands/test_setup.py"),
     Otherwise("routeguard teardown", "add --dry-run", "asks a person: tests/installation"),
+    Otherwise("routeguard setup", "add --dry-run", "installs: tests/installation"),
+    Otherwise("routeguard teardown", "add --dry-run", "removes: tests/installation"),
     Otherwise("routeguard portkey setup", "parse", "asks a person"),
     Otherwise("routeguard portkey sync", "add --dry-run", "asks a person"),
     Otherwise("routeguard portkey probe", "add --dry-run", "asks a person"),
     Otherwise("routeguard exec --fence", "parse", "needs a kernel: tests/launch/test_fence.py"),
     Otherwise("routeguard exec --no-fence", "parse", "needs a kernel: tests/launch/test_fence.py"),
+    Otherwise("man", "test tests/commands/test_manual.py", "needs an installation"),
     Otherwise("sudo", "none", "needs a password"),
     Otherwise("eval", "shell", "is for a shell"),
     Otherwise("unset -f", "shell", "is for a shell"),
@@ -151,7 +154,8 @@ class Person:
         )
         self.program(self.folder / "opencode", AGENT)
         (self.bin / "opencode").symlink_to(self.folder / "opencode")
-        self.program(self.bin / "make", AGENT)
+        for name in ("make", "claude"):
+            self.program(self.bin / name, AGENT)
         self.program(
             self.bin / "routeguard",
             f"#!/bin/sh\nPYTHONPATH='{ROOT}' exec '{sys.executable}' -m guard \"$@\"\n",
