@@ -40,11 +40,22 @@ def record(plan: Plan, decision: str, environ: Mapping[str, str], command: str) 
         "command": command,
         "kind": plan.kind,
         "program": plan.program,
+        "directory": paths.here(),
         "route": plan.route,
         "removed": plan.removed(),
         "rules": sorted({f.rule for f in plan.forbidden_by}),
     }
     return _append(decision, facts, environ)
+
+
+def record_failure(agent: str, error: GuardError, environ: Mapping[str, str]) -> str:
+    """Append that a launch of `agent` was refused before it was planned: `error` says why.
+
+    Returns why that could not be written, "" if it was.
+    """
+    rules = [error.rule] if error.rule else []
+    facts = {"agent": agent, "command": "", "directory": paths.here(), "rules": rules}
+    return _append("refused", facts, environ)
 
 
 def record_exception(

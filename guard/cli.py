@@ -20,6 +20,7 @@ COMMANDS = {
     "exec": "guard.commands.exec:exec_command",
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
+    "log": "guard.commands.log:log",
     "manual": "guard.commands.manual:manual",
     "policy": "guard.commands.policy:policy",
     "ports": "guard.commands.ports:ports",

@@ -62,6 +62,7 @@ def test_a_line(plan: Plan, environ: dict[str, str]) -> None:
         "command": "run",
         "kind": "guarded",
         "program": "/usr/bin/opencode",
+        "directory": os.getcwd(),
         "route": "portkey/gpt-4o",
         "removed": ["OPENAI_API_KEY"],
         "rules": ["RG301"],

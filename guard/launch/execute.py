@@ -9,7 +9,7 @@ import os
 import time
 
 from guard import paths
-from guard.agents.registry import agent_of, keeps
+from guard.agents.registry import agent_of, keeps, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.errors import ExitCode, GuardError, UsageError
 from guard.launch import resolve
@@ -24,6 +24,9 @@ from guard.launch.process import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.adapter import Agent
     from guard.agents.plan import Plan
 
 
@@ -37,7 +40,11 @@ def main(argv: list[str]) -> int:
     if agent:
         from guard.launch.agent import carry_out, plan_agent
 
-        plan, policy, facts = plan_agent(agent, words, environ, write=True)
+        try:
+            plan, policy, facts = plan_agent(agent, words, environ, write=True)
+        except GuardError as error:
+            _record_failure(agent, error, environ)
+            raise
         carry_out(agent, plan, policy, facts, environ, fence=fence)
     plan = plan_other(words, environ)
     last = None
@@ -48,6 +55,18 @@ def main(argv: list[str]) -> int:
     tell(plan, environ)
     become(plan.program, words, plan.environ, environ, last)
     return ExitCode.INTERNAL  # execve does not return
+
+
+def _record_failure(agent: Agent, error: GuardError, environ: Mapping[str, str]) -> None:
+    """Write the launch that `error` refused into the audit log, where the user has one."""
+    from guard import audit
+
+    own = without_guard(environ)
+    try:
+        own = paths.without_misplaced(own, paths.misplaced(own, paths.here()))
+    except GuardError:
+        return  # no directory is left that is the user's own
+    audit.record_failure(agent.id, error, own)
 
 
 def _tell_lost_hook(environ: dict[str, str]) -> None:

@@ -1,0 +1,179 @@
+"""`routeguard log`: what was launched and what was refused, for people."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+
+import click
+
+from guard import audit, paths
+from guard.agents.registry import AGENTS, agent_of
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.files.read import UnreadableError
+from guard.launch.process import own_environment
+from guard.report.document import show_document
+from guard.report.terminal import paint, show
+from guard.report.words import clock, counted, short
+from guard.rule_table import RULES
+from guard.signals import Ending
+from guard.sources.audit_log import Entry, Log
+
+INTERVAL = 0.5
+"""Seconds between two looks of `--follow`."""
+
+SHOWN = 20
+"""Entries that are shown where nothing else is asked for."""
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"""\b
+Examples:
+  routeguard log                          the last 20 launches, refusals and exceptions
+  routeguard log --refused --since 7d     what was refused in the last seven days, and why
+  routeguard log --agent {AGENTS[0].names[0]} -n all  every entry of one agent
+  routeguard log -f                       go on as they are written
+  routeguard log --json | jq '.entries[] | select(.decision == "refused") | .rules'
+
+\b
+The log holds names, never a value or a prompt: ~/.local/state/routeguard/audit.jsonl. How to send
+it to journald, syslog or a collector: docs/log.md.
+Exit status: 0, 2 usage, 3 the log cannot be read, 130 `-f` ended by Ctrl-C.""",
+)
+@click.option("--since", metavar="TIME", help="Only what is newer: 2h, 7d, 2026-11-01.")
+@click.option("--refused", is_flag=True, help="Only refused launches.")
+@click.option("--agent", "agent", metavar="NAME", help="Only launches of this agent.")
+@click.option("-n", "number", metavar="NUMBER", help="How many of the last entries, or all.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as entries are written.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with -f one entry a line.")
+def log(
+    since: str | None,
+    refused: bool,
+    agent: str | None,
+    number: str | None,
+    follow: bool,
+    as_json: bool,
+) -> int:
+    """Show what was launched and what was refused."""
+    environ = own_environment(os.environ)
+    home = paths.home(environ)
+    after = moment(since, time.time()) if since is not None else 0.0
+    wanted = _filter(after, refused, agent)
+    source = Log(audit.log_file(environ))
+    found = [entry for entry in _read(source.read, source.path) if wanted(entry)]
+    limit = _limit(number, SHOWN if since is None else len(found), len(found))
+    last = found[len(found) - limit :]
+    if as_json and not follow:
+        entries = [entry.content for entry in last]
+        show_document({"log": source.path, "entries": entries, "damaged": source.damaged})
+        return ExitCode.OK
+    _show(last, home, as_json=as_json)
+    if not as_json:
+        _remarks(source, len(found) - len(last), bool(last), home)
+    if not follow:
+        return ExitCode.OK
+    with Ending() as ending:
+        while (status := ending.wait(INTERVAL)) is None:
+            _show(filter(wanted, _read(source.more, source.path)), home, as_json=as_json)
+    return status
+
+
+def _limit(number: str | None, default: int, most: int) -> int:
+    """How many of `most` entries are wanted. Raises UsageError."""
+    if number is None or number == "all":
+        return min(default if number is None else most, most)
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return min(int(number), most)
+    raise UsageError(f"not a number: {printable(number[:60])}", fix="-n takes 50, or all")
+
+
+def _remarks(source: Log, earlier: int, some: bool, home: str) -> None:
+    path = printable(short(source.path, home))
+    if not some and not earlier:
+        show(f"No entry in {path}.", err=True)
+    if earlier:
+        show(f"{earlier} earlier: routeguard log -n all", err=True)
+    if source.damaged:
+        show(f"{counted(source.damaged, 'damaged line')} left out: {path}", err=True)
+
+
+def _read(read: Callable[[], list[Entry]], path: str) -> list[Entry]:
+    try:
+        return read()
+    except UnreadableError as error:
+        raise GuardError(
+            "the audit log cannot be read",
+            where=path,
+            why=f"it {error}",
+            fix="look at its owner and mode; a log that is no file has to be moved away",
+            rule="RG503",
+            exit_code=ExitCode.CONFIG,
+        ) from None
+
+
+def _filter(after: float, refused: bool, agent: str | None) -> Callable[[Entry], bool]:
+    known = agent_of(agent) if agent else None
+    names = {agent, known.id} if known is not None else {agent}
+
+    def wanted(entry: Entry) -> bool:
+        return (
+            entry.moment >= after
+            and (not refused or entry.decision == "refused")
+            and (agent is None or entry.text("agent") in names)
+        )
+
+    return wanted
+
+
+def _show(entries: Iterable[Entry], home: str, *, as_json: bool) -> None:
+    for entry in entries:
+        if as_json:
+            show_document(entry.content, indent=None)
+        else:
+            show(render(entry, home))
+
+
+def render(entry: Entry, home: str) -> str:
+    """One entry as text: a line, and below it why, or what was removed."""
+    word = f"{printable(entry.decision):<8}"
+    if entry.decision == "refused":
+        word = paint(word, "bad")
+    head = f"{clock(entry.moment)}  {word}  "
+    if entry.text("subject"):
+        until = f" until {entry.text('until')}" if entry.text("until") else ""
+        reason = f": {entry.text('reason')}" if entry.text("reason") else ""
+        return head + printable(f"{entry.text('subject')}{until}{reason}")
+    words = " ".join(filter(None, (entry.text("agent"), entry.text("command"))))
+    parts = [words, entry.text("route"), short(entry.text("directory"), home)]
+    lines = [head + "  ".join(printable(part) for part in parts if part)]
+    for rule in entry.texts("rules"):
+        known = RULES.get(rule)
+        lines.append(f"{'':31}{printable(rule)}{f' {known.title}' if known else ''}")
+    removed = entry.texts("removed")
+    if removed:
+        lines.append(f"{'':31}removed {printable(', '.join(removed))}")
+    return "\n".join(lines)
+
+
+def moment(text: str, now: float) -> float:
+    """The moment (Unix seconds) that `text` names: a length of time before `now`, or a date.
+
+    Raises UsageError.
+    """
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+    length = text[:-1]
+    if text[-1:] in units and length.isascii() and length.isdigit() and len(length) < 7:
+        return now - int(length) * units[text[-1]]
+    try:
+        if len(text) <= len("2026-12-31"):
+            day = date.fromisoformat(text)
+            return datetime(day.year, day.month, day.day).astimezone().timestamp()
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"not a time: {printable(text[:60])}",
+            fix="--since takes 30m, 2h, 7d, 2026-11-01, or 2026-11-01T18:00",
+        ) from None
