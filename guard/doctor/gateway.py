@@ -60,6 +60,9 @@ def tls(context: Context) -> Iterator[Result]:
         yield skipped(f"{context.policy.base_url} is plain HTTP")
         return
     certificates = network.certificates(context.environ, context.policy)
+    if context.policy.gateway_ca:
+        # what only the system trusts besides, an agent does not
+        certificates = ssl.create_default_context(cafile=context.policy.gateway_ca)
     fix = network.inspected_fix(context.environ, context.policy)
     try:
         found = handshake.chain(_connection(context), host, certificates)
@@ -72,7 +75,7 @@ def tls(context: Context) -> Iterator[Result]:
     if found.public:
         yield ok(f"signed by {found.issuer}, a public CA")
     elif found.trusted and context.policy.gateway_ca:
-        yield ok(f"signed by {found.issuer}, no public CA; gateway.ca of your policy is set")
+        yield ok(f"signed by {found.issuer}, no public CA; trusted by gateway.ca of your policy")
     elif found.trusted:
         yield broken(
             f"the connection is TLS-inspected: the certificate of {host} is signed by "

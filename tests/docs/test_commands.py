@@ -57,6 +57,8 @@ OTHERWISE = (
     Otherwise("systemctl --user", "none", "changes the services of whoever runs the tests"),
     Otherwise("routeguard verify", "parse", "runs the agent: tests/e2e/test_verify_command.py"),
     Otherwise("routeguard watch", "add --once", "ends by Ctrl-C"),
+    Otherwise("routeguard log -f -n 0 --json |", "none", "writes into this machine's journal"),
+    Otherwise("routeguard log -f", "parse", "ends by Ctrl-C: tests/commands/test_log.py"),
     Otherwise("routeguard ports stop", "parse", "ends programs: tests/commands/test_ports.py"),
     Otherwise("routeguard ports hold", "parse", "ends by Ctrl-C"),
     Otherwise("routeguard setup", "add --dry-run", "asks a person: tests/commands/test_setup.py"),

@@ -169,6 +169,27 @@ def test_a_ca_of_the_policy(
     assert machine.one("key-accepted").what == "the gateway knows the key"
 
 
+def test_a_ca_of_the_policy_that_signed_something_else(
+    machine: Machine,
+    inspected: plane.ControlPlane,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system trusts the real issuer; agents get the policy's file and do not."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other").ca
+    proxy = machine.environ.pop("HTTPS_PROXY")
+    machine.policy(
+        f'[gateway]\nbase_url = "https://gateway.example/v1"\nca = "{other}"\nproxy = "{proxy}"\n'
+    )
+    found = machine.one("tls")
+    assert found.state == "broken"
+    assert ISSUER in found.what
+    assert str(other) in found.fix
+
+
 def test_a_public_ca(
     machine: Machine,
     inspected: plane.ControlPlane,
