@@ -125,8 +125,8 @@ CHECKS = (
         "tls", "TLS", gateway.tls,
         "Which CA signed the gateway's certificate. One that no public CA signed comes from a "
         "network that inspects TLS (or from a gateway of your own): agents bring their own list "
-        f"of public CAs, and most go by it alone ({AGENTS[0].title} on Linux trusts the system's as "
-        "well).",
+        f"of public CAs, and most go by it alone ({AGENTS[0].title} on Linux trusts the system's "
+        "as well).",
         '`[gateway] ca = "/path/ca.pem"` in the policy.',
         policy=True, network=True,
     ),
