@@ -7,7 +7,6 @@ in one step, and only as long as every entry in it can be read, so that none is 
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from guard.files.write import write as write_file
 from guard.policy.layers import Candidate, parse, read
 from guard.policy.model import MAX_ITEMS, end_of
 from guard.policy.places import allowed_file, user_policy
+from guard.policy.problems import toml_string
 from guard.policy.values import normal_subject
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ def block(exemption: Exemption) -> str:
     """`exemption` as TOML, with a line break at the end."""
     lines = [
         "[[exception]]",
-        f"subject = {_string(exemption.subject)}",
-        f"reason = {_string(exemption.reason)}",
+        f"subject = {toml_string(exemption.subject)}",
+        f"reason = {toml_string(exemption.reason)}",
         f"until = {exemption.until.isoformat()}",
     ]
     if exemption.sha256:
-        lines.append(f"sha256 = {_string(exemption.sha256)}")
+        lines.append(f"sha256 = {toml_string(exemption.sha256)}")
     if exemption.added is not None:
         lines.append(f"added = {exemption.added.isoformat()}")
     return "\n".join(lines) + "\n"
@@ -195,12 +195,3 @@ def _write(path: str, kept: Sequence[Exemption]) -> None:
             fix="make its directory writable",
             exit_code=ExitCode.CONFIG,
         ) from None
-
-
-_ESCAPED = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _string(value: str) -> str:
-    """`value` as a basic string of TOML."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + _ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", escaped) + '"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from guard.policy.compile import compile_exception
@@ -75,13 +76,8 @@ def _origin_json(item: Value) -> dict[str, Any]:
 
 def dropped_json(entry: Dropped) -> dict[str, Any]:
     """A dropped key as the JSON output carries it."""
-    return {
-        "layer": entry.layer,
-        "file": entry.path,
-        "line": entry.line,
-        "key": entry.key,
-        "why": entry.why,
-    }
+    fields = asdict(entry)
+    return {"layer": fields.pop("layer"), "file": fields.pop("path"), **fields}
 
 
 def as_json(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ MAX_PARTS: Final = 20_000
 parsed, because that is what parsing takes time for: 1 MiB of tables took 9 s."""
 
 _MAX_DEPTH: Final = 32
+_TOO_DEEP: Final = "nested too deeply to be a policy"
 _MAX_PROBLEMS: Final = 100
 
 _TABLE: Final = ("tool", "routeguard")
@@ -279,21 +280,24 @@ def _unreadable(path: str, why: str) -> PolicyError:
 # Text --------------------------------------------------------------------------------------------
 
 
+def _invalid(
+    path: str, place: tuple[int, int], message: str, *, accepted: str = "", fix: str = ""
+) -> InvalidPolicyError:
+    """One problem of the text at `place` (line and column, zeros for the whole file)."""
+    return InvalidPolicyError([Problem(path, *place, "", message, accepted=accepted, fix=fix)])
+
+
 def _decoded(data: bytes, path: str) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        line, column = position(before, len(before))
-        problem = Problem(
+        raise _invalid(
             path,
-            line,
-            column,
-            "",
+            position(before, len(before)),
             f"not UTF-8: byte 0x{data[error.start]:02x}",
             accepted="TOML, which is always UTF-8",
-        )
-        raise InvalidPolicyError([problem]) from None
+        ) from None
     # editors on Windows leave a byte order mark and carriage returns
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
@@ -321,70 +325,87 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
             )
     deep = _DEEP.search(text)
     if deep:
-        line, column = position(text, deep.start())
-        problem = Problem(path, line, column, "", "nested too deeply to be a policy")
-        raise InvalidPolicyError([problem])
+        raise _invalid(path, position(text, deep.start()), _TOO_DEEP)
     try:
         return tomllib.loads(text)
     except RecursionError:
-        problem = Problem(path, 0, 0, "", "nested too deeply to be a policy")
+        raise _invalid(path, (0, 0), _TOO_DEEP) from None
     except ValueError as error:
-        message = str(error)
-        found = _PLACE.search(message)
+        found = _PLACE.search(str(error))
+        message = _PLACE.sub("", str(error))
         if found and found.group(1):
-            line, column = int(found.group(1)), int(found.group(2))
-        elif found:
-            line, column = position(text, len(text))
+            at = (int(found.group(1)), int(found.group(2)))
         else:
-            line, column = 0, 0
-        message = _PLACE.sub("", message)
-        fix = ""
-        if line and message == "Invalid value":
-            fix = 'quote text: key = "value"'
-        problem = Problem(path, line, column, "", f"not valid TOML: {message}", fix=fix)
-    raise InvalidPolicyError([problem]) from None
+            at = position(text, len(text)) if found else (0, 0)
+        fix = 'quote text: key = "value"' if found and message == "Invalid value" else ""
+        raise _invalid(path, at, f"not valid TOML: {message}", fix=fix) from None
 
 
 # Checking ----------------------------------------------------------------------------------------
 
 
+class _Draft:
+    """One parsed policy file while it is checked: where each of its keys is, what was dropped.
+
+    `prefix` is where the policy begins in it.
+    """
+
+    def __init__(self, place: Candidate, text: str, prefix: Path) -> None:
+        self.place = place
+        self.prefix = prefix
+        self.locations = Locations(text)
+        self.dropped: list[Dropped] = []
+
+    def problem(
+        self,
+        key: Path,
+        message: str,
+        *,
+        found: str = "",
+        accepted: str = "",
+        fix: str = "",
+        at: Path | None = None,
+    ) -> Problem:
+        """What is wrong with `key`, at `at` in the file (by default where `key` is)."""
+        line, column = self.locations.find(self.prefix + (key if at is None else at))
+        name = dotted(key) or dotted(self.prefix)
+        return Problem(self.place.path, line, column, name, message, found, accepted, fix)
+
+    def drop(self, key: Path, why: str) -> None:
+        """Note that `key` does not count."""
+        line = self.locations.find(self.prefix + key).line
+        self.dropped.append(Dropped("project", self.place.path, line, dotted(key), why))
+
+
 def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
-    locations = Locations(text)
-    dropped: list[Dropped] = []
-    for agent in FORMER_TABLES:
-        if isinstance(data, dict) and agent in data:
-            data = _with_agents(data, agent, place, prefix, locations)
-    if place.managed:
-        _only_exceptions(data, place, locations)
-    if place.layer == "project" and isinstance(data, dict):
-        data = _project_part(data, place, prefix, locations, dropped)
+    draft = _Draft(place, text, prefix)
+    if isinstance(data, dict):
+        for agent in FORMER_TABLES:
+            if agent in data:
+                data = _with_agents(data, agent, draft)
+        if place.managed:
+            _only_exceptions(data, draft)
+        if place.layer == "project":
+            data = _project_part(data, draft)
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
         problems = []
         for detail in error.errors(include_url=False)[:_MAX_PROBLEMS]:
             key, message, found, accepted, fix = translate(detail, detail["loc"])
-            line, column = locations.find(prefix + detail["loc"])
             problems.append(
-                Problem(
-                    place.path,
-                    line,
-                    column,
-                    dotted(key) or dotted(prefix),
-                    message,
-                    found,
-                    accepted,
-                    fix,
+                draft.problem(
+                    key, message, found=found, accepted=accepted, fix=fix, at=detail["loc"]
                 )
             )
         problems.sort(key=lambda problem: (problem.line, problem.column))
         raise InvalidPolicyError(problems) from None
-    return Layer(place.layer, place.path, policy, text, prefix, tuple(dropped), locations)
+    return Layer(
+        place.layer, place.path, policy, text, prefix, tuple(draft.dropped), draft.locations
+    )
 
 
-def _with_agents(
-    data: dict[str, Any], agent: str, place: Candidate, prefix: Path, locations: Locations
-) -> dict[str, Any]:
+def _with_agents(data: dict[str, Any], agent: str, draft: _Draft) -> dict[str, Any]:
     """`data` with the table `[AGENT]`, as it was called, in the place of `[agents.AGENT]`.
 
     Raises InvalidPolicyError where a file has both.
@@ -393,50 +414,33 @@ def _with_agents(
     if not isinstance(agents, dict):
         return data
     if agent in agents:
-        line, column = locations.find((*prefix, agent))
         message = f"is the former name of agents.{agent}, which this file has as well"
-        problem = Problem(
-            place.path, line, column, agent, message, fix=f"keep one: [agents.{agent}]"
-        )
+        problem = draft.problem((agent,), message, fix=f"keep one: [agents.{agent}]")
         raise InvalidPolicyError([problem])
-    locations.rename((*prefix, agent), (*prefix, "agents", agent))
+    prefix = draft.prefix
+    draft.locations.rename((*prefix, agent), (*prefix, "agents", agent))
     kept = {name: value for name, value in data.items() if name != agent}
     return {**kept, "agents": {**agents, agent: data[agent]}}
 
 
-def _only_exceptions(data: dict[str, Any], place: Candidate, locations: Locations) -> None:
+def _only_exceptions(data: dict[str, Any], draft: _Draft) -> None:
     """Raise InvalidPolicyError if `data` says anything that `routeguard allow` does not write."""
-    problems = []
-    for name in data:
-        if name != "exception":
-            line, column = locations.find((name,))
-            problems.append(
-                Problem(
-                    place.path,
-                    line,
-                    column,
-                    dotted((name,)),
-                    "does not belong in this file, which `routeguard allow` writes",
-                    accepted="[[exception]]",
-                    fix="move it into policy.toml beside it",
-                )
-            )
+    problems = [
+        draft.problem(
+            (name,),
+            "does not belong in this file, which `routeguard allow` writes",
+            accepted="[[exception]]",
+            fix="move it into policy.toml beside it",
+        )
+        for name in data
+        if name != "exception"
+    ]
     if problems:
         raise InvalidPolicyError(problems[:_MAX_PROBLEMS])
 
 
-def _project_part(
-    data: dict[str, Any],
-    place: Candidate,
-    prefix: Path,
-    locations: Locations,
-    dropped: list[Dropped],
-) -> dict[str, Any]:
+def _project_part(data: dict[str, Any], draft: _Draft) -> dict[str, Any]:
     """`data` without what a project may not say, unread; unknown keys stay, to be refused."""
-
-    def drop(key: Path, why: str) -> None:
-        line = locations.find(prefix + key).line
-        dropped.append(Dropped("project", place.path, line, dotted(key), why))
 
     def part(table: dict[str, Any], above: Path) -> dict[str, Any]:
         kept: dict[str, Any] = {}
@@ -445,12 +449,12 @@ def _project_part(
             if key in _PROJECT_MAY_NOT:
                 below = list(value)[:MAX_ITEMS] if isinstance(value, dict) and not above else ()
                 for each in [(*key, inner) for inner in below] or [key]:
-                    drop(each, _PROJECT_MAY_NOT[key])
+                    draft.drop(each, _PROJECT_MAY_NOT[key])
             elif key in _PROJECT_LISTS and isinstance(value, list):
                 kept[name] = [
                     word
                     for word in value
-                    if not (isinstance(word, str) and _keeps(word, key, drop))
+                    if not (isinstance(word, str) and _is_needed(word, key, draft))
                 ]
             elif isinstance(value, dict) and len(key) <= _MAX_TABLES:
                 kept[name] = part(value, key)
@@ -461,10 +465,10 @@ def _project_part(
     return part(data, ())
 
 
-def _keeps(word: str, key: Path, drop: Any) -> bool:
+def _is_needed(word: str, key: Path, draft: _Draft) -> bool:
     """Whether the variable `word` must stay in an agent's environment, whatever a project says."""
     if not (reserved(word) or word.startswith("PORTKEY_")):
         return False
     shown = word if re.fullmatch(r"[A-Za-z0-9_]{1,64}", word) and not looks_like_key(word) else "it"
-    drop(key, f"{shown} is a variable that the agent or the gateway needs")
+    draft.drop(key, f"{shown} is a variable that the agent or the gateway needs")
     return True

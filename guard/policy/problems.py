@@ -6,7 +6,8 @@ secret is masked: these texts go to terminals and logs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 from datetime import date, time
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -77,16 +78,7 @@ class Problem:
 
     def as_dict(self) -> dict[str, str | int]:
         """The problem as the JSON output carries it."""
-        return {
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "key": self.key,
-            "message": self.message,
-            "found": self.found,
-            "accepted": self.accepted,
-            "fix": self.fix,
-        }
+        return asdict(self)
 
 
 class InvalidPolicyError(PolicyError):
@@ -172,9 +164,16 @@ def _shown_text(value: str, path: Path) -> str:
 
 
 def _quoted(value: str) -> str:
-    if len(value) > _SHOWN_LENGTH:
-        value = value[: _SHOWN_LENGTH - 1] + "…"
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return toml_string(value if len(value) <= _SHOWN_LENGTH else value[: _SHOWN_LENGTH - 1] + "…")
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def toml_string(value: str) -> str:
+    """`value` as a basic string of TOML."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", escaped) + '"'
 
 
 def translate(error: ErrorDetails, path: Path) -> tuple[Path, str, str, str, str]:
@@ -217,14 +216,9 @@ def _unknown(path: Path) -> tuple[Path, str, str, str, str]:
     name = str(path[-1])
     section = _section(path[:-1])
     known = sorted(keys(section)) if section else []
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    fix = ""
-    if near:
-        fix = f"did you mean {near[0]}?"
-    else:
-        elsewhere = [key for key in _all_keys() if key.rpartition(".")[2] == name]
-        if elsewhere:
-            fix = f"did you mean {elsewhere[0]}?"
+    elsewhere = [key for key in _all_keys() if key.rpartition(".")[2] == name]
+    near = [*get_close_matches(name, known, n=1, cutoff=0.6), *elsewhere]
+    fix = f"did you mean {near[0]}?" if near else ""
     return path, "unknown key", "", ", ".join(known), fix
 
 
@@ -283,7 +277,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{mask(value)}"' if looks_like_key(value) else _literal(value)
+        return f'"{mask(value)}"' if looks_like_key(value) else toml_string(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     if isinstance(value, dict):
@@ -292,7 +286,3 @@ def toml_value(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
-
-
-def _literal(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

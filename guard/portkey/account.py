@@ -240,7 +240,7 @@ def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Seen[shape
 
 def _default(row: Seen[shapes.KeyRow], configs: Seen[list[shapes.ConfigRow]]) -> Seen[str]:
     if row.value is None:
-        return Seen(row.state, scope=row.scope, reason=row.reason)
+        return _unseen(row)
     config_id = row.value.defaults.config_id if row.value.defaults is not None else None
     for config in configs.value or ():
         if config_id and config_id in (config.id, config.slug):
@@ -250,8 +250,12 @@ def _default(row: Seen[shapes.KeyRow], configs: Seen[list[shapes.ConfigRow]]) ->
 
 def _override(row: Seen[shapes.KeyRow]) -> Seen[bool]:
     if row.value is None:
-        return Seen(row.state, scope=row.scope, reason=row.reason)
+        return _unseen(row)
     allowed = row.value.override_allowed
     if allowed is None:
         return Seen("failed", reason="the key's row does not say")
     return Seen("known", allowed)
+
+
+def _unseen(row: Seen[Any]) -> Seen[Any]:
+    return Seen(row.state, scope=row.scope, reason=row.reason)

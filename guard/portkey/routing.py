@@ -201,23 +201,27 @@ def _route_words(row: ConfigRow, steps: list[str]) -> str:
     return ""
 
 
-def _mode(config: dict[str, Any]) -> str:
+def _strategy(config: dict[str, Any], name: str) -> Any:
     strategy = config.get("strategy")
-    mode = strategy.get("mode") if isinstance(strategy, dict) else None
+    return strategy.get(name) if isinstance(strategy, dict) else None
+
+
+def _mode(config: dict[str, Any]) -> str:
+    mode = _strategy(config, "mode")
     return mode if isinstance(mode, str) else ""
 
 
+def _codes(of: Any, otherwise: str) -> str:
+    """` on 429, 503` for a list of status codes, else `otherwise`."""
+    return f" on {', '.join(map(str, of))}" if isinstance(of, list) and of else otherwise
+
+
 def _on(config: dict[str, Any]) -> str:
-    strategy = config.get("strategy")
-    codes = strategy.get("on_status_codes") if isinstance(strategy, dict) else None
-    if isinstance(codes, list) and codes:
-        return f" on {', '.join(str(code) for code in codes)}"
-    return " on any error"
+    return _codes(_strategy(config, "on_status_codes"), " on any error")
 
 
 def _default_target(config: dict[str, Any]) -> str:
-    strategy = config.get("strategy")
-    default = strategy.get("default") if isinstance(strategy, dict) else None
+    default = _strategy(config, "default")
     for target in _targets(config):
         if default and target.get("name") == default:
             return _who(target) or str(default)
@@ -282,10 +286,8 @@ def _lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
         yield from _target_lines(config, depth)
     retry, cache = config.get("retry"), config.get("cache")
     if isinstance(retry, dict) and retry.get("attempts"):
-        codes = retry.get("on_status_codes")
-        on = f" on {', '.join(map(str, codes))}" if isinstance(codes, list) and codes else ""
         times = "once" if retry["attempts"] == 1 else f"{retry['attempts']} times"
-        yield Node(f"retries {times}{on}")
+        yield Node(f"retries {times}{_codes(retry.get('on_status_codes'), '')}")
     if isinstance(cache, dict) and cache.get("mode"):
         age = f", {cache['max_age']} s" if cache.get("max_age") else ""
         yield Node(f"cache {cache['mode']}{age}")
@@ -312,27 +314,19 @@ def _target_lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
         elif mode == "conditional":
             name = target.get("name")
             when = [query for query, then in conditions if then == name]
-            if name and name == _strategy_default(config):
+            if name and name == _strategy(config, "default"):
                 when.append("otherwise")
             text = f"{' or '.join(when) or 'never'}: {text}"
         yield Node(text, tuple(_lines(target, depth + 1)))
 
 
-def _strategy_default(config: dict[str, Any]) -> str:
-    strategy = config.get("strategy")
-    default = strategy.get("default") if isinstance(strategy, dict) else None
-    return default if isinstance(default, str) else ""
-
-
 def _conditions(config: dict[str, Any]) -> list[tuple[str, str]]:
-    strategy = config.get("strategy")
-    conditions = strategy.get("conditions") if isinstance(strategy, dict) else None
-    found = []
-    for condition in conditions if isinstance(conditions, list) else ():
-        if isinstance(condition, dict):
-            query = condition.get("query")
-            found.append((f"if {_query(query)}", str(condition.get("then", ""))))
-    return found
+    conditions = _strategy(config, "conditions")
+    return [
+        (f"if {_query(condition.get('query'))}", str(condition.get("then", "")))
+        for condition in (conditions if isinstance(conditions, list) else ())
+        if isinstance(condition, dict)
+    ]
 
 
 _OPERATORS = {

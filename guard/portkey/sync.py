@@ -23,8 +23,10 @@ from tomlkit.items import Table
 from guard import paths
 from guard.agents.registry import default_agent
 from guard.errors import PolicyError, UsageError, printable
+from guard.files.read import UnreadableError, read_bytes
 from guard.policy import model
 from guard.policy.compile import compile_files
+from guard.policy.layers import MAX_BYTES
 from guard.policy.values import CompiledPolicy
 from guard.policy.write import write_policy
 from guard.portkey.account import Account
@@ -236,15 +238,10 @@ def _default(account: Account, policy: CompiledPolicy, entries: list[Entry]) -> 
         return ""
     offered = [(e.name, m) for e in entries for m in e.models]
     last = bare.rpartition("/")[2]
-    for wanted in (last, *_DEFAULTS):
-        for entry_of, offer in offered:
-            if wanted and (offer.rpartition("/")[2] == wanted):
-                return f"{entry_of}/{offer}"
-    for wanted in _DEFAULTS:
-        for entry_of, offer in offered:
-            if wanted in offer.lower():
-                return f"{entry_of}/{offer}"
-    return f"{offered[0][0]}/{offered[0][1]}" if offered else ""
+    whole = [o for word in (last, *_DEFAULTS) for o in offered if word and o[1].rpartition("/")[2] == word]
+    part = [o for word in _DEFAULTS for o in offered if word in o[1].lower()]
+    chosen = next(iter((*whole, *part, *offered)), None)
+    return "/".join(chosen) if chosen else ""
 
 
 def edited(text: str, wished: Wish, current: CompiledPolicy) -> str:
@@ -299,18 +296,15 @@ def _put_all(document: Any, wished: Wish, current: CompiledPolicy, kind: Callabl
 
 def _table(parent: Any, name: str, kind: Callable[[], Any]) -> Any:
     if name not in parent:
-        if kind is tomlkit.table and name == "providers":
-            # without a header of its own
-            parent[name] = tomlkit.table(is_super_table=True)
-        else:
-            parent[name] = kind()
+        # [gateway.providers] has no header of its own
+        bare = kind is tomlkit.table and name == "providers"
+        parent[name] = tomlkit.table(is_super_table=True) if bare else kind()
     return parent[name]
 
 
 def _new(providers: Any, name: str, content: dict[str, Any], kind: Callable[[], Any]) -> Any:
     table = kind()
-    for key, value in content.items():
-        table[key] = value
+    table.update(content)
     providers[name] = table
     return providers[name]
 
@@ -321,7 +315,8 @@ def _put(providers: Any, entry: Entry, kind: Callable[[], Any]) -> Any:
     if entry.slug:
         content["slug"] = entry.slug
     if entry.key_env:
-        content["key"] = _inline({"env": entry.key_env})
+        content["key"] = tomlkit.inline_table()
+        content["key"]["env"] = entry.key_env
     if entry.name not in providers:
         content["models"] = _array(entry, multiline=kind is tomlkit.table)
         return _new(providers, entry.name, content, kind)
@@ -337,12 +332,6 @@ def _array(entry: Entry, *, multiline: bool) -> Any:
     models = tomlkit.array()
     models.extend(entry.models)
     return models.multiline(multiline and len(entry.models) > 1)
-
-
-def _inline(content: dict[str, str]) -> Any:
-    table = tomlkit.inline_table()
-    table.update(content)
-    return table
 
 
 def diff(before: str, after: str, path: str) -> list[str]:
@@ -419,14 +408,11 @@ def write(path: str, before: str, after: str) -> str:
 def read(path: str) -> str:
     """The text of the user's policy, "" if there is none. Raises PolicyError if unreadable."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
+        return (read_bytes(path, MAX_BYTES) or b"").decode()
+    except (UnreadableError, UnicodeDecodeError) as error:
         raise PolicyError(
             "the policy cannot be read",
             where=path,
-            why=getattr(error, "strerror", "") or "it is not UTF-8",
+            why="it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error),
             fix="routeguard policy validate",
         ) from None
