@@ -238,7 +238,8 @@ def _default(account: Account, policy: CompiledPolicy, entries: list[Entry]) -> 
         return ""
     offered = [(e.name, m) for e in entries for m in e.models]
     last = bare.rpartition("/")[2]
-    whole = [o for word in (last, *_DEFAULTS) for o in offered if word and o[1].rpartition("/")[2] == word]
+    words = [word for word in (last, *_DEFAULTS) if word]
+    whole = [o for word in words for o in offered if o[1].rpartition("/")[2] == word]
     part = [o for word in _DEFAULTS for o in offered if word in o[1].lower()]
     chosen = next(iter((*whole, *part, *offered)), None)
     return "/".join(chosen) if chosen else ""
