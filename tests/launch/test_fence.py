@@ -508,6 +508,8 @@ class TestPorts:
     def test_an_http_proxy_stays_reachable(self, environ: dict[str, str], port: int) -> None:
         policy = CompiledPolicy(proxies_hold=(80, 1080))
         assert fence.of_policy(policy, environ).reachable == {port}
+        policy.gateway_proxy = "http://127.0.0.1:11434"
+        assert fence.of_policy(policy, environ).reachable == {port, 11434}
 
     @pytest.mark.parametrize("value", ["", "http://proxy.example:x", "http://[", "://", ":99999"])
     def test_a_variable_that_names_no_proxy(self, value: str) -> None:
