@@ -74,65 +74,47 @@ def test_what_is_no_comment_silences_nothing(text: str) -> None:
     assert not silenced
 
 
-def test_alone_it_holds_for_the_next_line_only() -> None:
-    text = "# routeguard: ignore[RG201] why\ncall\ncall\n"
-    left, silenced = apply(file(text), [found(2), found(3)], EVERY)
-    assert rules(left) == [("RG201", 3)]
-    assert rules(silenced) == [("RG201", 2)]
+IGNORE = "routeguard: ignore[RG201] why"
+CALL = "opencode run \\\n  -m openai/x \\\n  --title t \\\n  hi"
+"""A finding may lie on one of its inner lines, where no comment can stand."""
 
 
-def test_several_alone_hold_for_the_line_below_them_all() -> None:
-    text = "# routeguard: ignore[RG101] a\n// routeguard: ignore[RG201] b\ncall\n"
-    left, silenced = apply(file(text), [found(3), found(3, "RG101")], EVERY)
-    assert not left
-    assert len(silenced) == 2
-
-
-def test_behind_code_it_does_not_hold_for_the_next_line() -> None:
-    text = "call # routeguard: ignore[RG201] why\ncall\n"
-    left, _ = apply(file(text), [found(1), found(2)], EVERY)
-    assert rules(left) == [("RG201", 2)]
-    text = "/* routeguard: ignore[RG201] why */ call\ncall\n"
-    left, _ = apply(file(text), [found(1), found(2)], EVERY)
-    assert rules(left) == [("RG201", 2)]
+@pytest.mark.parametrize(
+    ("text", "lines", "left"),
+    [
+        (f"# {IGNORE}\ncall\ncall\n", (2, 3), [("RG201", 3)]),
+        (f"# routeguard: ignore[RG101] a\n// {IGNORE}\ncall\n", (3,), [("RG902", 1)]),
+        (f"call # {IGNORE}\ncall\n", (1, 2), [("RG201", 2)]),
+        (f"/* {IGNORE} */ call\ncall\n", (1, 2), [("RG201", 2)]),
+        *((f"{CALL} # {IGNORE}\n", (line,), []) for line in (1, 2, 3, 4)),
+        *((f"# {IGNORE}\n{CALL}\nls\n", (line,), []) for line in (2, 3, 4, 5)),
+        (f"# {IGNORE}\n{CALL}\nls\n", (6,), [("RG201", 6), ("RG902", 1)]),
+        ("call # routeguard: ignore[RG101] why", (1,), [("RG201", 1), ("RG902", 1)]),
+        # without a reason it silences nothing
+        *(
+            (f"call /* routeguard: ignore[RG201]{end}", (1,), [("RG201", 1), ("RG901", 1)])
+            for end in ("", "   ", " --", " */", ": -")
+        ),
+        # the check itself is not silenced
+        ("# routeguard: ignore[RG902] why", (), [("RG902", 1)]),
+    ],
+)
+def test_for_which_lines_it_holds(
+    text: str, lines: tuple[int, ...], left: list[tuple[str, int]]
+) -> None:
+    remaining, silenced = apply(file(text), [found(line) for line in lines], EVERY)
+    assert rules(remaining) == left
+    assert len(silenced) == len(lines) - sum(rule == "RG201" for rule, _ in left)
 
 
 def test_a_call_of_several_lines_is_silenced_above_or_behind_it() -> None:
-    text = "opencode run \\\n  -m x/y \\\n  hi # routeguard: ignore[RG201] why\n"
-    assert apply(file(text), [found(1, end=3)], EVERY)[0] == []
-    text = "# routeguard: ignore[RG201] why\nopencode run \\\n  -m x/y\n"
-    assert apply(file(text), [found(2, end=3)], EVERY)[0] == []
-
-
-@pytest.mark.parametrize("line", [1, 2, 3, 4])
-def test_lines_joined_by_backslashes_are_one(line: int) -> None:
-    """A shell call whose finding lies on one of its inner lines, where no comment can stand."""
-    behind = (
-        "opencode run \\\n  -m openai/x \\\n  --title t \\\n  hi # routeguard: ignore[RG201] why\n"
-    )
-    assert apply(file(behind), [found(line)], EVERY)[0] == []
-    above = "# routeguard: ignore[RG201] why\nopencode run \\\n  -m openai/x \\\n  hi\nls\n"
-    assert apply(file(above), [found(max(2, line))], EVERY)[0] == []
-    assert rules(apply(file(above), [found(5)], EVERY)[0]) == [("RG201", 5), ("RG902", 1)]
+    assert apply(file(f"open(\nx\n) # {IGNORE}\n"), [found(1, end=3)], EVERY)[0] == []
+    assert apply(file(f"# {IGNORE}\nopen(\nx)\n"), [found(2, end=3)], EVERY)[0] == []
 
 
 @pytest.mark.parametrize("word", ["RG201", "rg201", "foreign-provider", "Foreign-Provider"])
 def test_a_rule_goes_by_its_id_or_its_name(word: str) -> None:
     assert apply(file(f"call # routeguard: ignore[{word}] why\n"), [found(1)], EVERY)[0] == []
-
-
-def test_another_rule_stays_and_the_suppression_is_unused() -> None:
-    left, silenced = apply(file("call # routeguard: ignore[RG101] why"), [found(1)], EVERY)
-    assert rules(left) == [("RG201", 1), ("RG902", 1)]
-    assert not silenced
-
-
-def test_without_a_reason_it_silences_nothing() -> None:
-    for end in ("", "   ", " --", " */", ": -"):
-        text = f"call /* routeguard: ignore[RG201]{end}"
-        left, silenced = apply(file(text), [found(1)], EVERY)
-        assert rules(left) == [("RG201", 1), ("RG901", 1)], end
-        assert not silenced
 
 
 def test_a_rule_that_was_not_looked_for_is_not_called_unused() -> None:
@@ -152,11 +134,6 @@ def test_unknown_and_missing_ids_are_said() -> None:
 def test_ids_are_never_shown_raw() -> None:
     (left,) = apply(file("# routeguard: ignore[\x1b[31mRG201] why"), [], EVERY)[0]
     assert "\x1b" not in left.subject + left.message + left.fix
-
-
-def test_rules_about_the_check_are_not_silenced() -> None:
-    left, _ = apply(file("# routeguard: ignore[RG902] why"), [], EVERY)
-    assert rules(left) == [("RG902", 1)]
 
 
 def test_prose_may_show_one() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.catalog import runners
@@ -114,7 +114,7 @@ def read(
     the text is fish's, in which `set` sets variables.
     """
     reading = _Reading(split, elsewhere)
-    reading.commands(split(text), 0, fish=fish)
+    reading.commands(split(text), fish=fish)
     return reading.script()
 
 
@@ -164,6 +164,7 @@ class _Reading:
         self._values: dict[str, set[str | None]] = {}
         self._exported: set[str] = set()
         self._all_export = False
+        self._depth = 0
         # what $0, $1 … are, as far as the text itself says it
         self._parameters: list[Word] = []
 
@@ -179,21 +180,41 @@ class _Reading:
                 found.constants[name] = value
         return found
 
-    def text(self, text: Text, depth: int) -> None:
-        if depth <= MAX_DEPTH:
-            self.commands(self._split(text), depth)
+    def text(self, text: Text) -> None:
+        """Read a text within what is being read."""
+        if self._depth < MAX_DEPTH:
+            self._depth += 1
+            self.commands(self._split(text))
+            self._depth -= 1
 
-    def commands(self, found: list[Command], depth: int, *, fish: bool = False) -> None:
+    def line(self, words: list[Word]) -> None:
+        """Read words that are one text for a shell."""
+        if words:
+            self.text(joined([word.content for word in words], " "))
+
+    def texts(self, words: list[Word]) -> None:
+        """Read words each of which is a text for a shell."""
+        for word in words:
+            self.text(word.content)
+
+    def text_or_call(self, words: list[Word]) -> None:
+        """Read what a program takes as one text, or as a command in words."""
+        if len(words) == 1:
+            self.texts(words)
+        else:
+            self._call(words)
+
+    def commands(self, found: list[Command], *, fish: bool = False) -> None:
         inner = _Inner(found)
         for command in found:
             if len(self._found.calls) >= MAX_CALLS:
                 return
-            self._command(command, depth, inner, fish=fish)
+            self._command(command, inner, fish=fish)
 
     def call(self, words: list[Word]) -> None:
-        self._command(Command(words, []), 0, _Inner([]))
+        self._command(Command(words, []), _Inner([]))
 
-    def _command(self, command: Command, depth: int, inner: _Inner, *, fish: bool = False) -> None:
+    def _command(self, command: Command, inner: _Inner, *, fish: bool = False) -> None:
         declared = declarations.declared(command, fish=fish, all_export=self._all_export)
         if declared is not None:
             for one in declared:
@@ -213,7 +234,7 @@ class _Reading:
             if verb == "for":
                 return
         words = [printed for word in command.words for printed in inner.printed(word)]
-        self._call(words, command.assignments, command.stdin, depth)
+        self._call(words, command.assignments, command.stdin)
 
     def _set(self, found: Setting, inner: _Inner) -> None:
         if found.value is None:
@@ -228,9 +249,8 @@ class _Reading:
     def _call(
         self,
         words: list[Word],
-        environment: list[Assignment],
-        stdin: Text | None,
-        depth: int,
+        environment: Sequence[Assignment] = (),
+        stdin: Text | None = None,
         *,
         package: bool = False,
     ) -> None:
@@ -241,59 +261,58 @@ class _Reading:
             words = self._filled(words)
             if not words:
                 return
-            call = Call(words, environment, package)
+            call = Call(words, list(environment), package)
             self._found.calls.append(call)
             program = call.program
             package = False
             if program in self._elsewhere and not _is_here(program, words):
                 return
             if program in SHELLS:
-                self._shell(words[1:], stdin, depth)
+                self._shell(words[1:], stdin)
                 return
             if program == "busybox":
                 words = words[1:]
                 continue
             if program in ("docker", "podman", "nerdctl", "finch", "container"):
-                words, environment = self._container(words, depth)
+                words, environment = self._container(words), ()
                 continue
             run = runners.read([word.shown for word in words])
             if run is not None:
                 call.packages = [words[index].shown for index in run.packages]
-                for index in run.texts:
-                    self.text(words[index].content, depth + 1)
+                self.texts([words[index] for index in run.texts])
                 words = _fetched(words, run)
                 package = True
                 continue
             wrapper = WRAPPERS.get(program)
             if wrapper is not None:
-                if program == "concurrently":
-                    for word in _operands(words[1:], wrapper):
-                        self.text(word.content, depth + 1)
-                    return
-                if program == "command" and any(w.shown in ("-v", "-V") for w in words[1:2]):
-                    return
-                if program == "env" and self._split_string(words[1:], depth):
-                    return
-                if program == "screen" and self._stuffed(words[1:], depth):
-                    return
-                rest = words[1:]
-                words, more = _unwrapped(rest, wrapper)
-                if program == "xargs" and stdin is not None and words:
-                    options = rest[: len(rest) - len(words)]
-                    words = _given(words, _replaced(options), stdin)
-                if program == "parallel" and words and words[0].shown == ":::":
-                    for word in words[1:]:
-                        self.text(word.content, depth + 1)
-                    return
+                words, more = self._wrapped(program, wrapper, words[1:], stdin)
                 environment = [*environment, *more]
-                if wrapper.text and words:
-                    self.text(joined([w.content for w in words], " "), depth + 1)
-                    return
                 continue
-            following = self._other(program, words, stdin, depth)
-            if following is None:
-                return
-            words = following
+            words = self._other(program, words, stdin) or []
+
+    def _wrapped(
+        self, program: str, wrapper: Wrapper, rest: list[Word], stdin: Text | None
+    ) -> tuple[list[Word], list[Assignment]]:
+        """The command that a wrapper starts, and what is set for it; texts are read at once."""
+        if program == "concurrently":
+            self.texts(_operands(rest, wrapper))
+            return [], []
+        if (
+            (program == "command" and any(word.shown in ("-v", "-V") for word in rest[:1]))
+            or (program == "env" and self._split_string(rest))
+            or (program == "screen" and self._stuffed(rest))
+        ):
+            return [], []
+        words, environment = _unwrapped(rest, wrapper)
+        if program == "xargs" and stdin is not None and words:
+            words = _given(words, _replaced(rest[: len(rest) - len(words)]), stdin)
+        if program == "parallel" and words and words[0].shown == ":::":
+            self.texts(words[1:])
+            return [], []
+        if wrapper.text:
+            self.line(words)
+            return [], []
+        return words, environment
 
     def _filled(self, words: list[Word]) -> list[Word]:
         """`words` with the program that a parameter, or zsh's `=NAME`, stands for."""
@@ -310,34 +329,31 @@ class _Reading:
             return [*self._parameters[1:], *words[1:]]
         return [*self._parameters[int(name) : int(name) + 1], *words[1:]]
 
-    def _other(
-        self, program: str, words: list[Word], stdin: Text | None, depth: int
-    ) -> list[Word] | None:
+    def _other(self, program: str, words: list[Word], stdin: Text | None) -> list[Word] | None:
         """The command that another kind of program starts; texts are read at once."""
         rest = words[1:]
         if program == "eval":
-            if rest:
-                self.text(joined([w.content for w in rest], " "), depth + 1)
+            self.line(rest)
             return None
         if program == "trap":
             if rest and rest[0].shown not in ("-", "-l", "-p", "--"):
-                self.text(rest[0].content, depth + 1)
+                self.text(rest[0].content)
             return None
         if program in ("alias", "abbr"):
-            self._alias(rest, depth)
+            self._alias(rest)
             return None
         if program in ("at", "batch") or (
             program in ("source", ".") and (not rest or rest[0].shown in _STDIN)
         ):
             if stdin is not None:
-                self.text(stdin, depth + 1)
+                self.text(stdin)
             return None
-        if program == "sched" and len(rest) > 1:
-            self.text(joined([w.content for w in rest[1:]], " "), depth + 1)
+        if program == "sched":
+            self.line(rest[1:])
             return None
         behind_option = BEHIND_OPTION.get(program)
         if behind_option is not None:
-            self._options(rest, *behind_option, depth=depth)
+            self._options(rest, *behind_option)
         if program == "flock":
             return _operands(rest, Wrapper("wE", listed("--timeout")))[1:]
         if program == "script":
@@ -349,7 +365,7 @@ class _Reading:
         if program in ("ssh", "slogin"):
             operands = _operands(rest, SSH)[1:]
             if len(operands) == 1:
-                self.text(operands[0].content, depth + 1)
+                self.text(operands[0].content)
                 return None
             return operands
         if program == "find":
@@ -358,13 +374,13 @@ class _Reading:
                 if word.shown in ("-exec", "-execdir", "-ok", "-okdir"):
                     found = []
                 elif found is not None and word.shown in (";", "+"):
-                    self._call(found, [], None, depth)
+                    self._call(found)
                     found = None
                 elif found is not None:
                     found.append(word)
             return found
         if program == "tmux":
-            self._tmux(rest, depth)
+            self._tmux(rest)
             return None
         if program in BEHIND_DASHES:
             for index, word in enumerate(rest):
@@ -394,7 +410,7 @@ class _Reading:
             return [found[0].after(found[0].shown.index(":") + 1), *found[1:]]
         return found
 
-    def _options(self, words: list[Word], short: str, long: str, *, depth: int) -> None:
+    def _options(self, words: list[Word], short: str, long: str) -> None:
         """Read the text, or the words, behind an option that has a command for its value."""
         for index, word in enumerate(words):
             shown = word.shown
@@ -410,26 +426,22 @@ class _Reading:
                 continue
             rest = words[index + 1 :]
             if at:
-                self.text(word.content[at:], depth + 1)
-            elif len(rest) == 1 or (rest and " " in rest[0].shown):
-                self.text(rest[0].content, depth + 1)
-            elif rest:
-                self._call(rest, [], None, depth)
+                self.text(word.content[at:])
+            else:
+                self.text_or_call(rest[:1] if rest and " " in rest[0].shown else rest)
             return
 
-    def _alias(self, words: list[Word], depth: int) -> None:
+    def _alias(self, words: list[Word]) -> None:
         if len(words) > 1 and not any("=" in w.shown for w in words):
             # fish: `alias NAME TEXT`, `abbr -a NAME TEXT…`
-            words = [w for w in words if not w.shown.startswith("-")][1:]
-            if words:
-                self.text(joined([w.content for w in words], " "), depth + 1)
+            self.line([word for word in words if not word.shown.startswith("-")][1:])
             return
         for word in words:
             name, equals, _ = word.shown.partition("=")
             if equals:
-                self.text(word.content[len(name) + 1 :], depth + 1)
+                self.text(word.content[len(name) + 1 :])
 
-    def _split_string(self, words: list[Word], depth: int) -> bool:
+    def _split_string(self, words: list[Word]) -> bool:
         """Whether `env -S TEXT …` was read: a text of words, and of assignments before them."""
         taken = False
         for index, word in enumerate(words):
@@ -443,51 +455,40 @@ class _Reading:
             if found is None:
                 taken = _takes_next(shown, WRAPPERS["env"].short, WRAPPERS["env"].long)
                 continue
-            text = word.content[found.end() :] if found.end() < len(shown) else None
-            rest = words[index + 1 :]
-            texts = (
-                [w.content for w in rest] if text is None else [text, *(w.content for w in rest)]
-            )
-            if texts:
-                self.text(joined(texts, " "), depth + 1)
+            behind = [word.after(found.end())] if found.end() < len(shown) else []
+            self.line([*behind, *words[index + 1 :]])
             return True
         return False
 
-    def _stuffed(self, words: list[Word], depth: int) -> bool:
+    def _stuffed(self, words: list[Word]) -> bool:
         """Whether `screen -X stuff TEXT` was read, which types TEXT into another shell."""
         shown = [word.shown for word in words]
         if "-X" not in shown or "stuff" not in shown:
             return False
-        for word in words[shown.index("stuff") + 1 :]:
-            self.text(word.content, depth + 1)
+        self.texts(words[shown.index("stuff") + 1 :])
         return True
 
-    def _tmux(self, words: list[Word], depth: int) -> None:
+    def _tmux(self, words: list[Word]) -> None:
         part: list[Word] = []
         for word in words:
             if word.shown == ";":
-                self._tmux_command(part, depth)
+                self._tmux_command(part)
                 part = []
             else:
                 part.append(word)
-        self._tmux_command(part, depth)
+        self._tmux_command(part)
 
-    def _tmux_command(self, words: list[Word], depth: int) -> None:
+    def _tmux_command(self, words: list[Word]) -> None:
         operands = _operands(words, Wrapper("LSfc"))
         if not operands:
             return
         verb, rest = operands[0].shown, _operands(operands[1:], Wrapper(TMUX_SHORT))
         if verb in TMUX_STARTS:
-            if len(rest) == 1:
-                self.text(rest[0].content, depth + 1)
-            elif rest:
-                self._call(rest, [], None, depth)
+            self.text_or_call(rest)
         elif verb in ("send", "send-keys"):
-            # each word is text, or the name of a key
-            for word in rest:
-                self.text(word.content, depth + 1)
+            self.texts(rest)  # each word is text, or the name of a key
 
-    def _shell(self, words: list[Word], stdin: Text | None, depth: int) -> None:
+    def _shell(self, words: list[Word], stdin: Text | None) -> None:
         at, text_wanted, reads_stdin = 0, False, False
         while at < len(words):
             shown = words[at].shown
@@ -505,12 +506,12 @@ class _Reading:
         if text_wanted:
             if at < len(words):
                 outer, self._parameters = self._parameters, words[at + 1 :]
-                self.text(words[at].content, depth + 1)
+                self.text(words[at].content)
                 self._parameters = outer
         elif stdin is not None and (reads_stdin or at >= len(words) or words[at].shown in _STDIN):
-            self.text(stdin, depth + 1)
+            self.text(stdin)
 
-    def _container(self, words: list[Word], depth: int) -> tuple[list[Word], list[Assignment]]:
+    def _container(self, words: list[Word]) -> list[Word]:
         """What a container runs. Its variables become settings, its image a call of its own."""
         at = 1
         while at < len(words) and words[at].shown.startswith("-"):
@@ -527,9 +528,8 @@ class _Reading:
             at += 1
             verbs = verbs[1:]
         if verbs[:1] not in (["run"], ["exec"], ["create"]):
-            return [], []
+            return []
         at += 1
-        settings: list[Assignment] = []
         while at < len(words) and words[at].shown.startswith("-"):
             shown = words[at].shown
             taken = _takes_next(shown, DOCKER_SHORT, DOCKER_LONG)
@@ -547,10 +547,10 @@ class _Reading:
                 self._found.calls.append(Call([words[at + 1]]))
             at += 2 if taken else 1
         if at >= len(words):
-            return [], []
+            return []
         if verbs[:1] != ["exec"] and not compose:
             self._found.calls.append(Call([words[at]], image=True))
-        return words[at + 1 :], settings
+        return words[at + 1 :]
 
     def _handed(self, word: Word) -> None:
         given = as_assignment(word, quoted=True)
