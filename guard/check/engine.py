@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guard.check import baseline, suppress
-from guard.check.result import Result, order
+from guard.check.result import Result, order, unchecked
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rule_table import RULES
@@ -255,13 +255,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _unchecked(path: str, why: str) -> Finding:
-    return Finding(
-        "RG903",
-        path,
-        f"not checked: {why}",
-        path=path,
-        fix="check it by hand, or let git ignore it: ignored files are not checked",
-    )
+    ignore = "check it by hand, or let git ignore it: ignored files are not checked"
+    return unchecked(path, why, ignore)
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:

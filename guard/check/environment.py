@@ -18,7 +18,7 @@ from guard.agents.registry import default_agent, is_switch, keeps, sets, without
 from guard.catalog.classify import classify
 from guard.check import baseline, suppress
 from guard.check.ci_runners import Runner, handed_on
-from guard.check.result import Result, order
+from guard.check.result import Result, order, unchecked
 from guard.errors import GuardError, UsageError, printable
 from guard.findings import Finding
 from guard.launch import resolve
@@ -81,7 +81,7 @@ def check(asked: Asked, selected: frozenset[str]) -> Result:
         forms=True,
     )
     for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
-        findings.append(_unread(skipped))
+        findings.append(unchecked(skipped.path, skipped.reason))
     return _result(asked, findings, selected, remarks)
 
 
@@ -279,17 +279,7 @@ def _of_handed_on(asked: Asked) -> Iterator[Finding]:
         assignments += script.assignments
         skipped += script.skipped
     yield from _of_assignments(asked, assignments, consequence)
-    yield from map(_unread, skipped)
-
-
-def _unread(skipped: Skipped) -> Finding:
-    return Finding(
-        "RG903",
-        skipped.path,
-        f"not checked: {skipped.reason}",
-        path=skipped.path,
-        fix="check it by hand",
-    )
+    yield from (unchecked(found.path, found.reason) for found in skipped)
 
 
 # The result --------------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ class Result:
         return any(SEVERITIES.index(finding.severity) >= floor for finding in self.findings)
 
 
+def unchecked(path: str, why: str, fix: str = "check it by hand") -> Finding:
+    """The note that the file at `path` was not checked."""
+    return Finding("RG903", path, f"not checked: {why}", path=path, fix=fix)
+
+
 def order(finding: Finding) -> tuple[str, int, int, str, str, str]:
     """The sort key of findings: path, line, column, rule; then what makes the order total."""
     return (

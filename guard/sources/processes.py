@@ -94,8 +94,7 @@ def started(pid: int) -> int:
 
 def since(snapshot: Snapshot) -> float:
     """When a process started, in Unix seconds; 0.0 if it is gone or that cannot be told."""
-    process = _process(snapshot.pid)
-    found = _ask(process.create_time, 0.0) if process is not None else 0.0
+    found = _asked(snapshot.pid, lambda process: process.create_time(), 0.0)
     return found if started(snapshot.pid) == snapshot.started else 0.0
 
 
@@ -118,10 +117,9 @@ def running(pid: int) -> str:
             fields = _stat(pid)
             raw += b" ".join(fields[23:26] + fields[42:49])
         else:
-            process = _process(pid)
-            raw = "\0".join(_arguments(process) if process is not None else ()).encode(
-                "utf-8", "surrogateescape"
-            )
+            nothing: tuple[str, ...] = ()
+            words = _asked(pid, _arguments, nothing)
+            raw = "\0".join(words).encode("utf-8", "surrogateescape")
     except OSError:
         raw = b""
     if not raw:
@@ -166,8 +164,7 @@ def holds(pid: int, listeners: Iterable[Listener]) -> bool:
 
 def sockets_visible(pid: int) -> bool:
     """Whether this user may see which files and sockets `pid` holds."""
-    process = _process(pid)
-    return process is not None and _ask(process.num_fds, -1) >= 0
+    return _asked(pid, lambda process: process.num_fds(), -1) >= 0
 
 
 def connections(process: psutil.Process) -> list[Any]:
@@ -195,9 +192,8 @@ def _listens(pid: int) -> set[int]:
     """The ports on which `pid` listens, as far as this user may look."""
     import psutil
 
-    process = _process(pid)
     none: list[Any] = []
-    known = _ask(lambda: connections(process), none) if process is not None else none
+    known = _asked(pid, connections, none)
     return {one.laddr.port for one in known if one.status == psutil.CONN_LISTEN and one.laddr}
 
 
@@ -236,12 +232,7 @@ def pids() -> list[int]:
 
 def of_user(uid: int) -> list[int]:
     """The processes of the user `uid`, which may be fewer than there are (`hidepid`, proc(5))."""
-    found = []
-    for pid in pids():
-        process = _process(pid)
-        if process is not None and _uid(process) == uid:
-            found.append(pid)
-    return found
+    return [pid for pid in pids() if _asked(pid, _uid, -1) == uid]
 
 
 def parents(of: Snapshot, most: int = 16) -> list[Snapshot]:
@@ -262,21 +253,19 @@ def parents(of: Snapshot, most: int = 16) -> list[Snapshot]:
 
 def program_file(pid: int) -> str:
     """The program file of `pid`, "" where it cannot be known."""
-    process = _process(pid)
-    return _ask(process.exe, "") if process is not None else ""
+    return _asked(pid, lambda process: process.exe(), "")
 
 
 def environment(pid: int) -> dict[str, str] | None:
     """The environment `pid` was started with, None if it may not be read."""
-    process = _process(pid)
-    return _ask(process.environ, None) if process is not None else None
+    none: dict[str, str] | None = None
+    return _asked(pid, lambda process: process.environ(), none)
 
 
 def terminal(pid: int) -> str:
     """The terminal of `pid` (`pts/3`), "" if it has none."""
-    process = _process(pid)
-    name = _ask(process.terminal, None) if process is not None else None
-    return (name or "").removeprefix("/dev/")
+    name = _asked(pid, lambda process: process.terminal() or "", "")
+    return name.removeprefix("/dev/")
 
 
 def user_name(uid: int) -> str:
@@ -317,6 +306,12 @@ def _process(pid: int) -> psutil.Process | None:
         return psutil.Process(pid)
     except (psutil.Error, OSError, ValueError, IndexError):
         return None
+
+
+def _asked(pid: int, question: Callable[[psutil.Process], T], otherwise: T) -> T:
+    """The answer about the process `pid`; `otherwise` where there is none."""
+    process = _process(pid)
+    return otherwise if process is None else _ask(lambda: question(process), otherwise)
 
 
 def _uid(process: psutil.Process) -> int:

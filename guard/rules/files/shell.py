@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.rules.files.calls import NEEDLES, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.variables import check_variable
-from guard.sources.positions.shell_calls import read_fish
+from guard.sources.positions.shell_calls import SHELLS, read_fish
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ _RC = frozenset(
 )
 _MAKEFILES = frozenset(("makefile", "gnumakefile", "bsdmakefile"))
 _JUSTFILES = frozenset(("justfile", ".justfile"))
-_SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
 
 _LONGEST_LINE = 4000
 """Characters of a line outside of recipes; a longer one sets no variable that a person wrote."""
@@ -128,7 +127,7 @@ def shebang(text: str) -> str:
     if words and words[0].rpartition("/")[2] == "env":
         words = [word for word in words[1:] if word[0] != "-" and "=" not in word]
     name = words[0].rpartition("/")[2] if words else ""
-    return name if name in _SHELLS else ""
+    return name if name in SHELLS else ""
 
 
 def _makefile(text: str) -> tuple[list[_Exported], list[Text]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.catalog.runners import package_name
-from guard.sources.positions.shell_calls import read
+from guard.sources.positions.shell_calls import read, read_fish
 from guard.sources.positions.text import Text
 
 
@@ -169,7 +169,7 @@ def test_settings() -> None:
     found = read(
         Text.of(
             "A=1\nexport B=2 C\nC=$X\ndeclare -x D=4\nlocal E=5\nexport -n F=6\n"
-            "docker run -e G=7 --env H i\n"
+            "docker run -e G=7 --env H i\nbuiltin export I=9\nlaunchctl setenv J 10\n"
         )
     )
     assert {(s.name, s.exported, s.handed) for s in found.settings} == {
@@ -180,7 +180,11 @@ def test_settings() -> None:
         ("E", False, False),
         ("G", True, True),
         ("H", True, True),
+        ("I", True, False),
+        ("J", True, False),
     }
+    (fish,) = read_fish(Text.of("set -gx A b c; set -e B; A=1")).settings
+    assert (fish.name, fish.value and fish.value.shown, fish.exported) == ("A", "b c", True)
     assert read(Text.of("set -a\nA=1\nset +a\n")).settings[0].exported
 
 
