@@ -141,3 +141,8 @@ def test_a_value_is_never_shown_and_its_digest_is() -> None:
     assert finding.digest
     for slot in finding.__slots__:
         assert value not in str(getattr(finding, slot))
+
+
+def test_what_is_too_long_or_no_shell_text_is_said() -> None:
+    assert found(".env", "OPENAI_API_KEY=q8w7e6r5\n" * 20_000) == [("RG903", "app/.env", "1:1")]
+    assert found(".envrc", "$(" * 1_000) == [("RG903", "app/.envrc", "1:1")]
