@@ -36,7 +36,8 @@ and runs `routeguard setup`. Every option of that works here, such as:
 
   --shell bash|zsh|fish|all   set up this shell; may be given more than once
   --no-rc, --no-shims         leave start files alone; make no shims
-  --key SOURCE, --gateway URL where the gateway key is; which gateway
+  --key-from SOURCE, --gateway URL
+                              where the gateway key is; which gateway
   --yes                       ask nothing (the default where there is no terminal)
   --dry-run                   print every file that would be written, and write nothing
 
@@ -54,7 +55,7 @@ Examples:
 
 Exit status: 0 done, 1 not possible (nothing changed unless it says so), 2 usage."""
 
-WITH_VALUE = ("--shell", "--key", "--gateway", "--provider", "--layout")
+WITH_VALUE = ("--shell", "--key-from", "--gateway", "--provider", "--layout")
 WITHOUT_VALUE = ("--no-rc", "--no-shims", "--no-completion", "--no-verify", "--yes", "--dry-run")
 """The options of setup, which are passed on; a test compares them with its own."""
 
@@ -137,7 +138,7 @@ def _install(
     )
     files.check(way, planned)
     extras = set(environment.extras_in_use(environ))
-    if "keyring" in options.get("--key", ()):
+    if "keyring" in options.get("--key-from", ()):
         extras.add("keyring")
     wanted = environment.source_id(clone, sorted(extras))
     dry_run = "--dry-run" in options

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "models": "guard.commands.portkey_models:models",
     "probe": "guard.commands.portkey_probe:probe",
-    "setup": "guard.commands.portkey_setup:setup",
     "status": "guard.commands.portkey_status:status",
     "sync": "guard.commands.portkey_sync:sync",
 }
@@ -32,7 +31,7 @@ Examples:
   routeguard portkey models gpt            models whose name holds "gpt"
   routeguard portkey probe gpt-4           does it really work, and how is it named
   routeguard portkey sync                  put what was found into your policy
-  routeguard portkey setup                 the same, asked step by step
+  routeguard setup                         the same and everything else, step by step
 
 Exit status: 0 fine, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused.""",
 )

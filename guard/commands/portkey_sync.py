@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -86,21 +86,8 @@ def offer(
     yes: bool,
 ) -> int:
     """Show what `wished` changes in the user's policy, ask, and write it; the exit status."""
-    path = user_policy(environ)
-    shown = printable(short(path))
-    before = edits.read(path)
-    after = edits.edited(before, wished, policy)
-    for note in wished.notes:
-        show(f"note: {printable(note)}", err=True)
-    changes = edits.diff(before, after, path)
-    if not changes:
-        show(f"{shown} is up to date", err=True)
-        return ExitCode.OK
-    edits.tried(after, path, wished)
-    for line in changes:
-        meaning = _MEANINGS.get(line[:1])
-        show(paint(printable(line), meaning) if meaning else printable(line), whole=True)
-    if dry_run:
+    change = show_change(wished, policy, environ)
+    if change is None or dry_run:
         return ExitCode.OK
     if not yes:
         if not can_ask():
@@ -108,12 +95,49 @@ def offer(
                 "nothing was written: there is no terminal to ask on",
                 fix="--yes writes, --dry-run shows what would change",
             )
+        shown = printable(short(user_policy(environ)))
         click.confirm(f"Write it to {shown}?", abort=True, err=True)
+    write_change(change, environ)
+    return ExitCode.OK
+
+
+class Change(NamedTuple):
+    """The text of the user's policy as it is and as it will be."""
+
+    before: str
+    after: str
+
+
+def show_change(
+    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
+) -> Change | None:
+    """Show what `wished` changes in the user's policy; None if nothing.
+
+    Raises PolicyError or UsageError if the policy would not hold afterwards.
+    """
+    path = user_policy(environ)
+    before = edits.read(path)
+    after = edits.edited(before, wished, policy)
+    for note in wished.notes:
+        show(f"note: {printable(note)}", err=True)
+    changes = edits.diff(before, after, path)
+    if not changes:
+        show(f"{printable(short(path))} is up to date", err=True)
+        return None
+    edits.tried(after, path, wished)
+    for line in changes:
+        meaning = _MEANINGS.get(line[:1])
+        show(paint(printable(line), meaning) if meaning else printable(line), whole=True)
+    return Change(before, after)
+
+
+def write_change(change: Change, environ: Mapping[str, str]) -> None:
+    """Write the user's policy, and say how to undo it. Raises PolicyError."""
+    path = user_policy(environ)
     paths.private_directory(os.path.dirname(path))
-    kept = edits.write(path, before, after)
-    show(f"wrote {shown}", err=True)
+    kept = edits.write(path, *change)
+    show(f"wrote {printable(short(path))}", err=True)
     # where the policy is a link, the file behind it was written
     written = shlex.quote(os.path.realpath(path))
     undo = f"mv {shlex.quote(kept)} {written}" if kept else f"rm {written}"
     show(f"undo: {printable(undo)}", err=True)
-    return ExitCode.OK

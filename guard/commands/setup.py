@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
+import shutil
 import sys
+from collections.abc import Mapping
+from typing import Literal
 
 import click
 
+from guard import paths
+from guard.agents.registry import names
 from guard.commands.completion import code
 from guard.commands.manual import page, root
-from guard.commands.steps import say, step
-from guard.errors import ExitCode, UsageError
+from guard.commands.steps import say, step, typed
+from guard.errors import ExitCode, PolicyError, UsageError
 from guard.hook import SHELLS
-from guard.install import files, way
+from guard.install import files, keyring, way
 from guard.install.state import require_own_home
 from guard.paths import here
-from guard.report.terminal import can_ask
+from guard.policy.places import user_policy
+from guard.report.terminal import can_ask, show_error
 
 
 @click.command(
     epilog="""\b
 Examples:
-  routeguard setup                 ask, step, write, prove
-  routeguard setup --dry-run       show every file that would be written
-  routeguard setup --yes           ask nothing; only what is safe without an answer
+  routeguard setup                         ask, show, write, prove
+  routeguard setup --dry-run               show every file that would be written
+  routeguard setup --yes                   ask nothing; only what is safe without an answer
+  routeguard setup --key-from keyring      the key goes into the system's keyring
+  routeguard setup --gateway http://localhost:8787/v1 --no-verify
 
 \b
-Running it again changes only what differs; `routeguard teardown` undoes all of it.
-Exit status: 0 done, 1 not possible (nothing changed unless it says so), 2 usage, 3 policy, 130
-not confirmed."""
+Running it again changes only what differs; `routeguard teardown` undoes all of it. No key is ever
+written into a file.
+Exit status: 0 done, 1 not possible (nothing changed unless it says so) or not proved, 2 usage,
+3 policy, 130 not confirmed."""
 )
 @click.option(
     "--shell",
@@ -42,6 +50,21 @@ not confirmed."""
 @click.option("--no-rc", is_flag=True, help="Leave the shells' start files alone.")
 @click.option("--no-shims", is_flag=True, help="Make no shims.")
 @click.option("--no-completion", is_flag=True, help="Install no completion.")
+@click.option(
+    "--key-from",
+    "key",
+    default="",
+    metavar="SOURCE",
+    help="Where the key is: env:NAME, keyring, or 'command:op read …'.",
+)
+@click.option("--gateway", default="", metavar="URL", help="The gateway's base URL.")
+@click.option(
+    "--layout",
+    type=click.Choice(["one", "each"]),
+    default=None,
+    help="One entry for all providers, or one for each.",
+)
+@click.option("--provider", "providers", multiple=True, metavar="SLUG", help="Only this provider.")
 @click.option("--no-verify", is_flag=True, help="Leave out the launch that proves the route.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written and write nothing.")
@@ -51,15 +74,24 @@ def setup(
     no_rc: bool,
     no_shims: bool,
     no_completion: bool,
+    key: str,
+    gateway: str,
+    layout: Literal["one", "each"] | None,
+    providers: tuple[str, ...],
     no_verify: bool,
     yes: bool,
     dry_run: bool,
     clone: str,
 ) -> int:
-    """Guard your shells and agents, step by step."""
+    """Guard your shells and agents, step by step.
+
+    Shells, agents, the key, the gateway with its providers and models; then a launch that proves
+    it.
+    """
     if no_rc and shells:
         raise UsageError("--no-rc and --shell exclude each other")
-    if not (yes or dry_run or can_ask()):
+    ask = not yes and not dry_run
+    if ask and not can_ask():
         raise UsageError(
             "setup asks, and there is no terminal",
             fix="routeguard setup --yes   (or --dry-run; every answer is an option, too)",
@@ -72,9 +104,7 @@ def setup(
     way.require_lasting(this, environ)
     if this.kind == "install.sh" and sys.executable != this.python:
         # started past the link: what is written must survive an upgrade
-        os.execve(
-            this.python, [this.python, "-I", "-S", this.main, "setup", *sys.argv[2:]], environ
-        )
+        os.execve(this.python, [this.python, "-I", "-S", this.main, *sys.argv[1:]], environ)
     choices = files.Choices(shells, rc=not no_rc, shims=not no_shims)
     planned = files.plan(choices, environ)
     if not no_completion:
@@ -83,14 +113,87 @@ def setup(
     choices = dataclasses.replace(choices, manual=page(root(click.get_current_context())))
     files.check(this, planned)
     say("Would write (dry run: nothing is written now):" if dry_run else "Setting up routeguard:")
-    files.put(this, planned, choices, environ, step, dry_run=dry_run)
-    launcher = shlex.quote(this.launcher)
+    agents = _agents(environ)
+    step("shells", ", ".join(dict.fromkeys(shell for _, shell in planned.start_files)) or "none")
+    step("agents", ", ".join(agents) or "none on PATH yet")
+    answered = bool(key or gateway or layout or providers)
+    status = ExitCode.OK
+    decided = None
+    if ask or answered or _has_something_to_say(environ):
+        # slow to load, and not needed where there is nothing to decide
+        from guard.commands import setup_gateway
+
+        given = setup_gateway.Given(key, gateway, layout, providers)
+        try:
+            decided = setup_gateway.decide(given, this.python, ask=ask)
+        except PolicyError as error:
+            if ask or answered:
+                raise
+            # the shells are guarded all the same: with a broken policy nothing starts
+            show_error(error)
+            status = error.exit_code
+    if dry_run:
+        files.put(this, planned, choices, environ, step, dry_run=True)
+        return status
+    if ask:
+        files.put(this, planned, choices, environ, _without_text, dry_run=True)
+        click.confirm("Write this?", default=True, abort=True, err=True)
+    if decided is not None and decided.key_name:
+        keyring.store(decided.key_name, decided.key_value, this.python)
+        step("key", f"{decided.key_name}, in the system's keyring")
+    if decided is not None and decided.change is not None:
+        from guard.commands.portkey_sync import write_change
+
+        write_change(decided.change, environ)
+    files.put(this, planned, choices, environ, step, dry_run=False)
+    _say_next(this, planned)
+    for variable in decided.to_set if decided is not None else ():
+        say(f"To do:     export {variable}=…   (a Portkey key; it is not set yet)")
+    launcher = typed(this.launcher)
+    if status != ExitCode.OK or no_verify:
+        say(f"Prove it:  {launcher} verify")
+        return status
+    if not agents:
+        say(f"Prove it:  {launcher} verify --fetch   (no agent is on PATH yet)")
+        return status
+    return _prove()
+
+
+def _agents(environ: Mapping[str, str]) -> list[str]:
+    """The agents on PATH behind the shims, with their places."""
+    shims = paths.shims(environ)
+    entries = [entry for entry in environ.get("PATH", "").split(os.pathsep) if entry != shims]
+    found = []
+    for name in names():
+        place = shutil.which(name, path=os.pathsep.join(entries)) if entries else None
+        if place:
+            found.append(f"{name} ({place})")
+    return found
+
+
+def _has_something_to_say(environ: Mapping[str, str]) -> bool:
+    """Whether the gateway may be asked without a question: there is a key, or a policy of yours."""
+    return bool(environ.get("PORTKEY_API_KEY")) or os.path.lexists(user_policy(environ))
+
+
+def _without_text(word: str, what: str) -> None:
+    if word:
+        step(word, what)
+
+
+def _say_next(this: way.Way, planned: files.Plan) -> None:
+    launcher = typed(this.launcher)
     if not planned.start_files:
         say("  no start file was changed; to guard a shell, add to its own:")
         say(f'    bash, zsh: eval "$({launcher} hook bash)"   (or: hook zsh)')
         say(f"    fish:      {launcher} hook fish | source")
-    if not dry_run:
-        say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
-        say(f"Prove it:  {launcher} verify")
-        say(f"Undo it:   {launcher} teardown")
-    return ExitCode.OK
+    say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
+    say(f"Undo it:   {launcher} teardown")
+
+
+def _prove() -> int:
+    """A launch of the agent that is installed; its exit status."""
+    from guard.commands.verify import verify
+
+    result = verify.main(args=[], prog_name="routeguard verify", standalone_mode=False)
+    return result if isinstance(result, int) else ExitCode.OK

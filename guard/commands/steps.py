@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from guard.errors import printable
 from guard.report import terminal
-from guard.report.words import short_all
+from guard.report.words import short, short_all
 
 
 def step(word: str, what: str) -> None:
@@ -19,4 +20,10 @@ def step(word: str, what: str) -> None:
 
 def say(text: str) -> None:
     """One line on stdout."""
-    terminal.show(printable(short_all(text, os.environ.get("HOME", ""))))
+    terminal.show(printable(text))
+
+
+def typed(path: str) -> str:
+    """`path` as a person can type it, with `~` where that needs no quotes."""
+    quoted = shlex.quote(path)
+    return short(path) if quoted == path else quoted

@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
-from guard.install import launcher, shims, start_files
+from guard.install import keyring, launcher, shims, start_files
 from guard.install.files import completion_file, manual_file
 from guard.install.start_files import Say
 from guard.install.state import MADE, alone, made_directories
 from guard.install.way import CLONE, environment_link, launcher_of_others
 from guard.policy.places import user_policy
-
-SERVICE = "routeguard"
-"""The service under which setup keeps the gateway key in the system's keyring."""
 
 
 class _Room:
@@ -153,21 +150,11 @@ def _remove_if_empty(path: str) -> bool:
 def _remove_stored_key(environ: Mapping[str, str], say: Say, *, dry_run: bool) -> None:
     """Take the gateway key out of the system's keyring, if the policy reads it from there."""
     command = key_command(environ)
-    if command[1:6] != ["-I", "-m", "keyring", "get", SERVICE] or len(command) != 7:
-        return
-    say("key", f"{command[6]} in the system's keyring")
-    if dry_run:
-        return
-    words = [command[0], "-I", "-m", "keyring", "del", SERVICE, command[6]]
-    try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-        failed = done.returncode != 0
-    except (OSError, subprocess.TimeoutExpired):
-        failed = True
-    if failed:
-        say(
-            "note", f"it could not be removed; delete the entry {SERVICE} with your keyring program"
-        )
+    name = keyring.stored_name(command)
+    if name:
+        say("key", f"{name} in the system's keyring")
+        if not dry_run and not keyring.forget(command):
+            say("note", "it could not be removed; your keyring program shows it as routeguard")
 
 
 def key_command(environ: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import tomlkit
@@ -59,11 +59,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The whole: entries, the default model where one is proposed, and what was left out."""
+    """The whole: entries, the default model where one is proposed, and what was left out.
 
-    entries: tuple[Entry, ...]
+    `base_url` and `key` (a table of the policy, such as `{"env": "PORTKEY_API_KEY"}`) are those of
+    the gateway, where they are to change.
+    """
+
+    entries: tuple[Entry, ...] = ()
     default: str = ""
     notes: tuple[str, ...] = ()
+    base_url: str = ""
+    key: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 def layout_of(policy: CompiledPolicy) -> Layout:
@@ -236,13 +242,7 @@ def _default(account: Account, policy: CompiledPolicy, entries: list[Entry]) -> 
     there = any(e.name == name and bare in e.models for e in entries)
     if there or not (now.known and not now.target):
         return ""
-    offered = [(e.name, m) for e in entries for m in e.models]
-    last = bare.rpartition("/")[2]
-    words = [word for word in (last, *_DEFAULTS) if word]
-    whole = [o for word in words for o in offered if o[1].rpartition("/")[2] == word]
-    part = [o for word in _DEFAULTS for o in offered if word in o[1].lower()]
-    chosen = next(iter((*whole, *part, *offered)), None)
-    return "/".join(chosen) if chosen else ""
+    return proposed(entries, bare)
 
 
 def edited(text: str, wished: Wish, current: CompiledPolicy) -> str:
@@ -279,6 +279,13 @@ def edited(text: str, wished: Wish, current: CompiledPolicy) -> str:
 def _put_all(document: Any, wished: Wish, current: CompiledPolicy, kind: Callable[[], Any]) -> Any:
     """`document` (of tomlkit, or plain) with `wished` in it; `kind` makes what is new."""
     gateway = _table(document, "gateway", kind)
+    if wished.base_url and gateway.get("base_url") != wished.base_url:
+        gateway["base_url"] = wished.base_url
+    if wished.key and gateway.get("key") != wished.key:
+        gateway["key"] = tomlkit.inline_table()
+        gateway["key"].update(wished.key)
+    if not wished.entries:
+        return document
     providers = _table(gateway, "providers", kind)
     last = None
     for entry in wished.entries:
@@ -349,8 +356,11 @@ def diff(before: str, after: str, path: str) -> list[str]:
     )
 
 
-def tried(after: str, path: str, wished: Wish) -> None:
-    """Compile the policy as it would be. Raises PolicyError if it would not hold, or not fit."""
+def tried(after: str, path: str, wished: Wish) -> CompiledPolicy:
+    """Compile the policy as it would be: system and user layer.
+
+    Raises PolicyError if it would not hold, or not fit.
+    """
     draft = ""
     try:
         with tempfile.TemporaryDirectory(prefix="routeguard-") as directory:
@@ -369,6 +379,13 @@ def tried(after: str, path: str, wished: Wish) -> None:
     except PolicyError as error:
         error.where = error.where.replace(draft, path)
         raise
+    if wished.base_url and policy.base_url.rstrip("/") != wished.base_url.rstrip("/"):
+        raise PolicyError(
+            "the system policy sets gateway.base_url, so yours would not count",
+            where=paths.SYSTEM_POLICY,
+            fix="ask whoever administers it to change the gateway",
+            rule="",
+        )
     there = {entry.name: entry.models for entry in policy.providers}
     if not all(there.get(entry.name) == entry.models for entry in wished.entries):
         raise PolicyError(
@@ -378,6 +395,18 @@ def tried(after: str, path: str, wished: Wish) -> None:
             rule="",
         )
     _fits(policy)
+    return policy
+
+
+def proposed(entries: Iterable[Entry], bare: str) -> str:
+    """The model of `entries` (as ENTRY/MODEL) to offer as default where `bare` was; "" if none."""
+    offered = [(entry.name, name) for entry in entries for name in entry.models]
+    last = bare.rpartition("/")[2]
+    words = [word for word in (last, *_DEFAULTS) if word]
+    whole = [o for word in words for o in offered if o[1].rpartition("/")[2] == word]
+    part = [o for word in _DEFAULTS for o in offered if word in o[1].lower()]
+    chosen = next(iter((*whole, *part, *offered)), None)
+    return "/".join(chosen) if chosen else ""
 
 
 def _fits(policy: CompiledPolicy) -> None:

@@ -63,7 +63,6 @@ OTHERWISE = (
     Otherwise("routeguard ports hold", "parse", "ends by Ctrl-C"),
     Otherwise("routeguard setup", "add --dry-run", "asks a person: tests/commands/test_setup.py"),
     Otherwise("routeguard teardown", "add --dry-run", "asks a person: tests/installation"),
-    Otherwise("routeguard portkey setup", "parse", "asks a person"),
     Otherwise("routeguard portkey sync", "add --dry-run", "asks a person"),
     Otherwise("routeguard portkey probe", "add --dry-run", "asks a person"),
     Otherwise("routeguard exec --fence", "parse", "needs a kernel: tests/launch/test_fence.py"),

@@ -1,8 +1,9 @@
-"""`routeguard portkey setup` in a pseudo-terminal: every question, every way out of it."""
+"""`routeguard setup` in a pseudo-terminal: every question, every way out of it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -11,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pexpect
 import pytest
+
+from guard.commands import bootstrap
+from guard.commands.setup import setup as setup_command
 
 # at the end: a conftest of another folder may be imported by that name
 sys.path.append(str(Path(__file__).parent.parent / "portkey"))
@@ -20,23 +25,25 @@ sys.path.append(str(Path(__file__).parent.parent / "portkey"))
 import control_plane as plane
 
 KEY = "mY+canary/0000000000000000setup="
-SETUP = [sys.executable, "-m", "guard", "portkey", "setup"]
+SETUP = [sys.executable, "-m", "guard", "setup", "--no-rc", "--no-shims", "--no-verify"]
 LIMIT = 60
 
 WHICH = "Which (1, 2)"
 NUMBERS = "Which, by number, separated by spaces [all]: "
 OWN = "Has each of them a Portkey key of its own? [y/N]: "
 DEFAULT = "Model of a launch that names none ["
-WRITE = "? [y/N]: "
+WRITE = "Write this? [Y/n]: "
+SOURCE = "Which (1, 3) [1]: "
+GATEWAY = "Gateway URL ["
 MISTRAL = "mistralai/mistral-7b-instruct"
 
 
 class Dialogue:
     """One run of setup in a terminal, wide enough that no line is broken."""
 
-    def __init__(self, environ: dict[str, str], home: Path) -> None:
+    def __init__(self, environ: dict[str, str], home: Path, *options: str) -> None:
         self.child = pexpect.spawn(
-            SETUP[0], SETUP[1:], env=environ, cwd=str(home), timeout=LIMIT, echo=False,
+            SETUP[0], [*SETUP[1:], *options], env=environ, cwd=str(home), timeout=LIMIT, echo=False,
             encoding="utf-8", dimensions=(60, 400),
         )  # fmt: skip
         self.said = ""
@@ -98,13 +105,25 @@ class Person:
         self.path.chmod(0o600)
 
     @contextlib.contextmanager
-    def setup(self) -> Iterator[Dialogue]:
-        found = Dialogue(self.environ, self.home)
+    def setup(self, *options: str, straight: bool = True) -> Iterator[Dialogue]:
+        """A run of setup; `straight` answers the questions for key and gateway by Enter."""
+        found = Dialogue(self.environ, self.home, *options)
         self.dialogues.append(found)
         try:
+            if straight:
+                found.answer(SOURCE, "")
+                found.answer(GATEWAY, "")
             yield found
         finally:
             found.child.close(force=True)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """routeguard without a terminal; never raises on its exit status."""
+        return subprocess.run(
+            [sys.executable, "-m", "guard", *words],
+            env=self.environ, cwd=self.home, check=False, text=True,
+            capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT,
+        )  # fmt: skip
 
     def gateway(self) -> dict[str, Any]:
         found: dict[str, Any] = tomllib.loads(self.path.read_text())["gateway"]
@@ -113,7 +132,7 @@ class Person:
     def has_written_nothing(self) -> None:
         assert self.path.read_text() == self.before
         assert os.listdir(self.path.parent) == ["policy.toml"]
-        assert not self.store.exists()
+        assert not (self.home / ".local/share").exists()
 
     def search(self) -> None:
         """The key is in nothing that was shown, and in no file."""
@@ -160,7 +179,7 @@ def test_one_entry_for_all(person: Person) -> None:
         asked.expect('+default = "portkey/@openai-prod/gpt-4o"')
         asked.answer(WRITE, "y")
         asked.expect("wrote ~/.config/routeguard/policy.toml")
-        asked.expect("Next: opencode models")
+        asked.expect("Done.")
         assert asked.end() == 0
     assert person.gateway()["default"] == "portkey/@openai-prod/gpt-4o"
     (entry,) = person.gateway()["providers"].values()
@@ -204,7 +223,7 @@ def test_one_entry_for_each_with_keys_of_their_own(person: Person) -> None:
 
 
 def test_no_at_the_end_writes_nothing(person: Person) -> None:
-    for no in ("n", ""):
+    for no in ("n", "no"):
         with person.setup() as asked:
             asked.answer(WHICH, "1")
             asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
@@ -213,16 +232,20 @@ def test_no_at_the_end_writes_nothing(person: Person) -> None:
         person.has_written_nothing()
 
 
-@pytest.mark.parametrize("at", [WHICH, NUMBERS, OWN, "openai-prod [", DEFAULT, WRITE])
+@pytest.mark.parametrize(
+    "at", [SOURCE, GATEWAY, WHICH, NUMBERS, OWN, "openai-prod [", DEFAULT, WRITE]
+)
 def test_ctrl_c_leaves_nothing(person: Person, at: str) -> None:
     answers = {
+        SOURCE: "",
+        GATEWAY: "",
         WHICH: "2",
         NUMBERS: "1",
         OWN: "y",
         "openai-prod [": "MINE",
         DEFAULT: "portkey-openai/gpt-4o",
     }
-    with person.setup() as asked:
+    with person.setup(straight=False) as asked:
         for question, answer in answers.items():
             if question == at:
                 break
@@ -235,12 +258,16 @@ def test_slugs_are_asked_for_where_the_key_shows_none(person: Person) -> None:
     person.space.keys[KEY] = frozenset(("configs.list",))
     with person.setup() as asked:
         asked.expect("The providers are not visible to this key")
-        slugs = "Slugs, separated by spaces (such as openrouter-main): "
+        slugs = "Slugs, such as openrouter-main, separated by spaces (Enter: none): "
         asked.answer(slugs, "sk-ant-0123456789abcdef0123456789")
         asked.expect("Names as the dashboard shows them, never a key.")
         asked.answer(slugs, "@openrouter-main, together-1")
-        asked.answer("Models of @openrouter-main, separated by spaces: ", f"{MISTRAL} a/b:free")
-        asked.answer("Models of @together-1, separated by spaces: ", "@together-1/meta/llama")
+        asked.answer(
+            "Models of @openrouter-main, separated by spaces (Enter: none): ", f"{MISTRAL} a/b:free"
+        )
+        asked.answer(
+            "Models of @together-1, separated by spaces (Enter: none): ", "@together-1/meta/llama"
+        )
         asked.answer(WHICH, "2")
         asked.answer(NUMBERS, "")
         asked.answer(OWN, "n")
@@ -290,28 +317,202 @@ def test_a_second_time_there_is_nothing_to_write(person: Person) -> None:
             asked.answer(WHICH, "1")
             if first:
                 asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
-                asked.answer(WRITE, "y")
             else:
                 asked.expect("is up to date")
+            asked.answer(WRITE, "y")
             assert asked.end() == 0
+            assert ("unchanged  ~/.local/share/routeguard/bin/routeguard" in asked.said) != first
 
 
-def test_a_key_that_the_gateway_does_not_know_ends_it_before_any_question(person: Person) -> None:
-    person.space.keys.clear()
+def test_a_default_is_offered_that_can_be_used(person: Person) -> None:
+    """Before: `portkey/gpt-4o`, of an entry that the second layout does not have."""
+    with person.setup("--layout", "each") as asked:
+        asked.answer(NUMBERS, "all")
+        asked.answer(OWN, "n")
+        asked.expect("Model of a launch that names none [portkey-openai/gpt-4o]: ")
+        asked.child.sendline("portkey/gpt-4o")
+        asked.expect("One of the models that would be written")
+        asked.answer(DEFAULT, "")
+        asked.answer(WRITE, "")
+        assert asked.end() == 0
+    assert person.gateway()["default"] == "portkey-openai/gpt-4o"
+    assert "portkey" not in person.gateway()["providers"]
+
+
+def test_no_slug_is_an_answer(person: Person) -> None:
+    """Before: it asked for ever, and an open-source gateway has none."""
+    person.space.keys[KEY] = frozenset(("configs.list",))
     with person.setup() as asked:
-        assert asked.end() == 1
-        assert "[1" not in asked.said
-        assert "Which" not in asked.said
+        asked.answer("separated by spaces (Enter: none): ", "")
+        asked.expect("No provider is written")
+        asked.answer(WRITE, "")
+        assert asked.end() == 0
+    assert person.path.read_text() == person.before
+
+
+@pytest.mark.parametrize("wrong", ["a key that the gateway does not know", "no key", "no gateway"])
+def test_a_gateway_that_does_not_answer_is_said_and_not_fatal(person: Person, wrong: str) -> None:
+    options: tuple[str, ...] = ()
+    if wrong == "no key":
+        del person.environ["PORTKEY_API_KEY"]
+    elif wrong == "no gateway":
+        options = ("--gateway", "http://127.0.0.1:1/v1")
+    else:
+        person.space.keys.clear()
+    with person.setup(*options, straight=False) as asked:
+        asked.answer(SOURCE, "")
+        if not options:
+            asked.answer(GATEWAY, "")
+        asked.expect("The providers are left for later: routeguard portkey sync")
+        asked.answer(WRITE, "")
+        assert asked.end() == 0
+        assert "fix:" in asked.said
+    assert (person.home / ".local/share/routeguard/bin/routeguard").exists()
+
+
+def test_another_gateway_is_asked_for_until_it_can_be_one(person: Person) -> None:
+    with person.setup(straight=False) as asked:
+        asked.answer(SOURCE, "3")
+        asked.answer("Command: ", "sk-ant-0123456789abcdef")
+        asked.expect("A command that prints the key, never the key itself.")
+        asked.answer("Command: ", "printenv 'PORTKEY_API_KEY'")
+        asked.answer(GATEWAY, "not a URL")
+        asked.expect("gateway.base_url")
+        asked.answer(GATEWAY, person.server.base_url + "/")
+        asked.answer(WHICH, "1")
+        asked.answer(DEFAULT, "")
+        asked.answer(WRITE, "")
+        assert asked.end() == 0
+    assert person.gateway()["base_url"] == person.server.base_url + "/"
+    assert person.gateway()["key"] == {"command": ["printenv", "PORTKEY_API_KEY"]}
+
+
+BACKEND = """
+import json, pathlib
+from keyring.backend import KeyringBackend
+
+class Backend(KeyringBackend):
+    priority = 5
+    path = pathlib.Path(__file__).with_name("stored.json")
+
+    def _read(self):
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get_password(self, service, username):
+        return self._read().get(f"{service} {username}")
+
+    def set_password(self, service, username, password):
+        self.path.write_text(json.dumps({**self._read(), f"{service} {username}": password}))
+
+    def delete_password(self, service, username):
+        left = self._read()
+        del left[f"{service} {username}"]
+        self.path.write_text(json.dumps(left))
+"""
+"""A backend of keyring as a desktop has one; where this file lies stands for the desktop."""
+
+
+def with_keyring(person: Person, tmp_path: Path) -> Path:
+    """Give the person's session a keyring; where its content lies."""
+    desktop = tmp_path / "desktop"
+    desktop.mkdir()
+    (desktop / "of_desktop.py").write_text(BACKEND)
+    config = person.home / ".config/python_keyring/keyringrc.cfg"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"[backend]\ndefault-keyring=of_desktop.Backend\nkeyring-path={desktop}\n")
+    return desktop / "stored.json"
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_the_keyring_holds_the_key_and_purge_takes_it_out(
+    person: Person, tmp_path: Path, asked_for: bool
+) -> None:
+    stored = with_keyring(person, tmp_path)
+    content = {"routeguard PORTKEY_API_KEY": KEY}
+    if asked_for:
+        del person.environ["PORTKEY_API_KEY"]
+        with person.setup("--layout", "one", straight=False) as asked:
+            asked.answer("Which (1, 2, 3) [1]: ", "2")
+            asked.answer("Portkey API key (hidden): ", "sk-ant-0123456789abcdef0123456789")
+            asked.expect("That ")
+            asked.answer("Portkey API key (hidden): ", KEY)
+            asked.answer(GATEWAY, "")
+            asked.expect("The key comes from what you typed (mY****p=)")
+            asked.answer(DEFAULT, "")
+            assert not stored.exists(), "nothing is written before it was confirmed"
+            asked.answer(WRITE, "")
+            assert asked.end() == 0
+    else:
+        done = person.run("setup", "--yes", "--no-rc", "--no-verify", "--key-from", "keyring")
+        assert done.returncode == 0, done.stderr
+        del person.environ["PORTKEY_API_KEY"]
+    assert json.loads(stored.read_text()) == content
+    command = person.gateway()["key"]["command"]
+    assert command[1:] == ["-I", "-m", "keyring", "get", "routeguard", "PORTKEY_API_KEY"]
+    # a launch gets it from there
+    assert "the key" in person.run("portkey", "status").stdout
+    assert person.run("teardown", "--yes").returncode == 0
+    assert json.loads(stored.read_text()) == content
+    assert person.run("teardown", "--yes", "--purge").returncode == 0
+    assert json.loads(stored.read_text()) == {}
+
+
+def test_without_a_keyring_it_says_so_and_offers_the_others(person: Person) -> None:
+    done = person.run("setup", "--yes", "--no-rc", "--key-from", "keyring")
+    assert done.returncode == 2
+    assert "keyring" in done.stderr
+    assert "--key-from env:PORTKEY_API_KEY" in done.stderr
+    person.has_written_nothing()
+
+
+@pytest.mark.parametrize(
+    "source", ["mY+canary", "env:", "env:a-b", "env:sk-ant-0123456789abcdef", "command:", "x:y"]
+)
+def test_a_key_itself_is_no_source(person: Person, source: str) -> None:
+    done = person.run("setup", "--yes", "--no-rc", "--key-from", source)
+    assert done.returncode == 2, done.stdout
+    assert "never a key itself" in done.stderr or "never the key itself" in done.stderr
     person.has_written_nothing()
 
 
 def test_without_a_terminal_it_says_what_to_run(person: Person) -> None:
-    done = subprocess.run(
-        SETUP, env=person.environ, cwd=person.home, check=False, text=True,
-        capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "there is no terminal" in done.stderr
-    assert "routeguard portkey sync --yes" in done.stderr
+    for verb in ("setup", "teardown"):
+        done = person.run(verb)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is no terminal" in done.stderr
+        assert f"routeguard {verb} --yes" in done.stderr
     assert person.server.requests == []
     person.has_written_nothing()
+
+
+def test_yes_asks_the_gateway_only_where_there_is_a_key(person: Person) -> None:
+    del person.environ["PORTKEY_API_KEY"]
+    done = person.run("setup", "--yes", "--no-rc")
+    assert done.returncode == 0, done.stderr
+    assert person.server.requests == []
+    assert person.path.read_text() == person.before
+    assert "verify --fetch" in done.stdout, "no agent is installed here"
+    person.environ["PORTKEY_API_KEY"] = KEY
+    shown = person.run("setup", "--dry-run", "--no-rc")
+    assert "+[gateway.providers.portkey]" in shown.stdout
+    assert person.path.read_text() == person.before
+    assert person.run("setup", "--yes", "--no-rc").returncode == 0
+    assert set(person.gateway()["providers"]) == {"portkey"}
+
+
+def test_a_broken_policy_is_said_and_the_shells_are_guarded_all_the_same(person: Person) -> None:
+    person.write("nonsense = 1\n")
+    done = person.run("setup", "--yes", "--shell", "zsh")
+    assert done.returncode == 3
+    assert "nonsense" in done.stderr
+    assert "routeguard" in (person.home / ".zshrc").read_text()
+
+
+def test_install_sh_passes_every_option_of_setup() -> None:
+    options = {
+        (param.opts[0], not getattr(param, "is_flag", False))
+        for param in setup_command.params
+        if isinstance(param, click.Option) and not param.hidden
+    }
+    known = {(name, True) for name in bootstrap.WITH_VALUE}
+    assert options == known | {(name, False) for name in bootstrap.WITHOUT_VALUE}
