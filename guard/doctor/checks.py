@@ -51,9 +51,10 @@ CHECKS = (
     ),
     Check(
         "start-file", "Start file", shell.start_file,
-        "A start file of your shell loads the hook, so that the next shell has it.",
-        '`eval "$(routeguard hook bash)"` at the end of `~/.bashrc` (zsh and fish: '
-        "`routeguard hook --help`).",
+        "A start file of your shell loads the hook, so that the next shell has it; the block in it "
+        "is whole, of this release, and its launcher is there.",
+        "`routeguard setup`, or by hand: "
+        '`eval "$(routeguard hook bash)"` at the end of `~/.bashrc`.',
     ),
     Check(
         "shims", "PATH shims", shell.path_shims,

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from guard import hook
 from guard.doctor.context import Context
 from guard.doctor.result import Result, broken, ok, skipped, warning
+from guard.files.read import UnreadableError
+from guard.install import start_files, way
+from guard.install.blocks import DamagedBlockError, Loads
+from guard.install.files import completion_file
 
 _MANAGERS = {
     "nvm": r"/\.?nvm/",
@@ -34,22 +38,52 @@ def prompt_hook(context: Context) -> Iterator[Result]:
     elif context.shims.start_files:
         yield warning(
             "not seen: this shell is older than its start file, or a script asked",
-            "open a new shell, then: routeguard doctor",
+            'exec "$SHELL", then: routeguard doctor',
         )
     else:
-        yield broken("this shell has no hook", _load(_shell(context)))
+        yield broken("this shell has no hook", "routeguard setup, then open a new shell")
 
 
 def start_file(context: Context) -> Iterator[Result]:
-    """Which start file loads the hook?"""
+    """Which start file loads the hook, and is its block whole?"""
     wanted = _shell(context)
     found = context.shims.start_files
     for one in found:
-        yield ok(f"{one.path} loads the hook of {one.shell}")
+        yield _block(context, one.shell, one.path)
     if wanted and wanted not in [one.shell for one in found]:
-        yield broken(f"no start file of {wanted} loads the hook", _load(wanted))
+        yield broken(
+            f"no start file of {wanted} loads the hook", f"routeguard setup --shell {wanted}"
+        )
     elif not found:
         yield skipped("no shell with a hook: $SHELL is not bash, zsh or fish")
+
+
+def _block(context: Context, shell: str, path: str) -> Result:
+    """The state of the block of `shell` in the start file `path`."""
+    told = f"{path} loads the hook of {shell}"
+    try:
+        this = way.current(context.environ)
+        loads = Loads(this.launcher, completion_file(context.environ, shell), this.again)
+        current = start_files.is_current(path, shell, loads)
+        launcher = this.launcher if current else start_files.launcher_in(path)
+    except (UnreadableError, DamagedBlockError) as error:
+        return broken(
+            f"the routeguard block in {path} is damaged: {error}",
+            "remove what is left between its markers, then: routeguard setup",
+            "RG503",
+        )
+    if current is None:
+        return ok(f"{told}, by a line of your own")
+    if launcher and not os.access(launcher, os.X_OK):
+        return broken(
+            f"the routeguard block in {path} calls {launcher}, which is gone: new shells block "
+            "every agent",
+            "routeguard setup",
+            "RG503",
+        )
+    if not current:
+        return warning(f"{told}, as another release wrote it", "routeguard setup")
+    return ok(told)
 
 
 def path_shims(context: Context) -> Iterator[Result]:
@@ -61,7 +95,7 @@ def path_shims(context: Context) -> Iterator[Result]:
     if len(missing) == len(found.shims):
         yield warning(
             "not installed: an agent that an editor or a script starts is not guarded",
-            "routeguard shim install",
+            "routeguard setup",
         )
         return
     if foreign:
@@ -85,13 +119,6 @@ def _shell(context: Context) -> str:
     """The user's shell, if it has a hook: the one that asks, else $SHELL; "" for another."""
     asking = hook.live(context.given) or context.given.get("SHELL", "").rpartition("/")[2]
     return asking if asking in hook.SHELLS else ""
-
-
-def _load(shell: str) -> str:
-    if not shell:
-        return "routeguard hook --help"
-    line, file = hook.LOADS[shell]
-    return f"{line}\nkeep that line the last one of {file}"
 
 
 def _first(context: Context) -> str:

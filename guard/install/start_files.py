@@ -7,6 +7,8 @@ one with several hard links keeps them. Nothing is changed before every file was
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -125,6 +127,27 @@ def has_block(path: str) -> bool:
         return False
     except blocks.DamagedBlockError:
         return True
+
+
+def is_current(path: str, shell: str, loads: blocks.Loads) -> bool | None:
+    """Whether the block in `path` is what setup would write there; None if there is none.
+
+    Raises UnreadableError and DamagedBlockError.
+    """
+    content = content_of(path) or b""
+    if blocks.find(content) is None:
+        return None
+    return content == blocks.with_block(content, lambda note: blocks.block(shell, loads, note))
+
+
+def launcher_in(path: str) -> str:
+    """The launcher that the block in `path` calls, "" if it names none. Raises UnreadableError."""
+    found = re.search(rb"-x ('(?:[^']|'\\'')*'|[^ '\n]+)[ ;]", content_of(path) or b"")
+    try:
+        words = shlex.split(os.fsdecode(found[1])) if found else []
+    except ValueError:
+        words = []
+    return words[0] if words else ""
 
 
 def check(path: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from doctored import Machine
 
-from guard.install import shims
+from guard.install import blocks, files, shims, way
 
 
 def test_a_live_hook(machine: Machine) -> None:
@@ -19,7 +20,7 @@ def test_a_live_hook(machine: Machine) -> None:
 def test_no_hook(machine: Machine) -> None:
     found = machine.one("hook")
     assert found.state == "broken"
-    assert 'eval "$(routeguard hook zsh)"' in found.fix
+    assert found.fix == "routeguard setup, then open a new shell"
 
 
 def test_a_lost_hook_is_told_as_why_tells_it(machine: Machine) -> None:
@@ -35,10 +36,55 @@ def test_a_script_that_asks_cannot_see_the_hook(machine: Machine) -> None:
     assert machine.one("hook").state == "warning"
 
 
-def test_a_start_file_that_loads_the_hook(machine: Machine) -> None:
+def test_a_line_of_ones_own(machine: Machine) -> None:
     machine.guard()
     found = machine.one("start-file")
+    assert found.state == "ok"
+    assert found.what == f"{machine.home}/.zshrc loads the hook of zsh, by a line of your own"
+
+
+def a_block(machine: Machine, **changed: str) -> Path:
+    """The block that setup writes, in ~/.zshrc; returns its launcher, which is there."""
+    this = way.current(machine.environ)
+    loads = blocks.Loads(this.launcher, files.completion_file(machine.environ, "zsh"), this.again)
+    text = b"# mine\n" + blocks.block("zsh", dataclasses.replace(loads, **changed))
+    machine.write(".zshrc", text.decode())
+    launcher = Path(changed.get("launcher", this.launcher))
+    launcher.parent.mkdir(parents=True)
+    launcher.write_text("#!/bin/sh\n")
+    launcher.chmod(0o755)
+    return launcher
+
+
+def test_the_block_of_setup(machine: Machine) -> None:
+    a_block(machine)
+    found = machine.one("start-file")
     assert (found.state, found.what) == ("ok", f"{machine.home}/.zshrc loads the hook of zsh")
+
+
+def test_a_block_of_another_release(machine: Machine) -> None:
+    a_block(machine, again="something else")
+    found = machine.one("start-file")
+    assert (found.state, found.fix) == ("warning", "routeguard setup")
+
+
+@pytest.mark.parametrize("where", ["here", "somewhere else's"])
+def test_a_block_whose_launcher_is_gone(machine: Machine, where: str) -> None:
+    changed = {} if where == "here" else {"launcher": str(machine.home / where / "routeguard")}
+    launcher = a_block(machine, **changed)
+    launcher.unlink()
+    found = machine.one("start-file")
+    assert (found.state, found.rule) == ("broken", "RG503")
+    assert f"calls {launcher}, which is gone" in found.what
+
+
+def test_a_block_that_is_damaged(machine: Machine) -> None:
+    a_block(machine)
+    file = machine.home / ".zshrc"
+    file.write_text(file.read_text().replace("# <<< routeguard <<<\n", ""))
+    found = machine.one("start-file")
+    assert (found.state, found.rule) == ("broken", "RG503")
+    assert "has no end" in found.what
 
 
 def test_a_start_file_of_another_shell_is_not_enough(machine: Machine) -> None:
@@ -46,6 +92,7 @@ def test_a_start_file_of_another_shell_is_not_enough(machine: Machine) -> None:
     well, wrong = machine.check("start-file")
     assert well.state == "ok"
     assert (wrong.state, wrong.what) == ("broken", "no start file of zsh loads the hook")
+    assert wrong.fix == "routeguard setup --shell zsh"
 
 
 def test_a_shell_that_has_no_hook(machine: Machine) -> None:
@@ -60,7 +107,7 @@ def test_shims_that_come_first(machine: Machine) -> None:
 
 def test_no_shims(machine: Machine) -> None:
     found = machine.one("shims")
-    assert (found.state, found.fix) == ("warning", "routeguard shim install")
+    assert (found.state, found.fix) == ("warning", "routeguard setup")
 
 
 @pytest.mark.parametrize(
