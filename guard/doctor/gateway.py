@@ -59,33 +59,45 @@ def tls(context: Context) -> Iterator[Result]:
     if not context.policy.base_url.lower().startswith("https:"):
         yield skipped(f"{context.policy.base_url} is plain HTTP")
         return
-    certificates = network.certificates(context.environ, context.policy)
-    if context.policy.gateway_ca:
-        # what only the system trusts besides, an agent does not
-        certificates = ssl.create_default_context(cafile=context.policy.gateway_ca)
+    connect = _connection(context)
     fix = network.inspected_fix(context.environ, context.policy)
     try:
-        found = handshake.chain(_connection(context), host, certificates)
+        found = handshake.chain(
+            connect, host, network.certificates(context.environ, context.policy)
+        )
+        by = "" if found.public or not found.trusted else _trusted_by(context, connect, host)
     except ssl.SSLError as error:
         yield broken(f"no TLS handshake: {error.reason or 'it failed'}", "try another network")
         return
     except OSError:
         yield skipped(_UNREACHED)
         return
+    told = (
+        f"TLS inspection? The certificate of {host} is signed by {found.issuer}, which is no "
+        "public CA"
+    )
     if found.public:
         yield ok(f"signed by {found.issuer}, a public CA")
-    elif found.trusted and context.policy.gateway_ca:
+    elif by == "policy":
         yield ok(f"signed by {found.issuer}, no public CA; trusted by gateway.ca of your policy")
+    elif by == "system":
+        yield warning(f"{told}. This system trusts it; an agent may not", fix)
     elif found.trusted:
-        yield broken(
-            f"the connection is TLS-inspected: the certificate of {host} is signed by "
-            f"{found.issuer}, which is no public CA. It is trusted here; an agent may not trust it",
-            fix,
-        )
+        yield broken(f"{told}. Only your environment trusts it, which a launch does not keep", fix)
     elif found.unknown_ca:
         yield broken(network.inspected(found.issuer), fix)
     else:
         yield broken(f"the certificate of {host} is refused: {found.reason}", "try another network")
+
+
+def _trusted_by(context: Context, connect: Callable[[], socket.socket], host: str) -> str:
+    """Whose certificates verify the connection: "policy", "system", else "" for the environment."""
+    from guard.portkey import tls as handshake
+
+    file = context.policy.gateway_ca
+    if file and handshake.is_trusted(connect, host, ssl.create_default_context(cafile=file)):
+        return "policy"
+    return "system" if handshake.is_trusted(connect, host, handshake.system_list()) else ""
 
 
 def accepted(context: Context) -> Iterator[Result]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -62,6 +63,27 @@ def chain(connect: Callable[[], socket.socket], host: str, certificates: ssl.SSL
         reason=printable(found.verify_message),
         unknown_ca=found.verify_code in UNKNOWN_CA,
     )
+
+
+def is_trusted(
+    connect: Callable[[], socket.socket], host: str, certificates: ssl.SSLContext
+) -> bool:
+    """Whether `certificates` verify the connection. Raises OSError as `chain` does."""
+    return isinstance(_verified(connect, host, certificates), bytes)
+
+
+def system_list() -> ssl.SSLContext:
+    """Verification by the CAs of this system alone, whatever the environment names.
+
+    Where OpenSSL was built to look for them; empty for a Python that has no such place.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    places = ssl.get_default_verify_paths()
+    if os.path.isfile(places.openssl_cafile):
+        context.load_verify_locations(cafile=places.openssl_cafile)
+    if os.path.isdir(places.openssl_capath):
+        context.load_verify_locations(capath=places.openssl_capath)
+    return context
 
 
 def issuer(connect: Callable[[], socket.socket], host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -152,7 +153,7 @@ def test_a_ca_that_only_this_system_trusts(
     machine.environ["SSL_CERT_FILE"] = str(authority.ca)
     found = machine.one("tls")
     assert found.state == "broken"
-    assert "It is trusted here; an agent may not trust it" in found.what
+    assert "Only your environment trusts it, which a launch does not keep" in found.what
     assert f'[gateway] ca = "{authority.ca}"' in found.fix
 
 
@@ -169,15 +170,27 @@ def test_a_ca_of_the_policy(
     assert machine.one("key-accepted").what == "the gateway knows the key"
 
 
-def test_a_ca_of_the_policy_that_signed_something_else(
-    machine: Machine,
-    inspected: plane.ControlPlane,
-    authority: Authority,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The system trusts the real issuer; agents get the policy's file and do not."""
+@pytest.fixture
+def system_trusts(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CA is among those of the system."""
+    trusting = ssl.create_default_context(cafile=authority.ca)
+    monkeypatch.setattr(tls, "system_list", lambda: trusting)
+    # what OpenSSL itself takes for the system's
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+
+
+@pytest.mark.usefixtures("system_trusts")
+def test_a_ca_that_this_system_trusts(machine: Machine, inspected: plane.ControlPlane) -> None:
+    found = machine.one("tls")
+    assert found.state == "warning"
+    assert "This system trusts it; an agent may not" in found.what
+
+
+@pytest.mark.usefixtures("system_trusts")
+def test_a_ca_of_the_policy_that_signed_something_else(
+    machine: Machine, inspected: plane.ControlPlane, tmp_path: Path
+) -> None:
+    """The system trusts the real issuer; the policy's file is added and does not help."""
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other").ca
     proxy = machine.environ.pop("HTTPS_PROXY")
@@ -185,7 +198,7 @@ def test_a_ca_of_the_policy_that_signed_something_else(
         f'[gateway]\nbase_url = "https://gateway.example/v1"\nca = "{other}"\nproxy = "{proxy}"\n'
     )
     found = machine.one("tls")
-    assert found.state == "broken"
+    assert found.state == "warning"
     assert ISSUER in found.what
     assert str(other) in found.fix
 

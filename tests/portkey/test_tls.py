@@ -71,6 +71,16 @@ def test_a_public_ca(
     assert (found.issuer, found.public, found.trusted) == (ISSUER, True, True)
 
 
+def test_the_list_of_the_system_is_not_what_the_environment_names(
+    server: RecordingProxy, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    monkeypatch.setenv("SSL_CERT_DIR", str(authority.directory))
+    assert tls.is_trusted(to(server), HOST, system())
+    assert not tls.is_trusted(to(server), HOST, tls.system_list())
+    assert tls.is_trusted(to(server), HOST, only(authority.ca))
+
+
 def test_what_is_wrong_is_not_always_the_ca(authority: Authority) -> None:
     server = RecordingProxy()
     over_tls(server, authority.leaf("gateway.invalid"))
