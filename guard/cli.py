@@ -8,8 +8,9 @@ import click
 
 from guard import __version__
 from guard.agents.registry import AGENTS
-from guard.commands.groups import LazyGroup
+from guard.commands.groups import LazyGroup, usage_error
 from guard.errors import ExitCode
+from guard.report.terminal import say
 
 COMMANDS = {
     "agents": "guard.commands.agents:agents",
@@ -36,33 +37,73 @@ COMMANDS = {
 }
 
 
+SECTIONS = {
+    "Everyday": {
+        "setup": "Guard your shells and agents step by step",
+        "status": "Show whether launches from this shell are guarded",
+        "doctor": "Find what is wrong on this machine and what mends it",
+        "exec": "Run a command that reaches models through the gateway only",
+        "explain": "Show what a launch would become without starting it",
+        "verify": "Prove that an agent reaches the gateway and nobody else",
+        "why": "Explain what routeguard does with environment variables",
+        "log": "Show what was launched and what was refused",
+    },
+    "Policy": {
+        "policy": "Write, check and show the policy",
+        "allow": "Allow for a limited time what the policy forbids",
+        "rules": "List the rules or explain one",
+    },
+    "Machine": {
+        "agents": "List the running coding agents and whether each is guarded",
+        "ports": "Show local proxies and model servers that listen here",
+        "watch": "Watch for local proxies and unguarded agents",
+        "hook": "Print the code that guards a shell",
+        "shim": "Guard launches from editors, scripts and other programs",
+        "completion": "Print the code that completes commands in a shell",
+        "teardown": "Undo everything that setup did",
+    },
+    "Gateway": {
+        "portkey": "Ask the gateway what your key can do",
+    },
+    "CI": {
+        "check": "Find in files or the environment what bypasses the gateway",
+    },
+}
+"""The commands as help lists them; the summaries are the first sentences of their own help."""
+
+
 @click.group(
     cls=LazyGroup,
     targets=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"""\b
-Set up a shell:      eval "$(routeguard hook zsh)"     (bash; fish: routeguard hook fish | source)
-See a launch:        routeguard explain -- {AGENTS[0].example}
-Prove the route:     routeguard verify
+Examples:
+  routeguard setup
+  routeguard explain -- {AGENTS[0].example}
+  routeguard verify
 
-Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration, 4 internal error;
+\b
+Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration, 4 internal error.
 `exec` ends with the command's own status, 126 refused, 127 not found.""",
 )
-@click.version_option(__version__, prog_name="routeguard")
+@click.version_option(__version__, "-V", "--version", prog_name="routeguard")
 def group() -> None:
-    """Portkey is the only gateway: guards every launch of an AI coding agent."""
+    """Let coding agents reach models through Portkey only."""
 
 
 def main(argv: list[str]) -> int:
     """Run the group; returns the exit status. GuardError passes through to the dispatcher."""
     try:
         result = group.main(args=argv, prog_name="routeguard", standalone_mode=False)
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
         return ExitCode.USAGE
+    except click.ClickException as error:
+        raise usage_error(error) from None
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.Abort:
-        sys.stderr.write("routeguard: aborted, nothing was changed\n")
+        say("aborted, nothing was changed")
         return 130
     return result if isinstance(result, int) else ExitCode.OK

@@ -125,7 +125,7 @@ def test_no_field_of_a_finding_leaves_with_a_key(
     )  # fmt: skip
     for format_ in FORMATS:
         with captured() as out:
-            report(result, format_, None, {}, "/r")
+            report(result, format_, None, "/r")
         assert not leaks(out.getvalue(), key), format_
         if format_ in ("json", "sarif"):
             json.loads(out.getvalue())
@@ -136,7 +136,7 @@ def test_a_report_in_a_file_is_masked(tmp_path: Path) -> None:
     finding = Finding("RG201", key, f"names {key}", fix=f"-m {key}", path=f"{key}.sh", line=1)
     result = Result(findings=(finding,), fingerprints=("0" * 16,), root=str(tmp_path))
     for format_ in FORMATS:
-        report(result, format_, str(tmp_path / format_), {}, str(tmp_path))
+        report(result, format_, str(tmp_path / format_), str(tmp_path))
         assert not leaks((tmp_path / format_).read_text(), key)
 
 

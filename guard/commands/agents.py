@@ -68,7 +68,7 @@ Exit status: 0 none is unguarded, 1 one is, 2 usage, 3 policy, or no process tab
     help="Look up the names of the gateway and the large providers to recognise their addresses.",
 )
 def agents(as_json: bool, resolve: bool) -> int:
-    """List the coding agents that run and whether each is guarded.
+    """List the running coding agents and whether each is guarded.
 
     Finds what was started before the hook, from a desktop launcher, by a full path or by another
     program.

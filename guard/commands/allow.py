@@ -1,75 +1,57 @@
-"""`routeguard allow`: make an exception that ends by itself, see those that hold, take one back."""
+"""`routeguard allow`: make an exception that ends by itself, list exceptions, take one back."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Never, TypeVar
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
-from pydantic import ValidationError
 
 from guard import audit, paths
 from guard.agents.covered import content_digest
-from guard.catalog.classify import classify
 from guard.catalog.key_shapes import looks_like_key
+from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
-from guard.net import address, is_loopback
-from guard.policy import allowed
-from guard.policy.compile import compile_layers
-from guard.policy.layers import candidates, read_all
+from guard.policy import allowed, spans, subjects
+from guard.policy.layers import Layer, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import Exemption, end_of
 from guard.policy.places import allowed_file, user_policy
-from guard.policy.problems import translate
+from guard.policy.subjects import named, refuse_key, validated
 from guard.policy.values import normal_subject
-
-SCHEMA_VERSION = 1
-"""Version of the JSON output; within one, keys are only added."""
-
-KINDS: Final = ("port", "env", "proxy", "server", "file")
-"""What can be allowed: the first words of the subjects of an [[exception]]."""
-
-MAX_DAYS: Final = 90
-"""Days an exception made here may hold: what is needed for longer is policy."""
-
-_UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
-_KEPT_KINDS: Final = frozenset(("", "ambient", "gateway_key", "gateway_setting", "other_service"))
+from guard.report.document import show_document
+from guard.report.table import Column, fields
+from guard.report.table import render as table
+from guard.report.terminal import can_ask, paint, say, show
+from guard.report.words import left, local, short, utc
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class _Kinds(click.Group):
-    """The subcommands; what was meant is said where a kind is missing."""
+class _Kinds(Group):
+    """The subcommands; where a kind is missing, what was probably meant is said."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        word = args[0]
-        if self.get_command(ctx, word) is None:
-            if looks_like_key(word):
-                _refuse_key()
-            meant = _meant(word)
-            if meant:
-                raise click.UsageError(f"Say what is allowed: routeguard allow {meant}", ctx)
-        return super().resolve_command(ctx, args)
+    def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if looks_like_key(args[0]):
+            refuse_key()
+        guessed = subjects.guess(args[0])
+        if guessed:
+            return [f"say what is allowed: routeguard allow {guessed}"]
+        return super().meant(ctx, args)
 
 
 @click.group(
     cls=_Kinds,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard allow port 11434 --for 2h --reason "comparing a local model"
@@ -81,44 +63,27 @@ Examples:
   routeguard allow revoke port:11434
 
 \b
-Every exception has a reason and an end, at most 90 days away, and is a line in the audit log.
-Exit status: 0 done, 2 usage, 3 a policy that cannot be read, 126 exceptions are not accepted.""",
+Every exception has a reason and an end, at most 90 days away, and is logged.
+Exit status: 0 done, 2 usage, 3 unreadable policy, 126 exceptions are not accepted.""",
 )
 def allow() -> None:
-    """Allow for a while what the policy forbids: an exception with a reason and an end.
+    """Allow for a limited time what the policy forbids.
 
-    It is kept in allowed.toml beside your policy, which stays as it is, and counts for launches,
-    checks and shells that start from now on.
+    An exception has a reason and an end. It is kept in allowed.toml beside your policy, which is
+    not changed, and applies to launches, checks and shells that start from now on.
     """
 
 
 def _options(command: _Command) -> _Command:
     """The options every kind has."""
     for option in (
-        click.option(
-            "--dry-run", is_flag=True, help="Show what would be written, and write nothing."
-        ),
+        click.option("--dry-run", is_flag=True, help="Show what would be written."),
         click.option("--reason", metavar="TEXT", help="Why; asked for on a terminal."),
-        click.option("--until", metavar="DATE", help="End: 2026-12-31, or 2026-12-31T18:00."),
-        click.option("--for", "duration", metavar="TIME", help="End: 30m, 2h, 3d, 1w from now."),
+        click.option("--until", metavar="DATE", help="End: 2026-12-31 or 2026-12-31T18:00."),
+        click.option("--for", "duration", metavar="TIME", help="End: 30m, 2h, 3d or 1w from now."),
     ):
         command = option(command)
     return command
-
-
-@allow.command(
-    epilog="""\b
-Example:
-  routeguard allow port 11434 --for 2h --reason "comparing a local model"
-See what listens:  routeguard ports"""
-)
-@click.argument("number", metavar="PORT")
-@_options
-def port(number: str, **options: Any) -> int:
-    """Allow a local proxy on PORT: that it listens, is started by hand, or by a checked file."""
-    if re.fullmatch(r"0*[0-9]{1,5}", number):
-        number = number.lstrip("0") or "0"
-    return _add(f"port:{number}", **options)
 
 
 def _complete_env(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
@@ -130,61 +95,85 @@ def _complete_env(ctx: click.Context, param: click.Parameter, start: str) -> lis
     ]
 
 
-@allow.command(
-    epilog="""\b
-Example:
-  routeguard allow env OPENAI_API_KEY --for 3d --reason "the transcription script needs it"
-See what happens to a variable:  routeguard why OPENAI_API_KEY"""
+def _port(word: str) -> str:
+    return (word.lstrip("0") or "0") if re.fullmatch(r"0*[0-9]{1,5}", word) else word
+
+
+def _name(word: str) -> str:
+    if "=" in word:
+        raise UsageError("give the name of a variable, not NAME=VALUE")
+    return word
+
+
+def _host_and_port(word: str) -> str:
+    return word.removeprefix("http://").removeprefix("https://").rstrip("/")
+
+
+def _kind(
+    name: str,
+    metavar: str,
+    text: str,
+    example: str,
+    normal: Callable[[str], str] = str,
+    complete: Callable[[click.Context, click.Parameter, str], list[CompletionItem]] | None = None,
+) -> None:
+    """Add the command that allows one kind of subject, given as `metavar`."""
+
+    def command(word: str, **options: Any) -> int:
+        word = normal(word)
+        if name == "file":
+            options["sha256"] = _digest(word)
+        return _add(f"{name}:{word}", **options)
+
+    shown = f"\b\nExample:\n  routeguard allow {name} {example}"
+    command.__doc__ = text
+    argument = click.argument("word", metavar=metavar, shell_complete=complete)
+    allow.command(name, epilog=shown)(argument(_options(command)))
+
+
+_kind(
+    "port",
+    "PORT",
+    """Allow a local proxy on PORT.
+
+    It may then listen, be started by hand, and be started by a checked file.""",
+    """11434 --for 2h --reason "comparing a local model"
+See what listens:  routeguard ports""",
+    _port,
 )
-@click.argument("name", metavar="NAME", shell_complete=_complete_env)
-@_options
-def env(name: str, **options: Any) -> int:
-    """Allow the environment variable NAME: it is neither flagged nor removed."""
-    if "=" in name:
-        raise UsageError("wants the name of a variable, not NAME=VALUE")
-    return _add(f"env:{name}", **options)
-
-
-@allow.command(
-    epilog="""\b
-Example:
-  routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "looking at the traffic"
-See where HTTP_PROXY leads:  routeguard why HTTP_PROXY HTTPS_PROXY"""
+_kind(
+    "env",
+    "NAME",
+    "Allow the environment variable NAME.",
+    """OPENAI_API_KEY --for 3d --reason "the transcription script needs it"
+See what happens to a variable:  routeguard why OPENAI_API_KEY""",
+    _name,
+    _complete_env,
 )
-@click.argument("address", metavar="HOST:PORT")
-@_options
-def proxy(address: str, **options: Any) -> int:
-    """Allow the HTTP proxy at HOST:PORT that HTTP_PROXY or HTTPS_PROXY name."""
-    for scheme in ("http://", "https://"):
-        address = address.removeprefix(scheme)
-    return _add(f"proxy:{address.rstrip('/')}", **options)
-
-
-@allow.command(
-    epilog="""\b
-Example:
-  routeguard allow server https://agents.example.com --for 1d --reason "pair session\""""
+_kind(
+    "proxy",
+    "HOST:PORT",
+    "Allow the proxy that HTTP_PROXY or HTTPS_PROXY names.",
+    """127.0.0.1:8080 --for 30m --reason "looking at the traffic"
+See where HTTP_PROXY leads:  routeguard why HTTP_PROXY HTTPS_PROXY""",
+    _host_and_port,
 )
-@click.argument("url", metavar="URL")
-@_options
-def server(url: str, **options: Any) -> int:
-    """Allow an agent to attach, or log in, to the server at URL."""
-    return _add(f"server:{url}", **options)
-
-
-@allow.command(
-    epilog="""\b
-Example:
-  routeguard allow file ./tools/plugin.js --for 1w --reason "read it, the plugin is ours"
-The SHA-256 of its content now is kept: after a change it is refused again. Code that it imports
-needs an exception of its own; one for a folder covers all that lies below it."""
+_kind(
+    "server",
+    "URL",
+    "Allow an agent to attach or log in to the server at URL.",
+    'https://agents.example.com --for 1d --reason "pair session"',
 )
-@click.argument("path", metavar="PATH", type=click.Path())
-@_options
-def file(path: str, **options: Any) -> int:
-    """Allow the file or folder PATH, with the content it has now."""
-    full = os.path.realpath(path)
-    return _add(f"file:{full}", sha256=_digest(full), **options)
+_kind(
+    "file",
+    "PATH",
+    """Allow a file or folder with the content it has now.
+
+    After a change it is refused again (its SHA-256 is kept). Code that it imports needs its own
+    exception; one for a folder covers everything in it.""",
+    './tools/plugin.js --for 1w --reason "read it, the plugin is ours"',
+    os.path.realpath,
+)
 
 
 # Adding ------------------------------------------------------------------------------------------
@@ -200,28 +189,42 @@ def _add(
     sha256: str = "",
 ) -> int:
     environ = _own_environment()
-    kind = subject.partition(":")[0]
-    if kind in ("env", "server") and looks_like_key(subject.partition(":")[2]):
-        _refuse_key()
+    kind, _, rest = subject.partition(":")
+    if kind in ("env", "server") and looks_like_key(rest):
+        refuse_key()
     # the subject first: whoever is asked for a reason wants to know that it is worth giving
-    _validated({"subject": subject, "reason": "-", "until": date.today()}, sha256)
-    merged = _merged(environ)
+    wanted = {"subject": subject, "sha256": sha256}
+    validated({**wanted, "reason": "-", "until": date.today()})
+    layers = _layers(environ)
+    merged = merge(layers)
     _accepted(merged)
-    end = _end(duration, until)
-    exemption = _validated(
-        {
-            "subject": subject,
-            "reason": _reason(reason),
-            "until": end,
-            "added": datetime.now(UTC).replace(microsecond=0),
-        },
-        sha256,
-    )
+    end, why = _end(duration, until), _reason(reason)
+    added = datetime.now(UTC).replace(microsecond=0)
+    exemption = validated({**wanted, "reason": why, "until": end, "added": added})
     change = allowed.add(environ, exemption, write=not dry_run)
     if not dry_run:
         _record("allowed", environ, exemption)
-    _print_change(exemption, change, merged, environ, dry_run)
+    rows = [
+        ("would write" if dry_run else "wrote", short(change.path)),
+        ("", allowed.block(exemption).rstrip()),
+        ("until", f"{_moment(exemption)} ({left(end_of(exemption.until))})"),
+        *(("replaces", f"until {_moment(old)}: {old.reason}") for old in change.replaced),
+        *_expired(change, dry_run),
+    ]
+    for item in _same(merged.exceptions, subject, change.path):
+        rows.append(("note", f"{short(item.origin.where)} also allows it until {_ends(item)}"))
+    rows += [("note", note) for note in subjects.notes(subject, merged, layers)]
+    if kind == "env":
+        rows.append(("next", "open a new shell; this one keeps the policy it started with"))
+    if not dry_run:
+        revoke_it = f"routeguard allow revoke {shlex.quote(subject)}"
+        rows.append(("undo", (*map(subjects.command, change.replaced), revoke_it)[0]))
+    _show(rows)
     return ExitCode.OK
+
+
+def _show(rows: list[tuple[str, str]]) -> None:
+    show(fields((label, "\n".join(map(printable, text.split("\n")))) for label, text in rows))
 
 
 def _own_environment() -> dict[str, str]:
@@ -231,17 +234,17 @@ def _own_environment() -> dict[str, str]:
     """
     if paths.REAL_CONFIG_HOME in os.environ:
         raise GuardError(
-            "an agent does not make its own exceptions",
-            why="this command runs below a guarded agent, and what an agent reads can tell it what"
+            "an agent cannot make its own exceptions",
+            why="this command runs inside a guarded agent, and what an agent reads can tell it what"
             " to run",
-            fix="call it in a shell of your own",
+            fix="run it in a shell of your own",
         )
     return own_environment(os.environ)
 
 
-def _merged(environ: Mapping[str, str]) -> Merged:
+def _layers(environ: Mapping[str, str]) -> tuple[Layer, ...]:
     """The system and user layers; a project has no say in exceptions. Raises PolicyError."""
-    return merge(read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ())))
+    return tuple(read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ())))
 
 
 def _accepted(merged: Merged) -> None:
@@ -250,157 +253,64 @@ def _accepted(merged: Merged) -> None:
     Exit status 126, as for a launch: the policy is understood, and it says no.
     """
     choice = merged.values["user_exceptions"]
-    if choice.value != "refuse":
-        return
-    is_system = choice.origin.layer == "system"
-    raise GuardError(
-        f"the {choice.origin.layer} policy refuses exceptions of the user",
-        where=choice.origin.where,
-        why='user_exceptions = "refuse"; nothing was written',
-        fix="ask who administers this machine for an [[exception]] there"
-        if is_system
-        else "change it in your policy first",
-    )
-
-
-def _validated(fields: dict[str, Any], sha256: str) -> Exemption:
-    """The exception as a policy file would have it. Raises UsageError where it would be refused."""
-    if sha256:
-        fields["sha256"] = sha256
-    try:
-        return Exemption.model_validate(fields)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key, message, found, accepted, fix = translate(detail, detail["loc"])
-        raise UsageError(
-            f"the {'.'.join(map(str, key)) or 'exception'} {message}",
-            why="; ".join(
-                part
-                for part in (
-                    f"found {found}" if found else "",
-                    f"accepted: {accepted}" if accepted else "",
-                )
-                if part
-            ),
-            fix=fix,
-        ) from None
+    if choice.value == "refuse":
+        is_system = choice.origin.layer == "system"
+        raise GuardError(
+            f"the {choice.origin.layer} policy refuses exceptions of the user",
+            where=choice.origin.where,
+            why='user_exceptions = "refuse"; nothing was written',
+            fix="ask the administrator of this machine for an [[exception]] there"
+            if is_system
+            else "change it in your policy first",
+        )
 
 
 def _end(duration: str | None, until: str | None) -> date | datetime:
     """The moment, or last day, given by --for or --until; asks for it on a terminal."""
     if duration is not None and until is not None:
-        raise UsageError("--for and --until both say when it ends", fix="give one of them")
+        raise UsageError("--for and --until exclude each other", fix="give one of them")
     if until is not None:
-        return _until(until)
+        return spans.at(until)
     if duration is None:
-        if not _asks():
+        if not can_ask():
             raise UsageError("an exception needs an end", fix="add --for 2h, or --until 2026-12-31")
         duration = click.prompt("For how long (30m, 2h, 3d, 1w)", err=True)
-    seconds = _seconds(duration.strip())
-    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
-
-
-def _seconds(duration: str) -> int:
-    if not _DURATION.fullmatch(duration):
-        raise UsageError(
-            f"not a length of time: {_shown(duration)}",
-            fix="--for takes minutes, hours, days, weeks: 30m, 2h, 3d, 1w, 1d12h",
-        )
-    seconds = sum(
-        int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([mhdw])", duration)
-    )
-    if seconds == 0:
-        raise UsageError("an exception of no length allows nothing", fix="--for 30m")
-    if seconds > MAX_DAYS * _UNITS["d"]:
-        raise _too_long()
-    return seconds
-
-
-def _until(text: str) -> date | datetime:
-    try:
-        day = date.fromisoformat(text) if len(text) <= len("2026-12-31") else None
-        found: date | datetime = datetime.fromisoformat(text) if day is None else day
-        if isinstance(found, datetime):
-            found = found.astimezone().replace(microsecond=0)
-        end = end_of(found)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"not a date: {_shown(text)}",
-            fix="--until takes 2026-12-31 (to the end of that day), or 2026-12-31T18:00",
-        ) from None
-    if end < time.time():
-        raise UsageError(f"{_shown(text)} is over", fix="name a date to come, or use --for 2h")
-    # the end of the last day may be up to a day later than the same moment of that day
-    last = date.today() + timedelta(days=MAX_DAYS)
-    if end > end_of(last):
-        raise _too_long()
-    return found
-
-
-def _too_long() -> UsageError:
-    last = date.today() + timedelta(days=MAX_DAYS)
-    return UsageError(
-        f"an exception made here holds {MAX_DAYS} days at most, until {last.isoformat()}",
-        why="what is needed for longer is policy, and should be found where policy is",
-        fix="a shorter time; or an [[exception]] in your policy: routeguard policy path",
-    )
+    return spans.from_now(duration)
 
 
 def _reason(reason: str | None) -> str:
-    if reason is None:
-        if not _asks():
-            raise UsageError("an exception needs a reason", fix='add --reason "why it is needed"')
+    if reason is None and can_ask():
         reason = click.prompt("Why is it needed", err=True)
-    reason = reason.strip()
+    reason = (reason or "").strip()
     if not reason:
-        raise UsageError("an exception needs a reason", fix='--reason "why it is needed"')
+        raise UsageError("an exception needs a reason", fix='add --reason "why it is needed"')
     if looks_like_key(reason):
         raise UsageError(
             "the reason looks like a key (not shown)",
-            why="reasons are kept in a file and in the audit log",
-            fix="say why in words; if it is a key, it may be in your shell's history: rotate it",
+            why="reasons are kept in a file and in the log",
+            fix="give the reason in words; rotate the key: it may be in your shell's history",
         )
     return reason
 
 
-def _asks() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
 def _digest(path: str) -> str:
     """The SHA-256 of the file or folder at `path`. Raises UsageError if there is none."""
+    shown = printable(short(path))
+    why, fix = "No such file or directory", "name a file that exists and that you may read"
     try:
         path.encode("utf-8")
         found = content_digest(path)
+        if found:
+            return found
     except UnicodeEncodeError:
-        raise UsageError(
-            f"a policy cannot name this file: {printable(path)}",
-            why="its path is not UTF-8, as TOML has to be",
-            fix="rename it",
-        ) from None
+        why, fix = "its path is not UTF-8, so a policy cannot name it", "rename it"
     except NotRegularError:
-        raise UsageError(
-            f"neither a file nor a folder: {printable(path)}", fix="name a file or a folder"
-        ) from None
+        why, fix = "it is neither a file nor a folder", "name a file or a folder"
     except TooLargeError as error:
-        raise UsageError(
-            f"too much to be allowed at once: {printable(path)}",
-            why=f"it {error}",
-            fix="name the file that the finding names",
-        ) from None
+        why, fix = f"it {error}", "name the file that the finding names"
     except UnreadableError as error:
-        raise _unreadable(path, str(error)) from None
-    if not found:
-        raise _unreadable(path, "No such file or directory")
-    return found
-
-
-def _unreadable(path: str, why: str) -> UsageError:
-    return UsageError(
-        f"cannot read {printable(path)}",
-        why=why,
-        fix="name a file that exists and that you may read",
-    )
+        why = str(error)
+    raise UsageError(f"cannot allow {shown}", why=why, fix=fix)
 
 
 def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> None:
@@ -412,71 +322,35 @@ def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> 
         reason=exemption.reason,
     )
     if why:
-        log = printable(audit.log_file(environ))
-        click.echo(f"routeguard: the audit log cannot be written: {why} ({log})", err=True)
+        say(f"cannot write the log: {why} ({short(audit.log_file(environ))})")
 
 
-def _print_change(
-    exemption: Exemption,
-    change: allowed.Change,
-    merged: Merged,
-    environ: Mapping[str, str],
-    dry_run: bool,
-) -> None:
-    subject = exemption.subject
-    click.echo(f"{'would write' if dry_run else 'wrote'}  {printable(change.path)}")
-    for line in allowed.block(exemption).splitlines():
-        click.echo(f"  {printable(line)}")
-    click.echo(f"holds  {_moment(exemption)} ({_left(exemption)})")
-    for entry in change.replaced:
-        click.echo(f"instead of  until {_moment(entry)}: {printable(entry.reason)}")
-    _print_expired(change, dry_run)
-    for note in _notes(subject, merged, change.path, environ):
-        click.echo(f"note   {printable(note)}")
-    if subject.startswith("env:"):
-        click.echo("next   open a new shell: one that is open goes by the policy it started with")
-    if dry_run:
-        return
-    undo = [_command(entry) for entry in change.replaced]
-    click.echo(f"undo   {undo[0] if undo else _revoke_command(subject)}")
+def _expired(change: allowed.Change, dry_run: bool) -> list[tuple[str, str]]:
+    label = "would drop" if dry_run else "dropped"
+    return [(label, f"{entry.subject}: expired") for entry in change.expired]
 
 
-def _print_expired(change: allowed.Change, dry_run: bool) -> None:
-    for entry in change.expired:
-        click.echo(f"{'would drop' if dry_run else 'dropped'}  {printable(entry.subject)}: expired")
-
-
-def _notes(subject: str, merged: Merged, path: str, environ: Mapping[str, str]) -> list[str]:
-    """What is odd about `subject`: that it changes nothing, or that the policy has it already."""
-    out = []
-    for item in merged.exceptions:
-        if item.origin.path != path and _same(item.value.subject, subject) and not _over(item):
-            out.append(f"{item.origin.where} allows it, too, until {_moment(item.value)}")
-    kind, _, rest = subject.partition(":")
-    if kind == "env":
-        layers = read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ()))
-        policy = compile_layers(layers)
-        keys = {provider.key_env for provider in policy.providers if provider.key_env}
-        found = classify(rest, policy.variables, keys)[0]
-        if found == "gateway_key":
-            out.append(f"{rest} is the gateway's own key, which is never removed")
-        elif found == "http_proxy":
-            out.append(f"an HTTP proxy is allowed by its address: routeguard why {rest} shows it")
-        elif found in _KEPT_KINDS:
-            out.append(f"nothing is done to {rest}, so this changes nothing: routeguard why {rest}")
-        elif rest in policy.remove:
-            out.append(f"environment.remove in the policy names {rest}: it goes all the same")
-    elif kind == "port" and rest == _gateway_port(merged):
-        out.append("it is the port of the gateway on this machine, which is never a local proxy")
-    return out
-
-
-def _gateway_port(merged: Merged) -> str:
-    host, port = address(merged.values["gateway.base_url"].value)
-    return str(port) if is_loopback(host) else ""
+def _same(found: tuple[Value, ...] | list[Value], subject: str, but_in: str) -> list[Value]:
+    """Those of `found` that allow `subject`, are not over, and are not in the file `but_in`."""
+    wanted = normal_subject(subject)
+    return [
+        item
+        for item in found
+        if item.origin.path != but_in
+        and normal_subject(item.value.subject) == wanted
+        and not _over(item)
+    ]
 
 
 # list --------------------------------------------------------------------------------------------
+
+_COLUMNS = (
+    Column("SUBJECT", least=16),
+    Column("LAYER"),
+    Column("UNTIL", least=10),
+    Column("LEFT", least=6),
+    Column("REASON", least=16),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,72 +370,59 @@ class _Row:
     epilog="""\b
 Examples:
   routeguard allow list
-  routeguard allow list --all        those that are over, or refused by the policy, too
+  routeguard allow list --all        include expired and refused ones
   routeguard allow list --json | jq -r '.exceptions[] | select(.seconds_left < 3600).subject'""",
 )
-@click.option("--all", "everything", is_flag=True, help="Also what has expired or does not count.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--all", "everything", is_flag=True, help="Include expired and refused ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(everything: bool, as_json: bool) -> int:
-    """Show the exceptions that hold, from every layer, the first to end first."""
+    """List the exceptions of every layer.
+
+    The next to end comes first.
+    """
     environ = own_environment(os.environ)
-    merged = _merged(environ)
-    rows = _rows(environ, merged)
+    layers = _layers(environ)
+    merged = merge(layers)
+    rows = _rows(merged, layers)
     shown = [row for row in rows if everything or row.state == "active"]
     if as_json:
         managed = allowed_file(user_policy(environ))
-        content = [_json(row, managed) for row in shown]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "exceptions": content}, indent=2))
+        show_document({"exceptions": [_as_dict(row, managed) for row in shown]})
         return ExitCode.OK
-    _print_rows(shown)
+    lines = [table(_COLUMNS, map(_cells, shown))] if shown else ["no exceptions"]
     refused = sum(row.state == "refused" for row in rows)
-    choice = merged.values["user_exceptions"]
     if refused:
-        click.echo(
-            f'{refused} of your own do not count: user_exceptions = "refuse" in'
-            f" {printable(choice.origin.where)}"
+        where = short(merged.values["user_exceptions"].origin.where)
+        lines.append(
+            f'{refused} of yours refused: user_exceptions = "refuse" in {printable(where)}'
         )
-    hidden = len(rows) - len(shown)
-    if hidden and not everything:
-        click.echo(f"{hidden} more expired or refused: routeguard allow list --all")
+    if len(rows) > len(shown):
+        hidden = len(rows) - len(shown)
+        lines.append(f"{hidden} more expired or refused: routeguard allow list --all")
+    show("\n".join(lines))
     return ExitCode.OK
 
 
-def _rows(environ: Mapping[str, str], merged: Merged) -> list[_Row]:
-    """Every exception of every layer, the first to end first."""
+def _rows(merged: Merged, layers: tuple[Layer, ...]) -> list[_Row]:
+    """Every exception of every layer, the next to end first."""
     rows = [_Row(item, counts=True) for item in merged.exceptions]
     counted = {(item.origin.path, item.origin.line) for item in merged.exceptions}
-    for layer in read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ())):
-        single = merge([layer])
-        for item in single.exceptions:
+    for layer in layers:
+        for item in merge([layer]).exceptions:
             if (item.origin.path, item.origin.line) not in counted:
                 rows.append(_Row(item, counts=False))
     return sorted(rows, key=lambda row: end_of(row.item.value.until))
 
 
-def _print_rows(rows: list[_Row]) -> None:
-    if not rows:
-        click.echo("no exceptions: what the policy says holds")
-        return
-    cells = [("SUBJECT", "LAYER", "UNTIL", "LEFT", "REASON")]
-    for row in rows:
-        entry = row.item.value
-        left = _left(entry) if row.state == "active" else row.state
-        cells.append(
-            (
-                printable(entry.subject),
-                row.item.origin.layer,
-                _moment(entry),
-                left,
-                printable(entry.reason.strip()),
-            )
-        )
-    widths = [max(len(cell[column]) for cell in cells) for column in range(len(cells[0]))]
-    for cell in cells:
-        line = "  ".join(word.ljust(width) for word, width in zip(cell, widths, strict=True))
-        click.echo(line.rstrip())
+def _cells(row: _Row) -> tuple[str, ...]:
+    entry: Exemption = row.item.value
+    active = row.state == "active"
+    how_long = left(end_of(entry.until)) if active else paint(row.state, "warning")
+    origin = row.item.origin.layer
+    return (entry.subject, origin, _ends(row.item), how_long, entry.reason.strip())
 
 
-def _json(row: _Row, managed: str) -> dict[str, Any]:
+def _as_dict(row: _Row, managed: str) -> dict[str, Any]:
     entry: Exemption = row.item.value
     end = end_of(entry.until)
     origin = row.item.origin
@@ -573,7 +434,7 @@ def _json(row: _Row, managed: str) -> dict[str, Any]:
         "line": origin.line,
         "managed": origin.path == managed,
         "reason": entry.reason.strip(),
-        "until": _utc(end),
+        "until": utc(end),
         "seconds_left": max(0, int(end - time.time())),
         "added": entry.added.isoformat() if entry.added is not None else "",
         "sha256": entry.sha256,
@@ -603,126 +464,58 @@ Examples:
   routeguard allow revoke --all          everything `routeguard allow` wrote"""
 )
 @click.argument("words", nargs=-1, metavar="[SUBJECT]", shell_complete=_complete_subject)
-@click.option("--all", "everything", is_flag=True, help="Everything that `allow` wrote.")
-@click.option("--dry-run", is_flag=True, help="Show what would be taken back, and write nothing.")
+@click.option("--all", "everything", is_flag=True, help="All that `routeguard allow` wrote.")
+@click.option("--dry-run", is_flag=True, help="Show what would be taken back.")
 def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
     """Take back an exception that `routeguard allow` made.
 
-    One that stands in a policy file is named with its line: that file is yours to edit.
+    For one in a policy file the file and line are named: that file is yours to edit.
     """
     if everything == bool(words):
         raise UsageError(
             "say which exception: SUBJECT, or --all for all of them",
-            fix="routeguard allow list shows them",
+            fix="routeguard allow list",
         )
     environ = own_environment(os.environ)
-    subject = "" if everything else _spoken(words)
-    merged = _merged(environ)
-    elsewhere = [
-        item
-        for item in merged.exceptions
-        if item.origin.path != allowed_file(user_policy(environ))
-        and _same(item.value.subject, subject)
-        and not _over(item)
-    ]
+    subject = "" if everything else named(words)
+    merged = merge(_layers(environ))
+    elsewhere = _same(merged.exceptions, subject, allowed_file(user_policy(environ)))
     change = allowed.revoke(environ, None if everything else [subject], write=not dry_run)
     if subject and not change.revoked:
         _not_ours(subject, elsewhere, change)
+    rows = []
     for entry in change.revoked:
+        rows.append(("would revoke" if dry_run else "revoked", entry.subject))
         if not dry_run:
             _record("revoked", environ, entry)
-        click.echo(f"{'would revoke' if dry_run else 'revoked'}  {printable(entry.subject)}")
-        if not dry_run:
-            click.echo(f"undo     {_command(entry)}")
-    _print_expired(change, dry_run)
+            rows.append(("undo", subjects.command(entry)))
+    rows += _expired(change, dry_run)
     if not change.revoked:
-        click.echo("nothing to revoke: `routeguard allow` wrote no exception that holds")
+        rows.append(("nothing", "`routeguard allow` made no exception that is still active"))
     for item in elsewhere:
-        click.echo(
-            f"note     {printable(item.origin.where)} allows it still, until {_moment(item.value)}"
-        )
+        rows.append(("note", f"{short(item.origin.where)} still allows it until {_ends(item)}"))
+    _show(rows)
     return ExitCode.OK
 
 
-def _spoken(words: tuple[str, ...]) -> str:
-    """The subject that `words` name: `port:11434`, `port 11434`, or a path or port alone."""
-    if len(words) == 2 and words[0] in KINDS:
-        words = (f"{words[0]}:{words[1]}",)
-    if len(words) != 1:
-        raise UsageError(
-            "one subject at a time", fix="routeguard allow revoke port:11434; --all for all"
-        )
-    kind, _, rest = words[0].partition(":")
-    if kind == "file" and rest:
-        return f"file:{os.path.realpath(rest)}"
-    if kind in KINDS and rest:
-        return words[0]
-    meant = _meant(words[0])
-    if meant:
-        guessed, _, thing = meant.partition(" ")
-        return _spoken((guessed, shlex.split(thing)[0]))
-    return words[0]
-
-
 def _not_ours(subject: str, elsewhere: list[Value], change: allowed.Change) -> None:
-    """Raise UsageError: `allow` did not write `subject`, or it is over."""
+    """Raise UsageError: `allow` did not write `subject`. Returns if it did and it has expired."""
     if looks_like_key(subject):
-        _refuse_key()
+        refuse_key()
     for item in elsewhere:
         whose = "the system policy" if item.origin.layer == "system" else "your policy"
         raise UsageError(
             f"{printable(subject)} is allowed by {whose}, not by `routeguard allow`",
             fix=f"edit {item.origin.where}",
         )
-    if any(_same(entry.subject, subject) for entry in change.expired):
+    if any(normal_subject(entry.subject) == normal_subject(subject) for entry in change.expired):
         return
-    from difflib import get_close_matches
-
     near = get_close_matches(subject, [entry.subject for entry in change.kept], n=1)
+    meant = [f"did you mean: routeguard allow revoke {shlex.quote(near[0])}"] if near else []
     raise UsageError(
-        f"no exception for {_shown(subject)}",
-        fix=f"did you mean {near[0]}?" if near else "routeguard allow list shows those that hold",
+        f"no exception for {spans.quoted(subject)}",
+        fix="\n".join([*meant, "routeguard allow list"]),
     )
-
-
-# Words -------------------------------------------------------------------------------------------
-
-
-def _meant(word: str) -> str:
-    """The kind and subject that `word` alone probably stands for, "" if that cannot be told."""
-    kind, _, rest = word.partition(":")
-    if kind in KINDS and rest:
-        return f"{kind} {shlex.quote(rest)}"
-    if re.fullmatch(r":?[0-9]{1,5}", word):
-        return f"port {word.removeprefix(':')}"
-    if word.startswith(("http://", "https://")):
-        return f"server {shlex.quote(word)}"
-    if re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", word):
-        return f"proxy {shlex.quote(word)}"
-    if "/" in word or os.path.isfile(word):
-        return f"file {shlex.quote(word)}"
-    if re.fullmatch(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", word):
-        return f"env {word}"
-    return ""
-
-
-def _refuse_key() -> Never:
-    raise UsageError(
-        "what was given looks like a key itself (not shown)",
-        fix="name the variable: routeguard allow env OPENAI_API_KEY; and rotate the key, which"
-        " may be in your shell's history",
-    )
-
-
-def _shown(text: str) -> str:
-    """`text` as a message may repeat it."""
-    if looks_like_key(text):
-        return "(not shown, it looks like a key)"
-    return repr(text if len(text) <= 60 else text[:59] + "…")
-
-
-def _same(one: str, other: str) -> bool:
-    return normal_subject(one) == normal_subject(other)
 
 
 def _over(item: Value) -> bool:
@@ -730,40 +523,8 @@ def _over(item: Value) -> bool:
 
 
 def _moment(entry: Exemption) -> str:
-    """The end of `entry` in this machine's time zone, to the minute."""
-    until = entry.until
-    if not isinstance(until, datetime):
-        return f"{until.isoformat()} 23:59"
-    try:
-        return until.astimezone().strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError):
-        # a moment of the year 9999 elsewhere can be in the year 10000 here
-        return until.isoformat()
+    return local(end_of(entry.until))
 
 
-def _utc(end: float) -> str:
-    """`end`, in Unix seconds, in ISO 8601; the last day there is for what lies behind it."""
-    try:
-        return datetime.fromtimestamp(int(end), UTC).isoformat()
-    except (ValueError, OverflowError):
-        # the end of the year 9999 here can be in the year 10000 in UTC
-        return datetime.max.replace(microsecond=0, tzinfo=UTC).isoformat()
-
-
-def _left(entry: Exemption) -> str:
-    """The time that is left, in its two largest units, rounded up to the minute."""
-    minutes = math.ceil((end_of(entry.until) - time.time()) / 60)
-    parts = (("d", minutes // 1440), ("h", minutes // 60 % 24), ("m", minutes % 60))
-    said = [f"{number}{unit}" for unit, number in parts if number]
-    return " ".join(said[:2])
-
-
-def _revoke_command(subject: str) -> str:
-    return f"routeguard allow revoke {printable(shlex.quote(subject))}"
-
-
-def _command(entry: Exemption) -> str:
-    """The command that makes `entry` again."""
-    kind, _, rest = entry.subject.partition(":")
-    words = ("routeguard", "allow", kind, rest, "--until", entry.until.isoformat())
-    return printable(shlex.join((*words, "--reason", entry.reason)))
+def _ends(item: Value) -> str:
+    return _moment(item.value)

@@ -21,7 +21,7 @@ Start files:
 )
 @click.argument("shell", type=click.Choice(hook.SHELLS))
 def completion(shell: str) -> int:
-    """Print the code that completes routeguard's commands in a shell."""
+    """Print the code that completes commands in a shell."""
     click.echo(code(shell))
     return ExitCode.OK
 

@@ -30,18 +30,17 @@ Exit status: the command's own; 126 refused (the reason is on stderr), 127 not f
 @click.option(
     "--fence/--no-fence",
     default=None,
-    help="Deny the command and its children the ports that only local proxies use, whatever"
-    " proxies.fence says; refused (RG404) where the system cannot (Linux 6.7 or later; macOS by"
-    " sandbox-exec, never tried by us). The price: no_new_privs, so sudo does not work in it."
-    " --no-fence is refused where the policy requires a fence.",
+    help="Deny the command and its children the ports that only local proxies use. Refused (RG404)"
+    " where the system cannot: it takes Linux 6.7, or sandbox-exec on macOS (never tried). sudo"
+    " does not work inside. --no-fence is refused where the policy requires a fence.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")
 def exec_command(fence: bool | None, command: tuple[str, ...]) -> int:
-    """Run a command that can reach models through the gateway only.
+    """Run a command that reaches models through the gateway only.
 
-    An agent that routeguard knows is planned: its arguments are rewritten to the gateway, its
-    environment is cleaned, its config is pinned, its surroundings are checked; then this process
-    becomes it, or says why not. Any other command gets a cleaned environment.
+    For a known agent the arguments are rewritten to the gateway, the environment is cleaned, the
+    config is pinned and the surroundings are checked; then this process becomes the agent, or says
+    why not. Any other command gets a cleaned environment.
     """
     from guard.launch.execute import main
 

@@ -1,23 +1,107 @@
-"""Groups of commands."""
+"""What all commands share: how they are loaded, how help looks, how a mistake is said."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import click
+from click.formatting import wrap_text
+from click.shell_completion import CompletionItem
+
+from guard.errors import UsageError, printable
+from guard.report.terminal import fold
 
 
-class LazyGroup(click.Group):
+class Formatter(click.HelpFormatter):
+    """Help at the width of the terminal: examples are folded too, and keep their columns."""
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs; one that begins with `\\b` keeps its lines, folded where they must."""
+        indent = " " * self.current_indent
+        paragraphs = []
+        for paragraph in text.split("\n\n"):
+            if paragraph.startswith("\b\n"):
+                lines = [indent + line for line in paragraph.removeprefix("\b\n").split("\n")]
+                paragraphs.append(fold("\n".join(lines), self.width))
+            else:
+                words = " ".join(paragraph.split())
+                paragraphs.append(wrap_text(words, self.width, indent, indent))
+        self.write("\n\n".join(paragraphs) + "\n")
+
+
+click.Context.formatter_class = Formatter
+
+
+def _with_help(command: click.Command) -> click.Command:
+    """`command` with `-h`, however its context was made: click keeps the option it made first."""
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    return command
+
+
+class Group(click.Group):
+    """A group that lists its commands with whole sentences, and says what was meant."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        super().add_command(_with_help(cmd), name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        known = self.get_command(ctx, word) is not None
+        if not known and not ctx.resilient_parsing and not word.startswith("-"):
+            raise UsageError(
+                f"no such command: {ctx.command_path} {printable(word)}",
+                fix="\n".join(self.meant(ctx, args)),
+            )
+        return super().resolve_command(ctx, args)
+
+    def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Lines that say what was probably meant by `args`, of which the first is no command."""
+        near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+        command = " ".join(map(printable, (ctx.command_path, *near, *args[1:])))
+        return [f"did you mean: {command}"] * bool(near) + [f"{ctx.command_path} --help"]
+
+    def summaries(self, ctx: click.Context) -> Mapping[str, Mapping[str, str]]:
+        """The commands and what they do, below their heading."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return {"Commands": {name: summary(one) for name, one in found if one and not one.hidden}}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in self.summaries(ctx).items():
+            with formatter.section(heading):
+                formatter.write_dl(list(commands.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        commands = [
+            CompletionItem(name, help=text)
+            for listed in self.summaries(ctx).values()
+            for name, text in listed.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
+
+class LazyGroup(Group):
     """A group whose commands are imported when they are asked for, not before.
 
-    `targets` maps a command's name to `module:attribute`.
+    `targets` maps a command's name to `module:attribute`; `sections`, if given, a heading to
+    names and their summaries, so that help and completion import no command either.
     """
 
-    def __init__(self, *args: Any, targets: Mapping[str, str], **settings: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        targets: Mapping[str, str],
+        sections: Mapping[str, Mapping[str, str]] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*args, **settings)
         self.targets = targets
+        self.sections = sections or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.targets)
@@ -28,17 +112,41 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _with_help(command)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches
+    def summaries(self, ctx: click.Context) -> Mapping[str, Mapping[str, str]]:
+        return self.sections or super().summaries(ctx)
 
-            near = get_close_matches(args[0], self.targets, n=1)
-            if not near:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
+def summary(command: click.Command) -> str:
+    """The first sentence of a command's help, without its full stop."""
+    return command.get_short_help_str(limit=200).rstrip(".")
+
+
+def usage_error(error: click.ClickException) -> UsageError:
+    """What click found wrong with the words of a command, as every error is said."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    fix = [f"{ctx.command_path if ctx else 'routeguard'} --help"]
+    what = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        what = f"no such option: {printable(error.option_name)}"
+        if error.possibilities:
+            fix.insert(0, f"did you mean: {sorted(error.possibilities, key=len)[-1]}")
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        name = error.param.get_error_hint(ctx).strip("'") if ctx else error.param.name
+        if isinstance(error, click.MissingParameter):
+            what = f"missing: {name}"
+        else:
+            what = f"{name}: {error.message}"
+            fix = _near_choice(error) + fix
+    return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
+
+
+def _near_choice(error: click.BadParameter) -> list[str]:
+    """What was probably meant by a value that is none of the choices."""
+    kind = error.param.type if error.param is not None else None
+    if not isinstance(kind, click.Choice) or error.message.count("'") < 2:
+        return []
+    given = error.message.split("'")[1]
+    near = get_close_matches(given, [str(choice) for choice in kind.choices], n=1)
+    return [f"did you mean: {near[0]}"] if near else []

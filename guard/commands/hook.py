@@ -26,9 +26,10 @@ agents, which then refuse to start), 2 no such shell, 3 routeguard's own files a
 )
 @click.argument("shell", metavar="[bash|zsh|fish]", required=False)
 def hook(shell: str | None) -> int:
-    """Print the code that guards a shell: wraps each agent, keeps direct provider keys out.
+    """Print the code that guards a shell.
 
-    It is for the shell to read. At each prompt it looks at the names of exported variables,
-    without starting a process, and says in one line what it did. docs/shells.md has all of it.
+    It wraps each agent and keeps direct provider keys out. At each prompt it looks at the names of
+    exported variables, without starting a process, and says in one line what it did.
+    docs/shells.md has all of it.
     """
     return renderer.main([shell] if shell else [])

@@ -36,7 +36,7 @@ Examples:
 Exit status: 0 fine, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused.""",
 )
 def portkey() -> None:
-    """What the gateway key does: account, routing, models.
+    """Ask the gateway what your key can do.
 
     The key goes to the gateway of your policy and nowhere else; no value of it is ever shown.
     """

@@ -37,7 +37,7 @@ Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 12
 @entry_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_json: bool) -> int:
-    """List the models that the gateway key reaches, with the name that the agent takes.
+    """List the models your key reaches by the name to type.
 
     WORDs are searched for in the names, in any letter case. The list is remembered for a day.
     """

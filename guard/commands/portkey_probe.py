@@ -59,7 +59,7 @@ def probe(
     entry: str,
     as_json: bool,
 ) -> int:
-    """Ask each MODEL for a few tokens, under every name it may have.
+    """Try each MODEL with a few tokens under each of its names.
 
     Bare, as @slug/model, bare with a provider header, through a config: what answers, who served
     it and through which target of a config, or what the gateway said instead.

@@ -39,7 +39,7 @@ Exit status: 0 the key works, 1 the gateway or the key says no, 2 usage, 3 polic
 @click.option("--cached", is_flag=True, help="What was last seen, if anything: asks nobody.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def status(entry: str, cached: bool, as_json: bool) -> int:
-    """Show what the gateway key reaches: providers, configs, fallbacks.
+    """Show the providers, configs and fallbacks of your key.
 
     Asks the gateway of your policy for models, providers, configs and the key's own settings,
     each of which a key may or may not see. No completion is asked for, so it costs no tokens.

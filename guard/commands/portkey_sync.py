@@ -58,7 +58,7 @@ def sync(
     yes: bool,
     entry: str,
 ) -> int:
-    """Write the providers and models of the gateway key into your policy.
+    """Write the providers and models of your key into your policy.
 
     Afterwards the list of models in the agent shows what this key reaches. WORDs limit
     the models to those whose names hold all of them.

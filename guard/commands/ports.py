@@ -42,21 +42,12 @@ _MEANINGS: dict[str, Meaning] = {"forbidden": "bad", "unknown": "warning", "allo
 class _Group(LazyGroup):
     """The subcommands; a port is not one of them."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in self.targets:
-            return super().resolve_command(ctx, args)
-        from difflib import get_close_matches
-
-        near = get_close_matches(args[0], self.targets, n=1)
-        raise UsageError(
-            f"ports has no command {printable(args[0])}",
-            fix=f"did you mean: routeguard ports {' '.join([near[0], *map(printable, args[1:])])}"
-            if near
-            else "routeguard ports   (the table)\n"
-            f"routeguard ports stop {printable(args[0])}   (ends what listens there)",
-        )
+    def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
+        found = super().meant(ctx, args)
+        if found[0].startswith("did you mean"):
+            return found
+        stop = f"routeguard ports stop {printable(args[0])}"
+        return ["routeguard ports   (the table)", f"{stop}   (ends what listens there)"]
 
 
 @click.group(
@@ -84,7 +75,7 @@ Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy.
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.pass_context
 def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
-    """Show the local proxies and model servers that listen on this machine.
+    """Show local proxies and model servers that listen here.
 
     A program is one by its name, its container image or what it answers; a port alone counts only
     where nothing but such programs use it. What a policy excepts is shown as allowed.

@@ -40,7 +40,7 @@ Exit status: 0 after SIGTERM, 130 after Ctrl-C, 1 if no port could be held."""
 )
 @click.argument("ports", metavar="[PORT]...", nargs=-1, type=click.IntRange(1, 65535))
 def hold(ports: tuple[int, ...]) -> int:
-    """Hold the ports that only local proxies use, so that none can start on them.
+    """Hold the ports of local proxies so that none can start.
 
     Each port is bound and never listened on: whatever tries to bind it is told "address already
     in use", whatever connects is refused at once. Ports that other programs use, too, are held

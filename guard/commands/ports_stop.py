@@ -73,7 +73,7 @@ Exit status: 0 all stopped, or nothing was there; 1 something still listens, or 
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable results; needs --yes.")
 def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as_json: bool) -> int:
-    """End local proxies, after showing what will be done.
+    """End local proxies after showing what will be done.
 
     A unit that would start it again is stopped first, if you may; then TERM, KILL after the grace,
     and a look some seconds later whether it came back. Only a program that is itself a proxy is

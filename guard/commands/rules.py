@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+from click.shell_completion import CompletionItem
 
-from guard.commands.check import rules_asked_for
 from guard.errors import ExitCode, UsageError, printable
+from guard.report.document import show_document
+from guard.report.table import Column
+from guard.report.table import render as table
+from guard.report.terminal import show
 from guard.rule_table import RULES, Rule
+from guard.rules.chosen import chosen
 
-SCHEMA_VERSION = 1
-"""Version of the JSON output; within one, keys are only added."""
+_COLUMNS = (Column("RULE"), Column("SEVERITY"), Column("NAME"), Column("TITLE", least=24))
+
+
+def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+    """Rules by id, or by name where `start` begins one; after a comma, too."""
+    before, comma, start = start.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{word}", help=rule.title)
+        for rule in RULES.values()
+        for word in (rule.id, rule.name)
+        if word.startswith(start) and (start or word == rule.id)
+    ]
 
 
 @click.command(
     epilog="""\b
 Examples:
-  routeguard rules                    every rule in one line
-  routeguard rules RG201              what, why, before and after, how to let it pass
-  routeguard rules foreign-provider   the same, by its name""",
+  routeguard rules                    every rule on one line
+  routeguard rules RG201              what, why, before and after, how to allow it
+  routeguard rules foreign-provider   the same by name""",
 )
-@click.argument("rule", required=False, metavar="[RULE]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.argument("rule", required=False, metavar="[RULE]", shell_complete=complete)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rules(rule: str | None, as_json: bool) -> int:
-    """List the rules, or explain one: an id or a name."""
-    chosen = [found(rule)] if rule is not None else list(RULES.values())
+    """List the rules or explain one.
+
+    RULE is an id or a name.
+    """
+    listed = [found(rule)] if rule is not None else list(RULES.values())
     if as_json:
-        described = [_described(one, in_full=rule is not None) for one in chosen]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "rules": described}, indent=2))
+        show_document({"rules": [_described(one, in_full=rule is not None) for one in listed]})
     elif rule is not None:
         from guard.rules import pages
 
-        click.echo(pages.text(chosen[0]))
+        show(pages.text(listed[0]))
     else:
-        width = max(len(one.name) for one in chosen)
-        for one in chosen:
-            click.echo(f"{one.id}  {one.severity:7}  {one.name:{width}}  {one.title}")
+        show(table(_COLUMNS, [(one.id, one.severity, one.name, one.title) for one in listed]))
     return ExitCode.OK
 
 
 def found(word: str) -> Rule:
-    """The rule of the id or name `word`. Raises UsageError for what is no rule."""
-    ids = rules_asked_for((word,), ()) if word.strip() and "," not in word else frozenset()
+    """The rule of the id or name `word`. Raises UsageError if there is none."""
+    ids = chosen((word,), ()) if word.strip() and "," not in word else frozenset()
     if len(ids) != 1:
-        raise UsageError(
-            f"there is no rule {printable(word) or 'without a name'}",
-            fix="`routeguard rules` lists them",
-        )
+        raise UsageError(f"no such rule: {printable(word) or '(empty)'}", fix="routeguard rules")
     return RULES[next(iter(ids))]
 
 

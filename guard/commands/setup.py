@@ -83,7 +83,7 @@ def setup(
     dry_run: bool,
     clone: str,
 ) -> int:
-    """Guard your shells and agents, step by step.
+    """Guard your shells and agents step by step.
 
     Shells, agents, the key, the gateway with its providers and models; then a launch that proves
     it.

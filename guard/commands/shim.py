@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 
 import click
 
+from guard.commands.groups import Group
 from guard.errors import ExitCode, printable
 from guard.install import shims
-
-SCHEMA_VERSION = 1
-"""Version of the JSON output; within one, keys are only added."""
+from guard.report.document import show_document
+from guard.report.table import fields
+from guard.report.terminal import show
+from guard.report.words import short
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
   routeguard shim install --dry-run
@@ -23,87 +25,91 @@ Examples:
   export PATH="$(routeguard shim path):$PATH"    (the shell hook does this by itself)""",
 )
 def shim() -> None:
-    """Guard launches that no shell function sees: editors, scripts, other programs.
+    """Guard launches from editors, scripts and other programs.
 
     A shim is a small script named like the agent, in a directory that comes first on PATH. It
-    calls the guard, which then starts the real program.
+    calls routeguard, which then starts the real program.
     """
 
 
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
 @shim.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
-def install(dry_run: bool) -> int:
-    """Write the shims. A file that is not a shim of ours is never overwritten."""
-    _say(shims.install(os.environ, dry_run=dry_run), dry_run)
+@click.option("--dry-run", is_flag=True, help="Show what would be written.")
+@_json
+def install(dry_run: bool, as_json: bool) -> int:
+    """Write the shims.
+
+    A file that is not a shim of routeguard is never overwritten.
+    """
+    _tell(shims.install(os.environ, dry_run=dry_run), dry_run, as_json)
     return ExitCode.OK
 
 
 @shim.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-def uninstall(dry_run: bool) -> int:
-    """Remove the shims, and their directory if nothing else is in it."""
-    changes = shims.uninstall(os.environ, dry_run=dry_run)
-    _say(changes, dry_run)
-    if not changes:
-        click.echo("nothing to remove")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
+@_json
+def uninstall(dry_run: bool, as_json: bool) -> int:
+    """Remove the shims and their directory.
+
+    The directory stays if anything else is in it.
+    """
+    _tell(shims.uninstall(os.environ, dry_run=dry_run), dry_run, as_json)
     return ExitCode.OK
 
 
 @shim.command()
 def path() -> int:
-    """Print the directory of the shims, for PATH."""
+    """Print the directory of the shims."""
     click.echo(shims.directory(os.environ))
     return ExitCode.OK
 
 
 @shim.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@_json
 def status(as_json: bool) -> int:
-    """Say whether the shims are in place and come first, and what `command AGENT` would run.
+    """Show whether the shims are in place and first on PATH.
 
-    Exit status 1 if an agent on PATH would be started past them.
+    Also which program each agent's name would start. Exit status 1 if an agent on PATH would be
+    started without the shims.
     """
     found = shims.status(os.environ)
     if as_json:
-        document = {"schema_version": SCHEMA_VERSION, **asdict(found), "unguarded": found.unguarded}
-        click.echo(json.dumps(document, indent=2))
+        show_document({**asdict(found), "unguarded": found.unguarded})
     else:
-        _render(found)
+        show(fields((label, printable(text)) for label, text in _rows(found)))
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
 
 
-def _say(changes: list[shims.Change], dry_run: bool) -> None:
-    for change in changes:
-        word = (
-            f"would {change.action}" if dry_run and change.action != "unchanged" else change.action
-        )
-        click.echo(printable(f"{word}  {change.path}"))
+def _tell(changes: list[shims.Change], dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        show_document({"dry_run": dry_run, "changes": [asdict(change) for change in changes]})
+        return
+    would = "would " if dry_run else ""
+    rows = [
+        (f"{would if change.action != 'unchanged' else ''}{change.action}", short(change.path))
+        for change in changes
+    ]
+    show(fields((label, printable(text)) for label, text in rows) or "no shims here")
 
 
 _ON_PATH = {
     "first": "first on PATH",
-    "later": "on PATH, but not first: what comes before it wins",
+    "later": "on PATH, but not first: other directories before it win",
     "absent": "not on PATH",
 }
 
 
-def _render(found: shims.Status) -> None:
-    lines = [f"directory   {found.directory}: {_ON_PATH[found.on_path]}"]
-    for place in found.shims:
-        lines.append(f"shim        {place.name}: {place.state}")
+def _rows(found: shims.Status) -> list[tuple[str, str]]:
+    rows = [("directory", f"{short(found.directory)}: {_ON_PATH[found.on_path]}")]
+    rows += [("shim", f"{place.name}: {place.state}") for place in found.shims]
     for program in found.resolved:
-        if not program.path:
-            what = "nothing on PATH"
-        else:
-            what = f"{program.path} ({'a shim' if program.guarded else 'past the guard'})"
-        lines.append(f"command     {program.name}: {what}")
-    for file in found.start_files:
-        lines.append(f"hook        {file.shell}: {file.path}")
+        what = f"{short(program.path)} ({'a shim' if program.guarded else 'not guarded'})"
+        rows.append(("command", f"{program.name}: {what if program.path else 'not on PATH'}"))
+    rows += [("hook", f"{file.shell}: {short(file.path)}") for file in found.start_files]
     if not found.start_files:
-        lines.append("hook        in no start file")
+        rows.append(("hook", "in no start file"))
     if found.unguarded:
-        lines.append(
-            "fix         routeguard shim install, and the shell hook: routeguard hook --help"
-        )
-    for line in lines:
-        click.echo(printable(line))
+        rows.append(("fix", "routeguard shim install\nrouteguard hook --help"))
+    return rows

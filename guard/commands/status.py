@@ -34,7 +34,7 @@ Exit status: 0 launches are guarded, 1 they are not, 2 usage.""",
 @click.option("--short", "in_short", is_flag=True, help="One line, for a prompt.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(in_short: bool, as_json: bool) -> int:
-    """Show whether launches from this shell are guarded and by what."""
+    """Show whether launches from this shell are guarded."""
     if in_short and not as_json:
         return one_line.main()
     context = Context(os.environ, paths.here())

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from guard.policy.compile import compile_exception
+from guard.policy.merge import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,10 +65,27 @@ def _provider(provider: GatewayProvider) -> dict[str, Any]:
     return out
 
 
-def who(item: Value) -> str:
-    """The layer that set `item`, and where."""
-    origin = item.origin
-    return f"{origin.layer} {origin.where}" if origin.where else origin.layer
+def rows(
+    merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]
+) -> Iterator[tuple[str, Any, Origin]]:
+    """Every value key by key, tables of providers too, each with where it was set.
+
+    A key that a table does not set has the place of its table.
+    """
+    for key, value, item in single_values(merged, compiled):
+        if key != "gateway.providers":
+            yield key, value, item.origin
+            continue
+        said = [layer for layer in layers if layer.path == item.origin.path]
+        for name, provider in value.items():
+            for inner, inner_value in provider.items():
+                origin = item.origin
+                for layer in said:
+                    line, column = layer.find(("gateway", "providers", name, inner))
+                    origin = Origin(layer.layer, layer.path, line, column)
+                yield f"{key}.{name}.{inner}", inner_value, origin
+    for key, item in list_values(merged, compiled):
+        yield f"{key}[]", item.value, item.origin
 
 
 def _origin_json(item: Value) -> dict[str, Any]:

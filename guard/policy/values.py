@@ -114,6 +114,11 @@ class CompiledPolicy(Record):
         return None
 
     @property
+    def gateway_keys(self) -> frozenset[str]:
+        """The variables that hold a key of the gateway."""
+        return frozenset(provider.key_env for provider in self.providers if provider.key_env)
+
+    @property
     def default_provider(self) -> GatewayProvider:
         """The provider of `default_model`.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from guard.errors import printable
 from guard.masking import masked
+from guard.report.words import short
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,6 +32,7 @@ PATIENCE = 1.0
 
 COMMANDS = (
     *("agents", "allow", "check", "completion", "doctor", "exec", "explain", "hook", "log"),
+    "manual",
     *("policy", "ports", "portkey", "rules", "setup", "shim", "status", "teardown", "verify"),
     *("watch", "why"),
 )
@@ -44,12 +46,18 @@ _CODES = {
     "strong": "1",
     "faint": "2",
 }
+SEVERITIES: dict[str, Meaning] = {"error": "bad", "warning": "warning", "note": "note"}
+"""How the severities of findings are painted."""
+
 _START = {meaning: f"\x1b[{code}m" for meaning, code in _CODES.items()}
 _END = "\x1b[0m"
 _PAINT = re.compile("|".join(map(re.escape, (*_START.values(), _END))))
 
 _ENDS = r"(?=  |[;,.)`]|: | (?:or|and|then|to|shows|lists|tells)\b|$)"
-_WHOLE = re.compile(rf"`[^`]+`|routeguard (?:{'|'.join(COMMANDS)})\b.*?{_ENDS}")
+_WHOLE = re.compile(
+    rf"`[^`]+`|routeguard (?:{'|'.join(COMMANDS)})\b"
+    rf"(?:\"[^\"]*\"|'[^']*'|.)*?{_ENDS}"
+)
 """What is not broken: it is there to be copied."""
 
 _COMMAND_LINE = re.compile(
@@ -147,9 +155,11 @@ def show_error(error: GuardError) -> None:
     head, *rest = error.render().split("\n")
     shown = [head.replace("routeguard:", paint("routeguard:", "bad"), 1)]
     for line in rest:
-        label = re.match(r"  \w+:", line)
-        end = label.end() if label else 0
-        shown.append(paint(line[:end], "faint") + line[end:])
+        label, _, text = line.partition(":")
+        if label == "  where":
+            text = f" {short(text.strip())}"
+        painted = label[:2] == "  " and label[2:].isalpha()
+        shown.append(f"{paint(f'{label}:', 'faint')}{text}" if painted else line)
     show("\n".join(shown), err=True)
 
 
@@ -196,7 +206,7 @@ def _folded(line: str, width: int) -> list[str]:
     for word in _words(line[indent:]):
         if empty:
             current, empty = current + word, False
-        elif not word or columns_of(f"{current} {word}") <= width:
+        elif not word or len(current) < len(head) or columns_of(f"{current} {word}") <= width:
             current = f"{current} {word}"
         else:
             lines.append(current.rstrip(" "))
@@ -297,10 +307,15 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Clear the line and draw no other, so that something else can be written."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
             self._clear()
+            self._thread = None
 
     def _run(self) -> None:
         wait = PATIENCE

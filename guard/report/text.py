@@ -6,16 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from guard.errors import printable
-from guard.report.terminal import paint
+from guard.report.terminal import SEVERITIES, paint
 from guard.report.words import counted
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from guard.check.result import Result
     from guard.findings import Finding
-    from guard.report.terminal import Meaning
-
-_MEANINGS: dict[str, Meaning] = {"error": "bad", "warning": "warning", "note": "note"}
 
 
 def render(result: Result, root: str) -> str:
@@ -25,7 +22,7 @@ def render(result: Result, root: str) -> str:
     """
     lines = []
     for finding in result.findings:
-        severity = paint(finding.severity, _MEANINGS[finding.severity])
+        severity = paint(finding.severity, SEVERITIES[finding.severity])
         shown = printable(place(finding, result.root, root))
         rule = f"{finding.rule} {RULES[finding.rule].name}"
         lines.append(f"{shown}: {severity} [{rule}] {printable(said(finding))}")

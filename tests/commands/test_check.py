@@ -13,9 +13,10 @@ from pathlib import Path
 import forked
 import pytest
 
-from guard.commands.check import default_format, rules_asked_for
+from guard.commands.check import default_format
 from guard.errors import UsageError
 from guard.rule_table import RULES
+from guard.rules.chosen import chosen
 
 KEY = (
     "sk-ant-api03-"
@@ -146,13 +147,13 @@ def test_a_broken_policy_is_3(run: Run) -> None:
 
 def test_unknown_rules_are_answered_with_a_near_one() -> None:
     with pytest.raises(UsageError) as caught:
-        rules_asked_for(["RG112,RG21"], [])
-    assert "did you mean RG2" in caught.value.fix
+        chosen(["RG112,RG21"], [])
+    assert "did you mean: RG2" in caught.value.fix
     with pytest.raises(UsageError) as caught:
-        rules_asked_for([], ["literal-provider-keys"])
-    assert "did you mean literal-provider-key?" in caught.value.fix
-    assert rules_asked_for([], []) == frozenset(RULES)
-    assert rules_asked_for(["RG101, RG102"], ["RG102"]) == {"RG101"}
+        chosen([], ["literal-provider-keys"])
+    assert "did you mean: literal-provider-key\n" in caught.value.fix
+    assert chosen([], []) == frozenset(RULES)
+    assert chosen(["RG101, RG102"], ["RG102"]) == {"RG101"}
 
 
 def test_the_format_of_a_github_job() -> None:
@@ -436,5 +437,5 @@ def test_a_closed_pipe_is_no_traceback(run: Run) -> None:
 def test_a_selection_of_nothing_is_a_mistake() -> None:
     """`--select "$RULES"` with an unset variable would otherwise look for everything."""
     with pytest.raises(UsageError, match="names no rule"):
-        rules_asked_for(("",), ())
-    assert rules_asked_for((), ()) == frozenset(RULES)
+        chosen(("",), ())
+    assert chosen((), ()) == frozenset(RULES)

@@ -12,7 +12,7 @@ def test_the_help_names_every_status() -> None:
     done = CliRunner().invoke(exec_command, ["--help"])
     assert done.exit_code == 0
     for words in ("126 refused", "127 not found", "2 usage", "3 policy", "ROUTEGUARD_QUIET=1"):
-        assert words in done.output
+        assert words in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_fence_is_passed_on_in_front_of_the_command(
 
 def test_the_help_says_what_a_fence_costs() -> None:
     shown = " ".join(CliRunner().invoke(exec_command, ["--help"]).output.split())
-    assert "no_new_privs, so sudo does not work in it" in shown
+    assert "sudo does not work inside" in shown
     assert "Linux 6.7" in shown
 
 

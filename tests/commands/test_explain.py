@@ -43,7 +43,7 @@ class Machine:
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *words: str, **more: str) -> dict[str, Any]:
-        status, out, err = self.explain("--format", "json", "--", *words, **more)
+        status, out, err = self.explain("--json", "--", *words, **more)
         found: dict[str, Any] = json.loads(out)
         assert (status, err) == (0 if found["starts"] else 1, "")
         return found
@@ -59,12 +59,13 @@ def test_today_and_guarded(machine: Machine) -> None:
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "today    opencode run -m gpt-4 'say hi'"
-    assert "  goes to   gpt-4 is not available: the agent would stop with an error" in lines
+    assert any(line.startswith("  goes to ") and "gpt-4 is not available" in line for line in lines)
     assert any("OPENAI_API_KEY opens openai" in line for line in lines)
     (guarded,) = (line for line in lines if line.startswith("guarded"))
     assert guarded.endswith("/gpt-4 'say hi'")
-    assert "  goes to   portkey/gpt-4 at https://api.portkey.ai/v1" in lines
-    assert any(line.startswith("  removed   OPENAI_API_KEY: ") for line in lines)
+    words = [" ".join(line.split()) for line in lines]
+    assert "goes to portkey/gpt-4 at https://api.portkey.ai/v1" in words
+    assert any(line.startswith("removed OPENAI_API_KEY: ") for line in words)
     assert lines[-1] == "it would start"
 
 
@@ -104,7 +105,7 @@ def test_a_refusal(machine: Machine) -> None:
 def test_what_calls_no_model(machine: Machine) -> None:
     status, out, _ = machine.explain("--", "opencode", "--version")
     assert status == 0
-    assert "calls no model" in out
+    assert "none: it gets a clean environment" in out
     assert machine.json("opencode", "--version")["today"] is None
 
 

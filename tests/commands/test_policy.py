@@ -40,6 +40,9 @@ class Place:
         self.err = done.stderr
         return done.stdout
 
+    def shown(self, path: Path) -> str:
+        return str(path).replace(str(self.home), "~")
+
     def json(self, *args: str, status: int = 0) -> dict:
         out = json.loads(self(*args, "--json", status=status))
         assert out["schema_version"] == 1
@@ -60,10 +63,10 @@ def run(tmp_path):
 
 class TestInit:
     def test_writes_a_policy_that_works(self, run):
-        assert f"wrote  {run.user}" in run("init")
+        assert "wrote  ~/.config/routeguard/policy.toml\n" in run("init")
         assert stat.S_IMODE(run.user.stat().st_mode) == 0o600
         assert [path.name for path in run.user.parent.iterdir()] == ["policy.toml"]
-        assert run("validate") == f"ok: {run.user} (user)\n"
+        assert run("validate") == f"ok: {run.shown(run.user)} (user)\n"
 
     def test_does_not_overwrite(self, run):
         run.write_user("# mine\n")
@@ -103,7 +106,7 @@ class TestInit:
     def test_project(self, run):
         run("init", "--project")
         assert stat.S_IMODE(run.project.stat().st_mode) & 0o600 == 0o600
-        assert f"ok: {run.project} (project)" in run("validate")
+        assert f"ok: {run.shown(run.project)} (project)" in run("validate")
         run("init", "--project", status=3)
 
     def test_directory_cannot_be_made(self, run):
@@ -118,26 +121,26 @@ class TestInit:
 
 class TestValidate:
     def test_nothing_there(self, run):
-        assert run("validate") == "ok: no policy file here, the defaults hold\n"
+        assert run("validate") == "ok: no policy file here; the defaults apply\n"
 
     def test_all_problems(self, run):
         run.write_user("[proxies]\nacton = 'stop'\n[keys]\naction = 'srub'\n")
         out = run("validate", status=3)
-        assert f"{run.user}:2:1: proxies.acton: unknown key; accepted: action" in out
+        assert f"{run.shown(run.user)}:2:1: proxies.acton: unknown key; accepted: action" in out
         assert "fix: did you mean action?" in out
-        assert f'{run.user}:4:1: keys.action: not a known value; found "srub"' in out
+        assert f'{run.shown(run.user)}:4:1: keys.action: not a known value; found "srub"' in out
 
     def test_problems_of_every_layer(self, run):
         run.write_user("a = 1")
         run.project.write_text("b = 1")
         out = run("validate", status=3)
-        assert f"{run.user}:1:1" in out
-        assert f"{run.project}:1:1" in out
+        assert f"{run.shown(run.user)}:1:1" in out
+        assert f"{run.shown(run.project)}:1:1" in out
 
     def test_problem_between_layers(self, run):
         run.write_user("[gateway]\ndefault = 'nobody/x'")
         out = run("validate", status=3)
-        assert f"{run.user}:2:1: gateway.default: names a provider" in out
+        assert f"{run.shown(run.user)}:2:1: gateway.default: names a provider" in out
 
     def test_a_key_is_not_printed(self, run):
         run.write_user(f"[gateway]\nkey = '{KEY}'\n")
@@ -225,13 +228,13 @@ class TestShow:
         )
         run.project.write_text("[proxies]\naction = 'flag'\n[keys]\nextra = ['B_TOKEN']\n")
         lines = [" ".join(line.split()) for line in run("show", "--effective").splitlines()]
-        assert f'proxies.action = "stop" # user {run.user}:2' in lines
+        assert f'proxies.action = "stop" # user {run.shown(run.user)}:2' in lines
         assert 'keys.action = "scrub" # default' in lines
-        assert f'keys.extra[] = "A_TOKEN" # user {run.user}:4' in lines
-        assert f'keys.extra[] = "B_TOKEN" # project {run.project}:4' in lines
+        assert f'keys.extra[] = "A_TOKEN" # user {run.shown(run.user)}:4' in lines
+        assert f'keys.extra[] = "B_TOKEN" # project {run.shown(run.project)}:4' in lines
         assert 'gateway.providers.portkey.models = ["gpt-4o"] # default' in lines
         expired, valid = [line for line in lines if line.startswith("exception:")]
-        assert expired.startswith("exception: EXPIRED, not honoured: env:X_Y until 2020-01-01: old")
+        assert expired.startswith("exception: EXPIRED, not applied: env:X_Y until 2020-01-01: old")
         assert valid.startswith("exception: env:Z_Z until 2100-01-01: new")
         assert (
             f"dropped: project policy {run.project}:2: proxies.action dropped:"
@@ -273,6 +276,19 @@ class TestShow:
     def test_without_any_file(self, run):
         assert "No policy file here" in run("show", "--effective")
 
+    def test_each_table_of_a_provider_has_its_own_line(self, run):
+        run.write_user(
+            "[gateway.providers.a]\nmodels = ['m']\n\n"
+            "[gateway.providers.b]\nslug = 's'\nmodels = ['n']\n"
+        )
+        rows = dict(line.split(" = ", 1) for line in run("show", "--effective").splitlines())
+        places = {key.strip(): text.rpartition(":")[2] for key, text in rows.items()}
+        assert places["gateway.providers.a.models"] == "2"
+        assert places["gateway.providers.b.slug"] == "5"
+        assert places["gateway.providers.b.models"] == "6"
+        # what a table does not set itself has the place of the table
+        assert places["gateway.providers.b.name"] == "4"
+
     def test_control_characters(self, run):
         odd = run.work / "a\x1b[2Jb"
         odd.mkdir()
@@ -295,7 +311,7 @@ class TestRest:
         top, run.work = run.work, run.work / "a"
         rows = [line.split(maxsplit=1) for line in run("path").splitlines()[:4]]
         assert rows[0] == ["system", "absent   /etc/routeguard/policy.toml"]
-        assert rows[1] == ["user", f"absent   {run.user}"]
+        assert rows[1] == ["user", f"absent   {run.shown(run.user)}"]
         assert rows[2] == ["project", f"no table {top / 'pyproject.toml'}"]
         assert rows[3] == ["project", f"absent   {top / 'a' / '.routeguard.toml'}"]
         states = [row["state"] for row in run.json("path")["layers"]]
@@ -311,7 +327,7 @@ class TestRest:
 
     def test_near_miss(self, run):
         run("vaildate", status=2)
-        assert "Did you mean 'validate'?" in run.err
+        assert "did you mean: routeguard policy validate\n" in run.err
 
     def test_no_colour(self, run):
         run.write_user("x = 1")

@@ -248,7 +248,7 @@ def test_a_port_is_no_command(machine: Machine) -> None:
     ran = machine.run("4000")
     assert ran.code == 2
     assert "routeguard ports stop 4000" in ran.err
-    assert "did you mean: routeguard ports stop 4000" in machine.run("stopp", "4000").err
+    assert "did you mean: ports stop 4000" in machine.run("stopp", "4000").err
 
 
 def test_options_before_a_command_are_not_lost_in_silence(machine: Machine) -> None:

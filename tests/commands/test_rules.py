@@ -23,8 +23,8 @@ def said(*words: str) -> str:
 
 def test_every_rule_has_one_line() -> None:
     lines = said().splitlines()
-    assert len(lines) == len(RULES)
-    for line, rule in zip(lines, RULES.values(), strict=True):
+    assert lines[0].split() == ["RULE", "SEVERITY", "NAME", "TITLE"]
+    for line, rule in zip(lines[1:], RULES.values(), strict=True):
         assert line.split(None, 3) == [rule.id, rule.severity, rule.name, rule.title]
 
 
@@ -69,7 +69,7 @@ def test_json_of_all_and_of_one() -> None:
 def test_an_unknown_rule_is_a_usage_error_with_a_near_one(word: str, near: str) -> None:
     with pytest.raises(UsageError) as caught:
         said(word)
-    assert "`routeguard rules` lists them" in caught.value.fix
+    assert "routeguard rules" in caught.value.fix
     assert ("did you mean" in caught.value.fix) == bool(near)
     assert near in caught.value.fix
     assert caught.value.exit_code == 2

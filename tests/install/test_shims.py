@@ -205,7 +205,7 @@ def test_the_command_reports_and_exits(run: Run, tmp_path: Path) -> None:
     assert run("path").stdout == f"{tmp_path}/.local/share/routeguard/shims\n"
     before = run("status", PATH=path)
     assert before.returncode == ExitCode.FINDINGS
-    assert f"{real} (past the guard)" in before.stdout
+    assert "~/bin/opencode (not guarded)" in before.stdout
     assert run("install").returncode == ExitCode.OK
     after = run("status", "--json", PATH=f"{tmp_path}/.local/share/routeguard/shims:{path}")
     assert after.returncode == ExitCode.OK
@@ -214,7 +214,7 @@ def test_the_command_reports_and_exits(run: Run, tmp_path: Path) -> None:
     assert document["on_path"] == "first"
     assert document["unguarded"] == []
     assert run("uninstall").stdout.count("remove  ") == len(shims.scripts()) + 1
-    assert run("uninstall").stdout == "nothing to remove\n"
+    assert run("uninstall").stdout == "no shims here\n"
 
 
 def test_a_foreign_file_ends_the_command_with_a_message(run: Run, environ: dict[str, str]) -> None:

@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import click
 import pytest
 
 from guard import cli
+from guard.commands.groups import summary
 from guard.errors import GuardError
 from guard.report import terminal
 from guard.report.terminal import Progress, fold, paint, plain, show, wrapped
@@ -41,6 +43,52 @@ def test_the_commands_are_those_of_the_group() -> None:
     assert set(cli.COMMANDS) <= set(terminal.COMMANDS)
 
 
+def test_help_lists_each_command_in_its_section_with_its_own_words() -> None:
+    listed = {name: text for rows in cli.SECTIONS.values() for name, text in rows.items()}
+    context = click.Context(cli.group)
+    for name in cli.COMMANDS:
+        command = cli.group.get_command(context, name)
+        assert command is not None
+        assert command.hidden or summary(command) == listed.get(name), name
+    assert set(listed) <= set(cli.COMMANDS)
+
+
+def every_command() -> dict[str, click.Command]:
+    """Each command of ours by its path."""
+    found: dict[str, click.Command] = {}
+
+    def walk(path: str, command: click.Command) -> None:
+        found[path] = command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                walk(f"{path} {name}", inner)
+
+    walk("routeguard", cli.group)
+    return found
+
+
+@pytest.mark.parametrize("path", every_command())
+def test_help_is_short_and_folds(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = every_command()[path]
+    # fish cut at a comma; 60 columns have no room for more
+    assert len(summary(command)) <= 60
+    assert summary(command)[:1].isupper()
+    for width in (60, 80, 100, 200):
+        context = click.Context(
+            command,
+            info_name=path,
+            terminal_width=min(width, 100) - 2,
+            help_option_names=["-h", "--help"],
+        )
+        lines = command.get_help(context).splitlines()
+        # a command stays whole, so that it can be copied
+        long = [line for line in lines if len(line) > width and "routeguard" not in line]
+        assert long == []
+
+
 # Folding -----------------------------------------------------------------------------------------
 
 
@@ -56,7 +104,12 @@ def test_the_commands_are_those_of_the_group() -> None:
         ("├─ one two three", 11, "├─ one two\n│  three"),
         ("a.py:3:4: error one two", 16, "a.py:3:4: error\n    one two"),
         ("averyverylongword two", 8, "averyverylongword\ntwo"),
-        ("more: routeguard why NAME", 20, "more:\n      routeguard why NAME"),
+        ("more: routeguard why NAME", 20, "more: routeguard why NAME"),
+        (
+            'fix: routeguard allow port 1 --reason "a, b; c" or routeguard watch',
+            30,
+            'fix: routeguard allow port 1 --reason "a, b; c"\n     or routeguard watch',
+        ),
         ("fix: run `npm i -g opencode` now", 24, "fix: run\n     `npm i -g opencode`\n     now"),
         ("  fix: sudo rm -f /a/long/path now", 20, "  fix: sudo rm -f /a/long/path now"),
         ("模型 代理 模型", 9, "模型 代理\n模型"),

@@ -1,0 +1,116 @@
+"""One check of files, from what was asked to the result: what is looked at, baseline, fixes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from guard.check import baseline, engine
+from guard.check import fix as fixing
+from guard.check.result import Result
+from guard.launch.process import own_environment
+from guard.policy import cache
+from guard.policy.values import CompiledPolicy
+from guard.sources import digest_key, index, tree
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to check and what to do with it.
+
+    `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
+    index; policy and baseline are those of the work tree. `fix` plans fixes, `write` applies them.
+    """
+
+    paths: Sequence[str]
+    selected: frozenset[str]
+    exclude: Sequence[str] = ()
+    baseline: str | None = None
+    write_baseline: bool = False
+    fix: bool = False
+    write: bool = False
+    staged: bool = False
+
+
+@dataclass(slots=True)
+class Done:
+    """The result, the fixes as a diff, and what to tell about baseline and fixes."""
+
+    result: Result
+    diff: str = ""
+    said: list[str] = field(default_factory=list)
+
+
+def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
+    """Check the files that `asked` names. Raises UsageError, PolicyError, GuardError."""
+    own = own_environment(environ)
+    found = tree.without((index if asked.staged else tree).collect(asked.paths, cwd), asked.exclude)
+    known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
+    if asked.baseline:
+        known_at = os.path.join(cwd, asked.baseline)
+    known, there = None, os.path.lexists(known_at)
+    if (asked.baseline or (asked.baseline is None and there)) and (
+        there or not asked.write_baseline
+    ):
+        known = baseline.read(known_at)
+    # digests look like what a detector looks for, and hold nothing
+    real = os.path.realpath(known_at)
+    found = replace(found, entries=tuple(e for e in found.entries if e.absolute != real))
+    settings = engine.Settings(
+        policy=cache.load(found.root, own, here=cwd),
+        selected=asked.selected,
+        digest_key=digest_key.load(own),
+        now=time.time(),
+        index=found.root if asked.staged else "",
+    )
+    if asked.write_baseline:
+        return _write_baseline(found, settings, known, known_at)
+    done = Done(engine.check(found, settings, known))
+    if asked.fix and _fix(done, found, settings.policy, asked.write):
+        done.result = engine.check(found, settings, known)
+    return done
+
+
+def _write_baseline(
+    found: tree.Tree, settings: engine.Settings, old: baseline.Baseline | None, path: str
+) -> Done:
+    result = engine.check(found, settings)
+    pairs = list(zip(result.findings, result.fingerprints, strict=True))
+    new = baseline.of(pairs)
+    if old is not None:
+        checked = frozenset(entry.path for entry in found.entries)
+        new = baseline.kept(old, new, None if found.whole else checked, settings.selected)
+    baseline.write(new, path)
+    left, waiting, _ = baseline.apply(new, pairs)
+    return Done(
+        replace(
+            result,
+            findings=tuple(finding for finding, _ in left),
+            fingerprints=tuple(digest for _, digest in left),
+            baselined=tuple(waiting),
+        ),
+        said=[f"baseline with {_counted(sum(new.entries.values()), 'finding')}: {path}"],
+    )
+
+
+def _fix(done: Done, found: tree.Tree, policy: CompiledPolicy, write: bool) -> bool:
+    """Plan what can be fixed, and write it if `write`; whether anything was written."""
+    changes = fixing.plan(done.result.findings, found.entries, policy)
+    if not changes:
+        done.said.append("nothing here can be fixed safely")
+        return False
+    done.diff = fixing.diff(changes)
+    files = _counted(len(changes), "file")
+    if not write:
+        done.said.append(f"{files} would change; --yes writes it")
+        return False
+    for change in changes:
+        fixing.apply(change)
+    done.said.append(f"{files} changed")
+    return True
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""How long an exception made on the command line holds: `--for 2h`, `--until 2026-12-31`."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from guard.catalog.key_shapes import looks_like_key
+from guard.errors import UsageError
+from guard.policy.model import end_of
+
+MAX_DAYS: Final = 90
+"""Days an exception made on the command line may hold; for longer there is the policy."""
+
+_UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
+
+
+def from_now(duration: str) -> datetime:
+    """The moment `duration` (`30m`, `1d12h`) from now. Raises UsageError."""
+    if not _DURATION.fullmatch(duration.strip()):
+        raise UsageError(
+            f"not a length of time: {quoted(duration)}",
+            fix="--for takes minutes, hours, days and weeks: 30m, 2h, 3d, 1w, 1d12h",
+        )
+    parts = re.findall(r"([0-9]+)([mhdw])", duration)
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    if seconds == 0:
+        raise UsageError("the length of time is zero", fix="--for 30m")
+    if seconds > MAX_DAYS * _UNITS["d"]:
+        raise _too_long()
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def at(text: str) -> date | datetime:
+    """The last day, or the moment, that `text` names. Raises UsageError."""
+    try:
+        day = date.fromisoformat(text) if len(text) <= len("2026-12-31") else None
+        found: date | datetime = datetime.fromisoformat(text) if day is None else day
+        if isinstance(found, datetime):
+            found = found.astimezone().replace(microsecond=0)
+        end = end_of(found)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"not a date: {quoted(text)}",
+            fix="--until takes 2026-12-31 (to the end of that day), or 2026-12-31T18:00",
+        ) from None
+    if end < time.time():
+        raise UsageError(f"{quoted(text)} is in the past", fix="give a later date, or --for 2h")
+    # the end of the last day may be up to a day later than the same moment of that day
+    if end > end_of(_last_day()):
+        raise _too_long()
+    return found
+
+
+def quoted(text: str) -> str:
+    """`text` as a message may repeat it."""
+    if looks_like_key(text):
+        return "(not shown, it looks like a key)"
+    return repr(text if len(text) <= 60 else text[:59] + "…")
+
+
+def _last_day() -> date:
+    return date.today() + timedelta(days=MAX_DAYS)
+
+
+def _too_long() -> UsageError:
+    return UsageError(
+        f"an exception holds {MAX_DAYS} days at most, until {_last_day().isoformat()}",
+        fix="give a shorter time; for longer, add an [[exception]] to your policy:\n"
+        "routeguard policy path",
+    )
