@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import itertools
 import re
 import shlex
@@ -112,3 +114,28 @@ def words(text: str) -> Iterator[list[str]]:
         for word in (PLACEHOLDERS.get(one, one) for one in shlex.split(text, comments=True))
     ]
     return map(list, itertools.product(*each))
+
+
+@functools.cache
+def source_texts() -> str:
+    """Every text in the program, one after another."""
+    texts = [
+        node.value
+        for path in (ROOT / "guard").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "shell").iterdir()]
+    return "\n".join(texts)
+
+
+def not_ours(printed: str) -> list[str]:
+    """What `printed` says and the program does not: runs of five words or more in a line of which
+    no three that follow each other are in one of its texts."""
+    found = []
+    for run in re.findall(r"[a-z]+(?:,? [a-z]+(?![\w-])){4,}", printed):
+        each = run.split()
+        parts = (" ".join(each[n : n + 3]) for n in range(len(each) - 2))
+        if not any(part in source_texts() for part in parts):
+            found.append(run)
+    return found

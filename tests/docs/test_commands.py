@@ -6,7 +6,6 @@ the reason and the test that does run it.
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
@@ -359,22 +358,13 @@ def test_sessions_print_what_is_shown(
 
 
 def test_sessions_that_are_not_typed_have_our_words() -> None:
-    """Of five words that follow each other in a line, four are so in a text of the source."""
-    texts = "\n".join(
-        node.value
-        for path in (ROOT / "guard").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
-    missing = []
-    for block in OTHERS:
-        for command in block.commands:
-            for run in re.findall(r"[a-z]+(?:,? [a-z]+(?![\w-])){4,}", str(command.printed)):
-                each = run.split()
-                fours = (" ".join(each[n : n + 4]) for n in range(len(each) - 3))
-                if not any(four in texts for four in fours):
-                    missing.append(f"{block.name}: {run}")
-    assert not missing, "\n".join(missing)
+    found = {
+        f"{block.name}: {run}"
+        for block in OTHERS
+        for command in block.commands
+        for run in shown.not_ours(str(command.printed))
+    }
+    assert found == set()
 
 
 def test_the_reasons_of_sessions_are_used() -> None:

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import shown
 from shown import PAGES, ROOT
 
 from guard import __version__
@@ -56,6 +57,17 @@ def test_pictures_hold_nothing_of_the_machine_that_made_them(path: Path) -> None
     for word in ("/tmp/", "/work/", "/root", "/home/", "npmjs", socket.gethostname()):
         assert word not in text
     assert getpass.getuser() not in re.sub(r"<[^>]*>", "", text).split()
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_pictures_show_what_the_program_says_now(path: Path) -> None:
+    """If not: `.cache/tests/bin/python docs/pictures/make.py`."""
+    picture = ET.fromstring(path.read_text(encoding="utf-8"))
+    said = "\n".join(
+        "".join(line.itertext()) for line in picture.iter("{http://www.w3.org/2000/svg}text")
+    )
+    assert said.startswith("$ ")
+    assert shown.not_ours(said) == []
 
 
 def test_every_session_has_its_picture_and_every_picture_is_embedded() -> None:
