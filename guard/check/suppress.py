@@ -69,7 +69,7 @@ _ID_OF_NAME = {rule.name: rule.id for rule in RULES.values()}
 def _id(word: str) -> str:
     """The id that `word` means: an id in any case, or a rule's name, as --select takes them."""
     id_ = _ID_OF_NAME.get(word.lower(), word.upper())
-    # another word stays as it was written: what it may be is told by its case as well
+    # another word stays as it was written
     return id_ if id_ in RULES else word
 
 

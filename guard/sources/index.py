@@ -210,7 +210,7 @@ def _empty_tree(root: str, places: dict[str, str]) -> str:
 
 
 def _changes(root: str, places: dict[str, str], base: str) -> dict[str, _Staged]:
-    """By path, what the index holds otherwise than the tree of `base`, but for what is gone."""
+    """By path, what the index changes or adds to the tree of `base`; deleted files are left out."""
     words = [
         "diff-index",
         "--cached",

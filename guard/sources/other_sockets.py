@@ -178,7 +178,7 @@ def _netstat_row(words: list[str], columns: list[str]) -> Listener | None:
 
 
 def _netstat_pid(words: list[str], columns: list[str]) -> int:
-    """The process in what follows the state, 0 where it cannot be told."""
+    """The process id in the columns behind the state, 0 if it is unknown."""
     pid = ""
     if "process:pid" in columns:
         for at, word in enumerate(words[1:]):

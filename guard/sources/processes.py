@@ -93,7 +93,7 @@ def started(pid: int) -> int:
 
 
 def since(snapshot: Snapshot) -> float:
-    """When a process started, in Unix seconds; 0.0 if it is gone or that cannot be told."""
+    """When a process started, in Unix seconds; 0.0 if it is gone or that is unknown."""
     found = _asked(snapshot.pid, lambda process: process.create_time(), 0.0)
     return found if started(snapshot.pid) == snapshot.started else 0.0
 

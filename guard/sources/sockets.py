@@ -5,7 +5,7 @@ sock_diag(7)), unprivileged, with the owner's uid and the socket's inode; `/proc
 the way where netlink is shut. Sockets of another network namespace (a container, `unshare -n`)
 are seen by neither: of a published container port only the forwarder's own socket is here.
 
-WSL2 in mirrored mode shows the listeners of Windows to nobody but `connect()`: see `accepting`.
+WSL2 in mirrored mode shows the listeners of Windows only to `connect()`: see `accepting`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR)
 class Entry:
     """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes.
 
-    With `blob`, its content is that object of the repository, and not what lies there. `other` is
+    With `blob`, its content is that object of the repository, not the file in the work tree. `other` is
     the path of the entry with the same content that comes before it, of which it is a link.
     """
 
@@ -182,7 +182,7 @@ _CHANGED = "it changes while it is read"
 
 
 def _read_once(path: str, shown: str) -> bytes | str | None:
-    """The content; why there is none, in words; None for what is no text or not there."""
+    """The content; or why it cannot be read, in words; or None for a binary or missing file."""
     opened: list[os.stat_result] = []
     try:
         try:

@@ -95,7 +95,7 @@ def entropy(text: str) -> float:
 def is_form(value: str) -> bool:
     """Whether `value` is to be filled in: empty, a word, a template, a drawing.
 
-    A row such as 12345678 is none: whoever wrote it into a file that is in force meant it.
+    A sequence such as 12345678 is not: in a file that is in use it is a value.
     """
     value = value.strip()
     if len(value) < 3 or value.lower() in _PLAIN:

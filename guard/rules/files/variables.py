@@ -85,7 +85,7 @@ def check_variable(
 
     `value` is as written, references included; None if the variable is handed on without one.
     `agent` tells that only a call of the agent gets it, for which `NODE_*` counts as well.
-    Not `handed` means that whoever gets it had it before: `export NAME=$NAME` changes nothing.
+    Not `handed` means that its receiver had it before: `export NAME=$NAME` changes nothing.
     """
     kind, owner = variable_kind(name, scope.policy)
     if not kind or scope.policy.excepted(f"env:{name}") is not None:

@@ -142,7 +142,7 @@ def _literal(value: str, source: str, start: int, end: int) -> Text:
 
 
 def _in_order(value: str, source: str, start: int, end: int) -> Text:
-    """Plain, folded and single-quoted scalars: what is no white space stands in order."""
+    """Plain, folded and single-quoted scalars: all but white space keeps its order."""
     at = start
     if source[start : start + 1] in "|>":
         at = source.find("\n", start, end) + 1 or start
