@@ -66,8 +66,8 @@ _GONE = (errno.ENOENT, errno.ENOTDIR)
 class Entry:
     """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes.
 
-    With `blob`, its content is that object of the repository, not the file in the work tree. `other` is
-    the path of the entry with the same content that comes before it, of which it is a link.
+    With `blob`, its content is that object of the repository, not the file in the work tree.
+    `other` is the path of the entry with the same content that comes before it, which it links to.
     """
 
     path: str
