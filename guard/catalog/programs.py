@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import re
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +65,7 @@ _SHELL_VALUED = frozenset(("--init-file", "--rcfile"))  # bash --help
 _INLINE = frozenset(("-e", "-E", "-p", "-pe", "-ne", "--eval", "--print"))
 
 
-class Program:
+class Program(Record):
     """What is run.
 
     `file` is the path of the program or script as it was given ("" for a module or a text),
@@ -74,39 +76,21 @@ class Program:
     working directory for what is given no path. `arguments` are those of the program itself.
     """
 
-    __slots__ = (
-        "arguments",
-        "directory",
-        "file",
-        "installed",
-        "interpreter",
-        "module",
-        "names",
-        "resolved",
-        "title",
-    )
+    names: tuple[str, ...] = ()
+    arguments: Sequence[str] = ()
+    file: str = ""
+    resolved: str = ""
+    module: str = ""
+    title: str = ""
+    directory: str = ""
+    interpreter: str = ""
+    installed: str = ""
 
-    def __init__(
-        self,
-        names: Sequence[str] = (),
-        arguments: Sequence[str] = (),
-        *,
-        file: str = "",
-        resolved: str = "",
-        module: str = "",
-        title: str = "",
-        directory: str = "",
-        interpreter: str = "",
-    ) -> None:
-        self.names = tuple(dict.fromkeys(name for name in names if name))
-        self.arguments = tuple(arguments)
-        self.file = file
-        self.resolved = resolved or file
-        self.module = module
+    def _complete(self) -> None:
+        self.names = tuple(dict.fromkeys(name for name in self.names if name))
+        self.arguments = tuple(self.arguments)
+        self.resolved = self.resolved or self.file
         self.installed = _installed(self.resolved)
-        self.title = title
-        self.directory = directory
-        self.interpreter = interpreter
 
     @property
     def interpreted(self) -> bool:
@@ -267,7 +251,7 @@ def _script(words: Sequence[str], at: int, directory: str, kind: str, *, links: 
         names = [os.path.basename(os.path.dirname(resolved))]
     server = any(map(is_application_server, names))
     return Program(
-        names,
+        tuple(names),
         words[at + 1 :],
         file=path,
         resolved=resolved,

@@ -6,6 +6,8 @@ import codecs
 import os
 from bisect import bisect_right
 
+from guard.record import Record
+
 # (mark, codec), the four-byte marks first: UTF-32 LE begins with the mark of UTF-16 LE
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -37,7 +39,7 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-class SourceFile:
+class SourceFile(Record):
     """A file that was read: its bytes, its text, and where in the text something stands.
 
     `path` is the path as shown, relative to the root of the check; `absolute` where the file
@@ -46,25 +48,18 @@ class SourceFile:
     `digest_key` is the key of the digests by which secrets are recognised; empty for none.
     """
 
-    __slots__ = ("_starts", "_text", "absolute", "data", "digest_key", "name", "other", "path")
+    path: str
+    data: bytes
+    absolute: str = ""
+    digest_key: bytes = b""
+    other: str = ""
+    name: str = ""
+    _text: str | None = None
+    _starts: list[int] | None = None
 
-    def __init__(
-        self,
-        path: str,
-        data: bytes,
-        *,
-        absolute: str = "",
-        digest_key: bytes = b"",
-        other: str = "",
-    ) -> None:
-        self.path = path
-        self.other = other
-        self.digest_key = digest_key
-        self.absolute = absolute or os.path.abspath(path)
-        self.name = os.path.basename(path)
-        self.data = data
-        self._text: str | None = None
-        self._starts: list[int] | None = None
+    def _complete(self) -> None:
+        self.absolute = self.absolute or os.path.abspath(self.path)
+        self.name = os.path.basename(self.path)
 
     @property
     def text(self) -> str:

@@ -99,25 +99,11 @@ class Frame:
     frame was in it; `inner`: what is in it is substituted.
     """
 
-    __slots__ = (
-        "braces",
-        "cases",
-        "closer",
-        "command",
-        "count",
-        "depth",
-        "host",
-        "inner",
-        "kind",
-        "leading",
-        "mode",
-        "nested",
-        "quoted",
-        "redirect",
-        "start",
-        "unfinished",
-        "word",
-    )
+    word: Building | None = None
+    redirect = ""
+    mode = CALL
+    count = depth = cases = braces = 0
+    leading = unfinished = nested = inner = False
 
     def __init__(
         self,
@@ -133,18 +119,7 @@ class Frame:
         self.closer = closer
         self.host = host
         self.quoted = quoted
-        self.word: Building | None = None
         self.command = Command()
-        self.redirect = ""
-        self.mode = CALL
-        self.count = 0
-        self.depth = 0
-        self.cases = 0
-        self.braces = 0
-        self.leading = False
-        self.unfinished = False
-        self.nested = False
-        self.inner = False
 
 
 class Reader:
