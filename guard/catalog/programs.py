@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 APPLICATION_SERVERS = frozenset(("uvicorn", "gunicorn", "hypercorn", "granian", "daphne"))
 """Programs that run an application which their arguments name."""
 
-SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "busybox"))
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash"))
+"""Shells; busybox, which is one among much else, is told apart."""
 
 # python3.13t is the free-threaded build, …d a debug build; a framework build of macOS is Python
 _PYTHON = re.compile(r"(?:[Pp]ython|pypy|graalpy)[0-9.]*[tdw]*(?:-dbg)?|py")
@@ -164,7 +165,7 @@ def is_application_server(name: str) -> bool:
 def _interpreter(base: str) -> str:
     if _PYTHON.fullmatch(base):
         return "python"
-    if base in SHELLS:
+    if base in SHELLS or base == "busybox":
         return "shell"
     return "script" if base in _SCRIPTED else ""
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.catalog.programs import SHELLS
 from guard.rules.files.calls import NEEDLES, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.variables import check_variable
-from guard.sources.positions.shell_calls import SHELLS, read_fish
+from guard.sources.positions.shell_calls import read_fish
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.catalog import runners
+from guard.catalog.programs import SHELLS
 from guard.catalog.starters import (
     BEHIND_DASHES,
     BEHIND_OPTION,
@@ -47,8 +48,6 @@ MAX_DEPTH = 8
 
 MAX_CALLS = 20_000
 """How many calls of one text are looked at."""
-
-SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "mksh", "ash", "fish"))
 
 Split = Callable[[Text], list[Command]]
 """What splits a text into simple commands."""
