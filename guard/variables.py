@@ -11,7 +11,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.catalog.classify import RUNTIME_WITH_RULE, rule_of_kind
-from guard.net import PROXY_VARIABLES, authority, is_loopback, is_this_machine, read_url
+from guard.net import PROXY_VARIABLES, Url, authority, is_loopback, is_this_machine, read_url
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -181,8 +181,18 @@ def _proxy(
         words=f"sends the agent through a proxy on this machine ({place})",
         place=place,
         subject=f"proxy:{place}",
-        advice="" if text else _for_good(f'proxy = "{found.scheme or "http"}://{place}"'),
+        advice="" if text else _proxy_for_good(found),
     )
+
+
+def _proxy_for_good(found: Url) -> str:
+    """How the policy names a proxy on this machine; "" for a kind that it does not take."""
+    if found.scheme not in ("", "http", "https"):
+        return ""
+    plain = found.host == "localhost" or ":" in found.host or found.host.count(".") == 3
+    host = found.host if plain and found.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    place = authority(host, found.effective_port())
+    return _for_good(f'proxy = "{found.scheme or "http"}://{place}"')
 
 
 def leads_to_gateway(url: str, base_url: str) -> bool:

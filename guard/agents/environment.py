@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
 from guard.findings import Finding
-from guard.net import LOOPBACK, PROXY_VARIABLES, host_of, without_proxy
+from guard.net import LOOPBACK, PROXY_VARIABLES, without_proxy
 from guard.variables import judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.agents.adapter import Agent
+    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
 
 
@@ -89,19 +91,19 @@ def clean(
     return keep, changes, findings
 
 
-def reach(
-    policy: CompiledPolicy, environ: Mapping[str, str], *, ca: str, proxies: tuple[str, ...]
-) -> dict[str, str]:
-    """What of `[gateway] ca` and `proxy` an agent gets over its clean `environ`.
-
-    `ca` and `proxies` are the agent's own variables for them.
-    """
-    sets = {ca: policy.gateway_ca} if policy.gateway_ca else {}
-    if policy.gateway_proxy:
-        sets.update(dict.fromkeys(proxies, policy.gateway_proxy))
-        plain = [host_of(policy.base_url)] if policy.base_url.startswith("http://") else []
-        sets.update(without_proxy(environ, *LOOPBACK, *plain))
-    return {name: value for name, value in sets.items() if environ.get(name) != value}
+def reach(plan: Plan, policy: CompiledPolicy, agent: Agent) -> None:
+    """Put `[gateway] ca` and `proxy` into `plan`, by the variables that `agent` has for them."""
+    sets = {agent.ca: policy.gateway_ca} if policy.gateway_ca and agent.ca else {}
+    if policy.gateway_proxy and agent.proxies:
+        sets.update(dict.fromkeys(agent.proxies, policy.gateway_proxy))
+        sets.update(without_proxy(plan.environ, *LOOPBACK))
+    told = [change.name for change in plan.changes if change.action == "set"]
+    for name, value in sets.items():
+        if plan.environ.get(name) != value:
+            plan.environ[name] = value
+            if name not in told:
+                reason = agent.sets.get(name, "this machine is reached without the proxy")
+                plan.changes.append(Change("set", name, "", reason))
 
 
 def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:
@@ -122,8 +124,8 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
                 f"{name} {verdict.words}",
                 where="environment",
                 fix=f"unset {name}\n"
-                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"\n'
-                f"or, {verdict.advice}",
+                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"'
+                + (f"\nor, {verdict.advice}" if verdict.advice else ""),
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )
         )

@@ -90,6 +90,10 @@ def plan_launch(
     # a program of the project's is not started to ask for its version either
     facts = agent.survey(typed, own, "" if chosen else program, cwd, write=write and not chosen)
     plan = agent.plan(policy, facts, program, now)
+    if policy.gateway_ca or policy.gateway_proxy:
+        from guard.agents.environment import reach
+
+        reach(plan, policy, agent)
     if harmless and wrong:
         from guard.agents.environment import Change
 

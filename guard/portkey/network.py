@@ -49,7 +49,7 @@ def proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> 
                 where="environment",
                 why="it would see the gateway key, and belongs to whoever bound the port first",
                 fix=f'unset {name}, or: routeguard allow proxy {host}:{port} --for 2h --reason "…"'
-                f"\nor, {advice}",
+                + (f"\nor, {advice}" if advice else ""),
                 rule="RG104",
             )
         return name, value if "://" in value else f"http://{value}"

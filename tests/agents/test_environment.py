@@ -9,6 +9,7 @@ from guard.agents.environment import clean, proxies
 from guard.agents.opencode import KEEPS
 from guard.agents.opencode.variables import SWITCHES
 from guard.net import PROXY_VARIABLES
+from guard.policy.model import Policy
 from guard.policy.values import CompiledPolicy, PolicyException
 
 CANARY = "canary0123456789"
@@ -202,6 +203,19 @@ class TestProxies:
         (finding,) = proxies({"HTTPS_PROXY": "http://me:canary@127.0.0.1:3128/"}, policy, 0.0)
         assert 'in your policy: [gateway] proxy = "http://127.0.0.1:3128"' in finding.fix
         assert "canary" not in finding.fix
+        # only what the policy takes is advised
+        for value, line in (
+            ("https://[::1]:3128", 'proxy = "https://[::1]:3128"'),
+            ("127.1:3128", 'proxy = "http://127.0.0.1:3128"'),
+            ("http://localhost.:8080", 'proxy = "http://127.0.0.1:8080"'),
+            ("http://0.0.0.0", 'proxy = "http://127.0.0.1:80"'),
+            ("socks5://127.0.0.1:1080", ""),
+        ):
+            (finding,) = proxies({"HTTPS_PROXY": value}, policy, 0.0)
+            assert ("[gateway]" in finding.fix) is bool(line)
+            assert line in finding.fix
+            if line:
+                Policy.model_validate({"gateway": {"proxy": line.split('"')[1]}})
         policy.gateway_proxy = "http://127.0.0.1:3128"
         # whatever it is, the launch sets it
         for value in ("http://127.0.0.1:3128", "http://127.0.0.1:8080", "http://[::1]:3128"):

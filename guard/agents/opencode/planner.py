@@ -28,7 +28,7 @@ from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
-from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
+from guard.agents.opencode.variables import SETS, SWITCHES
 from guard.agents.plan import Plan
 from guard.files import jsonc
 from guard.findings import Finding
@@ -174,10 +174,6 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         findings=findings,
     )
     _without_half_of_cloudflare(result)
-    _set(
-        result,
-        environment.reach(policy, result.environ, ca=CA, proxies=PROXIES),
-    )
     if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
         _without_gateway_keys(policy, result)
     _without_renewals(facts, result)
@@ -425,12 +421,8 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets["PWD"] = facts.working_directory
     if starts_elsewhere(facts.invocation):
         result.directory = places.empty
-    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
+    if policy.base_url.startswith("http://"):
         sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
-    _set(result, sets)
-
-
-def _set(result: Plan, sets: Mapping[str, str]) -> None:
     result.environ.update(sets)
     result.changes += [
         environment.Change("set", name, "", SETS[name])

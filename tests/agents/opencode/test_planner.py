@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from guard.agents.opencode import grammar
+from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.variables import SWITCHES
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
+from guard.launch.agent import plan_launch
 from guard.policy.values import GatewayProvider, PolicyException
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ SECOND = "pk-canary9876543210"
 
 def rules(plan: Plan) -> list[str]:
     return [f.rule for f in plan.forbidden_by]
+
+
+def launched(machine: Machine, argv: list[str]) -> Plan:
+    """The plan that is carried out, with what every agent gets."""
+    own, cwd = without_guard(machine.environ), str(machine.project)
+    return plan_launch(
+        AGENT, argv, own, [], str(machine.program), machine.policy, cwd, NOW, write=False
+    )[0]
 
 
 SUFFIX = "x" * 10
@@ -90,7 +100,10 @@ class TestRoute:
         assert child["NO_PROXY"] == child["no_proxy"] == "corp,127.0.0.1"
 
     @pytest.mark.parametrize("argv", [["run", "hi"], ["upgrade"], ["mcp", "list"], ["attach", "u"]])
-    def test_a_companys_certificates_and_proxy(self, machine: Machine, argv: list[str]) -> None:
+    def test_a_companys_certificates_and_proxy(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+    ) -> None:
+        monkeypatch.setattr("guard.proxies.glance.glance", lambda *_, **__: [])
         machine.policy.gateway_ca = "/etc/corp.pem"
         machine.policy.gateway_proxy = "http://127.0.0.1:3128"
         proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
@@ -102,7 +115,7 @@ class TestRoute:
             "HTTP_PROXY": "http://canary.example:8080",
             "no_proxy": "git.corp, 10.0.0.0/8",
         }
-        plan = machine.plan(*argv)
+        plan = launched(machine, argv)
         child = plan.environ
         assert child["NODE_EXTRA_CA_CERTS"] == "/etc/corp.pem"
         assert "SSL_CERT_FILE" not in child
@@ -116,14 +129,20 @@ class TestRoute:
         # a launch below this one has nothing to remove, and nothing to advise
         machine.environ |= {name: child[name] for name in (*proxies, "NODE_EXTRA_CA_CERTS")}
         del machine.environ["SSL_CERT_FILE"]
-        again = machine.plan(*argv)
+        again = launched(machine, argv)
         assert {c.name for c in again.changes}.isdisjoint((*proxies, "NODE_EXTRA_CA_CERTS"))
 
-    def test_a_companys_proxy_and_a_plain_http_gateway(self, machine: Machine) -> None:
+    def test_a_companys_proxy_and_a_plain_http_gateway(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("guard.proxies.glance.glance", lambda *_, **__: [])
         machine.policy.gateway_proxy = "http://proxy.corp:8080"
         machine.policy.base_url = "http://127.0.0.2:8787/v1"
-        child = machine.plan("run", "hi").environ
-        assert child["NO_PROXY"] == child["no_proxy"] == "localhost,127.0.0.1,::1,[::1],127.0.0.2"
+        plan = launched(machine, ["run", "hi"])
+        told = [c.name for c in plan.changes]
+        assert len(told) == len(set(told))
+        child = plan.environ
+        assert child["NO_PROXY"] == child["no_proxy"] == "127.0.0.2,localhost,127.0.0.1,::1,[::1]"
 
     def test_the_model_of_github_run(self, machine: Machine) -> None:
         machine.environ["MODEL"] = "gpt-4"
