@@ -111,6 +111,7 @@ def running(context: Context) -> Iterator[Result]:
     """Does an agent run that is not guarded?"""
     from guard.agents import running as agents_running
 
+    agents_running.see_processes()
     found = agents_running.look(context.policy, time.time(), connections=False)
     unguarded = [said for one in found if (said := agents_running.finding(one)) is not None]
     for said in unguarded:

@@ -208,14 +208,19 @@ def unguarded(tmp_path: Path) -> Iterator[int]:
 
 
 def test_no_running_agent(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running.Table, "pids", lambda _: [])
+    monkeypatch.setattr(running.Table, "pids", lambda _: [os.getpid()])
     assert machine.one("running").what == "none is running"
+
+
+def test_no_process_table(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running.Table, "pids", lambda _: [])
+    assert machine.one("running").state == "broken"
 
 
 def test_a_running_agent_that_is_not_guarded(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, unguarded: int
 ) -> None:
-    monkeypatch.setattr(running.Table, "pids", lambda _: [unguarded])
+    monkeypatch.setattr(running.Table, "pids", lambda _: [os.getpid(), unguarded])
     found = machine.one("running")
     assert (found.state, found.rule) == ("warning", "RG405")
     assert f"pid {unguarded}" in found.what
