@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -92,6 +93,12 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def doctor(user: Sandbox, environ: dict[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """The state of each check of `routeguard doctor`, and what it says."""
+    said = json.loads(user.routeguard("doctor", "--json", env=environ or {}).out)
+    return {check["id"]: (check["state"], check["what"]) for check in said["checks"]}
+
+
 def test_behind_tls_inspection(user: Sandbox, company: Inspection) -> None:
     front = f"https://{HOST}"
     environ = {"NODE_EXTRA_CA_CERTS": str(company.ca)}
@@ -107,6 +114,7 @@ def test_behind_tls_inspection(user: Sandbox, company: Inspection) -> None:
     words = "signed by an unknown CA (issuer mitmproxy): a company's TLS inspection?"
     assert words in " ".join(status.err.split()), status
     assert str(company.ca) in status.err
+    assert words in doctor(user, environ)["tls"][1]
     assert company.hosts() == {HOST}
     # with the line that was told
     user.write_policy(front=front, way=f'proxy = "{company.url}"\nca = "{company.ca}"')
@@ -116,4 +124,8 @@ def test_behind_tls_inspection(user: Sandbox, company: Inspection) -> None:
     assert "routeguard:" not in done.err.replace("routeguard: removed", "")
     assert company.hosts() == {HOST}
     assert user.routeguard("portkey", "status").status == 0
+    checks = doctor(user)
+    trusted = "signed by mitmproxy, no public CA; trusted by gateway.ca of your policy"
+    assert checks["tls"] == ("ok", trusted)
+    assert checks["key-accepted"][0] == "ok"
     assert company.hosts() == {HOST}
