@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -79,10 +77,22 @@ def by_path(**answers: Speak) -> Speak:
     return speak
 
 
-def asked(speak: Speak, *, catalogued: int = 0) -> tuple[Answer, Server]:
+def asked(speak: Speak, *, catalogued: int = 0, wait: float = 5.0) -> tuple[Answer, Server]:
+    """What asking one server came to; it has `wait` seconds, so that a busy machine is in time."""
     with serving(speak) as server:
-        (answer,) = ask([Target("127.0.0.1", server.port, catalogued)])
+        (answer,) = ask([Target("127.0.0.1", server.port, catalogued)], wait=wait)
         return answer, server
+
+
+def pieces(*parts: bytes) -> Speak:
+    """Answers in these pieces, with a moment between them."""
+
+    def speak(connection: socket.socket, _: bytes) -> None:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.01)
+
+    return speak
 
 
 def told(answer: Answer) -> str:
@@ -102,22 +112,23 @@ class TestWhoIsTold:
             (by_path(root=http("", status="502", header="Server: mitmproxy\r\n")), 0, "mitmproxy"),
             (by_path(props=http("{}", header="SERVER: llama.cpp\r\n")), 8080, "llama-cpp-server"),
             (by_path(status=http("", header="X-Oneapi-Request-Id: 1\r\n")), 3000, "one-api"),
+            (pieces(b"HTTP/1.0 200 OK\n\nOllama is running"), 0, "ollama"),
+            (
+                pieces(b"HTTP/1.1 200", b" OK\r\nContent-Le", b"ngth: 20\r\n\r\nAI Gate",
+                       b"way says hey!"),
+                0, "portkey-gateway-oss",
+            ),
+            (
+                pieces(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nAI Gatewa\r\n",
+                       b"b;x=y\r\ny says hey!\r\n0\r\n\r\n"),
+                0, "portkey-gateway-oss",
+            ),
         ],
     )  # fmt: skip
     def test_by_its_answer(self, speak: Speak, port: int, wanted: str) -> None:
         answer, _ = asked(speak, catalogued=port)
         assert told(answer) == wanted
         assert answer.definite
-
-    def test_an_answer_in_chunks(self) -> None:
-        chunks = "9\r\nAI Gatewa\r\nb;x=y\r\ny says hey!\r\n0\r\n\r\n"
-        raw = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
-        answer, _ = asked(lambda c, _: c.sendall(raw.encode()))
-        assert told(answer) == "portkey-gateway-oss"
-
-    def test_an_answer_that_ends_with_the_connection(self) -> None:
-        answer, _ = asked(lambda c, _: c.sendall(b"HTTP/1.0 200 OK\n\nOllama is running"))
-        assert told(answer) == "ollama"
 
     def test_over_ipv6(self) -> None:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as made:
@@ -134,7 +145,7 @@ class TestWhoIsTold:
             thread.join()
         assert told(answer) == "portkey-gateway-oss"
 
-    @pytest.mark.parametrize("port", [0, 3000, 4000, 8000, 8080, 8787, 11434])
+    @pytest.mark.parametrize("port", [0, 3000, 8080, 11434])
     @pytest.mark.parametrize(
         "speak",
         [
@@ -170,20 +181,14 @@ class TestRules:
             assert b"authorization" not in head
             assert b"cookie" not in head
 
-    def test_paths_are_asked_once(self) -> None:
+    def test_paths_are_few_and_never_an_order(self) -> None:
+        assert {"/health", "/health_generate", "/shutdown", "/openapi.json"} <= fingerprint.NEVER
+        assert {f.path for f in local_proxies.fingerprints()}.isdisjoint(fingerprint.NEVER)
         for port in sorted(local_proxies.default_ports()):
             paths = fingerprint.paths(port)
-            assert len(paths) == len(set(paths))
-            assert len(paths) <= 12
-
-    def test_paths_that_must_never_be_asked(self) -> None:
-        every = {path for port in local_proxies.default_ports() for path in fingerprint.paths(port)}
-        assert every.isdisjoint(fingerprint.NEVER)
-        assert {"/health", "/health_generate", "/shutdown", "/openapi.json"} <= fingerprint.NEVER
-        assert all(path.startswith("/") and " " not in path for path in every)
-
-    def test_the_data_has_none_of_them(self) -> None:
-        assert {f.path for f in local_proxies.fingerprints()}.isdisjoint(fingerprint.NEVER)
+            assert len(paths) == len(set(paths)) <= 12
+            assert fingerprint.NEVER.isdisjoint(paths)
+            assert all(path.startswith("/") and " " not in path for path in paths)
 
     @pytest.mark.parametrize("host", ["10.0.0.1", "localhost", "0.0.0.0", "", "128.0.0.1"])
     def test_only_this_machine(self, host: str) -> None:
@@ -258,7 +263,7 @@ class TestHostileServers:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_bounded_and_without_a_traceback(self, name: str) -> None:
         speak, definite = HOSTILE[name]
-        answer, server = asked(speak)
+        answer, server = asked(speak, wait=5.0 if definite else 0.3)
         assert (told(answer), answer.definite) == ("", definite)
         if not definite:
             assert len(server.requests) == 1, "who does not answer is not asked again"
@@ -289,34 +294,3 @@ class TestHostileServers:
             answers = ask([Target("127.0.0.1", one.port) for one in (*quiet, quick)])
         assert told(answers[-1]) == "portkey-gateway-oss"
         assert not any(answer.definite for answer in answers[:-1])
-
-    def test_one_tcp_segment_at_a_time(self) -> None:
-        def speak(connection: socket.socket, _: bytes) -> None:
-            for part in (
-                "HTTP/1.1 200",
-                " OK\r\nContent-Le",
-                "ngth: 20\r\n\r\nAI Gate",
-                "way says hey!",
-            ):
-                connection.sendall(part.encode())
-                time.sleep(0.01)
-
-        assert told(asked(speak)[0]) == "portkey-gateway-oss"
-
-
-def test_a_real_server_of_the_standard_library() -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"object": "list", "data": [{"id": "m", "owned_by": "me"}]}).encode()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        (answer,) = ask([Target("127.0.0.1", server.server_port, 8000)])
-        server.shutdown()
-    assert (answer.proxy, answer.definite) == (None, True)

@@ -131,19 +131,18 @@ class TestMemory:
         world.verdicts[3] = (PROXY, True)
         assert world.look() == [3]
 
-    def test_an_owner_that_has_just_gone(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("what", ["gone", "no number", "unsettled", "clock set back"])
+    def test_what_is_looked_at_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, what: str
     ) -> None:
-        monkeypatch.setattr(seen, "owners", lambda found: {})
-        world.add(3, OTHER)
+        world.add(3, OTHER, settled=what != "unsettled")
+        if what == "gone":
+            monkeypatch.setattr(seen, "owners", lambda found: {})
+        elif what == "no number":
+            world.listeners[0].cookie = 0
         world.look()
-        world.look()
-        assert world.judged == [3]
-
-    def test_a_clock_that_was_set_back(self, world: World) -> None:
-        world.add(3, OTHER)
-        world.look()
-        world.look(NOW - 3600)
+        assert world.file.exists() == (what == "clock set back")
+        world.look(NOW - 3600 if what == "clock set back" else NOW)
         assert world.judged == [3]
 
     def test_it_is_not_prolonged_by_looking(self, world: World) -> None:
@@ -155,26 +154,12 @@ class TestMemory:
         world.look(NOW + 650)
         assert world.judged == [3]
 
-    def test_unsettled_is_looked_at_again(self, world: World) -> None:
-        world.add(3, UNKNOWN, settled=False)
-        world.look()
-        world.look()
-        assert world.judged == [3]
-
     def test_another_socket_on_the_same_port(self, world: World) -> None:
         world.add(3, UNKNOWN, cookie=7)
         world.look()
         world.listeners = []
         world.add(3, PROXY, cookie=8)
         assert world.look() == [3]
-
-    def test_a_socket_without_a_number(self, world: World) -> None:
-        world.add(3, OTHER)
-        world.listeners[0].cookie = 0
-        world.look()
-        world.look()
-        assert world.judged == [3]
-        assert not world.file.exists()
 
     def test_one_that_is_gone_is_forgotten(self, world: World) -> None:
         world.add(3, OTHER)
@@ -184,13 +169,10 @@ class TestMemory:
         world.look()
         assert len(world.file.read_text().splitlines()) == 2
 
-    def test_without_a_trace(self, world: World) -> None:
+    def test_a_file_of_ones_own_and_only_on_demand(self, world: World) -> None:
         world.add(3, OTHER)
         world.look(write=False)
         assert not world.file.exists()
-
-    def test_a_file_of_ones_own(self, world: World) -> None:
-        world.add(3, OTHER)
         world.look()
         assert world.file.stat().st_mode & 0o777 == 0o600
         assert os.listdir(world.file.parent) == ["listeners"]

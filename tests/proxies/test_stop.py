@@ -196,73 +196,69 @@ def test_what_only_answers_as_a_proxy_is_never_stopped(program: str, instead: st
     assert ("kill" in only(view).fix) == ("kill" in instead)
 
 
-def test_another_users_process_is_not_ours_and_the_fix_says_who_can() -> None:
-    step = only(found(process=process(uid=997, user="ollama")))
-    assert (step.refused, step.processes) == (stop.NOT_OURS, ())
-    assert step.why == "it belongs to ollama"
-    assert step.fix == "sudo routeguard ports stop 4000"
-    unit = Keeper("systemd", "ollama.service", stop=("systemctl", "stop", "ollama.service"))
-    step = only(found(process=process(uid=997, user="ollama"), keeper=unit))
-    assert step.fix == "sudo systemctl stop ollama.service"
+UNIT = Keeper("systemd", "l.service", stop=("systemctl", "stop", "l.service"))
+OWN_UNIT = Keeper("systemd-user", "l.service", stop=("systemctl", "--user", "stop"), owned=True)
+CONTAINER = Keeper("docker", "litellm-1", stop=("docker", "stop", "litellm-1"))
+OWN_CONTAINER = Keeper("docker", "litellm-1", stop=("docker", "stop", "litellm-1"), owned=True)
+PODMAN = Keeper("docker", "abc", stop=("podman", "stop", "abc"))
+SUPERVISED = Keeper("supervisor", "supervisord", stop=("supervisorctl", "stop", "x:y"), owned=True)
+OLLAMAS = process(uid=997, user="ollama")
+ENGINES = process(uid=0, program="docker-proxy")
+ROOTS_SOCKET = (Listener("::", 4000, family=6, uid=0),)
 
 
-def test_root_may_stop_any_and_is_told_whose_it_is() -> None:
-    step = only(found(), 0)
-    assert step.refused == ""
-    assert "user me" in step.words()[0]
-
-
-def test_a_process_that_cannot_be_seen_is_not_ours() -> None:
-    step = only(found(process=None, listeners=(Listener("::", 4000, family=6, uid=0),)))
-    assert (step.refused, step.why) == (stop.NOT_OURS, "it belongs to user root")
-    assert step.fix == "sudo routeguard ports stop 4000"
-    step = only(found(process=None))
-    assert (step.refused, step.why) == (stop.NOT_OURS, "its process cannot be seen from here")
-
-
-@pytest.mark.parametrize("fields", [{"started": 0}, {"pid": 0}, {"pid": -1}])
-def test_a_process_that_could_be_another_is_left_alone(fields: dict[str, int]) -> None:
-    assert only(found(process=process(**fields))).refused == stop.NOT_OURS
-
-
-def test_a_unit_that_is_ours_is_stopped_first() -> None:
-    command = ("systemctl", "--user", "stop", "litellm.service")
-    step = only(found(keeper=Keeper("systemd-user", "litellm.service", stop=command, owned=True)))
-    assert step.command == command
-    assert step.words()[0] == "run systemctl --user stop litellm.service"
-    assert step.words()[1].startswith("TERM to litellm")
-
-
-def test_a_unit_that_is_not_ours_is_only_named() -> None:
-    keeper = Keeper("systemd", "litellm.service", stop=("systemctl", "stop", "litellm.service"))
-    step = only(found(keeper=keeper))
+@pytest.mark.parametrize(
+    ("fields", "uid", "why", "fix"),
+    [
+        ({"process": OLLAMAS}, ME, "it belongs to ollama", "sudo routeguard ports stop 4000"),
+        ({"process": OLLAMAS, "keeper": UNIT}, ME, "it belongs", "sudo systemctl stop l.service"),
+        ({"keeper": UNIT}, ME, "systemd l.service would start", "sudo systemctl stop l.service"),
+        (
+            {"process": None, "listeners": ROOTS_SOCKET},
+            ME,
+            "it belongs to user root",
+            "sudo routeguard ports stop 4000",
+        ),
+        ({"process": None}, ME, "its process cannot be seen", "sudo routeguard ports stop 4000"),
+        ({"process": None}, 0, "it belongs to user", ""),
+        ({"process": process(started=0)}, ME, "the start time of its process", ""),
+        ({"process": process(0)}, ME, "the start time of its process", ""),
+        ({"process": process(-1)}, ME, "the start time of its process", ""),
+        ({"process": ENGINES, "keeper": CONTAINER}, ME, "the container", "sudo docker stop lite"),
+        ({"process": process(uid=7), "keeper": PODMAN}, ME, "the container", "sudo podman stop"),
+    ],
+)
+def test_what_is_not_ours_is_left_alone_and_the_fix_says_who_can(
+    fields: dict[str, object], uid: int, why: str, fix: str
+) -> None:
+    step = only(found(**fields), uid)
     assert (step.refused, step.processes, step.command) == (stop.NOT_OURS, (), ())
-    assert step.fix == "sudo systemctl stop litellm.service"
-    assert only(found(keeper=keeper), 0).command == keeper.stop
+    assert step.why.startswith(why)
+    assert step.fix.startswith(fix)
+    assert bool(step.fix) == bool(fix)
 
 
-def test_the_process_before_a_container_is_not_signalled() -> None:
-    keeper = Keeper("docker", "litellm-1", stop=("docker", "stop", "litellm-1"), owned=True)
-    step = only(found(process=process(uid=0, program="docker-proxy"), keeper=keeper))
-    assert (step.command, step.processes) == (("docker", "stop", "litellm-1"), ())
-    keeper.owned = False
-    step = only(found(process=process(uid=0, program="docker-proxy"), keeper=keeper))
-    assert (step.refused, step.fix) == (stop.NOT_OURS, "sudo docker stop litellm-1")
-
-
-def test_a_container_of_ones_own_podman_is_ones_own() -> None:
-    keeper = Keeper("docker", "abc", stop=("podman", "stop", "abc"))
-    assert only(found(keeper=keeper)).command == ("podman", "stop", "abc")
-    assert only(found(process=process(uid=7), keeper=keeper)).refused == stop.NOT_OURS
-
-
-def test_a_supervisor_is_asked_where_it_can_be() -> None:
-    keeper = Keeper("supervisor", "supervisord", stop=("supervisorctl", "stop", "x:y"), owned=True)
-    step = only(found(keeper=keeper))
-    assert (step.command, len(step.processes)) == (("supervisorctl", "stop", "x:y"), 1)
-    keeper = Keeper("supervisor", "nodemon", owned=True)
-    step = only(found(keeper=keeper))
-    assert (step.refused, step.command, len(step.processes)) == ("", (), 1)
+@pytest.mark.parametrize(
+    ("fields", "uid", "command", "signalled"),
+    [
+        ({}, 0, (), True),
+        ({"keeper": OWN_UNIT}, ME, OWN_UNIT.stop, True),
+        ({"keeper": UNIT}, 0, UNIT.stop, True),
+        # the process before a container is the engine's
+        ({"process": ENGINES, "keeper": OWN_CONTAINER}, ME, OWN_CONTAINER.stop, False),
+        ({"keeper": PODMAN}, ME, PODMAN.stop, False),
+        ({"keeper": SUPERVISED}, ME, SUPERVISED.stop, True),
+        ({"keeper": Keeper("supervisor", "nodemon", owned=True)}, ME, (), True),
+    ],
+)
+def test_the_unit_of_a_proxy_is_stopped_first(
+    fields: dict[str, object], uid: int, command: tuple[str, ...], signalled: bool
+) -> None:
+    step = only(found(**fields), uid)
+    assert (step.refused, step.command, bool(step.processes)) == ("", command, signalled)
+    said = [f"run {' '.join(command)}"] if command else []
+    said += ["TERM to litellm (pid 4242, user me); KILL if that takes longer than 5 s"]
+    assert step.words() == said[: len(said) if signalled else 1]
 
 
 def test_workers_of_the_program_go_with_it_and_others_stay() -> None:
@@ -386,9 +382,8 @@ def test_a_process_that_does_not_hold_the_socket_is_not_signalled() -> None:
 
 def test_a_unit_is_stopped_before_the_process() -> None:
     system = FakeSystem()
-    keeper = Keeper("systemd-user", "l.service", stop=("systemctl", "--user", "stop"), owned=True)
     system.before_signal = lambda: system.ran.append(["signal"])
-    outcome = carry_out(only(found(keeper=keeper)), system=system)
+    outcome = carry_out(only(found(keeper=OWN_UNIT)), system=system)
     assert outcome.result == "stopped"
     assert system.ran == [["systemctl", "--user", "stop"], ["signal"]]
     assert system.clock >= stop.WATCH_KEPT
@@ -396,18 +391,17 @@ def test_a_unit_is_stopped_before_the_process() -> None:
 
 def test_a_unit_is_stopped_even_while_it_waits_to_start_again() -> None:
     system = FakeSystem({})
-    keeper = Keeper("systemd-user", "l.service", stop=("systemctl",), owned=True)
-    assert carry_out(only(found(keeper=keeper)), system=system).result == "stopped"
-    assert system.ran == [["systemctl"]]
+    assert carry_out(only(found(keeper=OWN_UNIT)), system=system).result == "stopped"
+    assert system.ran == [[*OWN_UNIT.stop]]
 
 
 def test_where_the_unit_cannot_be_stopped_nothing_is_signalled() -> None:
     system = FakeSystem()
     system.unit_error = "access denied"
-    keeper = Keeper("systemd-user", "l.service", stop=("systemctl", "stop"), owned=True)
-    outcome = carry_out(only(found(keeper=keeper)), system=system)
-    assert (outcome.result, outcome.detail) == ("failed", "systemctl stop failed: access denied")
-    assert outcome.fix.endswith("systemctl stop")
+    outcome = carry_out(only(found(keeper=OWN_UNIT)), system=system)
+    command = "systemctl --user stop"
+    assert (outcome.result, outcome.detail) == ("failed", f"{command} failed: access denied")
+    assert outcome.fix.endswith(command)
     assert system.sent == []
 
 
@@ -444,12 +438,19 @@ def test_being_below_init_says_nothing() -> None:
         assert outcome.fix == ""
 
 
-def test_one_that_comes_back_on_another_port_is_seen() -> None:
+@pytest.mark.parametrize(
+    ("back", "after", "detail"),
+    [
+        (again(port=51234), 1.0, "on port 51234"),
+        (again(verdict=SUSPECT, process=None), 0.5, "started it again"),
+    ],
+)
+def test_one_that_comes_back_is_seen(back: Found, after: float, detail: str) -> None:
     system = FakeSystem()
-    system.comes_back(again(port=51234), 1.0)
+    system.comes_back(back, after)
     outcome = carry_out(only(found()), system=system)
     assert outcome.result == "came back"
-    assert outcome.detail.endswith("on port 51234")
+    assert outcome.detail.endswith(detail)
 
 
 def test_a_unit_that_starts_it_after_three_seconds_is_seen() -> None:
@@ -460,12 +461,6 @@ def test_a_unit_that_starts_it_after_three_seconds_is_seen() -> None:
     assert outcome.result == "came back"
     assert outcome.detail.startswith("supervisor pm2 started it again")
     assert outcome.fix == "pm2 stop gateway"
-
-
-def test_a_suspect_on_the_port_counts_as_back() -> None:
-    system = FakeSystem()
-    system.comes_back(again(verdict=SUSPECT, process=None), 0.5)
-    assert carry_out(only(found()), system=system).result == "came back"
 
 
 def test_a_neighbour_that_takes_the_port_is_no_return() -> None:

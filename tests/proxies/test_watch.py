@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from guard.findings import Finding
 from guard.proxies.watch import GONE, NEW, PRESENT, Attempts, Event, events
 
@@ -16,32 +18,26 @@ LITELLM = Finding("RG402", "port:4000", "LiteLLM listens")
 CLAUDE = Finding("RG405", "pid:7", "Claude Code is not guarded")
 
 
-def test_the_first_look_tells_what_is_there() -> None:
-    assert events(None, {"a": LITELLM, "b": CLAUDE}, 5.0) == [
-        Event(5.0, PRESENT, "a", LITELLM),
-        Event(5.0, PRESENT, "b", CLAUDE),
-    ]
-    assert events(None, {}, 5.0) == []
-
-
-def test_what_comes_and_goes() -> None:
-    assert events({}, {"a": LITELLM}, 6.0) == [Event(6.0, NEW, "a", LITELLM)]
-    assert events({"a": LITELLM}, {"a": LITELLM}, 7.0) == []
-    assert events({"a": LITELLM}, {"b": CLAUDE}, 8.0) == [
-        Event(8.0, GONE, "a", LITELLM),
-        Event(8.0, NEW, "b", CLAUDE),
-    ]
-
-
-def test_the_same_port_with_another_socket_is_another_thing() -> None:
-    happened = events({"proxy:4000:11": LITELLM}, {"proxy:4000:12": LITELLM}, 9.0)
-    assert [event.what for event in happened] == [GONE, NEW]
-
-
-def test_a_clock_that_jumps_back_changes_no_event() -> None:
-    assert events({"a": LITELLM}, {"a": LITELLM, "b": CLAUDE}, -1e9) == [
-        Event(-1e9, NEW, "b", CLAUDE)
-    ]
+@pytest.mark.parametrize(
+    ("before", "after", "happened"),
+    [
+        (None, {"a": LITELLM, "b": CLAUDE}, [(PRESENT, "a", LITELLM), (PRESENT, "b", CLAUDE)]),
+        (None, {}, []),
+        ({}, {"a": LITELLM}, [(NEW, "a", LITELLM)]),
+        ({"a": LITELLM}, {"a": LITELLM}, []),
+        ({"a": LITELLM}, {"b": CLAUDE}, [(GONE, "a", LITELLM), (NEW, "b", CLAUDE)]),
+        # the same port with another socket is another thing
+        ({"p:11": LITELLM}, {"p:12": LITELLM}, [(GONE, "p:11", LITELLM), (NEW, "p:12", LITELLM)]),
+    ],
+)
+@pytest.mark.parametrize("now", [5.0, -1e9])
+def test_what_comes_and_goes(
+    before: dict[str, Finding] | None,
+    after: dict[str, Finding],
+    happened: list[tuple[str, str, Finding]],
+    now: float,
+) -> None:
+    assert events(before, after, now) == [Event(now, *one) for one in happened]
 
 
 def test_what_keeps_coming_back_is_stopped_a_few_times_only() -> None:
