@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.net import address, host_of, is_loopback
-from guard.policy.layers import candidates, read_all
+from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import AGENT_TABLES, end_of
 from guard.policy.problems import InvalidPolicyError, Problem
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException, normal_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from guard.policy.layers import Layer
     from guard.policy.model import Exemption, KeySource, Provider
@@ -57,39 +57,32 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     from guard import catalog
     from guard.catalog import local_proxies
 
-    problems: list[Problem] = []
     values = merged.values
-    base_url = values["gateway.base_url"]
-    _not_a_provider(base_url, catalog.hosts(), problems)
-    ca = _ca(merged, problems)
-    gateway_providers = _providers(merged)
-    default = _default_model(merged, gateway_providers, problems)
-    small = values["gateway.small"]
-    if small.value:
-        _known_provider("gateway.small", small, gateway_providers, problems)
-    gateway_keys = {provider.key_env for provider in gateway_providers if provider.key_env}
     variables = {
         name: (variable.kind, variable.owner) for name, variable in catalog.variables().items()
     }
-    extra = _extra(merged, gateway_keys, variables, problems)
-    remove = [
-        item.value
-        for item in merged.lists["environment.remove"]
-        if not _is_gateway_key("environment.remove", item, gateway_keys, merged, problems)
-    ]
-    hold = _hold(merged, problems)
-    if problems:
-        raise InvalidPolicyError(problems)
+    whole = _Whole(merged)
+    whole.check_base_url(catalog.hosts())
+    whole.check_ca()
+    default = whole.default_model()
+    small = values["gateway.small"]
+    if small.value:
+        whole.check_provider("gateway.small", small)
+    extra = whole.extra_keys(variables)
+    remove = [item.value for item in whole.without_gateway_key("environment.remove")]
+    hold = whole.hold()
+    if whole.problems:
+        raise InvalidPolicyError(whole.problems)
     merged.sort_dropped(layers)
     programs, images, names = local_proxies.needles()
     # the compiled policy has room for the rules of one agent
     (agent,) = (f"agents.{name}" for name in AGENT_TABLES)
     reroute: Mapping[str, str] = values[f"{agent}.reroute"].value
     return CompiledPolicy(
-        base_url=base_url.value,
-        gateway_ca=ca,
+        base_url=values["gateway.base_url"].value,
+        gateway_ca=values["gateway.ca"].value,
         gateway_proxy=values["gateway.proxy"].value,
-        providers=gateway_providers,
+        providers=whole.providers,
         default_model=default,
         small_model=small.value or default,
         keys_action=values["keys.action"].value,
@@ -162,154 +155,136 @@ def _provider(name: str, provider: Provider | None, key: KeySource) -> GatewayPr
     )
 
 
-def _default_model(
-    merged: Merged, providers: tuple[GatewayProvider, ...], problems: list[Problem]
-) -> str:
-    """gateway.default if a layer sets it, else a model of the providers there are."""
-    given = merged.values["gateway.default"]
-    if given.origin.layer != "default":
-        _known_provider("gateway.default", given, providers, problems)
-        return str(given.value)
-    for provider in providers:
-        if provider.name == _GATEWAY and (_MODEL in provider.models or not provider.models):
-            return f"{_GATEWAY}/{_MODEL}"
-    for provider in providers:
-        if provider.models:
-            return f"{provider.name}/{provider.models[0]}"
-    source = merged.values["gateway.providers"]
-    problems.append(
-        _problem(
-            source,
-            "gateway.default",
-            "is required, because no provider lists its models",
-            fix=f'default = "{providers[0].name}/MODEL", or models = ["MODEL"] in a provider',
+class _Whole:
+    """The merged policy while it is checked for what no single file shows."""
+
+    def __init__(self, merged: Merged) -> None:
+        self.merged = merged
+        self.providers = _providers(merged)
+        self.gateway_keys = {provider.key_env for provider in self.providers if provider.key_env}
+        self.problems: list[Problem] = []
+
+    def refuse(
+        self, key: str, item: Value, message: str, *, found: str = "", accepted: str = "", fix: str
+    ) -> None:
+        """Note what is wrong with `item` of `key`."""
+        at = item.origin
+        self.problems.append(
+            Problem(at.path, at.line, at.column, key, message, found, accepted, fix)
         )
-    )
-    return ""
 
+    def drop(self, key: str, item: Value, why: str) -> None:
+        """Note that `item` of `key` does not count."""
+        at = item.origin
+        if at.layer != "default":
+            self.merged.dropped.append(Dropped(at.layer, at.path, at.line, key, why))
 
-def _known_provider(
-    key: str, item: Value, providers: tuple[GatewayProvider, ...], problems: list[Problem]
-) -> None:
-    name = str(item.value).partition("/")[0]
-    names = [provider.name for provider in providers]
-    if name not in names:
-        problems.append(
-            _problem(
-                item,
+    def default_model(self) -> str:
+        """gateway.default if a layer sets it, else a model of the providers there are."""
+        given = self.merged.values["gateway.default"]
+        if given.origin.layer != "default":
+            self.check_provider("gateway.default", given)
+            return str(given.value)
+        for provider in self.providers:
+            if provider.name == _GATEWAY and (_MODEL in provider.models or not provider.models):
+                return f"{_GATEWAY}/{_MODEL}"
+        for provider in self.providers:
+            if provider.models:
+                return f"{provider.name}/{provider.models[0]}"
+        self.refuse(
+            "gateway.default",
+            self.merged.values["gateway.providers"],
+            "is required, because no provider lists its models",
+            fix=f'default = "{self.providers[0].name}/MODEL", or models = ["MODEL"] in a provider',
+        )
+        return ""
+
+    def check_provider(self, key: str, item: Value) -> None:
+        """Whether the provider of a model is there."""
+        name = str(item.value).partition("/")[0]
+        names = [provider.name for provider in self.providers]
+        if name not in names:
+            self.refuse(
                 key,
+                item,
                 "names a provider that is not in gateway.providers",
                 found=f'"{name}"',
                 accepted=", ".join(names),
                 fix=f"add [gateway.providers.{name}], or name an existing provider",
             )
-        )
 
-
-def _not_a_provider(item: Value, hosts: frozenset[str], problems: list[Problem]) -> None:
-    host = host_of(item.value)
-    if host in hosts and not is_loopback(host):
-        problems.append(
-            _problem(
-                item,
+    def check_base_url(self, hosts: frozenset[str]) -> None:
+        """Whether the gateway is none of the model providers at `hosts`."""
+        item = self.merged.values["gateway.base_url"]
+        host = host_of(item.value)
+        if host in hosts and not is_loopback(host):
+            self.refuse(
                 "gateway.base_url",
+                item,
                 "is a model provider, not the gateway",
                 found=host,
                 accepted="your Portkey gateway",
                 fix='base_url = "https://api.portkey.ai/v1"',
             )
-        )
 
+    def check_ca(self) -> None:
+        """Whether the file of gateway.ca is there, and nobody else's to change."""
+        from guard.policy.authority import unusable
 
-def _ca(merged: Merged, problems: list[Problem]) -> str:
-    """gateway.ca, whose file has to be there and to be nobody else's to change."""
-    from guard.policy.authority import unusable
+        item = self.merged.values["gateway.ca"]
+        message, fix = unusable(item.value) if item.value else ("", "")
+        if message:
+            self.refuse("gateway.ca", item, message, found=item.value, fix=fix)
 
-    item = merged.values["gateway.ca"]
-    message, fix = unusable(item.value) if item.value else ("", "")
-    if message:
-        problems.append(_problem(item, "gateway.ca", message, found=item.value, fix=fix))
-    return str(item.value)
+    def extra_keys(self, variables: dict[str, tuple[str, str]]) -> tuple[str, ...]:
+        """keys.extra, as far as it holds; each of them is a provider's key in `variables`."""
+        from guard.catalog.classify import classify
 
+        names = []
+        for item in self.without_gateway_key("keys.extra"):
+            kind, _ = classify(item.value, variables)
+            if kind not in _MAY_BECOME_KEY:
+                why = f"{item.value} is of the kind {kind}, which is stricter than a key"
+                self.drop("keys.extra", item, why)
+                continue
+            names.append(item.value)
+            if kind != "provider_key":
+                variables[item.value] = ("provider_key", "your policy")
+        return tuple(names)
 
-def _extra(
-    merged: Merged,
-    gateway_keys: set[str],
-    variables: dict[str, tuple[str, str]],
-    problems: list[Problem],
-) -> tuple[str, ...]:
-    from guard.catalog.classify import classify
-
-    names = []
-    for item in merged.lists["keys.extra"]:
-        if _is_gateway_key("keys.extra", item, gateway_keys, merged, problems):
-            continue
-        kind, _ = classify(item.value, variables)
-        if kind not in _MAY_BECOME_KEY:
-            why = f"{item.value} is of the kind {kind}, which is handled more strictly than a key"
-            _drop(merged, "keys.extra", item, why)
-            continue
-        names.append(item.value)
-        if kind != "provider_key":
-            variables[item.value] = ("provider_key", "your policy")
-    return tuple(names)
-
-
-def _is_gateway_key(
-    key: str, item: Value, gateway_keys: set[str], merged: Merged, problems: list[Problem]
-) -> bool:
-    """Whether `item` names the gateway's own key: a mistake, or a repository's attempt."""
-    if item.value not in gateway_keys:
-        return False
-    if item.origin.layer == "project":
-        _drop(merged, key, item, "it names the gateway key's variable")
-    else:
-        problems.append(
-            _problem(
-                item,
-                key,
-                "names the variable of the gateway key, which every launch needs",
-                found=item.value,
-                fix=f"take {item.value} out of {key}",
-            )
-        )
-    return True
-
-
-def _hold(merged: Merged, problems: list[Problem]) -> tuple[int, ...]:
-    """proxies.hold, sorted. The fence knows ports, not hosts: the way to the gateway stays open."""
-    needed = {
-        address(merged.values[f"gateway.{key}"].value)[1]: name
-        for key, name in (("proxy", "gateway.proxy"), ("base_url", "the gateway"))
-    }
-    for item in merged.lists["proxies.hold"]:
-        if item.value in needed:
-            problems.append(
-                _problem(
+    def without_gateway_key(self, key: str) -> Iterator[Value]:
+        """The items of the list `key`; the gateway's own key is a mistake, or an attempt."""
+        for item in self.merged.lists[key]:
+            if item.value not in self.gateway_keys:
+                yield item
+            elif item.origin.layer == "project":
+                self.drop(key, item, "it names the gateway key's variable")
+            else:
+                self.refuse(
+                    key,
                     item,
+                    "names the variable of the gateway key, which every launch needs",
+                    found=item.value,
+                    fix=f"take {item.value} out of {key}",
+                )
+
+    def hold(self) -> tuple[int, ...]:
+        """proxies.hold, sorted. The fence knows ports alone: the way to the gateway stays open."""
+        needed = {
+            address(self.merged.values[f"gateway.{key}"].value)[1]: name
+            for key, name in (("proxy", "gateway.proxy"), ("base_url", "the gateway"))
+        }
+        items = self.merged.lists["proxies.hold"]
+        for item in items:
+            if item.value in needed:
+                self.refuse(
                     "proxies.hold",
-                    f"names the port of {needed[item.value]}, which a fenced agent could not reach"
-                    " then",
+                    item,
+                    f"names the port of {needed[item.value]}, which a fenced agent has to reach",
                     found=str(item.value),
                     fix=f"take {item.value} out of proxies.hold",
                 )
-            )
-    return tuple(sorted(item.value for item in merged.lists["proxies.hold"]))
-
-
-def _drop(merged: Merged, key: str, item: Value, why: str) -> None:
-    from guard.policy.layers import Dropped
-
-    origin = item.origin
-    if origin.layer != "default":
-        merged.dropped.append(Dropped(origin.layer, origin.path, origin.line, key, why))
-
-
-def _problem(
-    item: Value, key: str, message: str, *, found: str = "", accepted: str = "", fix: str = ""
-) -> Problem:
-    origin = item.origin
-    return Problem(origin.path, origin.line, origin.column, key, message, found, accepted, fix)
+        return tuple(sorted(item.value for item in items))
 
 
 def _notes(merged: Merged, layers: Sequence[Layer]) -> tuple[str, ...]:

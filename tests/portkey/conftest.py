@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import control_plane as plane
 
 from guard.policy.values import CompiledPolicy
+from guard.portkey.account import Account as Seen
+from guard.portkey.account import gather
 from guard.portkey.client import Client
 
 ADMIN_KEY = "aD+canary/0000000000000000admin="
@@ -56,6 +58,11 @@ class Account:
             sleep=waits,
             **more,  # type: ignore[arg-type]
         )
+
+    def seen(self, key: str) -> Seen:
+        """What `key` shows of the account."""
+        with self.client(key) as client:
+            return gather(client, key)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,8 +12,7 @@ from guard.portkey.client import GatewayError
 
 
 def test_an_admin_key_shows_everything(account: Account) -> None:
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert seen.providers.value is not None
     assert [(p.slug, p.provider, p.status) for p in seen.providers.value] == [
         ("openai-prod", "openai", "active"),
@@ -43,8 +42,7 @@ def test_both_shapes_of_a_config_say_the_same(account: Account) -> None:
 
 
 def test_a_workspace_key_does_not_see_configs_and_says_which_scope_lacks(account: Account) -> None:
-    with account.client(WORKSPACE_KEY) as client:
-        seen = gather(client, WORKSPACE_KEY)
+    seen = account.seen(WORKSPACE_KEY)
     assert seen.providers.known
     assert (seen.configs.state, seen.configs.scope) == ("hidden", "configs.list")
     assert (seen.default_config.state, seen.default_config.value) == ("hidden", None)
@@ -52,8 +50,7 @@ def test_a_workspace_key_does_not_see_configs_and_says_which_scope_lacks(account
 
 
 def test_a_weak_key_knows_its_providers_by_the_models(account: Account) -> None:
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY)
+    seen = account.seen(WEAK_KEY)
     assert seen.providers_from == "models"
     assert [p.slug for p in seen.providers.value or ()] == ["openai-prod", "openrouter-main"]
     assert seen.key.state == "hidden"
@@ -61,24 +58,21 @@ def test_a_weak_key_knows_its_providers_by_the_models(account: Account) -> None:
 
 def test_without_models_a_weak_key_knows_nothing_rather_than_none(account: Account) -> None:
     account.space.models = []
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY)
+    seen = account.seen(WEAK_KEY)
     assert seen.models.value == []
     assert (seen.providers.state, seen.providers.scope) == ("hidden", "providers.list")
 
 
 def test_two_rows_with_one_mask_are_nobodys(account: Account) -> None:
     account.space.api_keys.append(key_row(ADMIN_KEY, frozenset()))
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert seen.key.state == "failed"
     assert seen.default_config.state == "failed"
 
 
 def test_a_config_that_may_be_listed_and_not_read(account: Account) -> None:
     account.space.keys[ADMIN_KEY] -= {"configs.read"}
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert [c.config for c in seen.configs.value or ()] == [None, None]
     assert "configs.read" in seen.notes[0]
 
@@ -88,8 +82,7 @@ def test_long_lists_are_read_to_their_end_once(account: Account, paging: bool) -
     account.space.paging = paging
     account.space.providers = [provider(f"p-{n}") for n in range(333)]
     account.space.models = [model("p-1", f"m-{n}") for n in range(1050)]
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert len(seen.providers.value or ()) == 333
     assert len(seen.models.value or ()) == 1050
 
@@ -98,8 +91,7 @@ def test_a_failing_list_is_neither_hidden_nor_empty(account: Account) -> None:
     account.space.trouble["providers"] = [(500, {"status": "failure"}, {})]
     account.space.trouble["virtual-keys"] = [(200, {"data": "no list"}, {})]
     account.space.models = []
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert seen.providers.state == "failed"
     assert "500" in seen.providers.reason
 
@@ -115,8 +107,7 @@ def test_an_unknown_key_ends_the_questions(account: Account) -> None:
 
 def test_rows_of_another_kind_are_passed_over(account: Account) -> None:
     account.space.providers += [{}, {"slug": 7}, "text", None, {"slug": "odd", "status": []}]  # type: ignore[list-item]
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert [p.slug for p in seen.providers.value or ()][-1] == "odd"
 
 
@@ -124,8 +115,7 @@ def test_the_cache_holds_the_account_and_no_secret(
     account: Account, tmp_path: pytest.TempPathFactory
 ) -> None:
     environ = {"HOME": str(tmp_path)}
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     store.save(seen, ADMIN_KEY, environ)
     assert store.load(seen.base_url, ADMIN_KEY, environ) == seen
     assert store.load(seen.base_url, WEAK_KEY, environ) is None
@@ -144,8 +134,7 @@ def test_a_damaged_cache_is_no_cache(
     account: Account, tmp_path: pytest.TempPathFactory, damage: str
 ) -> None:
     environ = {"HOME": str(tmp_path)}
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY)
+    seen = account.seen(WEAK_KEY)
     store.save(seen, WEAK_KEY, environ)
     (path,) = tmp_path.rglob("portkey/*.json")  # type: ignore[attr-defined]
     path.write_text(damage)

@@ -8,7 +8,6 @@ from conftest import ADMIN_KEY, WORKSPACE_KEY, Account
 
 from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.portkey import store
-from guard.portkey.account import gather
 from guard.portkey.outlook import outlook
 
 
@@ -23,8 +22,7 @@ def policy(account: Account) -> CompiledPolicy:
 
 def seen(account: Account, key: str, home: Path) -> dict[str, str]:
     environ = {"HOME": str(home), "PORTKEY_API_KEY": key}
-    with account.client(key) as client:
-        store.save(gather(client, key), key, environ)
+    store.save(account.seen(key), key, environ)
     return environ
 
 

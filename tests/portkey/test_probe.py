@@ -49,8 +49,7 @@ def verdict(status: int, body: Any, **headers: str) -> probe.Result:
 
 @pytest.fixture
 def admin(account: Account) -> Seen:
-    with account.client(ADMIN_KEY) as client:
-        return gather(client, ADMIN_KEY)
+    return account.seen(ADMIN_KEY)
 
 
 # verdicts, from the recorded bodies
@@ -283,8 +282,7 @@ def test_what_cannot_be_a_header_is_not_made_one(account: Account) -> None:
         assert [c.kind for c in plan] == ["bare"]
     account.space.configs[0]["slug"] = "pc-\u00fc"
     account.space.details["pc-\u00fc"] = {}
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     assert all(c.kind != "config" for c in probe.plan(["gpt-4"], seen))
 
 

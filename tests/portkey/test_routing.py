@@ -8,36 +8,28 @@ import pytest
 from conftest import ADMIN_KEY, FALLBACK, WEAK_KEY, WORKSPACE_KEY
 from conftest import Account as Plane
 
-from guard.portkey.account import Account, gather
 from guard.portkey.routing import drawn, predict, sentence, tree
 
 
-def seen(account: Plane, key: str) -> Account:
-    with account.client(key) as client:
-        return gather(client, key)
-
-
 def test_the_sentence_for_each_kind_of_key(account: Plane) -> None:
-    assert sentence(seen(account, ADMIN_KEY)) == (
+    assert sentence(account.seen(ADMIN_KEY)) == (
         "This key reaches 3 providers; a call that names no provider goes to @openai-prod/gpt-4o "
         "by the config on the key (pc-fall-000001) and falls back to @anthropic-prod on 429, 503; "
         "@anthropic-prod is exhausted."
     )
-    assert sentence(seen(account, WORKSPACE_KEY)) == (
+    assert sentence(account.seen(WORKSPACE_KEY)) == (
         "This key reaches 3 providers; a call that names no provider has an unknown route: "
         "this key may not read its own settings (it lacks workspace_user_api_keys.list)."
     )
-    assert sentence(seen(account, WEAK_KEY)).startswith("This key reaches at least 2 providers; ")
+    assert sentence(account.seen(WEAK_KEY)).startswith("This key reaches at least 2 providers; ")
     account.space.models = []
-    assert sentence(seen(account, WEAK_KEY)).startswith(
+    assert sentence(account.seen(WEAK_KEY)).startswith(
         "Which providers this key reaches is not visible to it (it lacks providers.list); "
     )
 
 
 def test_a_config_on_the_key_beats_the_provider_of_the_call(account: Plane) -> None:
-    found = predict(
-        seen(account, ADMIN_KEY), model="@openrouter-main/mistralai/mistral-7b-instruct"
-    )
+    found = predict(account.seen(ADMIN_KEY), model="@openrouter-main/mistralai/mistral-7b-instruct")
     assert found.known
     assert found.target == "@openai-prod/gpt-4o"
     assert found.config == "pc-fall-000001"
@@ -45,7 +37,7 @@ def test_a_config_on_the_key_beats_the_provider_of_the_call(account: Plane) -> N
 
 def test_without_a_config_the_call_goes_where_it_says(account: Plane) -> None:
     account.space.api_keys[0]["defaults"]["config_id"] = None
-    known = seen(account, ADMIN_KEY)
+    known = account.seen(ADMIN_KEY)
     assert predict(known, model="@openai-prod/gpt-4o").target == "@openai-prod/gpt-4o"
     assert predict(known, provider="openrouter-main", model="mistralai/x").target == (
         "@openrouter-main/mistralai/x"
@@ -57,13 +49,13 @@ def test_without_a_config_the_call_goes_where_it_says(account: Plane) -> None:
 
 def test_a_config_without_targets_leaves_the_choice_to_the_call(account: Plane) -> None:
     found = predict(
-        seen(account, ADMIN_KEY), provider="openai-prod", model="m", config="pc-empty-00002"
+        account.seen(ADMIN_KEY), provider="openai-prod", model="m", config="pc-empty-00002"
     )
     assert found.target == "@openai-prod/m"
 
 
 def test_what_is_not_visible_is_said_to_be_unknown(account: Plane) -> None:
-    weak = seen(account, WORKSPACE_KEY)
+    weak = account.seen(WORKSPACE_KEY)
     found = predict(weak, provider="openai-prod", model="gpt-4o")
     assert not found.known
     assert "unknown: this key may not read its own settings" in found.sentence
@@ -139,7 +131,7 @@ def test_trees(config: dict[str, Any], lines: list[str]) -> None:
 def test_odd_configs_are_drawn_all_the_same(account: Plane, config: dict[str, Any]) -> None:
     assert drawn(tree(config))
     account.space.details["pc-fall-000001"] = config
-    assert sentence(seen(account, ADMIN_KEY)).endswith(".")
+    assert sentence(account.seen(ADMIN_KEY)).endswith(".")
 
 
 def test_a_config_nested_without_end_is_cut(account: Plane) -> None:

@@ -19,7 +19,6 @@ from guard.policy.compile import compile_files
 from guard.policy.values import CompiledPolicy
 from guard.portkey import sync
 from guard.portkey.account import Account as Seen
-from guard.portkey.account import gather
 
 COMMENTED = """\
 # my policy
@@ -41,8 +40,7 @@ action = "scrub"
 
 @pytest.fixture
 def seen(account: Account) -> Seen:
-    with account.client(WORKSPACE_KEY) as client:
-        return gather(client, WORKSPACE_KEY)
+    return account.seen(WORKSPACE_KEY)
 
 
 def compiled(text: str, tmp_path: Path) -> CompiledPolicy:
@@ -202,8 +200,7 @@ def test_a_provider_that_is_exhausted_is_left_out_and_named(seen: Seen, tmp_path
 def test_names_that_a_policy_cannot_hold_are_left_out(account: Account, tmp_path: Path) -> None:
     odd = ["{env:HOME}", 'quo"te', "back\\slash", "new\nline", "\u202e", ""]
     account.space.models += [plane.model("openai-prod", name) for name in odd]
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY)
+    seen = account.seen(WEAK_KEY)
     after, wished = result("", seen, tmp_path, "one")
     assert len(wished.entries[0].models) == 3
     assert any("models are left out: a policy cannot contain" in note for note in wished.notes)
@@ -239,8 +236,7 @@ def test_nothing_left(seen: Seen) -> None:
 
 def test_more_models_than_a_launch_can_carry(account: Account, tmp_path: Path) -> None:
     account.space.models = [plane.model("openai-prod", f"model-{n:05}") for n in range(900)]
-    with account.client(WEAK_KEY) as client:
-        seen = gather(client, WEAK_KEY)
+    seen = account.seen(WEAK_KEY)
     wished = sync.wish(seen, CompiledPolicy(), layout="one")
     many = tuple(f"@openai-prod/{'long-' * 20}{n}" for n in range(900))
     large = dataclasses.replace(
@@ -257,8 +253,7 @@ def test_more_models_than_a_launch_can_carry(account: Account, tmp_path: Path) -
 
 def test_the_default_is_proposed_where_it_is_refused(account: Account, tmp_path: Path) -> None:
     account.space.api_keys = [plane.key_row(ADMIN_KEY, plane.ADMIN)]
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     for layout, default in (
         ("one", "portkey/@openai-prod/gpt-4o"),
         ("each", "portkey-openai/gpt-4o"),
@@ -270,8 +265,7 @@ def test_the_default_is_proposed_where_it_is_refused(account: Account, tmp_path:
 
 def test_a_default_of_the_users_own_stays(account: Account, tmp_path: Path) -> None:
     account.space.api_keys = [plane.key_row(ADMIN_KEY, plane.ADMIN)]
-    with account.client(ADMIN_KEY) as client:
-        seen = gather(client, ADMIN_KEY)
+    seen = account.seen(ADMIN_KEY)
     text = '[gateway]\ndefault = "portkey/mine"\n'
     after, wished = result(text, seen, tmp_path, "one")
     assert tomllib.loads(after)["gateway"]["default"] == "portkey/mine"
@@ -282,8 +276,7 @@ def test_a_default_of_the_users_own_stays(account: Account, tmp_path: Path) -> N
 def test_no_default_is_proposed_where_the_present_one_may_work(
     account: Account, tmp_path: Path, key: str
 ) -> None:
-    with account.client(key) as client:
-        seen = gather(client, key)
+    seen = account.seen(key)
     after, wished = result("", seen, tmp_path)
     assert wished.default == ""
     assert "default" not in tomllib.loads(after)["gateway"]
@@ -384,8 +377,7 @@ def test_two_providers_of_one_vendor_have_two_names(account: Account, tmp_path: 
         slug = f"openai-{number}"
         account.space.providers.append(plane.provider(slug))
         account.space.models.append(plane.model(slug, "gpt-4o"))
-    with account.client(WORKSPACE_KEY) as client:
-        seen = gather(client, WORKSPACE_KEY)
+    seen = account.seen(WORKSPACE_KEY)
     _, wished = result("", seen, tmp_path)
     names = [entry.name for entry in wished.entries]
     assert len(names) == len(set(names)) == 14
@@ -396,8 +388,7 @@ def test_more_models_than_a_policy_holds_are_to_be_chosen_from(
     account: Account, layout: sync.Layout, tmp_path: Path
 ) -> None:
     account.space.models = [plane.model("openai-prod", f"gpt-{n}") for n in range(1001)]
-    with account.client(WORKSPACE_KEY) as client:
-        seen = gather(client, WORKSPACE_KEY)
+    seen = account.seen(WORKSPACE_KEY)
     with pytest.raises(UsageError, match="1001 models are too many") as caught:
         result("", seen, tmp_path, layout)
     assert "line" not in caught.value.render()
@@ -411,7 +402,6 @@ def test_more_providers_than_a_policy_holds_are_to_be_chosen_from(
     slugs = [f"openai-{n}" for n in range(101)]
     account.space.providers = [plane.provider(slug) for slug in slugs]
     account.space.models = [plane.model(slug, "gpt") for slug in slugs]
-    with account.client(WORKSPACE_KEY) as client:
-        seen = gather(client, WORKSPACE_KEY)
+    seen = account.seen(WORKSPACE_KEY)
     with pytest.raises(UsageError, match="101 providers are too many"):
         result("", seen, tmp_path, "each")
