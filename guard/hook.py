@@ -125,7 +125,7 @@ def interpreter() -> tuple[str, str]:
     python = sys.executable
     if not os.path.isabs(python):
         raise GuardError(
-            "cannot tell which Python runs it",
+            "cannot find the Python that runs it",
             where=python or "sys.executable is empty",
             fix="call routeguard by an absolute path",
             rule="RG503",
@@ -218,7 +218,7 @@ def lost(environ: Mapping[str, str]) -> Finding | None:
         f"the prompt hook of this {shell} is gone: another program replaced it, so exported keys "
         "can stay set",
         where="environment",
-        fix=f"{line}\nkeep that line the last one of {file}",
+        fix=f"{line}\nkeep it as the last line of {file}",
         severity="warning",
     )
 
@@ -328,7 +328,7 @@ def _shell(argv: list[str]) -> str:
     accepted = f"routeguard hook {'|'.join(SHELLS)}"
     fix = f"{accepted}; start files: routeguard hook --help"
     if not argv:
-        raise UsageError("hook: say which shell", fix=fix)
+        raise UsageError("hook needs a shell", fix=fix)
     if len(argv) > 1:
         raise UsageError(f"hook takes one shell, not {len(argv)} words", fix=fix)
     if argv[0] not in SHELLS:
@@ -359,7 +359,7 @@ def main(argv: list[str]) -> int:
     except PolicyError as error:
         where = f" ({error.where})" if error.where else ""
         _say(
-            f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is mended"
+            f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is fixed"
         )
     text = render(
         shell,

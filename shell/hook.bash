@@ -17,9 +17,9 @@ function __AGENT__ {
     if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
+        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
             "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
+            '  fix:   install routeguard again and open a new shell, or remove this wrapper:' \
             '         unset -f __AGENT__; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi
@@ -213,7 +213,7 @@ function __routeguard_look {
             "$__rg_flagged" "${__rg_first%% *}" >&2 || \builtin :
     fi
     if [[ -n $__rg_unaliased ]]; then
-        \builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
+        \builtin printf 'routeguard: removed the alias %s: it bypassed the guard\n' \
             "$__rg_unaliased" >&2 || \builtin :
     fi
     __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''

@@ -10,9 +10,9 @@ function __AGENT__ --description '__AGENT__, guarded by routeguard'
         status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
         __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ $argv
     else
-        builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
+        builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
             "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
+            '  fix:   install routeguard again and open a new shell, or remove this wrapper:' \
             '         functions --erase __AGENT__; then take the routeguard hook out of your start file' >&2
         return 126
     end
@@ -143,7 +143,7 @@ function __routeguard_say
             (string join ', ' -- $__routeguard_flagged) (string split ' ' -- $__routeguard_flagged[1])[1] >&2
     end
     if set --query __routeguard_unaliased[1]
-        builtin printf 'routeguard: removed the alias %s: it led around the guard\n' \
+        builtin printf 'routeguard: removed the alias %s: it bypassed the guard\n' \
             (string join ', ' -- $__routeguard_unaliased) >&2
     end
     set __routeguard_scrubbed

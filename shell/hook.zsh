@@ -12,9 +12,9 @@ function '__AGENT__' {
         [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
         __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: its guard is gone [RG503]' \
+        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
             "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or let go of it:' \
+            '  fix:   install routeguard again and open a new shell, or remove this wrapper:' \
             '         unfunction __AGENT__; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi
@@ -152,7 +152,7 @@ function __routeguard_say {
             "${(j:, :)__routeguard_flagged}" "${__routeguard_flagged[1]%% *}" >&2
     fi
     if (( ${#__routeguard_removed} )); then
-        \builtin printf 'routeguard: removed the %s: it led around the guard\n' \
+        \builtin printf 'routeguard: removed the %s: it bypassed the guard\n' \
             "${(j:, the :)__routeguard_removed}" >&2
     fi
     (( ${#__routeguard_held} )) && \builtin printf '%s\n' "${(@)__routeguard_held}" >&2

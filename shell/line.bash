@@ -5,7 +5,7 @@
 # Runs program $1 with the other arguments, if they do not start a proxy.
 function __routeguard_start {
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-        \builtin printf 'routeguard: this line was not checked: its guard is gone [RG503]\n' >&2
+        \builtin printf 'routeguard: this line was not checked: routeguard is missing [RG503]\n' >&2
     else
         \builtin printf '%q ' "$@" | __PYTHON__ -I -S __MAIN__ line bash || case $? in
         126 | 130) \builtin return 126 ;;
@@ -66,7 +66,7 @@ else
     # a key, and everybody can read an argument. What the judge says waits in $__rg_said.
     function __routeguard_judge {
         if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-            __rg_said='routeguard: this line was not checked: its guard is gone [RG503]'
+            __rg_said='routeguard: this line was not checked: routeguard is missing [RG503]'
             \builtin return 0
         fi
         __rg_said=$({

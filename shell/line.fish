@@ -43,7 +43,7 @@ function __routeguard_judge
         or return 0
     end
     if not test -x __PYTHON__; or not test -r __MAIN__
-        set --global __routeguard_said 'routeguard: this line was not checked: its guard is gone [RG503]'
+        set --global __routeguard_said 'routeguard: this line was not checked: routeguard is missing [RG503]'
         return 0
     end
     # what it says waits in a variable: on the screen is still the line

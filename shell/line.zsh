@@ -66,7 +66,7 @@ function __routeguard_judge {
         [[ $typed == ${~containers} && $typed == ${~images} ]] || \builtin return 0
     fi
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
-        __routeguard_said='routeguard: this line was not checked: its guard is gone [RG503]'
+        __routeguard_said='routeguard: this line was not checked: routeguard is missing [RG503]'
         \builtin return 0
     fi
     for word in ${(k)names}; do send+=("$word" "${names[$word]}"); done

@@ -6,7 +6,7 @@ if [ -x __PYTHON__ ] && [ -r __MAIN__ ]; then
     exec __PYTHON__ -I -S __MAIN__ __WORDS__ "$@"
 fi
 {
-    echo 'routeguard: '__NAME__' refused: its guard is gone [RG503]'
+    echo 'routeguard: '__NAME__' refused: routeguard is missing [RG503]'
     printf '  where: %s\n' __MAIN__
     printf '  fix:   install routeguard again, or remove this file: %s\n' "$0"
 } >&2

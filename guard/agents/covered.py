@@ -151,13 +151,13 @@ class Coverage:
             exception = self._policy.excepted(f"file:{subject}", self._now)
             if exception is None:
                 if self._policy.excepted(f"file:{subject}", 0) is not None:
-                    why = "; the exception for it has ended"
+                    why = "; its exception has expired"
                 continue
             try:
                 if exception.sha256 and self._digest(subject) == exception.sha256.lower():
                     return None
             except UnreadableError as error:
-                why = f"; the exception does not hold: it {error}"
+                why = f"; its exception does not apply: it {error}"
             else:
                 why = "; it has changed since it was allowed"
         return why

@@ -22,7 +22,7 @@ def unusable_key(value: str) -> str:
     if any(c in FORBIDDEN for c in value):
         return "holds a quote, brace or backslash, which would break the agent's config"
     if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
-        return "holds a blank or a control character (a line break at its end, perhaps)"
+        return "holds a space or a control character (perhaps a line break at its end)"
     for prefix in OTHER_VENDORS:
         if value.startswith(prefix):
             return f"begins with {prefix}, as another vendor's keys do"

@@ -348,7 +348,7 @@ def judge(
     `uid` is whose processes may be judged.
     """
     if seen.uid != uid:
-        return UNKNOWN, "another user's: its environment is not ours to judge", 0
+        return UNKNOWN, "it belongs to another user, so its environment is not checked", 0
     if seen.environ is None:
         return UNKNOWN, "the system does not show its environment", 0
     if not seen.environ:
@@ -369,7 +369,7 @@ def judge(
         if launch == seen.pid and _same_program(program, seen) and not _gateway_keys(seen, policy):
             said = "without a gateway key: a command that calls no model, or an allowed server"
             return GUARDED, f"it is {whose}, {said}", launch
-        return UNGUARDED, f"it comes from {whose}, but past its plan: nothing is pinned", launch
+        return UNGUARDED, f"it comes from {whose}, but was not planned: nothing is pinned", launch
     wrong = adapter.unpinned(seen.environ, policy)
     if wrong:
         return UNGUARDED, f"it comes from {whose}, but {wrong}", launch

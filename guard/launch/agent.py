@@ -57,7 +57,7 @@ def plan_agent(
         if not harmless:
             raise
         # nothing here calls a model, and a broken policy must not keep anyone from --help
-        say(f"routeguard: {error.what} [{error.rule}]; this command needs no route")
+        say(f"routeguard: {error.what} [{error.rule}]; this command calls no model, so it starts")
         policy = CompiledPolicy()
     plan, facts = plan_launch(
         agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
@@ -200,7 +200,7 @@ def _record(
             f"{plan.agent} was not started: the audit log cannot be written",
             where=audit.log_file(environ),
             why=f"{why}; your policy sets [audit] required = true",
-            fix="make that file writable for you, or free some space",
+            fix="make that file writable, or free disk space",
             rule="RG503",
         )
     if not audit.said_today(environ):

@@ -114,9 +114,9 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     package = run_by_package_runner(words)
     if package:
         raise GuardError(
-            f"{words[0]} would fetch and start {package} past the guard",
+            f"{words[0]} would fetch and start {package} unguarded",
             where="command line",
-            why="a program at a path that nobody chose cannot be planned",
+            why="a program that was just fetched cannot be planned",
             fix="install the agent, then start it by its name",
             rule="RG502",
         )

@@ -145,9 +145,9 @@ def refusal(why: str, *, asked: bool) -> GuardError:
         f"not started: {_UNFENCED}",
         where=f"{os.uname().sysname} {os.uname().release} on {os.uname().machine}",
         why=why,
-        fix="leave --fence out"
+        fix="run it without --fence"
         if asked
-        else 'proxies.fence = "try" in your policy goes on without a fence, and says so',
+        else 'proxies.fence = "try" in your policy starts it without a fence, with a warning',
         rule="RG404",
     )
 
@@ -177,7 +177,7 @@ def around(
                 f"{plan.agent or plan.program} was not started: the policy requires a fence",
                 where="--no-fence",
                 why='proxies.fence = "require" in the policy',
-                fix="leave --no-fence out",
+                fix="run it without --no-fence",
                 rule="RG404",
             )
         return None
@@ -221,7 +221,7 @@ def raise_fence(
     except UnavailableError as error:
         if required:
             raise refusal(str(error), asked=asked) from None
-        more = "; no_new_privs is set, sudo will not work in it" if error.late else ""
+        more = "; no_new_privs is set, so sudo will not work" if error.late else ""
         say(f"routeguard: started without a fence: {error}{more} [RG404]")
     return program, argv
 
@@ -280,9 +280,9 @@ class _Kernel:
     def __init__(self) -> None:
         self.machine = os.uname().machine
         if sys.platform != "linux":
-            raise UnavailableError(f"fences are not known for {sys.platform}")
+            raise UnavailableError(f"routeguard has no fence for {sys.platform}")
         if self.machine not in _ARCHITECTURES or sys.maxsize < 1 << 32:
-            raise UnavailableError(f"the seccomp filter is not known for {self.machine}")
+            raise UnavailableError(f"routeguard has no seccomp filter for {self.machine}")
         try:
             import ctypes
         except ImportError:
@@ -392,7 +392,7 @@ def _on_linux(fence: Fence) -> None:
         if ruleset >= 0:
             os.close(ruleset)
     if not holds(fence):
-        raise UnavailableError("the kernel took the fence and does not hold it", late=True)
+        raise UnavailableError("the kernel accepted the fence but does not enforce it", late=True)
 
 
 class _Calls:
@@ -581,5 +581,5 @@ def _on_macos(fence: Fence, program: str, argv: list[str]) -> tuple[str, list[st
     except (OSError, subprocess.SubprocessError) as error:
         raise UnavailableError(f"sandbox-exec: {error}") from None
     if done.returncode:
-        raise UnavailableError("a trial of the sandbox-exec profile did not hold")
+        raise UnavailableError("sandbox-exec did not enforce the profile in a trial")
     return SANDBOX_EXEC, sandbox_exec(fence, program, argv)

@@ -42,7 +42,7 @@ def fetch(
         raise _failed(
             where,
             f"it did not answer within {entry.key_timeout:g} seconds",
-            "unlock the key store, or raise the timeout beside the command",
+            "unlock the key store, or raise the timeout next to the command",
         ) from None
     except OSError as error:
         raise _failed(where, error.strerror or "it cannot be run", "run it by hand") from None
@@ -53,16 +53,16 @@ def fetch(
     try:
         value = done.stdout.decode("ascii").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise _failed(where, "what it prints is not ASCII", "let it print the key alone") from None
+        raise _failed(where, "its output is not ASCII", "make it print only the key") from None
     if not value.strip():
-        raise _failed(where, "it printed nothing", "let it print the key alone")
+        raise _failed(where, "it printed nothing", "make it print only the key")
     # whatever is said from here on, it is masked in it
     from guard.masking import remember
 
     remember(value)
     wrong = unusable(value)
     if wrong:
-        raise _failed(where, f"what it prints {wrong}", "let it print the Portkey key alone")
+        raise _failed(where, f"its output {wrong}", "make it print only the Portkey key")
     return value
 
 

@@ -140,8 +140,8 @@ def _unreadable(policy: CompiledPolicy, why: str) -> Finding:
     return Finding(
         "RG402",
         "listening sockets",
-        f"whether a local proxy listens cannot be told: {why}",
+        f"cannot tell whether a local proxy listens: {why}",
         where="this machine",
-        fix='proxies.action = "flag" in your policy goes on without the answer',
+        fix='proxies.action = "flag" in your policy starts it all the same',
         severity="warning" if policy.proxies_action == "flag" else "error",
     )

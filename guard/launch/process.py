@@ -55,7 +55,7 @@ def working_directory() -> str:
     except OSError:
         raise GuardError(
             "the current directory no longer exists",
-            why="what lies around a launch cannot be looked at from here",
+            why="the files around the launch cannot be checked from here",
             fix="cd somewhere that exists",
             rule="RG303",
         ) from None
@@ -84,7 +84,7 @@ def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[
     pid, depth, program = _marker(environ)
     if depth > MAX_DEPTH:
         raise GuardError(
-            f"{depth} launches below one another",
+            f"{depth} nested launches",
             where=f"environment variable {paths.LAUNCH_MARKER}",
             why="something on PATH starts itself through routeguard",
             fix=f"look at `type -a {os.path.basename(program)}`; "

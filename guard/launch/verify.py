@@ -416,8 +416,8 @@ def _judge_control(run: Run) -> Check:
         return Check(
             "the proof can see a leak",
             False,
-            "the agent contacted nobody even without the guard, so its silence under it "
-            "would prove nothing",
+            "the agent contacted nobody even without the guard, so its silence with "
+            "the guard would prove nothing",
         )
     detail = f"without the guard it contacted {len(run.contacts)} other hosts"
     if keys:
@@ -453,7 +453,7 @@ def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
     name = "the agent answered through the gateway"
     ended = run.ended
     if ended.timed_out:
-        return Check(name, False, f"it had not ended after {stage.timeout:g} s")
+        return Check(name, False, f"it was still running after {stage.timeout:g} s")
     if ended.status != 0:
         return Check(name, False, f"exit status {ended.status}: {stage.tail(ended.err)}")
     if word.encode() not in ended.out:
@@ -462,10 +462,10 @@ def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
 
 
 def _judge_calls(stage: Stage, run: Run, endpoint: str) -> Check:
-    name = "the gateway saw the call as it should be"
+    name = "the gateway received a correct call"
     wrong = []
     if not run.gateway:
-        wrong.append("it saw none")
+        wrong.append("it received none")
     for request in run.gateway:
         if request.header("x-portkey-api-key") != stage.gateway.key:
             wrong.append(f"{request.target} without the gateway key in x-portkey-api-key")

@@ -142,7 +142,7 @@ class Watcher:
         except SocketsUnreadableError as error:
             if not self._blind:
                 self._lines.said(
-                    now, "blind", f"whether a local proxy listens cannot be told: {error}"
+                    now, "blind", f"cannot tell whether a local proxy listens: {error}"
                 )
             self._blind = str(error)
             return

@@ -285,7 +285,7 @@ def test_an_exception_that_has_ended(tree: Path) -> None:
     plugin = write(tree / "mine.js")
     missing = allowing(plugin, until=NOW - 1).missing(str(plugin))
     assert missing is not None
-    assert missing.why == "; the exception for it has ended"
+    assert missing.why == "; its exception has expired"
     other = allowing(write(tree / "other.js")).missing(str(plugin))
     assert other is not None
     assert (other.path, other.why) == (str(plugin), "")

@@ -120,7 +120,7 @@ def test_a_marker_alone_guards_nothing(pinned: dict[str, str], policy: CompiledP
         {**BARE, LAUNCH_MARKER: pinned[LAUNCH_MARKER]}, policy, above=((77, "x"),)
     )
     assert state == running.UNGUARDED
-    assert "past its plan: nothing is pinned" in how
+    assert "was not planned: nothing is pinned" in how
     for damaged in ("", "x:1:/a", f"{PID}", f"{PID}:1:", f"{PID}:x:/a", "²:1:/a"):
         state, how, launch = verdict({**pinned, LAUNCH_MARKER: damaged}, policy)
         assert (state, launch) == (running.UNGUARDED, 0)
@@ -130,18 +130,21 @@ def test_a_marker_alone_guards_nothing(pinned: dict[str, str], policy: CompiledP
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"OPENCODE_CONFIG_CONTENT": "{"}, "not a pinned one"),
-        ({"OPENCODE_CONFIG_CONTENT": "[]"}, "not a pinned one"),
-        ({"OPENCODE_CONFIG_CONTENT": "[" * 10_000}, "not a pinned one"),
-        ({"OPENCODE_CONFIG_CONTENT": '{"a":' * 10_000}, "not a pinned one"),
+        ({"OPENCODE_CONFIG_CONTENT": "{"}, "not pinned by routeguard"),
+        ({"OPENCODE_CONFIG_CONTENT": "[]"}, "not pinned by routeguard"),
+        ({"OPENCODE_CONFIG_CONTENT": "[" * 10_000}, "not pinned by routeguard"),
+        ({"OPENCODE_CONFIG_CONTENT": '{"a":' * 10_000}, "not pinned by routeguard"),
         (
             {
                 "OPENCODE_CONFIG_CONTENT": '{"enabled_providers":[],"provider":{},"plugin":[],'
                 '"disabled_providers":5}'
             },
-            "not a pinned one",
+            "not pinned by routeguard",
         ),
-        ({"OPENCODE_CONFIG_CONTENT": '{"enabled_providers":["portkey"]}'}, "not a pinned one"),
+        (
+            {"OPENCODE_CONFIG_CONTENT": '{"enabled_providers":["portkey"]}'},
+            "not pinned by routeguard",
+        ),
         ({"XDG_CONFIG_HOME": "/home/u/.config"}, "config home"),
         ({"OPENCODE_TEST_HOME": "/home/u"}, "~/.opencode"),
         ({next(iter(SWITCHES)): "0"}, next(iter(SWITCHES))),
@@ -170,7 +173,7 @@ def test_a_plugin_in_the_inline_configuration(
     content = json.loads(pinned["OPENCODE_CONFIG_CONTENT"])
     content["plugin"] = ["file:///tmp/evil.js"]
     pinned["OPENCODE_CONFIG_CONTENT"] = json.dumps(content)
-    assert "not a pinned one" in unpinned(pinned, policy)
+    assert "not pinned by routeguard" in unpinned(pinned, policy)
 
 
 def test_the_gateway_of_yesterdays_policy(pinned: dict[str, str], policy: CompiledPolicy) -> None:
@@ -239,7 +242,7 @@ def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
 
 def test_what_cannot_be_seen_is_unknown(pinned: dict[str, str], policy: CompiledPolicy) -> None:
     assert verdict(pinned, policy, uid=UID + 1)[:1] == (running.UNKNOWN,)
-    assert "another user's" in verdict(None, policy, uid=0)[1]
+    assert "another user" in verdict(None, policy, uid=0)[1]
     assert verdict(None, policy)[0] == running.UNKNOWN
     assert verdict({}, policy)[0] == running.UNKNOWN
 
@@ -530,7 +533,7 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
         theirs = start(program, env={"OPENAI_API_KEY": CANARY}, user=65534)
         found = eventually(policy, theirs.pid)
     assert (found.state, found.uid) == (running.UNKNOWN, 65534)
-    assert "another user's" in found.how
+    assert "another user" in found.how
 
 
 def test_a_follower_reads_what_is_new_and_sees_a_program_become_an_agent(

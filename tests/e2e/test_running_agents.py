@@ -113,7 +113,7 @@ def test_by_its_path_below_exec(user: Sandbox, start: Start) -> None:
     process = start(*guarded_launch()[:-1], "bash", "-c", f"'{real(user)}' {' '.join(SERVE)}; true")
     (found,) = [one for one in agents(user).values() if one["launch"] == process.pid]
     assert found["state"] == "unguarded"
-    assert "past its plan: nothing is pinned" in found["how"]
+    assert "was not planned: nothing is pinned" in found["how"]
     assert found["keys"] == []
 
 

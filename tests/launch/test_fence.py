@@ -453,7 +453,7 @@ class TestFailures:
         finally:
             del FAILURES["a lie"]
         assert (done.returncode, done.stdout) == (126, ""), done
-        assert "does not hold it" in done.stderr
+        assert "does not enforce it" in done.stderr
 
     @pytest.mark.parametrize("machine", ["riscv64", "s390x", "i686", "armv7l"])
     def test_an_unknown_machine(self, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -629,7 +629,7 @@ class TestMacos:
         self, tmp_path: Path, vacant: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.stand_in(tmp_path / "sandbox-exec", 'shift 2; exec "$@"', monkeypatch)
-        with pytest.raises(fence.UnavailableError, match="did not hold"):
+        with pytest.raises(fence.UnavailableError, match="did not enforce"):
             fence._on_macos(Fence([vacant]), "/bin/true", ["true"])
 
     def test_one_that_holds_is_used(
@@ -707,7 +707,7 @@ class TestLaunch:
         done = machine.exec("opencode", "run", "hi", command=("exec", "--no-fence", "--"))
         assert (done.status, machine.started) == (126, 0), done
         assert "[RG404]" in done.err
-        assert "leave --no-fence out" in done.err
+        assert "run it without --no-fence" in done.err
 
     def test_what_calls_no_model_is_fenced_only_if_asked(self, machine) -> None:
         self.agent(machine)
@@ -751,7 +751,7 @@ class TestLaunch:
         assert (done.returncode, machine.started) == (status, int(not status)), done
         assert done.stderr.count("[RG404]") == int((fence_word, option) != ("off", ())), done
         if status:
-            assert ("leave --fence out" in done.stderr) == bool(option)
+            assert ("run it without --fence" in done.stderr) == bool(option)
             assert ('proxies.fence = "try"' in done.stderr) == (not option)
 
     def test_silence_where_it_is_asked_for(self, machine) -> None:

@@ -123,15 +123,15 @@ def test_the_one_way_it_may_go(root: Path) -> None:
 
 LEFT = "no key left its place"
 ANSWERED = "the agent answered through the gateway"
-CALLED = "the gateway saw the call as it should be"
+CALLED = "the gateway received a correct call"
 ALONE = "nobody else was contacted"
 
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("silent", {ANSWERED: "something else", CALLED: "saw none"}),
-        ("failing", {ANSWERED: "no way through", CALLED: "saw none"}),
+        ("silent", {ANSWERED: "something else", CALLED: "received none"}),
+        ("failing", {ANSWERED: "no way through", CALLED: "received none"}),
         ("inventing", {ANSWERED: "mine"}),
         ("foreign model", {CALLED: "gpt-4o"}),
         ("bearer", {CALLED: "Authorization"}),
@@ -158,7 +158,7 @@ def test_ways_it_may_not_go(root: Path, mode: str, expected: dict[str, str]) -> 
 
 def test_an_agent_that_does_not_end_is_ended(root: Path) -> None:
     found = failed(proof_of(root, "sleeping", timeout=1.0))
-    assert "not ended after 1 s" in found[ANSWERED]
+    assert "still running after 1 s" in found[ANSWERED]
 
 
 def test_a_control_that_contacts_nobody_proves_nothing(root: Path) -> None:

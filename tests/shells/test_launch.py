@@ -160,7 +160,7 @@ def test_a_shim_whose_guard_is_gone_refuses(
     anywhere.main.unlink()
     done = subprocess.run(argv, env=anywhere.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (126, "")
-    assert done.stderr.startswith("routeguard: opencode refused: its guard is gone [RG503]\n")
+    assert done.stderr.startswith("routeguard: opencode refused: routeguard is missing [RG503]\n")
     assert str(shim) in done.stderr
     assert len(anywhere.records()) == 1
 

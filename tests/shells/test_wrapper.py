@@ -103,7 +103,7 @@ def test_without_its_guard_it_refuses_and_the_shell_goes_on(
     script = f"{shell.source(path)}\nopencode run\necho still here {shell.status}\n"
     done = anywhere.run(shell, script, {"PATH": f"{real.parent}:{anywhere.environ['PATH']}"})
     assert done.stdout == "still here 126\n"
-    assert done.stderr.startswith("routeguard: opencode refused: its guard is gone [RG503]\n")
+    assert done.stderr.startswith("routeguard: opencode refused: routeguard is missing [RG503]\n")
     assert str(anywhere.main) in done.stderr
     assert "fix:" in done.stderr
     assert not anywhere.record.exists()
@@ -138,7 +138,7 @@ def test_an_alias_made_later_is_gone_at_the_next_prompt_and_said_once(
         assert session.messages(session.run("alias opencode='echo alias'")) == []
         return
     assert session.messages(session.run("alias opencode='echo alias'")) == [
-        "routeguard: removed the alias opencode: it led around the guard"
+        "routeguard: removed the alias opencode: it bypassed the guard"
     ]
     assert "alias run" not in session.run("opencode run")
     assert guarded.records()[0]["argv"][3:] == ["run"]

@@ -221,7 +221,7 @@ def test_a_function_that_takes_the_place_of_the_wrapper_is_removed_at_the_prompt
     session = machine.opened()
     output = session.run(f"opencode() {{ echo past >>{machine.ran} }}")
     assert session.messages(output) == [
-        "routeguard: removed the function opencode: it led around the guard"
+        "routeguard: removed the function opencode: it bypassed the guard"
     ]
     session.run("unset PORTKEY_API_KEY; opencode run hi")
     assert machine.marks() == []

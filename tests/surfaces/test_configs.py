@@ -133,8 +133,8 @@ MALFORMED = [
     (b"\n" * (jsonc.MAX_BYTES + 1), "larger than 1048576 bytes"),
     ('{"{env:A}":1}', "a key is only known"),
     ('{"x":{"{file:a}":1}}', "a key is only known"),
-    ('{"x":"{env:A"}', "an {env: without an end"),
-    ('{"x":["a","{env:ROUTEGUARD_REAL_XDG_CONFIG_HOME}"]}', "which is not for this config"),
+    ('{"x":"{env:A"}', "an unclosed {env:"),
+    ('{"x":["a","{env:ROUTEGUARD_REAL_XDG_CONFIG_HOME}"]}', "which this config may not read"),
 ]
 
 READABLE = [

@@ -61,7 +61,7 @@ def _rewrite_model(
                     what,
                     f"the {what} is named {len(options)} times"
                     if len(options) > 1
-                    else f"--{options[0].name} is no option of opencode",
+                    else f"--{options[0].name} is not an option of opencode",
                     where="command line",
                     fix=f"name one {what}",
                 )
@@ -96,7 +96,7 @@ def _rewrite_model(
             Finding(
                 "RG205",
                 "--provider",
-                "these arguments change their meaning when --provider is taken out",
+                "without --provider these arguments would mean something else",
                 where="command line",
                 fix=f"use -m {resolved} instead of --provider and --model",
             )

@@ -65,7 +65,7 @@ def judge(found: tuple[int, int, int], path: str) -> list[Finding]:
     shown = ".".join(map(str, found))
     fix = f"npm install -g opencode-ai@{'.'.join(map(str, TESTED))}"
     if found == (0, 0, 0):
-        message = "its version cannot be told"
+        message = "its version is unknown"
     elif found[0] >= 2:
         message = (
             f"version {shown} makes its calls from a shared background server, whose environment "
@@ -78,7 +78,7 @@ def judge(found: tuple[int, int, int], path: str) -> list[Finding]:
             Finding(
                 "RG204",
                 path,
-                f"version {shown} is newer than the one every measure was tried on",
+                f"version {shown} is newer than the one that routeguard was tested with",
                 where=path,
                 fix="routeguard verify proves the route on this machine",
                 severity="note",

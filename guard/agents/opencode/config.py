@@ -234,7 +234,7 @@ def kept_from(
         for name, entry in _entries(key, value):
             reason = unsafe_substitution(entry, environ, withheld=withheld)
             if not substitutes and reads_variables(entry):
-                reason = "it reads a variable by {env:…}"
+                reason = "it reads a variable with {env:…}"
             if not reason:
                 continue
             subject = f"{key}.{name}" if name else key
@@ -281,7 +281,7 @@ def with_our_model(
             Finding(
                 "RG201",
                 f"{name}.model",
-                f"left out: {route.message if route else 'it is not a text'}",
+                f"left out: {route.message if route else 'it is not a string'}",
                 fix=route.fix if route else "",
                 severity="note",
             )
@@ -313,14 +313,14 @@ def unsafe_substitution(
     """
     for text in _strings(value):
         if "{file:" in text and not files:
-            return "it reads a file by {file:…}, which is resolved elsewhere in a pinned config"
+            return "it reads a file with {file:…}, which a pinned config would look up elsewhere"
         rest = text
         while "{env:" in rest:
             name, closed, rest = rest.partition("{env:")[2].partition("}")
             if not closed:
-                return "it holds an {env: without an end"
+                return "it holds an unclosed {env:"
             if name.startswith(_SET_BY_LAUNCH) or name in withheld:
-                return f"it reads {name}, which is not for this config"
+                return f"it reads {name}, which this config may not read"
             if any(c in '"\\' or not c.isprintable() for c in environ.get(name, "")):
                 return f"the value of {name} would break the config's JSON"
     return ""

@@ -179,7 +179,7 @@ def _lock(base: str) -> int:
     try:
         return lock(path, LOCK_SECONDS)
     except TimeoutError:
-        raise _unusable(path, "another launch has held it for a while") from None
+        raise _unusable(path, "another launch keeps it locked") from None
     except OSError as error:
         raise _unusable(path, error.strerror or "") from None
 

@@ -61,9 +61,9 @@ def read(text: str) -> tuple[dict[str, Any], str]:
     """The data and the body of a Markdown file. Raises FrontMatterError."""
     language, head, body = split(text)
     if language not in _LANGUAGES:
-        raise FrontMatterError("its head is written in a language that opencode runs")
+        raise FrontMatterError("its front matter is written in a language that opencode runs")
     if len(head) > MAX_HEAD:
-        raise FrontMatterError(f"its head is longer than {MAX_HEAD // 1024} KiB")
+        raise FrontMatterError(f"its front matter is longer than {MAX_HEAD // 1024} KiB")
     lines = head.split("\n")
     if not any(line.strip() and not line.lstrip().startswith("#") for line in lines):
         return {}, body.strip()
@@ -96,14 +96,14 @@ def _json(head: str) -> dict[str, Any]:
         return found
 
     def no_constant(name: str) -> None:
-        raise FrontMatterError(f"its head holds {name}, which is not JSON")
+        raise FrontMatterError(f"its front matter holds {name}, which is not JSON")
 
     try:
         found = json.loads(head, object_pairs_hook=unique, parse_constant=no_constant)
     except (ValueError, RecursionError):
-        raise FrontMatterError("its head is not valid JSON") from None
+        raise FrontMatterError("its front matter is not valid JSON") from None
     if not isinstance(found, dict):
-        raise FrontMatterError("its head is not an object")
+        raise FrontMatterError("its front matter is not an object")
     return found
 
 
@@ -151,10 +151,12 @@ class _Reader:
                 "\t" in line[: len(line) - len(line.lstrip())]
                 or not line.replace("\t", "").isprintable()
             ):
-                raise FrontMatterError("its head holds a control character or is indented by tabs")
+                raise FrontMatterError(
+                    "its front matter holds a control character or is indented by tabs"
+                )
         found = self._map(0, 0)
         if self._next() is not None:
-            raise FrontMatterError("its head is not indented as YAML")
+            raise FrontMatterError("its front matter is not indented as YAML")
         return found
 
     def _next(self) -> tuple[int, str] | None:
@@ -169,14 +171,14 @@ class _Reader:
 
     def _map(self, indent: int, depth: int) -> dict[str, Any]:
         if depth > _MOST_DEPTH:
-            raise FrontMatterError("its head is nested too deeply")
+            raise FrontMatterError("its front matter is nested too deeply")
         found: dict[str, Any] = {}
         while True:
             line = self._next()
             if line is None or line[0] < indent:
                 return found
             if line[0] > indent:
-                raise FrontMatterError("its head is not indented as YAML")
+                raise FrontMatterError("its front matter is not indented as YAML")
             key, rest = _key(line[1])
             _refuse_prototype(key)
             if key in found:
@@ -211,7 +213,7 @@ class _Reader:
         while not parts[-1]:
             del parts[-1]
         if len(parts) > 1 and (any("#" in part for part in parts) or rest[0] in _SPECIAL):
-            raise FrontMatterError("its head holds a value of several lines")
+            raise FrontMatterError("its front matter holds a value of several lines")
         return _scalar(_folded(parts), top=indent == 0)
 
     def _list(self, indent: int) -> list[Any]:
@@ -221,14 +223,14 @@ class _Reader:
             if line is None or line[0] < indent or not line[1].startswith("-"):
                 return found
             if line[0] > indent or line[1][1:2] not in ("", " "):
-                raise FrontMatterError("its head holds a list that is not indented as YAML")
+                raise FrontMatterError("its front matter holds a list that is not indented as YAML")
             found.append(_scalar(_without_comment(line[1][1:].strip()), top=False))
             self._at += 1
 
     def _block(self, head: str, indent: int) -> str:
         head = _without_comment(head)
         if head not in ("|", ">", "|-", ">-"):
-            raise FrontMatterError("its head holds a text with an indentation of its own")
+            raise FrontMatterError("its front matter holds a string with an indentation of its own")
         lines: list[str] = []
         width = 0
         while self._at < len(self._lines):
@@ -239,15 +241,17 @@ class _Reader:
                     break
                 width = width or inner
                 if inner < width:
-                    raise FrontMatterError("its head holds a text that is not indented as YAML")
+                    raise FrontMatterError(
+                        "its front matter holds a string that is not indented as YAML"
+                    )
             lines.append(line[width:] if width else "")
             self._at += 1
         while lines and not lines[-1].strip(" "):
             del lines[-1]
         if lines and not lines[0]:
-            raise FrontMatterError("its head holds a text that begins with an empty line")
+            raise FrontMatterError("its front matter holds a string that begins with an empty line")
         if head[0] == ">" and any(line.startswith(" ") for line in lines):
-            raise FrontMatterError("its head holds a folded text with lines of its own")
+            raise FrontMatterError("its front matter holds a folded string with lines of its own")
         text = "\n".join(lines) if head[0] == "|" else _folded(lines)
         return text if head.endswith("-") or not text else text + "\n"
 
@@ -270,13 +274,13 @@ def _key(line: str) -> tuple[str, str]:
         end = _end_of_quoted(line)
         key, rest = _quoted(line[:end]), line[end:].lstrip()
         if not rest.startswith(":") or rest[1:2] not in ("", " "):
-            raise FrontMatterError("its head holds a line without a key")
+            raise FrontMatterError("its front matter holds a line without a key")
         return key, rest[1:].strip()
     key, colon, rest = line.partition(": ")
     if not colon and line.endswith(":"):
         key, colon = line[:-1], ":"
     if not colon or not key.strip() or key[0] in _SPECIAL + "-<=~." or " #" in key:
-        raise FrontMatterError("its head holds a line without a plain key")
+        raise FrontMatterError("its front matter holds a line without a plain key")
     return key.rstrip(), rest.strip()
 
 
@@ -285,7 +289,7 @@ def _without_comment(text: str) -> str:
         end = _end_of_quoted(text)
         rest = text[end:].strip()
         if rest and not rest.startswith("#"):
-            raise FrontMatterError("its head holds a value with something behind its quotes")
+            raise FrontMatterError("its front matter holds a value with something after its quotes")
         return text[:end]
     return "" if text.startswith("#") else text.partition(" #")[0].rstrip()
 
@@ -301,7 +305,7 @@ def _end_of_quoted(text: str, start: int = 0) -> int:
             at += 2
         else:
             return at + 1
-    raise FrontMatterError("its head holds a text without its last quote")
+    raise FrontMatterError("its front matter holds a string without its closing quote")
 
 
 def _quoted(text: str) -> str:
@@ -312,7 +316,9 @@ def _quoted(text: str) -> str:
     try:
         return str(json.loads(text))
     except ValueError:
-        raise FrontMatterError("its head holds a text with an escape that is not JSON's") from None
+        raise FrontMatterError(
+            "its front matter holds a string with an escape that is not JSON's"
+        ) from None
 
 
 def _scalar(text: str, *, top: bool) -> Any:
@@ -320,21 +326,23 @@ def _scalar(text: str, *, top: bool) -> Any:
         return None
     if text[0] in "\"'":
         if _end_of_quoted(text) != len(text):
-            raise FrontMatterError("its head holds a value with something behind its quotes")
+            raise FrontMatterError("its front matter holds a value with something after its quotes")
         return _quoted(text)
     if text[0] in "{[":
         found, end = _flow(text, 0, 0)
         if text[end:].strip():
-            raise FrontMatterError("its head holds a value with something behind its bracket")
+            raise FrontMatterError(
+                "its front matter holds a value with something after its bracket"
+            )
         return found
     if text[0] in "&!*":
-        raise FrontMatterError("its head holds YAML beyond plain keys and values")
+        raise FrontMatterError("its front matter holds YAML beyond plain keys and values")
     if ": " in text or text.endswith(":"):
         if top:
-            raise _LooseColonError("its head holds a value with a colon, without quotes")
-        raise FrontMatterError("its head holds a value with a colon, without quotes")
+            raise _LooseColonError("its front matter holds a value with a colon, without quotes")
+        raise FrontMatterError("its front matter holds a value with a colon, without quotes")
     if text[0] in _SPECIAL or text[:2] in ("- ", "? ") or text in ("-", "?"):
-        raise FrontMatterError("its head holds YAML beyond plain keys and values")
+        raise FrontMatterError("its front matter holds YAML beyond plain keys and values")
     return _plain(text)
 
 
@@ -355,14 +363,16 @@ def _plain(text: str) -> Any:
             if whole == "0" or not whole.startswith("0"):
                 return int(text)
         if all(c in "0123456789._:xXoOaAbBcCdDeEfF+-TZ" for c in digits):
-            raise FrontMatterError("its head holds a number or a date that can mean several things")
+            raise FrontMatterError(
+                "its front matter holds a number or a date that can mean several things"
+            )
     return text
 
 
 def _flow(text: str, at: int, depth: int) -> tuple[Any, int]:
     """A `{…}` or `[…]` of plain and quoted scalars, on one line, from `at`; and where it ends."""
     if depth > _MOST_DEPTH:
-        raise FrontMatterError("its head is nested too deeply")
+        raise FrontMatterError("its front matter is nested too deeply")
     closer = "}" if text[at] == "{" else "]"
     of_map: dict[str, Any] = {}
     of_list: list[Any] = []
@@ -373,9 +383,9 @@ def _flow(text: str, at: int, depth: int) -> tuple[Any, int]:
         at = _blanks(text, at)
         if closer == "}":
             if text[at : at + 1] != ":" or not isinstance(key, str):
-                raise FrontMatterError("its head holds a map without a value for each key")
+                raise FrontMatterError("its front matter holds a map without a value for each key")
             if not quoted and text[at + 1 : at + 2] not in (" ", '"', "'"):
-                raise FrontMatterError("its head holds a map without a blank after a colon")
+                raise FrontMatterError("its front matter holds a map without a blank after a colon")
             value, at, _ = _flow_word(text, _blanks(text, at + 1), depth)
             _refuse_prototype(key)
             if key in of_map:
@@ -387,7 +397,9 @@ def _flow(text: str, at: int, depth: int) -> tuple[Any, int]:
         if text[at : at + 1] == ",":
             at = _blanks(text, at + 1)
         elif text[at : at + 1] != closer:
-            raise FrontMatterError("its head holds a bracket that is not closed on its line")
+            raise FrontMatterError(
+                "its front matter holds a bracket that is not closed on its line"
+            )
     return (of_map if closer == "}" else of_list), at + 1
 
 
@@ -410,7 +422,7 @@ def _flow_word(text: str, at: int, depth: int) -> tuple[Any, int, bool]:
         end += 1
     word = text[at:end].strip()
     if not word or word[0] in _SPECIAL + "-?":
-        raise FrontMatterError("its head holds YAML beyond plain keys and values")
+        raise FrontMatterError("its front matter holds YAML beyond plain keys and values")
     return _Bare(word), end, False
 
 

@@ -34,6 +34,7 @@ _REDIRECTS = ("browser", "exports", "imports", "module", "type")
 _MAX_EXTENDS = 16
 _MAX_TARGETS = 100
 _ANSWERS = f"answers the agent's import of {NAME}"
+_MAY_ANSWER = f"may answer the agent's import of {NAME}"
 
 
 def answers(directory: str) -> list[tuple[str, str]]:
@@ -114,7 +115,7 @@ def _self_reference(path: str) -> list[tuple[str, str]]:
     try:
         raw = jsonc.read_bytes(path)
     except jsonc.UnreadableError as error:
-        return [(path, f"{_ANSWERS} for all one can tell: it {error}")]
+        return [(path, f"{_MAY_ANSWER}: it {error}")]
     # Bun reads UTF-16 and escapes that JSON does not have
     odd = raw is not None and (b"\\" in raw or raw[:2] in (b"\xfe\xff", b"\xff\xfe"))
     if raw is None or not (odd or NAME.encode() in raw):
@@ -122,7 +123,7 @@ def _self_reference(path: str) -> list[tuple[str, str]]:
     try:
         package = jsonc.parse(raw.decode("utf-8-sig"))
     except (jsonc.UnreadableError, UnicodeDecodeError):
-        return [(path, f"{_ANSWERS} for all one can tell: it is not plain JSON")]
+        return [(path, f"{_MAY_ANSWER}: it is not plain JSON")]
     if package.get("name") == NAME:
         return [(path, f"{_ANSWERS}: it gives this directory that name")]
     return []
@@ -140,9 +141,7 @@ def _of_config(path: str) -> list[tuple[str, str]]:
             continue
         seen.add(config)
         if len(seen) + len(pending) > _MAX_EXTENDS:
-            return [
-                (path, f"{_ANSWERS} for all one can tell: it extends over {_MAX_EXTENDS} files")
-            ]
+            return [(path, f"{_MAY_ANSWER}: it extends over {_MAX_EXTENDS} files")]
         try:
             content = jsonc.read(config)
         except jsonc.UnreadableError as error:
@@ -157,7 +156,7 @@ def _of_config(path: str) -> list[tuple[str, str]]:
             base, mapped = options.get("baseUrl"), options.get("paths")
             if isinstance(base, str):
                 if "${" in base:
-                    why = f"{_ANSWERS} for all one can tell: its baseUrl is a template"
+                    why = f"{_MAY_ANSWER}: its baseUrl is a template"
                     found.append((config, why))
                 bases[os.path.join(here, base)] = None
                 found += _named(os.path.join(here, base), f" (baseUrl in {config})")
@@ -169,7 +168,7 @@ def _of_config(path: str) -> list[tuple[str, str]]:
                 pending += _extended(config, base)
     if sum(len(value) for _, _, value in targets if isinstance(value, list)) > _MAX_TARGETS:
         why = f"it maps the import to over {_MAX_TARGETS} places (paths)"
-        return [*found, (path, f"{_ANSWERS} for all one can tell: {why}")]
+        return [*found, (path, f"{_MAY_ANSWER}: {why}")]
     for config, key, value in targets:
         found += _of_target(config, key, value, list(bases))
     return found
@@ -181,7 +180,7 @@ def _of_target(config: str, key: str, value: object, bases: list[str]) -> list[t
     A config takes `baseUrl` from those that it extends, and they from it, so a relative target
     may begin at each of `bases`.
     """
-    unclear = [(config, f'{_ANSWERS} for all one can tell: it maps "{key}" (paths)')]
+    unclear = [(config, f'{_MAY_ANSWER}: it maps "{key}" (paths)')]
     before, _, after = key.partition("*")
     star = NAME[len(before) : len(NAME) - len(after)]
     found = []

@@ -39,15 +39,15 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
         addresses = {content["provider"][name]["options"]["baseURL"] for name in enabled}
         plugins, disabled = content["plugin"], set(content["disabled_providers"])
     except (jsonc.UnreadableError, KeyError, TypeError):
-        return "its inline configuration is not a pinned one"
+        return "its inline config is not pinned by routeguard"
     own = dict(environ)
     if REAL_CONFIG_HOME in own:
         planner.restore(own)
     mark = "-" + suffix(own, create=False)
     if not enabled or not all(str(name).endswith(mark) for name in enabled):
-        return "its inline configuration names providers that are not the gateway's"
+        return "its inline config names providers that are not the gateway's"
     if plugins or not disabled.isdisjoint(enabled):
-        return "its inline configuration is not a pinned one"
+        return "its inline config is not pinned by routeguard"
     if addresses != {policy.base_url}:
         hosts = sorted(net.host_of(str(address)) for address in addresses)
         return f"it is pinned to {', '.join(hosts)}, which is not the gateway of the policy"

@@ -65,15 +65,15 @@ def resolve(
         asked = [] if anywhere else [f for f in files if is_asked_about(f)]
         usable = [f for f in files if f not in outside and f not in odd and f not in asked]
         if not files:
-            notes.append((entry, "no file is there"))
+            notes.append((entry, "no such file"))
         if outside:
             notes.append((outside[0], "it leads out of the project"))
         if odd:
-            notes.append((entry, "a file is named with a character that opencode would replace"))
+            notes.append((entry, "a file name holds a character that opencode would replace"))
         if asked:
             notes.append((asked[0], "opencode asks before it reads a dotenv file"))
         if len(found) + len(usable) > MOST_FILES:
-            notes.append((entry, f"more than {MOST_FILES} files are meant"))
+            notes.append((entry, f"it matches more than {MOST_FILES} files"))
             usable = usable[: MOST_FILES - len(found)]
         found.update(dict.fromkeys(usable))
     return list(found), notes

@@ -120,10 +120,10 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
         for key in _NAMED_BY_OPENCODE_2:
             group = content.get(key)
             for name in group if isinstance(group, dict) else ():
-                why = "it is spelled as in opencode 2"
+                why = "it uses the syntax of opencode 2"
                 _note(notes, f"{key}.{name}", why, source.where, left_out=True)
                 if key == "agents":
-                    found.left_out.setdefault(name, f"{source.where} spells it as opencode 2 does")
+                    found.left_out.setdefault(name, f"{source.where} uses the syntax of opencode 2")
         for kind, name, entry in entries:
             if name == "__proto__":
                 continue  # JavaScript drops it
@@ -225,7 +225,7 @@ def join(
             for key in _FIXED:
                 switches_off = key == "disable" and theirs.get(key) is True
                 if key in theirs and not (switches_off and name not in (default, *named)):
-                    _note(notes, f"agent.{name}.{key}", "a project does not change it", "")
+                    _note(notes, f"agent.{name}.{key}", "a project may not change it", "")
                     del theirs[key]
         else:
             theirs.pop("name", None)
@@ -287,7 +287,7 @@ def commands(
     for name, entry in project.commands.items():
         agent = entry.get("agent")
         if agent is not None and agent not in kept.agents:
-            reason = f"it names the agent {agent!r:.80}, which is not there"
+            reason = f"it names the agent {agent!r:.80}, which does not exist"
         else:
             reason = unasked(entry)
         if reason:
@@ -304,7 +304,7 @@ def commands(
         if not reason or skill.name in found:
             continue
         if skill.error or not _is_plain(skill.name):
-            why = skill.error or "its name is more than letters, digits, blanks and -_.:"
+            why = skill.error or "its name may hold only letters, digits, spaces and -_.:"
             raise permissions.PermissionFormError(
                 f"{skill.path} {why}; it is a command as well, and {reason}"
             )

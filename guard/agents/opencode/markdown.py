@@ -181,7 +181,7 @@ def _definition(path: str, relative: str, folders: tuple[str, ...]) -> Definitio
         return Definition(kind, name, path, relative, {}, str(error))
     named = data.pop("name", name)
     if not isinstance(named, str) or not named:
-        return Definition(kind, name, path, relative, {}, "its name is not a text")
+        return Definition(kind, name, path, relative, {}, "its name is not a string")
     fields = {**data, ("template" if kind == "command" else "prompt"): body}
     if folders is MODES:
         fields["mode"] = "primary"

@@ -18,7 +18,6 @@ from guard.agents.opencode import (
     permissions,
     surroundings,
 )
-from guard.agents.opencode.arguments import shown
 from guard.agents.opencode.facts import Outcome
 from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
@@ -59,7 +58,7 @@ def decide(
 
     def refused_to_project(entry: object) -> str:
         if config.reads_variables(entry):
-            return "it reads a variable by {env:…}"
+            return "it reads a variable with {env:…}"
         return refused(entry)
 
     def place_of(name: str) -> str:
@@ -278,11 +277,10 @@ def _missing(agent: str, where: str, why: str) -> Finding:
     return Finding(
         "RG302",
         agent,
-        f"the agent {agent} is not there as it is defined, and opencode would run with other "
-        f"permissions: {why}",
+        f"the agent {agent} cannot be used as it is defined, and opencode would run with "
+        f"other permissions: {why}",
         where=where,
-        fix=f"name another agent, or mend its definition; {shown(['opencode', 'agent', 'list'])} "
-        "lists them",
+        fix="name another agent, or correct its definition; opencode agent list shows them",
     )
 
 

@@ -91,7 +91,7 @@ def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) 
             Finding(
                 "RG302",
                 ", ".join(ignored),
-                "left out: a project does not choose the route",
+                "left out: a project may not choose the route",
                 where=config.path,
                 severity="note",
             )
@@ -194,7 +194,9 @@ def check_store(found: Surroundings, policy: CompiledPolicy, now: float) -> list
     findings += _logins(found.credentials, found.credentials_file, policy, now)
     for path, kind in found.accounts:
         if kind == ORGANISATION:
-            message = "an organisation of the opencode console is active; its config outranks ours"
+            message = (
+                "an organisation of the opencode console is active, and its config outranks ours"
+            )
             fix = "opencode console logout"
         else:
             message = (

@@ -174,9 +174,9 @@ def _unusable(what: str, text: str | None) -> Finding | None:
     return Finding(
         "RG205",
         text,
-        f"the {what} name holds {shown}, which no gateway {what} has",
+        f"the {what} name holds {shown}, which no {what} of the gateway can hold",
         where="command line",
-        fix=f"give the {what} without quotes, braces, backslashes or blanks",
+        fix=f"give the {what} without quotes, braces, backslashes or spaces",
     )
 
 

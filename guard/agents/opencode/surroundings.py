@@ -280,11 +280,11 @@ def _with_files(value: object, folder: str, home: str) -> Any:
     before, _, rest = value.partition("{file:")
     named, closed, rest = rest.partition("}")
     if not closed or not named or "{" in named:
-        raise jsonc.UnreadableError("it holds a {file: without an end")
+        raise jsonc.UnreadableError("it holds an unclosed {file:")
     path = os.path.join(home, named[2:]) if named.startswith("~/") else os.path.join(folder, named)
     if not is_file_within(path, folder):
         raise jsonc.UnreadableError(
-            f"it reads {named[:80]!r}, which is no file in the folder of its config"
+            f"it reads {named[:80]!r}, which is not a file in the folder of its config"
         )
     raw = jsonc.read_bytes(path, _MOST_TEXT)
     try:
@@ -553,7 +553,7 @@ def credentials_in(store: Mapping[str, Any]) -> list[tuple[str, str]]:
         fields = _FIELDS.get(kind) if isinstance(kind, str) else None
         if fields is None or not all(isinstance(entry.get(field), str) for field in fields):
             raise jsonc.UnreadableError(
-                f"its entry {name[:80]!r} is not a login as opencode has it"
+                f"its entry {name[:80]!r} is not a login that opencode knows"
             )
         found.append((name, str(kind)))
     return found

@@ -98,15 +98,15 @@ def _install(agent: Agent, npm: str, folder: str, environ: Mapping[str, str]) ->
         )
     except subprocess.TimeoutExpired:
         raise _failed(
-            f"npm had not ended after {_PATIENCE:g} seconds",
-            "see that npm reaches its registry, or install the agent yourself",
+            f"npm was still running after {_PATIENCE:g} seconds",
+            "check that npm reaches its registry, or install the agent yourself",
         ) from None
     if done.returncode != 0:
         said = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
         raise _failed(
             f"npm ended with status {done.returncode}: "
             + "\n".join(printable(line) for line in said[-4:]),
-            "see that npm reaches its registry, or install the agent yourself",
+            "check that npm reaches its registry, or install the agent yourself",
         )
 
 

@@ -312,11 +312,11 @@ class TestKeys:
             ("pk-canary'x", "holds a quote"),
             ("pk-canary\\x", "holds a quote"),
             ("pk-canary{env:X}", "holds a quote"),
-            ("pk-canary\n", "a blank or a control character"),
-            (" pk-canary", "a blank or a control character"),
-            ("pk-canary\x1b[2J", "a blank or a control character"),
-            ("pk-canaryé", "a blank or a control character"),
-            ("pk-canary\udcff", "a blank or a control character"),
+            ("pk-canary\n", "a space or a control character"),
+            (" pk-canary", "a space or a control character"),
+            ("pk-canary\x1b[2J", "a space or a control character"),
+            ("pk-canaryé", "a space or a control character"),
+            ("pk-canary\udcff", "a space or a control character"),
         ],
     )
     def test_unusable(self, machine: Machine, value: str, why: str) -> None:

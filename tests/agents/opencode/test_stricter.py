@@ -572,7 +572,7 @@ class TestReasons:
             ("theme", "nord", "your own config sets it"),
             ("permission", {"bash": "ask"}, "what it denies or asks for holds"),
             ("tools", {"bash": True}, "what it allows does not"),
-            ("provider", {}, "a project does not choose the route"),
+            ("provider", {}, "a project may not choose the route"),
         ],
     )
     def test_of_a_project(self, machine: Machine, key: str, value: object, reason: str) -> None:
@@ -607,7 +607,7 @@ class TestWords:
         assert found == ["docs/a.md", "docs/deep/b.md", "RULES.md"]
         told = [n for n in launch.notes if n.startswith(("instructions", str(machine.project)))]
         assert len([n for n in told if "leads out" in n]) == 2
-        assert any("gone/*.md" in n and "no file" in n for n in told)
+        assert any("gone/*.md" in n and "no such file" in n for n in told)
         assert any("https://e/x.md" in n and "fetched" in n for n in told)
 
     def test_the_users_patterns(self, machine: Machine) -> None:
@@ -625,7 +625,7 @@ class TestWords:
         machine.environ["OPENCODE_CONFIG_CONTENT"] = json.dumps(entries)
         launch = machine.launch("run", "hi")
         assert launch.config["instructions"] == [theirs, note]
-        assert any("gone.md" in told and "no file" in told for told in launch.notes)
+        assert any("gone.md" in told and "no such file" in told for told in launch.notes)
 
     @pytest.mark.parametrize("who", ["the user", "inline"])
     def test_a_file_of_the_project_that_leads_out(self, machine: Machine, who: str) -> None:

@@ -352,7 +352,7 @@ class TestStore:
     def test_an_entry_that_is_no_login(self, machine: Machine, entry: object) -> None:
         path = machine.put(machine.data / "auth.json", {"openai": API, "odd": entry})
         (unreadable,) = machine.look().unreadable_store
-        assert unreadable == (path, "its entry 'odd' is not a login as opencode has it")
+        assert unreadable == (path, "its entry 'odd' is not a login that opencode knows")
 
     @pytest.mark.parametrize(
         "name", ["{env:HOME}", "{file:/etc/passwd}", 'a"b', "a\\b", "a\nb", "a\x1b[2J"]

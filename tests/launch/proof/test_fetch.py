@@ -124,7 +124,7 @@ def test_an_npm_that_hangs_is_not_waited_for(
     npm(tmp_path, "#!/bin/sh\nexec sleep 600\n")
     with pytest.raises(GuardError) as raised:
         run(environ)
-    assert "had not ended" in raised.value.why
+    assert "was still running" in raised.value.why
     assert leftovers(tmp_path) == []
 
 
