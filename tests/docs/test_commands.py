@@ -328,6 +328,7 @@ class Typed:
         return str(self.child.before).replace("\r\n", "\n")
 
 
+@pytest.mark.shells
 @pytest.mark.parametrize("block", TYPED, ids=lambda block: block.name)
 def test_sessions_print_what_is_shown(
     block: Block,

@@ -74,6 +74,7 @@ def test_whether_a_start_is_guarded(home: Path, line: str, says: str) -> None:
     assert done.stdout == f"{says}\n", done.stderr
 
 
+@pytest.mark.shells
 def test_a_server_of_tmux_hands_its_path_on(home: Path, missing_part: Callable) -> None:
     if shutil.which("tmux") is None:
         missing_part("no tmux on PATH")
