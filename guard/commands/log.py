@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
 
 import click
 
@@ -60,7 +59,11 @@ def log(
     """Show what was launched and what was refused."""
     environ = own_environment(os.environ)
     home = paths.home(environ)
-    after = moment(since, time.time()) if since is not None else 0.0
+    after = 0.0
+    if since is not None:
+        from guard.policy import spans  # with the model of the policy, which a bare look needs not
+
+        after = spans.since(since, time.time())
     wanted = _filter(after, refused, agent)
     source = Log(audit.log_file(environ))
     found = [entry for entry in _read(source.read, source.path) if wanted(entry)]
@@ -156,24 +159,3 @@ def render(entry: Entry, home: str) -> str:
     if removed:
         lines.append(f"{'':31}removed {printable(', '.join(removed))}")
     return "\n".join(lines)
-
-
-def moment(text: str, now: float) -> float:
-    """The moment (Unix seconds) that `text` names: a length of time before `now`, or a date.
-
-    Raises UsageError.
-    """
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-    length = text[:-1]
-    if text[-1:] in units and length.isascii() and length.isdigit() and len(length) < 7:
-        return now - int(length) * units[text[-1]]
-    try:
-        if len(text) <= len("2026-12-31"):
-            day = date.fromisoformat(text)
-            return datetime(day.year, day.month, day.day).astimezone().timestamp()
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"not a time: {printable(text[:60])}",
-            fix="--since takes 30m, 2h, 7d, 2026-11-01, or 2026-11-01T18:00",
-        ) from None

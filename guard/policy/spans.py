@@ -1,4 +1,4 @@
-"""How long an exception made on the command line holds: `--for 2h`, `--until 2026-12-31`."""
+"""Times as people type them: `--for 2h` and `--until 2026-12-31` of an exception, `--since 7d`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,43 @@ _DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
 
 def from_now(duration: str) -> datetime:
     """The moment `duration` (`30m`, `1d12h`) from now. Raises UsageError."""
-    if not _DURATION.fullmatch(duration.strip()):
+    seconds = _seconds(duration)
+    if seconds is None:
         raise UsageError(
             f"not a length of time: {quoted(duration)}",
             fix="--for takes minutes, hours, days and weeks: 30m, 2h, 3d, 1w, 1d12h",
         )
-    parts = re.findall(r"([0-9]+)([mhdw])", duration)
-    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
     if seconds == 0:
         raise UsageError("the length of time is zero", fix="--for 30m")
     if seconds > MAX_DAYS * _UNITS["d"]:
         raise _too_long()
     return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def since(text: str, now: float) -> float:
+    """The moment (Unix seconds) that `text` names: a length of time before `now`, or a date.
+
+    Raises UsageError.
+    """
+    seconds = _seconds(text)
+    if seconds is not None:
+        return now - seconds
+    try:
+        # a day begins at midnight here
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"not a time: {quoted(text)}",
+            fix="--since takes 30m, 2h, 7d, 1d12h, 2026-11-01, or 2026-11-01T18:00",
+        ) from None
+
+
+def _seconds(duration: str) -> int | None:
+    """The seconds of `30m` or `1d12h`; None for what is no length of time."""
+    if not _DURATION.fullmatch(duration.strip()):
+        return None
+    parts = re.findall(r"([0-9]+)([mhdw])", duration)
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
 def at(text: str) -> date | datetime:

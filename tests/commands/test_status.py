@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import forked
 import pytest
@@ -131,22 +132,26 @@ def test_json(machine: Machine) -> None:
 
 
 @pytest.mark.shells
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_a_prompt_of_a_real_shell(machine: Machine, tmp_path: Path, shell: str) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_prompt_of_a_real_shell(
+    machine: Machine, tmp_path: Path, shell: str, missing_part: Callable[[str], NoReturn]
+) -> None:
     """What a prompt evaluates is asked through the hook's own function, which knows."""
-    program = shutil.which(shell)
-    assert program
+    program = shutil.which(shell) or missing_part(f"{shell} is not installed")
     shims.install(machine.environ)
     environ = machine.environ | UTF8
     environ["PATH"] = f"{shims.directory(environ)}:{environ['PATH']}"
+    load = f'eval "$(routeguard hook {shell})"\n'
+    lines = {
+        "bash": f"{load}PS1='<$(routeguard status --short)>'\necho \"${{PS1@P}}\"\n",
+        "zsh": f"{load}PS1='<$(routeguard status --short)>'\nsetopt promptsubst; print -P $PS1\n",
+        "fish": "routeguard hook fish | source\necho '<'(routeguard status --short)'>'\n",
+    }
+    flags = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
     script = tmp_path / "script"
-    script.write_text(
-        f"eval \"$(routeguard hook {shell})\"\nPS1='<$(routeguard status --short)>'\n"
-        + ('echo "${PS1@P}"\n' if shell == "bash" else "setopt promptsubst; print -P $PS1\n")
-    )
-    flags = ["--norc"] if shell == "bash" else ["-f"]
+    script.write_text(lines[shell])
     done = subprocess.run(
-        [program, *flags, "-i", str(script)],
+        [program, *flags[shell], "-i", str(script)],
         env=environ, cwd=machine.project, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "<portkey ✓>" in done.stdout, done
