@@ -29,7 +29,8 @@ HOT = [
     "guard.hook", "guard.launch.agent", "guard.launch.execute", "guard.launch.fence",
     "guard.launch.keys",
     "guard.launch.local_proxies", "guard.launch.resolve", "guard.paths", "guard.policy.cache",
-    "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance", "guard.proxies.seen",
+    "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance",
+    "guard.proxies.harmless",
     "guard.rule_table", "guard.sources.sockets",
 ]  # fmt: skip
 

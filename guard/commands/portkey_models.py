@@ -9,7 +9,7 @@ import click
 from guard.agents.registry import AGENTS
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.portkey.session import find_key, look
+from guard.portkey.session import find_key, read_account
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago
@@ -44,7 +44,7 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
     policy, environ = here()
     key = find_key(policy, environ, entry)
     with Progress("asking the gateway") as progress:
-        account = look(policy, environ, key, refresh=refresh, progress=progress)
+        account = read_account(policy, environ, key, refresh=refresh, progress=progress)
     if account.models.value is None:
         lacks = account.models.scope
         raise GuardError(

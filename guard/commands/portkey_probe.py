@@ -12,7 +12,7 @@ from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import probe as canaries
 from guard.portkey import store
 from guard.portkey.client import GatewayError
-from guard.portkey.session import find_key, look, open_client, remember
+from guard.portkey.session import find_key, open_client, read_account, remember
 from guard.report.document import show_document
 from guard.report.terminal import Progress, can_ask, columns, paint, show
 from guard.report.words import counted
@@ -117,7 +117,7 @@ def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Ac
     """What is known of the account; a gateway without one (the open-source one) has none."""
     try:
         with Progress("asking the gateway") as progress:
-            return look(policy, environ, key, refresh=False, progress=progress)
+            return read_account(policy, environ, key, refresh=False, progress=progress)
     except GatewayError as error:
         if error.kind not in ("not-found", "not-portkey", "open-source-gateway"):
             raise

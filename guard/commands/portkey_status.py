@@ -10,9 +10,9 @@ import click
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, printable
 from guard.portkey import store
-from guard.portkey.account import SCOPES, Account, Seen
+from guard.portkey.account import SCOPES, Account, Reply
 from guard.portkey.routing import drawn, predict, sentence, tree
-from guard.portkey.session import find_key, look
+from guard.portkey.session import find_key, read_account
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago
@@ -53,7 +53,7 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
             return ExitCode.FINDINGS
     else:
         with Progress("asking the gateway") as progress:
-            account = look(policy, environ, key, refresh=True, progress=progress)
+            account = read_account(policy, environ, key, refresh=True, progress=progress)
     if as_json:
         show_document(_as_json(account, key, policy))
     else:
@@ -174,14 +174,14 @@ def _of_policy(account: Account, policy: CompiledPolicy) -> list[str]:
     return lines
 
 
-def _without(seen: Seen[Any]) -> str:
+def _without(seen: Reply[Any]) -> str:
     if seen.state == "hidden":
         return f"not visible to this key: it lacks {seen.scope}"
     return f"could not be asked: {seen.reason}"
 
 
 def _as_json(account: Account, key: Key, policy: CompiledPolicy) -> dict[str, Any]:
-    def seen(value: Seen[Any], shown: Any = None) -> dict[str, Any]:
+    def seen(value: Reply[Any], shown: Any = None) -> dict[str, Any]:
         return {
             "state": value.state,
             "value": shown if value.known else None,

@@ -13,7 +13,7 @@ from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.policy.places import user_policy
 from guard.portkey import sync as edits
-from guard.portkey.session import find_key, look
+from guard.portkey.session import find_key, read_account
 from guard.report.terminal import Progress, can_ask, paint, show
 from guard.report.words import short
 
@@ -66,7 +66,7 @@ def sync(
     policy, environ = here()
     key = find_key(policy, environ, entry)
     with Progress("asking the gateway") as progress:
-        account = look(policy, environ, key, refresh=True, progress=progress)
+        account = read_account(policy, environ, key, refresh=True, progress=progress)
     wished = edits.wish(
         account,
         policy,

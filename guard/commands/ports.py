@@ -13,7 +13,7 @@ from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
-from guard.proxies.view import Seen, View, look
+from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
 from guard.report.table import Column
 from guard.report.table import render as table
@@ -87,7 +87,7 @@ def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
                 f"options of `ports {name}` come after {name}", fix=f"routeguard ports {name} …"
             )
         return ExitCode.OK
-    view = look(load_policy(os.environ))
+    view = view_listeners(load_policy(os.environ))
     if as_json:
         show_document(as_dict(view, everything))
     else:
@@ -108,7 +108,7 @@ def text(view: View, everything: bool, now: float = 0.0, width: int | None = Non
     return "\n\n".join([*parts, "\n".join(map(printable, _summary(view, everything)))])
 
 
-def _cells(seen: Seen, now: float) -> tuple[str, ...]:
+def _cells(seen: Listening, now: float) -> tuple[str, ...]:
     found = seen.found
     process = found.process
     pid = str(process.pid) if process is not None else ""
@@ -127,7 +127,7 @@ def _cells(seen: Seen, now: float) -> tuple[str, ...]:
     )
 
 
-def what(seen: Seen) -> str:
+def what(seen: Listening) -> str:
     """What a program is, for a person."""
     found = seen.found
     if found.verdict == OTHER:
@@ -202,7 +202,7 @@ def as_dict(view: View, everything: bool) -> dict[str, Any]:
     }
 
 
-def described(seen: Seen) -> dict[str, Any]:
+def described(seen: Listening) -> dict[str, Any]:
     """One program that listens. `since` and `until` are in UTC."""
     found, exception = seen.found, seen.exception
     return {

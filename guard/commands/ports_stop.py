@@ -16,7 +16,7 @@ from guard.launch.process import load_policy
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Outcome, Step
-from guard.proxies.view import Seen, View, look
+from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
 from guard.report.terminal import can_ask, say, show, show_error
 from guard.report.words import local
@@ -35,7 +35,7 @@ _TITLES = {
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The ports and ids of what could be stopped now; nothing where that cannot be told."""
     try:
-        view = look(load_policy(os.environ), containers=False)
+        view = view_listeners(load_policy(os.environ), containers=False)
     except Exception:  # a traceback in the middle of somebody's command line helps nobody
         return []
     items: dict[str, CompletionItem] = {}
@@ -83,7 +83,7 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
     if everything and targets:
         raise UsageError("--all and PORT or NAME exclude each other")
     wanted = [_target(word) for word in targets]
-    view = look(load_policy(os.environ))
+    view = view_listeners(load_policy(os.environ))
     if not everything and not targets:
         raise UsageError("say what to stop", fix=_choices(view))
     chosen = view.forbidden if everything else _chosen(wanted, view)
@@ -133,9 +133,9 @@ def _target(word: str) -> int | str:
     return text.casefold()
 
 
-def _chosen(wanted: Sequence[int | str], view: View) -> list[Seen]:
+def _chosen(wanted: Sequence[int | str], view: View) -> list[Listening]:
     """What is meant, each once. Raises UsageError for a name that nothing has."""
-    chosen: dict[int, Seen] = {}
+    chosen: dict[int, Listening] = {}
     for target in wanted:
         if isinstance(target, int):
             there = [one for one in view.seen if one.found.port == target]
@@ -213,7 +213,7 @@ def _listed(view: View) -> list[str]:
 # Asking -------------------------------------------------------------------------------------------
 
 
-def _announce(steps: Sequence[Step], chosen: Sequence[Seen], grace: float) -> None:
+def _announce(steps: Sequence[Step], chosen: Sequence[Listening], grace: float) -> None:
     exceptions = {id(one.found): one.exception for one in chosen}
     for step in steps:
         where = ", ".join(address(found) for found in (step.found, *step.also))

@@ -23,9 +23,9 @@ from guard.policy.model import MAX_ITEMS
 from guard.policy.places import user_policy
 from guard.portkey import shapes
 from guard.portkey import sync as edits
-from guard.portkey.account import Seen
+from guard.portkey.account import Reply
 from guard.portkey.routing import sentence
-from guard.portkey.session import Key, find_key, look
+from guard.portkey.session import Key, find_key, read_account
 from guard.report.terminal import Progress, show, show_error
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _providers_of(
         key = find_key(policy, environ)
     say(f"The key comes from {key.source} ({key.shown}) and goes to {policy.base_url} alone.")
     with Progress("asking the gateway") as progress:
-        account = look(policy, environ, key, refresh=True, progress=progress)
+        account = read_account(policy, environ, key, refresh=True, progress=progress)
     say(sentence(account))
     layout = given.layout or edits.layout_of(policy)
     if not ask:
@@ -304,8 +304,8 @@ def _with_slugs(account: Account) -> Account | None:
         return None
     return dataclasses.replace(
         account,
-        providers=Seen("known", [shapes.ProviderRow(slug=slug) for slug in slugs]),
-        models=Seen("known", names),
+        providers=Reply("known", [shapes.ProviderRow(slug=slug) for slug in slugs]),
+        models=Reply("known", names),
     )
 
 

@@ -94,9 +94,9 @@ def logins(context: Context) -> Iterator[Result]:
 def proxies(context: Context) -> Iterator[Result]:
     """Does a local proxy listen that the policy forbids?"""
     from guard.launch.local_proxies import finding
-    from guard.proxies.view import look
+    from guard.proxies.view import view_listeners
 
-    view = look(context.policy)
+    view = view_listeners(context.policy)
     for seen in view.forbidden:
         yield of_finding(finding(seen.found, context.policy.proxies_action))
     if not view.forbidden:

@@ -1,7 +1,7 @@
 """What one key shows of its account, as far as its scopes reach: asked once, kept without secrets.
 
 Three answers look alike and are not: nothing is there, this key may not see it, the question
-failed. `Seen` keeps them apart, so that nobody reads "none" where the truth is "not visible".
+failed. `Reply` keeps them apart, so that nobody reads "none" where the truth is "not visible".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CATALOGUE = {"x-portkey-fetch-integrated-models": "true"}
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
+class Reply(Generic[T]):
     """`known` with a value, `hidden` by a missing `scope`, or `failed` for a `reason`."""
 
     state: Literal["known", "hidden", "failed"]
@@ -61,12 +61,12 @@ class Account:
     base_url: str
     key_mask: str
     fetched_at: float
-    providers: Seen[list[shapes.ProviderRow]]
-    configs: Seen[list[shapes.ConfigRow]]
-    models: Seen[list[shapes.ModelRow]]
-    key: Seen[shapes.KeyRow]
-    default_config: Seen[str]
-    override_allowed: Seen[bool]
+    providers: Reply[list[shapes.ProviderRow]]
+    configs: Reply[list[shapes.ConfigRow]]
+    models: Reply[list[shapes.ModelRow]]
+    key: Reply[shapes.KeyRow]
+    default_config: Reply[str]
+    override_allowed: Reply[bool]
     providers_from: str = "providers"
     notes: tuple[str, ...] = field(default=())
     probed: dict[str, str] = field(default_factory=dict)
@@ -124,16 +124,16 @@ _DECISIVE = frozenset(
 """Kinds of GatewayError that every further question would end in, too."""
 
 
-def _seen(ask: Callable[[], Any], scope: str, errors: list[GatewayError]) -> Seen[Any]:
+def _seen(ask: Callable[[], Any], scope: str, errors: list[GatewayError]) -> Reply[Any]:
     try:
-        return Seen("known", ask())
+        return Reply("known", ask())
     except GatewayError as error:
         if error.kind in _DECISIVE:
             raise
         if error.kind == "missing-scope":
-            return Seen("hidden", scope=scope, reason=error.why)
+            return Reply("hidden", scope=scope, reason=error.why)
         errors.append(error)
-        return Seen("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
+        return Reply("failed", reason=error.what + (f" ({error.why})" if error.why else ""))
 
 
 def _rows(kind: type[shapes.Row], items: Iterable[Any], what: str) -> list[Any]:
@@ -147,7 +147,7 @@ def _rows(kind: type[shapes.Row], items: Iterable[Any], what: str) -> list[Any]:
     return found
 
 
-def _models(client: Client, errors: list[GatewayError]) -> Seen[list[shapes.ModelRow]]:
+def _models(client: Client, errors: list[GatewayError]) -> Reply[list[shapes.ModelRow]]:
     def ask() -> list[shapes.ModelRow]:
         pages = client.pages("/models", headers=CATALOGUE, scope=SCOPES["models"], by_offset=True)
         unique = {row.id: row for row in _rows(shapes.ModelRow, pages, "models")}
@@ -158,11 +158,11 @@ def _models(client: Client, errors: list[GatewayError]) -> Seen[list[shapes.Mode
 
 def _providers(
     client: Client,
-    models: Seen[list[shapes.ModelRow]],
+    models: Reply[list[shapes.ModelRow]],
     errors: list[GatewayError],
-) -> tuple[Seen[list[shapes.ProviderRow]], str]:
+) -> tuple[Reply[list[shapes.ProviderRow]], str]:
     """The providers, by the first question that this key may ask."""
-    first: Seen[list[shapes.ProviderRow]] | None = None
+    first: Reply[list[shapes.ProviderRow]] | None = None
     for path, scope in (
         ("/providers", SCOPES["providers"]),
         ("/virtual-keys", "virtual_keys.list"),
@@ -177,7 +177,7 @@ def _providers(
         first = first or seen
     slugs = dict.fromkeys(row.provider for row in models.value or () if row.provider)
     if slugs:
-        return Seen(
+        return Reply(
             "known", [shapes.ProviderRow.model_validate({"slug": slug}) for slug in slugs]
         ), "models"
     assert first is not None
@@ -186,7 +186,7 @@ def _providers(
 
 def _configs(
     client: Client, errors: list[GatewayError]
-) -> tuple[Seen[list[shapes.ConfigRow]], list[str]]:
+) -> tuple[Reply[list[shapes.ConfigRow]], list[str]]:
     notes: list[str] = []
 
     def ask() -> list[shapes.ConfigRow]:
@@ -223,7 +223,7 @@ def _is_slug(text: str) -> bool:
     return text.isascii() and all(c.isalnum() or c in "-_." for c in text) and ".." not in text
 
 
-def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Seen[shapes.KeyRow]:
+def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Reply[shapes.KeyRow]:
     """The key's own row, by Portkey's mask: there is no endpoint that says "me" (portkey.md 4)."""
 
     def ask() -> shapes.KeyRow | None:
@@ -234,28 +234,28 @@ def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Seen[shape
 
     seen = _seen(ask, SCOPES["key"], errors)
     if seen.known and seen.value is None:
-        return Seen("failed", reason="several keys share this masked form")
+        return Reply("failed", reason="several keys share this masked form")
     return seen
 
 
-def _default(row: Seen[shapes.KeyRow], configs: Seen[list[shapes.ConfigRow]]) -> Seen[str]:
+def _default(row: Reply[shapes.KeyRow], configs: Reply[list[shapes.ConfigRow]]) -> Reply[str]:
     if row.value is None:
         return _unseen(row)
     config_id = row.value.defaults.config_id if row.value.defaults is not None else None
     for config in configs.value or ():
         if config_id and config_id in (config.id, config.slug):
-            return Seen("known", config.slug)
-    return Seen("known", config_id or "")
+            return Reply("known", config.slug)
+    return Reply("known", config_id or "")
 
 
-def _override(row: Seen[shapes.KeyRow]) -> Seen[bool]:
+def _override(row: Reply[shapes.KeyRow]) -> Reply[bool]:
     if row.value is None:
         return _unseen(row)
     allowed = row.value.override_allowed
     if allowed is None:
-        return Seen("failed", reason="the key's row does not say")
-    return Seen("known", allowed)
+        return Reply("failed", reason="the key's row does not say")
+    return Reply("known", allowed)
 
 
-def _unseen(row: Seen[Any]) -> Seen[Any]:
-    return Seen(row.state, scope=row.scope, reason=row.reason)
+def _unseen(row: Reply[Any]) -> Reply[Any]:
+    return Reply(row.state, scope=row.scope, reason=row.reason)

@@ -88,7 +88,7 @@ def open_client(
     )
 
 
-def look(
+def read_account(
     policy: CompiledPolicy,
     environ: Mapping[str, str],
     key: Key,

@@ -50,9 +50,12 @@ def glance(
     listeners = [one for one in listeners if not _allowed(one, policy, now)]
     if not listeners:
         return []
-    from guard.proxies.seen import Seen, owners  # not for a launch where nothing listens
+    from guard.proxies.harmless import (  # not for a launch where nothing listens
+        HarmlessListeners,
+        owners,
+    )
 
-    known = Seen(environ)
+    known = HarmlessListeners(environ)
     known.read(now)
     # before they are judged: what becomes another program meanwhile is judged again
     owner = owners(listeners)

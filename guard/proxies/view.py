@@ -20,7 +20,7 @@ ORDER = ("forbidden", "unknown", "allowed", "other")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Listening:
     """One listening program, and the exception that allows it, if there is one."""
 
     found: Found
@@ -39,23 +39,23 @@ class Seen:
 class View:
     """Everything that listens, forbidden first; `remark` says what could not be looked at."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[Listening, ...]
     remark: str = ""
 
-    def rows(self, everything: bool) -> list[Seen]:
+    def rows(self, everything: bool) -> list[Listening]:
         return [one for one in self.seen if everything or one.state != "other"]
 
     @property
-    def forbidden(self) -> list[Seen]:
+    def forbidden(self) -> list[Listening]:
         return [one for one in self.seen if one.state == "forbidden"]
 
 
-def look(policy: CompiledPolicy, *, containers: bool = True) -> View:
+def view_listeners(policy: CompiledPolicy, *, containers: bool = True) -> View:
     """What listens now, under `policy`; without `containers` no container engine is asked."""
     listeners, remark = _listeners()
     now = time.time()
     seen = [
-        Seen(one, policy.excepted(f"port:{one.port}", now))
+        Listening(one, policy.excepted(f"port:{one.port}", now))
         for one in find(
             listeners, gateway=policy.base_url, proxy=policy.gateway_proxy, containers=containers
         )

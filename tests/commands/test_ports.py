@@ -19,7 +19,7 @@ from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import Outcome
-from guard.proxies.view import ORDER, Seen, View
+from guard.proxies.view import ORDER, Listening, View
 from guard.report.terminal import columns_of, fold, paint, plain
 from guard.report.words import local
 from guard.sources.keepers import Keeper
@@ -54,12 +54,12 @@ def other(port: int = 8000, **fields: Any) -> Found:
     return found(port, **{**known, "process": process(99, program="http.server"), **fields})
 
 
-def view(*all_found: Found | Seen) -> View:
-    seen = [one if isinstance(one, Seen) else Seen(one) for one in all_found]
+def view(*all_found: Found | Listening) -> View:
+    seen = [one if isinstance(one, Listening) else Listening(one) for one in all_found]
     return View(tuple(sorted(seen, key=lambda one: ORDER.index(one.state))))
 
 
-def shown(*all_found: Found | Seen, everything: bool = False, width: int = 0) -> str:
+def shown(*all_found: Found | Listening, everything: bool = False, width: int = 0) -> str:
     return plain(fold(text(view(*all_found), everything, NOW, width), width))
 
 
@@ -116,14 +116,14 @@ def test_a_suspect_is_forbidden_and_not_offered_for_stopping() -> None:
 
 
 def test_an_excepted_one_is_allowed_with_its_reason_and_end() -> None:
-    text = shown(Seen(found(), EXCEPTION))
+    text = shown(Listening(found(), EXCEPTION))
     assert "LiteLLM proxy, allowed" in text
     assert f"port 4000 is allowed until {local(EXCEPTION.until)}: a benchmark" in text
     assert "forbidden by" not in text
 
 
 def test_forbidden_ones_come_first() -> None:
-    seen = view(other(), Seen(found(), EXCEPTION), found(8317)).seen
+    seen = view(other(), Listening(found(), EXCEPTION), found(8317)).seen
     assert [one.state for one in seen] == ["forbidden", "allowed", "other"]
 
 
@@ -150,7 +150,7 @@ def test_an_owner_that_only_the_socket_knows() -> None:
 
 def test_json_carries_everything_and_is_versioned() -> None:
     keeper = Keeper("docker", "litellm-1", stop=("docker", "stop", "litellm-1"), owned=True)
-    said = as_dict(view(Seen(found(keeper=keeper), EXCEPTION), other()), False)
+    said = as_dict(view(Listening(found(keeper=keeper), EXCEPTION), other()), False)
     assert (said["forbidden"], said["others"]) == (0, 1)
     (port,) = json.loads(json.dumps(said["ports"]))
     assert port == {
@@ -186,7 +186,7 @@ def test_json_carries_everything_and_is_versioned() -> None:
 
 
 class Machine:
-    """What `look` finds, and what is done to it."""
+    """What `view_listeners` finds, and what is done to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.view = View(())
@@ -196,7 +196,7 @@ class Machine:
         self._capsys = capsys
         for module in (ports, ports_stop):
             monkeypatch.setattr(module, "load_policy", lambda environ: CompiledPolicy())
-            monkeypatch.setattr(module, "look", lambda policy, **_: self.view)
+            monkeypatch.setattr(module, "view_listeners", lambda policy, **_: self.view)
         monkeypatch.setattr(stopping, "carry_out_all", self._carry_out_all)
 
     def _carry_out_all(self, steps: Sequence[stopping.Step], *, grace: float) -> list[Outcome]:
@@ -232,7 +232,7 @@ def test_exit_status_of_the_table(machine: Machine) -> None:
     assert machine.run().code == 0
     machine.view = view(found())
     assert machine.run().code == 1
-    machine.view = view(Seen(found(), EXCEPTION), other())
+    machine.view = view(Listening(found(), EXCEPTION), other())
     assert machine.run().code == 0
     assert machine.run("--nonsense").code == 2
 
@@ -351,7 +351,7 @@ def test_what_does_not_run_is_stopped_already(machine: Machine) -> None:
 
 def test_all_is_what_the_policy_forbids(machine: Machine) -> None:
     machine.view = view(
-        Seen(found(), EXCEPTION), found(8317, process=process(7)), other(), found(9997)
+        Listening(found(), EXCEPTION), found(8317, process=process(7)), other(), found(9997)
     )
     ran = machine.run("stop", "--all", "--yes")
     assert (ran.code, machine.carried_out) == (0, [8317, 9997])
@@ -360,7 +360,7 @@ def test_all_is_what_the_policy_forbids(machine: Machine) -> None:
 
 
 def test_an_allowed_one_is_stopped_by_name_with_a_note(machine: Machine) -> None:
-    machine.view = view(Seen(found(), EXCEPTION))
+    machine.view = view(Listening(found(), EXCEPTION))
     ran = machine.run("stop", "4000", "--yes")
     assert (ran.code, machine.carried_out) == (0, [4000])
     assert "note: an exception allows it until" in ran.err
@@ -458,7 +458,7 @@ def test_completion_offers_what_could_be_stopped(
     def broken(*_: object, **__: object) -> View:
         raise UsageError("no policy")
 
-    monkeypatch.setattr(ports_stop, "look", broken)
+    monkeypatch.setattr(ports_stop, "view_listeners", broken)
     assert offered("") == []
 
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from guard.policy.values import CompiledPolicy, PolicyException
-from guard.proxies import find, glance, seen
+from guard.proxies import find, glance, harmless
 from guard.proxies.find import Judgement
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found
 from guard.sources import processes, sockets
@@ -43,7 +43,7 @@ class World:
         self.policy = CompiledPolicy()
         self.owner = "10:100:1:2:abc"
         monkeypatch.setattr(find, "judge", self._judge)
-        monkeypatch.setattr(seen, "owners", lambda found: dict.fromkeys(found, self.owner))
+        monkeypatch.setattr(harmless, "owners", lambda found: dict.fromkeys(found, self.owner))
 
     def _judge(
         self, listeners: list[Listener], *, gateway: str, strangers: bool
@@ -137,7 +137,7 @@ class TestMemory:
     ) -> None:
         world.add(3, OTHER, settled=what != "unsettled")
         if what == "gone":
-            monkeypatch.setattr(seen, "owners", lambda found: {})
+            monkeypatch.setattr(harmless, "owners", lambda found: {})
         elif what == "no number":
             world.listeners[0].cookie = 0
         world.look()
@@ -209,11 +209,11 @@ class TestMemory:
     ) -> None:
         world.add(3, OTHER)
         world.look()
-        scope = seen._scope()
-        monkeypatch.setattr(seen, "_scope", lambda: f"{scope}{what}")
+        scope = harmless._scope()
+        monkeypatch.setattr(harmless, "_scope", lambda: f"{scope}{what}")
         world.look()
         assert world.judged == [3]
-        monkeypatch.setattr(seen, "_scope", lambda: "")
+        monkeypatch.setattr(harmless, "_scope", lambda: "")
         assert (world.look(), world.judged) == ([], [3])
 
     def test_no_place_for_it(self, world: World, tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_the_same_program_with_the_same_arguments_again(tmp_path: Path) -> None:
 def test_memory_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS, with psutil alone; what psutil says on a Mac is not shown by this."""
     monkeypatch.setattr(processes, "_LINUX", False)
-    monkeypatch.setattr(seen.sys, "platform", "darwin")
+    monkeypatch.setattr(harmless.sys, "platform", "darwin")
     monkeypatch.setattr(psutil, "pids", lambda: [os.getpid()])
     asked: list[int] = []
 

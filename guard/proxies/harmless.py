@@ -55,7 +55,7 @@ def owners(listeners: Sequence[Listener]) -> dict[Listener, str]:
     return found
 
 
-class Seen:
+class HarmlessListeners:
     """Which sockets were harmless: one small file, ours alone, of this boot and namespace.
 
     It says nothing of a machine but numbers that mean something until the next boot. Whatever is
