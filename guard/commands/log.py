@@ -156,6 +156,6 @@ def render(entry: Entry, home: str) -> str:
         known = RULES.get(rule)
         lines.append(f"{'':31}{printable(rule)}{f' {known.title}' if known else ''}")
     removed = entry.texts("removed")
-    if removed:
+    if removed and entry.decision == "launched":
         lines.append(f"{'':31}removed {printable(', '.join(removed))}")
     return "\n".join(lines)

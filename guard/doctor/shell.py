@@ -41,7 +41,7 @@ def prompt_hook(context: Context) -> Iterator[Result]:
             'exec "$SHELL", then: routeguard doctor',
         )
     else:
-        yield broken("this shell has no hook", "routeguard setup, then open a new shell")
+        yield broken("this shell has no hook", "routeguard setup\nthen open a new shell")
 
 
 def start_file(context: Context) -> Iterator[Result]:

@@ -50,7 +50,7 @@ class Machine:
         self.add(ago, "launched", **{**about, **fields})
 
     def refused(self, ago: float, *rules: str) -> None:
-        self.launched(ago, rules=list(rules), removed=[])
+        self.launched(ago, rules=list(rules), removed=["ANTHROPIC_API_KEY"])
         text = self.log.read_text().splitlines()
         text[-1] = text[-1].replace('"launched"', '"refused"')
         self.log.write_text("\n".join(text) + "\n")
@@ -89,6 +89,7 @@ def test_the_lines(machine: Machine) -> None:
     )
     assert "launched  opencode run  portkey/gpt-4o  ~/src/app\n" in said
     assert re.search(r"^ +removed OPENAI_API_KEY$", said, re.MULTILINE)
+    assert "ANTHROPIC_API_KEY" not in said, "nothing was removed from what never started"
     assert "allowed   port:4000 until 2026-12-31: a test\n" in said
 
 

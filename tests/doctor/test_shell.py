@@ -20,7 +20,7 @@ def test_a_live_hook(machine: Machine) -> None:
 def test_no_hook(machine: Machine) -> None:
     found = machine.one("hook")
     assert found.state == "broken"
-    assert found.fix == "routeguard setup, then open a new shell"
+    assert found.fix == "routeguard setup\nthen open a new shell"
 
 
 def test_a_lost_hook_is_told_as_why_tells_it(machine: Machine) -> None:
