@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import pexpect
 import pytest
+from prompt_words import SCRUBBED
 
 import guard
 from guard import hook
@@ -315,10 +316,7 @@ class Machine:
         other line runs once, also in several lines, after Ctrl-C, and out of the history.
         `prompt` is what the shell draws for each prompt, "" if that is not to be counted.
         """
-        assert session.messages(session.run(self.shell.export("OPENAI_API_KEY"))) == [
-            "routeguard: scrubbed OPENAI_API_KEY "
-            "(why, and how to allow it: routeguard why OPENAI_API_KEY)"
-        ]
+        assert session.messages(session.run(self.shell.export("OPENAI_API_KEY"))) == SCRUBBED
         assert "OPENAI_API_KEY" not in self.names(session)
         assert session.messages(session.run("true")) == []
         output = session.run("litellm --port 4000")

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prompt_words import SCRUBBED
 
 pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
 MachineFor = Callable[[Any], Any]
 KEY = "export OPENAI_API_KEY=v"
-SCRUBBED = [
-    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
-]
 
 PREEXEC = r"""
 bash_preexec_imported=defined __bp_mode='' precmd_functions+=(seen_precmd)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -12,9 +11,6 @@ pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
 MachineFor = Callable[[Any], Any]
-SCRUBBED = [
-    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
-]
 
 REPORTS = r"""
 function report_command --on-event fish_preexec; echo $argv >>$SEEN; end
@@ -55,68 +51,6 @@ def test_beside(
         assert not [line for line in lines if "__routeguard" in line]
     elif seen.exists():
         assert "shadowed commandline" not in seen.read_text()
-
-
-def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
-    machine_for: MachineFor, fish: Any
-) -> None:
-    """As with direnv, mise or asdf where the hook runs before them."""
-    machine = machine_for(fish)
-    machine.guarded.shims.mkdir()
-    session = machine.opened()
-    output = session.run(
-        "function tool --on-event fish_prompt; set -gx OPENAI_API_KEY v; "
-        "set -gx PATH /opt/tool $PATH; end"
-    )
-    for _ in range(3):
-        output += session.run(f"set -q OPENAI_API_KEY; echo $status $PATH[1] >>{machine.ran}")
-    assert machine.marks() == [f"1 {machine.guarded.shims}"] * 3
-    assert session.messages(output) == SCRUBBED
-
-
-def test_direnv_before_and_after(
-    machine_for: MachineFor,
-    fish: Any,
-    missing_part: Callable[[str], NoReturn],
-) -> None:
-    if shutil.which("direnv") is None:
-        missing_part("direnv is not installed (Debian: apt-get install direnv)")
-    machine = machine_for(fish)
-    project = machine.guarded.home / "project"
-    project.mkdir()
-    (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
-    session = machine.opened(DIRENV_LOG_FORMAT="")
-    session.run("direnv hook fish | source; direnv allow ~/project")
-    output = session.run("cd ~/project") + session.run("true")
-    assert session.messages(output) == SCRUBBED
-    assert session.value("$FROM_ENVRC") == "yes"
-    assert "OPENAI_API_KEY" not in machine.names(session)
-
-
-def test_a_lost_hook_is_noticed(machine_for: MachineFor, fish: Any) -> None:
-    machine = machine_for(fish)
-    tell = machine.programs / "routeguard"
-    tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
-    tell.chmod(0o755)
-    machine.guarded.main = machine.guarded.directory / "main.py"
-    machine.guarded.main.write_text(
-        "import os\n"
-        f"with open({str(machine.ran)!r}, 'a') as file:\n"
-        "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
-    )
-    session = machine.opened()
-    for loss in ("functions --erase __routeguard_prompt", "functions -e __routeguard_prompt"):
-        for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
-            session.run(line)
-        assert machine.marks() == [
-            "why live:fish",
-            "exec ",
-            "why lost:fish",
-            "exec lost:fish",
-        ], loss
-        machine.ran.unlink()
-        session.run(fish.source(machine.guarded.hook(fish)))
-    assert session.value("(set -q ROUTEGUARD_HOOK; echo $status)") == "1"
 
 
 def test_what_was_let_go_of_does_not_come_back(machine_for: MachineFor, fish: Any) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from prompt_words import SCRUBBED
 
 pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
-SCRUBBED = [
-    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
-]
+MachineFor = Callable[[Any], Any]
 EXPORT = "export OPENAI_API_KEY=v"
 
 
@@ -210,3 +210,101 @@ def test_a_readonly_path_is_no_error(
     assert "read-only" not in output
     assert "readonly variable" not in output
     assert session.messages(output) == SCRUBBED
+
+
+LATE = {
+    "zsh": (
+        "tool() { export OPENAI_API_KEY=v; PATH=/opt/tool:$PATH }; precmd_functions+=(tool)",
+        "print -r -- ${OPENAI_API_KEY-gone} $path[1]",
+    ),
+    "fish": (
+        "function tool --on-event fish_prompt; set -gx OPENAI_API_KEY v; "
+        "set -gx PATH /opt/tool $PATH; end",
+        "set -q OPENAI_API_KEY; and echo there; or echo gone $PATH[1]",
+    ),
+}
+"""What exports a key at each prompt, after the hook, and a command that says what it sees."""
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
+    name: str, machine_for: MachineFor, request: pytest.FixtureRequest
+) -> None:
+    """As with direnv, mise or asdf where the hook runs before them."""
+    machine = machine_for(request.getfixturevalue(name))
+    machine.guarded.shims.mkdir()
+    session = machine.opened()
+    tool, command = LATE[name]
+    output = session.run(tool)
+    for _ in range(3):
+        output += session.run(f"{command} >>{machine.ran}")
+    assert machine.marks() == [f"gone {machine.guarded.shims}"] * 3
+    assert session.messages(output) == SCRUBBED
+
+
+@pytest.mark.parametrize("name", ["zsh", "fish"])
+def test_direnv_before_and_after(
+    name: str,
+    machine_for: MachineFor,
+    missing_part: Callable[[str], NoReturn],
+    request: pytest.FixtureRequest,
+) -> None:
+    if shutil.which("direnv") is None:
+        missing_part("direnv is not installed (Debian: apt-get install direnv)")
+    machine = machine_for(request.getfixturevalue(name))
+    project = machine.guarded.home / "project"
+    project.mkdir()
+    (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
+    session = machine.opened(DIRENV_LOG_FORMAT="")
+    load = "direnv hook fish | source" if name == "fish" else 'eval "$(direnv hook zsh)"'
+    session.run(f"{load}; direnv allow ~/project")
+    # fish calls handlers in the order of their definition, zsh in that of a list
+    orders = ("__routeguard_precmd _direnv_hook", "_direnv_hook __routeguard_precmd")
+    for order in orders if name == "zsh" else ("",):
+        if order:
+            session.run(f"precmd_functions=({order})")
+        output = session.run("cd ~/project") + session.run("true")
+        assert session.messages(output) == SCRUBBED, order
+        assert session.value("$FROM_ENVRC") == "yes"
+        assert "OPENAI_API_KEY" not in machine.names(session)
+        session.run("cd")
+
+
+LOSSES = {
+    "zsh": (
+        "precmd_functions=(other)",
+        "add-zsh-hook -d precmd __routeguard_precmd",
+        "unset precmd_functions",
+    ),
+    "fish": ("functions --erase __routeguard_prompt", "functions -e __routeguard_prompt"),
+}
+"""How a program takes the hook away from the prompt."""
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_lost_hook_is_noticed(
+    name: str, machine_for: MachineFor, request: pytest.FixtureRequest
+) -> None:
+    shell = request.getfixturevalue(name)
+    machine = machine_for(shell)
+    tell = machine.programs / "routeguard"
+    tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
+    tell.chmod(0o755)
+    machine.guarded.main = machine.guarded.directory / "main.py"
+    machine.guarded.main.write_text(
+        "import os\n"
+        f"with open({str(machine.ran)!r}, 'a') as file:\n"
+        "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
+    )
+    session = machine.opened()
+    if name == "zsh":
+        session.run("other() { : }; autoload -Uz add-zsh-hook")
+    told = [f"why live:{name}", "exec ", f"why lost:{name}", f"exec lost:{name}"]
+    for loss in LOSSES[name]:
+        for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
+            session.run(line)
+        assert machine.marks() == told, loss
+        machine.ran.unlink()
+        session.run(shell.source(machine.guarded.hook(shell)))
+    unset = "(set -q ROUTEGUARD_HOOK; echo $status)" if name == "fish" else "${ROUTEGUARD_HOOK-1}"
+    assert session.value(unset) == "1"

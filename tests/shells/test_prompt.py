@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prompt_words import flagged, scrubbed
 
 from guard.policy.values import GatewayProvider, PolicyException
 
@@ -15,17 +16,6 @@ pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
 FOREVER = 4102444800.0
-
-
-def scrubbed(*names: str) -> str:
-    return (
-        f"routeguard: scrubbed {', '.join(names)} "
-        f"(why, and how to allow it: routeguard why {names[0]})"
-    )
-
-
-def flagged(*names: str) -> str:
-    return scrubbed(*names).replace("scrubbed", "flagged").replace(" (readonly))", ")")
 
 
 def hooked(open_session: Open, guarded: Any, shell: Any, **policy: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from prompt_words import SCRUBBED
 
 pytestmark = pytest.mark.shells
 
@@ -18,9 +18,6 @@ MachineFor = Callable[[Any], Any]
 PROMPT = "\x1b]9;prompt\x07"
 """What zsh draws for each prompt of these tests: a terminal shows nothing of it."""
 
-SCRUBBED = [
-    "routeguard: scrubbed OPENAI_API_KEY (why, and how to allow it: routeguard why OPENAI_API_KEY)"
-]
 
 WRAPPERS = r"""
 wrap_all() {
@@ -121,74 +118,6 @@ def test_beside(
         assert lines.count("ollama ps") == 1
         assert "status 5" in lines
         assert not [line for line in lines if "routeguard" in line and not line.startswith(". ")]
-
-
-def test_what_comes_after_the_look_at_the_prompt_is_gone_before_the_command(
-    machine_for: MachineFor, zsh: Any
-) -> None:
-    """As with direnv, mise or asdf where the hook runs before them."""
-    machine = machine_for(zsh)
-    machine.guarded.shims.mkdir()
-    session = machine.opened()
-    output = session.run(
-        "tool() { export OPENAI_API_KEY=v; PATH=/opt/tool:$PATH }; precmd_functions+=(tool)"
-    )
-    for _ in range(3):
-        session.child.sendline(
-            f"print -r -- ${{OPENAI_API_KEY-gone}} $path[1] >>{machine.ran}; true"
-        )
-        output += session.sync()
-    assert machine.marks() == [f"gone {machine.guarded.shims}"] * 3
-    assert session.messages(output) == SCRUBBED
-
-
-def test_direnv_before_and_after(
-    machine_for: MachineFor,
-    zsh: Any,
-    missing_part: Callable[[str], NoReturn],
-) -> None:
-    if shutil.which("direnv") is None:
-        missing_part("direnv is not installed (Debian: apt-get install direnv)")
-    machine = machine_for(zsh)
-    project = machine.guarded.home / "project"
-    project.mkdir()
-    (project / ".envrc").write_text("export OPENAI_API_KEY=v FROM_ENVRC=yes\n")
-    session = machine.opened(DIRENV_LOG_FORMAT="")
-    session.run('eval "$(direnv hook zsh)"; direnv allow ~/project')
-    # the hook before direnv, then behind it
-    for order in ("__routeguard_precmd _direnv_hook", "_direnv_hook __routeguard_precmd"):
-        session.run(f"precmd_functions=({order})")
-        output = session.run("cd ~/project") + session.run("true")
-        assert session.messages(output) == SCRUBBED, order
-        assert session.value("$FROM_ENVRC${OPENAI_API_KEY-}") == "yes"
-        session.run("cd")
-
-
-def test_a_lost_hook_is_noticed(machine_for: MachineFor, zsh: Any) -> None:
-    machine = machine_for(zsh)
-    tell = machine.programs / "routeguard"
-    tell.write_text(f'#!/bin/sh\necho "$1 ${{ROUTEGUARD_HOOK-}}" >>{machine.ran}\n')
-    tell.chmod(0o755)
-    machine.guarded.main = machine.guarded.directory / "main.py"
-    machine.guarded.main.write_text(
-        "import os\n"
-        f"with open({str(machine.ran)!r}, 'a') as file:\n"
-        "    print('exec', os.environ.get('ROUTEGUARD_HOOK', ''), file=file)\n"
-    )
-    session = machine.opened()
-    losses = (
-        "precmd_functions=(other)",
-        "add-zsh-hook -d precmd __routeguard_precmd",
-        "unset precmd_functions",
-    )
-    session.run("other() { : }; autoload -Uz add-zsh-hook")
-    for loss in losses:
-        for line in ("routeguard why", "opencode", loss, "routeguard why", "opencode"):
-            session.run(line)
-        assert machine.marks() == ["why live:zsh", "exec ", "why lost:zsh", "exec lost:zsh"], loss
-        machine.ran.unlink()
-        session.run(zsh.source(machine.guarded.hook(zsh)))
-    assert session.value("${ROUTEGUARD_HOOK-unset}") == "unset"
 
 
 def test_during_an_instant_prompt_nothing_is_said_and_afterwards_once(
