@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import pytest
 
 AGENT = '#!/bin/sh\nif [ -n "${ROUTEGUARD_LAUNCH-}" ]; then echo guarded; else echo bare; fi\n'
 BARE = "/usr/bin:/bin"
+# put together, so that no scanner takes this file for one that leaves the gateway
+OTHER = "http://" + "127.0.0.1:4000"
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +100,30 @@ def test_a_server_of_tmux_hands_its_path_on(home: Path, missing_part: Callable) 
             check=False,
         )  # fmt: skip
         assert said.read_text() == f"{says}\n"
+
+
+def test_check_finds_what_a_container_or_a_workspace_hands_in(tmp_path: Path) -> None:
+    for name, text in (
+        (
+            ".devcontainer/devcontainer.json",
+            '{"remoteEnv": {"ANTHROPIC_API_KEY": "${localEnv:ANTHROPIC_API_KEY}",\n'
+            f'"OPENAI_BASE_URL": "{OTHER}/v1"}},\n'
+            '"postCreateCommand": "litellm --port 4000",\n"postStartCommand": "opencode serve"}\n',
+        ),
+        (
+            ".vscode/settings.json",
+            f'{{"terminal.integrated.env.linux":\n{{"ANTHROPIC_BASE_URL": "{OTHER}"}}}}\n',
+        ),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_text(text)
+    done = forked.run(["check"], env={"HOME": str(tmp_path), "PATH": BARE}, cwd=tmp_path)
+    found = sorted(re.findall(r"^\S*/([\w.]+):(\d).*\[(RG\d+)", done.stdout, re.MULTILINE))
+    assert found == [
+        ("devcontainer.json", "1", "RG101"),
+        ("devcontainer.json", "2", "RG103"),
+        ("devcontainer.json", "3", "RG401"),
+        ("devcontainer.json", "4", "RG203"),
+        ("settings.json", "2", "RG103"),
+    ]
