@@ -59,13 +59,15 @@ def assignments(text: str) -> Iterator[Assignment]:
         at = run.end()
     short = joined([*parts, whole[at:]])
     at = len(text) - len(text.removeprefix("\ufeff"))  # which the parser drops
+    line, counted = 1, 0
     for binding in parse_stream(io.StringIO(short.value)):
-        written = binding.original.string
         for name, value, *inside in _parts(binding):
             name_at, start, end = (short.places[at + place] for place in inside)
-            line = binding.original.line + len(_NEW_LINE.findall(written[: inside[0]]))
+            # not the parser's own count: it takes `\r\n` for two lines behind one it gives up
+            line += len(_NEW_LINE.findall(text, counted, name_at))
+            counted = name_at
             yield Assignment(name, value, name_at, start, end, line)
-        at += len(written)
+        at += len(binding.original.string)
 
 
 def _parts(binding: Binding) -> Iterator[tuple[str, str, int, int, int]]:
