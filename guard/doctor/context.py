@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -47,6 +48,8 @@ class Context:
         self.root = root
         self.system = system
         self.now = time.time()
+        self._planning = threading.Lock()
+        self._plans: dict[str, tuple[Plan, Facts]] = {}
         own = without_guard(environ)
         self.misplaced = paths.misplaced(own, cwd)
         self.environ = paths.without_misplaced(own, self.misplaced)
@@ -88,12 +91,17 @@ class Context:
         found = (resolve.find(name, self.environ) for name in agent.names)
         return next(filter(None, found), "")
 
-    @functools.cache  # noqa: B019 - one context lives as long as its process
     def launch(self, agent: Agent) -> tuple[Plan, Facts]:
         """The plan of a bare launch of `agent` from here, and what it was made of.
 
         Raises GuardError if it cannot be planned.
         """
+        with self._planning:  # several checks ask at once
+            if agent.id not in self._plans:
+                self._plans[agent.id] = self._plan(agent)
+            return self._plans[agent.id]
+
+    def _plan(self, agent: Agent) -> tuple[Plan, Facts]:
         return plan_launch(
             agent, [], self.environ, self.misplaced, self.program(agent), self.policy, self.cwd,
             self.now, write=False,

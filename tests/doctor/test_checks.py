@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from doctored import Machine
 
 from guard.cli import COMMANDS
+from guard.doctor import context
 from guard.doctor.checks import CHECKS, Check, document, run
 from guard.doctor.context import Context
 from guard.doctor.result import Result, ok
@@ -38,7 +40,7 @@ def test_every_command_of_the_page_is_one() -> None:
 def test_what_takes_too_long_is_left_alone(machine: Machine) -> None:
     released = threading.Event()
 
-    def slow(context: Context) -> Iterator[Result]:
+    def slow(_: Context) -> Iterator[Result]:
         released.wait(30)
         yield ok("late")
 
@@ -52,7 +54,7 @@ def test_what_takes_too_long_is_left_alone(machine: Machine) -> None:
 
 
 def test_a_check_that_fails_hides_no_other(machine: Machine) -> None:
-    def fails(context: Context) -> Iterator[Result]:
+    def fails(_: Context) -> Iterator[Result]:
         raise ValueError("sk-canary-0123456789abcdefghij")
         yield
 
@@ -62,3 +64,19 @@ def test_a_check_that_fails_hides_no_other(machine: Machine) -> None:
     assert wrong.state == "broken"
     assert re.fullmatch(r"internal error: ValueError at test_checks\.py:\d+", wrong.what)
     assert well.what == "there"
+
+
+def test_a_launch_is_planned_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[object] = []
+    plan = context.plan_launch
+
+    def counted(*words: object, **more: object) -> object:
+        planned.append(words[0])
+        return plan(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(context, "plan_launch", counted)
+    asking = [
+        check for check in CHECKS if check.id in ("agents", "launch", "logins", "agent-files")
+    ]
+    assert {one.state for _, one in run(machine.context(), checks=asking)} == {"ok"}
+    assert len(planned) == 1
