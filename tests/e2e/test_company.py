@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 from harness.expect import through_gateway
+from harness.parts import free_port
 from harness.sandbox import Sandbox
 
 pytestmark = pytest.mark.e2e
@@ -67,8 +68,8 @@ def company(user: Sandbox, missing_part: Callable[[str], NoReturn]) -> Iterator[
     port = user.network.front.url.rpartition(":")[2]
     log, addon, state = (user.root / name for name in ("hosts", "addon.py", "mitmproxy"))
     addon.write_text(ADDON.format(log=str(log), host=HOST, port=port))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        own = free.getsockname()[1]
+    # where the policies of all tests except what listens: to the others it is a local proxy
+    own = free_port()
     words = ["-p", str(own), "--listen-host", "127.0.0.1", "--set", f"confdir={state}"]
     process = subprocess.Popen(
         [program, "-q", "-s", addon, *words, "--set", "connection_strategy=lazy"],

@@ -58,7 +58,7 @@ def find_parts() -> Parts:
 @contextlib.contextmanager
 def running_gateway(parts: Parts) -> Iterator[str]:
     """Run the gateway on a free one of GATEWAY_PORTS; yields `http://127.0.0.1:PORT`."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "NODE_ENV": "production"}
     with tempfile.TemporaryFile() as log:
@@ -85,7 +85,8 @@ def running_gateway(parts: Parts) -> Iterator[str]:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of GATEWAY_PORTS that nobody has bound."""
     # one after the other from a place of our own: workers that start at once must not meet
     for offset in range(len(GATEWAY_PORTS)):
         port = GATEWAY_PORTS[(os.getpid() + offset) % len(GATEWAY_PORTS)]
