@@ -167,7 +167,36 @@ def test_a_directory_called_shell_beside_an_installed_package_is_not_ours(tmp_pa
     assert hook.template("hook.bash", package=str(package)) == "somebody else's"
 
 
-@pytest.mark.parametrize("argv", [[], ["tcsh"], ["bash", "zsh"], ["--shell"], ["BASH"]])
+@pytest.mark.parametrize(
+    ("parent", "shell", "found", "said"),
+    [
+        ("zsh", "/bin/bash", "zsh", ""),
+        ("python3", "/usr/bin/fish", "fish", "for fish (a guess by $SHELL)"),
+        ("", "/bin/bash", "bash", "routeguard completion bash|zsh|fish"),
+        ("python3", "/bin/tcsh", "", "cannot tell which shell asks"),
+        ("sh", "", "", "cannot tell which shell asks"),
+    ],
+)
+def test_the_shell_that_asks(
+    parent: str,
+    shell: str,
+    found: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(hook, "_program", lambda pid: parent)
+    monkeypatch.setenv("SHELL", shell)
+    if found:
+        assert hook.asking_shell("completion") == found
+        assert said in capsys.readouterr().err
+        return
+    with pytest.raises(UsageError, match=said) as error:
+        hook.main([])
+    assert error.value.fix == "routeguard hook bash|zsh|fish"
+
+
+@pytest.mark.parametrize("argv", [["tcsh"], ["bash", "zsh"], ["--shell"], ["BASH"]])
 def test_another_shell_is_a_usage_error_that_says_what_is_accepted(argv: list[str]) -> None:
     with pytest.raises(UsageError) as error:
         hook.main(argv)

@@ -13,11 +13,12 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from guard import audit, paths
 from guard.agents.covered import content_digest
 from guard.catalog.key_shapes import looks_like_key
+from guard.commands import complete
+from guard.commands.complete import Completer
 from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
@@ -86,15 +87,6 @@ def _options(command: _Command) -> _Command:
     return command
 
 
-def _complete_env(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-    """Names in the environment that look like credentials; their values are not looked at."""
-    return [
-        CompletionItem(name)
-        for name in sorted(os.environ)
-        if name.startswith(start) and re.search(r"KEY|TOKEN|BASE_URL|SECRET", name)
-    ]
-
-
 def _port(word: str) -> str:
     return (word.lstrip("0") or "0") if re.fullmatch(r"0*[0-9]{1,5}", word) else word
 
@@ -115,7 +107,7 @@ def _kind(
     text: str,
     example: str,
     normal: Callable[[str], str] = str,
-    complete: Callable[[click.Context, click.Parameter, str], list[CompletionItem]] | None = None,
+    completer: Completer | None = None,
 ) -> None:
     """Add the command that allows one kind of subject, given as `metavar`."""
 
@@ -127,7 +119,7 @@ def _kind(
 
     shown = f"\b\nExample:\n  routeguard allow {name} {example}"
     command.__doc__ = text
-    argument = click.argument("word", metavar=metavar, shell_complete=complete)
+    argument = click.argument("word", metavar=metavar, shell_complete=completer)
     allow.command(name, epilog=shown)(argument(_options(command)))
 
 
@@ -140,6 +132,7 @@ _kind(
     """11434 --for 2h --reason "comparing a local model"
 See what listens:  routeguard ports""",
     _port,
+    complete.ports,
 )
 _kind(
     "env",
@@ -148,7 +141,7 @@ _kind(
     """OPENAI_API_KEY --for 3d --reason "the transcription script needs it"
 See what happens to a variable:  routeguard why OPENAI_API_KEY""",
     _name,
-    _complete_env,
+    complete.credentials,
 )
 _kind(
     "proxy",
@@ -444,18 +437,6 @@ def _as_dict(row: _Row, managed: str) -> dict[str, Any]:
 # revoke ------------------------------------------------------------------------------------------
 
 
-def _complete_subject(
-    ctx: click.Context, param: click.Parameter, start: str
-) -> list[CompletionItem]:
-    try:
-        entries = allowed.entries(own_environment(os.environ))
-    except GuardError:
-        return []
-    return [
-        CompletionItem(e.subject, help=e.reason) for e in entries if e.subject.startswith(start)
-    ]
-
-
 @allow.command(
     epilog="""\b
 Examples:
@@ -463,7 +444,7 @@ Examples:
   routeguard allow revoke port 11434
   routeguard allow revoke --all          everything `routeguard allow` wrote"""
 )
-@click.argument("words", nargs=-1, metavar="[SUBJECT]", shell_complete=_complete_subject)
+@click.argument("words", nargs=-1, metavar="[SUBJECT]", shell_complete=complete.exceptions)
 @click.option("--all", "everything", is_flag=True, help="All that `routeguard allow` wrote.")
 @click.option("--dry-run", is_flag=True, help="Show what would be taken back.")
 def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guard.commands.rules import complete as complete_rules
+from guard.commands import complete
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.process import own_environment, working_directory
@@ -77,14 +77,14 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
     "--select",
     multiple=True,
     metavar="RULES",
-    shell_complete=complete_rules,
+    shell_complete=complete.rules,
     help="Only these rules (RG101,RG201…).",
 )
 @click.option(
     "--ignore",
     multiple=True,
     metavar="RULES",
-    shell_complete=complete_rules,
+    shell_complete=complete.rules,
     help="All but these rules.",
 )
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out these paths.")

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
 
 from guard import hook
 from guard.errors import ExitCode
-
-VARIABLE = "_ROUTEGUARD_COMPLETE"
-"""The variable by which the printed code asks click for completions."""
 
 
 @click.command(
@@ -17,27 +13,22 @@ VARIABLE = "_ROUTEGUARD_COMPLETE"
 Start files:
   ~/.bashrc                    eval "$(routeguard completion bash)"      (bash 4.4 or later)
   ~/.zshrc                     eval "$(routeguard completion zsh)"       (after compinit)
-  ~/.config/fish/config.fish   routeguard completion fish | source""",
+  ~/.config/fish/config.fish   routeguard completion fish | source
+
+\b
+`routeguard setup` does this. Without SHELL it is the shell that asks.""",
 )
-@click.argument("shell", type=click.Choice(hook.SHELLS))
-def completion(shell: str) -> int:
+@click.argument("shell", type=click.Choice(hook.SHELLS), metavar="[SHELL]", required=False)
+def completion(shell: str | None) -> int:
     """Print the code that completes commands in a shell."""
-    click.echo(code(shell))
+    click.echo(code(shell or hook.asking_shell("completion")))
     return ExitCode.OK
 
 
 def code(shell: str) -> str:
     """The code that completes routeguard's commands in `shell`, for its start file.
 
-    click's own, which is silent only in bash 4.4 or later and after zsh's compinit; here it is
-    silent everywhere, and completes nothing where it cannot.
+    It asks click, by the variable _ROUTEGUARD_COMPLETE; loading it is silent in every shell, and
+    completes nothing where it cannot.
     """
-    kind = get_completion_class(shell)
-    assert kind is not None, "click completes in each shell that has a hook"
-    program = kind(click.Group(), {}, "routeguard", VARIABLE)
-    text = program.source_template % program.source_vars()
-    name = program.func_name
-    return text.replace(
-        f"complete -o nosort -F {name} routeguard",
-        f"complete -o nosort -F {name} routeguard 2>/dev/null || :",
-    ).replace(f"    compdef {name}", f"    (( ! $+functions[compdef] )) || compdef {name}")
+    return hook.template(f"complete.{shell}")

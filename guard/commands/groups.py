@@ -38,6 +38,7 @@ click.Context.formatter_class = Formatter
 def _with_help(command: click.Command) -> click.Command:
     """`command` with `-h`, however its context was made: click keeps the option it made first."""
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    command.get_help_option(click.Context(command, **command.context_settings))
     return command
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.commands import complete
 from guard.commands.groups import LazyGroup
 
 if TYPE_CHECKING:
@@ -56,5 +57,6 @@ def entry_option(function: Callable[..., int]) -> Callable[..., int]:
         "--entry",
         default="",
         metavar="NAME",
+        shell_complete=complete.entries,
         help="The provider entry of your policy whose key is used. [default: the default model's]",
     )(function)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.agents.registry import AGENTS
+from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.portkey.session import find_key, read_account
@@ -32,7 +33,13 @@ In the catalogue does not mean callable: routeguard portkey probe MODEL tells.
 Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("words", nargs=-1, metavar="[WORD]...")
-@click.option("--provider", default="", metavar="SLUG", help="Only those of this provider.")
+@click.option(
+    "--provider",
+    default="",
+    metavar="SLUG",
+    shell_complete=complete.providers,
+    help="Only those of this provider.",
+)
 @click.option("--refresh", is_flag=True, help="Ask the gateway, whatever is remembered.")
 @entry_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")

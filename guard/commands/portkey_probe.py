@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.agents.registry import AGENTS
+from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.portkey import probe as canaries
@@ -43,8 +44,15 @@ Each request is a completion of a few tokens, so it costs money: what would be s
 first, and without a terminal nothing is sent unless --yes says so.
 Exit status: 0 every model works under some name, 1 one does not, 2 usage, 3 policy, 126 refused."""
 )
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--provider", "providers", multiple=True, metavar="SLUG", help="Try with this one.")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete.models)
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    metavar="SLUG",
+    shell_complete=complete.providers,
+    help="Try with this one.",
+)
 @click.option("--config", "configs", multiple=True, metavar="pc-SLUG", help="Try this config.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
 @click.option("--yes", is_flag=True, help="Send without asking.")

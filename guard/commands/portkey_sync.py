@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from guard import paths
+from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.policy.places import user_policy
@@ -46,7 +47,14 @@ Exit status: 0 written or nothing to do, 1 the gateway says no, 2 usage, 3 polic
     default=None,
     help="One entry for all providers, or one for each.  [default: as the policy has it]",
 )
-@click.option("--provider", "providers", multiple=True, metavar="SLUG", help="Only this provider.")
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    metavar="SLUG",
+    shell_complete=complete.providers,
+    help="Only this provider.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @entry_option

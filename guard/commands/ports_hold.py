@@ -13,6 +13,7 @@ from collections.abc import Collection
 import click
 
 from guard.catalog import local_proxies
+from guard.commands import complete
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import owner, ways_out
 from guard.launch.process import own_environment
@@ -38,7 +39,13 @@ Examples:
 
 Exit status: 0 after SIGTERM, 130 after Ctrl-C, 1 if no port could be held."""
 )
-@click.argument("ports", metavar="[PORT]...", nargs=-1, type=click.IntRange(1, 65535))
+@click.argument(
+    "ports",
+    metavar="[PORT]...",
+    nargs=-1,
+    type=click.IntRange(1, 65535),
+    shell_complete=complete.ports,
+)
 def hold(ports: tuple[int, ...]) -> int:
     """Hold the ports of local proxies so that none can start.
 

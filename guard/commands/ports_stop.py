@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from guard.catalog import local_proxies
+from guard.commands import complete
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import address
 from guard.launch.process import load_policy
@@ -32,22 +32,6 @@ _TITLES = {
 }
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ports and ids of what could be stopped now; nothing where that cannot be told."""
-    try:
-        view = view_listeners(load_policy(os.environ), containers=False)
-    except Exception:  # a traceback in the middle of somebody's command line helps nobody
-        return []
-    items: dict[str, CompletionItem] = {}
-    for one in view.seen:
-        if not one.found.identified:
-            continue
-        found = one.found
-        items.setdefault(str(found.port), CompletionItem(str(found.port), help=found.name))
-        items.setdefault(found.proxy, CompletionItem(found.proxy, help=address(found)))
-    return [item for value, item in items.items() if value.startswith(incomplete)]
-
-
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
@@ -60,7 +44,7 @@ Examples:
 Exit status: 0 all stopped, or nothing was there; 1 something still listens, or the answer was no;
 2 usage, also where nobody can be asked; 3 policy; 126 refused: not identified, or not yours.""",
 )
-@click.argument("targets", nargs=-1, metavar="[PORT|NAME]...", shell_complete=_complete)
+@click.argument("targets", nargs=-1, metavar="[PORT|NAME]...", shell_complete=complete.proxies)
 @click.option("-a", "--all", "everything", is_flag=True, help="All that the policy forbids.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem
 
+from guard.commands import complete
 from guard.errors import ExitCode, UsageError, printable
 from guard.report.document import show_document
 from guard.report.table import Column
@@ -16,17 +16,6 @@ from guard.rules.chosen import chosen
 _COLUMNS = (Column("RULE"), Column("SEVERITY"), Column("NAME"), Column("TITLE", least=24))
 
 
-def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-    """Rules by id, or by name where `start` begins one; after a comma, too."""
-    before, comma, start = start.rpartition(",")
-    return [
-        CompletionItem(f"{before}{comma}{word}", help=rule.title)
-        for rule in RULES.values()
-        for word in (rule.id, rule.name)
-        if word.startswith(start) and (start or word == rule.id)
-    ]
-
-
 @click.command(
     epilog="""\b
 Examples:
@@ -34,7 +23,7 @@ Examples:
   routeguard rules RG201              what, why, before and after, how to allow it
   routeguard rules foreign-provider   the same by name""",
 )
-@click.argument("rule", required=False, metavar="[RULE]", shell_complete=complete)
+@click.argument("rule", required=False, metavar="[RULE]", shell_complete=complete.rules)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rules(rule: str | None, as_json: bool) -> int:
     """List the rules or explain one.

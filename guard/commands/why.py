@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from guard import catalog, hook, paths
+from guard import hook, paths
 from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import looks_like_key
 from guard.check.variable import Answer, Decision, explain, noteworthy
+from guard.commands import complete
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.process import own_environment, working_directory
 from guard.report.document import show_document
@@ -57,14 +58,6 @@ _COLUMNS = (
 )
 
 
-def _complete(
-    ctx: click.Context, param: click.Parameter, start: str
-) -> list[click.shell_completion.CompletionItem]:
-    """Names that are set here, and those of the catalogue."""
-    known = {*os.environ, *catalog.variables()}
-    return [click.shell_completion.CompletionItem(n) for n in sorted(known) if n.startswith(start)]
-
-
 @click.command(
     epilog="""\b
 Examples:
@@ -77,7 +70,7 @@ Values are never shown, only masked. Startup files are read, not run: what `eval
 program sets has no line to show.
 Exit status: 0 nothing wrong, 1 a finding for one of the names, 2 usage, 3 policy.""",
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete.variables)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def why(names: tuple[str, ...], as_json: bool) -> int:
     """Explain what routeguard does with environment variables.
