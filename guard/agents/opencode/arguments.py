@@ -40,6 +40,8 @@ def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> R
     if invocation.spec.model:
         _rewrite_model(invocation, router, ids, result)
     elif invocation.command == "models":
+        typed = ", ".join(f"{name}/MODEL" for name in ids)
+        result.told = f"provider names in the list are for this launch only; with -m type {typed}"
         for index, word in invocation.positionals[:1]:
             result.argv[index] = ids.get(word, word)
         for option in invocation.named("provider"):
