@@ -497,7 +497,7 @@ def require(answer: Answer, *, scope: str = "") -> Answer:
             "open-source-gateway",
             "this is an open-source gateway: it routes calls and has no admin API",
             why=why,
-            fix="it routes each call by its headers: set slug or config under [gateway.providers.NAME]",
+            fix="it routes by each call's headers: set slug or config in [gateway.providers.NAME]",
         )
     if answer.status == 403:
         raise GatewayError(

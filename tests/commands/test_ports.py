@@ -12,7 +12,7 @@ from typing import Any
 import click
 import pytest
 
-from guard.commands import ports, ports_stop
+from guard.commands import complete, ports, ports_stop
 from guard.commands.ports import as_dict, text
 from guard.errors import GuardError, UsageError
 from guard.policy.values import CompiledPolicy, PolicyException
@@ -443,14 +443,14 @@ def test_an_interruption_does_not_claim_that_nothing_was_changed(
     )
 
 
-def test_completion_offers_what_could_be_stopped(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.view = view(found(), other(), found(4141, proxy="copilot-api", name="copilot-api"))
+def test_completion_offers_what_could_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = view(found(), other(), found(4141, proxy="copilot-api", name="copilot-api"))
+    monkeypatch.setattr("guard.proxies.view.view_listeners", lambda policy, **_: there)
+    monkeypatch.setattr("guard.launch.process.load_policy", lambda environ: CompiledPolicy())
     context, parameter = click.Context(ports_stop.stop), ports_stop.stop.params[0]
 
     def offered(incomplete: str) -> list[str]:
-        return [item.value for item in ports_stop._complete(context, parameter, incomplete)]
+        return [item.value for item in complete.proxies(context, parameter, incomplete)]
 
     assert offered("") == ["4000", "litellm", "4141", "copilot-api"]
     assert offered("4") == ["4000", "4141"]
@@ -458,7 +458,7 @@ def test_completion_offers_what_could_be_stopped(
     def broken(*_: object, **__: object) -> View:
         raise UsageError("no policy")
 
-    monkeypatch.setattr(ports_stop, "view_listeners", broken)
+    monkeypatch.setattr("guard.proxies.view.view_listeners", broken)
     assert offered("") == []
 
 

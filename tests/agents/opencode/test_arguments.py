@@ -177,6 +177,11 @@ def test_rerouting(policy: CompiledPolicy, ids: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
+        (
+            "models",
+            "provider names in the list are for this launch only; with -m type portkey/MODEL,"
+            " portkey-openrouter/MODEL",
+        ),
         ("run hi", ""),
         ("run -m portkey/gpt-4 hi", ""),
         ("run -m gpt-4 hi", "-m gpt-4 goes to portkey/gpt-4"),
