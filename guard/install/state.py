@@ -30,7 +30,11 @@ def require_own_home(environ: Mapping[str, str], cwd: str) -> None:
             "HOME belongs to another user", where=home, fix="run it as yourself, without sudo"
         )
     for wrong in paths.misplaced(environ, cwd):
-        raise NotPossibleError("a directory of yours is not yours", why=wrong.what, fix=wrong.fix)
+        raise NotPossibleError(
+            "nothing was set up: a project names one of your directories",
+            why=wrong.what,
+            fix=wrong.fix,
+        )
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def _remove(
     for path in launcher.places(environ):
         if launcher.is_ours(path):
             _remove_file(path, "launcher", say, dry_run=dry_run)
-        elif os.path.lexists(path):
+        elif os.path.lexists(path) and os.path.lexists(environment_link(environ)):
             say("kept", f"{path} (not made by routeguard setup)")
     if purge:
         _remove_stored_key(environ, say, dry_run=dry_run)

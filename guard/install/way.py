@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from guard import paths
+from guard.files.read import UnreadableError, read_bytes
 from guard.hook import interpreter
 from guard.install.refusals import NotPossibleError
+
+PACKAGE = "routeguard"
+"""Its name for pip, pipx and uv."""
 
 CLONE = "clone"
 """File in our data directory: the path of the clone that install.sh was run from last."""
@@ -84,7 +91,7 @@ def current(environ: Mapping[str, str], clone: str = "") -> Way:
     ):
         return of_install_sh(environ, clone or clone_of(environ))
     python, main = interpreter()
-    kind, again, remove = _commands(prefix, python)
+    kind, again, remove = _commands(prefix, python, environ)
     return Way(kind, prefix, python, main, launcher_of_others(environ), again, remove)
 
 
@@ -98,23 +105,53 @@ def clone_of(environ: Mapping[str, str]) -> str:
     return found if os.path.isabs(found) else ""
 
 
-def _commands(prefix: str, python: str) -> tuple[str, str, str]:
+def _commands(prefix: str, python: str, environ: Mapping[str, str]) -> tuple[str, str, str]:
     """(kind, the command that installs again, the command that removes) for the environment.
 
-    uv leaves `uv-receipt.toml` in the environment of a tool (seen with uv 0.9), pipx
-    `pipx_metadata.json` (seen with pipx 1.8).
+    uv leaves `uv-receipt.toml` in the environment of a tool, with what it was installed from (seen
+    with uv 0.13), pipx `pipx_metadata.json` (seen with pipx 1.18).
     """
-    if os.path.isfile(os.path.join(prefix, "uv-receipt.toml")):
-        again = "uv tool upgrade --reinstall routeguard && routeguard setup"
+    command = shlex.quote(os.path.join(paths.home(environ), ".local/bin/routeguard"))
+    receipt = _read(os.path.join(prefix, "uv-receipt.toml"), tomllib.loads)
+    if receipt is not None:
+        tool = receipt.get("tool", {})
+        places = [entry.get("install-path") for entry in tool.get("entrypoints", ())]
+        command = shlex.quote(str(places[0])) if places else command
+        spec = shlex.quote(_spec(next(iter(tool.get("requirements", ())), {})))
+        again = f"uv tool install --force {spec} && {command} setup"
         return "uv", again, "uv tool uninstall routeguard"
-    if os.path.isfile(os.path.join(prefix, "pipx_metadata.json")):
-        return "pipx", "pipx reinstall routeguard && routeguard setup", "pipx uninstall routeguard"
-    quoted = shlex.quote(python)
+    metadata = _read(os.path.join(prefix, "pipx_metadata.json"), json.loads)
+    if metadata is not None:
+        spec = shlex.quote(str(metadata.get("main_package", {}).get("package_or_url", PACKAGE)))
+        again = f"pipx install --force {spec} && {command} setup"
+        return "pipx", again, "pipx uninstall routeguard"
     return (
         "pip",
         f"make the environment {prefix} again, with routeguard in it, and run its routeguard setup",
-        f"{quoted} -m pip uninstall routeguard",
+        f"{shlex.quote(python)} -m pip uninstall routeguard",
     )
+
+
+def _read(path: str, parse: Callable[[str], Any]) -> dict[str, Any] | None:
+    """A small file of another installer; None if there is none, {} if it cannot be understood."""
+    try:
+        content = read_bytes(path)
+        if content is None:
+            return None
+        found = parse(content.decode())
+    except (UnreadableError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _spec(requirement: dict[str, Any]) -> str:
+    """What uv was told to install, from its receipt."""
+    extras = ",".join(map(str, requirement.get("extras", ())))
+    keys = ("path", "directory", "editable", "url", "git")
+    place = next((str(requirement[key]) for key in keys if requirement.get(key)), "")
+    if "git" in requirement and place:
+        place = f"git+{place}"
+    return (place or PACKAGE) + (f"[{extras}]" if extras else "")
 
 
 def require_lasting(way: Way, environ: Mapping[str, str]) -> None:

@@ -2,87 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packages import checked, run
 
-ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "zsh", "fish")
-
-
-def run(*argv: object, cwd: Path, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a home of its own; never raises on its exit status."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("PIP_", "SSL_CERT_")) or name.lower().endswith("_proxy")
-    }
-    kept.setdefault("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
-    return subprocess.run(
-        [str(word) for word in argv],
-        cwd=cwd,
-        env={**kept, "HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def checked(result: subprocess.CompletedProcess[str]) -> str:
-    """The standard output of a command that must have succeeded."""
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with `wheel/*.whl`, `clone/` and `venv/` (the wheel installed); made once."""
-    base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent
-    place = base / "packaging"
-    place.mkdir(exist_ok=True)
-    with open(place / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "done").exists():
-            for name in ("clone", "wheel", "venv"):
-                shutil.rmtree(place / name, ignore_errors=True)
-            clone = place / "clone"
-            clone.mkdir()
-            for name in ("guard", "shell", "pyproject.toml", "README.md", "LICENSE"):
-                source = ROOT / name
-                if source.is_dir():
-                    ignore = shutil.ignore_patterns("__pycache__")
-                    shutil.copytree(source, clone / name, ignore=ignore)
-                else:
-                    shutil.copy2(source, clone / name)
-            pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check")
-            checked(
-                run(*pip, "wheel", "--no-deps", "-w", place / "wheel", clone, cwd=place, home=place)
-            )
-            venv = (sys.executable, "-m", "venv", "--without-pip", place / "venv")
-            checked(run(*venv, cwd=place, home=place))
-            (wheel,) = (place / "wheel").glob("*.whl")
-            there = ("--python", place / "venv/bin/python")
-            words = ("install", "--no-compile", wheel)
-            checked(run(*pip, *there, *words, cwd=place, home=place))
-            (place / "done").touch()
-    return place
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """An empty home directory."""
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
 
 
 def installed_package(built: Path) -> Path:
