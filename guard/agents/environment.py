@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
 from guard.findings import Finding
-from guard.net import LOOPBACK, PROXY_VARIABLES, without_proxy
+from guard.net import PROXY_VARIABLES
 from guard.variables import judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.agents.adapter import Agent
-    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
 
 
@@ -89,21 +87,6 @@ def clean(
             rule = rule_of_kind(kind) if kind != "http_proxy" else ""
             changes.append(Change("removed", name, rule, verdict.words, verdict.advice))
     return keep, changes, findings
-
-
-def reach(plan: Plan, policy: CompiledPolicy, agent: Agent) -> None:
-    """Put `[gateway] ca` and `proxy` into `plan`, by the variables that `agent` has for them."""
-    sets = {agent.ca: policy.gateway_ca} if policy.gateway_ca and agent.ca else {}
-    if policy.gateway_proxy and agent.proxies:
-        sets.update(dict.fromkeys(agent.proxies, policy.gateway_proxy))
-        sets.update(without_proxy(plan.environ, *LOOPBACK))
-    told = [change.name for change in plan.changes if change.action == "set"]
-    for name, value in sets.items():
-        if plan.environ.get(name) != value:
-            plan.environ[name] = value
-            if name not in told:
-                reason = agent.sets.get(name, "this machine is reached without the proxy")
-                plan.changes.append(Change("set", name, "", reason))
 
 
 def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:

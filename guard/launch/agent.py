@@ -91,7 +91,7 @@ def plan_launch(
     facts = agent.survey(typed, own, "" if chosen else program, cwd, write=write and not chosen)
     plan = agent.plan(policy, facts, program, now)
     if policy.gateway_ca or policy.gateway_proxy:
-        from guard.agents.environment import reach
+        from guard.agents.reach import reach
 
         reach(plan, policy, agent)
     if harmless and wrong:
