@@ -197,7 +197,7 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
                     "RG203",
                     what,
                     f"{what} lets other programs drive the agent, in directories that were not "
-                    "looked at",
+                    "checked",
                     where="command line",
                     fix='use the TUI or `opencode run`; or set servers = "allow" under '
                     "[agents.opencode] in your policy",
