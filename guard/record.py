@@ -34,9 +34,9 @@ class _Fields(type):
 class Record(metaclass=_Fields):
     """Fields are the annotated names of the class, in `__slots__`, given by position or by name.
 
-    A default that is a dict is copied for each record. Two records are equal only if they are one.
-    `_complete` is called when all fields are set. Raises TypeError for a field that is missing,
-    given twice or unknown.
+    A default that is a dict, a list or a set is copied for each record. Two records are equal only
+    if they are one. `_complete` is called when all fields are set. Raises TypeError for a field
+    that is missing, given twice or unknown.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -49,7 +49,9 @@ class Record(metaclass=_Fields):
             value = fields.pop(name, default)
             if value is _REQUIRED:
                 raise TypeError(f"{kind.__name__} needs {name}")
-            setattr(self, name, dict(value) if type(value) is dict else value)
+            if value is default and type(value) in (dict, list, set):
+                value = value.copy()
+            setattr(self, name, value)
         if fields:
             raise TypeError(f"{kind.__name__} has no {', '.join(fields)}")
         self._complete()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 
 from guard.files.read import UnreadableError, digest, digest_folder, read_bytes
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,14 +84,11 @@ _DEPENDENCIES = ("dependencies", "optionalDependencies", "peerDependencies")
 _ELSEWHERE = ("http:", "https:", "data:", "git+", "git:", "git@", "github:", "gitlab:", "blob:")
 
 
-class Uncovered:
+class Uncovered(Record):
     """What no exception covers: `path` ("" if it is no file), and `why`, to follow a name."""
 
-    __slots__ = ("path", "why")
-
-    def __init__(self, path: str, why: str) -> None:
-        self.path = path
-        self.why = why
+    path: str
+    why: str
 
 
 class Coverage:

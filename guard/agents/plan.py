@@ -6,6 +6,8 @@ the child gets, and they are never rendered.
 
 from __future__ import annotations
 
+from guard.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.agents.environment import Change
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from guard.proxies.found import Found
 
 
-class Plan:
+class Plan(Record):
     """One launch: what would be started, with what, and what forbids it.
 
     `program` is the absolute path of the real binary, `argv` its arguments without the program
@@ -25,54 +27,20 @@ class Plan:
     for where we are. `stops` are the local proxies that the launch ends before it starts.
     """
 
-    __slots__ = (
-        "agent",
-        "argv",
-        "changes",
-        "directory",
-        "environ",
-        "findings",
-        "guarded",
-        "keys",
-        "kind",
-        "program",
-        "rewritten",
-        "route",
-        "stops",
-        "typed",
-    )
-
-    def __init__(
-        self,
-        *,
-        agent: str,
-        kind: str,
-        program: str,
-        typed: list[str],
-        argv: list[str],
-        environ: dict[str, str],
-        changes: list[Change] | None = None,
-        findings: list[Finding] | None = None,
-        keys: list[tuple[str, GatewayProvider]] | None = None,
-        route: str = "",
-        rewritten: str = "",
-        guarded: bool = False,
-        directory: str = "",
-    ) -> None:
-        self.agent = agent
-        self.kind = kind
-        self.program = program
-        self.typed = typed
-        self.argv = argv
-        self.environ = environ
-        self.changes = changes or []
-        self.findings = findings or []
-        self.keys = keys or []
-        self.route = route
-        self.rewritten = rewritten
-        self.guarded = guarded
-        self.directory = directory
-        self.stops: list[Found] = []
+    agent: str
+    kind: str
+    program: str
+    typed: list[str]
+    argv: list[str]
+    environ: dict[str, str]
+    changes: list[Change] = []  # noqa: RUF012
+    findings: list[Finding] = []  # noqa: RUF012
+    keys: list[tuple[str, GatewayProvider]] = []  # noqa: RUF012
+    route: str = ""
+    rewritten: str = ""
+    guarded: bool = False
+    directory: str = ""
+    stops: list[Found] = []  # noqa: RUF012
 
     @property
     def forbidden_by(self) -> list[Finding]:

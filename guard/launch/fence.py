@@ -21,6 +21,7 @@ import sys
 from guard import net
 from guard.errors import GuardError
 from guard.findings import Finding
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -395,27 +396,15 @@ def _on_linux(fence: Fence) -> None:
         raise UnavailableError("the kernel accepted the fence but does not enforce it", late=True)
 
 
-class _Calls:
+class _Calls(Record):
     """System calls of one architecture: numbers, and what `arch` says in a filter's data."""
 
-    __slots__ = ("arch", "multiplexer", "sendmmsg", "sendmsg", "sendto", "socket")
-
-    def __init__(
-        self,
-        arch: int,
-        *,
-        socket: int,
-        sendto: int,
-        sendmsg: int,
-        sendmmsg: int,
-        multiplexer: int = -1,
-    ) -> None:
-        self.arch = arch
-        self.socket = socket
-        self.sendto = sendto
-        self.sendmsg = sendmsg
-        self.sendmmsg = sendmmsg
-        self.multiplexer = multiplexer
+    arch: int
+    socket: int
+    sendto: int
+    sendmsg: int
+    sendmmsg: int
+    multiplexer: int = -1
 
 
 _ARCHITECTURES = {

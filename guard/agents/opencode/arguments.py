@@ -9,6 +9,7 @@ from guard.agents.adapter import REMOTE, SERVER
 from guard.agents.opencode.grammar import NETWORK, Invocation, Option, read
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,21 +18,18 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
 
-class Rewriting:
+class Rewriting(Record):
     """The arguments to start with, where they lead, and what the user should know.
 
     `typed_route` tells that the command line chose the route; `told` is one sentence on what was
     changed, "" if nothing was.
     """
 
-    __slots__ = ("argv", "findings", "route", "told", "typed_route")
-
-    def __init__(self, argv: list[str], route: Route) -> None:
-        self.argv = argv
-        self.route = route
-        self.typed_route = False
-        self.told = ""
-        self.findings: list[Finding] = []
+    argv: list[str]
+    route: Route
+    typed_route: bool = False
+    told: str = ""
+    findings: list[Finding] = []  # noqa: RUF012
 
 
 def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> Rewriting:

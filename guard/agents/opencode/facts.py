@@ -6,6 +6,7 @@ Hot-path module.
 from __future__ import annotations
 
 from guard.agents import adapter
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from guard.findings import Finding
 
 
-class Outcome:
+class Outcome(Record):
     """`parts` of the pinned config, weakest first; further `routes` to declare; `findings`.
 
     `texts` maps the path of a Markdown file to what stands in its place, None for nothing; files
@@ -24,56 +25,31 @@ class Outcome:
     subagents. `main` is the model of the agent that starts, None for the default.
     """
 
-    __slots__ = ("findings", "main", "parts", "primary_tools", "routes", "texts")
-
-    def __init__(self) -> None:
-        self.parts: list[dict[str, Any]] = []
-        self.routes: list[Route] = []
-        self.findings: list[Finding] = []
-        self.texts: dict[str, str | None] = {}
-        self.primary_tools: list[str] = []
-        self.main: str = ""
+    parts: list[dict[str, Any]] = []  # noqa: RUF012
+    routes: list[Route] = []  # noqa: RUF012
+    findings: list[Finding] = []  # noqa: RUF012
+    texts: dict[str, str | None] = {}  # noqa: RUF012
+    primary_tools: list[str] = []  # noqa: RUF012
+    main: str = ""
 
 
-class Facts(adapter.Facts):
+class Facts(Record, adapter.Facts):
     """What `planner.look` found: the command line, the binary, the files around.
 
     `environ` is the user's environment with the traces of an outer guarded launch taken back.
     """
 
-    __slots__ = (
-        "command",
-        "directories",
-        "environ",
-        "found",
-        "invocation",
-        "outcome",
-        "provider_ids",
-        "suffix",
-        "version",
-        "working_directory",
-    )
+    invocation: grammar.Invocation
+    environ: dict[str, str]
+    version: tuple[int, int, int]
+    found: surroundings.Surroundings
+    suffix: str
+    directories: directories.Directories
+    provider_ids: frozenset[str]
+    working_directory: str
+    command: str = ""
+    # what the last plan took over from the files, for `prepare`
+    outcome: Outcome | None = None
 
-    def __init__(
-        self,
-        *,
-        invocation: grammar.Invocation,
-        environ: dict[str, str],
-        version: tuple[int, int, int],
-        found: surroundings.Surroundings,
-        suffix: str,
-        places: directories.Directories,
-        provider_ids: frozenset[str],
-        working_directory: str,
-    ) -> None:
-        self.invocation = invocation
-        self.command = invocation.command
-        self.environ = environ
-        self.version = version
-        self.found = found
-        self.suffix = suffix
-        self.directories = places
-        self.provider_ids = provider_ids
-        self.working_directory = working_directory
-        # what the last plan took over from the files, for `prepare`
-        self.outcome: Outcome | None = None
+    def _complete(self) -> None:
+        self.command = self.invocation.command

@@ -20,6 +20,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _SESSION_BOOLEANS = frozenset(
 _MODEL = frozenset(("model", "m"))
 
 
-class Spec:
+class Spec(Record):
     """The options of one command, and what kind of launch it is.
 
     `kind`: HARMLESS makes no model call and opens no project, LOCAL makes none but opens the
@@ -57,24 +58,16 @@ class Spec:
     those left HARMLESS here do not.
     """
 
-    __slots__ = ("arrays", "booleans", "kind", "model", "name", "strings")
+    name: str
+    kind: str
+    booleans: frozenset[str] = frozenset()
+    strings: frozenset[str] = frozenset()
+    arrays: frozenset[str] = frozenset()
+    model: bool = False
 
-    def __init__(
-        self,
-        name: str,
-        kind: str,
-        *,
-        booleans: frozenset[str] = frozenset(),
-        strings: frozenset[str] = frozenset(),
-        arrays: frozenset[str] = frozenset(),
-        model: bool = False,
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.booleans = booleans | _GLOBAL_BOOLEANS
-        self.strings = strings | _GLOBAL_STRINGS | (_MODEL if model else frozenset())
-        self.arrays = arrays
-        self.model = model
+    def _complete(self) -> None:
+        self.booleans |= _GLOBAL_BOOLEANS
+        self.strings |= _GLOBAL_STRINGS | (_MODEL if self.model else frozenset())
 
 
 _TOP_LEVEL = Spec("", GUARDED)
@@ -180,55 +173,33 @@ _ALIASES = {"auth": "providers", "plug": "plugin"}
 _NAMES = frozenset(name.partition(" ")[0] for name in _COMMANDS)
 
 
-class Option:
+class Option(Record):
     """One option as it stands: `argv[start:end]`, its name, and its value if it has one.
 
     `letters` is what stands before it in a cluster (`c` in `-cm X`); `value` is None for an
     option without a value, a list only for array options.
     """
 
-    __slots__ = ("end", "letters", "name", "start", "value", "values")
-
-    def __init__(
-        self,
-        name: str,
-        start: int,
-        end: int,
-        value: str | None,
-        *,
-        values: tuple[str, ...] = (),
-        letters: str = "",
-    ) -> None:
-        self.name = name
-        self.start = start
-        self.end = end
-        self.value = value
-        self.values = values
-        self.letters = letters
+    name: str
+    start: int
+    end: int
+    value: str | None
+    values: tuple[str, ...] = ()
+    letters: str = ""
 
 
-class Invocation:
+class Invocation(Record):
     """A command line as opencode reads it: the command, its options, its free words.
 
     `positionals` are (index in argv, word) without the command words; `separator` is the index
     of the first `--`, or `len(argv)`.
     """
 
-    __slots__ = ("argv", "options", "positionals", "separator", "spec")
-
-    def __init__(
-        self,
-        argv: tuple[str, ...],
-        spec: Spec,
-        options: list[Option],
-        positionals: list[tuple[int, str]],
-        separator: int,
-    ) -> None:
-        self.argv = argv
-        self.spec = spec
-        self.options = options
-        self.positionals = positionals
-        self.separator = separator
+    argv: tuple[str, ...]
+    spec: Spec
+    options: list[Option]
+    positionals: list[tuple[int, str]]
+    separator: int
 
     @property
     def command(self) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from guard.agents.opencode import definitions, permissions
 from guard.agents.opencode.config import merge, reads_variables
 from guard.findings import Finding
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,23 +38,20 @@ _FIXED = ("disable", "hidden", "mode", "name")
 OUTSIDE, ASKED = "outside", "asked"
 
 
-class Side:
+class Side(Record):
     """Everything one side says about agents and commands, merged as opencode would merge it.
 
     `permission` and `agents` are in the spelling of today; `files` maps an agent or command to the
     Markdown file that defines it last; `left_out` maps an agent's name to the reason.
     """
 
-    __slots__ = ("agents", "commands", "default", "errors", "files", "left_out", "permission")
-
-    def __init__(self) -> None:
-        self.permission: dict[str, Any] = {}
-        self.agents: dict[str, dict[str, Any]] = {}
-        self.commands: dict[str, dict[str, Any]] = {}
-        self.default = ""
-        self.files: dict[tuple[str, str], Definition] = {}
-        self.left_out: dict[str, str] = {}
-        self.errors: list[tuple[str, str]] = []
+    permission: dict[str, Any] = {}  # noqa: RUF012
+    agents: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    commands: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    default: str = ""
+    files: dict[tuple[str, str], Definition] = {}  # noqa: RUF012
+    left_out: dict[str, str] = {}  # noqa: RUF012
+    errors: list[tuple[str, str]] = []  # noqa: RUF012
 
     def rules_of(self, agent: str, home: str) -> list[Rule]:
         """The rules of this side alone for `agent`, without those of opencode itself."""
@@ -61,26 +59,17 @@ class Side:
         return [*permissions.rules(self.permission, home), *permissions.rules(own, home)]
 
 
-class Source:
+class Source(Record):
     """One place that a side is read from: a config file, or a Markdown file.
 
     `content` is the object of a config file; `definition` the Markdown file; `unresolved` maps
     (group, name) of an entry to why it cannot be kept.
     """
 
-    __slots__ = ("content", "definition", "unresolved", "where")
-
-    def __init__(
-        self,
-        where: str,
-        content: Mapping[str, Any] | None = None,
-        definition: Definition | None = None,
-        unresolved: Mapping[tuple[str, str], str] | None = None,
-    ) -> None:
-        self.where = where
-        self.content = content or {}
-        self.definition = definition
-        self.unresolved = unresolved or {}
+    where: str
+    content: Mapping[str, Any] = {}
+    definition: Definition | None = None
+    unresolved: Mapping[tuple[str, str], str] = {}
 
 
 def side(sources: Iterable[Source], refused: Callable[[object], str], notes: list[Finding]) -> Side:
@@ -183,19 +172,16 @@ def _note(
     notes.append(Finding("RG302", subject, message, where=where, severity="note"))
 
 
-class Kept:
+class Kept(Record):
     """What a launch keeps: `agents`, `commands` and `default` are the final ones.
 
     `left_out` maps agents that are not there to the reason.
     """
 
-    __slots__ = ("agents", "commands", "default", "left_out")
-
-    def __init__(self) -> None:
-        self.agents: dict[str, dict[str, Any]] = {}
-        self.commands: dict[str, dict[str, Any]] = {}
-        self.default = ""
-        self.left_out: dict[str, str] = {}
+    agents: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    commands: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    default: str = ""
+    left_out: dict[str, str] = {}  # noqa: RUF012
 
 
 def join(

@@ -9,6 +9,7 @@ import os
 
 from guard.agents.opencode import frontmatter
 from guard.files import jsonc
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def text_of(path: str) -> str:
         raise jsonc.UnreadableError("is not UTF-8") from None
 
 
-class Definition:
+class Definition(Record):
     """An agent or command in a Markdown file, as opencode names and reads it.
 
     `kind` is "agent" or "command"; `path` the file, `relative` its place in opencode's directory;
@@ -123,18 +124,13 @@ class Definition:
     that the agent is given the file itself where nothing in it has to change.
     """
 
-    __slots__ = ("error", "fields", "kind", "linked", "name", "path", "relative")
-
-    def __init__(
-        self, kind: str, name: str, path: str, relative: str, fields: dict[str, Any], error: str
-    ) -> None:
-        self.kind = kind
-        self.name = name
-        self.path = path
-        self.relative = relative
-        self.fields = fields
-        self.error = error
-        self.linked = False
+    kind: str
+    name: str
+    path: str
+    relative: str
+    fields: dict[str, Any]
+    error: str
+    linked: bool = False
 
 
 def definitions(root: str) -> list[Definition]:

@@ -69,7 +69,7 @@ def look(
         version=binary.version(program, own, ask=invocation.kind() != adapter.HARMLESS),
         found=found,
         suffix=directories.suffix(own, create=write),
-        places=directories.Directories(own),
+        directories=directories.Directories(own),
         provider_ids=provider_ids,
         working_directory=cwd,
     )

@@ -19,6 +19,7 @@ from guard.agents.opencode import imports, markdown
 from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
 from guard.files.around import worktree
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _PLUGINS = ("plugin", "plugins")
 _TOOLS = ("tool", "tools")
 
 
-class Config:
+class Config(Record):
     """One config file: its path, its content, or why it cannot be read (then content is empty).
 
     `unresolved` maps (group, name) of an agent or command to why a `{file:…}` in it could not be
@@ -76,18 +77,15 @@ class Config:
     `missing` are (entry, why) of those that mean none.
     """
 
-    __slots__ = ("content", "error", "instructions", "missing", "path", "unresolved")
-
-    def __init__(self, path: str, content: dict[str, Any], error: str = "") -> None:
-        self.path = path
-        self.content = content
-        self.error = error
-        self.unresolved: dict[tuple[str, str], str] = {}
-        self.instructions: list[str] = []
-        self.missing: list[tuple[str, str]] = []
+    path: str
+    content: dict[str, Any]
+    error: str = ""
+    unresolved: dict[tuple[str, str], str] = {}  # noqa: RUF012
+    instructions: list[str] = []  # noqa: RUF012
+    missing: list[tuple[str, str]] = []  # noqa: RUF012
 
 
-class Surroundings:
+class Surroundings(Record):
     """What a launch will meet. Paths are absolute.
 
     `project` are config files of the working directory and its parents, nearest first; `code` are
@@ -103,58 +101,29 @@ class Surroundings:
     configs that variables name; `outside` instruction files that lead out of the project.
     """
 
-    __slots__ = (
-        "accounts",
-        "code",
-        "config_directory",
-        "credentials",
-        "credentials_file",
-        "directory",
-        "home",
-        "imports",
-        "instructions",
-        "looked_through",
-        "managed",
-        "named",
-        "outside",
-        "project",
-        "project_definitions",
-        "project_folders",
-        "skills",
-        "unreadable",
-        "unreadable_store",
-        "user",
-        "user_code",
-        "user_definitions",
-        "worktree",
-    )
-
-    def __init__(
-        self, *, home: str = "/", directory: str = "/", config_directory: str = ""
-    ) -> None:
-        self.home = home
-        self.directory = directory
-        self.config_directory = config_directory
-        self.worktree = ""
-        self.project: list[Config] = []
-        self.code: list[str] = []
-        self.user: list[Config] = []
-        self.user_code: list[str] = []
-        self.managed: list[Config] = []
-        self.credentials: list[tuple[str, str]] = []
-        self.credentials_file = ""
-        self.accounts: list[tuple[str, str]] = []
-        self.imports: list[tuple[str, str]] = []
-        self.instructions: list[str] = []
-        self.looked_through: set[str] = set()
-        self.project_folders: list[str] = []
-        self.unreadable: list[tuple[str, str]] = []
-        self.unreadable_store: list[tuple[str, str]] = []
-        self.named: list[Config] = []
-        self.outside: list[str] = []
-        self.user_definitions: list[Definition] = []
-        self.project_definitions: list[Definition] = []
-        self.skills: list[Definition] = []
+    home: str = "/"
+    directory: str = "/"
+    config_directory: str = ""
+    worktree: str = ""
+    project: list[Config] = []  # noqa: RUF012
+    code: list[str] = []  # noqa: RUF012
+    user: list[Config] = []  # noqa: RUF012
+    user_code: list[str] = []  # noqa: RUF012
+    managed: list[Config] = []  # noqa: RUF012
+    credentials: list[tuple[str, str]] = []  # noqa: RUF012
+    credentials_file: str = ""
+    accounts: list[tuple[str, str]] = []  # noqa: RUF012
+    imports: list[tuple[str, str]] = []  # noqa: RUF012
+    instructions: list[str] = []  # noqa: RUF012
+    looked_through: set[str] = set()  # noqa: RUF012
+    project_folders: list[str] = []  # noqa: RUF012
+    unreadable: list[tuple[str, str]] = []  # noqa: RUF012
+    unreadable_store: list[tuple[str, str]] = []  # noqa: RUF012
+    named: list[Config] = []  # noqa: RUF012
+    outside: list[str] = []  # noqa: RUF012
+    user_definitions: list[Definition] = []  # noqa: RUF012
+    project_definitions: list[Definition] = []  # noqa: RUF012
+    skills: list[Definition] = []  # noqa: RUF012
 
     def upwards(self) -> list[str]:
         """The directories from the working one to the top of its worktree."""
