@@ -360,7 +360,7 @@ class TestDamage:
         self.again(machine, compiles, kept)
 
     def test_what_no_marshal_wrote(self, machine, compiles, kept):
-        for body in (b"", b"\xe9\xff\xff", b"(\xff\xff\xff\x7f", b"?"):
+        for body in (b"", b"\xe9\xff\xff", b"(\xff\xff\x01\x00", b"?"):
             kept.write_bytes(cache._head(body) + b"\n" + body)
             machine.load()
         assert len(compiles) == 5

@@ -278,7 +278,7 @@ class TestHostileServers:
             except (OSError, ssl.SSLError):
                 return
 
-        answer, _ = asked(speak)
+        answer, _ = asked(speak, wait=0.3)
         assert told(answer) == ""
 
     def test_nobody_is_there(self) -> None:
