@@ -18,7 +18,7 @@ from guard.report.document import show_document
 from guard.report.table import Column
 from guard.report.table import render as table
 from guard.report.terminal import paint, show
-from guard.report.words import local, span, utc
+from guard.report.words import counted, local, span, utc
 from guard.sources import processes
 
 if TYPE_CHECKING:
@@ -60,25 +60,25 @@ class _Group(LazyGroup):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  routeguard ports                what is forbidden, and what may be
+  routeguard ports                local proxies and what may be one
   routeguard ports --all          everything that listens
   routeguard ports stop 4000      end what listens on port 4000
   routeguard ports --json | jq '.ports[] | select(.state == "forbidden").port'
 
 \b
 Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy.
-`routeguard watch` goes on looking.""",
+To keep looking: routeguard watch""",
 )
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Include listeners that are not proxies."
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
     """Show local proxies and model servers that listen here.
 
-    A program is one by its name, its container image or what it answers; a port alone counts only
-    where nothing but such programs use it. What a policy excepts is shown as allowed.
+    A program is recognised by its name, its container image or its answers; a port alone counts
+    only where nothing but local proxies use it. What an exception allows is shown as allowed.
     """
     if ctx.invoked_subcommand is not None:
         if everything or as_json:
@@ -164,7 +164,7 @@ def _summary(view: View, everything: bool) -> list[str]:
     said = []
     forbidden = view.forbidden
     if not forbidden:
-        said.append("no local proxy listens here that the policy forbids")
+        said.append("no forbidden local proxy listens here")
     else:
         number = len(forbidden)
         said.append(f"{number} forbidden by the policy [RG402]")
@@ -182,8 +182,8 @@ def _summary(view: View, everything: bool) -> list[str]:
             )
     hidden = len(view.seen) - len(view.rows(everything))
     if hidden:
-        others = "1 other program listens" if hidden == 1 else f"{hidden} other programs listen"
-        said.append(f"{others}, not as a proxy: routeguard ports --all")
+        others = counted(hidden, "other listener")
+        said.append(f"{others}, none a model proxy: routeguard ports --all")
     if view.remark:
         said.append(f"note: {view.remark}")
     return said

@@ -49,23 +49,23 @@ Exit status: 0 after SIGTERM, 130 after Ctrl-C, 1 if no port could be held."""
 def hold(ports: tuple[int, ...]) -> int:
     """Hold the ports of local proxies so that none can start.
 
-    Each port is bound and never listened on: whatever tries to bind it is told "address already
-    in use", whatever connects is refused at once. Ports that other programs use, too, are held
-    only where the policy lists them (proxies.hold); a port with an exception (`routeguard allow
-    port`) and the gateway's own are left alone. Taken ports are tried again until they are free.
+    Each port is bound but not listened on: a program that binds it gets "address already in use",
+    a client is refused at once. Ports that other programs use too are held only where the policy
+    lists them (proxies.hold). A port with an exception (`routeguard allow port`) and the gateway's
+    own are left alone. Taken ports are tried again until they are free.
     """
     policy = cache.load("/", own_environment(os.environ))
     allowed = holding.permitted(policy, local_proxies.distinctive())
     for port in ports:
         if port in NEEDED_PORTS:
             raise UsageError(
-                f"port {port} is not for holding: it is {NEEDED_PORTS[port]}",
-                why="a fenced agent could not work without it, so no policy can list it either",
+                f"port {port} cannot be held: it is {NEEDED_PORTS[port]}",
+                why="a fenced agent could not work without it",
             )
         if port not in allowed:
             raise UsageError(
-                f"other programs than local proxies use port {port}",
-                why="holding it would keep them off, so the policy has to list it",
+                f"port {port} is not used by local proxies only",
+                why="holding it would keep other programs off, so the policy has to list it",
                 fix=f"add it to your policy: [proxies] hold = [{port}]",
             )
     wanted, left = holding.plan(policy, set(ports) or allowed, time.time())

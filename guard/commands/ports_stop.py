@@ -38,14 +38,14 @@ _TITLES = {
 Examples:
   routeguard ports stop 4000            what listens on this port
   routeguard ports stop litellm         by name, wherever it listens
-  routeguard ports stop --all --yes     everything the policy forbids, without a question
+  routeguard ports stop --all --yes     everything the policy forbids, unasked
 
 \b
-Exit status: 0 all stopped, or nothing was there; 1 something still listens, or the answer was no;
-2 usage, also where nobody can be asked; 3 policy; 126 refused: not identified, or not yours.""",
+Exit status: 0 all stopped or nothing was there, 1 something still listens or the answer was no,
+2 usage (also: no terminal to ask on), 3 policy, 126 refused (not identified, or not yours).""",
 )
 @click.argument("targets", nargs=-1, metavar="[PORT|NAME]...", shell_complete=complete.proxies)
-@click.option("-a", "--all", "everything", is_flag=True, help="All that the policy forbids.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Everything the policy forbids.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--grace",
@@ -55,27 +55,27 @@ Exit status: 0 all stopped, or nothing was there; 1 something still listens, or 
     metavar="SECONDS",
     help="Time between TERM and KILL.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable results; needs --yes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes.")
 def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as_json: bool) -> int:
     """End local proxies after showing what will be done.
 
-    A unit that would start it again is stopped first, if you may; then TERM, KILL after the grace,
-    and a look some seconds later whether it came back. Only a program that is itself a proxy is
-    ended, and only your own processes (root: anybody's). What merely answers as one may pass on
-    what another program says; it is named, with the command that ends it.
+    A unit that would restart it is stopped first, if you may; then TERM, KILL after the grace
+    period, and a check some seconds later whether it came back. Only a program that is itself a
+    proxy is ended, and only your own processes (as root: anybody's). For a program that forwards
+    to one, the command that ends it is shown.
     """
     if everything and targets:
         raise UsageError("--all and PORT or NAME exclude each other")
     wanted = [_target(word) for word in targets]
     view = view_listeners(load_policy(os.environ))
     if not everything and not targets:
-        raise UsageError("say what to stop", fix=_choices(view))
+        raise UsageError("say which proxy to stop", fix=_choices(view))
     chosen = view.forbidden if everything else _chosen(wanted, view)
     steps = stopping.plan([one.found for one in chosen], os.getuid())
     todo = [step for step in steps if not step.refused]
     if not steps:
         if everything:
-            say("no local proxy listens here that the policy forbids")
+            say("no forbidden local proxy listens here")
         if as_json:
             show_document({"results": []})
         return ExitCode.OK
@@ -110,10 +110,10 @@ def _target(word: str) -> int | str:
     if last.isascii() and last.isdigit():
         port = int(last[:6])
         if not 0 < port < 65536:
-            raise UsageError(f"{printable(word)} is no port", why="ports are 1 to 65535")
+            raise UsageError(f"not a port: {printable(word)}", why="ports are 1 to 65535")
         return port
     if not text or text.startswith("-"):
-        raise UsageError(f"{printable(word) or 'an empty word'} is no port and no name")
+        raise UsageError(f"{printable(word) or '(empty)'} is neither a port nor a known proxy")
     return text.casefold()
 
 
@@ -128,12 +128,12 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Listening]:
             nothing = f"nothing listens on port {target}"
         else:
             there = [one for one in view.seen if target in _names(one.found)]
-            nothing = f"{printable(target)} listens on no port here"
+            nothing = f"{printable(target)} does not listen here"
             if not there and not _catalogued(target):
-                raise UsageError(f"no proxy is called {printable(target)}", fix=_near(target, view))
+                raise UsageError(f"no known proxy: {printable(target)}", fix=_near(target, view))
         if not there:
             others = _listed(view)
-            say(nothing + (f"; what does: {', '.join(others)}" if others else ""))
+            say(nothing + (f"; listening: {', '.join(others)}" if others else ""))
         chosen.update((id(one), one) for one in there)
     return list(chosen.values())
 
@@ -215,8 +215,8 @@ def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
     if as_json or not can_ask():
         words = " ".join(printable(word) for word in targets) or "--all"
         raise UsageError(
-            "nothing was stopped: nobody can be asked",
-            why="--json never asks" if as_json else "there is no terminal",
+            "nothing was stopped: no terminal to ask on",
+            why="--json never asks" if as_json else "",
             fix=f"routeguard ports stop {words} --yes" + " --json" * as_json,
         )
     return click.confirm("Stop it?" if number == 1 else f"Stop these {number}?", err=True)

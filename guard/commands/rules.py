@@ -13,7 +13,7 @@ from guard.report.terminal import show
 from guard.rule_table import RULES, Rule
 from guard.rules.chosen import chosen
 
-_COLUMNS = (Column("RULE"), Column("SEVERITY"), Column("NAME"), Column("TITLE", least=24))
+_COLUMNS = (Column("RULE"), Column("LEVEL"), Column("NAME"), Column("TITLE", least=16))
 
 
 @click.command(

@@ -78,7 +78,8 @@ def status(as_json: bool) -> int:
     if as_json:
         show_document({**asdict(found), "unguarded": found.unguarded})
     else:
-        show(fields((label, printable(text)) for label, text in _rows(found)))
+        rows = _rows(found)
+        show(fields((label, "\n".join(map(printable, text.split("\n")))) for label, text in rows))
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
 
 

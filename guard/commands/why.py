@@ -49,7 +49,7 @@ _SURENESS = {
     "common": "widely known, unverified",
 }
 _COLUMNS = (
-    Column("NAME", least=16),
+    Column("NAME"),
     Column("KIND", least=8),
     Column("NOW"),
     Column("PROMPT"),

@@ -62,7 +62,7 @@ _WHOLE = re.compile(
 
 _COMMAND_LINE = re.compile(
     r"\s*(?:\w+: +)?(?:or )?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
-    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|source|PATH=\S*) "
+    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|PATH=\S*) "
 )
 """A line that is a command of another program: never folded, so that it can be pasted."""
 
@@ -192,8 +192,12 @@ def fold(text: str, width: int) -> str:
 
 
 def _folded(line: str, width: int) -> list[str]:
-    if columns_of(line) <= width or _COMMAND_LINE.match(plain(line)):
+    if columns_of(line) <= width:
         return [line]
+    if _COMMAND_LINE.match(plain(line)):
+        command, _, comment = line.partition("   (")
+        indent = len(line) - len(line.lstrip(" "))
+        return [command, *([f"{'':{indent + 4}}({comment}"] if comment else [])]
     head = _head(plain(line), width)
     indent = len(line) - len(line.lstrip(" "))
     below = "".join({"├": "│", "│": "│"}.get(char, " ") for char in head)

@@ -92,8 +92,8 @@ def test_what_is_no_proxy_is_counted_and_shown_on_demand() -> None:
     text = shown(other(), other(5173, name="Vite"))
     assert "8000" not in text
     assert text.splitlines() == [
-        "no local proxy listens here that the policy forbids",
-        "2 other programs listen, not as a proxy: routeguard ports --all",
+        "no forbidden local proxy listens here",
+        "2 other listeners, none a model proxy: routeguard ports --all",
     ]
     text = shown(other(), other(5173, name="Vite"), everything=True)
     assert "not a proxy (Vite)" in text
@@ -105,7 +105,7 @@ def test_unknown_ones_on_ports_of_the_catalogue_are_shown() -> None:
     text = shown(found(4000, **nobody), found(51234, **nobody))
     assert "unknown" in text
     assert "51234" not in text
-    assert "1 other program listens" in text
+    assert "1 other listener, none" in text
 
 
 def test_a_suspect_is_forbidden_and_not_offered_for_stopping() -> None:
@@ -320,7 +320,7 @@ def test_a_misspelt_name_is_a_mistake_with_a_suggestion(machine: Machine) -> Non
     machine.view = view(found())
     ran = machine.run("stop", "litelm", "--yes")
     assert (ran.code, machine.carried_out) == (2, [])
-    assert "no proxy is called litelm" in ran.err
+    assert "no known proxy: litelm" in ran.err
     assert "did you mean: routeguard ports stop litellm" in ran.err
     machine.view = View(())
     assert "did you mean: routeguard ports stop ollama" in machine.run("stop", "olama").err
@@ -336,15 +336,15 @@ def test_what_does_not_run_is_stopped_already(machine: Machine) -> None:
     machine.view = view(found())
     ran = machine.run("stop", "4001", "--yes")
     assert ran.code == 0
-    assert "nothing listens on port 4001; what does: 4000 (LiteLLM proxy)" in ran.err
+    assert "nothing listens on port 4001; listening: 4000 (LiteLLM proxy)" in ran.err
     ran = machine.run("stop", "ollama", "--yes")
     assert (ran.code, machine.carried_out) == (0, [])
-    assert "ollama listens on no port here" in ran.err
+    assert "ollama does not listen here" in ran.err
     machine.view = View(())
     ran = machine.run("stop", "--all", "--yes")
     assert (ran.code, ran.err) == (
         0,
-        "routeguard: no local proxy listens here that the policy forbids\n",
+        "routeguard: no forbidden local proxy listens here\n",
     )
     assert json.loads(machine.run("stop", "--all", "--json").out)["results"] == []
 

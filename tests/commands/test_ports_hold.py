@@ -192,14 +192,14 @@ def test_a_shared_port_is_refused_with_the_way_to_list_it() -> None:
     result = CliRunner().invoke(hold, ["11434", "4000"], standalone_mode=False)
     assert isinstance(result.exception, UsageError)
     text = result.exception.render()
-    assert "other programs than local proxies use port 4000" in text
+    assert "port 4000 is not used by local proxies only" in text
     assert "[proxies] hold = [4000]" in text
 
 
 def test_a_port_that_no_policy_can_list_is_refused_without_that_advice() -> None:
     result = CliRunner().invoke(hold, ["80"], standalone_mode=False)
     assert isinstance(result.exception, UsageError)
-    assert "port 80 is not for holding: it is HTTP" in result.exception.render()
+    assert "port 80 cannot be held: it is HTTP" in result.exception.render()
     assert "proxies" not in result.exception.render()
 
 

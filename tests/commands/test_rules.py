@@ -23,7 +23,7 @@ def said(*words: str) -> str:
 
 def test_every_rule_has_one_line() -> None:
     lines = said().splitlines()
-    assert lines[0].split() == ["RULE", "SEVERITY", "NAME", "TITLE"]
+    assert lines[0].split() == ["RULE", "LEVEL", "NAME", "TITLE"]
     for line, rule in zip(lines[1:], RULES.values(), strict=True):
         assert line.split(None, 3) == [rule.id, rule.severity, rule.name, rule.title]
 
