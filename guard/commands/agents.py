@@ -43,7 +43,6 @@ _COLUMNS = (
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard agents                 every agent: guarded or not, and how we know

@@ -29,7 +29,6 @@ MEANINGS: dict[str, Meaning] = {
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard doctor                 every check, with what mends it

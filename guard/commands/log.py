@@ -28,7 +28,6 @@ SHOWN = 20
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"""\b
 Examples:
   routeguard log                          the last 20 launches, refusals and exceptions

@@ -28,9 +28,9 @@ SUBCOMMANDS = {
     targets=SUBCOMMANDS,
     epilog="""\b
 Examples:
-  routeguard portkey status                providers, configs, fallbacks of the key
-  routeguard portkey models gpt            models whose name holds "gpt"
-  routeguard portkey probe gpt-4           does it really work, and how is it named
+  routeguard portkey status                providers, configs, fallbacks of your key
+  routeguard portkey models gpt            models with "gpt" in the name
+  routeguard portkey probe gpt-4           try it, and see how to name it
   routeguard portkey sync                  put what was found into your policy
   routeguard setup                         the same and everything else, step by step
 
@@ -58,5 +58,5 @@ def entry_option(function: Callable[..., int]) -> Callable[..., int]:
         default="",
         metavar="NAME",
         shell_complete=complete.entries,
-        help="The provider entry of your policy whose key is used. [default: the default model's]",
+        help="Provider entry of your policy whose key is used. [default: the default model's]",
     )(function)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     epilog=f"""\b
 Examples:
   routeguard portkey models                       all of them
-  routeguard portkey models gpt mini              those that hold both words
+  routeguard portkey models gpt mini              those with both words
   routeguard portkey models --provider openrouter-main
   routeguard portkey models --refresh --json | jq -r .models[].{AGENTS[0].id}
 
 \b
-In the catalogue does not mean callable: routeguard portkey probe MODEL tells.
+A listed model may still fail: routeguard portkey probe MODEL tries it.
 Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("words", nargs=-1, metavar="[WORD]...")
@@ -38,15 +38,15 @@ Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 12
     default="",
     metavar="SLUG",
     shell_complete=complete.providers,
-    help="Only those of this provider.",
+    help="Only models of this provider.",
 )
-@click.option("--refresh", is_flag=True, help="Ask the gateway, whatever is remembered.")
+@click.option("--refresh", is_flag=True, help="Ask the gateway again.")
 @entry_option
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_json: bool) -> int:
     """List the models your key reaches by the name to type.
 
-    WORDs are searched for in the names, in any letter case. The list is remembered for a day.
+    WORDs are searched for in the names, in any letter case. The list is kept for a day.
     """
     policy, environ = here()
     key = find_key(policy, environ, entry)
@@ -57,7 +57,7 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
         raise GuardError(
             "the models are not visible to this key"
             if lacks
-            else f"the models could not be asked: {account.models.reason}",
+            else f"GET /models failed: {account.models.reason}",
             where=account.base_url,
             why=f"it lacks {lacks}" if lacks else "",
             fix=f"ask for a key with {lacks}" if lacks else "try again: --refresh",
@@ -68,7 +68,7 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
     if wanted and not any(row.provider == wanted for row in listed):
         there = sorted({row.provider for row in listed if row.provider})
         raise UsageError(
-            f"no model of a provider {wanted!r}",
+            f"no models of provider {wanted!r}",
             fix="there are: " + (", ".join(f"@{slug}" for slug in there) or "none"),
         )
     found = [

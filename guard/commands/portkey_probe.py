@@ -40,8 +40,8 @@ Examples:
   routeguard portkey probe @openrouter-main/mistralai/mistral-7b-instruct --json --yes
 
 \b
-Each request is a completion of a few tokens, so it costs money: what would be sent is shown
-first, and without a terminal nothing is sent unless --yes says so.
+Each request is a completion of a few tokens and costs money: what would be sent is shown first,
+and without a terminal nothing is sent without --yes.
 Exit status: 0 every model works under some name, 1 one does not, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete.models)
@@ -51,13 +51,15 @@ Exit status: 0 every model works under some name, 1 one does not, 2 usage, 3 pol
     multiple=True,
     metavar="SLUG",
     shell_complete=complete.providers,
-    help="Try with this one.",
+    help="Also through this provider.",
 )
-@click.option("--config", "configs", multiple=True, metavar="pc-SLUG", help="Try this config.")
+@click.option(
+    "--config", "configs", multiple=True, metavar="pc-SLUG", help="Also through this config."
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
 @click.option("--yes", is_flag=True, help="Send without asking.")
 @entry_option
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def probe(
     models: tuple[str, ...],
     providers: tuple[str, ...],
@@ -69,8 +71,8 @@ def probe(
 ) -> int:
     """Try each MODEL with a few tokens under each of its names.
 
-    Bare, as @slug/model, bare with a provider header, through a config: what answers, who served
-    it and through which target of a config, or what the gateway said instead.
+    Bare, as @slug/model, with a provider header, through a config: who served the call and through
+    which target of a config, or what the gateway said instead.
     """
     policy, environ = here()
     key = find_key(policy, environ, entry)
@@ -86,7 +88,7 @@ def probe(
     if not yes:
         if not can_ask():
             raise UsageError(
-                "nothing was sent: this costs tokens, and there is no terminal to ask on",
+                "nothing was sent: it costs tokens, and there is no terminal to ask on",
                 fix="--yes sends, --dry-run shows what would be sent",
             )
         click.confirm("Send them?", abort=True, err=True)
@@ -115,10 +117,10 @@ def _check(models: tuple[str, ...], providers: tuple[str, ...], configs: tuple[s
     """What goes into a header or a body is one line of plain characters. Raises UsageError."""
     for word in (*models, *providers, *configs):
         if not word.strip() or not word.isprintable() or not word.isascii() or len(word) > 200:
-            raise UsageError(f"no model, provider or config is called {printable(word)!r}")
+            raise UsageError(f"not the name of a model, provider or config: {printable(word)!r}")
     for model in models:
         if model.startswith("-"):
-            raise UsageError(f"no model is called {model!r}")
+            raise UsageError(f"not the name of a model: {model!r}")
 
 
 def _account(policy: CompiledPolicy, environ: Mapping[str, str], key: Key) -> Account | None:
@@ -137,7 +139,7 @@ def _announced(plan: list[Canary], policy: CompiledPolicy) -> list[str]:
     lines = [
         f"{counted(count, 'request')} to {policy.base_url}, "
         f"up to {canaries.MAX_TOKENS} tokens each ({count * canaries.MAX_TOKENS} in all);",
-        f"{canaries.MORE_TOKENS} for a model that refuses to be asked for so few:",
+        f"{canaries.MORE_TOKENS} for models with a higher minimum:",
     ]
     return lines + [f"  {canary.form}" for canary in plan]
 

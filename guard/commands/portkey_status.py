@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   routeguard portkey status
-  routeguard portkey status --cached            what was last seen, without asking
+  routeguard portkey status --cached            what was last seen
   routeguard portkey status --json | jq .default_route
   routeguard portkey status --entry portkey-openrouter
 
 \b
-What the key may not see is said with the scope it lacks, never shown as "none".
+What the key may not see is named with the scope it lacks.
 Exit status: 0 the key works, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused."""
 )
 @entry_option
-@click.option("--cached", is_flag=True, help="What was last seen, if anything: asks nobody.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option("--cached", is_flag=True, help="Show what was last seen; ask nobody.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(entry: str, cached: bool, as_json: bool) -> int:
     """Show the providers, configs and fallbacks of your key.
 
-    Asks the gateway of your policy for models, providers, configs and the key's own settings,
-    each of which a key may or may not see. No completion is asked for, so it costs no tokens.
+    Asks the gateway of your policy for models, providers, configs and the key's own settings, as
+    far as the key may see them. No model is called, so it costs no tokens.
     """
     policy, environ = here()
     key = find_key(policy, environ, entry)
     if cached:
         account = store.load(policy.base_url, key.value, environ)
         if account is None:
-            show("nothing was seen with this key yet: routeguard portkey status", err=True)
+            show("nothing seen with this key yet: routeguard portkey status", err=True)
             return ExitCode.FINDINGS
     else:
         with Progress("asking the gateway") as progress:
@@ -66,7 +66,7 @@ def status(entry: str, cached: bool, as_json: bool) -> int:
 def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:
     lines = [sentence(account), ""]
     lines.append(f"key        {key.shown}, from {key.source}")
-    lines.append(f"gateway    {account.base_url}, answers; seen {ago(account.fetched_at)}")
+    lines.append(f"gateway    {account.base_url}, reachable; seen {ago(account.fetched_at)}")
     lines += _of_key(account)
     lines += ["", *_of_providers(account)]
     lines += ["", *_of_configs(account)]
@@ -87,7 +87,7 @@ def _of_key(account: Account) -> list[str]:
         about.append(f"expires {row.expires_at}")
     about += _limits(row.usage_limits, row.rate_limits)
     if about:
-        lines.append(f"is         {', '.join(about)} (likely: told by Portkey's mask of it)")
+        lines.append(f"is         {', '.join(about)} (probably: by Portkey's masked form)")
     return lines
 
 
@@ -98,7 +98,7 @@ def _of_providers(account: Account) -> list[str]:
     if not rows:
         return ["providers  none in this workspace"]
     source = {
-        "models": f"  (their names, by the models; more needs {SCOPES['providers']})",
+        "models": f"  (slugs from the list of models; more needs {SCOPES['providers']})",
         "virtual-keys": "  (as virtual keys)",
     }.get(account.providers_from, "")
     lines = [f"providers  {len(rows)}{source}"]
@@ -135,7 +135,7 @@ def _of_configs(account: Account) -> list[str]:
     if rows is None:
         return [
             f"configs    {_without(account.configs)}",
-            "           which fallback rules there are is in them",
+            "           (fallback rules are in configs)",
         ]
     if not rows:
         return ["configs    none in this workspace"]
@@ -162,7 +162,7 @@ def _config(row: ConfigRow, account: Account) -> list[str]:
 
 
 def _of_policy(account: Account, policy: CompiledPolicy) -> list[str]:
-    lines = [f"what becomes of a call by your policy (default model {policy.default_model})"]
+    lines = [f"calls under your policy (default model {policy.default_model})"]
     for entry in policy.providers:
         model = entry.models[0] if entry.models else ""
         if policy.default_model.startswith(f"{entry.name}/"):
@@ -170,14 +170,14 @@ def _of_policy(account: Account, policy: CompiledPolicy) -> list[str]:
         found = predict(account, provider=entry.slug, model=model, config=entry.config)
         lines.append(f"  {entry.name}/{model or '…'}: {found.sentence}")
     if not account.default_config.known and not account.observed:
-        lines.append("  routeguard portkey probe  tells by trying, for a few tokens")
+        lines.append("  to try it for a few tokens: routeguard portkey probe")
     return lines
 
 
 def _without(seen: Reply[Any]) -> str:
     if seen.state == "hidden":
         return f"not visible to this key: it lacks {seen.scope}"
-    return f"could not be asked: {seen.reason}"
+    return f"request failed: {seen.reason}"
 
 
 def _as_json(account: Account, key: Key, policy: CompiledPolicy) -> dict[str, Any]:

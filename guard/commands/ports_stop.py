@@ -33,7 +33,6 @@ _TITLES = {
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard ports stop 4000            what listens on this port

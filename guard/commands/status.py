@@ -19,7 +19,6 @@ from guard.report.words import short_all
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard status

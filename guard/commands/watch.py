@@ -24,7 +24,6 @@ INTERVAL = 5.0
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
   routeguard watch                        a line for each local proxy and unguarded agent
