@@ -44,7 +44,8 @@ import sys
 said = "ok"
 try:
     import ensurepip, venv
-except ImportError:
+    ensurepip.version, venv.EnvBuilder
+except Exception:
     said = "no-venv"
 if sys.version_info < (3, 11):
     said = "old"

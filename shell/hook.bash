@@ -19,7 +19,7 @@ function __AGENT__ {
     else
         \builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
             "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or remove this wrapper:' \
+            '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
             '         unset -f __AGENT__; then take the routeguard hook out of your start file' >&2
         \builtin return 126
     fi

@@ -12,7 +12,7 @@ function __AGENT__ --description '__AGENT__, guarded by routeguard'
     else
         builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
             "  where: "__MAIN__ \
-            '  fix:   install routeguard again and open a new shell, or remove this wrapper:' \
+            '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
             '         functions --erase __AGENT__; then take the routeguard hook out of your start file' >&2
         return 126
     end

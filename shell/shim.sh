@@ -8,6 +8,6 @@ fi
 {
     echo 'routeguard: '__NAME__' refused: routeguard is missing [RG503]'
     printf '  where: %s\n' __MAIN__
-    printf '  fix:   install routeguard again, or remove this file: %s\n' "$0"
+    printf '  fix:   open a new shell: it says what to do. Or remove this file: %s\n' "$0"
 } >&2
 exit 126
