@@ -136,6 +136,7 @@ def setup(
         files.put(this, planned, choices, environ, step, dry_run=True)
         return status
     if ask:
+        say("To be written:")
         files.put(this, planned, choices, environ, _without_text, dry_run=True)
         click.confirm("Write this?", default=True, abort=True, err=True)
     if decided is not None and decided.key_name:
@@ -150,13 +151,12 @@ def setup(
     for variable in decided.to_set if decided is not None else ():
         say(f"To do:     export {variable}=…   (a Portkey key; it is not set yet)")
     launcher = typed(this.launcher)
-    if status != ExitCode.OK or no_verify:
-        say(f"Prove it:  {launcher} verify")
-        return status
-    if not agents:
-        say(f"Prove it:  {launcher} verify --fetch   (no agent is on PATH yet)")
-        return status
-    return _prove()
+    prove = status == ExitCode.OK and bool(agents) and not no_verify
+    if not prove:
+        fetch = "" if agents else " --fetch   (no agent is on PATH yet)"
+        say(f"Prove it:  {launcher} verify{fetch}")
+    say(f"Undo it:   {launcher} teardown")
+    return _prove() if prove else status
 
 
 def _agents(environ: Mapping[str, str]) -> list[str]:
@@ -188,7 +188,6 @@ def _say_next(this: way.Way, planned: files.Plan) -> None:
         say(f'    bash, zsh: eval "$({launcher} hook bash)"   (or: hook zsh)')
         say(f"    fish:      {launcher} hook fish | source")
     say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
-    say(f"Undo it:   {launcher} teardown")
 
 
 def _prove() -> int:

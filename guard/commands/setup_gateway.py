@@ -185,7 +185,7 @@ def _key(
     say("")
     say("Where is your Portkey API key? It is never written into a file.")
     say(f"  1  the environment variable {name} ({there})")
-    say(f"  2  the system's keyring ({why_not or 'you type it once, hidden'})")
+    say(f"  2  the system's keyring: {why_not or 'you type it once, hidden'}")
     say("  3  a command that prints it, such as: op read op://dev/portkey/key")
     choices = ["1", "3"] if why_not else ["1", "2", "3"]
     default = "1"

@@ -48,7 +48,7 @@ def why_not() -> str:
                 return ""
     except Exception as error:  # whatever a backend raises
         return f"the system's keyring does not answer ({type(error).__name__})"
-    return "there is no keyring service in this session (no desktop, or a container)"
+    return "there is no keyring service in this session: no desktop, or a container"
 
 
 def store(name: str, value: str, python: str) -> None:

@@ -1,0 +1,87 @@
+"""The block goes into any start file and comes out again without a trace."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.install import blocks
+
+LOADS = blocks.Loads(
+    "/home/it's \\ a $HOME/routeguard", "/nowhere/completion", "sh '/a b/install.sh'"
+)
+PARTS = st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b"", b"\x00", b"\xff", b" ", b"export A=1", b"# >>> routeguard >>>x",
+     b" # >>> routeguard >>>", blocks.NOTE_MADE, blocks.NOTE_NEWLINE, b"\x0c", b"\xc2\x85"]
+)  # fmt: skip
+CONTENTS = st.lists(PARTS, max_size=12).map(b"".join)
+
+
+def make(note: bytes) -> bytes:
+    return blocks.block("zsh", LOADS, note)
+
+
+@given(CONTENTS)
+def test_what_goes_in_comes_out(content: bytes) -> None:
+    changed = blocks.with_block(content, make)
+    assert blocks.find(changed) is not None
+    assert blocks.without_block(changed) == content
+    assert blocks.with_block(changed, make) == changed, "a second time changes nothing"
+
+
+@given(CONTENTS, CONTENTS)
+def test_what_is_added_around_it_stays(before: bytes, after: bytes) -> None:
+    changed = blocks.with_block(before, make)
+    more = b"\n" + after
+    assert blocks.without_block(changed + more) in (
+        before + more,
+        before + b"\n" + more,
+    ), "the newline that went in stays where something follows it"
+
+
+def test_an_editor_that_made_crlf_of_all_leaves_none_behind() -> None:
+    changed = blocks.with_block(b"export A=1", make).replace(b"\n", b"\r\n")
+    assert blocks.without_block(changed) == b"export A=1"
+
+
+@pytest.mark.shells
+@pytest.mark.parametrize(
+    ("shell", "options"),
+    [
+        ("bash", ""),
+        ("bash", "set -eu; set -o posix; "),
+        ("zsh", ""),
+        ("zsh", "setopt rcquotes nounset ksharrays; "),
+        ("fish", ""),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_the_refusal_is_said_in_whole_whatever_the_paths_hold(
+    tmp_path: Path, shell: str, options: str, there: bool, missing_part
+) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        missing_part(f"{shell} is not installed")
+    launcher = tmp_path / 'it\'s "a" $HOME `home`/routeguard'
+    if there:
+        launcher.parent.mkdir()
+        launcher.write_text("#!/bin/sh\nexit 126\n")
+        launcher.chmod(0o755)
+    loads = blocks.Loads(str(launcher), "/nowhere/completion", "sh '/a b/install.sh'")
+    script = options + blocks.block(shell, loads).decode() + "opencode || echo usable $?\n"
+    if shell == "fish":
+        script = blocks.block(shell, loads).decode() + "opencode; or echo usable $status\n"
+    found = subprocess.run(
+        [program, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert found.stdout == "usable 126\n", found
+    said = found.stderr.splitlines()
+    assert len(said) == 2
+    assert said[0] == said[1]
+    assert (str(launcher) in said[0]) or there
+    assert ("doctor" in said[0], "sh '/a b/install.sh'" in said[0]) == (there, not there)
