@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
 _GRACE = 2.0
 """Seconds between asking a process group to end and ending it."""
@@ -56,23 +59,27 @@ def run(
     ):
         source.write(stdin)
         source.seek(0)
-        process = subprocess.Popen(
-            argv,
-            env=environ,
-            cwd=cwd,
-            stdin=source,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with _signals_held():
+                process = subprocess.Popen(
+                    argv,
+                    env=environ,
+                    cwd=cwd,
+                    stdin=source,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
             if started is not None:
                 started(process.pid)
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            end_group(process)
+            if process is not None:
+                end_group(process)
+        assert process is not None, "what ended it has left this function"
         out.seek(0)
         err.seek(0)
         return Ended(
@@ -82,6 +89,30 @@ def run(
             seconds=time.monotonic() - begun,
             timed_out=timed_out,
         )
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let our handlers of signals wait: a child that already runs, but that nobody knows of yet,
+    would stay behind if one of them raised. In a thread none does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {
+        number: handler
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        if callable(handler := signal.getsignal(number))
+    }
+    for number in handlers:
+        signal.signal(number, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for each, frame in came:
+            handlers[signal.Signals(each)](each, frame)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 import psutil
 import pytest
@@ -103,3 +106,35 @@ def test_an_interrupt_ends_the_child_and_goes_on(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         child.run(["/nowhere/agent"], environ=ENVIRON, cwd=str(tmp_path), timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_child_starts_leaves_no_child(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It already runs, and `Popen` has not returned yet: under load that takes a while."""
+    started: list[int] = []
+
+    class Slow(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            started.append(self.pid)
+            os.kill(os.getpid(), number)
+            time.sleep(0)
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    monkeypatch.setattr(child.subprocess, "Popen", Slow)
+    before = signal.signal(number, end)
+    try:
+        with pytest.raises(SystemExit) as raised:
+            child.run(
+                python("import time; time.sleep(60)"),
+                environ=ENVIRON, cwd=str(tmp_path), timeout=60,
+            )  # fmt: skip
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
+    assert raised.value.code == 128 + number
+    assert gone(started[0])
