@@ -16,6 +16,7 @@ from shown import PAGES, ROOT
 from guard import __version__
 
 FOLDER = ROOT / "docs" / "pictures"
+SVG = "{http://www.w3.org/2000/svg}"
 PICTURES = sorted(FOLDER.glob("*.svg"))
 _SPEC = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
 assert _SPEC is not None
@@ -63,11 +64,19 @@ def test_pictures_hold_nothing_of_the_machine_that_made_them(path: Path) -> None
 def test_pictures_show_what_the_program_says_now(path: Path) -> None:
     """If not: `.cache/tests/bin/python docs/pictures/make.py`."""
     picture = ET.fromstring(path.read_text(encoding="utf-8"))
-    said = "\n".join(
-        "".join(line.itertext()) for line in picture.iter("{http://www.w3.org/2000/svg}text")
-    )
+    said = "\n".join("".join(line.itertext()) for line in picture.iter(f"{SVG}text"))
     assert said.startswith("$ ")
     assert shown.not_ours(said) == []
+
+
+def test_the_proof_is_shown_with_its_own_statements() -> None:
+    """In the picture and in the page: what stands before the colon is the name of a check."""
+    picture = ET.fromstring((FOLDER / "verify.svg").read_text(encoding="utf-8"))
+    drawn = "\n".join("".join(line.itertext()) for line in picture.iter(f"{SVG}text"))
+    for text in (drawn, (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")):
+        names = re.findall(r"^ok +([^:\n]+):", text, re.MULTILINE)
+        assert len(names) == 5
+        assert [name for name in names if name not in shown.source_texts()] == []
 
 
 def test_every_session_has_its_picture_and_every_picture_is_embedded() -> None:
