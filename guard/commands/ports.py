@@ -17,7 +17,7 @@ from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
 from guard.report.table import Column
 from guard.report.table import render as table
-from guard.report.terminal import paint, show
+from guard.report.terminal import Progress, paint, show
 from guard.report.words import counted, local, span, utc
 from guard.sources import processes
 
@@ -87,7 +87,8 @@ def ports(ctx: click.Context, everything: bool, as_json: bool) -> int:
                 f"options of `ports {name}` come after {name}", fix=f"routeguard ports {name} …"
             )
         return ExitCode.OK
-    view = view_listeners(load_policy(os.environ))
+    with Progress("identifying listeners"):
+        view = view_listeners(load_policy(os.environ))
     if as_json:
         show_document(as_dict(view, everything))
     else:

@@ -53,7 +53,7 @@ _START = {meaning: f"\x1b[{code}m" for meaning, code in _CODES.items()}
 _END = "\x1b[0m"
 _PAINT = re.compile("|".join(map(re.escape, (*_START.values(), _END))))
 
-_ENDS = r"(?=  |[;,.)`]|: | (?:or|and|then|to|shows|lists|tells)\b|$)"
+_ENDS = r"(?=  |[;,.)`](?: |$)|: | (?:or|and|then|to|shows|lists|tells)\b|$)"
 _WHOLE = re.compile(
     rf"`[^`]+`|routeguard (?:{'|'.join(COMMANDS)})\b"
     rf"(?:\"[^\"]*\"|'[^']*'|.)*?{_ENDS}"
@@ -201,7 +201,7 @@ def _folded(line: str, width: int) -> list[str]:
     head = _head(plain(line), width)
     indent = len(line) - len(line.lstrip(" "))
     below = "".join({"├": "│", "│": "│"}.get(char, " ") for char in head)
-    if not head:
+    if not head.strip():
         below = " " * indent
         if _PLACE.match(line) or _GAP.search(line):
             below += "    "

