@@ -125,7 +125,10 @@ LITELLM = f"""#!{sys.executable}
 import http.server
 http.server.HTTPServer(("127.0.0.1", 4000), http.server.BaseHTTPRequestHandler).serve_forever()
 """
+# tests beside these may have a proxy listen for a moment
 PROVIDERS = """
+[proxies]
+action = "flag"
 [gateway.providers.portkey]
 [gateway.providers.portkey-openrouter]
 slug = "openrouter-main"
