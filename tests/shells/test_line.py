@@ -217,6 +217,24 @@ def test_a_key_in_the_line_reaches_nobody(machine: Any) -> None:
             assert path.is_dir() or b"CANARY" not in path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "lines", [["litellm --port 4000"], ["if true; then", "litellm --port 4000; fi"]]
+)
+def test_a_refused_line_leaves_one_prompt_in_zsh(
+    machine_for: MachineFor, zsh: Any, lines: list[str]
+) -> None:
+    session = machine_for(zsh).open()
+    session.run("PS1='<''PROMPT>'")
+    for line in lines[:-1]:
+        session.child.sendline(line)
+        time.sleep(0.3)
+    session.child.sendline(lines[-1])
+    session.child.expect_exact("[RG403]")
+    time.sleep(1)
+    output = session.sync()
+    assert output.count("<PROMPT>") == 1, output
+
+
 def test_the_editor_is_as_it_was(machine: Any) -> None:
     session = machine.open()
     session.child.send("litellm --po")
