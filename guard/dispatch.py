@@ -54,6 +54,41 @@ class MaskedStream:
         return getattr(self._inner, name)
 
 
+class FoldedStream(MaskedStream):
+    """A masked stream whose lines are folded at the width of the terminal we belong to.
+
+    For what is said without click: a launch, a typed line. A shell keeps the latter in a variable
+    before it shows it, so the stream itself need not be the terminal.
+    """
+
+    def write(self, text: str) -> int:
+        """Write `text`, whole lines, masked and folded; returns the length of `text`."""
+        from guard.masking import masked
+
+        shown = masked(text)
+        width = _terminal_width()
+        if width and max(map(len, shown.split("\n"))) > width:
+            from guard.report.terminal import fold
+
+            shown = fold(shown, width)
+        self._inner.write(shown)
+        return len(text)
+
+
+def _terminal_width() -> int:
+    """The columns of the terminal that controls us, 0 if there is none."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return os.get_terminal_size(terminal).columns
+    except OSError:
+        return 0
+    finally:
+        os.close(terminal)
+
+
 class MaskedBytes(MaskedStream):
     """A byte stream behind which no secret is written."""
 
@@ -82,7 +117,8 @@ def main(argv: list[str]) -> int:
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
     if stderr is not None:
-        sys.stderr = MaskedStream(stderr)
+        folds = hot == "line" or (hot == "exec" and stderr.isatty())
+        sys.stderr = FoldedStream(stderr) if folds else MaskedStream(stderr)
     try:
         return _run(hot, argv)
     finally:

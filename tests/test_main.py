@@ -175,3 +175,35 @@ def test_an_output_that_takes_nothing(tmp_path: Path, to: str, status: int, said
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert done.stderr.count("\n") <= 1
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_a_launch_says_is_folded_at_the_terminals_width(width: int, tmp_path: Path) -> None:
+    """The refusal of a typed line too, which a shell reads through a pipe before it shows it."""
+    script = (
+        "import fcntl, os, pty, struct, subprocess, sys, termios\n"
+        "pid, screen = pty.fork()\n"
+        "if pid == 0:\n"
+        f"    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, {width}, 0, 0))\n"
+        "    done = subprocess.run(\n"
+        f"        [sys.executable, '-IS', {str(ROOT / 'guard/__main__.py')!r}, 'line', 'bash'],\n"
+        "        input=b'litellm --port 4000', stderr=subprocess.PIPE)\n"
+        "    os.write(2, done.stderr)\n"
+        "    os._exit(done.returncode)\n"
+        "out = b''\n"
+        "try:\n"
+        "    while data := os.read(screen, 4096):\n"
+        "        out += data\n"
+        "except OSError:\n"
+        "    pass\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out.decode(), sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env={"HOME": str(tmp_path), "PATH": os.defpath},
+    )  # fmt: skip
+    status, *lines = done.stdout.splitlines()
+    assert status == "126"
+    assert "[RG403]" in done.stdout
+    # a command stays whole
+    assert max(len(line) for line in lines if "routeguard allow" not in line) <= width
