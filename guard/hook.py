@@ -151,7 +151,7 @@ def render(
     keys, others, allowed = _names(shell, policy)
     with_suffix = [name for name in keys if name.endswith(KEY_SUFFIX)]
     without_suffix = [name for name in keys if not name.endswith(KEY_SUFFIX)]
-    agents = names()
+    agents = names(policy.unguarded if policy else ())
     values = {
         "PYTHON": quote(python),
         "MAIN": quote(main_file),

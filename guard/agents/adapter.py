@@ -36,7 +36,7 @@ REMOTE = "remote"
 NO_MODEL = (HARMLESS, LOCAL)
 """The kinds that call no model."""
 
-ENDPOINTS = {"chat": "/v1/chat/completions"}
+ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 """Path of the gateway's endpoint for each `Agent.wire`."""
 
 
@@ -60,6 +60,8 @@ class Agent(Identity):
 
     tested = ""
     """The release that the facts about it were taken from, and that `verify --fetch` gets."""
+    authorization = ""
+    """What it sends as Authorization beside the gateway's key: a constant that opens nothing."""
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
@@ -98,10 +100,13 @@ class Agent(Identity):
         """Decide what the launch becomes, from the `facts` of `survey`; `now` in Unix seconds."""
         raise NotImplementedError
 
-    def prepare(self, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]) -> list[str]:
-        """Make what the planned environment refers to; called just before the agent starts.
+    def prepare(
+        self, plan: Plan, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]
+    ) -> list[str]:
+        """Make what the environment of `plan` refers to; called just before the agent starts.
 
-        `shims` are the texts of the PATH shims by name, for programs that the agent starts.
+        The keys that a command prints are in that environment by now. `shims` are the texts of
+        the PATH shims by name, for programs that the agent starts.
         Returns a sentence for each thing the user has to know. Raises GuardError.
         """
         return []
@@ -132,6 +137,10 @@ class Agent(Identity):
     def today(self, facts: Any) -> Today:
         """Where the launch would go without the guard."""
         raise NotImplementedError
+
+    def proof_policy(self, model: str, small: str) -> str:
+        """Its own part, as TOML, of the policy with which `verify` asks for `model` and `small`."""
+        return ""
 
     def one_call(self, prompt: str, version: str) -> list[str]:
         """Arguments for one answer to `prompt` without a terminal, for `verify`.

@@ -57,10 +57,12 @@ def clean(
     *,
     keeps: frozenset[str],
     agent: bool,
+    prefixes: tuple[str, ...] = (),
 ) -> tuple[dict[str, str], list[Change], list[Finding]]:
     """`environ` without what leaves the gateway; the changes; and what the reader should know.
 
-    `keeps` are names, or `NAME=VALUE`, that stay although the catalogue calls them a redirection.
+    `keeps` are names, or `NAME=VALUE`, that stay although the catalogue calls them a redirection;
+    `prefixes` those of names that go unless they are kept, whatever the catalogue knows of them.
     `agent` is False for a command that is no agent: then only what would take an agent below it
     elsewhere is removed, and variables of the runtime (`NODE_*`, `LD_*`) and HTTP proxies stay.
     """
@@ -75,6 +77,10 @@ def clean(
             changes.append(Change("removed", name, "", "listed under [environment] remove"))
             continue
         verdict = judge(name, kind, owner, value, policy, keeps=keeps)
+        bare = not verdict.removed and name not in keeps and name.startswith(prefixes)
+        if bare and policy.excepted(f"env:{name}", now) is None:
+            changes.append(Change("removed", name, "", "the agent may read its route from it"))
+            continue
         if kind == "ambient":
             findings.append(Finding(verdict.rule, name, verdict.words, where="environment"))
         if (

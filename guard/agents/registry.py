@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 
 from guard import paths
+from guard.agents.claude_code import ClaudeCode
 from guard.agents.opencode import OpenCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from guard.agents import Identity
     from guard.agents.adapter import Agent
     from guard.policy.values import CompiledPolicy
 
-AGENTS: list[Identity] = [OpenCode()]
+AGENTS: list[Identity] = [OpenCode(), ClaudeCode()]
 """Every agent that can be guarded. An adapter is loaded only where one is needed."""
 
 
@@ -40,9 +41,21 @@ def agent_by_id(identifier: str) -> Agent | None:
     return next((agent.adapter() for agent in AGENTS if agent.id == identifier), None)
 
 
-def names() -> tuple[str, ...]:
-    """The names under which the agents are started: what hooks wrap, and what gets a shim."""
-    return tuple(name for agent in AGENTS for name in agent.names)
+def present(policy: CompiledPolicy, program: Callable[[Agent], str]) -> list[Agent]:
+    """The adapters of the agents that `policy` guards and that are here; the first if none is.
+
+    `program` tells where an agent is, "" for nowhere.
+    """
+    guarded = [one for one in adapters() if one.id not in policy.unguarded]
+    return [one for one in guarded if program(one)] or guarded[:1]
+
+
+def names(unguarded: Collection[str] = ()) -> tuple[str, ...]:
+    """The names under which the agents are started: what hooks wrap, and what gets a shim.
+
+    `unguarded` are the ids of agents that the policy leaves alone.
+    """
+    return tuple(name for agent in AGENTS if agent.id not in unguarded for name in agent.names)
 
 
 def holds_agent(package: str) -> bool:

@@ -55,11 +55,12 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     environ = process.environment_at_start()
     agent = agent_of(words[0])
     facts, today = None, None
-    if agent is None:
+    planned = plan_agent(agent, words, environ, write=False) if agent else None
+    if agent is None or planned is None:
         plan = plan_other(words, environ)
         policy = process.load_policy(environ)
     else:
-        plan, policy, facts = plan_agent(agent, words, environ, write=False)
+        plan, policy, facts = planned
         if plan.kind not in NO_MODEL:
             today = agent.today(facts)
     remember_names(policy.gateway_keys)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from guard.agents.registry import adapters
+from guard.agents.registry import present
 from guard.doctor import status
 from guard.doctor.context import Context
 from guard.errors import GuardError
 from guard.launch.local_proxies import address
 from guard.launch.resolve import is_shim, typed
+from guard.policy.values import CompiledPolicy
 from guard.proxies.glance import glance
 from guard.sources.listener import SocketsUnreadableError
 
@@ -61,7 +62,7 @@ def look(context: Context) -> Head:
         "short": status.line(found, plain=True),
         "agents": [],
     }
-    for agent in adapters():
+    for agent in present(found.policy or CompiledPolicy(), context.program):
         program = context.program(agent)
         starts = typed(agent.names[0], context.given)
         shim = bool(starts) and is_shim(starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from guard.agents.registry import adapters
+from guard.agents.registry import present
 from guard.doctor.context import Context
 from guard.doctor.result import Result, of_error, of_finding, ok, skipped, warning
 from guard.errors import GuardError
@@ -33,7 +33,7 @@ def policy(context: Context) -> Iterator[Result]:
 
 def agents(context: Context) -> Iterator[Result]:
     """Which agents are here, in which version, and are there other copies on PATH?"""
-    for agent in adapters():
+    for agent in present(context.policy, context.program):
         program = context.program(agent)
         if not program:
             yield skipped(f"{agent.title} is not on PATH ({agent.install})")
@@ -56,7 +56,7 @@ def agents(context: Context) -> Iterator[Result]:
 
 def launch(context: Context) -> Iterator[Result]:
     """Would a launch from this directory be refused for another reason?"""
-    for agent in adapters():
+    for agent in present(context.policy, context.program):
         if not context.program(agent):
             continue
         plan, _ = context.launch(agent)
@@ -71,7 +71,7 @@ def launch(context: Context) -> Iterator[Result]:
 
 def agent_files(context: Context) -> Iterator[Result]:
     """Does an administrator's file or one of yours outrank the pinned route?"""
-    for agent in adapters():
+    for agent in present(context.policy, context.program):
         found = context.findings(agent, *_FILES)
         yield from map(of_finding, found)
         if not found:
@@ -82,7 +82,7 @@ def agent_files(context: Context) -> Iterator[Result]:
 
 def logins(context: Context) -> Iterator[Result]:
     """Are there logins in an agent's store that lead past the gateway?"""
-    for agent in adapters():
+    for agent in present(context.policy, context.program):
         found = context.findings(agent, *_LOGINS)
         for finding in found:
             one = of_finding(finding)

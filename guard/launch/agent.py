@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 
 def plan_agent(
     agent: Agent, words: list[str], environ: dict[str, str], *, write: bool
-) -> tuple[Plan, CompiledPolicy, Facts]:
+) -> tuple[Plan, CompiledPolicy, Facts] | None:
     """Plan the launch of `agent` as `words`; nothing is started or made ready.
 
-    `write` False leaves no trace on disk. Raises GuardError if the agent is missing, PolicyError
-    if the policy is broken and the command could call a model.
+    None where the policy leaves this agent alone. `write` False leaves no trace on disk.
+    Raises GuardError if the agent is missing, PolicyError if the policy is broken and the command
+    could call a model.
     """
     own = without_guard(environ)
     wrong = paths.misplaced(own, working_directory())
@@ -59,6 +60,8 @@ def plan_agent(
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command calls no model, so it starts")
         policy = CompiledPolicy()
+    if agent.id in policy.unguarded:
+        return None
     plan, facts = plan_launch(
         agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
         write=write,
@@ -142,7 +145,8 @@ def carry_out(
 
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
-        for sentence in agent.prepare(policy, facts, {name: shim_text(name) for name in names()}):
+        shims = {name: shim_text(name) for name in names()}
+        for sentence in agent.prepare(plan, policy, facts, shims):
             say(f"routeguard: {sentence}")
         tell(plan, environ)
     if plan.kind not in NO_MODEL:

@@ -41,11 +41,12 @@ def main(argv: list[str]) -> int:
         from guard.launch.agent import carry_out, plan_agent
 
         try:
-            plan, policy, facts = plan_agent(agent, words, environ, write=True)
+            planned = plan_agent(agent, words, environ, write=True)
         except GuardError as error:
             _record_failure(agent, error, environ)
             raise
-        carry_out(agent, plan, policy, facts, environ, fence=fence)
+        if planned is not None:
+            carry_out(agent, *planned, environ, fence=fence)
     plan = plan_other(words, environ)
     last = None
     if fence:

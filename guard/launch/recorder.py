@@ -65,6 +65,11 @@ class Request:
         model = self.json().get("model")
         return model if isinstance(model, str) else ""
 
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
     def forms(self) -> Iterator[bytes]:
         """The bytes in which a secret has to be looked for: as sent, and decompressed."""
         yield self.raw
@@ -259,10 +264,10 @@ class RecordingProxy(RecordingServer):
 
 
 class LoopbackGateway(RecordingServer):
-    """Stands where the Portkey gateway is: an OpenAI-compatible server behind a Portkey key.
+    """Stands where the Portkey gateway is: a server of each wire format behind a Portkey key.
 
-    Answers every chat completion with `text`, streamed if asked so, to callers whose
-    `x-portkey-api-key` is `key`, and 401 as Portkey does to others.
+    Answers every chat completion and every message with `text`, streamed if asked so, to callers
+    whose `x-portkey-api-key` is `key`, and 401 as Portkey does to others.
     """
 
     def __init__(self, key: str, text: str) -> None:
@@ -271,11 +276,13 @@ class LoopbackGateway(RecordingServer):
         self.text = text
 
     def answer(self, request: Request, exchange: Exchange) -> None:
-        """Check the key, then answer a chat completion; 404 for any other path."""
+        """Check the key, then answer; 404 for any other path."""
         if request.header("x-portkey-api-key") != self.key:
             exchange.send_json(401, INVALID_KEY)
         elif request.method == "POST" and request.target.endswith("/chat/completions"):
             send_completion(request, exchange, self.text)
+        elif request.method == "POST" and request.path.endswith("/messages"):
+            send_message(request, exchange, self.text)
         else:
             exchange.send_json(404, {"message": "Not Found", "ok": False})
 
@@ -309,6 +316,42 @@ def send_completion(request: Request, exchange: Exchange, text: str) -> None:
                 "usage": _USAGE,
             },
         )
+
+
+def send_message(request: Request, exchange: Exchange, text: str) -> None:
+    """Answer `request` with `text` as Anthropic's messages do (streamed if it asks for it)."""
+    message = {
+        "id": "msg_recorded",
+        "type": "message",
+        "role": "assistant",
+        "model": request.model,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    if request.json().get("stream") is True:
+        exchange.stream("text/event-stream", _message_events(message, text))
+    else:
+        content = [{"type": "text", "text": text}]
+        exchange.send_json(200, message | {"content": content, "stop_reason": "end_turn"})
+
+
+def _message_events(message: dict[str, Any], text: str) -> Iterator[bytes]:
+    # two pieces: a client that takes the first for the whole is seen
+    half = len(text) // 2
+    start = {"message": message | {"content": [], "stop_reason": None}}
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("message_start", start),
+        ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+        *(
+            ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": piece}})
+            for piece in (text[:half], text[half:])
+        ),
+        ("content_block_stop", {"index": 0}),
+        ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}),
+        ("message_stop", {}),
+    ]
+    for name, content in events:
+        body = json.dumps({"type": name, **content})
+        yield f"event: {name}\ndata: {body}\n\n".encode()
 
 
 _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}

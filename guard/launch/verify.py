@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.agents.adapter import ENDPOINTS
-from guard.agents.registry import AGENTS
+from guard.agents.binary import NO_VERSION, parse
+from guard.agents.registry import AGENTS, default_agent
 from guard.errors import PolicyError, printable
 from guard.findings import mask
 from guard.launch.proof import child
@@ -63,7 +64,7 @@ small = "portkey/{small}"
 name = "Portkey"
 models = ["{model}", "{small}"]
 
-[proxies]
+{agent}[proxies]
 action = "flag"    # what else listens here is for each launch to judge, not for this proof
 
 [[exception]]
@@ -169,7 +170,7 @@ def guarded_launch(name: str = AGENTS[0].names[0]) -> list[str]:
 def version_of(binary: str, environ: Mapping[str, str]) -> str:
     """The version that the agent at `binary` says it is, "" if it does not say.
 
-    Some print `1.18.33`, some `NAME v2.0.10`.
+    Some print `1.18.33`, some `NAME v2.0.10`, some `2.1.332 (NAME)`.
     """
     with tempfile.TemporaryDirectory(prefix="routeguard-verify-") as folder:
         place = Surroundings(folder, environ)
@@ -179,8 +180,8 @@ def version_of(binary: str, environ: Mapping[str, str]) -> str:
             )
         except OSError:
             return ""
-    words = ended.out.decode(errors="replace").split()
-    return words[-1].removeprefix("v") if ended.status == 0 and words else ""
+    found = parse(ended.out.decode(errors="replace")) if ended.status == 0 else NO_VERSION
+    return ".".join(map(str, found)) if found != NO_VERSION else ""
 
 
 class Surroundings:
@@ -223,6 +224,7 @@ class Stage:
     proxy: RecordingProxy
     direct: Mapping[str, str]
     timeout: float
+    agent: Agent = field(default_factory=default_agent)
     like: CompiledPolicy = field(default_factory=CompiledPolicy)
     """The policy whose launches are proved: its certificates count, its proxy is the recorder."""
     _search: Search = field(init=False)
@@ -251,6 +253,7 @@ class Stage:
             key=KEY,
             model=MODEL,
             small=SMALL_MODEL,
+            agent=self.agent.proof_policy(MODEL, SMALL_MODEL),
             proxy=self.proxy_subject,
             until=datetime.date.today() + datetime.timedelta(days=2),
         )
@@ -364,7 +367,8 @@ def prove(
     word = f"answer{secrets.token_hex(8)}"
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:
-        stage = Stage(gateway, proxy, plant(), timeout, like or CompiledPolicy())
+        agent = binary.agent
+        stage = Stage(gateway, proxy, plant(), timeout, agent, like or CompiledPolicy())
         guarded_place = stage.surroundings(os.path.join(root, "guarded"), environ)
         _require_stand_in(stage, guarded_place)
         bare_run = None
@@ -373,11 +377,10 @@ def prove(
             place = stage.surroundings(os.path.join(root, "control"), environ)
             bare_run = stage.run(bare_launch(binary), place)
         say("guarded: the agent through the guard")
-        agent = binary.agent
         started_by = launch or guarded_launch(agent.names[0])
         run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
         checks = [_judge_control(bare_run)] if bare_run else []
-        checks += judge(stage, run, word, ENDPOINTS[agent.wire])
+        checks += judge(stage, run, word)
     return Proof(binary, bare_run, run, tuple(checks))
 
 
@@ -425,14 +428,14 @@ def _judge_control(run: Run) -> Check:
     return Check("the proof can see a leak", True, detail)
 
 
-def judge(stage: Stage, run: Run, word: str, endpoint: str) -> list[Check]:
+def judge(stage: Stage, run: Run, word: str) -> list[Check]:
     """What a guarded run proves: one check per statement.
 
     `word` is what the gateway answered, `endpoint` the path at which it had to be asked.
     """
     return [
         _judge_answer(stage, run, word),
-        _judge_calls(stage, run, endpoint),
+        _judge_calls(stage, run),
         Check(
             "nobody else was contacted",
             not run.contacts,
@@ -461,7 +464,8 @@ def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
     return Check(name, True, "exit status 0 and the words of the gateway")
 
 
-def _judge_calls(stage: Stage, run: Run, endpoint: str) -> Check:
+def _judge_calls(stage: Stage, run: Run) -> Check:
+    endpoint = ENDPOINTS[stage.agent.wire]
     name = "the gateway received a correct call"
     wrong = []
     if not run.gateway:
@@ -469,9 +473,9 @@ def _judge_calls(stage: Stage, run: Run, endpoint: str) -> Check:
     for request in run.gateway:
         if request.header("x-portkey-api-key") != stage.gateway.key:
             wrong.append(f"{request.target} without the gateway key in x-portkey-api-key")
-        if request.header("authorization"):
+        if request.header("authorization") not in ("", stage.agent.authorization):
             wrong.append(f"{request.target} with an Authorization header, which is a provider's")
-        if request.target != endpoint:
+        if request.path != endpoint:
             wrong.append(f"a request for {request.target}")
     models = {request.model for request in run.gateway}
     if run.gateway and MODEL not in models:

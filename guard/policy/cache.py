@@ -18,7 +18,7 @@ from guard import __version__, paths
 from guard.errors import GuardError, PolicyError
 from guard.files.read import read_own
 from guard.policy.places import allowed_file, exists, project_files, refuse_misplaced, user_policy
-from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider, PolicyException
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,6 +222,7 @@ def _write(
 _PARTS: tuple[tuple[str, type[Any]], ...] = (
     ("providers", GatewayProvider),
     ("exceptions", PolicyException),
+    ("routes", AgentRoute),
 )
 
 
@@ -230,7 +231,10 @@ _NOT_OURS = (
 )
 """What `marshal` and a look at its values raise where a text is whole and no policy."""
 
-_LEAST: dict[type[Any], dict[str, str]] = {PolicyException: {"subject": ""}}
+_LEAST: dict[type[Any], dict[str, str]] = {
+    AgentRoute: {"agent": ""},
+    PolicyException: {"subject": ""},
+}
 """What is needed to make one of _PARTS."""
 
 

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Final
 from guard.net import address, host_of, is_loopback
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import AGENT_TABLES, end_of
+from guard.policy.model import AGENT_TABLES, GUARDED, ROUTE_KEYS, ROUTED_TABLES, end_of
 from guard.policy.problems import InvalidPolicyError, Problem
-from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException, normal_subject
+from guard.policy.values import (
+    AgentRoute,
+    CompiledPolicy,
+    GatewayProvider,
+    PolicyException,
+    normal_subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,6 +106,8 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         reroute={source: slug.removeprefix("@") for source, slug in reroute.items()},
         servers=values[f"{agent}.servers"].value,
         project_config=values[f"{agent}.project_config"].value,
+        unguarded=tuple(name for name in GUARDED if name not in values["agents.guard"].value),
+        routes=tuple(filter(None, (_route(name, values) for name in ROUTED_TABLES))),
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),
@@ -112,6 +120,13 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         layers=tuple((layer.layer, layer.path) for layer in layers),
         notes=_notes(merged, layers),
     )
+
+
+def _route(agent: str, values: Mapping[str, Value]) -> AgentRoute | None:
+    said = {key: str(values[f"agents.{agent}.{key}"].value) for key in ROUTE_KEYS}
+    if not any(said.values()):
+        return None
+    return AgentRoute(agent=agent, **said | {"provider": said["provider"].removeprefix("@")})
 
 
 def compile_exception(exception: Exemption) -> PolicyException:

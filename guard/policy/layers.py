@@ -21,7 +21,14 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.policy.locate import Locations, Path, Position, position
-from guard.policy.model import AGENT_TABLES, FORMER_TABLES, MAX_ITEMS, Policy, reserved
+from guard.policy.model import (
+    AGENT_TABLES,
+    FORMER_TABLES,
+    MAX_ITEMS,
+    ROUTED_TABLES,
+    Policy,
+    reserved,
+)
 from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
 
@@ -67,6 +74,8 @@ _PROJECT_MAY_NOT: Final[dict[Path, str]] = {
         ("agents", agent, "reroute"): "a project cannot choose where calls go"
         for agent in AGENT_TABLES
     },
+    **{("agents", agent): "a project does not choose where calls go" for agent in ROUTED_TABLES},
+    ("agents", "guard"): "a project does not choose which agents are guarded",
     ("exception",): "a project cannot allow anything",
 }
 _MAX_TABLES: Final = 2

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from guard.policy.layers import Dropped, Layer
-from guard.policy.model import AGENT_TABLES, Exemption, Policy, Provider, Section
+from guard.policy.model import (
+    AGENT_TABLES,
+    ROUTE_KEYS,
+    ROUTED_TABLES,
+    Exemption,
+    Policy,
+    Provider,
+    Section,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,6 +89,8 @@ SINGLE: Final = (
     "gateway.small",
     "gateway.providers",
     *(f"agents.{name}.reroute" for name in AGENT_TABLES),
+    *(f"agents.{name}.{key}" for name in ROUTED_TABLES for key in ROUTE_KEYS),
+    "agents.guard",
 )
 """Values that are not stricter or looser: the strongest layer that sets one keeps it."""
 
@@ -114,7 +124,7 @@ def _get(policy: Policy, key: str) -> tuple[bool, Any]:
     """Whether `policy` sets the dotted `key`, and the value, which is the default if not."""
     node: Any = policy
     is_set = True
-    for name in key.split("."):
+    for name in key.replace("-", "_").split("."):
         is_set = is_set and name in node.model_fields_set
         node = getattr(node, name)
     return is_set, node

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -495,14 +495,45 @@ class AgentRules(Section):
     )
 
 
+class AgentRouting(Section):
+    """Where the calls of one agent go behind the gateway."""
+
+    provider: Slug = Field(
+        default="", description="the Portkey provider that answers, such as @anthropic-prod"
+    )
+    model: ModelId = Field(default="", description="the model of a call that names none")
+    small: ModelId = Field(default="", description="the model of small tasks such as titles")
+
+
+GuardedAgent = Literal["opencode", "claude-code"]
+GUARDED: Final = get_args(GuardedAgent)
+"""The ids of the agents that can be guarded."""
+
+
 class Agents(Section):
-    """What each agent may do: a table for each, by its id."""
+    """Which agents are guarded, and what each may do: a table for each, by its id."""
 
+    guard: list[GuardedAgent] = Field(
+        default=list(GUARDED),
+        max_length=len(GUARDED),
+        description="the agents that are guarded; others are left alone",
+    )
     opencode: AgentRules = Field(default_factory=AgentRules)
+    claude_code: AgentRouting = Field(default_factory=AgentRouting, alias="claude-code")
 
 
-AGENT_TABLES: Final = tuple(Agents.model_fields)
-"""The agents that have a table [agents.ID]."""
+def _tables(kind: type[Section]) -> tuple[str, ...]:
+    fields = Agents.model_fields.items()
+    return tuple(info.alias or name for name, info in fields if info.annotation is kind)
+
+
+AGENT_TABLES: Final = _tables(AgentRules)
+"""The agents that have a table [agents.ID] with rules."""
+
+ROUTED_TABLES: Final = _tables(AgentRouting)
+"""The agents that have a table [agents.ID] with a route of their own."""
+
+ROUTE_KEYS: Final = tuple(AgentRouting.model_fields)
 
 FORMER_TABLES: Final = AGENT_TABLES[:1]
 """Agents whose table was called [ID] before there was [agents]; that name is still read."""

@@ -38,6 +38,18 @@ class GatewayProvider(Record):
     models: tuple[str, ...] = ("gpt-4o",)
 
 
+class AgentRoute(Record):
+    """Where the calls of `agent` (an id) go behind the gateway, if not to the default model.
+
+    `provider` is a slug without `@`, `model` and `small` are model names; "" for none.
+    """
+
+    agent: str
+    provider: str = ""
+    model: str = ""
+    small: str = ""
+
+
 class PolicyException(Record):
     """A reasoned, expiring allowance. `until` is in Unix seconds, inclusive."""
 
@@ -52,12 +64,13 @@ class CompiledPolicy(Record):
 
     `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
-    slug without `@`; `variables` maps a name to its (kind, owner), `harmless` are those that
-    are no finding where they are set; `layers` are the (layer name,
-    path) pairs that exist; `notes` say what a layer asked for and was not given; `proxies_hold` are
-    TCP ports, sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty
-    for a policy that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`,
-    which hooks look for in a typed line (`local_proxies.needles`).
+    slug without `@`; `routes` are those of agents that have their own; `unguarded` are the ids
+    of agents that are left alone; `variables` maps a name to its (kind, owner), `harmless` are
+    those that are no finding where they are set; `layers` are the (layer name, path) pairs that
+    exist; `notes` say what a layer asked for and was not given; `proxies_hold` are TCP ports,
+    sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty for a policy
+    that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`, which hooks
+    look for in a typed line (`local_proxies.needles`).
     """
 
     base_url: str = BASE_URL
@@ -80,6 +93,8 @@ class CompiledPolicy(Record):
     foreign_provider: str = "refuse"
     reroute: dict[str, str] = {}  # noqa: RUF012 - Record copies it
     servers: str = "refuse"
+    routes: tuple[AgentRoute, ...] = ()
+    unguarded: tuple[str, ...] = ()
     project_config: str = "read"
     audit_required: bool = False
     remove: tuple[str, ...] = ()
@@ -105,6 +120,13 @@ class CompiledPolicy(Record):
             if exception.until >= moment and normal_subject(exception.subject) == wanted:
                 return exception
         return None
+
+    def route_of(self, agent: str) -> AgentRoute:
+        """The route of the agent with this id, an empty one if it has none of its own."""
+        for route in self.routes:
+            if route.agent == agent:
+                return route
+        return AgentRoute(agent=agent)
 
     def provider(self, name: str) -> GatewayProvider | None:
         """The gateway provider called `name`, or None: then `name` does not lead to the gateway."""

@@ -34,8 +34,8 @@ PID = 4242
 UID = 1000
 BARE = {"HOME": "/home/u", "PATH": "/usr/bin:/bin"}
 
-OPENCODE, CLAUDE = (
-    next(a for a in agents() if a.id == wanted) for wanted in ("opencode", "claude")
+OPENCODE, GEMINI = (
+    next(a for a in agents() if a.id == wanted) for wanted in ("opencode", "gemini")
 )
 
 
@@ -226,15 +226,15 @@ def test_a_launch_that_calls_no_model(tmp_path: Path, policy: CompiledPolicy) ->
 
 
 def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
-    environ = {**BARE, LAUNCH_MARKER: f"{PID}:1:/usr/bin/claude"}
-    state, how, launch = verdict(environ, policy, agent=CLAUDE)
+    environ = {**BARE, LAUNCH_MARKER: f"{PID}:1:/usr/bin/gemini"}
+    state, how, launch = verdict(environ, policy, agent=GEMINI)
     assert (state, launch) == (running.CLEANED, PID)
-    assert "nothing pins the configuration of Claude Code" in how
+    assert "nothing pins the configuration of Gemini CLI" in how
     environ["ANTHROPIC_API_KEY"] = CANARY
-    state, how, _ = verdict(environ, policy, agent=CLAUDE)
+    state, how, _ = verdict(environ, policy, agent=GEMINI)
     assert state == running.UNGUARDED
     assert "ANTHROPIC_API_KEY" in how
-    state, how, _ = verdict({**BARE, "ANTHROPIC_API_KEY": CANARY}, policy, agent=CLAUDE)
+    state, how, _ = verdict({**BARE, "ANTHROPIC_API_KEY": CANARY}, policy, agent=GEMINI)
     assert state == running.UNGUARDED
     assert "; it holds ANTHROPIC_API_KEY" in how
     assert CANARY not in how
@@ -248,9 +248,9 @@ def test_what_cannot_be_seen_is_unknown(pinned: dict[str, str], policy: Compiled
 
 
 def test_the_finding_is_about_unguarded_ones_alone() -> None:
-    def one(state: str, agent: str = "opencode", program: str = "/opt/bin/claude") -> Running:
+    def one(state: str, agent: str = "opencode", program: str = "/opt/bin/gemini") -> Running:
         return Running(
-            pid=7, started=1, since=NOW, uid=UID, user="u", agent=agent, name="Claude Code",
+            pid=7, started=1, since=NOW, uid=UID, user="u", agent=agent, name="Gemini CLI",
             recognised="program x", program=program, state=state, how="because",
         )  # fmt: skip
 
@@ -260,9 +260,9 @@ def test_the_finding_is_about_unguarded_ones_alone() -> None:
     assert said is not None
     assert (said.rule, said.subject) == ("RG405", "pid:7")
     assert "routeguard exec -- opencode" in said.fix
-    other = finding(one(running.UNGUARDED, "claude"))
+    other = finding(one(running.UNGUARDED, "gemini"))
     assert other is not None
-    assert "routeguard exec -- claude" in other.fix
+    assert "routeguard exec -- gemini" in other.fix
     script = finding(one(running.UNGUARDED, "codex", "/opt/codex/bin/codex.js"))
     assert script is not None
     assert script.fix.endswith("routeguard exec -- codex")
@@ -372,10 +372,10 @@ def test_a_script_run_by_an_interpreter(
 ) -> None:
     if shutil.which(interpreter) is None:
         missing_part(f"{interpreter} is not on PATH")
-    program = script(tmp_path / "bin/claude", interpreter, text)
+    program = script(tmp_path / "bin/gemini", interpreter, text)
     process = start(program, f"a prompt with {CANARY}", env={"OPENAI_API_KEY": CANARY})
     found = eventually(policy, process.pid)
-    assert (found.agent, found.program) == ("claude", program)
+    assert (found.agent, found.program) == ("gemini", program)
     assert found.state == running.UNGUARDED
     assert [key.name for key in found.keys] == ["OPENAI_API_KEY"]
     assert found.uid == os.getuid()
@@ -398,7 +398,7 @@ def test_a_title_that_overwrites_the_arguments(
 
 
 def test_through_exec_it_is_cleaned(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
-    program = script(tmp_path / "bin/claude", "bash", "read -r line")
+    program = script(tmp_path / "bin/gemini", "bash", "read -r line")
     main = Path(running.__file__).parents[1] / "__main__.py"
     process = start(
         sys.executable, "-I", "-S", str(main), "exec", "--", program,
@@ -433,7 +433,7 @@ def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> 
 def test_a_process_that_ends_while_it_is_looked_at(
     start: Start, tmp_path: Path, policy: CompiledPolicy
 ) -> None:
-    process = start(script(tmp_path / "claude", "bash", "read -r line"))
+    process = start(script(tmp_path / "gemini", "bash", "read -r line"))
     eventually(policy, process.pid)
 
     class Ending(Table):
@@ -447,7 +447,7 @@ def test_a_process_that_ends_while_it_is_looked_at(
 
 
 def test_a_zombie_is_no_agent(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
-    process = start(script(tmp_path / "claude", "bash", "read -r line"))
+    process = start(script(tmp_path / "gemini", "bash", "read -r line"))
     eventually(policy, process.pid)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -509,7 +509,7 @@ def test_the_program_behind_a_loopback_port_is_asked_for_once(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
-    mine = start(script(tmp_path / "claude", "bash", "read -r line"))
+    mine = start(script(tmp_path / "gemini", "bash", "read -r line"))
     assert eventually(policy, mine.pid).state == running.UNGUARDED
     # as nobody: the program file, the environment and the sockets are hidden
     code = (
@@ -525,11 +525,11 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd="/", timeout=60
     )
-    assert done.stdout == "claude unknown root None ()\n", done.stderr
+    assert done.stdout == "gemini unknown root None ()\n", done.stderr
     # the other way round: root could read it, and does not judge it
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
-        program = script(Path(place, "claude"), "bash", "read -r line")
+        program = script(Path(place, "gemini"), "bash", "read -r line")
         theirs = start(program, env={"OPENAI_API_KEY": CANARY}, user=65534)
         found = eventually(policy, theirs.pid)
     assert (found.state, found.uid) == (running.UNKNOWN, 65534)
@@ -539,7 +539,7 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
 def test_a_follower_reads_what_is_new_and_sees_a_program_become_an_agent(
     start: Start, tmp_path: Path, policy: CompiledPolicy
 ) -> None:
-    agent = script(tmp_path / "claude", "python3", "input()")
+    agent = script(tmp_path / "gemini", "python3", "input()")
     shell = start("bash", "-c", f"read -r line; exec {agent}")
     read: list[int] = []
 

@@ -37,7 +37,7 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
             assert by_name[name].guarded
         for package in adapter.packages:
             assert who(f"/usr/lib/node_modules/{package}/bin/{adapter.names[0]}.exe") == adapter.id
-    assert [agent.id for agent in agents() if agent.guarded] == sorted(a.id for a in AGENTS)
+    assert {agent.id for agent in agents() if agent.guarded} == {a.id for a in AGENTS}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
     [
         ("/home/u/.opencode/bin/opencode", ["opencode"], "opencode"),
         ("/x/node_modules/opencode-linux-x64/bin/opencode", ["opencode", "run", "hi"], "opencode"),
-        ("/home/u/.local/share/claude/versions/2.1.37", ["claude"], "claude"),
-        ("/usr/bin/node", ["node", "/usr/local/bin/claude", "-p", "hi"], "claude"),
-        ("/usr/bin/node", ["claude"], "claude"),
+        ("/home/u/.local/share/claude/versions/2.1.37", ["claude"], "claude-code"),
+        ("/usr/bin/node", ["node", "/usr/local/bin/claude", "-p", "hi"], "claude-code"),
+        ("/usr/bin/node", ["claude"], "claude-code"),
         ("/usr/bin/node", ["node", "--no-warnings", "-r", "x.js", "/usr/bin/gemini"], "gemini"),
         ("/usr/bin/node", ["node", "/x/lib/node_modules/@openai/codex/bin/codex.js"], "codex"),
         (
@@ -58,8 +58,8 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
         ("/usr/bin/python3.12", ["python3", "-m", "aider", "--model", "x"], "aider"),
         ("/usr/bin/python3.12", ["/v/bin/python", "/v/bin/aider"], "aider"),
         ("/usr/bin/python3.12", ["python", "-X", "dev", "/v/bin/aider"], "aider"),
-        ("/usr/bin/bash", ["bash", "/usr/local/bin/claude"], "claude"),
-        ("/usr/bin/bash", ["/bin/bash", "-eu", "/usr/local/bin/claude"], "claude"),
+        ("/usr/bin/bash", ["bash", "/usr/local/bin/claude"], "claude-code"),
+        ("/usr/bin/bash", ["/bin/bash", "-eu", "/usr/local/bin/claude"], "claude-code"),
         ("/usr/local/bin/goose", ["goose"], "goose"),
         ("/usr/local/bin/goose", ["goose", "session", "-n", "x"], "goose"),
         (
@@ -73,8 +73,8 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
         ("/usr/bin/copilot", ["copilot", "-p", "hi"], "copilot"),
         ("/x/opencode (deleted)", ["opencode"], "opencode"),
         # another user's: the system shows no program file
-        ("", ["/usr/local/bin/claude"], "claude"),
-        ("", ["node", "/usr/local/bin/claude"], "claude"),
+        ("", ["/usr/local/bin/claude"], "claude-code"),
+        ("", ["node", "/usr/local/bin/claude"], "claude-code"),
     ],
 )  # fmt: skip
 def test_agents(exe: str, argv: list[str], expected: str) -> None:
@@ -120,8 +120,8 @@ def test_a_script_is_found_through_its_link(tmp_path: Path) -> None:
     package.mkdir(parents=True)
     (package / "cli.js").touch()
     (tmp_path / "c").symlink_to(package / "cli.js")
-    assert who("/usr/bin/node", "node", str(tmp_path / "c")) == "claude"
-    assert who("/usr/bin/node", "node", "c", directory=str(tmp_path)) == "claude"
+    assert who("/usr/bin/node", "node", str(tmp_path / "c")) == "claude-code"
+    assert who("/usr/bin/node", "node", "c", directory=str(tmp_path)) == "claude-code"
     assert who("/usr/bin/node", "node", "./d", directory=str(tmp_path)) == ""
 
 

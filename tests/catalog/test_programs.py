@@ -34,7 +34,7 @@ BEFORE_A_SCRIPT = [
 def test_agents_and_proxies_are_seen_behind_the_options_of_node(options: list[str]) -> None:
     found = recognise(effective(NODE, ["node", *options, CLI, "-p", "hi"]))
     assert found is not None
-    assert found.agent.id == "claude"
+    assert found.agent.id == "claude-code"
     proxy = identify(Snapshot(1, argv=("node", *options, GATEWAY), exe=NODE)).proxy
     assert proxy is not None
     assert proxy.id == "portkey-gateway-oss"

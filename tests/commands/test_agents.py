@@ -249,5 +249,5 @@ sys.argv[1:], standalone_mode=False))"
         assert CANARY not in done.stdout + done.stderr
         assert "ANTHROPIC_API_KEY" in done.stdout
     (found,) = [one for one in json.loads(done.stdout)["agents"] if one["pid"] == pid]
-    assert found["agent"] == "claude"
+    assert found["agent"] == "claude-code"
     assert found["parents"][0]["pid"] == os.getpid()

@@ -155,7 +155,7 @@ class Person:
         )
         self.program(self.folder / "opencode", AGENT)
         (self.bin / "opencode").symlink_to(self.folder / "opencode")
-        for name in ("make", "claude"):
+        for name in ("make", "codex"):
             self.program(self.bin / name, AGENT)
         self.program(
             self.bin / "routeguard",

@@ -12,6 +12,7 @@ import pytest
 # at the end: other folders have a conftest of their own that is imported by this name
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "portkey")]
 
+from harness.claude import ClaudeUser
 from harness.parts import MissingPartError, Parts, find_parts, running_gateway
 from harness.portkey import PortkeyFront, Upstream
 from harness.sandbox import Network, Sandbox
@@ -38,6 +39,12 @@ def network(parts: Parts) -> Iterator[Network]:
         PortkeyFront(gateway, upstream.url) as front,
     ):
         yield Network(front, upstream, proxy, parts)
+
+
+@pytest.fixture
+def claude_user(network: Network, tmp_path: Path) -> ClaudeUser:
+    """The same with Claude Code."""
+    return ClaudeUser(tmp_path, network)
 
 
 @pytest.fixture

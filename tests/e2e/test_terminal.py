@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,13 +15,11 @@ import pexpect
 import pytest
 from harness.portkey import ANSWER, STALL, Upstream
 from harness.sandbox import Sandbox
+from harness.terminal import PATIENCE, screen
 
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
-
-PATIENCE = 60
-"""Seconds to wait for something that should happen."""
 
 
 @pytest.fixture
@@ -123,28 +119,6 @@ def test_the_tui_fills_the_terminal_and_follows_its_size(
             if name == "guarded":
                 assert user.network.proxy.asked()[asked:] == []
     assert places[0] == places[1]
-
-
-@contextlib.contextmanager
-def screen(
-    tmux: str, socket: Path, argv: list[str], environ: dict[str, str]
-) -> Iterator[Callable[..., str]]:
-    """A tmux session of 101 columns and 31 rows that runs `argv`; yields its command runner."""
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [tmux, "-S", socket, *words], env=environ, capture_output=True, text=True, check=True
-        )
-        return done.stdout
-
-    size = ("-x", "101", "-y", "31")
-    run("-f", os.devnull, "new-session", "-d", *size, "-c", environ["HOME"], shlex.join(argv))
-    run("set-option", "-g", "status", "off")
-    try:
-        yield run
-    finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            run("kill-server")
 
 
 def place_of_version(

@@ -209,7 +209,10 @@ class ControlPlane(RecordingServer):
         scopes = self.workspace.keys.get(request.header("x-portkey-api-key"))
         if scopes is None:
             self.send(exchange, 401, BAD_KEY)
-        elif (first, rest, request.method) == ("chat", "completions", "POST"):
+        elif (first, rest, request.method) in (
+            ("chat", "completions", "POST"),
+            ("messages", "", "POST"),
+        ):
             self.complete(request, exchange)
         elif first not in NEEDS:
             self.send(exchange, 404, {"message": "Not Found", "ok": False})

@@ -45,7 +45,9 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         return planner.plan(policy, facts, program, now)
 
-    def prepare(self, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]) -> list[str]:
+    def prepare(
+        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+    ) -> list[str]:
         """See `planner.prepare`."""
         from guard.agents.opencode import planner
 

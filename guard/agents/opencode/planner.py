@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 
 from guard import net, paths
-from guard.agents import adapter, environment
+from guard.agents import adapter, binary, environment
 from guard.agents.keys import unusable_key
 from guard.agents.opencode import (
     KEEPS,
     NO_GITLAB,
+    OpenCode,
     arguments,
-    binary,
     config,
     directories,
     grammar,
@@ -24,6 +24,7 @@ from guard.agents.opencode import (
     preflight,
     surroundings,
 )
+from guard.agents.opencode.binary import judge as judge_version
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
@@ -66,7 +67,7 @@ def look(
         invocation=invocation,
         environ=own,
         # also for a plan that is only shown: what is not known would be refused
-        version=binary.version(program, own, ask=invocation.kind() != adapter.HARMLESS),
+        version=binary.version(program, own, OpenCode(), ask=invocation.kind() != adapter.HARMLESS),
         found=found,
         suffix=directories.suffix(own, create=write),
         directories=directories.Directories(own),
@@ -190,7 +191,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         result.findings += preflight.check_inline_store(inline_store, policy, now)
         result.environ.update(SWITCHES)
         return result
-    result.findings += binary.judge(facts.version, program)
+    result.findings += judge_version(facts.version, program)
     result.findings += arguments.other_servers(invocation, policy, now)
     result.findings += environment.proxies(environ, policy, now)
     result.findings += preflight.check(facts.found, policy, environ, now)

@@ -85,14 +85,15 @@ def test_languages_that_may_be_programs(language: str) -> None:
         read(f"---{language}\n{{}}\n---\n")
 
 
+KEYS = st.text().filter(lambda key: key != "__proto__")  # refused: in JavaScript no key of its own
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES, max_size=4), st.text())
+@given(st.dictionaries(KEYS, VALUES, max_size=4), st.text())
 def test_what_is_written_is_read(fields: dict[str, Any], body: str) -> None:
     assert read(render(fields, body)) == (fields, body.strip())
 

@@ -1,4 +1,4 @@
-"""The real programs: opencode and the open-source Portkey gateway, from tests/parts."""
+"""The real programs: the agents and the open-source Portkey gateway, from tests/parts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Parts:
     """Where the real parts are."""
 
     opencode: Path
+    claude: Path
     gateway: Path
     node: str
 
@@ -44,15 +45,21 @@ def find_parts() -> Parts:
     root = Path(os.environ.get("ROUTEGUARD_TEST_PARTS") or PARTS) / "node_modules"
     parts = Parts(
         opencode=root / ".bin" / "opencode",
+        claude=_platform_binary(root / "@anthropic-ai", "claude-code-*/claude"),
         gateway=root / "@portkey-ai" / "gateway" / "build" / "start-server.js",
         node=shutil.which("node") or "",
     )
     if not parts.node:
         raise MissingPartError("node is not on PATH: install Node.js 20 or newer")
-    for path in (parts.opencode, parts.gateway):
+    for path in (parts.opencode, parts.claude, parts.gateway):
         if not path.exists():
             raise MissingPartError(f"{path} is not there: run `npm ci` in {PARTS}")
     return parts
+
+
+def _platform_binary(folder: Path, pattern: str) -> Path:
+    """The binary of this platform's own package; the path of none if there is none."""
+    return next(iter(sorted(folder.glob(pattern))), folder / pattern)
 
 
 @contextlib.contextmanager

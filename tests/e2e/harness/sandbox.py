@@ -110,6 +110,9 @@ class Outcome:
 class Sandbox:
     """One user with a home, a project under git, canary keys and the real agent on PATH."""
 
+    agent = "opencode"
+    """What is typed to start the agent."""
+
     def __init__(self, root: Path, network: Network) -> None:
         self.network = network
         self.root = root
@@ -132,9 +135,14 @@ class Sandbox:
         self._outcomes: list[Outcome] = []
         self.write_policy()
 
+    @property
+    def program(self) -> Path:
+        """The real agent."""
+        return self.network.parts.opencode
+
     def _base(self) -> dict[str, str]:
         return {
-            "PATH": f"{self.network.parts.opencode.parent}:{os.defpath}",
+            "PATH": f"{self.program.parent}:{os.defpath}",
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.config),
             "XDG_DATA_HOME": str(self.data),
@@ -193,8 +201,8 @@ class Sandbox:
         cwd: Path | None = None,
         stdin: bytes = b"",
     ) -> Outcome:
-        """Run `opencode ARGV` the way the shell wrapper does."""
-        return self.run([*guarded_launch(), *argv], self.environ(env), cwd, stdin)
+        """Run the agent with ARGV the way the shell wrapper does."""
+        return self.run([*guarded_launch(self.agent), *argv], self.environ(env), cwd, stdin)
 
     def bare(
         self,
@@ -203,8 +211,8 @@ class Sandbox:
         cwd: Path | None = None,
         stdin: bytes = b"",
     ) -> Outcome:
-        """Run the real opencode without the guard, in the same surroundings."""
-        return self.run(["opencode", *argv], self.environ(env), cwd, stdin)
+        """Run the real agent without the guard, in the same surroundings."""
+        return self.run([self.agent, *argv], self.environ(env), cwd, stdin)
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
         """Run `routeguard WORDS` in the project, without a terminal."""

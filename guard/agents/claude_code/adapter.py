@@ -1,0 +1,98 @@
+"""Claude Code as the rest of the house sees it. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents.adapter import Agent
+from guard.agents.claude_code import ClaudeCode
+from guard.agents.claude_code.variables import CA, PREFIXES, PROXIES, SETS, SWITCHES, TOKEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.agents.claude_code.facts import Facts
+    from guard.agents.plan import Plan
+    from guard.agents.today import Today
+    from guard.policy.values import CompiledPolicy
+
+
+class ClaudeCodeAdapter(Agent, ClaudeCode):
+    """Claude Code: the host switch, a base URL, headers, and two settings arguments pin it."""
+
+    tested = "2.1.332"
+    wire = "messages"
+    authorization = f"Bearer {TOKEN}"
+    switches = SWITCHES
+    sets = SETS
+    ca = CA
+    proxies = PROXIES
+
+    def kind(self, typed: Sequence[str]) -> str:
+        """The kind by the grammar of 2.1.332."""
+        from guard.agents.claude_code import grammar
+
+        return grammar.read(typed).kind
+
+    def survey(
+        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    ) -> Facts:
+        """See `planner.look`; it writes nothing."""
+        from guard.agents.claude_code import planner
+
+        return planner.look(typed, environ, program, cwd)
+
+    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+        """See `planner.plan`."""
+        from guard.agents.claude_code import planner
+
+        return planner.plan(policy, facts, program, now)
+
+    def prepare(
+        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+    ) -> list[str]:
+        """Put a key that a command printed into its header."""
+        from guard.agents.claude_code import planner
+
+        planner.put_key(plan)
+        return []
+
+    def pins(self, environ: Mapping[str, str]) -> bool:
+        """By the host switch."""
+        return "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST" in environ
+
+    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+        """By what `planner` sets; the arguments are not asked."""
+        for name, value in self.switches.items():
+            if environ.get(name) != value:
+                return f"{name} is not set"
+        if environ.get("ANTHROPIC_BASE_URL") != policy.base_url.removesuffix("/v1"):
+            return "ANTHROPIC_BASE_URL is not the gateway of the policy"
+        if environ.get("ANTHROPIC_AUTH_TOKEN") != TOKEN:
+            return "its credential is not the one of a guarded launch"
+        return ""
+
+    def undone_by(self, name: str) -> bool:
+        """Whether a launch would have removed it."""
+        return name.startswith(PREFIXES) and name not in self.keeps and name not in self.sets
+
+    def managed_files(self, facts: Facts) -> list[str]:
+        """See `facts.managed_files`."""
+        return [settings.path for settings in facts.managed]
+
+    def today(self, facts: Facts) -> Today:
+        """See `today.unguarded`."""
+        from guard.agents.claude_code.today import unguarded
+
+        return unguarded(facts)
+
+    def proof_policy(self, model: str, small: str) -> str:
+        """A provider behind the gateway, which the default policy does not have."""
+        named = f'provider = "@verify"\nmodel = "{model}"\nsmall = "{small}"\n'
+        return f"[agents.{self.id}]\n{named}\n"
+
+    def one_call(self, prompt: str, version: str) -> list[str]:
+        """`-p`: one answer, no dialog."""
+        return ["-p", prompt]
+
+
+AGENT = ClaudeCodeAdapter()

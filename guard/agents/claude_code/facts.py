@@ -1,0 +1,130 @@
+"""What a launch of Claude Code is planned from. Hot-path module."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from guard import paths
+from guard.agents import adapter
+from guard.files import jsonc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from guard.agents.claude_code import grammar
+
+MERGE = "parentSettingsBehavior"
+"""Key of an administrator's file: with the value "merge", the restrictions of the program that
+starts Claude Code count beside the file; without it they are dropped whole (case 100)."""
+
+
+class Settings:
+    """One settings file: its content, or why it cannot be read."""
+
+    __slots__ = ("content", "path", "unreadable")
+
+    def __init__(self, path: str, content: dict[str, Any], unreadable: str = "") -> None:
+        self.path = path
+        self.content = content
+        self.unreadable = unreadable
+
+
+class Facts(adapter.Facts):
+    """What was found: the command line, the binary, an administrator's files, a login.
+
+    `given` is what the user passed as `--settings`, `given_wrong` why that cannot be read.
+    `login` is the path of a stored login, `shims` the directory of the shims; "" for none.
+    """
+
+    __slots__ = (
+        "command",
+        "environ",
+        "given",
+        "given_wrong",
+        "invocation",
+        "login",
+        "managed",
+        "shims",
+        "version",
+        "working_directory",
+    )
+
+    def __init__(
+        self,
+        *,
+        invocation: grammar.Invocation,
+        environ: dict[str, str],
+        version: tuple[int, int, int],
+        managed: list[Settings],
+        shims: str,
+        login: str,
+        given: dict[str, Any],
+        given_wrong: str,
+        working_directory: str,
+    ) -> None:
+        self.invocation = invocation
+        self.command = invocation.command.name
+        self.environ = environ
+        self.version = version
+        self.managed = managed
+        self.shims = shims
+        self.login = login
+        self.given = given
+        self.given_wrong = given_wrong
+        self.working_directory = working_directory
+
+
+def config_directory(environ: Mapping[str, str]) -> str:
+    """Where Claude Code keeps the user's settings, login and sessions."""
+    return environ.get("CLAUDE_CONFIG_DIR") or os.path.join(paths.home(environ), ".claude")
+
+
+def managed_files(root: str = "") -> list[Settings]:
+    """The administrator's settings that are there; `root` stands before their paths."""
+    if sys.platform == "darwin":
+        folder = f"{root}/Library/Application Support/ClaudeCode"
+    else:
+        folder = f"{root}/etc/claude-code"
+    found = []
+    for path in (f"{folder}/managed-settings.json", *_parts(f"{folder}/managed-settings.d")):
+        try:
+            content = jsonc.read(path)
+        except jsonc.UnreadableError as error:
+            found.append(Settings(path, {}, str(error)))
+            continue
+        if content is not None:
+            found.append(Settings(path, content))
+    return found
+
+
+def _parts(folder: str) -> list[str]:
+    try:
+        return [
+            os.path.join(folder, name)
+            for name in sorted(os.listdir(folder))
+            if name.endswith(".json")
+        ]
+    except OSError:
+        return []
+
+
+def given_settings(values: list[str], cwd: str) -> tuple[dict[str, Any], str]:
+    """The object of the last `--settings` in `values`, a file or JSON, and why it is not readable.
+
+    As Claude Code tells them apart: what begins with a brace is JSON.
+    """
+    if not values:
+        return {}, ""
+    value = values[-1]
+    try:
+        if value.lstrip().startswith("{"):
+            return jsonc.parse(value), ""
+        content = jsonc.read(os.path.join(cwd, value))
+    except jsonc.UnreadableError as error:
+        return {}, str(error)
+    if content is None:
+        return {}, "there is no such file, or it is empty"
+    return content, ""

@@ -1,0 +1,324 @@
+"""How Claude Code reads its command line, as far as a launch has to know.
+
+It uses Commander. Options and their values are those of 2.1.332: `--help`, and the hidden ones
+read in the bundle inside the binary. What was run:
+
+- the first word that is no option is a subcommand if it is the name of one, behind a `--` too,
+  and a prompt if not;
+- with `-p` or `--print` as a word of its own no word is a subcommand: `-p mcp list` is a prompt;
+- a few subcommands count only as the very first word (`logs`, `attach`, `daemon`, `ssh` …): with
+  an option in front of them, the model gets them as a prompt;
+- a `--` ends the options.
+
+An option that is not in the table is refused: what it takes from the words behind it, and what it
+does, is not known.
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLAG, ONE, MAYBE, MANY = "flag", "one", "maybe", "many"
+"""What an option takes: nothing, one word, one word unless it begins with a dash, or every word
+up to the next one that does."""
+
+
+def _each(takes: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), takes)
+
+
+OPTIONS = {
+    **_each(
+        FLAG,
+        "--allow-dangerously-skip-permissions --ax-screen-reader --bare --brief --chrome "
+        "--no-chrome --continue --dangerously-skip-permissions --debug-to-stderr "
+        "--disable-slash-commands --enable-auto-mode --exclude-dynamic-system-prompt-sections "
+        "--fork-session --forward-subagent-text --help --ide --include-hook-events "
+        "--include-partial-messages --init --init-only --maintenance --no-session-persistence "
+        "--print --replay-user-messages --restricted --safe-mode --strict-mcp-config --verbose "
+        "--version -c -d2e -h -p -v",
+    ),
+    **_each(
+        ONE,
+        "--agent --agents --append-subagent-system-prompt --append-subagent-system-prompt-file "
+        "--append-system-prompt --append-system-prompt-file --autocompact --debug-file --effort "
+        "--fallback-model --fast-mode --input-format --json-schema --max-budget-usd "
+        "--max-thinking-tokens --max-turns --mcp-config-file --model --name --output-format "
+        "--permission-mode --permission-prompt-tool --permission-prompts "
+        "--plan-mode-instructions --prefill --resume-session-at --rewind-files --session-id "
+        "--setting-sources --settings --system-prompt --system-prompt-file "
+        "--system-prompt-snapshot --task-budget --thinking --thinking-display -n",
+    ),
+    **_each(
+        MAYBE,
+        "--debug --from-pr --prompt-suggestions --resume --tmux --worktree -d -r -w",
+    ),
+    **_each(
+        MANY,
+        "--add-dir --allowedTools --allowed-tools --betas --disallowedTools --disallowed-tools "
+        "--mcp-config --tools",
+    ),
+}
+"""Options of a root call that a guarded launch may have, and what each takes."""
+
+_SERVES = "lets another program or machine drive the agent"
+_ELSEWHERE = "runs the agent on another machine"
+_CODE = "loads a plugin from the command line"
+_BACKGROUND = "starts a background service that outlives the launch"
+
+REFUSED = {
+    **dict.fromkeys(
+        ("--managed-settings", "--managed-settings-in-initialize"),
+        "replaces the restrictions of the guarded launch",
+    ),
+    **dict.fromkeys(
+        ("--sdk-url", "--remote-control", "--rc", "--messaging-socket-path", "--attach-serve"),
+        _SERVES,
+    ),
+    **dict.fromkeys(
+        ("--cloud", "--remote", "--teleport", "--environment", "--web", "--pool"), _ELSEWHERE
+    ),
+    **dict.fromkeys(("--plugin-dir", "--plugin-dir-no-mcp", "--plugin-url"), _CODE),
+    **dict.fromkeys(("--bg", "--background"), _BACKGROUND),
+    **dict.fromkeys(
+        ("--channels", "--dangerously-load-development-channels"),
+        "lets MCP servers send prompts of their own",
+    ),
+    "--client-data-url": "fetches settings from another host",
+    "--desktop": "hands the session to the desktop app, which is not guarded",
+    "--file": "downloads files from the provider's own host",
+    "--host-auth-is-org-sign-in": "chooses another login",
+    "--profile": "chooses another login",
+    "--project-config-root": "takes settings and code from another directory",
+}
+"""Options that a guarded launch refuses, and what each does."""
+
+
+class Command:
+    """A subcommand: its kind, and why it is refused (REMOTE and SERVER only)."""
+
+    __slots__ = ("kind", "name", "why")
+
+    def __init__(self, name: str, kind: str, why: str = "") -> None:
+        self.name = name
+        self.kind = kind
+        self.why = why
+
+
+_LOGIN = "stores a login that works without the gateway"
+_HOST = "contacts another host than the gateway"
+_CALLS = "calls a model with settings that a launch cannot pin"
+
+ROOT = Command("", GUARDED)
+
+_COMMANDS = {
+    command.name: command
+    for command in (
+        *(Command(name, HARMLESS) for name in ("doctor", "import", "install", "purge")),
+        *(Command(name, HARMLESS) for name in ("update", "upgrade")),
+        Command("auth", HARMLESS),
+        Command("auth login", REMOTE, _LOGIN),
+        Command("setup-token", REMOTE, _LOGIN),
+        Command("auto-mode", HARMLESS),
+        Command("auto-mode critique", REMOTE, _CALLS),
+        Command("gateway", SERVER, _SERVES),
+        # `mcp get` and `mcp list` start the user's own servers to look at their health
+        Command("mcp", LOCAL),
+        Command("mcp login", LOCAL),
+        Command("mcp serve", SERVER, _SERVES),
+        *(
+            command
+            for name in ("plugin", "plugins")
+            for command in (
+                Command(name, LOCAL),
+                Command(f"{name} eval", REMOTE, _CALLS),
+            )
+        ),
+        Command("remote-control", SERVER, _SERVES),
+        Command("agents", SERVER, _BACKGROUND),
+        Command("ultrareview", REMOTE, _ELSEWHERE),
+    )
+}
+
+_FIRST_WORD = {
+    command.name: command
+    for command in (
+        *(Command(name, HARMLESS) for name in ("logs", "stop", "kill", "rm")),
+        *(Command(name, SERVER, _BACKGROUND) for name in ("attach", "daemon", "respawn")),
+        *(Command(name, SERVER, _SERVES) for name in ("rc", "bridge")),
+        Command("self-hosted-runner", SERVER, _SERVES),
+        Command("ssh", REMOTE, _ELSEWHERE),
+    )
+}
+"""Subcommands that count only as the very first word."""
+
+
+class Option:
+    """One option as it stands: `argv[start:end]`, its long or short name, and its values."""
+
+    __slots__ = ("end", "name", "start", "values")
+
+    def __init__(self, name: str, start: int, end: int, values: tuple[str, ...]) -> None:
+        self.name = name
+        self.start = start
+        self.end = end
+        self.values = values
+
+
+class Invocation:
+    """A command line as Claude Code reads it.
+
+    `unknown` are words that look like options and are not in the tables; `operands` are indexes
+    of the words that are none; `separator` is the index of the `--`, or the length.
+    `two_readings` tells that it cannot be known whether a subcommand or the model gets the words.
+    """
+
+    __slots__ = (
+        "argv",
+        "command",
+        "operands",
+        "options",
+        "separator",
+        "two_readings",
+        "unknown",
+    )
+
+    def __init__(self, argv: list[str]) -> None:
+        self.argv = argv
+        self.command = ROOT
+        self.options: list[Option] = []
+        self.operands: list[int] = []
+        self.separator = len(argv)
+        self.two_readings = False
+        self.unknown: list[str] = []
+
+    def named(self, *names: str) -> list[Option]:
+        """The options called one of `names`, in their order."""
+        return [option for option in self.options if option.name in names]
+
+    @property
+    def kind(self) -> str:
+        """Which kind of launch this is, a constant of `guard.agents.adapter`."""
+        if self.two_readings:
+            return GUARDED
+        if self.command is ROOT:
+            asks = self.named("--help", "-h") or self.argv[:1] in (["--version"], ["-v"])
+            return HARMLESS if asks else GUARDED
+        if self.command.kind == LOCAL and self.named("--help", "-h"):
+            return HARMLESS
+        # `remote-control --help` starts what it is asked about (run), so a plea for help opens
+        # nothing that is closed
+        return self.command.kind
+
+
+def read(argv: Sequence[str]) -> Invocation:
+    """Read the arguments `argv` (without the program)."""
+    found = Invocation(list(argv))
+    words = found.argv
+    if words and words[0] in _FIRST_WORD:
+        found.command = _FIRST_WORD[words[0]]
+        return found
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            found.separator = at
+            found.operands += range(at + 1, len(words))
+            break
+        if word.startswith("-") and word != "-":
+            at = _option(found, words, at)
+        else:
+            found.operands.append(at)
+            at += 1
+    _find_subcommand(found)
+    return found
+
+
+def _find_subcommand(found: Invocation) -> None:
+    """Set the subcommand of `found`, if its first operand is the name of one.
+
+    With `-p` in front, no word is a subcommand, and with `-p` behind it none is either unless an
+    option of the subcommand takes it (run: `-p mcp list`, `mcp -p list`, `-cp mcp list`).
+    """
+    words = found.argv
+    names = [words[index] for index in found.operands]
+    if not names or (names[0] not in _COMMANDS and names[0] not in _FIRST_WORD):
+        return
+    first = found.operands[0]
+    exact = [o.start for o in found.named("-p", "--print") if words[o.start] == o.name]
+    if any(start < first for start in exact):
+        return
+    later = words[first + 1 : max(found.separator, first + 1)]
+    if "-p" in later or "--print" in later or names[0] not in _COMMANDS:
+        found.two_readings = True
+        return
+    found.command = _COMMANDS.get(" ".join(names[:2]), _COMMANDS[names[0]])
+    # its own options are not in the table
+    found.unknown = []
+
+
+def _option(found: Invocation, words: list[str], at: int) -> int:
+    """Read the option at `at`; the index behind it and its values."""
+    word = words[at]
+    name, equals, value = word.partition("=")
+    if not word.startswith("--"):
+        if word in OPTIONS:
+            name, equals, value = word, "", ""
+        else:
+            return _cluster(found, words, at)
+    takes = OPTIONS.get(name)
+    if takes is None:
+        # what it takes is not asked: the launch is refused whatever follows
+        if name in REFUSED:
+            found.options.append(Option(name, at, at + 1, ()))
+        else:
+            found.unknown.append(name)
+        return at + 1
+    if equals:
+        found.options.append(Option(name, at, at + 1, (value,)))
+        return at + 1
+    end = _end_of_values(words, at + 1, takes)
+    found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+    return end
+
+
+def _end_of_values(words: list[str], at: int, takes: str) -> int:
+    if takes == FLAG or at >= len(words):
+        return at
+    if takes == ONE:
+        return at + 1  # whatever it is, a dash in front of it included
+    if words[at].startswith("-") and words[at] != "-":
+        return at
+    if takes == MAYBE:
+        return at + 1
+    while at < len(words) and not (words[at].startswith("-") and words[at] != "-"):
+        at += 1
+    return at
+
+
+def _cluster(found: Invocation, words: list[str], at: int) -> int:
+    """`-pc`, or `-nNAME`: letters without a value, the last one perhaps with one."""
+    word = words[at]
+    for index in range(1, len(word)):
+        name = f"-{word[index]}"
+        takes = OPTIONS.get(name)
+        if takes is None:
+            found.unknown.append(word)
+            return at + 1
+        if takes == FLAG:
+            found.options.append(Option(name, at, at + 1, ()))
+            continue
+        rest = word[index + 1 :]
+        if rest:
+            found.options.append(Option(name, at, at + 1, (rest,)))
+            return at + 1
+        end = _end_of_values(words, at + 1, takes)
+        found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+        return end
+    return at + 1

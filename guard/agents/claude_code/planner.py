@@ -1,0 +1,335 @@
+"""Plans one launch of Claude Code: reads what lies around, decides. Hot-path module."""
+
+from __future__ import annotations
+
+import os
+
+from guard import net, paths
+from guard.agents import adapter, binary, environment
+from guard.agents.claude_code import ClaudeCode, grammar, settings
+from guard.agents.claude_code.facts import (
+    MERGE,
+    Facts,
+    config_directory,
+    given_settings,
+    managed_files,
+)
+from guard.agents.claude_code.route import Route, resolve
+from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN
+from guard.agents.keys import unusable_key
+from guard.agents.plan import Plan
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.policy.values import CompiledPolicy, GatewayProvider
+
+TESTED = (2, 1, 332)
+"""The release on which every measure was tried."""
+
+KEY = "ROUTEGUARD_GATEWAY_KEY"
+"""Where the key of a command waits until the header is made; the agent does not get it."""
+
+_STRICT = ("--setting-sources=user", "--strict-mcp-config")
+"""What holds a project's code without our restrictions: only the user's settings, no MCP server."""
+
+
+def look(
+    typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, root: str = ""
+) -> Facts:
+    """Gather what `plan` needs; `root` stands before the paths of an administrator's files."""
+    invocation = grammar.read(typed)
+    calls = invocation.kind == adapter.GUARDED
+    given, wrong = given_settings(
+        [value for option in invocation.named("--settings") for value in option.values], cwd
+    )
+    folder = config_directory(environ)
+    return Facts(
+        invocation=invocation,
+        environ=dict(environ),
+        version=binary.version(program, environ, ClaudeCode(), ask=calls),
+        managed=managed_files(root) if calls else [],
+        login=_login(folder),
+        shims=_shims(environ),
+        given=given,
+        given_wrong=wrong,
+        working_directory=cwd,
+    )
+
+
+def _shims(environ: Mapping[str, str]) -> str:
+    path = paths.shims(environ)
+    return path if os.path.isdir(path) else ""
+
+
+def _login(folder: str) -> str:
+    path = os.path.join(folder, ".credentials.json")
+    return path if os.path.exists(path) else ""
+
+
+def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+    """Decide what the launch becomes. Pure."""
+    invocation = facts.invocation
+    clean, changes, findings = environment.clean(
+        facts.environ, policy, now, keeps=ClaudeCode.keeps, agent=True, prefixes=PREFIXES
+    )
+    result = Plan(
+        agent=ClaudeCode.id,
+        kind=invocation.kind,
+        program=program,
+        typed=list(invocation.argv),
+        argv=list(invocation.argv),
+        environ=clean,
+        changes=changes,
+        findings=findings,
+    )
+    if result.kind != adapter.GUARDED:
+        for entry in policy.providers:
+            if result.environ.pop(entry.key_env, None) is not None:
+                why = "this command calls no model"
+                result.changes.append(environment.Change("removed", entry.key_env, "", why))
+    if result.kind == adapter.HARMLESS:
+        result.findings = []
+        return result
+    if result.kind == adapter.LOCAL:
+        _set(result, dict(SWITCHES))
+        return result
+    result.findings += _judge_version(facts.version, program)
+    result.findings += _judge_arguments(invocation)
+    result.findings += environment.proxies(facts.environ, policy, now)
+    if result.kind != adapter.GUARDED:
+        return result
+    result.guarded = True
+    _pin(policy, facts, result)
+    return result
+
+
+def _judge_version(found: tuple[int, int, int], program: str) -> list[Finding]:
+    shown = ".".join(map(str, found))
+    if found == TESTED:
+        return []
+    if found == (0, 0, 0):
+        message = "its version cannot be read"
+    elif found < TESTED:
+        message = f"version {shown} is older than the restrictions that hold it (2.1.332)"
+    else:
+        return [
+            Finding(
+                "RG204",
+                program,
+                f"version {shown} is newer than the one that was tried ({_text(TESTED)})",
+                where=program,
+                fix="routeguard verify --agent claude-code",
+                severity="note",
+            )
+        ]
+    fix = f"npm install -g {ClaudeCode.packages[0]}@{_text(TESTED)}"
+    return [Finding("RG204", program, message, where=program, fix=fix)]
+
+
+def _text(version: tuple[int, int, int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+    where = "command line"
+    command = invocation.command
+    if command.why:
+        rule = "RG203" if command.kind == adapter.SERVER else "RG202"
+        message = f"`claude {command.name}` {command.why}"
+        return [
+            Finding(rule, command.name, message, where=where, fix="claude, or claude -p PROMPT")
+        ]
+    if invocation.two_readings:
+        word = invocation.argv[invocation.operands[0]]
+        return [
+            Finding(
+                "RG205",
+                word,
+                f"{word} can be a subcommand or a prompt here",
+                where=where,
+                fix="put the subcommand first, or -p first and the prompt in quotes behind it",
+            )
+        ]
+    findings = [
+        Finding(
+            "RG205",
+            name,
+            f"routeguard does not know the option {name} of Claude Code {_text(TESTED)}",
+            where=where,
+            fix="leave it out",
+        )
+        for name in invocation.unknown
+    ]
+    for option in invocation.options:
+        why = grammar.REFUSED.get(option.name, "")
+        if why:
+            findings.append(
+                Finding(
+                    "RG202", option.name, f"{option.name} {why}", where=where, fix="leave it out"
+                )
+            )
+    if invocation.named("--mcp-config"):
+        findings.append(
+            Finding(
+                "RG202",
+                "--mcp-config",
+                "--mcp-config starts MCP servers, which a guarded launch does not",
+                where=where,
+                fix="leave it out",
+            )
+        )
+    return findings
+
+
+def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
+    invocation = facts.invocation
+    models = invocation.named("--model")
+    if len(models) > 1:
+        result.findings.append(
+            Finding(
+                "RG205",
+                "--model",
+                f"the model is named {len(models)} times",
+                where="command line",
+                fix="name one model",
+            )
+        )
+        return
+    typed = models[0].values[0] if models and models[0].values else None
+    route = resolve(policy, ClaudeCode.id, typed)
+    if isinstance(route, Finding):
+        result.findings.append(route)
+        return
+    result.route = str(route)
+    if facts.given_wrong:
+        result.findings.append(
+            Finding(
+                "RG303",
+                "--settings",
+                f"--settings: {facts.given_wrong}",
+                where="command line",
+                fix="give a file that holds a JSON object, or leave the option out",
+            )
+        )
+    if not _take_key(result, route.entry, facts.environ):
+        return
+    _set_route(policy, facts, result, route)
+    _set_arguments(facts, result, route, typed)
+
+
+def _take_key(result: Plan, entry: GatewayProvider, environ: Mapping[str, str]) -> bool:
+    """Arrange for the key of `entry`; False, with a finding, where there is none."""
+    if entry.key_command:
+        result.keys.append((KEY, entry))
+        return True
+    value = environ.get(entry.key_env, "")
+    wrong = "is not set" if not value.strip() else unusable_key(value)
+    if not wrong:
+        return True
+    result.findings.append(
+        Finding(
+            "RG106",
+            entry.key_env,
+            f"the gateway key: {entry.key_env} {wrong}",
+            where="environment",
+            fix=f"export {entry.key_env}=…  (a Portkey API key), or name a command in the policy:\n"
+            'key = { command = ["op", "read", "op://…"] }',
+        )
+    )
+    return False
+
+
+def headers(route: Route, key: str) -> str:
+    """ANTHROPIC_CUSTOM_HEADERS: the gateway's key, and who is behind the gateway."""
+    lines = [f"x-portkey-api-key: {key}"]
+    if route.slug:
+        lines.append(f"x-portkey-provider: @{route.slug}")
+    if route.config:
+        lines.append(f"x-portkey-config: {route.config}")
+    return "\n".join(lines)
+
+
+def put_key(plan: Plan) -> None:
+    """Put the key that was fetched for `plan` into the header that waits for it."""
+    key = plan.environ.pop(KEY, "")
+    if key:
+        text = plan.environ["ANTHROPIC_CUSTOM_HEADERS"]
+        plan.environ["ANTHROPIC_CUSTOM_HEADERS"] = text.replace(": ", f": {key}", 1)
+
+
+def _set_route(policy: CompiledPolicy, facts: Facts, result: Plan, route: Route) -> None:
+    sets = dict(SWITCHES)
+    # the agent asks for /v1/messages itself
+    sets["ANTHROPIC_BASE_URL"] = policy.base_url.removesuffix("/v1")
+    sets["ANTHROPIC_AUTH_TOKEN"] = TOKEN
+    key = "" if route.entry.key_command else facts.environ[route.entry.key_env]
+    sets["ANTHROPIC_CUSTOM_HEADERS"] = headers(route, key)
+    if route.model and not route.typed:
+        sets["ANTHROPIC_MODEL"] = route.model
+    if route.small:
+        sets["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = route.small
+    if facts.shims:
+        others = [p for p in result.environ.get("PATH", "").split(":") if p != facts.shims]
+        sets["PATH"] = ":".join([facts.shims, *others])
+    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
+        sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
+    _set(result, sets)
+
+
+def _set(result: Plan, sets: dict[str, str]) -> None:
+    result.environ.update(sets)
+    result.changes += [environment.Change("set", name, "", SETS[name]) for name in sets]
+
+
+def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) -> None:
+    invocation = facts.invocation
+    argv = list(invocation.argv)
+    for option in reversed(invocation.options):
+        if option.name == "--settings":
+            del argv[option.start : option.end]
+        elif option.name == "--model" and route.model != typed:
+            argv[option.start : option.end] = [f"--model={route.model}"]
+    # in front: a `--` of the user's would end the options
+    ours = [
+        f"--settings={settings.settings(facts.given)}",
+        f"--managed-settings={settings.restrictions()}",
+    ]
+    loose = [f for f in facts.managed if f.unreadable or f.content.get(MERGE) != "merge"]
+    if loose:
+        ours += _STRICT
+        argv, findings = _only_user_settings(argv, invocation)
+        result.findings += findings
+        result.findings.append(
+            Finding(
+                "RG302",
+                loose[0].path,
+                "an administrator's settings replace routeguard's restrictions; this launch takes "
+                "no settings, instructions or MCP servers of the project",
+                where=loose[0].path,
+                fix=f'an administrator can add "{MERGE}": "merge" there',
+                severity="note",
+            )
+        )
+    result.argv = [*ours, *argv]
+    if typed is not None and route.model != typed:
+        result.rewritten = f"--model {typed} goes to {route}"
+
+
+def _only_user_settings(
+    argv: list[str], invocation: grammar.Invocation
+) -> tuple[list[str], list[Finding]]:
+    sources = invocation.named("--setting-sources")
+    if all(value in ("", "user") for option in sources for value in option.values):
+        return argv, []
+    return argv, [
+        Finding(
+            "RG302",
+            "--setting-sources",
+            "--setting-sources would take a project's settings without routeguard's restrictions",
+            where="command line",
+            fix="leave it out",
+        )
+    ]

@@ -1,0 +1,91 @@
+"""Which provider behind the gateway, and which model, a launch of Claude Code asks for.
+
+The agent names models and no provider: an alias (`opus`), a full name, or anything else, which it
+sends as it is (run on 2.1.332: `gpt-4o`, `@slug/m`). The provider comes from a header of the
+gateway, or from a model name that begins with its slug.
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.keys import FORBIDDEN
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.policy.values import CompiledPolicy, GatewayProvider
+
+
+class Route:
+    """`entry` has the key; `slug` and `config` are headers, "" for none; `model` and `small` are
+    names to ask for, "" for the agent's own. `typed` tells that the command line named the model.
+    """
+
+    __slots__ = ("config", "entry", "model", "slug", "small", "typed")
+
+    def __init__(
+        self,
+        entry: GatewayProvider,
+        *,
+        slug: str = "",
+        config: str = "",
+        model: str = "",
+        small: str = "",
+        typed: bool = False,
+    ) -> None:
+        self.entry = entry
+        self.slug = slug
+        self.config = config
+        self.model = model
+        self.small = small
+        self.typed = typed
+
+    def __str__(self) -> str:
+        through = f"@{self.slug}" if self.slug else self.config
+        model = self.model or "the agent's default model"
+        return f"{self.entry.name}/{through + '/' if through else ''}{model}"
+
+
+def resolve(policy: CompiledPolicy, agent: str, typed: str | None) -> Route | Finding:
+    """The route of `--model TYPED` (None where it is not given) of `agent`."""
+    bad = sorted({c for c in typed or "" if c in FORBIDDEN or not c.isprintable() or c.isspace()})
+    if bad:
+        return Finding(
+            "RG205",
+            typed or "",
+            f"the model name holds {' '.join(ascii(c)[1:-1] for c in bad)}",
+            where="command line",
+            fix="give the model without quotes, braces, backslashes or blanks",
+        )
+    own = policy.route_of(agent)
+    entry = policy.default_provider
+    model, small = own.model, own.small
+    if typed:
+        head, slash, rest = typed.partition("/")
+        named = policy.provider(head) if slash else None
+        if named is not None:
+            entry, typed = named, rest
+        model = typed
+    slug, config = entry.slug, entry.config
+    if own.provider and entry is policy.default_provider:
+        slug, config = own.provider, ""
+    if model.startswith("@") and "/" in model:
+        # the name says it, and the gateway takes the provider from it
+        return Route(entry, model=model, small=small, typed=bool(typed))
+    if not slug and not config:
+        return _nobody(agent, model)
+    return Route(entry, slug=slug, config=config, model=model, small=small, typed=bool(typed))
+
+
+def _nobody(agent: str, model: str) -> Finding:
+    return Finding(
+        "RG206",
+        "provider",
+        "nothing says which provider behind the gateway answers",
+        where="policy",
+        fix=f'add to your policy:\n[agents.{agent}]\nprovider = "@SLUG"     '
+        "# of your Anthropic provider in Portkey\n"
+        f"or name it: claude --model @SLUG/{model or 'MODEL'}",
+        severity="error",
+    )

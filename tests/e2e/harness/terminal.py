@@ -1,0 +1,52 @@
+"""A real terminal for an agent: tmux."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE = 60
+"""Seconds to wait for something that should happen."""
+
+
+@contextlib.contextmanager
+def screen(
+    tmux: str, socket: Path, argv: list[str], environ: dict[str, str], cwd: str = ""
+) -> Iterator[Callable[..., str]]:
+    """A tmux session of 101 columns and 31 rows that runs `argv`; yields its command runner."""
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [tmux, "-S", socket, *words], env=environ, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    size = ("-x", "101", "-y", "31")
+    place = ("-c", cwd or environ["HOME"])
+    run("-f", os.devnull, "new-session", "-d", *size, *place, shlex.join(argv))
+    run("set-option", "-g", "status", "off")
+    try:
+        yield run
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            run("kill-server")
+
+
+def await_words(run: Callable[..., str], words: str) -> str:
+    """What the session shows once it shows `words`. Raises AssertionError if it does not."""
+    until = time.monotonic() + PATIENCE
+    shown = ""
+    while time.monotonic() < until:
+        shown = run("capture-pane", "-p")
+        if words in shown:
+            return shown
+        time.sleep(0.1)
+    raise AssertionError(f"{words!r} did not appear:\n{shown}")
