@@ -1,7 +1,9 @@
 """The assignments of a dotenv text as the tools that load one read them, with their places.
 
 python-dotenv reads it. A line that it gives up, for a quote that is never closed or another mark
-than `=`, is read as docker and npm's dotenv do: the rest of the line is the value.
+than `=`, is read as other tools do: the rest of the line is the value. npm's dotenv 18.0.10 takes
+`KEY: value` with a blank, and text in backticks (run); docker's `--env-file` knows no quotes (its
+documentation).
 """
 
 from __future__ import annotations
