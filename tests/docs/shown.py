@@ -125,7 +125,8 @@ def source_texts() -> str:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "shell").iterdir()]
+    scripts = [ROOT / "install.sh", *(ROOT / "shell").iterdir()]
+    texts += [path.read_text(encoding="utf-8") for path in scripts]
     return "\n".join(texts)
 
 

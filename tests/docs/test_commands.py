@@ -122,8 +122,12 @@ COMMANDS = [*ALONE, *INLINE.values()]
 """Every block, and one of each command within a text that no block has."""
 
 LITELLM = f"""#!{sys.executable}
-import http.server
-http.server.HTTPServer(("127.0.0.1", 4000), http.server.BaseHTTPRequestHandler).serve_forever()
+import http.server, os
+shell = os.getppid()
+server = http.server.HTTPServer(("127.0.0.1", 4000), http.server.BaseHTTPRequestHandler)
+server.timeout = 0.2
+while os.getppid() == shell:
+    server.handle_request()
 """
 # tests beside these may have a proxy listen for a moment
 PROVIDERS = """
