@@ -14,11 +14,11 @@ import click
 from guard import paths
 from guard.agents.registry import names
 from guard.commands.completion import code
-from guard.commands.manual import page, root
 from guard.commands.steps import say, step, typed
 from guard.errors import ExitCode, PolicyError, UsageError
+from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
-from guard.install import files, keyring, way
+from guard.install import environment, files, keyring, way
 from guard.install.state import require_own_home
 from guard.paths import here
 from guard.policy.places import user_policy
@@ -110,7 +110,7 @@ def setup(
     if not no_completion:
         found = dict.fromkeys(shell for _, shell in planned.start_files)
         choices = dataclasses.replace(choices, completion={one: code(one) for one in found})
-    choices = dataclasses.replace(choices, manual=page(root(click.get_current_context())))
+    choices = dataclasses.replace(choices, manual=_manual(environ))
     files.check(this, planned)
     say("Would write (dry run: nothing is written now):" if dry_run else "Setting up routeguard:")
     agents = _agents(environ)
@@ -157,6 +157,30 @@ def setup(
         say(f"Prove it:  {launcher} verify{fetch}")
     say(f"Undo it:   {launcher} teardown")
     return _prove() if prove else status
+
+
+def _manual(environ: Mapping[str, str]) -> str:
+    """The manual page: as install.sh made it once with the environment, else made now.
+
+    One that is there already stays where it differs in its date alone.
+    """
+    made = _text(os.path.join(sys.prefix, *environment.MANUAL))
+    if made:
+        return made
+
+    from guard.commands.manual import page, root
+
+    # imports every command
+    made = page(root(click.get_current_context()))
+    there = _text(files.manual_file(environ))
+    return there if there.partition("\n")[2] == made.partition("\n")[2] else made
+
+
+def _text(path: str) -> str:
+    try:
+        return (read_bytes(path) or b"").decode()
+    except (UnreadableError, UnicodeDecodeError):
+        return ""
 
 
 def _agents(environ: Mapping[str, str]) -> list[str]:

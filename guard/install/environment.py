@@ -26,6 +26,9 @@ from guard.install.way import environment_link
 SOURCE = "routeguard-source"
 """Left in an environment: what it was built from."""
 
+MANUAL = ("share", "man", "man1", "routeguard.1")
+"""Where an environment has the manual page."""
+
 PIP_KEPT = (
     "index-url", "extra-index-url", "no-index", "find-links", "proxy", "cert", "client-cert",
     "trusted-host", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir",
@@ -165,6 +168,9 @@ def build(
                     where=f"routeguard {' '.join(words)}",
                     why=_last_lines(done.stderr),
                 )
+        page = os.path.join(target, *MANUAL)
+        os.makedirs(os.path.dirname(page), exist_ok=True)
+        write(page, _start(target, ["manual"]).stdout, 0o644)
         draft = f"{link}.new.{os.getpid()}"
         os.symlink(f"versions/{version}", draft)
         os.replace(draft, link)

@@ -472,7 +472,8 @@ def test_the_index_of_the_caller_is_asked(empty_home, built, tmp_path: Path) -> 
         text = f"[global]\nindex-url = {at}/global\nretries = 0\n"
         file.write_text(text)
         home.install("--no-rc", status=1, **environ)
-        assert set(asked) == {"global"}
+        # others on this machine may ask every port that listens
+        assert {one for one in asked if one in ("global", "install", "variable")} == {"global"}
         # what pip is given, without an environment made for each
         python = str(built.data / "venv/bin/python")
         file.write_text(f"{text}[install]\nindex-url = {at}/install\n")
