@@ -17,7 +17,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _TYPED = re.compile(
-    r"(?:sudo )?(?:routeguard (?!…)|opencode (?!…$)|~/\.local/bin/routeguard |\./install\.sh"
+    r"(?:sudo )?(?:routeguard (?!…|does )|opencode (?!…$)|~/\.local/bin/routeguard |\./install\.sh"
     r"|tests/run"
     r"|uv tool|pipx (?:un)?install|pip (?:un)?install (?:\.|routeguard)|python3 -I|git pull"
     r"|systemctl (?:--user )?(?:enable|disable)|sysctl |man )"

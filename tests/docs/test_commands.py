@@ -149,16 +149,19 @@ class Person:
         self.home = root / "home"
         self.project = self.home / "project"
         self.bin = root / "bin"
-        self.folder = root / "node_modules" / "opencode-ai" / "bin"
-        for folder in (self.project / ".git", self.project / "deploy", self.bin, self.folder):
+        for folder in (self.project / ".git", self.project / "deploy", self.bin):
             folder.mkdir(parents=True)
         (self.project / ".env").write_text("PORTKEY_API_KEY=\n")
         (self.project / "opencode.json").write_text("{}\n")
-        (self.folder.parent / "package.json").write_text(
-            '{"name":"opencode-ai","version":"1.18.33"}'
-        )
-        self.program(self.folder / "opencode", AGENT)
-        (self.bin / "opencode").symlink_to(self.folder / "opencode")
+        for name, package, version in (
+            ("opencode", "opencode-ai", "1.18.33"),
+            ("claude", "@anthropic-ai/claude-code", "2.1.332"),
+        ):
+            folder = root / "node_modules" / package
+            (folder / "bin").mkdir(parents=True)
+            (folder / "package.json").write_text(f'{{"name":"{package}","version":"{version}"}}')
+            self.program(folder / "bin" / name, AGENT)
+            (self.bin / name).symlink_to(folder / "bin" / name)
         for name in ("make", "codex"):
             self.program(self.bin / name, AGENT)
         self.program(

@@ -32,6 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "work").mkdir(parents=True)
     done = forked.run(["shim", "install"], env={"HOME": str(home), "PATH": BARE}, cwd=home)
     assert done.returncode == 0, done.stderr
+    shims = {path.name for path in (home / ".local/share/routeguard/shims").iterdir()}
+    assert {"opencode", "claude", "routeguard"} <= shims
     policy = home / ".config/routeguard/policy.toml"
     policy.parent.mkdir(parents=True, mode=0o700)
     policy.write_text('[agents.opencode]\nservers = "allow"\n[proxies]\naction = "flag"\n')
