@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from guard.agents.registry import AGENTS, agent_by_id
+from guard.agents.registry import AGENTS, agent_by_id, present
 from guard.errors import ExitCode, GuardError, printable
 from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
+from guard.launch.resolve import find as find_program
 from guard.launch.resolve import find_agent
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
 from guard.report.document import show_document
@@ -36,7 +37,7 @@ DEFAULT_TIMEOUT = 60.0
 @click.command(
     epilog="""\b
 Examples:
-  routeguard verify           the agent on PATH, bare and guarded
+  routeguard verify           the agents on PATH, bare and guarded
   routeguard verify --fetch   get the tested release from npm if none is installed
   routeguard verify --json    the same proof for a machine
 
@@ -48,9 +49,8 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
     "--agent",
     "agent_id",
     type=click.Choice([agent.id for agent in AGENTS]),
-    default=AGENTS[0].id,
-    show_default=True,
-    help="The agent to prove.",
+    default=None,
+    help="The agent to prove. [default: each that is on PATH]",
 )
 @click.option("--fetch", is_flag=True, help="Get the agent from npm if none is installed.")
 @click.option(
@@ -64,7 +64,7 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
 @click.option("--keep", is_flag=True, help="Keep the throw-away directory and print its path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 def verify(
-    no_control: bool, agent_id: str, fetch: bool, timeout: float, keep: bool, as_json: bool
+    no_control: bool, agent_id: str | None, fetch: bool, timeout: float, keep: bool, as_json: bool
 ) -> int:
     """Prove that an agent reaches the gateway and nobody else.
 
@@ -74,23 +74,34 @@ def verify(
     """
     _end_on_termination()
     environ = dict(os.environ)
-    agent = agent_by_id(agent_id)
-    assert agent is not None, "click accepts no other"
     own = own_environment(environ)
     policy = load_policy(own)
-    binary = find(agent, environ, own, policy, fetch_missing=fetch)
-    environ["PATH"] = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", "")))
-    with throw_away(keep) as root:
-        if keep:
-            say(f"the throw-away directory is kept: {root}")
-        proof = prove(
-            binary, environ, root, timeout=timeout, control=not no_control, say=say, like=policy
-        )
+    named = agent_by_id(agent_id) if agent_id else None
+    agents = [named] if named else present(policy, lambda agent: find_program(agent.names[0], own))
+    binaries = [find(agent, environ, own, policy, fetch_missing=fetch) for agent in agents]
+    proofs = []
+    for binary in binaries:
+        path = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", "")))
+        with throw_away(keep) as root:
+            if keep:
+                say(f"the throw-away directory is kept: {root}")
+            proof = prove(
+                binary,
+                {**environ, "PATH": path},
+                root,
+                timeout=timeout,
+                control=not no_control,
+                say=say,
+                like=policy,
+            )
+            proofs.append(proof)
+        if not as_json:
+            show(render(proofs[-1]))
+    passed = all(proof.passed for proof in proofs)
     if as_json:
-        show_document(proof.as_dict())
-    else:
-        show(render(proof))
-    return ExitCode.OK if proof.passed else ExitCode.FINDINGS
+        documents = [proof.as_dict() for proof in proofs]
+        show_document({**documents[0], "passed": passed, "proofs": documents})
+    return ExitCode.OK if passed else ExitCode.FINDINGS
 
 
 def find(

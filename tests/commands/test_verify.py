@@ -141,3 +141,19 @@ def test_a_fetched_agent_is_used_where_none_is_installed(tmp_path: Path) -> None
     binary.chmod(0o755)
     done = routeguard(tmp_path, "--fetch", "--json", "--no-control")
     assert json.loads(done.stdout)["agent"]["path"] == str(binary)
+
+
+def test_each_agent_on_path_is_proved(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, version in (("opencode", "1.18.33"), ("claude", "2.1.332 (Claude Code)")):
+        (programs / name).write_text(f"#!/bin/sh\necho '{version}'\n")
+        (programs / name).chmod(0o755)
+    done = routeguard(tmp_path, "--json", "--no-control")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [proof["agent"]["id"] for proof in found["proofs"]] == ["opencode", "claude-code"]
+    assert found["proofs"][1]["agent"]["version"] == "2.1.332"
+    assert found["agent"] == found["proofs"][0]["agent"]
+    one = routeguard(tmp_path, "--json", "--no-control", "--agent", "claude-code")
+    assert [proof["agent"]["id"] for proof in json.loads(one.stdout)["proofs"]] == ["claude-code"]
