@@ -12,10 +12,11 @@ from typing import Literal
 import click
 
 from guard import paths
-from guard.agents.registry import names
+from guard.agents import Identity
+from guard.agents.registry import AGENTS
 from guard.commands.completion import code
 from guard.commands.steps import say, step, typed
-from guard.errors import ExitCode, PolicyError, UsageError
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError
 from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
 from guard.install import environment, files, keyring, way
@@ -115,7 +116,8 @@ def setup(
     say("Would write (dry run: nothing is written now):" if dry_run else "Setting up routeguard:")
     agents = _agents(environ)
     step("shells", ", ".join(dict.fromkeys(shell for _, shell in planned.start_files)) or "none")
-    step("agents", ", ".join(agents) or "none on PATH yet")
+    said = [f"{agent.title} ({place})" for agent, place in agents]
+    step("agents", ", ".join(said) or "none on PATH yet")
     answered = bool(key or gateway or layout or providers)
     status = ExitCode.OK
     decided = None
@@ -156,7 +158,9 @@ def setup(
         fetch = "" if agents else " --fetch   (no agent is on PATH yet)"
         say(f"Prove it:  {launcher} verify{fetch}")
     say(f"Undo it:   {launcher} teardown")
-    return _prove() if prove else status
+    if prove:
+        status = max([_prove(agent) for agent, _ in agents])
+    return status
 
 
 def _manual(environ: Mapping[str, str]) -> str:
@@ -183,15 +187,15 @@ def _text(path: str) -> str:
         return ""
 
 
-def _agents(environ: Mapping[str, str]) -> list[str]:
-    """The agents on PATH behind the shims, with their places."""
+def _agents(environ: Mapping[str, str]) -> list[tuple[Identity, str]]:
+    """The agents on PATH behind the shims, each with its place."""
     shims = paths.shims(environ)
     entries = [entry for entry in environ.get("PATH", "").split(os.pathsep) if entry != shims]
+    path = os.pathsep.join(entries) or os.devnull
     found = []
-    for name in names():
-        place = shutil.which(name, path=os.pathsep.join(entries)) if entries else None
-        if place:
-            found.append(f"{name} ({place})")
+    for agent in AGENTS:
+        places = filter(None, (shutil.which(name, path=path) for name in agent.names))
+        found += [(agent, place) for place in places][:1]
     return found
 
 
@@ -214,9 +218,16 @@ def _say_next(this: way.Way, planned: files.Plan) -> None:
     say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
 
 
-def _prove() -> int:
-    """A launch of the agent that is installed; its exit status."""
+def _prove(agent: Identity) -> int:
+    """A launch of `agent` that proves the route; the exit status."""
     from guard.commands.verify import verify
 
-    result = verify.main(args=[], prog_name="routeguard verify", standalone_mode=False)
+    try:
+        result = verify.main(
+            args=["--agent", agent.id], prog_name="routeguard verify", standalone_mode=False
+        )
+    except GuardError as error:
+        # what was set up stays; the next agent has its turn
+        show_error(error)
+        return error.exit_code
     return result if isinstance(result, int) else ExitCode.OK

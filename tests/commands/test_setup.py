@@ -516,3 +516,23 @@ def test_install_sh_passes_every_option_of_setup() -> None:
     }
     known = {(name, True) for name in bootstrap.WITH_VALUE}
     assert options == known | {(name, False) for name in bootstrap.WITHOUT_VALUE}
+
+
+def test_each_agent_that_is_here_is_proved_after_all_was_set_up(person: Person) -> None:
+    """Two that do not run: each is said, and the shell is guarded. Real ones: tests/e2e."""
+    del person.environ["PORTKEY_API_KEY"]
+    folder = person.home / "bin"
+    folder.mkdir()
+    for name in ("opencode", "claude"):
+        (folder / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / name).chmod(0o755)
+    person.environ["PATH"] = f"{folder}:{os.defpath}"
+    done = person.run("setup", "--yes", "--shell", "zsh")
+    assert done.returncode == 127
+    assert "opencode (~/bin/opencode), Claude Code (~/bin/claude)" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "  where: " in line] == [
+        "  where: ~/bin/opencode",
+        "  where: ~/bin/claude",
+    ]
+    assert "routeguard" in (person.home / ".zshrc").read_text()
+    assert person.run("setup", "--yes", "--shell", "zsh", "--no-verify").returncode == 0
