@@ -142,32 +142,41 @@ def test_one_entry_for_all(person: Sandbox) -> None:
     assert person.leaks() == []
 
 
-def test_a_key_for_each_provider_set_up_by_hand(
-    person: Sandbox,
-) -> None:
+SETUP = (
+    "--no-rc",
+    "--no-shims",
+    "--no-completion",
+    "--no-verify",
+    "--key-from",
+    "env:PORTKEY_API_KEY",
+)
+
+
+def test_a_key_for_each_provider_set_up_by_hand(person: Sandbox) -> None:
     openrouter = person.add_key("PORTKEY_OPENROUTER_API_KEY")
     together = person.add_key("TOGETHER_THROUGH_PORTKEY")
     person.write(
         person.data / "opencode" / "auth.json", {"other": {"type": "api", "key": "mine"}}, 0o600
     )
     child = pexpect.spawn(
-        ROUTEGUARD[0], [*ROUTEGUARD[1:], "portkey", "setup"], env=person.environ(),
+        ROUTEGUARD[0], [*ROUTEGUARD[1:], "setup", *SETUP], env=person.environ(),
         cwd=str(person.project), timeout=60, echo=False, dimensions=(60, 400),
     )  # fmt: skip
     try:
         for question, answer in (
+            ("Gateway URL", ""),
             ("Which (1, 2)", "2"),
             ("by number", "2 3"),
             ("key of its own?", "y"),
             ("of @openrouter-main", ""),
             ("of @together-1", "TOGETHER_THROUGH_PORTKEY"),
             ("Model of a launch that names none", f"portkey-together/{LLAMA}"),
-            ("Write it to", "y"),
+            ("Write this?", "y"),
         ):
             child.expect_exact(question)
-            child.expect_exact("]: ")
+            child.expect_exact(": ")
             child.sendline(answer)
-        child.expect_exact("Next: opencode models")
+        child.expect_exact("Done.")
         child.expect(pexpect.EOF)
     finally:
         child.close(force=True)
