@@ -62,6 +62,8 @@ class Agent(Identity):
     """The release that the facts about it were taken from, and that `verify --fetch` gets."""
     authorization = ""
     """What it sends as Authorization beside the gateway's key: a constant that opens nothing."""
+    vendors: tuple[str, ...] = ()
+    """Whose models it can use behind the gateway, as Portkey calls them; empty for anybody's."""
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 

@@ -21,7 +21,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from guard import paths
-from guard.agents.registry import default_agent
+from guard.agents.registry import adapters, default_agent
 from guard.errors import PolicyError, UsageError, printable
 from guard.files.read import UnreadableError, read_bytes
 from guard.policy import model
@@ -62,7 +62,8 @@ class Wish:
     """The whole: entries, the default model where one is proposed, and what was left out.
 
     `base_url` and `key` (a table of the policy, such as `{"env": "PORTKEY_API_KEY"}`) are those of
-    the gateway, where they are to change.
+    the gateway, where they are to change. `routes` has the provider of an agent that names none
+    itself, by its id.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -70,6 +71,7 @@ class Wish:
     notes: tuple[str, ...] = ()
     base_url: str = ""
     key: Mapping[str, str | list[str]] = field(default_factory=dict)
+    routes: Mapping[str, str] = field(default_factory=dict)
 
 
 def layout_of(policy: CompiledPolicy) -> Layout:
@@ -134,7 +136,25 @@ def wish(
             f"the default model {policy.default_model} names no provider, so the gateway refuses "
             f"it; {default} works"
         )
-    return Wish(tuple(entries), default, tuple(notes))
+    routes = _routes(rows, policy, notes)
+    return Wish(tuple(entries), default, tuple(notes), routes=routes)
+
+
+def _routes(rows: list[ProviderRow], policy: CompiledPolicy, notes: list[str]) -> dict[str, str]:
+    """The provider for each guarded agent that has none and can use only one of `rows`."""
+    found = {}
+    for agent in adapters():
+        if not agent.vendors or agent.id in policy.unguarded or policy.route_of(agent.id).provider:
+            continue
+        able = [f"@{row.slug}" for row in rows if row.provider in agent.vendors]
+        if len(able) == 1:
+            found[agent.id] = able[0]
+        elif able:
+            notes.append(
+                f"{agent.title} can use {', '.join(able)}: name one as provider under "
+                f"[agents.{agent.id}]"
+            )
+    return found
 
 
 def _require_room(entries: list[Entry]) -> None:
@@ -284,6 +304,9 @@ def _put_all(document: Any, wished: Wish, current: CompiledPolicy, kind: Callabl
     if wished.key and gateway.get("key") != wished.key:
         gateway["key"] = tomlkit.inline_table()
         gateway["key"].update(wished.key)
+    for agent, provider in wished.routes.items():
+        agents = _table(document, "agents", kind)
+        _table(agents, agent, kind)["provider"] = provider
     if not wished.entries:
         return document
     providers = _table(gateway, "providers", kind)
@@ -304,8 +327,8 @@ def _put_all(document: Any, wished: Wish, current: CompiledPolicy, kind: Callabl
 
 def _table(parent: Any, name: str, kind: Callable[[], Any]) -> Any:
     if name not in parent:
-        # [gateway.providers] has no header of its own
-        bare = kind is tomlkit.table and name == "providers"
+        # [gateway.providers] and [agents] have no header of their own
+        bare = kind is tomlkit.table and name in ("providers", "agents")
         parent[name] = tomlkit.table(is_super_table=True) if bare else kind()
     return parent[name]
 

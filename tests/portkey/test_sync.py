@@ -95,6 +95,39 @@ def test_one_entry_a_provider_has_its_slug_and_bare_models(seen: Seen, tmp_path:
     assert found["portkey"] == {"name": "Portkey"}
 
 
+AGENTS = '[agents]\nguard = ["opencode", "claude-code"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "vendors", "said"),
+    [
+        ("", ("anthropic",), "@anthropic-0"),
+        (COMMENTED, ("anthropic", "bedrock"), "@anthropic-0"),
+        (AGENTS, ("anthropic",), "@anthropic-0"),
+        ('[agents.claude-code]\nmodel = "claude-x"\n', ("anthropic",), "@anthropic-0"),
+        ('[agents.claude-code]\nprovider = "@mine"\n', ("anthropic",), "@mine"),
+        ('[agents]\nguard = ["opencode"]\n', ("anthropic",), ""),
+        ("", ("openai", "bedrock"), ""),
+        ("", ("anthropic", "anthropic"), ""),
+    ],
+)
+def test_an_agent_that_can_use_one_provider_gets_it(
+    account: Account, tmp_path: Path, text: str, vendors: tuple[str, ...], said: str
+) -> None:
+    names = [f"{vendor}-{index}" for index, vendor in enumerate(vendors)]
+    account.server.workspace.providers = [
+        plane.provider(name, vendor) for name, vendor in zip(names, vendors, strict=True)
+    ]
+    account.server.workspace.models = [plane.model(name, "some-model") for name in names]
+    after, wished = result(text, account.seen(WORKSPACE_KEY), tmp_path, "one")
+    assert compiled(after, tmp_path).route_of("claude-code").provider == said.removeprefix("@")
+    assert set(text.splitlines()) <= set(after.splitlines())
+    again = sync.wish(account.seen(WORKSPACE_KEY), compiled(after, tmp_path), layout="one")
+    assert sync.edited(after, again, compiled(after, tmp_path)) == after
+    several = vendors.count("anthropic") > 1
+    assert any("Claude Code can use" in note for note in wished.notes) is several
+
+
 def test_the_layout_is_the_one_that_the_policy_has(tmp_path: Path) -> None:
     assert sync.layout_of(compiled("", tmp_path)) == "one"
     assert sync.layout_of(compiled(_entries(), tmp_path)) == "each"

@@ -20,6 +20,8 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     """Claude Code: the host switch, a base URL, headers, and two settings arguments pin it."""
 
     tested = "2.1.332"
+    # the gateway hands its format on to this vendor; others answer 500 (run: case 92 of the facts)
+    vendors = ("anthropic",)
     wire = "messages"
     authorization = f"Bearer {TOKEN}"
     switches = SWITCHES
