@@ -103,7 +103,9 @@ def main(argv: list[str]) -> int:
         raise usage_error(error) from None
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.Abort:
-        say("aborted, nothing was changed")
+    except click.Abort as error:
+        # click makes one of Ctrl-C, too: then what the command had done by then is done
+        running = isinstance(error.__cause__, KeyboardInterrupt)
+        say("interrupted" if running else "aborted, nothing was changed")
         return 130
     return result if isinstance(result, int) else ExitCode.OK

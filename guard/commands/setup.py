@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -70,7 +71,29 @@ Exit status: 0 done, 1 not possible (nothing changed unless it says so) or not p
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written and write nothing.")
 @click.option("--clone", hidden=True, default="", help="The clone that install.sh was run from.")
-def setup(
+def setup(clone: str, **answers: Any) -> int:
+    """Guard your shells and agents step by step.
+
+    Shells, agents, the key, the gateway with its providers and models; then a launch that proves
+    it.
+    """
+    try:
+        return _set_up(clone=clone, **answers)
+    except (click.Abort, KeyboardInterrupt) as error:
+        script = shlex.quote(os.path.join(clone, "install.sh")) if clone else ""
+        if KeyboardInterrupt in (type(error), type(error.__cause__)):
+            say("interrupted; run it again to finish, it changes only what differs")
+        elif script:
+            say("aborted; the environment is made, and no shell is guarded yet")
+        else:
+            raise
+        if script:
+            say(f"  to go on: {script}")
+            say(f"  to undo:  {script} --uninstall")
+        return 130
+
+
+def _set_up(
     shells: tuple[str, ...],
     no_rc: bool,
     no_shims: bool,
@@ -84,11 +107,6 @@ def setup(
     dry_run: bool,
     clone: str,
 ) -> int:
-    """Guard your shells and agents step by step.
-
-    Shells, agents, the key, the gateway with its providers and models; then a launch that proves
-    it.
-    """
     if no_rc and shells:
         raise UsageError("--no-rc and --shell exclude each other")
     ask = not yes and not dry_run
@@ -212,9 +230,10 @@ def _without_text(word: str, what: str) -> None:
 def _say_next(this: way.Way, planned: files.Plan) -> None:
     launcher = typed(this.launcher)
     if not planned.start_files:
-        say("  no start file was changed; to guard a shell, add to its own:")
+        say("Done. No start file was changed; to guard a shell, add to its own:")
         say(f'    bash, zsh: eval "$({launcher} hook bash)"   (or: hook zsh)')
         say(f"    fish:      {launcher} hook fish | source")
+        return
     say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
 
 

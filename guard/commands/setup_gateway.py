@@ -103,16 +103,27 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
         raise
     except GuardError as error:
         show_error(error)
-        say("The providers are left for later: routeguard portkey sync")
+        if getattr(error, "kind", "") != "open-source-gateway":
+            say("The providers are left for later: routeguard portkey sync")
     if found is not None:
         wished = dataclasses.replace(found, base_url=base_url, key=source.table)
+    to_set = _to_set(wished, policy, environ)
     if not (wished.entries or wished.base_url or wished.key):
-        return Decided()
+        return Decided(to_set=to_set)
     change = show_change(wished, now, environ)
     name = keyring.stored_name([str(word) for word in source.table.get("command", ())])
-    variables = {entry.key_env for entry in wished.entries} | {str(source.table.get("env", ""))}
-    to_set = tuple(sorted(variables - set(environ) - {""}))
     return Decided(change, to_set, name if source.value else "", source.value)
+
+
+def _to_set(
+    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The variables that keys are read from and that are not set or empty."""
+    used = [entry.key_env for entry in wished.entries if entry.key_env]
+    if len(used) < len(wished.entries) or not wished.entries:
+        entry = _entry(policy)
+        used += [entry.key_env] * (not entry.key_command)
+    return tuple(sorted({name for name in used if name and not environ.get(name, "").strip()}))
 
 
 def _entry(policy: CompiledPolicy) -> GatewayProvider:
@@ -272,9 +283,14 @@ def _ask_gateway(now: CompiledPolicy, text: str, path: str) -> str:
         try:
             edits.tried(edits.edited(text, wished, now), path, wished)
         except PolicyError as error:
-            show_error(error)
+            say(_why_not(error))
             continue
         return typed
+
+
+def _why_not(error: PolicyError) -> str:
+    """What the policy says of a base URL that was typed and is in no file."""
+    return error.why.replace("gateway.base_url: cannot be used", "That cannot be the gateway", 1)
 
 
 def say(text: str) -> None:
@@ -321,6 +337,7 @@ def _asked(question: str, pattern: re.Pattern[str]) -> list[str]:
 
 def _layout(policy: CompiledPolicy) -> edits.Layout:
     say("")
+    say("How should the policy list the providers?")
     say("  1  one entry for all: models are named @slug/model; a config on the key may route")
     say("  2  one entry for each provider: portkey-openrouter/…, portkey-together/…")
     now = "2" if edits.layout_of(policy) == "each" else "1"

@@ -79,6 +79,15 @@ def validated(fields: dict[str, Any]) -> Exemption:
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key, message, found, accepted, fix = translate(detail, detail["loc"])
+        if key == ("subject",) and accepted:
+            # as it was typed: `routeguard allow KIND THING`
+            kind = str(fields["subject"]).partition(":")[0]
+            typed, takes = (text.replace(f"{kind}:", "", 1) for text in (found, accepted))
+            raise UsageError(
+                f"cannot allow {kind} {typed}",
+                why=f"accepted: {takes}",
+                fix=fix or f"routeguard allow {kind} --help",
+            ) from None
         about = (("found ", found), ("accepted: ", accepted))
         raise UsageError(
             f"the {'.'.join(map(str, key)) or 'exception'} {message}",

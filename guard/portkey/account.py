@@ -226,16 +226,19 @@ def _is_slug(text: str) -> bool:
 def _own_row(client: Client, key: str, errors: list[GatewayError]) -> Reply[shapes.KeyRow]:
     """The key's own row, by Portkey's mask: there is no endpoint that says "me" (portkey.md 4)."""
 
-    def ask() -> shapes.KeyRow | None:
+    def ask() -> list[shapes.KeyRow]:
         own = f"{key[:2]}*****{key[-3:]}"
         listed = shapes.rows(shapes.KeyRow, list(client.pages("/api-keys", scope=SCOPES["key"])))
-        matching = [row for row in listed if row.key == own]
-        return matching[0] if len(matching) == 1 else None
+        return [row for row in listed if row.key == own]
 
     seen = _seen(ask, SCOPES["key"], errors)
-    if seen.known and seen.value is None:
+    if not seen.known:
+        return seen
+    if not seen.value:
+        return Reply("failed", reason="the list of keys does not show this key")
+    if len(seen.value) > 1:
         return Reply("failed", reason="several keys share this masked form")
-    return seen
+    return Reply("known", seen.value[0])
 
 
 def _default(row: Reply[shapes.KeyRow], configs: Reply[list[shapes.ConfigRow]]) -> Reply[str]:

@@ -322,6 +322,8 @@ class TestMistakes:
     )
     def test_as_a_policy_file_would_judge(self, run, words):
         run.allow(*words, *SHORT, status=2)
+        assert f"cannot allow {words[0]} " in run.err
+        assert f"fix:   routeguard allow {words[0]} --help\n" in run.err
         assert "accepted: " in run.err
         run.put(
             run.user,

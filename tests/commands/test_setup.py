@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,8 +180,9 @@ def test_one_entry_for_all(person: Person) -> None:
         asked.expect('+default = "portkey/@openai-prod/gpt-4o"')
         asked.answer(WRITE, "y")
         asked.expect("wrote ~/.config/routeguard/policy.toml")
-        asked.expect("Done.")
+        asked.expect("Done. No start file was changed;")
         assert asked.end() == 0
+        assert "guards shells that start from now on" not in asked.said
     assert person.gateway()["default"] == "portkey/@openai-prod/gpt-4o"
     (entry,) = person.gateway()["providers"].values()
     assert set(entry["models"]) == {
@@ -367,7 +369,42 @@ def test_a_gateway_that_does_not_answer_is_said_and_not_fatal(person: Person, wr
         asked.answer(WRITE, "")
         assert asked.end() == 0
         assert "fix:" in asked.said
+        assert ("To do:     export PORTKEY_API_KEY=…" in asked.said) == (wrong == "no key")
     assert (person.home / ".local/share/routeguard/bin/routeguard").exists()
+
+
+def test_an_open_source_gateway_has_nothing_for_later(person: Person) -> None:
+    person.space.trouble = {"providers": [(400, plane.NO_ROUTE, {})] * 9}
+    with person.setup() as asked:
+        asked.expect("this is an open-source gateway")
+        asked.answer(WRITE, "")
+        assert asked.end() == 0
+        assert "portkey sync" not in asked.said
+
+
+@pytest.mark.parametrize("at", [SOURCE, WRITE])
+def test_ctrl_c_after_install_sh_says_what_is_made(person: Person, at: str) -> None:
+    with person.setup("--clone", "/some/clone", straight=at == WRITE) as asked:
+        if at == WRITE:
+            asked.answer(WHICH, "1")
+            asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
+        assert asked.interrupt(at) == 130
+        assert "aborted; the environment is made, and no shell is guarded yet" in asked.said
+        assert "to go on: /some/clone/install.sh" in asked.said
+        assert "nothing was changed" not in asked.said
+    person.has_written_nothing()
+
+
+def test_ctrl_c_while_it_works_does_not_say_that_nothing_was_changed(person: Person) -> None:
+    person.space.slow = 20.0
+    with person.setup() as asked:
+        asked.expect("The key comes from")
+        deadline = time.monotonic() + LIMIT
+        while not person.server.requests and time.monotonic() < deadline:
+            time.sleep(0.05)
+        asked.child.sendintr()
+        assert asked.end() == 130
+        assert "interrupted; run it again to finish" in asked.said
 
 
 def test_another_gateway_is_asked_for_until_it_can_be_one(person: Person) -> None:
@@ -377,7 +414,8 @@ def test_another_gateway_is_asked_for_until_it_can_be_one(person: Person) -> Non
         asked.expect("A command that prints the key, never the key itself.")
         asked.answer("Command: ", "printenv 'PORTKEY_API_KEY'")
         asked.answer(GATEWAY, "not a URL")
-        asked.expect("gateway.base_url")
+        asked.expect("That cannot be the gateway; found")
+        assert "policy.toml" not in asked.said, "it is in no file"
         asked.answer(GATEWAY, person.server.base_url + "/")
         asked.answer(WHICH, "1")
         asked.answer(DEFAULT, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import ADMIN_KEY, WEAK_KEY, WORKSPACE_KEY, Account
-from control_plane import key_row, model, provider
+from control_plane import key_row, masked, model, provider
 
 from guard.portkey import store
 from guard.portkey.account import gather
@@ -67,7 +67,15 @@ def test_two_rows_with_one_mask_are_nobodys(account: Account) -> None:
     account.space.api_keys.append(key_row(ADMIN_KEY, frozenset()))
     seen = account.seen(ADMIN_KEY)
     assert seen.key.state == "failed"
+    assert seen.key.reason == "several keys share this masked form"
     assert seen.default_config.state == "failed"
+
+
+def test_a_key_that_no_row_shows_shares_its_mask_with_none(account: Account) -> None:
+    account.space.api_keys = [
+        row for row in account.space.api_keys if row["key"] != masked(ADMIN_KEY)
+    ]
+    assert account.seen(ADMIN_KEY).key.reason == "the list of keys does not show this key"
 
 
 def test_a_config_that_may_be_listed_and_not_read(account: Account) -> None:
