@@ -57,7 +57,7 @@ OPTIONS = {
     ),
     **_each(
         MAYBE,
-        "--debug --from-pr --prompt-suggestions --resume --tmux --worktree -d -r -w",
+        "--debug --from-pr --prompt-suggestions --resume --worktree -d -r -w",
     ),
     **_each(
         MANY,
@@ -85,7 +85,7 @@ REFUSED = {
         ("--cloud", "--remote", "--teleport", "--environment", "--web", "--pool"), _ELSEWHERE
     ),
     **dict.fromkeys(("--plugin-dir", "--plugin-dir-no-mcp", "--plugin-url"), _CODE),
-    **dict.fromkeys(("--bg", "--background"), _BACKGROUND),
+    **dict.fromkeys(("--bg", "--background", "--routine"), _BACKGROUND),
     **dict.fromkeys(
         ("--channels", "--dangerously-load-development-channels"),
         "lets MCP servers send prompts of their own",
@@ -96,6 +96,7 @@ REFUSED = {
     "--host-auth-is-org-sign-in": "chooses another login",
     "--profile": "chooses another login",
     "--project-config-root": "takes settings and code from another directory",
+    "--tmux": "starts the agent below the tmux server, which has an environment of its own",
 }
 """Options that a guarded launch refuses, and what each does."""
 
@@ -205,11 +206,13 @@ class Invocation:
     @property
     def kind(self) -> str:
         """Which kind of launch this is, a constant of `guard.agents.adapter`."""
-        if self.two_readings:
+        if self.two_readings or self.named(*REFUSED):
+            # `--help --bg` and `-v --bg` start the service they name, and `--plugin-dir --help` is
+            # no plea for help: the option takes the word (run)
             return GUARDED
         if self.command is ROOT:
             asks = self.named("--help", "-h") or self.argv[:1] in (["--version"], ["-v"])
-            return HARMLESS if asks else GUARDED
+            return HARMLESS if asks and not self.unknown else GUARDED
         if self.command.kind == LOCAL and self.named("--help", "-h"):
             return HARMLESS
         # `remote-control --help` starts what it is asked about (run), so a plea for help opens

@@ -56,6 +56,27 @@ def test_kind(line: str, kind: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "--plugin-dir --help -p hi",
+        "--client-data-url -h -p hi",
+        "--not-in-the-table --help -p hi",
+        "--help --bg hi",
+        "-v --bg hi",
+        "--version --routine x",
+        "-h -w x --tmux",
+        "doctor --bg",
+        "auth status --background",
+        "mcp list --bg",
+    ],
+)
+def test_neither_a_plea_for_help_nor_a_subcommand_opens_what_is_refused(line: str) -> None:
+    found = grammar.read(line.split())
+    assert found.kind == GUARDED
+    assert found.unknown or found.named(*grammar.REFUSED)
+
+
+@pytest.mark.parametrize(
     "line", ["mcp -p list", "doctor --print", "--verbose logs x", "--verbose ssh h", "agents -p"]
 )
 def test_what_can_be_read_in_two_ways_is_a_model_call_that_is_refused(line: str) -> None:

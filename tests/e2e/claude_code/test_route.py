@@ -143,7 +143,8 @@ def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
     [
         ("-p --managed-settings {} hi", "RG202"),
         ("-p --mcp-config x.json hi", "RG202"),
-        ("--bg hi", "RG202"),
+        ("--help --bg hi", "RG202"),
+        ("--plugin-dir --help -p hi", "RG202"),
         ("mcp serve", "RG203"),
     ],
 )
