@@ -294,9 +294,22 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
             argv[option.start : option.end] = [f"--model={route.model}"]
     # in front: a `--` of the user's would end the options
     ours = [
-        f"--settings={settings.settings(facts.given)}",
+        f"--settings={settings.settings(facts.given, result.environ)}",
         f"--managed-settings={settings.restrictions()}",
     ]
+    helpers = [key for key in settings.HELPERS if key in facts.given]
+    if helpers:
+        result.findings.append(
+            Finding(
+                "RG302",
+                helpers[0],
+                f"{', '.join(helpers)} of --settings is left out: the key is the gateway's, and no "
+                "other program is asked for one",
+                where="command line",
+                fix=f"take {helpers[0]} out of these settings",
+                severity="note",
+            )
+        )
     loose = [f for f in facts.managed if f.unreadable or f.content.get(MERGE) != "merge"]
     if loose:
         ours += _STRICT

@@ -10,6 +10,7 @@ from guard.agents.claude_code.variables import QUIET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 ENVIRONMENT = {
@@ -25,6 +26,42 @@ ENVIRONMENT = {
 }
 """The `env` of `--settings`: what the host switch does not cover, over every file but an
 administrator's."""
+
+PROGRAMS = (
+    "BASH_ENV",
+    "BUN_OPTIONS",
+    "CLAUDE_CODE_SHELL",
+    "CLAUDE_CODE_SHELL_PREFIX",
+    "CLAUDE_CODE_TEAMMATE_COMMAND",
+    "CLAUDE_ENV_FILE",
+    "DYLD_INSERT_LIBRARIES",
+    "DYLD_LIBRARY_PATH",
+    "ENV",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_EXEC_PATH",
+    "LD_AUDIT",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "NODE_OPTIONS",
+    "PATH",
+    "SHELL",
+)
+"""Variables that choose which program or code runs, and that are the same empty as not set.
+
+The `env` of a trusted project ran its own `ps`, `tmux` and shell by `PATH` and `CLAUDE_CODE_SHELL`
+as soon as a session in a terminal began (run). `--settings` puts the launch's own values back;
+its `PATH` begins with the shims, so agents below this one stay guarded."""
+
+HELPERS = (
+    "apiKeyHelper",
+    "awsAuthRefresh",
+    "awsCredentialExport",
+    "gcpAuthRefresh",
+    "otelHeadersHelper",
+    "proxyAuthHelper",
+)
+"""Settings that run a program for a credential. With `--bare` the `apiKeyHelper` of `--settings`
+ran in spite of the host switch, with the gateway key in its environment (run)."""
 
 RESTRICTIONS: dict[str, Any] = {
     # code: hooks (18, 19, 20), plugins (25), shell in skills (26, 27)
@@ -49,16 +86,38 @@ RESTRICTIONS: dict[str, Any] = {
 It holds with all of an administrator's file or with none of it, see `planner`."""
 
 
-def settings(own: dict[str, Any]) -> str:
-    """The text for `--settings`: `own`, which the user gave as one, with ours over it."""
+def settings(own: dict[str, Any], environ: Mapping[str, str]) -> str:
+    """The text for `--settings`: `own`, which the user gave as one, with ours over it.
+
+    `environ` is what the agent starts with.
+    """
     import json
 
-    environment = own.get("env")
-    kept = environment if isinstance(environment, dict) else {}
-    return json.dumps(
-        {**own, "skipWebFetchPreflight": True, "env": {**kept, **ENVIRONMENT}},
-        separators=(",", ":"),
-    )
+    named = own.get("env")
+    content = {
+        **{key: value for key, value in own.items() if key not in HELPERS},
+        "skipWebFetchPreflight": True,
+        # in a tmux pane an agent has the environment of the tmux server
+        "teammateMode": "in-process",
+        "env": {
+            **(named if isinstance(named, dict) else {}),
+            **_programs(environ),
+            **ENVIRONMENT,
+        },
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _programs(environ: Mapping[str, str]) -> dict[str, str]:
+    own = {name: environ.get(name, "") for name in PROGRAMS}
+    own["GIT_CONFIG_COUNT"] = environ.get("GIT_CONFIG_COUNT", "0")
+    home = environ.get("HOME", "")
+    if home:
+        # where shells and git find the files they run; empty would be another place
+        own["HOME"] = home
+        own["XDG_CONFIG_HOME"] = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+        own["ZDOTDIR"] = environ.get("ZDOTDIR") or home
+    return own
 
 
 def restrictions() -> str:

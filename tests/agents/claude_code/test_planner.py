@@ -189,6 +189,12 @@ def test_without_a_key_nothing_starts(machine: Machine) -> None:
         ("--plugin-dir /x -p hi", "RG202"),
         ("--mcp-config x.json -p hi", "RG202"),
         ("--bg hi", "RG202"),
+        ("--help --bg hi", "RG202"),
+        ("-v --bg hi", "RG202"),
+        ("--plugin-dir --help -p hi", "RG202"),
+        ("--not-in-the-table --help -p hi", "RG205"),
+        ("-w x --tmux", "RG202"),
+        ("doctor --bg", "RG202"),
         ("--project-config-root=/x", "RG202"),
         ("--new-in-a-later-version hi", "RG205"),
         ("--model a --model b -p hi", "RG205"),
@@ -231,6 +237,34 @@ def test_settings_of_the_user_are_merged_and_ours_win(machine: Machine) -> None:
     assert QUIET.items() <= settings(plan)["env"].items()
     (machine.project / "own.json").write_text(json.dumps(own))
     assert settings(machine.plan("--settings=own.json", "hi"))["env"]["MINE"] == "1"
+
+
+def test_a_helper_of_the_users_settings_is_left_out(machine: Machine) -> None:
+    """With `--bare` it ran in spite of the host switch, and had the gateway key."""
+    own = {"apiKeyHelper": "echo key", "otelHeadersHelper": "x", "model": "haiku"}
+    plan = machine.plan("--bare", "--settings", json.dumps(own), "-p", "hi")
+    assert plan.forbidden_by == []
+    assert not own.keys() & settings(plan).keys() - {"model"}
+    assert [(f.rule, f.severity) for f in plan.findings] == [("RG302", "note")]
+
+
+def test_settings_files_choose_no_program(machine: Machine) -> None:
+    """What the launch has stays as it is, whatever a project's `env` says."""
+    own = {"env": {"PATH": "./bin", "CLAUDE_CODE_SHELL": "./sh", "HOME": "/x", "MINE": "1"}}
+    plan = machine.plan("--settings", json.dumps(own), "-p", "hi", SHELL="/bin/zsh", ENV="~/.e")
+    env = settings(plan)["env"]
+    assert env["MINE"] == "1"
+    assert (env["PATH"], env["SHELL"], env["HOME"]) == (
+        plan.environ["PATH"],
+        "/bin/zsh",
+        str(machine.home),
+    )
+    assert env["ENV"] == plan.environ.get("ENV", "")
+    for name in ("CLAUDE_CODE_SHELL", "CLAUDE_CODE_SHELL_PREFIX", "LD_PRELOAD", "NODE_OPTIONS"):
+        assert env[name] == ""
+    assert env["ZDOTDIR"] == str(machine.home)
+    assert env["XDG_CONFIG_HOME"] == f"{machine.home}/.config"
+    assert KEY not in plan.argv[0]
 
 
 @pytest.mark.parametrize("given", ["missing.json", "{", '{"a":1,}x', "[]"])
