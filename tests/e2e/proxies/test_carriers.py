@@ -127,7 +127,7 @@ def test_what_carries_a_model_server_is_never_ended(
     done = person.routeguard("ports", "stop", *map(str, carriers), "ollama", "--yes")
     assert done.returncode == 126
     for port, process in carriers.items():
-        assert f"routeguard ports --all   (what is known of port {port})" in done.stderr
+        assert f"routeguard ports --all   (shows what uses port {port})" in done.stderr
         assert (f": kill {process.pid}" in done.stderr) == (port != SSH)
     assert f"-KL{SSH}, in that ssh session" in done.stderr
     assert done.stderr.count("may pass on what another program answers") >= len(carriers)
