@@ -47,7 +47,7 @@ _COLUMNS = (
 Examples:
   routeguard agents                 every agent: guarded or not, and how we know
   routeguard agents --resolve       names for the addresses it is connected to
-  routeguard agents --json | jq '.agents[] | select(.state == "unguarded") | .pid'
+  routeguard agents --json | jq '.agents[] | {pid, state}'
 
 \b
 guarded    a launch by routeguard, with its pinned configuration

@@ -56,10 +56,10 @@ class _Kinds(Group):
     epilog="""\b
 Examples:
   routeguard allow port 11434 --for 2h --reason "comparing a local model"
-  routeguard allow env OPENAI_API_KEY --until 2026-12-31 --reason "the transcription script"
-  routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "looking at the traffic"
-  routeguard allow server https://agents.example.com --for 1d --reason "pair session"
-  routeguard allow file ./tools/plugin.js --for 1w --reason "read it, the plugin is ours"
+  routeguard allow env OPENAI_API_KEY --until 2026-12-31 --reason "a script"
+  routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "to see traffic"
+  routeguard allow server https://ai.example.com --for 1d --reason "pairing"
+  routeguard allow file ./tools/plugin.js --for 1w --reason "ours, and read"
   routeguard allow list
   routeguard allow revoke port:11434
 
@@ -138,7 +138,7 @@ _kind(
     "env",
     "NAME",
     "Allow the environment variable NAME.",
-    """OPENAI_API_KEY --for 3d --reason "the transcription script needs it"
+    """OPENAI_API_KEY --for 3d --reason "a script needs it"
 See what happens to a variable:  routeguard why OPENAI_API_KEY""",
     _name,
     complete.credentials,
@@ -147,7 +147,7 @@ _kind(
     "proxy",
     "HOST:PORT",
     "Allow the proxy that HTTP_PROXY or HTTPS_PROXY names.",
-    """127.0.0.1:8080 --for 30m --reason "looking at the traffic"
+    """127.0.0.1:8080 --for 30m --reason "to see traffic"
 See where HTTP_PROXY leads:  routeguard why HTTP_PROXY HTTPS_PROXY""",
     _host_and_port,
 )
@@ -155,7 +155,7 @@ _kind(
     "server",
     "URL",
     "Allow an agent to attach or log in to the server at URL.",
-    'https://agents.example.com --for 1d --reason "pair session"',
+    'https://ai.example.com --for 1d --reason "pairing"',
 )
 _kind(
     "file",
@@ -164,7 +164,7 @@ _kind(
 
     After a change it is refused again (its SHA-256 is kept). Code that it imports needs its own
     exception; one for a folder covers everything in it.""",
-    './tools/plugin.js --for 1w --reason "read it, the plugin is ours"',
+    './tools/plugin.js --for 1w --reason "ours, and read"',
     os.path.realpath,
 )
 
@@ -364,7 +364,7 @@ class _Row:
 Examples:
   routeguard allow list
   routeguard allow list --all        include expired and refused ones
-  routeguard allow list --json | jq -r '.exceptions[] | select(.seconds_left < 3600).subject'""",
+  routeguard allow list --json | jq -r '.exceptions[].subject'""",
 )
 @click.option("--all", "everything", is_flag=True, help="Include expired and refused ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -34,7 +34,7 @@ Examples:
   routeguard log --refused --since 7d     what was refused in the last seven days, and why
   routeguard log --agent {AGENTS[0].names[0]} -n all  every entry of one agent
   routeguard log -f                       go on as they are written
-  routeguard log --json | jq '.entries[] | select(.decision == "refused") | .rules'
+  routeguard log --refused --json | jq '.entries[].rules'
 
 \b
 The log holds names, never a value or a prompt: ~/.local/state/routeguard/audit.jsonl. How to send

@@ -163,7 +163,7 @@ def schema() -> int:
     epilog="""\b
 Examples:
   routeguard policy path
-  routeguard policy path --json | jq -r '.layers[] | select(.layer == "user").path'""",
+  routeguard policy path --json | jq -r '.layers[].path'""",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def path(as_json: bool) -> int:

@@ -37,7 +37,7 @@ Examples:
   routeguard portkey probe --dry-run                 what would be asked, and what it may cost
   routeguard portkey probe                           three well-known models
   routeguard portkey probe gpt-4o --provider openai-prod --yes
-  routeguard portkey probe @openrouter-main/mistralai/mistral-7b-instruct --json --yes
+  routeguard portkey probe @openrouter-main/mistralai/mistral-7b --yes
 
 \b
 Each request is a completion of a few tokens and costs money: what would be sent is shown first,

@@ -126,8 +126,8 @@ def find(
         if not fetch_missing:
             error.fix = (
                 f"{agent.install}\n"
-                f"or routeguard verify --fetch   ({agent.packages[0]}@{agent.tested} from npm, "
-                "for this proof only)"
+                f"or routeguard verify --agent {agent.id} --fetch   "
+                f"({agent.packages[0]}@{agent.tested} from npm, for this proof only)"
             )
             raise
         path = fetch_release(agent, environ, version_of=version_of, say=say)
@@ -146,7 +146,8 @@ def find(
             "the agent does not run",
             where=path,
             why="it does not answer --version",
-            fix=f"{agent.install}\nor remove it, then: routeguard verify --fetch",
+            fix=f"{agent.install}\n"
+            f"or remove it, then: routeguard verify --agent {agent.id} --fetch",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )

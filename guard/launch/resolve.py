@@ -86,7 +86,8 @@ def find_agent(
             f"{name} is not installed, or not on PATH",
             where="PATH",
             why=f"no {name} on PATH besides routeguard's shim",
-            fix=f"{agent.install}   (routeguard verify --fetch tries one)",
+            fix=f"{agent.install}\n"
+            f"or, to try one first: routeguard verify --agent {agent.id} --fetch",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )

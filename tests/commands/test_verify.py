@@ -72,7 +72,13 @@ def test_no_agent(tmp_path: Path) -> None:
     done = routeguard(tmp_path)
     assert (done.returncode, done.stdout) == (127, "")
     assert "[RG502]" in done.stderr
-    assert "routeguard verify --fetch" in done.stderr
+    assert "routeguard verify --agent opencode --fetch" in done.stderr
+
+
+def test_no_agent_names_the_one_that_is_fetched(tmp_path: Path) -> None:
+    """Before: `verify --fetch`, which fetches opencode."""
+    done = routeguard(tmp_path, "--agent", "claude-code")
+    assert "routeguard verify --agent claude-code --fetch" in done.stderr
 
 
 def test_no_npm_to_fetch_with(tmp_path: Path) -> None:

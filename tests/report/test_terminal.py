@@ -87,6 +87,8 @@ def test_help_is_short_and_folds(path: str, monkeypatch: pytest.MonkeyPatch) -> 
         # a command stays whole, so that it can be copied
         long = [line for line in lines if len(line) > width and "routeguard" not in line]
         assert long == []
+        # and fits the width that most terminals have
+        assert [line for line in lines if width == 80 and len(line) > width] == []
 
 
 # Folding -----------------------------------------------------------------------------------------
