@@ -72,33 +72,42 @@ _ELSEWHERE = "runs the agent on another machine"
 _CODE = "loads a plugin from the command line"
 _BACKGROUND = "starts a background service that outlives the launch"
 
+
+def _refused(rule: str, why: str, names: str) -> dict[str, tuple[str, str]]:
+    return dict.fromkeys(names.split(), (rule, why))
+
+
 REFUSED = {
-    **dict.fromkeys(
-        ("--managed-settings", "--managed-settings-in-initialize"),
+    **_refused(
+        "RG302",
         "replaces the restrictions of the guarded launch",
+        "--managed-settings --managed-settings-in-initialize",
     ),
-    **dict.fromkeys(
-        ("--sdk-url", "--remote-control", "--rc", "--messaging-socket-path", "--attach-serve"),
+    **_refused(
+        "RG203",
         _SERVES,
+        "--sdk-url --remote-control --rc --messaging-socket-path --attach-serve",
     ),
-    **dict.fromkeys(
-        ("--cloud", "--remote", "--teleport", "--environment", "--web", "--pool"), _ELSEWHERE
-    ),
-    **dict.fromkeys(("--plugin-dir", "--plugin-dir-no-mcp", "--plugin-url"), _CODE),
-    **dict.fromkeys(("--bg", "--background", "--routine"), _BACKGROUND),
-    **dict.fromkeys(
-        ("--channels", "--dangerously-load-development-channels"),
+    **_refused("RG202", _ELSEWHERE, "--cloud --remote --teleport --environment --web --pool"),
+    **_refused("RG301", _CODE, "--plugin-dir --plugin-dir-no-mcp --plugin-url"),
+    **_refused("RG203", _BACKGROUND, "--bg --background --routine"),
+    **_refused(
+        "RG203",
         "lets MCP servers send prompts of their own",
+        "--channels --dangerously-load-development-channels",
     ),
-    "--client-data-url": "fetches settings from another host",
-    "--desktop": "hands the session to the desktop app, which is not guarded",
-    "--file": "downloads files from the provider's own host",
-    "--host-auth-is-org-sign-in": "chooses another login",
-    "--profile": "chooses another login",
-    "--project-config-root": "takes settings and code from another directory",
-    "--tmux": "starts the agent below the tmux server, which has an environment of its own",
+    **_refused("RG302", "fetches settings from another host", "--client-data-url"),
+    **_refused("RG202", "hands the session to the desktop app, which is not guarded", "--desktop"),
+    **_refused("RG202", "downloads files from the provider's own host", "--file"),
+    **_refused("RG302", "chooses another login", "--host-auth-is-org-sign-in --profile"),
+    **_refused("RG302", "takes settings and code from another directory", "--project-config-root"),
+    **_refused(
+        "RG202",
+        "starts the agent below the tmux server, which has an environment of its own",
+        "--tmux",
+    ),
 }
-"""Options that a guarded launch refuses, and what each does."""
+"""Options that a guarded launch refuses: the rule, and what each does."""
 
 
 class Command:

@@ -32,6 +32,9 @@ TESTED = (2, 1, 332)
 KEY = "ROUTEGUARD_GATEWAY_KEY"
 """Where the key of a command waits until the header is made; the agent does not get it."""
 
+_LONGEST = 128 * 1024
+"""What Linux takes as one argument, in bytes, its end included; macOS takes more."""
+
 _STRICT = ("--setting-sources=user", "--strict-mcp-config")
 """What holds a project's code without our restrictions: only the user's settings, no MCP server."""
 
@@ -164,17 +167,15 @@ def _judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
         for name in invocation.unknown
     ]
     for option in invocation.options:
-        why = grammar.REFUSED.get(option.name, "")
-        if why:
+        if option.name in grammar.REFUSED:
+            rule, why = grammar.REFUSED[option.name]
             findings.append(
-                Finding(
-                    "RG202", option.name, f"{option.name} {why}", where=where, fix="leave it out"
-                )
+                Finding(rule, option.name, f"{option.name} {why}", where=where, fix="leave it out")
             )
     if invocation.named("--mcp-config"):
         findings.append(
             Finding(
-                "RG202",
+                "RG301",
                 "--mcp-config",
                 "--mcp-config starts MCP servers, which a guarded launch does not",
                 where=where,
@@ -308,6 +309,17 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
                 where="command line",
                 fix=f"take {helpers[0]} out of these settings",
                 severity="note",
+            )
+        )
+    if len(ours[0].encode()) >= _LONGEST:
+        result.findings.append(
+            Finding(
+                "RG303",
+                "--settings",
+                "--settings holds more than fits into an argument, and a guarded launch passes it "
+                "as one",
+                where="command line",
+                fix=f"put less than {_LONGEST // 1024} KiB into these settings",
             )
         )
     loose = [f for f in facts.managed if f.unreadable or f.content.get(MERGE) != "merge"]

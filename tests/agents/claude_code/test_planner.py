@@ -183,19 +183,19 @@ def test_without_a_key_nothing_starts(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ("--managed-settings {} -p hi", "RG202"),
-        ("--managed-settings={} -p hi", "RG202"),
-        ("--sdk-url ws://x -p hi", "RG202"),
-        ("--plugin-dir /x -p hi", "RG202"),
-        ("--mcp-config x.json -p hi", "RG202"),
-        ("--bg hi", "RG202"),
-        ("--help --bg hi", "RG202"),
-        ("-v --bg hi", "RG202"),
-        ("--plugin-dir --help -p hi", "RG202"),
+        ("--managed-settings {} -p hi", "RG302"),
+        ("--managed-settings={} -p hi", "RG302"),
+        ("--sdk-url ws://x -p hi", "RG203"),
+        ("--plugin-dir /x -p hi", "RG301"),
+        ("--mcp-config x.json -p hi", "RG301"),
+        ("--bg hi", "RG203"),
+        ("--help --bg hi", "RG203"),
+        ("-v --bg hi", "RG203"),
+        ("--plugin-dir --help -p hi", "RG301"),
         ("--not-in-the-table --help -p hi", "RG205"),
         ("-w x --tmux", "RG202"),
-        ("doctor --bg", "RG202"),
-        ("--project-config-root=/x", "RG202"),
+        ("doctor --bg", "RG203"),
+        ("--project-config-root=/x", "RG302"),
         ("--new-in-a-later-version hi", "RG205"),
         ("--model a --model b -p hi", "RG205"),
         ("--model a{b} -p hi", "RG205"),
@@ -265,6 +265,11 @@ def test_settings_files_choose_no_program(machine: Machine) -> None:
     assert env["ZDOTDIR"] == str(machine.home)
     assert env["XDG_CONFIG_HOME"] == f"{machine.home}/.config"
     assert KEY not in plan.argv[0]
+
+
+def test_settings_that_fit_into_no_argument_are_said_to(machine: Machine) -> None:
+    (machine.project / "long.json").write_text(json.dumps({"x": "y" * 130_000}))
+    assert rules(machine.plan("--settings", "long.json", "-p", "hi")) == ["RG303"]
 
 
 @pytest.mark.parametrize("given", ["missing.json", "{", '{"a":1,}x', "[]"])

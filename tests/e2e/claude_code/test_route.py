@@ -141,10 +141,10 @@ def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
 @pytest.mark.parametrize(
     ("words", "rule"),
     [
-        ("-p --managed-settings {} hi", "RG202"),
-        ("-p --mcp-config x.json hi", "RG202"),
-        ("--help --bg hi", "RG202"),
-        ("--plugin-dir --help -p hi", "RG202"),
+        ("-p --managed-settings {} hi", "RG302"),
+        ("-p --mcp-config x.json hi", "RG301"),
+        ("--help --bg hi", "RG203"),
+        ("--plugin-dir --help -p hi", "RG301"),
         ("mcp serve", "RG203"),
     ],
 )
