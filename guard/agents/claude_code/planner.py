@@ -308,7 +308,7 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
                 "other program is asked for one",
                 where="command line",
                 fix=f"take {helpers[0]} out of these settings",
-                severity="note",
+                severity="warning",
             )
         )
     if len(ours[0].encode()) >= _LONGEST:
@@ -335,7 +335,7 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
                 "no settings, instructions or MCP servers of the project",
                 where=loose[0].path,
                 fix=f'an administrator can add "{MERGE}": "merge" there',
-                severity="note",
+                severity="warning",
             )
         )
     result.argv = [*ours, *argv]
