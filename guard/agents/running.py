@@ -243,7 +243,7 @@ def look(
                 state=state,
                 how=how,
                 launch=launch,
-                keys=tuple(direct_keys(seen.environ or {}, policy, now)),
+                keys=tuple(_own_keys(recognised.agent, seen.environ or {}, policy, now)),
                 peers=None if mine is None else _peers(mine, policy, hosts or {}, programs),
                 listens=None if mine is None else _listens(mine),
                 tty=seen.tty,
@@ -354,7 +354,8 @@ def judge(
     if not seen.environ:
         return UNKNOWN, "it has overwritten its environment, or was started with none", 0
     launch, program = _launch(seen.environ)
-    direct = [key.name for key in direct_keys(seen.environ, policy, now) if _is_direct(key)]
+    own = _own_keys(agent, seen.environ, policy, now)
+    direct = [key.name for key in own if _is_direct(key)]
     if not launch:
         said = "nothing in its environment comes from a launch by routeguard"
         return UNGUARDED, said + _with_keys(direct, "; it holds "), 0
@@ -398,6 +399,17 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
         if name in removed or (unknown and policy.excepted(f"env:{name}", now) is None):
             found.append(Key(name, kind, owner))
     return found
+
+
+def _own_keys(
+    agent: Agent, environ: Mapping[str, str], policy: CompiledPolicy, now: float
+) -> list[Key]:
+    """`direct_keys` without the variables by which a launch has pinned `agent` to the gateway."""
+    found = direct_keys(environ, policy, now)
+    adapter = agent_by_id(agent.id)
+    if adapter is None or not adapter.pins(environ) or adapter.unpinned(environ, policy):
+        return found
+    return [key for key in found if key.name not in adapter.sets]
 
 
 def _undoing(

@@ -12,6 +12,9 @@ from guard.agents.claude_code import facts, planner
 from guard.agents.claude_code.adapter import AGENT
 from guard.agents.claude_code.variables import QUIET, SETS, SWITCHES
 from guard.agents.plan import Plan
+from guard.agents.running import Seen, judge
+from guard.catalog.agents import agents
+from guard.paths import LAUNCH_MARKER
 from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider, PolicyException
 
 NOW = 1_700_000_000.0
@@ -331,6 +334,36 @@ def test_a_running_one_is_known_by_what_is_set(machine: Machine) -> None:
     assert AGENT.undone_by("ANTHROPIC_UNIX_SOCKET")
     assert not AGENT.undone_by("ANTHROPIC_BASE_URL")
     assert not AGENT.undone_by("CLAUDE_CONFIG_DIR")
+
+
+def test_a_launch_that_runs_is_seen_as_guarded(machine: Machine) -> None:
+    """What pins it has the names of direct keys."""
+    agent = next(one for one in agents() if one.id == "claude-code")
+    planned = {**machine.plan("-p", "hi").environ, LAUNCH_MARKER: "7:1:/opt/claude"}
+
+    def state(**environ: str) -> str:
+        seen = Seen(
+            pid=7,
+            parent=1,
+            started=1,
+            since=NOW,
+            uid=1000,
+            exe="/opt/claude",
+            argv=("claude",),
+            environ={**planned, **environ},
+            parents=(),
+        )
+        return judge(agent, seen, machine.policy, NOW, 1000)[0]
+
+    assert state() == "guarded"
+    for name, value in (
+        ("ANTHROPIC_API_KEY", "sk-ant-x"),
+        ("ANTHROPIC_AUTH_TOKEN", "sk-ant-x"),
+        ("ANTHROPIC_BASE_URL", "https://evil.example"),
+        ("CLAUDE_CODE_USE_BEDROCK", "1"),
+        ("DISABLE_TELEMETRY", "0"),
+    ):
+        assert state(**{name: value}) == "unguarded"
 
 
 def test_today_names_who_moves_the_route(machine: Machine) -> None:
