@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FLAG, ONE, MAYBE, MANY = "flag", "one", "maybe", "many"
-"""What an option takes: nothing, one word, one word unless it begins with a dash, or every word
-up to the next one that does."""
+"""What an option takes: nothing, one word, one word unless it begins with a dash, or one word and
+every further one up to the next that does.
+
+The one word is taken whatever it is: `--add-dir --help -p hi` calls the model (run)."""
 
 
 def _each(takes: str, names: str) -> dict[str, str]:
@@ -303,12 +305,11 @@ def _option(found: Invocation, words: list[str], at: int) -> int:
 def _end_of_values(words: list[str], at: int, takes: str) -> int:
     if takes == FLAG or at >= len(words):
         return at
-    if takes == ONE:
-        return at + 1  # whatever it is, a dash in front of it included
-    if words[at].startswith("-") and words[at] != "-":
-        return at
     if takes == MAYBE:
-        return at + 1
+        return at if words[at].startswith("-") and words[at] != "-" else at + 1
+    at += 1  # whatever it is, a dash in front of it included
+    if takes == ONE:
+        return at
     while at < len(words) and not (words[at].startswith("-") and words[at] != "-"):
         at += 1
     return at

@@ -48,6 +48,10 @@ from guard.agents.claude_code import grammar
         ("ssh host", REMOTE, "ssh"),
         ("-p logs x", GUARDED, ""),
         ("--allowedTools Bash Edit -p hi", GUARDED, ""),
+        ("--allowedTools Bash --help", HARMLESS, ""),
+        ("--add-dir --help -p hi", GUARDED, ""),
+        ("--tools -h -p hi", GUARDED, ""),
+        ("--betas -- --help", HARMLESS, ""),
     ],
 )
 def test_kind(line: str, kind: str, command: str) -> None:
@@ -96,6 +100,7 @@ def test_what_can_be_read_in_two_ways_is_a_model_call_that_is_refused(line: str)
         ("-r -p hi", [("-r", ()), ("-p", ())], ["hi"]),
         ("-r id hi", [("-r", ("id",))], ["hi"]),
         ("--add-dir a b --verbose c", [("--add-dir", ("a", "b")), ("--verbose", ())], ["c"]),
+        ("--tools --bg a -p", [("--tools", ("--bg", "a")), ("-p", ())], []),
         ("hi -- --model x", [], ["hi", "--model", "x"]),
         ("- hi", [], ["-", "hi"]),
         ("--bg hi", [("--bg", ())], ["hi"]),
