@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -138,7 +139,9 @@ def usage_error(error: click.ClickException) -> UsageError:
         if isinstance(error, click.MissingParameter):
             what = f"missing: {name}"
         else:
-            what = f"{name}: {error.message}"
+            # click's names of its types are no English
+            message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
+            what = f"{name}: {message}"
             fix = _near_choice(error) + fix
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 

@@ -89,6 +89,14 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
     path = user_policy(environ)
     text = edits.read(path)
     now = edits.tried(text, path, edits.Wish())
+    if given.gateway:
+        try:
+            _try_gateway(given.gateway, now, text, path)
+        except PolicyError as error:
+            why = _why_not(error)
+            raise UsageError(
+                f"--gateway: {why[:1].lower()}{why[1:]}", fix="routeguard setup --help"
+            ) from None
     source = _key(given.key, now, environ, python, ask=ask)
     base_url = given.gateway or (_ask_gateway(now, text, path) if ask else "")
     wished = edits.Wish(base_url=base_url, key=source.table)
@@ -279,13 +287,18 @@ def _ask_gateway(now: CompiledPolicy, text: str, path: str) -> str:
         typed: str = click.prompt("Gateway URL", default=now.base_url, err=True).strip()
         if typed == now.base_url:
             return ""
-        wished = edits.Wish(base_url=typed)
         try:
-            edits.tried(edits.edited(text, wished, now), path, wished)
+            _try_gateway(typed, now, text, path)
         except PolicyError as error:
             say(_why_not(error))
             continue
         return typed
+
+
+def _try_gateway(base_url: str, now: CompiledPolicy, text: str, path: str) -> None:
+    """Raise PolicyError where the policy could not hold `base_url`."""
+    wished = edits.Wish(base_url=base_url)
+    edits.tried(edits.edited(text, wished, now), path, wished)
 
 
 def _why_not(error: PolicyError) -> str:

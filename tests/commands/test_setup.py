@@ -373,6 +373,14 @@ def test_a_gateway_that_does_not_answer_is_said_and_not_fatal(person: Person, wr
     assert (person.home / ".local/share/routeguard/bin/routeguard").exists()
 
 
+def test_a_gateway_given_that_cannot_be_one_is_not_blamed_on_the_policy(person: Person) -> None:
+    done = person.run("setup", "--yes", "--no-rc", "--gateway", "nonsense")
+    assert done.returncode == 2
+    assert 'routeguard: --gateway: that cannot be the gateway; found "nonsense"' in done.stderr
+    assert "policy.toml" not in done.stderr
+    person.has_written_nothing()
+
+
 def test_an_open_source_gateway_has_nothing_for_later(person: Person) -> None:
     person.space.trouble = {"providers": [(400, plane.NO_ROUTE, {})] * 9}
     with person.setup() as asked:

@@ -12,7 +12,7 @@ import pytest
 
 from guard import cli
 from guard.commands.groups import summary
-from guard.errors import GuardError
+from guard.errors import GuardError, UsageError
 from guard.report import terminal
 from guard.report.terminal import Progress, fold, paint, plain, show, wrapped
 
@@ -259,3 +259,9 @@ def test_what_is_quick_shows_no_progress(screen: Callable[..., Screen]) -> None:
     with Progress("asking"):
         pass
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("words", [["verify", "--timeout", "x"], ["ports", "hold", "x"]])
+def test_a_bad_number_is_said_in_english(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"'x' is not a number$"):
+        cli.main(words)

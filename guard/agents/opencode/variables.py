@@ -32,7 +32,7 @@ by CONNECT; HTTP_PROXY and ALL_PROXY are not used for it. A value without http:/
 user and password in it go out as Proxy-Authorization, and hosts in NO_PROXY are asked directly."""
 
 SETS = {
-    **dict.fromkeys(SWITCHES, "turns off another way to code, configuration or another host"),
+    **dict.fromkeys(SWITCHES, "keeps other code, configuration and hosts out"),
     "GITLAB_INSTANCE_URL": "keeps opencode from renewing a stored login",
     "OPENCODE_CONFIG_CONTENT": "pins providers, models and sharing",
     "OPENCODE_CONFIG_DIR": "gives back agents, commands and skills of the project",
