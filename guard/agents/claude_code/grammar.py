@@ -251,6 +251,11 @@ def read(argv: Sequence[str]) -> Invocation:
             found.operands.append(at)
             at += 1
     _find_subcommand(found)
+    for index, word in enumerate(words):
+        if word in ("--tmux", "--tmux=classic") and not found.named("--tmux"):
+            # it is looked for before the options are read: `--model --tmux -w x` is taken for it
+            # (run), and in the bundle a word behind the `--` counts too
+            found.options.append(Option("--tmux", index, index + 1, ()))
     return found
 
 

@@ -197,6 +197,8 @@ def test_without_a_key_nothing_starts(machine: Machine) -> None:
         ("--plugin-dir --help -p hi", "RG301"),
         ("--not-in-the-table --help -p hi", "RG205"),
         ("-w x --tmux", "RG202"),
+        ("--model --tmux -w x", "RG202"),
+        ("-w x -- --tmux=classic", "RG202"),
         ("doctor --bg", "RG203"),
         ("--project-config-root=/x", "RG302"),
         ("--new-in-a-later-version hi", "RG205"),
