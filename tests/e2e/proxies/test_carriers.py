@@ -130,7 +130,7 @@ def test_what_carries_a_model_server_is_never_ended(
         assert f"routeguard ports --all   (shows what uses port {port})" in done.stderr
         assert (f": kill {process.pid}" in done.stderr) == (port != SSH)
     assert f"-KL{SSH}, in that ssh session" in done.stderr
-    assert done.stderr.count("may pass on what another program answers") >= len(carriers)
+    assert done.stderr.count("be passing on another program's reply") >= len(carriers)
 
     policy = person.home / ".config/routeguard/policy.toml"
     policy.write_text(policy.read_text() + 'action = "stop"\n')
