@@ -149,7 +149,9 @@ def render(entry: Entry, home: str) -> str:
         reason = f": {entry.text('reason')}" if entry.text("reason") else ""
         return head + printable(f"{entry.text('subject')}{until}{reason}")
     words = " ".join(filter(None, (entry.text("agent"), entry.text("command"))))
-    parts = [words, entry.text("route"), short(entry.text("directory"), home)]
+    # what was refused went nowhere, and may have named another model
+    route = entry.text("route") if entry.decision != "refused" else ""
+    parts = [words, route, short(entry.text("directory"), home)]
     lines = [head + "  ".join(printable(part) for part in parts if part)]
     for rule in entry.texts("rules"):
         known = RULES.get(rule)

@@ -81,7 +81,7 @@ def entries(machine: Machine, *words: str) -> list[dict[str, Any]]:
 def test_the_lines(machine: Machine) -> None:
     said = machine.run().stdout
     assert re.search(
-        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  refused   opencode run  portkey/gpt-4o  ~/src/app\n"
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  refused   opencode run  ~/src/app\n"
         r" +RG301 files that load code into the agent\n"
         r" +RG402 a model proxy listens on this machine$",
         said,
