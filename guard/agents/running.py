@@ -108,7 +108,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AgentProcess:
     """A process as the system shows it. `environ` is None where it may not be read, empty where
     the process has overwritten it."""
 
@@ -163,13 +163,13 @@ class Table:
             self._signatures[key] = compiled_in(file)
         return self._signatures[key]
 
-    def read(self, found: Snapshot) -> Seen | None:
+    def read(self, found: Snapshot) -> AgentProcess | None:
         """What else can be known of a process; None if it is gone by now."""
         environ = processes.environment(found.pid)
         tty = processes.terminal(found.pid)
         if processes.started(found.pid) != found.started:
             return None
-        return Seen(
+        return AgentProcess(
             pid=found.pid,
             parent=found.parent,
             started=found.started,
@@ -197,7 +197,7 @@ def see_processes() -> None:
         )
 
 
-def look(
+def find_running(
     policy: CompiledPolicy,
     now: float,
     *,
@@ -217,7 +217,7 @@ def look(
     table = table or Table()
     own = os.getuid() if uid is None else uid
     found: list[Running] = []
-    sights: list[tuple[Program, Recognised, Seen]] = []
+    sights: list[tuple[Program, Recognised, AgentProcess]] = []
     for pid in table.pids() if pids is None else pids:
         known = table.recognise(pid)
         if known is None or pid == os.getpid():
@@ -228,7 +228,7 @@ def look(
             sights.append((program, recognised, seen))
     for program, recognised, seen in _without_wrappers(sights):
         mine = connections_of(seen.pid) if connections else None
-        state, how, launch = judge(recognised.agent, seen, policy, now, own)
+        state, how, launch = judge_process(recognised.agent, seen, policy, now, own)
         found.append(
             Running(
                 pid=seen.pid,
@@ -301,7 +301,7 @@ class Follower:
             self._programs = programs
         self._round += 1
         wanted = due | self._agents
-        found = look(policy, now, pids=sorted(wanted), table=self._table, connections=False)
+        found = find_running(policy, now, pids=sorted(wanted), table=self._table, connections=False)
         self._agents = {one.pid for one in found}
         return found
 
@@ -336,9 +336,9 @@ def finding(one: Running) -> Finding | None:
 # Whether it is guarded ---------------------------------------------------------------------------
 
 
-def judge(
+def judge_process(
     agent: Agent,
-    seen: Seen,
+    seen: AgentProcess,
     policy: CompiledPolicy,
     now: float,
     uid: int,
@@ -440,7 +440,7 @@ def _launch(environ: Mapping[str, str]) -> tuple[int, str]:
     return int(pid), program
 
 
-def _whose(launch: int, seen: Seen) -> str:
+def _whose(launch: int, seen: AgentProcess) -> str:
     if launch == seen.pid:
         return f"its own launch ({launch})"
     if any(launch == above for above, _ in seen.parents):
@@ -448,19 +448,19 @@ def _whose(launch: int, seen: Seen) -> str:
     return f"launch {launch}, which is no longer above it"
 
 
-def _same_program(program: str, seen: Seen) -> bool:
+def _same_program(program: str, seen: AgentProcess) -> bool:
     real = os.path.realpath(program)
     return real in (seen.exe, *(os.path.realpath(word) for word in seen.argv[:2]))
 
 
-def _gateway_keys(seen: Seen, policy: CompiledPolicy) -> bool:
+def _gateway_keys(seen: AgentProcess, policy: CompiledPolicy) -> bool:
     names = {provider.key_env for provider in policy.providers if provider.key_env}
     return any(name in names for name in seen.environ or ())
 
 
 def _without_wrappers(
-    sights: list[tuple[Program, Recognised, Seen]],
-) -> list[tuple[Program, Recognised, Seen]]:
+    sights: list[tuple[Program, Recognised, AgentProcess]],
+) -> list[tuple[Program, Recognised, AgentProcess]]:
     """Leave out scripts that only start the native program of the same agent.
 
     `agent.js` runs in node and has the real agent as its child.

@@ -76,7 +76,7 @@ def agents(as_json: bool, resolve: bool) -> int:
     environ = own_environment(os.environ)
     policy = cache.load(working_directory(), environ)
     running.see_processes()
-    found = running.look(
+    found = running.find_running(
         policy,
         time.time(),
         hosts=resolve_hosts(policy.base_url) if resolve else {},

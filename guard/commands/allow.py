@@ -318,7 +318,7 @@ def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> 
         say(f"cannot write the log: {why} ({short(audit.log_file(environ))})")
 
 
-def _expired(change: allowed.Change, dry_run: bool) -> list[tuple[str, str]]:
+def _expired(change: allowed.ExceptionChange, dry_run: bool) -> list[tuple[str, str]]:
     label = "would drop" if dry_run else "dropped"
     return [(label, f"{entry.subject}: expired") for entry in change.expired]
 
@@ -479,7 +479,7 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
     return ExitCode.OK
 
 
-def _not_ours(subject: str, elsewhere: list[Value], change: allowed.Change) -> None:
+def _not_ours(subject: str, elsewhere: list[Value], change: allowed.ExceptionChange) -> None:
     """Raise UsageError: `allow` did not write `subject`. Returns if it did and it has expired."""
     if looks_like_key(subject):
         refuse_key()

@@ -109,7 +109,7 @@ def offer(
     return ExitCode.OK
 
 
-class Change(NamedTuple):
+class PolicyEdit(NamedTuple):
     """The text of the user's policy as it is and as it will be."""
 
     before: str
@@ -118,7 +118,7 @@ class Change(NamedTuple):
 
 def show_change(
     wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
-) -> Change | None:
+) -> PolicyEdit | None:
     """Show what `wished` changes in the user's policy; None if nothing.
 
     Raises PolicyError or UsageError if the policy would not hold afterwards.
@@ -136,10 +136,10 @@ def show_change(
     for line in changes:
         meaning = _MEANINGS.get(line[:1])
         show(paint(printable(line), meaning) if meaning else printable(line), whole=True)
-    return Change(before, after)
+    return PolicyEdit(before, after)
 
 
-def write_change(change: Change, environ: Mapping[str, str]) -> None:
+def write_change(change: PolicyEdit, environ: Mapping[str, str]) -> None:
     """Write the user's policy, and say how to undo it. Raises PolicyError."""
     path = user_policy(environ)
     paths.private_directory(os.path.dirname(path))

@@ -15,7 +15,7 @@ import click
 from guard.agents.keys import unusable_key
 from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import looks_like_key
-from guard.commands.portkey_sync import Change, show_change
+from guard.commands.portkey_sync import PolicyEdit, show_change
 from guard.errors import GuardError, PolicyError, UsageError, printable
 from guard.install import keyring
 from guard.launch.process import own_environment
@@ -64,7 +64,7 @@ class Decided:
     `to_set` are the variables that the new policy reads keys from and that are not set.
     """
 
-    change: Change | None = None
+    change: PolicyEdit | None = None
     to_set: tuple[str, ...] = ()
     key_name: str = ""
     key_value: str = dataclasses.field(default="", repr=False)

@@ -83,7 +83,7 @@ def status(as_json: bool) -> int:
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
 
 
-def _tell(changes: list[shims.Change], dry_run: bool, as_json: bool) -> None:
+def _tell(changes: list[shims.ShimChange], dry_run: bool, as_json: bool) -> None:
     if as_json:
         show_document({"dry_run": dry_run, "changes": [asdict(change) for change in changes]})
         return

@@ -10,7 +10,7 @@ from guard import paths
 from guard.commands.doctor import MEANINGS
 from guard.doctor import status as one_line
 from guard.doctor.context import Context
-from guard.doctor.head import look
+from guard.doctor.head import read_head
 from guard.errors import ExitCode, printable
 from guard.report.document import show_document
 from guard.report.table import fields
@@ -37,7 +37,7 @@ def status(in_short: bool, as_json: bool) -> int:
     if in_short and not as_json:
         return one_line.main()
     context = Context(os.environ, paths.here())
-    head = look(context)
+    head = read_head(context)
     if as_json:
         show_document(head.document)
     else:

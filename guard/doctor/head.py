@@ -46,9 +46,9 @@ class Head:
         return "routeguard doctor --offline" if self.status.why else ""
 
 
-def look(context: Context) -> Head:
+def read_head(context: Context) -> Head:
     """The first screen for `context`."""
-    found = status.look(context.given, context.cwd, system=context.system)
+    found = status.read_status(context.given, context.cwd, system=context.system)
     by = _by(found)
     verdict = f"{found.state}{f' by {by}' if by and found.state == status.GUARDED else ''}"
     bad = "broken" if found.state != status.GUARDED else "warning" if found.why else "ok"

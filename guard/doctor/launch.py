@@ -112,7 +112,7 @@ def running(context: Context) -> Iterator[Result]:
     from guard.agents import running as agents_running
 
     agents_running.see_processes()
-    found = agents_running.look(context.policy, time.time(), connections=False)
+    found = agents_running.find_running(context.policy, time.time(), connections=False)
     unguarded = [said for one in found if (said := agents_running.finding(one)) is not None]
     for said in unguarded:
         yield Result("warning", f"{said.message} ({said.where})", said.fix, said.rule)

@@ -51,7 +51,9 @@ class Status:
         self.error = error
 
 
-def look(environ: Mapping[str, str], cwd: str, *, system: str = paths.SYSTEM_POLICY) -> Status:
+def read_status(
+    environ: Mapping[str, str], cwd: str, *, system: str = paths.SYSTEM_POLICY
+) -> Status:
     """The status in the shell whose environment is `environ`; `system` is the system's policy."""
     policy, error = None, None
     own = without_guard(environ)
@@ -97,7 +99,7 @@ def is_plain(environ: Mapping[str, str]) -> bool:
 def main() -> int:
     """`routeguard status --short`; returns the exit status: 1 unless launches are guarded."""
     environ = os.environ
-    found = look(environ, paths.here())
+    found = read_status(environ, paths.here())
     sys.stdout.write(line(found, plain=is_plain(environ)) + "\n")
     return 0 if found.state == GUARDED else 1
 

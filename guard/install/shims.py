@@ -28,7 +28,7 @@ _HOOK = re.compile(r"^(?!\s*#).*routeguard['\"]?\s+hook\s+(bash|zsh|fish)\b", re
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ShimChange:
     """One step of an installation or removal: "write", "unchanged", "remove" or "keep"."""
 
     action: str
@@ -90,7 +90,7 @@ def scripts() -> tuple[str, ...]:
     return (*names(), "routeguard")
 
 
-def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
+def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
     """Write every shim that is missing or outdated; each file appears whole or not at all.
 
     Raises GuardError, before anything is written, if a file in the way is not ours, and if the
@@ -107,7 +107,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change
                 exit_code=ExitCode.CONFIG,
             )
     changes = [
-        Change("unchanged" if shim.state == "current" else "write", shim.path) for shim in found
+        ShimChange("unchanged" if shim.state == "current" else "write", shim.path) for shim in found
     ]
     if dry_run:
         return changes
@@ -118,7 +118,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change
     return changes
 
 
-def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
+def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
     """Remove every shim of ours, and the directory if nothing else is left in it.
 
     Raises GuardError if a file cannot be removed.
@@ -134,9 +134,9 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Chan
     for entry in entries:
         path = os.path.join(home, entry)
         ours = not os.path.islink(path) and is_shim(path)
-        changes.append(Change("remove" if ours else "keep", path))
+        changes.append(ShimChange("remove" if ours else "keep", path))
     if all(change.action == "remove" for change in changes):
-        changes.append(Change("remove", home))
+        changes.append(ShimChange("remove", home))
     if not dry_run:
         for change in changes:
             if change.action == "remove":

@@ -380,7 +380,7 @@ def prove(
         started_by = launch or guarded_launch(agent.names[0])
         run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
         checks = [_judge_control(bare_run)] if bare_run else []
-        checks += judge(stage, run, word)
+        checks += judge_run(stage, run, word)
     return Proof(binary, bare_run, run, tuple(checks))
 
 
@@ -428,7 +428,7 @@ def _judge_control(run: Run) -> Check:
     return Check("the proof can see a leak", True, detail)
 
 
-def judge(stage: Stage, run: Run, word: str) -> list[Check]:
+def judge_run(stage: Stage, run: Run, word: str) -> list[Check]:
     """What a guarded run proves: one check per statement.
 
     `word` is what the gateway answered, `endpoint` the path at which it had to be asked.

@@ -38,7 +38,7 @@ _WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ExceptionChange:
     """What a change did: the entries that were taken away, and why.
 
     `replaced` had the subject of the new one, `expired` were over, `revoked` were asked for.
@@ -61,14 +61,14 @@ def entries(environ: Mapping[str, str]) -> tuple[Exemption, ...]:
     return _entries(allowed_file(user_policy(environ)))
 
 
-def add(environ: Mapping[str, str], exemption: Exemption, *, write: bool = True) -> Change:
+def add(environ: Mapping[str, str], exemption: Exemption, *, write: bool = True) -> ExceptionChange:
     """Keep `exemption` instead of any other for its subject.
 
     Raises PolicyError if what is there cannot be read, GuardError if it cannot be written.
     """
     wanted = normal_subject(exemption.subject)
 
-    def change(path: str, live: Sequence[Exemption], over: Sequence[Exemption]) -> Change:
+    def change(path: str, live: Sequence[Exemption], over: Sequence[Exemption]) -> ExceptionChange:
         replaced = [entry for entry in live if normal_subject(entry.subject) == wanted]
         kept = [entry for entry in live if entry not in replaced]
         if len(kept) >= MAX_ITEMS:
@@ -79,24 +79,24 @@ def add(environ: Mapping[str, str], exemption: Exemption, *, write: bool = True)
                 fix="routeguard allow list, then routeguard allow revoke SUBJECT",
                 exit_code=ExitCode.CONFIG,
             )
-        return Change(path, (*kept, exemption), tuple(replaced), tuple(over))
+        return ExceptionChange(path, (*kept, exemption), tuple(replaced), tuple(over))
 
     return _change(environ, change, write)
 
 
 def revoke(
     environ: Mapping[str, str], subjects: Collection[str] | None, *, write: bool = True
-) -> Change:
+) -> ExceptionChange:
     """Take the exceptions for `subjects` out; with None, all of them.
 
     Raises PolicyError if what is there cannot be read, GuardError if it cannot be written.
     """
     wanted = None if subjects is None else {normal_subject(subject) for subject in subjects}
 
-    def change(path: str, live: Sequence[Exemption], over: Sequence[Exemption]) -> Change:
+    def change(path: str, live: Sequence[Exemption], over: Sequence[Exemption]) -> ExceptionChange:
         out = [e for e in live if wanted is None or normal_subject(e.subject) in wanted]
         kept = [entry for entry in live if entry not in out]
-        return Change(path, tuple(kept), (), tuple(over), tuple(out))
+        return ExceptionChange(path, tuple(kept), (), tuple(over), tuple(out))
 
     return _change(environ, change, write)
 
@@ -118,9 +118,9 @@ def block(exemption: Exemption) -> str:
 
 def _change(
     environ: Mapping[str, str],
-    change: Callable[[str, Sequence[Exemption], Sequence[Exemption]], Change],
+    change: Callable[[str, Sequence[Exemption], Sequence[Exemption]], ExceptionChange],
     write: bool,
-) -> Change:
+) -> ExceptionChange:
     """Read, let `change` decide, and write what it keeps, all under the lock."""
     path = allowed_file(user_policy(environ))
     if not write:

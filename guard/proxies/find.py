@@ -81,11 +81,13 @@ def find(
     questions to loopback; `containers` asks `docker ps` (at most 2 s) for the images behind
     published ports. Raises nothing for what goes away or may not be read.
     """
-    judged = judge(listeners, gateway=gateway, proxy=proxy, probe=probe, containers=containers)
+    judged = judge_listeners(
+        listeners, gateway=gateway, proxy=proxy, probe=probe, containers=containers
+    )
     return [one.found for one in judged]
 
 
-def judge(
+def judge_listeners(
     listeners: Iterable[Listener],
     *,
     gateway: str = "",

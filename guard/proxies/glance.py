@@ -92,10 +92,10 @@ def _judged(
         import site
 
         site.main()  # psutil, on macOS
-    from guard.proxies.find import judge
+    from guard.proxies.find import judge_listeners
 
     forbidden = []
-    for judgement in judge(listeners, gateway=policy.base_url, strangers=False):
+    for judgement in judge_listeners(listeners, gateway=policy.base_url, strangers=False):
         if judgement.found.forbidden:
             forbidden.append(judgement.found)
         elif judgement.settled:

@@ -20,7 +20,15 @@ from guard.agents import running
 from guard.agents.opencode import planner
 from guard.agents.opencode.inside import unpinned
 from guard.agents.opencode.variables import SWITCHES
-from guard.agents.running import Follower, Running, Seen, Table, finding, judge, look
+from guard.agents.running import (
+    AgentProcess,
+    Follower,
+    Running,
+    Table,
+    find_running,
+    finding,
+    judge_process,
+)
 from guard.catalog.agents import Agent, Recognised, agents
 from guard.catalog.programs import Program
 from guard.paths import LAUNCH_MARKER
@@ -45,8 +53,8 @@ def seen(
     uid: int = UID,
     exe: str = "/opt/agent",
     parents: tuple[tuple[int, str], ...] = (),
-) -> Seen:
-    return Seen(
+) -> AgentProcess:
+    return AgentProcess(
         pid=PID,
         parent=1,
         started=1,
@@ -78,7 +86,7 @@ def pinned(tmp_path: Path, policy: CompiledPolicy) -> dict[str, str]:
         "OPENAI_API_KEY": CANARY,
         "AWS_PROFILE": "work",
     }
-    facts = planner.look(["run", "hi"], environ, str(program), str(project), write=False)
+    facts = planner.survey(["run", "hi"], environ, str(program), str(project), write=False)
     plan = planner.plan(policy, facts, str(program), NOW)
     assert plan.forbidden_by == []
     assert plan.guarded
@@ -94,7 +102,7 @@ def verdict(
     uid: int = UID,
     exe: str = "/opt/agent",
 ) -> tuple[str, str, int]:
-    return judge(agent, seen(environ, uid=uid, exe=exe, parents=above), policy, NOW, UID)
+    return judge_process(agent, seen(environ, uid=uid, exe=exe, parents=above), policy, NOW, UID)
 
 
 def test_a_guarded_launch(pinned: dict[str, str], policy: CompiledPolicy) -> None:
@@ -340,14 +348,14 @@ def script(path: Path, interpreter: str, text: str) -> str:
 
 
 def only(policy: CompiledPolicy, pid: int) -> Running:
-    (found,) = look(policy, NOW, pids=[pid])
+    (found,) = find_running(policy, NOW, pids=[pid])
     return found
 
 
 def eventually(policy: CompiledPolicy, pid: int) -> Running:
     """The agent once `env` has become the interpreter and the script runs."""
     for _ in range(200):
-        found = look(policy, NOW, pids=[pid])
+        found = find_running(policy, NOW, pids=[pid])
         if found:
             return found[0]
         time.sleep(0.05)
@@ -420,14 +428,14 @@ def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> 
             program = Program((file,), file=file, interpreter="script" if script else "")
             return program, Recognised(codex, "program"), Snapshot(pid, parent=1 if script else 7)
 
-        def read(self, found: Snapshot) -> Seen:
-            return Seen(
+        def read(self, found: Snapshot) -> AgentProcess:
+            return AgentProcess(
                 pid=found.pid, parent=found.parent, started=1, since=NOW, uid=os.getuid(),
                 exe="", argv=(), environ=BARE,
             )  # fmt: skip
 
-    assert [one.pid for one in look(policy, NOW, pids=[7, 8], table=Two())] == [8]
-    assert [one.pid for one in look(policy, NOW, pids=[7], table=Two())] == [7]
+    assert [one.pid for one in find_running(policy, NOW, pids=[7, 8], table=Two())] == [8]
+    assert [one.pid for one in find_running(policy, NOW, pids=[7], table=Two())] == [7]
 
 
 def test_a_process_that_ends_while_it_is_looked_at(
@@ -437,13 +445,13 @@ def test_a_process_that_ends_while_it_is_looked_at(
     eventually(policy, process.pid)
 
     class Ending(Table):
-        def read(self, found: Snapshot) -> Seen | None:
+        def read(self, found: Snapshot) -> AgentProcess | None:
             process.kill()
             process.wait()
             return super().read(found)
 
-    assert look(policy, NOW, pids=[process.pid], table=Ending()) == []
-    assert look(policy, NOW, pids=[process.pid]) == []
+    assert find_running(policy, NOW, pids=[process.pid], table=Ending()) == []
+    assert find_running(policy, NOW, pids=[process.pid]) == []
 
 
 def test_a_zombie_is_no_agent(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
@@ -451,7 +459,7 @@ def test_a_zombie_is_no_agent(start: Start, tmp_path: Path, policy: CompiledPoli
     eventually(policy, process.pid)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert look(policy, NOW, pids=[process.pid]) == []
+    assert find_running(policy, NOW, pids=[process.pid]) == []
 
 
 def test_connections_and_listeners(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
@@ -477,7 +485,7 @@ def test_connections_and_listeners(start: Start, tmp_path: Path, policy: Compile
         kinds = {(peer.kind, peer.port) for peer in found.peers}
         assert kinds == {("loopback", port), ("incoming", 0)}
         policy.base_url = f"http://127.0.0.1:{port}/v1"
-        (found,) = look(policy, NOW, pids=[process.pid])
+        (found,) = find_running(policy, NOW, pids=[process.pid])
         assert found.peers is not None
         assert ("gateway", port) in {(peer.kind, peer.port) for peer in found.peers}
 
@@ -502,7 +510,7 @@ def test_the_program_behind_a_loopback_port_is_asked_for_once(
             asked.append(ports)
             return {port: "LiteLLM"}
 
-        (found,) = look(policy, NOW, pids=[process.pid], programs=programs)
+        (found,) = find_running(policy, NOW, pids=[process.pid], programs=programs)
     assert asked == [{port}]
     assert found.peers == (running.Peer("loopback", "127.0.0.1", port, "LiteLLM", 2),)
 
@@ -514,12 +522,12 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
     # as nobody: the program file, the environment and the sockets are hidden
     code = (
         "import os, sys\n"
-        "from guard.agents.running import look\n"
+        "from guard.agents.running import find_running\n"
         "from guard.policy.values import CompiledPolicy\n"
         # once as root: what Python imports late may not be readable for nobody
-        f"assert look(CompiledPolicy(), 0.0, pids=[{mine.pid}])\n"
+        f"assert find_running(CompiledPolicy(), 0.0, pids=[{mine.pid}])\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        f"for one in look(CompiledPolicy(), 0.0, pids=[{mine.pid}]):\n"
+        f"for one in find_running(CompiledPolicy(), 0.0, pids=[{mine.pid}]):\n"
         "    print(one.agent, one.state, one.user, one.peers, one.keys)\n"
     )
     done = subprocess.run(
@@ -573,6 +581,6 @@ def test_a_follower_reads_what_is_new_and_sees_a_program_become_an_agent(
 
 
 def test_every_process_of_this_machine_can_be_looked_at(policy: CompiledPolicy) -> None:
-    for one in look(policy, NOW):
+    for one in find_running(policy, NOW):
         assert one.agent
         assert one.state in ("guarded", "inherited", "cleaned", "unguarded", "unknown")

@@ -89,7 +89,7 @@ def switches(place: Place, opencode: Path, words: list[str]) -> dict[str, str]:
     """What a user would have to set by hand to get what the guard sets: every OPENCODE_* name."""
     policy = cache.load(str(place.project), place.environ)
     program = os.path.realpath(opencode)
-    facts = planner.look(words, place.environ, program, str(place.project), write=True)
+    facts = planner.survey(words, place.environ, program, str(place.project), write=True)
     plan = planner.plan(policy, facts, program, time.time())
     if plan.forbidden_by:
         sys.exit(f"launch.py: refused: {plan.forbidden_by}")

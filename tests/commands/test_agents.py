@@ -129,7 +129,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
     monkeypatch.chdir(tmp_path)
 
     def run(found: list[Running], *argv: str) -> Any:
-        monkeypatch.setattr(running, "look", lambda *_, **__: found)
+        monkeypatch.setattr(running, "find_running", lambda *_, **__: found)
         return CliRunner().invoke(command.agents, argv, standalone_mode=False)
 
     return run

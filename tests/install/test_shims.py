@@ -140,7 +140,7 @@ def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("verb", [shims.install, shims.uninstall])
 def test_a_dry_run_says_the_same_and_changes_nothing(
-    environ: dict[str, str], verb: Callable[..., list[shims.Change]]
+    environ: dict[str, str], verb: Callable[..., list[shims.ShimChange]]
 ) -> None:
     if verb is shims.uninstall:
         shims.install(environ)

@@ -12,7 +12,7 @@ from conftest import ADMIN_KEY, WEAK_KEY, Account
 from guard.launch.recorder import Exchange, RecordingServer, Request
 from guard.policy.values import CompiledPolicy
 from guard.portkey import probe, shapes
-from guard.portkey.account import Account as Seen
+from guard.portkey.account import Account as Shown
 from guard.portkey.account import gather
 from guard.portkey.client import Answer, Client, Timeouts
 
@@ -48,7 +48,7 @@ def verdict(status: int, body: Any, **headers: str) -> probe.Result:
 
 
 @pytest.fixture
-def admin(account: Account) -> Seen:
+def admin(account: Account) -> Shown:
     return account.seen(ADMIN_KEY)
 
 
@@ -241,7 +241,7 @@ def test_without_an_account_the_seeds_are_bare_and_one_is_raw() -> None:
     ]
 
 
-def test_an_account_names_providers_and_its_config(admin: Seen) -> None:
+def test_an_account_names_providers_and_its_config(admin: Shown) -> None:
     forms = [(c.kind, c.form) for c in probe.plan(["mistralai/mistral-7b-instruct"], admin)]
     model, slug = "mistralai/mistral-7b-instruct", "@openrouter-main"
     assert forms == [
@@ -253,12 +253,12 @@ def test_an_account_names_providers_and_its_config(admin: Seen) -> None:
     ]
 
 
-def test_a_model_that_is_in_no_catalogue_is_tried_with_its_vendors(admin: Seen) -> None:
+def test_a_model_that_is_in_no_catalogue_is_tried_with_its_vendors(admin: Shown) -> None:
     tried = {c.model for c in probe.plan(["claude-3-opus"], admin) if c.kind == "slug"}
     assert tried == {"@anthropic-prod/claude-3-opus"}
 
 
-def test_a_model_that_names_its_provider_is_tried_with_that_one(admin: Seen) -> None:
+def test_a_model_that_names_its_provider_is_tried_with_that_one(admin: Shown) -> None:
     plan = probe.plan(["@mine/some/model"], admin, configs=("pc-b-000000",))
     assert [(c.kind, c.model, dict(c.headers)) for c in plan] == [
         ("slug", "@mine/some/model", {}),
@@ -267,7 +267,7 @@ def test_a_model_that_names_its_provider_is_tried_with_that_one(admin: Seen) -> 
     ]
 
 
-def test_the_same_request_is_not_sent_twice(admin: Seen) -> None:
+def test_the_same_request_is_not_sent_twice(admin: Shown) -> None:
     plan = probe.plan(["gpt-4o", "@openai-prod/gpt-4o", "gpt-4o"], admin)
     sent = [(c.model, c.headers) for c in plan]
     assert len(sent) == len(set(sent))

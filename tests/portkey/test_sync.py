@@ -18,7 +18,7 @@ from guard.errors import PolicyError, UsageError
 from guard.policy.compile import compile_files
 from guard.policy.values import CompiledPolicy
 from guard.portkey import sync
-from guard.portkey.account import Account as Seen
+from guard.portkey.account import Account as Shown
 
 COMMENTED = """\
 # my policy
@@ -39,7 +39,7 @@ action = "scrub"
 
 
 @pytest.fixture
-def seen(account: Account) -> Seen:
+def seen(account: Account) -> Shown:
     return account.seen(WORKSPACE_KEY)
 
 
@@ -50,7 +50,7 @@ def compiled(text: str, tmp_path: Path) -> CompiledPolicy:
 
 
 def result(
-    text: str, seen: Seen, tmp_path: Path, layout: sync.Layout = "each", **more: Any
+    text: str, seen: Shown, tmp_path: Path, layout: sync.Layout = "each", **more: Any
 ) -> tuple[str, sync.Wish]:
     """The policy after a sync, and what was wished."""
     policy = compiled(text, tmp_path)
@@ -68,7 +68,7 @@ def providers(text: str) -> dict[str, Any]:
 # both layouts
 
 
-def test_one_entry_for_all_lists_models_by_their_providers(seen: Seen, tmp_path: Path) -> None:
+def test_one_entry_for_all_lists_models_by_their_providers(seen: Shown, tmp_path: Path) -> None:
     after, _ = result("", seen, tmp_path, "one")
     assert providers(after) == {
         "portkey": {
@@ -82,7 +82,7 @@ def test_one_entry_for_all_lists_models_by_their_providers(seen: Seen, tmp_path:
     }
 
 
-def test_one_entry_a_provider_has_its_slug_and_bare_models(seen: Seen, tmp_path: Path) -> None:
+def test_one_entry_a_provider_has_its_slug_and_bare_models(seen: Shown, tmp_path: Path) -> None:
     after, _ = result("", seen, tmp_path)
     found = providers(after)
     assert set(found) == {"portkey", "portkey-openai", "portkey-openrouter"}
@@ -137,7 +137,7 @@ def _entries() -> str:
     return COMMENTED.replace("[gateway]", '[gateway]\ndefault = "cheap/old/model"')
 
 
-def test_a_key_of_its_own_is_named_by_its_variable(seen: Seen, tmp_path: Path) -> None:
+def test_a_key_of_its_own_is_named_by_its_variable(seen: Shown, tmp_path: Path) -> None:
     after, _ = result("", seen, tmp_path, keys={"openrouter-main": "PORTKEY_OPENROUTER_KEY"})
     assert providers(after)["portkey-openrouter"]["key"] == {"env": "PORTKEY_OPENROUTER_KEY"}
     assert "key" not in providers(after)["portkey-openai"]
@@ -146,7 +146,7 @@ def test_a_key_of_its_own_is_named_by_its_variable(seen: Seen, tmp_path: Path) -
 # what is kept
 
 
-def test_comments_and_everything_else_stay(seen: Seen, tmp_path: Path) -> None:
+def test_comments_and_everything_else_stay(seen: Shown, tmp_path: Path) -> None:
     text = _entries()
     after, _ = result(text, seen, tmp_path)
     changed = [line for line in sync.diff(text, after, "p") if line.startswith("-")]
@@ -155,7 +155,7 @@ def test_comments_and_everything_else_stay(seen: Seen, tmp_path: Path) -> None:
         assert any(line.strip() in kept for kept in after.splitlines())
 
 
-def test_an_entry_keeps_its_name_and_its_key(seen: Seen, tmp_path: Path) -> None:
+def test_an_entry_keeps_its_name_and_its_key(seen: Shown, tmp_path: Path) -> None:
     after, _ = result(_entries(), seen, tmp_path)
     found = providers(after)
     assert found["cheap"] == {
@@ -166,7 +166,7 @@ def test_an_entry_keeps_its_name_and_its_key(seen: Seen, tmp_path: Path) -> None
     assert "portkey-openrouter" not in found
 
 
-def test_unknown_keys_and_other_tables_stay(seen: Seen, tmp_path: Path) -> None:
+def test_unknown_keys_and_other_tables_stay(seen: Shown, tmp_path: Path) -> None:
     text = '[gateway]\nfuture = 1\n[odd]\nx = [1, # one\n 2]\n[[exception]]\nsubject = "env:X"\n'
     wished = sync.wish(seen, CompiledPolicy(), layout="one")
     after = sync.edited(text, wished, CompiledPolicy())
@@ -176,7 +176,7 @@ def test_unknown_keys_and_other_tables_stay(seen: Seen, tmp_path: Path) -> None:
     assert "# one" in after
 
 
-def test_a_second_time_changes_nothing(seen: Seen, tmp_path: Path) -> None:
+def test_a_second_time_changes_nothing(seen: Shown, tmp_path: Path) -> None:
     for layout in ("one", "each"):
         for text in ("", _entries()):
             after, _ = result(text, seen, tmp_path, layout)  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ STYLES = {
 @pytest.mark.parametrize("layout", ["one", "each"])
 @pytest.mark.parametrize("text", STYLES.values(), ids=STYLES.keys())
 def test_every_way_of_writing_toml(
-    seen: Seen, tmp_path: Path, text: str, layout: sync.Layout
+    seen: Shown, tmp_path: Path, text: str, layout: sync.Layout
 ) -> None:
     after, wished = result(text, seen, tmp_path, layout)
     found, before = tomllib.loads(after), tomllib.loads(text)
@@ -215,7 +215,7 @@ def test_every_way_of_writing_toml(
 
 
 @pytest.mark.parametrize("text", ["[gateway", "gateway = 3", "[gateway]\nproviders = 3", "\x00"])
-def test_what_is_no_policy_is_not_edited(seen: Seen, text: str) -> None:
+def test_what_is_no_policy_is_not_edited(seen: Shown, text: str) -> None:
     wished = sync.wish(seen, CompiledPolicy(), layout="one")
     with pytest.raises(PolicyError, match="cannot be edited"):
         sync.edited(text, wished, CompiledPolicy())
@@ -224,7 +224,7 @@ def test_what_is_no_policy_is_not_edited(seen: Seen, text: str) -> None:
 # what is left out
 
 
-def test_a_provider_that_is_exhausted_is_left_out_and_named(seen: Seen, tmp_path: Path) -> None:
+def test_a_provider_that_is_exhausted_is_left_out_and_named(seen: Shown, tmp_path: Path) -> None:
     _, wished = result("", seen, tmp_path)
     assert all(entry.slug != "anthropic-prod" for entry in wished.entries)
     assert "@anthropic-prod is left out: it is exhausted" in wished.notes
@@ -240,7 +240,7 @@ def test_names_that_a_policy_cannot_hold_are_left_out(account: Account, tmp_path
     assert "HOME" not in after
 
 
-def test_a_model_that_a_probe_found_wanting_is_left_out(seen: Seen, tmp_path: Path) -> None:
+def test_a_model_that_a_probe_found_wanting_is_left_out(seen: Shown, tmp_path: Path) -> None:
     probed = {
         "@openai-prod/gpt-4o": "model-not-allowed",
         "@openai-prod/gpt-4o-mini": "rate-limited",
@@ -251,18 +251,18 @@ def test_a_model_that_a_probe_found_wanting_is_left_out(seen: Seen, tmp_path: Pa
     assert "@openai-prod/gpt-4o-mini" in wished.entries[0].models
 
 
-def test_only_what_is_asked_for(seen: Seen, tmp_path: Path) -> None:
+def test_only_what_is_asked_for(seen: Shown, tmp_path: Path) -> None:
     _, wished = result("", seen, tmp_path, "one", providers=("@openai-prod",), words=("MINI",))
     assert wished.entries[0].models == ("@openai-prod/gpt-4o-mini",)
 
 
-def test_a_provider_that_is_not_there(seen: Seen) -> None:
+def test_a_provider_that_is_not_there(seen: Shown) -> None:
     with pytest.raises(UsageError, match="reaches no provider typo") as caught:
         sync.wish(seen, CompiledPolicy(), layout="one", providers=("typo",))
     assert "@openai-prod" in caught.value.fix
 
 
-def test_nothing_left(seen: Seen) -> None:
+def test_nothing_left(seen: Shown) -> None:
     with pytest.raises(UsageError, match="nothing to write"):
         sync.wish(seen, CompiledPolicy(), layout="one", words=("no-such-model",))
 
@@ -326,7 +326,7 @@ def test_no_default_is_proposed_where_the_present_one_may_work(
     ],
 )
 def test_a_system_policy_that_sets_the_entries_is_said(
-    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+    seen: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
     path = tmp_path / "system.toml"
     path.write_text(system)
@@ -338,7 +338,7 @@ def test_a_system_policy_that_sets_the_entries_is_said(
 
 
 def test_trying_leaves_nothing_behind(
-    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seen: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     policy = tmp_path / "not" / "there" / "policy.toml"
@@ -347,7 +347,7 @@ def test_trying_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_policy_that_would_not_hold_is_named_by_its_own_path(seen: Seen, tmp_path: Path) -> None:
+def test_a_policy_that_would_not_hold_is_named_by_its_own_path(seen: Shown, tmp_path: Path) -> None:
     wished = sync.wish(seen, CompiledPolicy(), layout="one")
     text = '[gateway]\nbase_url = "http://far.example"\n'
     with pytest.raises(PolicyError) as caught:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from guard.proxies import fingerprint
-from guard.proxies.find import GATEWAY, HTTP_PROXY, find, judge
+from guard.proxies.find import GATEWAY, HTTP_PROXY, find, judge_listeners
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN
 from guard.sources import processes
 from guard.sources.listener import Listener
@@ -30,7 +30,7 @@ SCENE = """
 import json, os, signal, subprocess, sys, time
 from guard.catalog import agents, local_proxies
 from guard.proxies import fingerprint
-from guard.proxies.find import judge
+from guard.proxies.find import judge_listeners
 from guard.sources.sockets import listening
 import encodings.idna, psutil, pwd, selectors
 # another user may not be able to read what is imported or opened later
@@ -54,7 +54,7 @@ try:
     if given["uid"]:
         os.setgid(given["uid"])
         os.setuid(given["uid"])
-    found = judge(listening(), **given["options"])
+    found = judge_listeners(listening(), **given["options"])
     print(json.dumps([
         {
             "port": one.found.port, "verdict": one.found.verdict, "proxy": one.found.proxy,
@@ -391,7 +391,7 @@ class TestAProcessTableThatDoesNotHelp:
             return found
 
         monkeypatch.setattr(processes, "holders", then_gone)
-        (one,) = judge([on(4001, 5)])
+        (one,) = judge_listeners([on(4001, 5)])
         assert (one.found.verdict, one.found.process, one.settled) == (UNKNOWN, None, False)
 
     def test_its_number_is_reused_between_the_looks(
@@ -407,7 +407,7 @@ class TestAProcessTableThatDoesNotHelp:
             return found
 
         monkeypatch.setattr(processes, "holders", then_another)
-        (one,) = judge([on(4001, 5)])
+        (one,) = judge_listeners([on(4001, 5)])
         assert (one.found.verdict, one.found.process) == (UNKNOWN, None)
 
     def test_its_number_is_reused_while_it_is_read(
@@ -494,7 +494,7 @@ def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(fingerprint, "ask", ask)
     at = {8000: 1, 8080: 2, 5432: 3, 6123: 4, 8081: 5, 4000: 6}
-    judged = judge(
+    judged = judge_listeners(
         [Listener("127.0.0.1", port, inode=inode) for port, inode in at.items()],
     )
     assert sorted(seen) == [6123, 8081]

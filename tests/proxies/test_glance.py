@@ -42,7 +42,7 @@ class World:
         self.judged: list[int] = []
         self.policy = CompiledPolicy()
         self.owner = "10:100:1:2:abc"
-        monkeypatch.setattr(find, "judge", self._judge)
+        monkeypatch.setattr(find, "judge_listeners", self._judge)
         monkeypatch.setattr(harmless, "owners", lambda found: dict.fromkeys(found, self.owner))
 
     def _judge(
@@ -386,7 +386,7 @@ def test_memory_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             asked.append(one.port)
             yield Judgement(Found(one.port, (one,), verdict=OTHER), settled=True)
 
-    monkeypatch.setattr(find, "judge", judge)
+    monkeypatch.setattr(find, "judge_listeners", judge)
     with socket.create_server(("127.0.0.1", 0)) as made:
         port = made.getsockname()[1]
         for _ in range(3):

@@ -489,7 +489,7 @@ def test_no_head_is_answered_in_two_ways(project: Project, head: str) -> None:
 def test_a_permission_that_cannot_be_read(project: Project, files: dict[str, bytes]) -> None:
     project.put({".git/HEAD": b"", **files})
     environ = {**project.environ, "PATH": "/usr/bin:/bin", "PORTKEY_API_KEY": "k"}
-    facts = planner.look(["run", "hi"], environ, "/opencode", str(project.root), write=False)
+    facts = planner.survey(["run", "hi"], environ, "/opencode", str(project.root), write=False)
     plan = planner.plan(POLICY, facts, "/opencode", time.time())
     refused = {(f.rule, f.message) for f in plan.findings if f.rule == "RG303"}
     assert {(rule, message) for rule, _, message in project.by_check()} == refused

@@ -38,10 +38,10 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
     ) -> Facts:
-        """See `planner.look`; it writes nothing."""
+        """See `planner.survey`; it writes nothing."""
         from guard.agents.claude_code import planner
 
-        return planner.look(typed, environ, program, cwd)
+        return planner.survey(typed, environ, program, cwd)
 
     def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
         """See `planner.plan`."""

@@ -39,7 +39,7 @@ _STRICT = ("--setting-sources=user", "--strict-mcp-config")
 """What holds a project's code without our restrictions: only the user's settings, no MCP server."""
 
 
-def look(
+def survey(
     typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, root: str = ""
 ) -> Facts:
     """Gather what `plan` needs; `root` stands before the paths of an administrator's files."""

@@ -34,10 +34,10 @@ class OpenCodeAdapter(Agent, OpenCode):
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
     ) -> Facts:
-        """See `planner.look`."""
+        """See `planner.survey`."""
         from guard.agents.opencode import planner
 
-        return planner.look(typed, environ, program, cwd, write=write)
+        return planner.survey(typed, environ, program, cwd, write=write)
 
     def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
         """See `planner.plan`."""

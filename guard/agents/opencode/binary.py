@@ -12,7 +12,7 @@ OLDEST = (1, 18, 0)
 (github.com/anomalyco/opencode/issues/11628)."""
 
 
-def judge(found: tuple[int, int, int], path: str) -> list[Finding]:
+def judge_version(found: tuple[int, int, int], path: str) -> list[Finding]:
     """A finding if the route of this version cannot be held, a note if it was never tried."""
     shown = ".".join(map(str, found))
     fix = f"npm install -g opencode-ai@{'.'.join(map(str, TESTED))}"

@@ -34,7 +34,7 @@ class Outcome(Record):
 
 
 class Facts(Record, adapter.Facts):
-    """What `planner.look` found: the command line, the binary, the files around.
+    """What `planner.survey` found: the command line, the binary, the files around.
 
     `environ` is the user's environment with the traces of an outer guarded launch taken back.
     """

@@ -1,6 +1,6 @@
 """Plans one launch of opencode 1.x: reads what lies around, decides, and prepares the way.
 
-`look` reads, `plan` decides (pure), `prepare` writes the private directories.
+`survey` reads, `plan` decides (pure), `prepare` writes the private directories.
 
 Hot-path module; `json` is imported on first use.
 """
@@ -24,7 +24,7 @@ from guard.agents.opencode import (
     preflight,
     surroundings,
 )
-from guard.agents.opencode.binary import judge as judge_version
+from guard.agents.opencode.binary import judge_version
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.route import Route, Router
@@ -47,7 +47,7 @@ REAL_PERMISSION = "ROUTEGUARD_OPENCODE_PERMISSION"
 """Where a launch keeps the user's OPENCODE_PERMISSION for launches below it."""
 
 
-def look(
+def survey(
     typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
 ) -> Facts:
     """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""

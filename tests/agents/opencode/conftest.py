@@ -104,7 +104,7 @@ class Machine:
         return str(target)
 
     def look(self, *argv: str) -> Facts:
-        return planner.look(
+        return planner.survey(
             list(argv),
             without_guard(self.environ),
             str(self.program),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.agents.opencode.binary import OLDEST, TESTED, judge
+from guard.agents.opencode.binary import OLDEST, TESTED, judge_version
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ from guard.agents.opencode.binary import OLDEST, TESTED, judge
     ],
 )
 def test_judge(found: tuple[int, int, int], severity: str | None) -> None:
-    findings = judge(found, "/bin/opencode")
+    findings = judge_version(found, "/bin/opencode")
     assert [(f.rule, f.severity) for f in findings] == ([("RG204", severity)] if severity else [])
     assert all(f.fix and f.where == "/bin/opencode" for f in findings)

@@ -29,7 +29,7 @@ class Machine:
         return str(path)
 
     def today(self, *argv: str) -> Today:
-        facts = planner.look(
+        facts = planner.survey(
             list(argv), self.environ, "/nonexistent", str(self.project), write=False
         )
         return unguarded(facts)
