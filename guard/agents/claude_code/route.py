@@ -84,7 +84,7 @@ def _nobody(agent: str, model: str) -> Finding:
         "provider",
         "nothing says which provider behind the gateway answers",
         where="policy",
-        fix=f'add to your policy:\n[agents.{agent}]\nprovider = "@SLUG"     '
+        fix=f'set provider under [agents.{agent}] in your policy:\nprovider = "@SLUG"     '
         "# of your Anthropic provider in Portkey\n"
         f"or name it: claude --model @SLUG/{model or 'MODEL'}",
         severity="error",

@@ -273,7 +273,7 @@ def test_settings_files_choose_no_program(machine: Machine) -> None:
 
 
 def test_settings_that_fit_into_no_argument_are_said_to(machine: Machine) -> None:
-    (machine.project / "long.json").write_text(json.dumps({"x": "y" * 130_000}))
+    (machine.project / "long.json").write_text(json.dumps({"x": "y" * 140_000}))
     assert rules(machine.plan("--settings", "long.json", "-p", "hi")) == ["RG303"]
 
 
