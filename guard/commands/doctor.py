@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from guard import paths
-from guard.doctor.checks import as_dict, count, run
+from guard.doctor.checks import CHECKS, as_dict, count, run
 from guard.doctor.context import Context
 from guard.doctor.result import STATES
 from guard.errors import ExitCode, printable
@@ -32,6 +32,7 @@ MEANINGS: dict[str, Meaning] = {
     epilog="""\b
 Examples:
   routeguard doctor                 every check, with what mends it
+  routeguard doctor tls gateway     these checks alone
   routeguard doctor --offline       without the network
   routeguard doctor --json | jq '.checks[] | select(.state == "broken")'
 
@@ -39,13 +40,20 @@ Examples:
 Nobody but the gateway of your policy is asked. No key is ever shown.
 Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
 )
+@click.argument(
+    "names", nargs=-1, metavar="[CHECK]...", type=click.Choice([check.id for check in CHECKS])
+)
 @click.option("--offline", is_flag=True, help="Leave the network out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(offline: bool, as_json: bool) -> int:
-    """Find what is wrong on this machine and what mends it."""
+def doctor(names: tuple[str, ...], offline: bool, as_json: bool) -> int:
+    """Find what is wrong on this machine and what mends it.
+
+    Each CHECK by its name in docs/doctor.md and in --json; without one, all of them.
+    """
     context = Context(os.environ, paths.here(), offline=offline)
     with Progress() as progress:
-        found = run(context, progress)
+        chosen = [check for check in CHECKS if not names or check.id in names]
+        found = run(context, progress, checks=chosen)
     if as_json:
         show_document(as_dict(found))
     else:

@@ -239,8 +239,9 @@ _INTRODUCTION = """\
 # routeguard doctor
 
 `routeguard doctor` looks at this machine check by check, and says for each what is wrong and what
-to type. `--offline` leaves the network out; `--json` is for programs. The exit status is 1 if
-something is broken, else 0. Nobody but the gateway of your policy is asked, and no key is shown.
+to type. `routeguard doctor tls gateway` looks at these two alone, by the names in brackets below;
+`--offline` leaves the network out; `--json` is for programs. The exit status is 1 if something is
+broken, else 0. Nobody but the gateway of your policy is asked, and no key is shown.
 
 `routeguard status` is its first screen, without the network; `routeguard status --short` is one
 line for a prompt ([shells.md](shells.md)).

@@ -50,6 +50,14 @@ def test_every_check_is_told_with_its_fix(machine: Machine) -> None:
     assert found["broken"] == list(states.values()).count("broken")
 
 
+def test_chosen_checks_alone(machine: Machine) -> None:
+    done = run(machine, "policy", "cache", "--json")
+    assert [check["id"] for check in json.loads(done.stdout)["checks"]] == ["policy", "cache"]
+    wrong = run(machine, "tsl")
+    assert wrong.returncode == 2
+    assert "tls" in wrong.stderr
+
+
 def test_a_machine_that_is_well(machine: Machine, private_network: PrivateNetwork) -> None:
     """Status 0: with a hook, shims, an agent and a key, and nothing else on the machine."""
     machine.guard()

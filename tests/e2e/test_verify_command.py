@@ -19,7 +19,8 @@ from guard.agents.opencode.adapter import AGENT
 
 pytestmark = pytest.mark.e2e
 
-VERIFY = [sys.executable, "-m", "guard", "verify"]
+# beside opencode lies what npm made of Claude Code, which is no program without its install script
+VERIFY = [sys.executable, "-m", "guard", "verify", "--agent", "opencode"]
 
 
 def kept_directories(user: Sandbox) -> list[Path]:
