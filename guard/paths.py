@@ -232,6 +232,11 @@ def shims(environ: Mapping[str, str]) -> str:
     return os.path.join(routeguard_data(environ), "shims")
 
 
+def behind_shims(search: str, directory: str) -> str:
+    """The PATH `search` with the shims in `directory` first, and there alone."""
+    return ":".join([directory, *(entry for entry in search.split(":") if entry != directory)])
+
+
 def routeguard_cache(environ: Mapping[str, str]) -> str:
     """The directory of everything that can be made again."""
     return os.path.join(cache_home(environ), "routeguard")

@@ -1,8 +1,14 @@
-"""What a value has to be to serve as the gateway's key. Hot-path module."""
+"""The gateway's key: what can be one, what to do without it, who gets none. Hot-path module."""
 
 from __future__ import annotations
 
+from guard.agents.environment import Change
 from guard.catalog.key_shapes import OTHER_VENDORS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.agents.plan import Plan
+    from guard.policy.values import CompiledPolicy
 
 FORBIDDEN = frozenset("{}\"'\\`")
 """Characters that no key, model or provider name may hold.
@@ -11,6 +17,19 @@ An agent may substitute `{env:…}` and `{file:…}` in the raw text of its conf
 and strip quotes from its arguments: a name with one of these could change the config that carries
 it.
 """
+
+
+def how_to_set(variable: str) -> str:
+    """The fix for a gateway key that is not in `variable`."""
+    return (
+        f"export {variable}=…  (a Portkey API key), or name a command in the policy:\n"
+        'key = { command = ["op", "read", "op://…"] }'
+    )
+
+
+def forbidden_in(name: str) -> list[str]:
+    """What of a model's or a provider's `name` no gateway has, each character once, sorted."""
+    return sorted({c for c in name if c in FORBIDDEN or not c.isprintable() or c.isspace()})
 
 
 def unusable_key(value: str) -> str:
@@ -27,3 +46,10 @@ def unusable_key(value: str) -> str:
         if value.startswith(prefix):
             return f"begins with {prefix}, as another vendor's keys do"
     return ""
+
+
+def without_gateway_keys(plan: Plan, policy: CompiledPolicy) -> None:
+    """Take the gateway's keys from `plan`, whose command calls no model."""
+    for entry in policy.providers:
+        if plan.environ.pop(entry.key_env, None) is not None:
+            plan.changes.append(Change("removed", entry.key_env, "", "this command calls no model"))

@@ -131,8 +131,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     )
     shims = paths.shims(own)
     if os.path.isdir(shims):
-        others = [p for p in clean.get("PATH", os.defpath).split(":") if p != shims]
-        clean["PATH"] = ":".join([shims, *others])
+        clean["PATH"] = paths.behind_shims(clean.get("PATH", os.defpath), shims)
     program = resolve.find(words[0], clean)
     if not program:
         raise GuardError(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from guard.agents.adapter import Agent
 from guard.agents.claude_code import ClaudeCode
-from guard.agents.claude_code.variables import CA, PREFIXES, PROXIES, SETS, SWITCHES, TOKEN
+from guard.agents.claude_code.variables import (
+    CA,
+    PREFIXES,
+    PROXIES,
+    SETS,
+    SWITCHES,
+    TOKEN,
+    base_url,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +75,7 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
         for name, value in self.switches.items():
             if environ.get(name) != value:
                 return f"{name} is not set"
-        if environ.get("ANTHROPIC_BASE_URL") != policy.base_url.removesuffix("/v1"):
+        if environ.get("ANTHROPIC_BASE_URL") != base_url(policy):
             return "ANTHROPIC_BASE_URL is not the gateway of the policy"
         if environ.get("ANTHROPIC_AUTH_TOKEN") != TOKEN:
             return "its credential is not the one of a guarded launch"

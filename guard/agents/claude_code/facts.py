@@ -8,6 +8,7 @@ import sys
 from guard import paths
 from guard.agents import adapter
 from guard.files import jsonc
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,60 +22,33 @@ MERGE = "parentSettingsBehavior"
 starts Claude Code count beside the file; without it they are dropped whole (case 100)."""
 
 
-class Settings:
+class Settings(Record):
     """One settings file: its content, or why it cannot be read."""
 
-    __slots__ = ("content", "path", "unreadable")
-
-    def __init__(self, path: str, content: dict[str, Any], unreadable: str = "") -> None:
-        self.path = path
-        self.content = content
-        self.unreadable = unreadable
+    path: str
+    content: dict[str, Any]
+    unreadable: str = ""
 
 
-class Facts(adapter.Facts):
-    """What was found: the command line, the binary, an administrator's files, a login.
+class Facts(Record, adapter.Facts):
+    """What was found: the command line, the binary, an administrator's files.
 
     `given` is what the user passed as `--settings`, `given_wrong` why that cannot be read.
-    `login` is the path of a stored login, `shims` the directory of the shims; "" for none.
+    `shims` is the directory of the shims, "" for none.
     """
 
-    __slots__ = (
-        "command",
-        "environ",
-        "given",
-        "given_wrong",
-        "invocation",
-        "login",
-        "managed",
-        "shims",
-        "version",
-        "working_directory",
-    )
+    invocation: grammar.Invocation
+    environ: dict[str, str]
+    version: tuple[int, int, int]
+    managed: list[Settings]
+    shims: str
+    given: dict[str, Any]
+    given_wrong: str
+    working_directory: str
+    command: str = ""
 
-    def __init__(
-        self,
-        *,
-        invocation: grammar.Invocation,
-        environ: dict[str, str],
-        version: tuple[int, int, int],
-        managed: list[Settings],
-        shims: str,
-        login: str,
-        given: dict[str, Any],
-        given_wrong: str,
-        working_directory: str,
-    ) -> None:
-        self.invocation = invocation
-        self.command = invocation.command.name
-        self.environ = environ
-        self.version = version
-        self.managed = managed
-        self.shims = shims
-        self.login = login
-        self.given = given
-        self.given_wrong = given_wrong
-        self.working_directory = working_directory
+    def _complete(self) -> None:
+        self.command = self.invocation.command.name
 
 
 def config_directory(environ: Mapping[str, str]) -> str:

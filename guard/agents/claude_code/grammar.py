@@ -19,6 +19,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,15 +113,12 @@ REFUSED = {
 """Options that a guarded launch refuses: the rule, and what each does."""
 
 
-class Command:
+class Command(Record):
     """A subcommand: its kind, and why it is refused (REMOTE and SERVER only)."""
 
-    __slots__ = ("kind", "name", "why")
-
-    def __init__(self, name: str, kind: str, why: str = "") -> None:
-        self.name = name
-        self.kind = kind
-        self.why = why
+    name: str
+    kind: str
+    why: str = ""
 
 
 _LOGIN = "stores a login that works without the gateway"
@@ -171,16 +169,13 @@ _FIRST_WORD = {
 """Subcommands that count only as the very first word."""
 
 
-class Option:
+class Option(Record):
     """One option as it stands: `argv[start:end]`, its long or short name, and its values."""
 
-    __slots__ = ("end", "name", "start", "values")
-
-    def __init__(self, name: str, start: int, end: int, values: tuple[str, ...]) -> None:
-        self.name = name
-        self.start = start
-        self.end = end
-        self.values = values
+    name: str
+    start: int
+    end: int
+    values: tuple[str, ...]
 
 
 class Invocation:

@@ -10,13 +10,12 @@ from guard.agents.claude_code import ClaudeCode, grammar, settings
 from guard.agents.claude_code.facts import (
     MERGE,
     Facts,
-    config_directory,
     given_settings,
     managed_files,
 )
 from guard.agents.claude_code.route import Route, resolve
-from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN
-from guard.agents.keys import unusable_key
+from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN, base_url
+from guard.agents.keys import how_to_set, unusable_key, without_gateway_keys
 from guard.agents.plan import Plan
 from guard.findings import Finding
 
@@ -48,13 +47,11 @@ def survey(
     given, wrong = given_settings(
         [value for option in invocation.named("--settings") for value in option.values], cwd
     )
-    folder = config_directory(environ)
     return Facts(
         invocation=invocation,
         environ=dict(environ),
         version=binary.version(program, environ, ClaudeCode(), ask=calls),
         managed=managed_files(root) if calls else [],
-        login=_login(folder),
         shims=_shims(environ),
         given=given,
         given_wrong=wrong,
@@ -65,11 +62,6 @@ def survey(
 def _shims(environ: Mapping[str, str]) -> str:
     path = paths.shims(environ)
     return path if os.path.isdir(path) else ""
-
-
-def _login(folder: str) -> str:
-    path = os.path.join(folder, ".credentials.json")
-    return path if os.path.exists(path) else ""
 
 
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
@@ -89,10 +81,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         findings=findings,
     )
     if result.kind != adapter.GUARDED:
-        for entry in policy.providers:
-            if result.environ.pop(entry.key_env, None) is not None:
-                why = "this command calls no model"
-                result.changes.append(environment.Change("removed", entry.key_env, "", why))
+        without_gateway_keys(result, policy)
     if result.kind == adapter.HARMLESS:
         result.findings = []
         return result
@@ -113,10 +102,10 @@ def _judge_version(found: tuple[int, int, int], program: str) -> list[Finding]:
     shown = ".".join(map(str, found))
     if found == TESTED:
         return []
-    if found == (0, 0, 0):
+    if found == binary.NO_VERSION:
         message = "its version cannot be read"
     elif found < TESTED:
-        message = f"version {shown} is older than the restrictions that hold it (2.1.332)"
+        message = f"version {shown} is older than the restrictions that hold it ({_text(TESTED)})"
     else:
         return [
             Finding(
@@ -236,8 +225,7 @@ def _take_key(result: Plan, entry: GatewayProvider, environ: Mapping[str, str]) 
             entry.key_env,
             f"the gateway key: {entry.key_env} {wrong}",
             where="environment",
-            fix=f"export {entry.key_env}=…  (a Portkey API key), or name a command in the policy:\n"
-            'key = { command = ["op", "read", "op://…"] }',
+            fix=how_to_set(entry.key_env),
         )
     )
     return False
@@ -263,8 +251,7 @@ def put_key(plan: Plan) -> None:
 
 def _set_route(policy: CompiledPolicy, facts: Facts, result: Plan, route: Route) -> None:
     sets = dict(SWITCHES)
-    # the agent asks for /v1/messages itself
-    sets["ANTHROPIC_BASE_URL"] = policy.base_url.removesuffix("/v1")
+    sets["ANTHROPIC_BASE_URL"] = base_url(policy)
     sets["ANTHROPIC_AUTH_TOKEN"] = TOKEN
     key = "" if route.entry.key_command else facts.environ[route.entry.key_env]
     sets["ANTHROPIC_CUSTOM_HEADERS"] = headers(route, key)
@@ -273,8 +260,8 @@ def _set_route(policy: CompiledPolicy, facts: Facts, result: Plan, route: Route)
     if route.small:
         sets["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = route.small
     if facts.shims:
-        others = [p for p in result.environ.get("PATH", "").split(":") if p != facts.shims]
-        sets["PATH"] = ":".join([facts.shims, *others])
+        search = result.environ.get("PATH", os.defpath)
+        sets["PATH"] = paths.behind_shims(search, facts.shims)
     if policy.base_url.startswith("http://") and not policy.gateway_proxy:
         sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
     _set(result, sets)
@@ -325,8 +312,7 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
     loose = [f for f in facts.managed if f.unreadable or f.content.get(MERGE) != "merge"]
     if loose:
         ours += _STRICT
-        argv, findings = _only_user_settings(argv, invocation)
-        result.findings += findings
+        result.findings += _other_sources(invocation)
         result.findings.append(
             Finding(
                 "RG302",
@@ -343,13 +329,12 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
         result.rewritten = f"--model {typed} goes to {route}"
 
 
-def _only_user_settings(
-    argv: list[str], invocation: grammar.Invocation
-) -> tuple[list[str], list[Finding]]:
+def _other_sources(invocation: grammar.Invocation) -> list[Finding]:
+    """The finding for `--setting-sources` with any but the user's."""
     sources = invocation.named("--setting-sources")
     if all(value in ("", "user") for option in sources for value in option.values):
-        return argv, []
-    return argv, [
+        return []
+    return [
         Finding(
             "RG302",
             "--setting-sources",

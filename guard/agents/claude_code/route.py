@@ -9,37 +9,26 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.keys import FORBIDDEN
+from guard.agents.keys import forbidden_in
 from guard.findings import Finding
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
-class Route:
+class Route(Record):
     """`entry` has the key; `slug` and `config` are headers, "" for none; `model` and `small` are
     names to ask for, "" for the agent's own. `typed` tells that the command line named the model.
     """
 
-    __slots__ = ("config", "entry", "model", "slug", "small", "typed")
-
-    def __init__(
-        self,
-        entry: GatewayProvider,
-        *,
-        slug: str = "",
-        config: str = "",
-        model: str = "",
-        small: str = "",
-        typed: bool = False,
-    ) -> None:
-        self.entry = entry
-        self.slug = slug
-        self.config = config
-        self.model = model
-        self.small = small
-        self.typed = typed
+    entry: GatewayProvider
+    slug: str = ""
+    config: str = ""
+    model: str = ""
+    small: str = ""
+    typed: bool = False
 
     def __str__(self) -> str:
         through = f"@{self.slug}" if self.slug else self.config
@@ -49,7 +38,7 @@ class Route:
 
 def resolve(policy: CompiledPolicy, agent: str, typed: str | None) -> Route | Finding:
     """The route of `--model TYPED` (None where it is not given) of `agent`."""
-    bad = sorted({c for c in typed or "" if c in FORBIDDEN or not c.isprintable() or c.isspace()})
+    bad = forbidden_in(typed or "")
     if bad:
         return Finding(
             "RG205",

@@ -47,9 +47,11 @@ def unguarded(facts: Facts) -> Today:
     named = [name for name in _CREDENTIALS if facts.environ.get(name)]
     for name in named:
         today.says.append(Say("environment", name, "is sent as the credential"))
-    if facts.login:
-        today.says.append(Say("stored login", facts.login, "is used where no variable is set"))
-    if not named and not facts.login and route == "api.anthropic.com":
+    login = os.path.join(config_directory(facts.environ), ".credentials.json")
+    stored = os.path.exists(login)
+    if stored:
+        today.says.append(Say("stored login", login, "is used where no variable is set"))
+    if not named and not stored and route == "api.anthropic.com":
         today.route = "nowhere: the agent asks for a login"
     else:
         today.route = f"straight to {route}"

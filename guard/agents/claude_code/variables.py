@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from guard.net import PROXY_VARIABLES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.policy.values import CompiledPolicy
+
 PREFIXES = (
     "ANTHROPIC_",
     "ANT_",
@@ -72,3 +76,8 @@ SETS = {
     "no_proxy": "a plain-http gateway, and this machine, are asked without a proxy in between",
 }
 """Every name that a launch sets, and why; some of them only where there is a reason to."""
+
+
+def base_url(policy: CompiledPolicy) -> str:
+    """ANTHROPIC_BASE_URL: the gateway's without `/v1`, for the agent asks for /v1/messages."""
+    return policy.base_url.removesuffix("/v1")

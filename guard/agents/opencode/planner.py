@@ -11,7 +11,7 @@ import os
 
 from guard import net, paths
 from guard.agents import adapter, binary, environment
-from guard.agents.keys import unusable_key
+from guard.agents.keys import how_to_set, unusable_key, without_gateway_keys
 from guard.agents.opencode import (
     KEEPS,
     NO_GITLAB,
@@ -176,7 +176,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     )
     _without_half_of_cloudflare(result)
     if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
-        _without_gateway_keys(policy, result)
+        without_gateway_keys(result, policy)
     _without_renewals(facts, result)
     if result.kind == adapter.HARMLESS:
         result.findings = []
@@ -202,14 +202,6 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     result.guarded = True
     _pin(policy, facts, result)
     return result
-
-
-def _without_gateway_keys(policy: CompiledPolicy, result: Plan) -> None:
-    for entry in policy.providers:
-        if result.environ.pop(entry.key_env, None) is not None:
-            result.changes.append(
-                environment.Change("removed", entry.key_env, "", "this command calls no model")
-            )
 
 
 def _without_renewals(facts: Facts, result: Plan) -> None:
@@ -368,8 +360,7 @@ def _missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:
         f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
         + ("" if needed else f"; {entry.name} is left out"),
         where="environment",
-        fix=f"export {entry.key_env}=…  (a Portkey API key), or name a command in the policy:\n"
-        'key = { command = ["op", "read", "op://…"] }',
+        fix=how_to_set(entry.key_env),
         severity="error" if needed else "warning",
     )
 

@@ -9,7 +9,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.keys import FORBIDDEN
+from guard.agents.keys import forbidden_in
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -167,7 +167,7 @@ class Router:
 def _unusable(what: str, text: str | None) -> Finding | None:
     if text is None:
         return None
-    bad = sorted({c for c in text if c in FORBIDDEN or not c.isprintable() or c.isspace()})
+    bad = forbidden_in(text)
     if not bad:
         return None
     shown = " ".join("a space" if c == " " else ascii(c)[1:-1] for c in bad)

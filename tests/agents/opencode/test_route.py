@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode.config import provider_ids
-from guard.agents.opencode.route import FORBIDDEN, Route, Router
+from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider
 
