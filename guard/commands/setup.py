@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import click
 
-from guard import paths
 from guard.agents import Identity
 from guard.agents.registry import AGENTS
 from guard.commands.completion import code
@@ -22,6 +20,7 @@ from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
 from guard.install import environment, files, keyring, way
 from guard.install.state import require_own_home
+from guard.launch.resolve import find
 from guard.paths import here
 from guard.policy.places import user_policy
 from guard.report.terminal import can_ask, show_error
@@ -207,12 +206,9 @@ def _text(path: str) -> str:
 
 def _agents(environ: Mapping[str, str]) -> list[tuple[Identity, str]]:
     """The agents on PATH behind the shims, each with its place."""
-    shims = paths.shims(environ)
-    entries = [entry for entry in environ.get("PATH", "").split(os.pathsep) if entry != shims]
-    path = os.pathsep.join(entries) or os.devnull
     found = []
     for agent in AGENTS:
-        places = filter(None, (shutil.which(name, path=path) for name in agent.names))
+        places = filter(None, (find(name, environ) for name in agent.names))
         found += [(agent, place) for place in places][:1]
     return found
 

@@ -7,6 +7,7 @@ import pytest
 from guard.agents.registry import AGENTS
 from guard.catalog.agents import agents, recognise
 from guard.catalog.programs import effective
+from guard.policy.model import GUARDED
 
 NATIVE = "/opt/bin"
 
@@ -38,6 +39,7 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
         for package in adapter.packages:
             assert who(f"/usr/lib/node_modules/{package}/bin/{adapter.names[0]}.exe") == adapter.id
     assert {agent.id for agent in agents() if agent.guarded} == {a.id for a in AGENTS}
+    assert set(GUARDED) == {a.id for a in AGENTS}
 
 
 @pytest.mark.parametrize(

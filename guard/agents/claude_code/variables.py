@@ -70,6 +70,7 @@ SETS = {
     "ANTHROPIC_CUSTOM_HEADERS": "the gateway key, and the provider behind the gateway",
     "ANTHROPIC_MODEL": "the model of the policy",
     "ANTHROPIC_DEFAULT_HAIKU_MODEL": "the small model of the policy",
+    "PATH": "a nested agent meets the guard",
     CA: "[gateway] ca of your policy",
     **dict.fromkeys(PROXIES, "[gateway] proxy of your policy"),
     "NO_PROXY": "a plain-http gateway, and this machine, are asked without a proxy in between",

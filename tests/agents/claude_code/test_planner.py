@@ -86,6 +86,16 @@ def test_a_call_is_pinned(machine: Machine) -> None:
     assert KEY not in " ".join(plan.argv)
 
 
+def test_without_a_path_the_shims_bring_no_empty_entry(machine: Machine) -> None:
+    """An empty entry of PATH is the current directory."""
+    shims = machine.home / ".local/share/routeguard/shims"
+    shims.mkdir(parents=True)
+    del machine.environ["PATH"]
+    entries = machine.plan("-p", "hi").environ["PATH"].split(":")
+    assert entries[0] == str(shims)
+    assert all(entries)
+
+
 def test_what_is_set_is_declared(machine: Machine) -> None:
     machine.policy.routes = (AgentRoute(agent="claude-code", provider="a", model="m", small="s"),)
     # routeguard: ignore[RG103] the gateway itself, on this machine
