@@ -132,6 +132,15 @@ def test_forms(claude_user: ClaudeUser, words: str, model: str) -> None:
     through_gateway(claude_user, done, model)
 
 
+def test_where_the_shims_are_installed(claude_user: ClaudeUser) -> None:
+    """As `setup` leaves a machine: an agent below this one meets the guard."""
+    user = claude_user
+    assert user.routeguard("shim", "install").status == 0
+    done = user.guarded("-p", "hi")
+    through_gateway(user, done)
+    assert done.environ_seen["PATH"].startswith(f"{user.data}/routeguard/shims:")
+
+
 def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
     done = claude_user.guarded("-p", stdin=b"word " * 20_000)
     through_gateway(claude_user, done)
