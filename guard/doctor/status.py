@@ -14,6 +14,7 @@ from guard.agents.registry import names, without_guard
 from guard.errors import GuardError
 from guard.launch import resolve
 from guard.policy import cache
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,30 +26,19 @@ GUARDED, UNGUARDED, BLOCKED = "guarded", "unguarded", "blocked"
 """`blocked`: every launch is refused."""
 
 
-class Status:
+class Status(Record):
     """The answer. `state` is one of the above, `why` says it in a few words, "" if all is well.
 
     `by` is what guards a launch: "hook", "shims", both or nothing. `shell` is the one whose hook is
     live, "" if it was not seen. `policy` is None where it cannot be used, and `error` is why.
     """
 
-    __slots__ = ("by", "error", "policy", "shell", "state", "why")
-
-    def __init__(
-        self,
-        state: str,
-        why: str,
-        by: tuple[str, ...],
-        shell: str,
-        policy: CompiledPolicy | None,
-        error: GuardError | None,
-    ) -> None:
-        self.state = state
-        self.why = why
-        self.by = by
-        self.shell = shell
-        self.policy = policy
-        self.error = error
+    state: str
+    why: str
+    by: tuple[str, ...]
+    shell: str
+    policy: CompiledPolicy | None
+    error: GuardError | None
 
 
 def read_status(
@@ -63,7 +53,7 @@ def read_status(
     except GuardError as found:
         error = found
     shell = hook.live(environ)
-    by = ("hook",) * bool(shell) + ("shims",) * _starts_shims(environ)
+    by = ("hook",) * bool(shell) + ("shims",) * _starts_shims(environ, policy)
     state, why = GUARDED, ""
     if hook.lost(environ) is not None:
         # the hook's functions are still there: agents are guarded, exported keys may stay
@@ -115,7 +105,8 @@ def _missing_key(policy: CompiledPolicy, environ: Mapping[str, str]) -> bool:
     return not key_source(policy.default_provider, environ)
 
 
-def _starts_shims(environ: Mapping[str, str]) -> bool:
-    """Whether every agent on PATH starts through a shim, and there is at least one."""
-    found = [path for name in names() if (path := resolve.typed(name, environ))]
+def _starts_shims(environ: Mapping[str, str], policy: CompiledPolicy | None) -> bool:
+    """Whether every guarded agent on PATH starts through a shim, and there is at least one."""
+    guarded = names(policy.unguarded if policy is not None else ())
+    found = [path for name in guarded if (path := resolve.typed(name, environ))]
     return bool(found) and all(map(resolve.is_shim, found))

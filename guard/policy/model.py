@@ -516,7 +516,7 @@ class Agents(Section):
     guard: list[GuardedAgent] = Field(
         default=list(GUARDED),
         max_length=len(GUARDED),
-        description="the agents that are guarded; others are left alone",
+        description="the agents that are guarded; others start as any other command",
     )
     opencode: AgentRules = Field(default_factory=AgentRules)
     claude_code: AgentRouting = Field(default_factory=AgentRouting, alias="claude-code")

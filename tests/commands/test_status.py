@@ -62,6 +62,18 @@ def test_neither(machine: Machine) -> None:
     assert "fix       routeguard doctor --offline" in done.stdout
 
 
+def test_an_agent_that_the_policy_leaves_out_needs_no_shim(machine: Machine) -> None:
+    shims.install(machine.environ)
+    other = machine.bin / "claude"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    (Path(shims.directory(machine.environ)) / "claude").unlink()
+    path = f"{shims.directory(machine.environ)}:{machine.environ['PATH']}"
+    assert short(machine, PATH=path) == (1, "unguarded: hook missing")
+    machine.policy('[agents]\nguard = ["opencode"]\n')
+    assert short(machine, PATH=path) == (0, "portkey ✓")
+
+
 def test_a_program_manager_in_front_of_the_shims(machine: Machine) -> None:
     shims.install(machine.environ)
     behind = f"{machine.environ['PATH']}:{shims.directory(machine.environ)}"
