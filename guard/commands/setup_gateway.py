@@ -231,7 +231,7 @@ def _given_key(given: str, environ: Mapping[str, str], python: str, *, ask: bool
     if not given:
         return _Source({})
     if kind == "env" and colon:
-        if not _NAME.fullmatch(rest) or looks_like_key(rest):
+        if not _names_variable(rest):
             raise UsageError(
                 "--key-from env: takes the name of a variable, never a key itself",
                 fix=f"--key-from env:{_PLAIN_KEY}",
@@ -253,6 +253,10 @@ def _given_key(given: str, environ: Mapping[str, str], python: str, *, ask: bool
         fix=f"--key-from env:{_PLAIN_KEY}\n"
         "or --key-from keyring, or --key-from 'command:op read op://dev/portkey/key'",
     )
+
+
+def _names_variable(typed: str) -> bool:
+    return _NAME.fullmatch(typed) is not None and not looks_like_key(typed)
 
 
 def _command(typed: str) -> list[str]:
@@ -390,7 +394,7 @@ def _keys(entries: tuple[edits.Entry, ...]) -> dict[str, str]:
             typed = click.prompt(
                 f"Variable that holds the key of @{entry.slug}", default=suggested, err=True
             )
-            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", typed) and not looks_like_key(typed):
+            if _names_variable(typed):
                 break
             say("The name of a variable, never a key itself.")
         keys[entry.slug] = typed
