@@ -76,6 +76,11 @@ class UsageError(GuardError):
         super().__init__(what, why=why, fix=fix, exit_code=ExitCode.USAGE)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """`text` with control characters shown as escapes.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from guard.check import baseline, engine
 from guard.check import fix as fixing
 from guard.check.result import Result
+from guard.errors import counted
 from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
@@ -91,7 +92,7 @@ def _write_baseline(
             fingerprints=tuple(digest for _, digest in left),
             baselined=tuple(waiting),
         ),
-        said=[f"baseline with {_counted(sum(new.entries.values()), 'finding')}: {path}"],
+        said=[f"baseline with {counted(sum(new.entries.values()), 'finding')}: {path}"],
     )
 
 
@@ -102,7 +103,7 @@ def _fix(done: Done, found: tree.Tree, policy: CompiledPolicy, write: bool) -> b
         done.said.append("nothing here can be fixed safely")
         return False
     done.diff = fixing.diff(changes)
-    files = _counted(len(changes), "file")
+    files = counted(len(changes), "file")
     if not write:
         done.said.append(f"{files} would change; --yes writes it")
         return False
@@ -110,7 +111,3 @@ def _fix(done: Done, found: tree.Tree, policy: CompiledPolicy, write: bool) -> b
         fixing.apply(change)
     done.said.append(f"{files} changed")
     return True
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -10,12 +10,12 @@ import click
 
 from guard import audit, paths
 from guard.agents.registry import AGENTS, agent_of
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, GuardError, UsageError, counted, printable
 from guard.files.read import UnreadableError
 from guard.launch.process import own_environment
 from guard.report.document import show_document
 from guard.report.terminal import paint, show
-from guard.report.words import clock, counted, short
+from guard.report.words import clock, short
 from guard.rule_table import RULES
 from guard.signals import Ending
 from guard.sources.audit_log import Entry, Log

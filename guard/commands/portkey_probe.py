@@ -9,14 +9,13 @@ import click
 from guard.agents.registry import AGENTS
 from guard.commands import complete
 from guard.commands.portkey import entry_option, here
-from guard.errors import ExitCode, UsageError, printable
+from guard.errors import ExitCode, UsageError, counted, printable
 from guard.portkey import probe as canaries
 from guard.portkey import store
 from guard.portkey.client import GatewayError
 from guard.portkey.session import find_key, open_client, read_account, remember
 from guard.report.document import show_document
 from guard.report.terminal import Progress, can_ask, columns, paint, show
-from guard.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

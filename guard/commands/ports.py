@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.commands.groups import LazyGroup
-from guard.errors import ExitCode, UsageError, printable
+from guard.errors import ExitCode, UsageError, counted, printable
 from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.view import Listening, View, view_listeners
@@ -18,7 +18,7 @@ from guard.report.document import show_document
 from guard.report.table import Column
 from guard.report.table import render as table
 from guard.report.terminal import Progress, paint, show
-from guard.report.words import counted, local, span, utc
+from guard.report.words import local, span, utc
 from guard.sources import processes
 
 if TYPE_CHECKING:

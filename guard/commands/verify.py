@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from guard.agents.registry import AGENTS, agent_by_id, present
-from guard.errors import ExitCode, GuardError, printable
+from guard.errors import ExitCode, GuardError, counted, printable
 from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
@@ -21,7 +21,7 @@ from guard.report.document import show_document
 from guard.report.table import Column
 from guard.report.table import render as table
 from guard.report.terminal import paint, say, show
-from guard.report.words import counted, short
+from guard.report.words import short
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:

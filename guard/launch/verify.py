@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from guard.agents.adapter import ENDPOINTS
 from guard.agents.binary import NO_VERSION, parse
 from guard.agents.registry import AGENTS, default_agent
-from guard.errors import PolicyError, printable
+from guard.errors import PolicyError, counted, printable
 from guard.findings import mask
 from guard.launch.proof import child
 from guard.launch.proof.canary import Search, plant
@@ -484,7 +484,9 @@ def _judge_calls(stage: Stage, run: Run) -> Check:
         wrong.append(f"calls for other models: {', '.join(sorted(unknown))}")
     if wrong:
         return Check(name, False, printable("; ".join(dict.fromkeys(wrong))))
-    return Check(name, True, f"{len(run.gateway)} calls, with the gateway key and no other")
+    return Check(
+        name, True, f"{counted(len(run.gateway), 'call')}, with the gateway key and no other"
+    )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from guard.errors import counted
 from guard.portkey.account import Account
 from guard.portkey.shapes import ConfigRow
 
@@ -111,7 +112,7 @@ def sentence(account: Account) -> str:
     if seen.known:
         count = len(seen.value or ())
         least = "at least " if account.providers_from == "models" else ""
-        reach = f"This key reaches {least}{count} provider{'' if count == 1 else 's'}"
+        reach = f"This key reaches {least}{counted(count, 'provider')}"
     elif seen.state == "hidden":
         reach = f"Which providers this key reaches is not visible to it (it lacks {seen.scope})"
     else:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from guard.errors import printable
+from guard.errors import counted, printable
 from guard.report.terminal import SEVERITIES, paint
-from guard.report.words import counted
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:

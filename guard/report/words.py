@@ -77,11 +77,6 @@ def short_all(text: str, home: str) -> str:
     return text.replace(f"{home}/", "~/") if home else text
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def endpoint(address: str, port: int) -> str:
     """An address and a port as one writes them: `127.0.0.1:4096`, `[::1]:4096`."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

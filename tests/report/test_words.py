@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from guard.errors import counted
 from guard.report import words
 
 NOW = 1_800_000_000.0
@@ -60,6 +61,6 @@ def test_the_home(path: str, text: str) -> None:
 
 
 def test_counts_and_endpoints() -> None:
-    assert [words.counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert [counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
     assert words.endpoint("127.0.0.1", 80) == "127.0.0.1:80"
     assert words.endpoint("::1", 80) == "[::1]:80"
