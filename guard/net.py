@@ -117,15 +117,29 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def same_place(url: str, other: str) -> bool:
-    """Whether both URLs lead to the same port of the same host, by name."""
-    one, two = read_url(url), read_url(other)
+def is_within(url: str, base: str) -> bool:
+    """Whether `url` leads to the port of the host that `base` names, and to no path beside it.
+
+    The last `/v1` of `base` is the version of its API: what stands in front of it counts.
+    """
+    one, two = read_url(url), read_url(base)
     return (
         one is not None
         and two is not None
         and (one.host.rstrip("."), one.effective_port())
         == (two.host.rstrip("."), two.effective_port())
+        and is_path_within(one.path, two.path)
     )
+
+
+def is_path_within(path: str, base: str) -> bool:
+    """Whether the `path` of a URL is that of `base` without its last `/v1`, or lies below it."""
+    above = base.rstrip("/").removesuffix("/v1").rstrip("/")
+    if not above:
+        return True
+    segments = path.replace("\\", "/").lower().replace("%2e", ".").split("/")
+    below = path.rstrip("/") == above or path.startswith(above + "/")
+    return below and ".." not in segments
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,15 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.catalog.classify import RUNTIME_WITH_RULE, rule_of_kind
-from guard.net import PROXY_VARIABLES, Url, authority, is_loopback, is_this_machine, read_url
+from guard.net import (
+    PROXY_VARIABLES,
+    Url,
+    authority,
+    is_loopback,
+    is_path_within,
+    is_this_machine,
+    read_url,
+)
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -203,7 +211,10 @@ def leads_to_gateway(url: str, base_url: str) -> bool:
     scheme, _, rest = base_url.partition("://")
     plain = f"{scheme}://{rest.partition('/')[0]}"
     default = {"https": ":443", "http": ":80"}.get(scheme, "")
-    return url == plain or url.startswith((f"{plain}/", f"{plain}{default}/"))
+    for start in (plain, f"{plain}{default}"):
+        if url == start or url.startswith(f"{start}/"):
+            return is_path_within(url[len(start) :], f"/{rest.partition('/')[2]}")
+    return False
 
 
 def shown(url: str) -> str:

@@ -124,10 +124,31 @@ def test_the_host_of_a_container_is_this_machine_to_a_file() -> None:
 
 
 def test_the_same_place() -> None:
-    assert net.same_place("https://gw/v1", "https://GW.:443/other")
-    assert not net.same_place("https://gw/v1", "https://gw:8443/v1")
-    assert not net.same_place("https://gw/v1", "http://gw/v1")
-    assert not net.same_place("", "")
+    assert net.is_within("https://GW.:443/other", "https://gw/v1")
+    assert not net.is_within("https://gw:8443/v1", "https://gw/v1")
+    assert not net.is_within("http://gw/v1", "https://gw/v1")
+    assert not net.is_within("", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "within"),
+    [
+        ("/portkey/v1", True),
+        ("/portkey", True),
+        ("/portkey/", True),
+        ("/portkey/v1/chat", True),
+        ("/openai/v1", False),
+        ("/portkeys/v1", False),
+        ("/portkey/../openai/v1", False),
+        ("/portkey/%2E./openai", False),
+        ("/portkey\\..\\openai", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_another_path_of_the_gateways_host_is_another_place(path: str, within: bool) -> None:
+    assert net.is_within(f"https://gw{path}", "https://gw/portkey/v1") is within
+    assert net.is_within(f"https://gw{path}", "https://gw/v1")
 
 
 @pytest.mark.parametrize(

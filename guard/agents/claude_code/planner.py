@@ -291,10 +291,9 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
             Finding(
                 "RG302",
                 helpers[0],
-                f"{', '.join(helpers)} of --settings is left out: the key is the gateway's, and no "
-                "other program is asked for one",
+                f"{', '.join(helpers)} of --settings is left out: {settings.NO_HELPER}",
                 where="command line",
-                fix=f"take {helpers[0]} out of these settings",
+                fix=settings.without_helper(helpers[0]),
                 severity="warning",
             )
         )

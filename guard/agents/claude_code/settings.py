@@ -63,6 +63,14 @@ HELPERS = (
 """Settings that run a program for a credential. With `--bare` the `apiKeyHelper` of `--settings`
 ran in spite of the host switch, with the gateway key in its environment (run)."""
 
+NO_HELPER = "the key is the gateway's, and no other program is asked for one"
+
+
+def without_helper(name: str) -> str:
+    """What to do about the helper `name` in settings."""
+    return f"take {name} out of these settings"
+
+
 RESTRICTIONS: dict[str, Any] = {
     # code: hooks (18, 19, 20), plugins (25), shell in skills (26, 27)
     "allowManagedHooksOnly": True,

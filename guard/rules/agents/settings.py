@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guard.net import host_of, same_place
+from guard import variables
+from guard.catalog.endpoints import is_provider_url
+from guard.net import is_within, read_url
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.variables import references
 from guard.sources.positions.nodes import SCALAR, Node
@@ -47,7 +49,7 @@ def leads_away(
     scope: Scope, place: Placed, subject: str, url: str, sends: str, fix: str
 ) -> Finding:
     """The finding for the base URL `url`; `sends` is what goes there ("calls go to")."""
-    message = f"{sends} {host_of(url) or 'another host'}, not to the gateway"
+    message = f"{sends} {variables.shown(url)}, not to the gateway"
     return scope.finding("RG302", place, subject, message, fix=fix)
 
 
@@ -58,13 +60,17 @@ def base_urls(node: Node) -> list[tuple[Node, Node]]:
 
 
 def is_base_url(key: str, value: Node) -> bool:
-    if value.kind != SCALAR or key.lower() not in _BASE_URL_KEYS:
+    """Whether `value` is where calls go: by its key, or because it is the API of a provider."""
+    if value.kind != SCALAR:
         return False
-    return "://" in value.value or "{env:" in value.value or "$" in value.value
+    if key.lower() in _BASE_URL_KEYS:
+        return "://" in value.value or "{env:" in value.value or "$" in value.value
+    found = read_url(value.value) if "://" in value.value else None
+    return found is not None and is_provider_url(found.host, found.path)
 
 
 def is_gateway(url: str, policy: CompiledPolicy) -> bool:
     if "{env:" in url or "$" in url:
         names = re.findall(r"\{env:(\w+)\}", url) + references(url)
         return bool(names) and all("PORTKEY" in name.upper() for name in names)
-    return same_place(url, policy.base_url)
+    return is_within(url, policy.base_url)

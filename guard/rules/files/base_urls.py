@@ -119,7 +119,11 @@ def address_of(url: str) -> _Address | None:
 def is_gateway(address: _Address, policy: CompiledPolicy) -> bool:
     """Whether the address is the policy's gateway, or one of Portkey's own hosts."""
     gateway = address_of(policy.base_url)
-    if gateway is not None and (address.host, address.port) == (gateway.host, gateway.port):
+    if (
+        gateway is not None
+        and (address.host, address.port) == (gateway.host, gateway.port)
+        and net.is_path_within(address.path, gateway.path)
+    ):
         return True
     return is_gateway_host(address.host)
 
@@ -143,7 +147,9 @@ def of_variable(
     """
     address = address_of(url)
     _, owner = catalogued_variables().get(name, ("base_url", ""))
-    if address is None or owner == "GitLab Duo" or _SAMPLE_HOST.fullmatch(address.host):
+    if address is None or owner == "GitLab Duo":
+        return None
+    if not scope.in_use and _SAMPLE_HOST.fullmatch(address.host):
         return None
     verdict = variables.judge(name, "base_url", owner, url, scope.policy, text=True)
     if not verdict.rule:

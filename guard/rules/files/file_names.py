@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from guard.rules.agents import AGENT_FILES, AGENT_FOLDERS
+from guard.rules.agents import AGENT_FILES, AGENT_FOLDERS, settings_of
 
 _CODE = frozenset(
     (
@@ -80,7 +80,9 @@ def is_generated(path: str, name: str) -> bool:
     Also the configuration of coding agents, which has rules of its own.
     """
     lower = name.lower()
-    if lower in _LOCKS or lower in AGENT_FILES or lower.endswith((".map", ".snap", ".schema.json")):
+    if lower in _LOCKS or lower.endswith((".map", ".snap", ".schema.json")):
+        return True
+    if lower in AGENT_FILES or settings_of(path):
         return True
     if ".min." in lower or ".bundle." in lower:
         return True

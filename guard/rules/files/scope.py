@@ -40,13 +40,15 @@ def between(first: Placed, last: Placed) -> Span:
 class Scope:
     """A file, the policy, and what gets the variables that the file sets.
 
-    `where` names that in words ("the container"); `ci` tells that it is a CI job.
+    `where` names that in words ("the container"); `ci` tells that it is a CI job, `in_use` that a
+    program reads the file as it is, so that no address in it is a sample.
     """
 
     file: SourceFile
     policy: CompiledPolicy
     where: str = "a child process"
     ci: bool = False
+    in_use: bool = False
 
     def given_to(self, where: str) -> Scope:
         """The same for what sets variables of `where`."""

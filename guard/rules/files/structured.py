@@ -66,9 +66,11 @@ def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
         for item in node.items:
             if item.kind == MAP:
                 # `- name: A` / `value: b`, and `- A: b`
-                name, given = item.get("name"), item.get("value")
+                name, given = item.get("name") or item.get("key"), item.get("value")
                 if name is not None and given is not None and given.kind == SCALAR:
                     yield from check_variable(scope, name.value, given.value, between(name, given))
+                elif name is not None and item.get("valueFrom") is not None:
+                    yield from check_variable(scope, name.value, None, name)
                 elif name is None:
                     yield from check_variables(scope, item)
             else:
@@ -89,10 +91,27 @@ def check_command(scope: Scope, node: Node | None) -> Iterator[Finding]:
         yield from check_texts(scope, [node.text])
     elif node.kind == LIST:
         words = [item.text for item in node.items if item.kind == SCALAR]
-        yield from check_words(
-            scope,
-            [Word(text, text.start, text.end, literal="$" not in text.value) for text in words],
-        )
+        yield from check_words(scope, list(map(_argument, words)))
+
+
+def check_call(scope: Scope, command: Node | None, arguments: Node | None) -> Iterator[Finding]:
+    """Findings for a program and the list of its arguments, as MCP servers and tasks have them.
+
+    An argument may be a map with the key `value`, as in VS Code's tasks. Without arguments the
+    program may be a whole command line.
+    """
+    given = arguments.items if arguments is not None and arguments.kind == LIST else []
+    values = [(item.get("value") or item) if item.kind == MAP else item for item in given]
+    if not values or (command is not None and command.kind != SCALAR):
+        yield from check_command(scope, command)
+        return
+    first = split_words(command.text) if command is not None else []
+    rest = [item.text for item in values if item.kind == SCALAR]
+    yield from check_words(scope, [*first, *map(_argument, rest)])
+
+
+def _argument(text: Text) -> Word:
+    return Word(text, text.start, text.end, literal="$" not in text.value)
 
 
 def check_words(scope: Scope, words: list[Word]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from guard.agents.covered import Coverage, content_digest
@@ -113,6 +114,8 @@ def _config(scope: Scope, content: dict[str, Any], root: Node) -> Iterator[Findi
     for keys, why in preflight.code_in(content):
         yield _code(scope, between(*_entry(root, keys)), ".".join(keys), why)
     yield from _providers(scope, root)
+    for statements in (root.get("policies"), root.get("experimental", "policies")):
+        yield from _policies(scope, statements)
     yield from _models(scope, root)
 
 
@@ -167,6 +170,34 @@ def _providers(scope: Scope, root: Node) -> Iterator[Finding]:
                 if item.value in ours:
                     message = f"disabled_providers switches off {item.value}, which is the gateway"
                     yield scope.finding("RG302", item, item.value, message, fix="remove it")
+
+
+def _policies(scope: Scope, statements: Node | None) -> Iterator[Finding]:
+    """What opencode 2 may use: the last statement that matches a provider decides.
+
+    A resource is an id, or a pattern with `*` and `?` (opencode.ai/docs/policies).
+    """
+    ours = sorted(provider.name for provider in scope.policy.providers)
+    decided: dict[str, tuple[str, Node]] = {}
+    for statement in statements.items if statements is not None else ():
+        action, resource, effect = (statement.get(key) for key in ("action", "resource", "effect"))
+        if action is None or resource is None or effect is None:
+            continue  # opencode drops it
+        if not fnmatchcase("provider.use", action.value):
+            continue
+        for named in [*decided, *ours]:
+            if fnmatchcase(named, resource.value):
+                decided[named] = (effect.value, resource)
+        decided[resource.value] = (effect.value, resource)
+    for named, (effect_, place) in decided.items():
+        if effect_ == "deny" and named in ours:
+            message = f"policies forbid {named}, which is the gateway"
+            fix = "remove this statement, or allow the gateway behind it"
+            yield scope.finding("RG302", place, named, message, fix=fix)
+        elif effect_ == "allow" and named not in ours and named == place.value:
+            message = f"policies allow {named}, which is not the gateway"
+            fix = f'allow "{ours[0]}" alone, behind a statement that denies "*"' if ours else ""
+            yield scope.finding("RG302", place, named, message, fix=fix)
 
 
 def _provider(scope: Scope, name: Node, entry: Node, ours: set[str]) -> Iterator[Finding]:
