@@ -32,6 +32,8 @@ LOADS = {
 """The line that loads each hook, and the start file it belongs to."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_KEPT = "hook"
+_FIELDS = 6
 _SCRATCH = "prompt"
 _ENV = "env:"
 
@@ -64,16 +66,25 @@ _QUOTES: dict[str, Callable[[str], str]] = {
 }
 
 
-def template(name: str, *, package: str = _HERE) -> str:
-    """The text of `shell/<name>`: from the installed package, else from the clone around it.
+def template_places(name: str, *, package: str = _HERE) -> list[str]:
+    """Where `shell/<name>` may lie: in the installed package, and in the clone around it.
 
-    Raises GuardError (RG503) if it is in neither. A directory `shell` beside an installed
-    package is somebody else's, so the second place counts only where pyproject.toml lies.
+    A directory `shell` beside an installed package is somebody else's, so the second place counts
+    only where pyproject.toml lies.
     """
     root = os.path.dirname(package)
     places = [os.path.join(package, "shell", name)]
     if os.path.exists(os.path.join(root, "pyproject.toml")):
         places.append(os.path.join(root, "shell", name))
+    return places
+
+
+def template(name: str, *, package: str = _HERE) -> str:
+    """The text of `shell/<name>`, from the first place that has it.
+
+    Raises GuardError (RG503) if it is in none.
+    """
+    places = template_places(name, package=package)
     for place in places:
         try:
             with open(place, encoding="utf-8") as file:
@@ -310,6 +321,35 @@ def _scratch(environ: Mapping[str, str]) -> str:
     return directory
 
 
+def _keep(
+    shell: str, text: str, made_from: str, policy: CompiledPolicy, environ: Mapping[str, str]
+) -> None:
+    """Keep the hook `text` for the launcher, which then prints it without us.
+
+    `made_from` is what the launcher saw of everything that the text was made from, before we read
+    any of it: a line for each file, its path last, and a line of those that are absent. The
+    launcher uses the text as long as it sees the same again. An exception runs out
+    without a file being changed, so a hook that holds one is not kept; nor is one that was made
+    from a file that changed a moment ago, which may change again unseen.
+    """
+    if any(exception.subject.startswith(_ENV) for exception in policy.exceptions):
+        return
+    lines = made_from.split("\n")[:-1]
+    files = [os.path.join(_HERE, line.split(" ", _FIELDS)[-1]) for line in lines]
+    if not cache.unchanged_lately(files):
+        return
+    from guard.files.write import write
+
+    content = f"made_from={quote_sh(made_from)}\nhook={quote_sh(text)}\n"
+    try:
+        directory = paths.private_directory(paths.routeguard_cache(environ))
+        directory = paths.private_directory(os.path.join(directory, _KEPT))
+        # a launcher reads it as code: never the half of it
+        write(os.path.join(directory, shell), os.fsencode(content), 0o600, sync=True)
+    except (GuardError, OSError, KeyError):
+        pass
+
+
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -375,14 +415,18 @@ def _shell(argv: list[str]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """`routeguard hook SHELL`: print the hook; returns the exit status.
+    """`routeguard hook [--made-from TEXT] SHELL`: print the hook; returns the exit status.
 
     The project layer has no say: a shell outlives the directory in which it was started. With a
     policy that cannot be read the hook still wraps every agent, and the launch says what is
     wrong; the status is then 0 all the same, because what was printed guards the shell, and a
     start file would take anything else for "no hook".
+    With `--made-from`, which only our launcher gives, the text is kept as well, see `_keep`.
     Raises UsageError for a shell without a hook, GuardError (RG503) if our files are damaged.
     """
+    made_from = ""
+    if argv[:1] == ["--made-from"] and len(argv) == 3:
+        _, made_from, *argv = argv
     shell = _shell(argv)
     python, main_file = interpreter()
     policy = None
@@ -406,4 +450,6 @@ def main(argv: list[str]) -> int:
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(text))
     sys.stdout.buffer.flush()
+    if made_from and policy is not None and "\0" not in text:
+        _keep(shell, text, made_from, policy, environ)
     return ExitCode.OK

@@ -7,12 +7,15 @@ without `site`, which is what makes a shell start quick.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import subprocess
 from collections.abc import Mapping
 
+from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
-from guard.hook import quote_sh
+from guard.hook import SHELLS, fill, quote_sh, template, template_places
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.way import Way, launcher_of_install_sh, launcher_of_others
 
@@ -20,33 +23,78 @@ MARK = b"# routeguard-launcher"
 """Second line of each launcher of ours: by it, never by the name, one is known."""
 
 
-def text(way: Way, version: str) -> bytes:
-    """The launcher of `way`; `version` is that of its Python, such as 3.13."""
-    python, main, again = quote_sh(way.python), quote_sh(way.main), quote_sh(way.again)
-    other = (
-        "echo '         or the install.sh of another clone'" if way.kind == "install.sh" else ":"
-    )
-    script = f"""#!/bin/sh
-{MARK.decode()}
-# Made by `routeguard setup`; `routeguard teardown` removes it.
-if [ -x {python} ] && [ -r {main} ]; then
-    exec {python} -I -S {main} "$@"
-fi
-[ "${{1-}}" != hook ] || exit 126 # the block in the start file says it
-{{
-    echo 'routeguard: cannot start, and coding agents stay blocked until it can [RG503]'
-    if [ -x {python} ]; then
-        printf '  where: %s\\n  why:   routeguard itself is gone from there\\n' {main}
-    else
-        printf '  where: %s\\n' {python}
-        echo '  why:   its Python ({version}) is gone: upgraded or removed, as Homebrew does'
-    fi
-    printf '  fix:   %s\\n' {again}
-    {other}
-}} >&2
-exit 126
-"""
-    return script.encode("utf-8", "surrogateescape")
+_TEMPLATES = tuple(f"{name}.{shell}" for name in ("hook", "line") for shell in SHELLS)
+_ASK_STAT = 5.0
+
+_MADE_FROM = (
+    *("*.py", "agents/__init__.py", "agents/registry.py", "agents/*/__init__.py"),
+    *("catalog/*.py", "catalog/*.json", "catalog/*.toml"),
+    *("files/*.py", "policy/*.py"),
+)
+"""Our own files that a hook is made from, beside the templates: patterns below our package."""
+
+
+def text(way: Way, version: str, home: str = "") -> bytes:
+    """The launcher of `way`; `version` is that of its Python, such as 3.13.
+
+    In `home` it prints a hook that was kept there without starting Python. It has to be the
+    account's own: around another one a project may lie, which only Python can see.
+    """
+    package = os.path.dirname(way.main)
+    places = [place for name in _TEMPLATES for place in template_places(name, package=package)]
+    stat_command = _stat(way.main) if home else ""
+    files = [*filter(os.path.exists, places), way.python, way.launcher]
+    values = {
+        "PYTHON": quote_sh(way.python),
+        "MAIN": quote_sh(way.main),
+        "AGAIN": quote_sh(way.again),
+        "VERSION": version,
+        "OR_ANOTHER": "echo '         or the install.sh of another clone'"
+        if way.kind == "install.sh"
+        else ":",
+        "KEEPS": "yes" if stat_command else "no",
+        "HOME": quote_sh(home),
+        "SYSTEM_POLICY": quote_sh(paths.SYSTEM_POLICY),
+        "GUARD": quote_sh(package),
+        "STAT": stat_command or ":",
+        "FILES": " ".join((*_MADE_FROM, *map(quote_sh, files))),
+        "USER": str(os.getuid()),
+    }
+    return fill(template("launcher.sh"), values).encode("utf-8", "surrogateescape")
+
+
+def _stat(path: str) -> str:
+    """The command whose output shows every change of a file, "" if this system has none.
+
+    GNU's and BSD's `stat` take other words; one that shows whole seconds only (BusyBox) will not
+    do. Tried on `path`.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    mode = f"{stat.S_IMODE(found.st_mode):o}"
+    times = [divmod(moment, 10**9) for moment in (found.st_mtime_ns, found.st_ctime_ns)]
+    shown = " ".join(f"{seconds}.{fraction:09d}" for seconds, fraction in times)
+    expected = f"{mode} {found.st_uid} {found.st_ino} {found.st_size} {shown} {path}\n"
+    for program in ("/usr/bin/stat", "/bin/stat"):
+        for words in (("-c", "%a %u %i %s %.Y %.Z %n"), ("-f", "%Lp %u %i %z %Fm %Fc %N")):
+            command = [program, "-L", *words]
+            try:
+                done = subprocess.run(
+                    [*command, path],
+                    env={"LC_ALL": "C"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    timeout=_ASK_STAT,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+            if done.stdout == os.fsencode(expected):
+                return shlex.join(command)
+    return ""
 
 
 def is_ours(path: str) -> bool:
@@ -74,9 +122,10 @@ def require_free(path: str) -> None:
         )
 
 
-def put(way: Way, version: str) -> bool:
+def put(way: Way, version: str, environ: Mapping[str, str]) -> bool:
     """Write the launcher of `way` if it is missing or differs; whether it was written."""
-    content = text(way, version)
+    home = paths.home(environ)
+    content = text(way, version, home if home == paths.account_home() else "")
     try:
         same = is_ours(way.launcher) and read_bytes(way.launcher) == content
         if same and stat.S_IMODE(os.stat(way.launcher).st_mode) == 0o755:

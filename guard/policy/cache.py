@@ -152,6 +152,14 @@ def _settled(identities: Iterable[tuple[str | int, ...]]) -> bool:
     return True
 
 
+def unchanged_lately(files: Iterable[str]) -> bool:
+    """Whether every one of `files` is absent, or can be read and has been as it is for a while.
+
+    Only then does a look at its times show the next change.
+    """
+    return _settled(_identities(files))
+
+
 # The cache file ----------------------------------------------------------------------------------
 
 

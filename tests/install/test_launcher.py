@@ -1,0 +1,313 @@
+"""The launcher prints a kept hook without Python, while all that it was made from is the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guard import hook
+from guard.install import launcher
+from guard.install.way import Way
+
+MAIN = str(Path(hook.__file__).with_name("__main__.py"))
+PYTHON_SAYS = "started: "
+
+
+class Home:
+    """A home whose launcher starts a Python that says so on stderr."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.python = root / "python"
+        self.python.write_text(
+            f'#!/bin/sh\necho "{PYTHON_SAYS}$5" >&2\nexec {sys.executable} "$@"\n'
+        )
+        self.python.chmod(0o755)
+        self.launcher = root / "bin/routeguard"
+        self.launcher.parent.mkdir()
+        self.policy = root / ".config/routeguard/policy.toml"
+        self.policy.parent.mkdir(parents=True)
+        self.policy.write_text("[keys]\naction = 'flag'\n")
+        self.kept = root / ".cache/routeguard/hook"
+        self.put()
+
+    def put(self) -> None:
+        way = Way(
+            kind="pip",
+            prefix=str(self.root),
+            python=str(self.python),
+            main=MAIN,
+            launcher=str(self.launcher),
+            again="make it again",
+            remove="",
+        )
+        self.launcher.write_bytes(launcher.text(way, "3.11", str(self.root)))
+        self.launcher.chmod(0o755)
+
+    def settle(self) -> None:
+        """Wait until the clock of the file system has gone on, as it has when a shell starts."""
+        time.sleep(0.15)
+
+    def ask(self, *words: str, sh: str = "", **environ: str) -> tuple[str, bool]:
+        """(what `routeguard WORDS` prints, whether Python was started)."""
+        environment = {
+            "HOME": str(self.root),
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C.UTF-8",
+        } | environ
+        done = subprocess.run(
+            [*([sh] if sh else ()), str(self.launcher), *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stderr.splitlines()
+        assert [line for line in said if not line.startswith(PYTHON_SAYS)] == []
+        assert done.returncode == 0
+        return done.stdout, bool(said)
+
+    def complaint(self) -> str:
+        """What `routeguard hook zsh` says on stderr, with status 0."""
+        done = subprocess.run(
+            [str(self.launcher), "hook", "zsh"],
+            env={"HOME": str(self.root), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stderr
+
+    def warm(self, shell: str = "zsh", policy: str = "[keys]\naction = 'flag'\n") -> str:
+        """The hook, which is kept from now on, of a home with this policy and no exception."""
+        if (
+            self.policy.is_symlink()
+            or not self.policy.exists()
+            or policy != self.policy.read_text()
+        ):
+            self.policy.unlink(missing_ok=True)
+            self.policy.write_text(policy)
+        self.policy.with_name("allowed.toml").unlink(missing_ok=True)
+        self.settle()
+        text, _ = self.ask("hook", shell)
+        again, started = self.ask("hook", shell)
+        assert not started, "the hook was not kept"
+        assert again == text
+        return text
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One for all: each policy that has to be compiled anew costs half a second."""
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.mark.parametrize("shell", hook.SHELLS)
+def test_the_kept_hook_is_the_hook(home: Home, shell: str) -> None:
+    plain = subprocess.run(
+        [home.python, "-I", "-S", MAIN, "hook", shell],
+        env={"HOME": str(home.root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert home.warm(shell) == plain
+
+
+@pytest.mark.parametrize("sh", ["dash", "bash", "busybox"])
+def test_whatever_sh_is(home: Home, sh: str) -> None:
+    path = shutil.which(sh)
+    if path is None:
+        pytest.skip(f"no {sh}")
+    home.warm()
+    script = [path, "sh"] if sh == "busybox" else [path]
+    done = subprocess.run(
+        [*script, str(home.launcher), "hook", "zsh"],
+        env={"HOME": str(home.root), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("# Printed by")
+    assert done.stderr == ""
+
+
+class TestChanged:
+    """Each change makes the launcher start Python, and the hook says what is now true."""
+
+    def changed(self, home: Home) -> str:
+        text, started = home.ask("hook", "zsh")
+        assert started
+        return text
+
+    def test_policy_written(self, home: Home) -> None:
+        assert "keys_action=flag" in home.warm()
+        home.policy.write_text("[keys]\naction = 'scrub'\n")
+        assert "keys_action=scrub" in self.changed(home)
+
+    def test_policy_of_the_same_size_with_its_old_time(self, home: Home) -> None:
+        home.warm(policy="[keys]\naction =  'flag'\n")
+        before = home.policy.stat()
+        home.policy.write_text("[keys]\naction = 'scrub'\n")
+        os.utime(home.policy, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert home.policy.stat().st_size == before.st_size
+        assert "keys_action=scrub" in self.changed(home)
+
+    def test_older_file_put_in_its_place(self, home: Home) -> None:
+        older = home.root / "older.toml"
+        older.write_text("[keys]\naction = 'scrub'\n")
+        os.utime(older, (1, 1))
+        home.warm()
+        os.replace(older, home.policy)
+        assert "keys_action=scrub" in self.changed(home)
+
+    def test_policy_removed(self, home: Home) -> None:
+        home.warm()
+        home.policy.unlink()
+        self.changed(home)
+
+    def test_policy_broken(self, home: Home) -> None:
+        home.warm()
+        home.policy.write_text("[keys\n")
+        assert "agents are blocked until it is fixed" in home.complaint()
+        home.settle()
+        assert "agents are blocked until it is fixed" in home.complaint(), "it was kept"
+
+    def test_a_link_that_leads_nowhere_is_not_an_absent_policy(self, home: Home) -> None:
+        home.warm()
+        home.policy.unlink()
+        home.settle()
+        home.ask("hook", "zsh")
+        assert not home.ask("hook", "zsh")[1]
+        home.policy.symlink_to(home.root / "nowhere")
+        assert PYTHON_SAYS in home.complaint()
+
+    def test_exception_added(self, home: Home) -> None:
+        home.warm()
+        home.policy.with_name("allowed.toml").write_text(
+            "[[exception]]\nsubject = 'env:OPENAI_API_KEY'\nreason = 'a test of it'\n"
+            f"until = {time.strftime('%Y-%m-%d', time.gmtime(time.time() + 10 * 86400))}\n"
+        )
+        assert "OPENAI_API_KEY=" in self.changed(home)
+        home.settle()
+        self.changed(home)
+        self.changed(home)  # it runs out without a change of any file
+
+    def test_python_and_launcher(self, home: Home) -> None:
+        home.warm()
+        home.put()
+        home.settle()
+        self.changed(home)
+        assert not home.ask("hook", "zsh")[1]
+        os.utime(home.python)
+        self.changed(home)
+
+
+class TestNotOurs:
+    """What somebody else may have written is never read as code."""
+
+    @pytest.fixture
+    def canary(self, home: Home) -> Iterator[Path]:
+        """A kept file that would leave a trace."""
+        home.warm()
+        trace = home.root / "trace"
+        kept = home.kept / "zsh"
+        text = kept.read_text()
+        kept.write_text(text + f"touch {trace}\n")
+        yield trace
+        trace.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
+
+    def test_control(self, home: Home, canary: Path) -> None:
+        home.ask("hook", "zsh")
+        assert canary.exists()
+
+    @pytest.mark.parametrize("mode", [0o644, 0o620, 0o602, 0o666, 0o700])
+    def test_foreign_mode(self, home: Home, canary: Path, mode: int) -> None:
+        (home.kept / "zsh").chmod(mode)
+        text, started = home.ask("hook", "zsh")
+        assert started
+        assert text.startswith("# Printed by")
+        assert not canary.exists()
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+    def test_foreign_owner(self, home: Home, canary: Path) -> None:
+        os.chown(home.kept / "zsh", 12345, -1)
+        assert home.ask("hook", "zsh")[1]
+        assert not canary.exists()
+
+    def test_what_is_no_file(self, home: Home, canary: Path) -> None:
+        (home.kept / "zsh").unlink()
+        os.mkfifo(home.kept / "zsh", 0o600)
+        assert home.ask("hook", "zsh")[1]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "ROUTEGUARD_CONFIG_HOME"],
+    )
+    def test_other_directories(self, home: Home, canary: Path, name: str, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        assert home.ask("hook", "zsh", **{name: str(other)})[1]
+        assert not canary.exists()
+
+
+def test_other_words_go_to_python(home: Home) -> None:
+    home.warm()
+    assert home.ask("exec", "--", "true")[1]
+    assert home.ask("hook", "--help")[1]
+
+
+def test_leftover_files_of_bash_are_cleared(home: Home) -> None:
+    home.warm("bash")
+    prompt = home.root / ".cache/routeguard/prompt"
+    for number in range(70):
+        (prompt / str(4_000_000 + number)).touch()
+    text, started = home.ask("hook", "bash")
+    assert started
+    assert text.startswith("# shellcheck shell=bash")
+    assert list(prompt.iterdir()) == []
+
+
+def test_not_in_another_home(tmp_path: Path) -> None:
+    way = Way("pip", "", sys.executable, MAIN, str(tmp_path / "routeguard"), "again", "")
+    assert b"[ no = yes ]" in launcher.text(way, "3.11")
+
+
+def test_every_file_that_a_hook_is_made_from_is_looked_at(home: Home, tmp_path: Path) -> None:
+    """Modules that a cold `hook` loads, and the files of ours that it opens."""
+    program = (
+        "import sys\nopened = set()\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and opened.add(str(args[0])))\n"
+        f"sys.path.append({str(Path(MAIN).parents[1])!r})\n"
+        "from guard.dispatch import main\nmain(['hook', 'zsh'])\n"
+        "files = [m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'guard']\n"
+        "print('\\n'.join({*files, *opened}), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    package = Path(MAIN).parent
+    root = package.parent
+    used = {
+        name
+        for name in done.stderr.splitlines()
+        if name.startswith((f"{package}/", f"{root}/shell/")) and not name.endswith(".pyc")
+        if "/__pycache__/" not in name and os.path.exists(name)
+    }
+    home.warm()
+    looked_at = (home.kept / "zsh").read_text().partition("\nabsent:")[0]
+    names = {line.split(" ", 6)[-1].rstrip("'") for line in looked_at.splitlines()}
+    assert {str(package / name) if name[0] != "/" else name for name in names} >= used
+    assert len(used) > 30
