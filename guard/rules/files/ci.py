@@ -10,10 +10,10 @@ from guard.rules.agents.calls import STEPS
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
-from guard.rules.files.structured import check_variables, parse
+from guard.rules.files.structured import check_variables, expressions_out, parse
 from guard.rules.files.variables import handed_to_ci, is_gateway_key
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
-from guard.sources.positions.text import Text, joined
+from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -54,10 +54,6 @@ _SHELL_KEYS = frozenset(
 )
 _VARIABLE_KEYS = frozenset(("env", "variables", "environment"))
 _OTHER_SHELLS = re.compile(r"(?:python|pwsh|powershell|cmd|node|perl|deno|ruby)")
-_EXPRESSION = re.compile(
-    r"\$\{\{.*?\}\}|\$\[\[.*?\]\]|<<\s*[\w.]+\s*>>|\$\(([A-Za-z_][\w.]*)\)", re.S
-)
-_LAST_NAME = re.compile(r"[A-Za-z_]\w*")
 _SECRET = re.compile(r"\bsecrets(?:\.([A-Za-z_]\w*)|\[\s*['\"]([A-Za-z_]\w*)['\"]\s*\])")
 
 
@@ -108,7 +104,7 @@ class Pipelines:
         for key, value in node.pairs:
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
-                texts.extend(_expressions_out(item.text) for item in _shell_texts(value))
+                texts.extend(expressions_out(item.text) for item in _shell_texts(value))
             elif name in _VARIABLE_KEYS:
                 for finding in check_variables(scope, value):
                     reported.add(finding.line)
@@ -128,26 +124,6 @@ def _shell_texts(value: Node) -> list[Node]:
         # CircleCI: `run: {name: …, command: …}` is met as its own map; GitHub has none
         return []
     return [item for item in value.strings() if item.value.strip()]
-
-
-def _expressions_out(text: Text) -> Text:
-    """`text` with the runner's own expressions as expansions of the shell."""
-    if not any(mark in text.value for mark in ("${{", "<<", "$(", "$[[")):
-        return text
-    parts = []
-    at = 0
-    for match in _EXPRESSION.finditer(text.value):
-        if match.group(1) and "." not in match.group(1) and not match.group(1).isupper():
-            continue  # `$(date)` runs a program; Azure's macros are usually `$(a.b)` or upper-case
-        parts.append(text[at : match.start()])
-        # the last name of the expression, so that the gateway's secret is still known as that
-        named = _LAST_NAME.findall(match.group())
-        shown = f"${{_{named[-1] if named else ''}}}"
-        places = [text.places[match.start()]] * len(shown) + [text.places[match.end()]]
-        parts.append(Text(shown, places))
-        at = match.end()
-    parts.append(text[at:])
-    return joined(parts)
 
 
 def _secrets(scope: Scope, root: Node, reported: set[int]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Dockerfiles and devcontainers: what an image runs and which variables it is built with."""
+"""Dockerfiles: what an image runs and which variables it is built with."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope, between
 from guard.rules.files.structured import (
     check_command,
-    check_pair,
-    check_variables,
     exec_form,
-    parse,
     split_words,
 )
 from guard.rules.files.variables import check_variable
-from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
@@ -30,14 +26,6 @@ _HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_]\w*)\2")
 _FLAG = re.compile(r"\s*--[a-z][a-z-]*(?:=\S*)?(?=\s)")
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*`", re.I)
 _PAIR = re.compile(r"([A-Za-z_]\w*)=")
-_COMMANDS = (
-    "initializeCommand",
-    "onCreateCommand",
-    "updateContentCommand",
-    "postCreateCommand",
-    "postStartCommand",
-    "postAttachCommand",
-)
 
 
 class Dockerfiles:
@@ -144,55 +132,4 @@ def _variables(scope: Scope, rest: Text, name: str) -> Iterator[Finding]:
             yield from check_variable(scope, found.group(1), word.shown[found.end() :], word)
 
 
-class Devcontainers:
-    """Agent calls, variables and local proxies in devcontainer.json."""
-
-    name = "devcontainer"
-    needles: tuple[bytes, ...] = NEEDLES
-
-    def wants(self, path: str, name: str) -> bool:
-        """devcontainer.json, wherever the specification looks for it."""
-        return name in ("devcontainer.json", ".devcontainer.json")
-
-    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-        """Findings in commands, variables and the image (containers.dev, "json_reference")."""
-        scope = Scope(file, policy, "the container")
-        roots, notes = parse(scope)
-        yield from notes
-        for root in roots:
-            for key in ("containerEnv", "remoteEnv"):
-                yield from check_variables(scope, _without_local(root.get(key)))
-            for key in _COMMANDS:
-                node = root.get(key)
-                if node is not None:
-                    for part in [v for _, v in node.pairs] if node.kind == MAP else [node]:
-                        yield from check_command(scope, part)
-            yield from _run_arguments(scope, root.get("runArgs"))
-            image = root.get("image")
-            if image is not None and image.kind == SCALAR:
-                yield from check_image(scope, image.value, image)
-
-
-def _without_local(node: Node | None) -> Node | None:
-    """The map with `${localEnv:NAME}` written as `${NAME}`, which is what it means."""
-    if node is None:
-        return None
-    for _, value in node.pairs:
-        if value.kind == SCALAR and "Env:" in value.value:
-            shown = re.sub(r"\$\{(?:local|container)Env:(\w+)[^}]*\}", r"${\1}", value.value)
-            value.text = Text(shown, [value.text.start] * len(shown) + [value.text.end])
-    return node
-
-
-def _run_arguments(scope: Scope, node: Node | None) -> Iterator[Finding]:
-    before = ""
-    for item in node.items if node is not None else ():
-        if item.value.startswith("--env="):
-            yield from check_pair(scope, item.text[len("--env=") :])
-        elif before in ("-e", "--env"):
-            yield from check_pair(scope, item.text)
-        before = item.value
-
-
 DETECTOR = Dockerfiles()
-DEVCONTAINERS = Devcontainers()

@@ -6,6 +6,7 @@ look. No regex here has two ways to match the same text, so a hostile line costs
 
 from __future__ import annotations
 
+import base64
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from guard.catalog.classify import classify
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
-from guard.rules.files.scope import Scope, Span
+from guard.rules.files.scope import Placed, Scope, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -416,22 +417,33 @@ class Secrets:
                 "checked; keys with a known prefix were",
             )
         for literal in found:
-            message = f"a key of {literal.owner} in plain text"
-            fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
-            if literal.owner == "Portkey":
-                message = "a Portkey API key in plain text"
-                fix = (
-                    "revoke it in Portkey, then read it from the environment or a secret store: "
-                    "{env:PORTKEY_API_KEY}"
-                )
-            yield scope.finding(
-                "RG111",
-                literal,
-                literal.name or literal.owner,
-                message,
-                fix=fix,
-                secret=text[literal.start : literal.end],
-            )
+            secret = text[literal.start : literal.end]
+            yield _finding(scope, literal.owner, literal.name, literal, secret)
+
+
+def _finding(scope: Scope, owner: str, name: str, place: Placed, secret: str) -> Finding:
+    message = f"a key of {owner} in plain text"
+    fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
+    if owner == "Portkey":
+        message = "a Portkey API key in plain text"
+        fix = (
+            "revoke it in Portkey, then read it from the environment or a secret store: "
+            "{env:PORTKEY_API_KEY}"
+        )
+    return scope.finding("RG111", place, name or owner, message, fix=fix, secret=secret)
+
+
+ENCODED = tuple(
+    base64.b64encode(literal.encode())[: len(literal) * 8 // 6].lower()
+    for literal, _, _ in _scans()
+)
+"""How base64 of a known prefix begins, in lower case, to look for."""
+
+
+def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:
+    """The findings for keys in `text`, which stands encoded at `place`."""
+    for literal in _literals(text, scope.policy)[0]:
+        yield _finding(scope, literal.owner, literal.name, place, text[literal.start : literal.end])
 
 
 DETECTOR = Secrets()

@@ -1,4 +1,4 @@
-"""Services: compose files, systemd units, launchd property lists, Procfiles."""
+"""Services: systemd units, launchd property lists, Procfiles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.structured import (
-    check_command,
-    check_variables,
     check_words,
-    parse,
     split_words,
 )
 from guard.rules.files.variables import check_variable
-from guard.sources.positions.nodes import SCALAR
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word
 
@@ -25,45 +21,8 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_COMPOSE = re.compile(r"(?:docker-|podman-)?compose(?:[.-][^/]*)?\.ya?ml$|.*[.-]compose\.ya?ml$")
 _UNIT = (".service", ".socket", ".timer", ".container", ".conf")
 _PROC = re.compile(r"([A-Za-z0-9_-]+):[ \t]*")
-
-
-class Compose:
-    """Agent calls, variables and local proxies in compose files."""
-
-    name = "compose"
-    needles: tuple[bytes, ...] = NEEDLES
-
-    def wants(self, path: str, name: str) -> bool:
-        """compose.yaml, docker-compose.yml, and their overrides."""
-        return _COMPOSE.match(name.lower()) is not None
-
-    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-        """Findings in each service: image, build arguments, variables, commands, health check."""
-        scope = Scope(file, policy, "the service")
-        roots, notes = parse(scope)
-        yield from notes
-        for root in roots:
-            services = root.get("services") or root
-            for _, service in services.pairs:
-                image = service.get("image")
-                if image is not None and image.kind == SCALAR:
-                    yield from check_image(scope, _default(image.value), image.text)
-                yield from check_variables(scope, service.get("environment"))
-                build = scope.given_to("the build")
-                yield from check_variables(build, service.get("build", "args"))
-                for keys in (("command",), ("entrypoint",), ("healthcheck", "test")):
-                    yield from check_command(scope, service.get(*keys))
-                model = service.get("provider", "type")
-                if model is not None and model.value == "model":
-                    yield from check_image(scope, "docker/model-runner", model)
-
-
-def _default(reference: str) -> str:
-    """An image with `${NAME:-default}` as compose fills it in where NAME is not set."""
-    return re.sub(r"\$\{\w+(?::?-([^}]*))?\}", lambda m: m.group(1) or "", reference)
 
 
 class Units:
@@ -233,7 +192,6 @@ class Procfiles:
         yield from check_texts(Scope(file, policy, "the process"), texts)
 
 
-DETECTOR = Compose()
 UNITS = Units()
 PROPERTY_LISTS = PropertyLists()
 PROCFILES = Procfiles()

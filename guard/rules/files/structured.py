@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from guard.rules.files.variables import check_variable
 from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.shell_calls import Script, follow
-from guard.sources.positions.text import Text
+from guard.sources.positions.templates import filled, is_template, plain_name
+from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word, unquoted
 
 if TYPE_CHECKING:
@@ -20,13 +22,24 @@ if TYPE_CHECKING:
 
 
 def parse(scope: Scope) -> tuple[list[Node], list[Finding]]:
-    """The roots of a YAML, JSON or TOML file by its suffix, and a note if it cannot be parsed."""
-    text = scope.file.text
-    try:
-        return documents(scope.file.name, text), []
-    except MalformedError as error:
-        place = Span(error.offset, error.offset)
-        return [], [scope.finding("RG903", place, scope.file.path, f"the file {error}")]
+    """The roots of a YAML, JSON or TOML file by its suffix, and a note if it cannot be parsed.
+
+    A template of one is read as what the template makes, as far as that can be told.
+    """
+    file = scope.file
+    name = plain_name(file.name)
+    template = is_template(file.text)
+    texts = [file.text]
+    if template:
+        texts.insert(0, filled(file.text, quote=name.lower().endswith((".json", ".jsonc"))))
+    for text in texts:
+        try:
+            return documents(name, text), []
+        except MalformedError as error:
+            failure = error
+    place = Span(failure.offset, failure.offset)
+    message = f"the {'template' if template else 'file'} {failure}"
+    return [], [scope.finding("RG903", place, file.path, message)]
 
 
 def documents(name: str, text: str) -> list[Node]:
@@ -42,6 +55,32 @@ def documents(name: str, text: str) -> list[Node]:
     return [json_nodes.document(text)] if text.strip() else []
 
 
+_EXPRESSION = re.compile(
+    r"\$\{\{.*?\}\}|\$\[\[.*?\]\]|\{\{.*?\}\}|<<\s*[\w.]+\s*>>|\$\(([A-Za-z_][\w.]*)\)", re.S
+)
+_LAST_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def expressions_out(text: Text) -> Text:
+    """Shell text with the expressions of the tool that runs it as expansions of the shell."""
+    if not any(mark in text.value for mark in ("{{", "<<", "$(", "$[[")):
+        return text
+    parts = []
+    at = 0
+    for match in _EXPRESSION.finditer(text.value):
+        if match.group(1) and "." not in match.group(1) and not match.group(1).isupper():
+            continue  # `$(date)` runs a program; Azure's macros are usually `$(a.b)` or upper-case
+        parts.append(text[at : match.start()])
+        # the last name of the expression, so that the gateway's secret is still known as that
+        named = _LAST_NAME.findall(match.group())
+        shown = f"${{_{named[-1] if named else ''}}}"
+        places = [text.places[match.start()]] * len(shown) + [text.places[match.end()]]
+        parts.append(Text(shown, places))
+        at = match.end()
+    parts.append(text[at:])
+    return joined(parts)
+
+
 def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
     """Findings for a map of variables, or a list of `NAME=value` and `NAME` strings.
 
@@ -52,6 +91,9 @@ def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
     if node.kind == MAP:
         for key, value in node.entries():
             inner: Node | None = value.get("value") if value.kind == MAP else value
+            if inner is None and any(value.get(name) is not None for name in _ELSEWHERE):
+                yield from check_variable(scope, key.value, None, key)
+                continue
             if inner is None or inner.kind != SCALAR:
                 continue
             shown: str | None = inner.value
@@ -69,12 +111,16 @@ def check_variables(scope: Scope, node: Node | None) -> Iterator[Finding]:
                 name, given = item.get("name") or item.get("key"), item.get("value")
                 if name is not None and given is not None and given.kind == SCALAR:
                     yield from check_variable(scope, name.value, given.value, between(name, given))
-                elif name is not None and item.get("valueFrom") is not None:
+                elif name is not None and any(item.get(key) is not None for key in _ELSEWHERE):
                     yield from check_variable(scope, name.value, None, name)
                 elif name is None:
                     yield from check_variables(scope, item)
             else:
                 yield from check_pair(scope, item.text)
+
+
+_ELSEWHERE = ("valueFrom", "from_secret", "secret", "sh", "vault", "fromService", "fromGroup")
+"""Keys of a variable whose value another place has: Kubernetes, Drone, Taskfile, Render."""
 
 
 def check_pair(scope: Scope, text: Text) -> Iterator[Finding]:
@@ -90,24 +136,32 @@ def check_command(scope: Scope, node: Node | None) -> Iterator[Finding]:
     if node.kind == SCALAR:
         yield from check_texts(scope, [node.text])
     elif node.kind == LIST:
-        words = [item.text for item in node.items if item.kind == SCALAR]
-        yield from check_words(scope, list(map(_argument, words)))
+        yield from check_words(scope, _words(node))
 
 
 def check_call(scope: Scope, command: Node | None, arguments: Node | None) -> Iterator[Finding]:
-    """Findings for a program and the list of its arguments, as MCP servers and tasks have them.
+    """Findings for a program and its arguments, as MCP servers, pods and tasks have them.
 
-    An argument may be a map with the key `value`, as in VS Code's tasks. Without arguments the
-    program may be a whole command line.
+    Each is a text or a list of words; an argument may be a map with the key `value`, as in VS
+    Code's tasks. One alone is a whole command.
     """
-    given = arguments.items if arguments is not None and arguments.kind == LIST else []
-    values = [(item.get("value") or item) if item.kind == MAP else item for item in given]
-    if not values or (command is not None and command.kind != SCALAR):
-        yield from check_command(scope, command)
-        return
-    first = split_words(command.text) if command is not None else []
-    rest = [item.text for item in values if item.kind == SCALAR]
-    yield from check_words(scope, [*first, *map(_argument, rest)])
+    if command is None or arguments is None:
+        yield from check_command(scope, command or arguments)
+    elif command.kind == SCALAR and _OPERATOR.search(command.value):
+        line = [command.text, *(word.content for word in _words(arguments))]
+        yield from check_texts(scope, [joined(line, " ")])
+    else:
+        yield from check_words(scope, [*_words(command), *_words(arguments)])
+
+
+_OPERATOR = re.compile(r"[;&|\n]")
+
+
+def _words(node: Node) -> list[Word]:
+    if node.kind == SCALAR:
+        return split_words(node.text)
+    values = [item.get("value") or item if item.kind == MAP else item for item in node.items]
+    return [_argument(value.text) for value in values if value.kind == SCALAR]
 
 
 def _argument(text: Text) -> Word:

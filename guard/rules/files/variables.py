@@ -48,7 +48,7 @@ NEEDLES = _needles()
 _URL = re.compile(r"\bhttps?://[^\s\"'`|;,)}]+")
 _REFERENCE = re.compile(
     r"\$\{\{\s*(?P<expression>[^}]*)\}\}"
-    r"|\$\{(?P<braced>[A-Za-z_]\w*)(?P<default>[^}]*)\}"
+    r"|\$\{(?:(?:local|container)?[Ee]nv:|input:)?(?P<braced>[A-Za-z_]\w*)(?P<default>[^}]*)\}"
     r"|\$\((?P<macro>[A-Za-z_]\w*)\)"
     r"|\$(?P<plain>[A-Za-z_]\w*)"
 )

@@ -6,12 +6,13 @@ import pytest
 
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
-from guard.rules.files.containers import DETECTOR, DEVCONTAINERS, instructions
+from guard.rules.files import kinds
+from guard.rules.files.containers import DETECTOR, instructions
 from guard.sources.file import SourceFile
 
 
 def check(text: str, name: str = "Dockerfile") -> list[Finding]:
-    detector = DETECTOR if DETECTOR.wants(name, name) else DEVCONTAINERS
+    detector = DETECTOR if DETECTOR.wants(name, name) else kinds.DETECTOR
     assert detector.wants(name, name)
     return list(detector.check(SourceFile(name, text.encode()), CompiledPolicy()))
 

@@ -8,11 +8,11 @@ from guard.catalog import local_proxies
 from guard.catalog.programs import effective
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
-from guard.rules.files import services
+from guard.rules.files import kinds, services
 from guard.sources.file import SourceFile
 
 DETECTORS = (
-    services.DETECTOR,
+    kinds.DETECTOR,
     services.UNITS,
     services.PROPERTY_LISTS,
     services.PROCFILES,

@@ -1,0 +1,328 @@
+"""Files of tools in YAML, JSON or TOML that set variables, run commands or name images: one table.
+
+A row says which files are of a kind, and under which keys, wherever in the file, stands what. To
+add a kind: a row; what no row can say is a function of its own beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from guard.rules.files import secrets
+from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.scope import Scope
+from guard.rules.files.structured import (
+    check_call,
+    check_command,
+    check_pair,
+    check_variables,
+    expressions_out,
+    parse,
+)
+from guard.rules.files.variables import check_variable
+from guard.sources.positions.nodes import MAP, SCALAR, Node
+from guard.sources.positions.templates import plain_name
+
+if TYPE_CHECKING:
+    from guard.findings import Finding
+    from guard.policy.values import CompiledPolicy
+    from guard.sources.file import SourceFile
+    from guard.sources.positions.text import Text
+
+    More = Callable[[Scope, Node], Iterator[Finding]]
+
+
+class Kind(NamedTuple):
+    """One kind of file.
+
+    `files` is a regex for the end of its path, in any case of letters and without the suffix of a
+    template; `says` one that its text has to hold. `where` names what gets the variables. Each of
+    the others is a tuple of keys: `variables` hold a map or list of variables, `texts` text for a
+    shell or a list of it, `commands` a command as text or as words, `images` an image; `calls` are
+    (program, arguments), the arguments alone too if `lone_arguments`. `more` is asked about the
+    root.
+    """
+
+    name: str
+    files: str
+    where: str
+    variables: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str], ...] = ()
+    images: tuple[str, ...] = ()
+    lone_arguments: bool = False
+    says: str = ""
+    more: More | None = None
+
+
+def _compose(scope: Scope, root: Node) -> Iterator[Finding]:
+    """Build arguments, and the models that compose itself runs (docs.docker.com/reference)."""
+    for _, service in (root.get("services") or root).pairs:
+        yield from check_variables(scope.given_to("the build"), service.get("build", "args"))
+        model = service.get("provider", "type")
+        if model is not None and model.value == "model":
+            yield from check_image(scope, "docker/model-runner", model)
+
+
+def _devcontainer(scope: Scope, root: Node) -> Iterator[Finding]:
+    """Variables in `runArgs`, which docker gets, and commands that are a map of commands."""
+    before = ""
+    arguments = root.get("runArgs")
+    for item in arguments.items if arguments is not None else ():
+        if item.value.startswith("--env="):
+            yield from check_pair(scope, item.text[len("--env=") :])
+        elif before in ("-e", "--env"):
+            yield from check_pair(scope, item.text)
+        before = item.value
+    for key, value in root.pairs:
+        if key.value in _LIFECYCLE and value.kind == MAP:
+            for _, command in value.pairs:
+                yield from check_command(scope, command)
+
+
+_LIFECYCLE = (
+    "initializeCommand",
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+)
+
+
+def _kubernetes(scope: Scope, root: Node) -> Iterator[Finding]:
+    """Secrets, ConfigMaps and what refers to them (kubernetes.io/docs, "Secrets").
+
+    A Secret that is called as a provider's variable is taken for what it is called.
+    """
+    kind = root.get("kind")
+    data = root.get("data")
+    if kind is not None and kind.value == "Secret":
+        yield from check_variables(scope, root.get("stringData"))
+        for key, value in data.pairs if data is not None else ():
+            yield from _decoded(scope, key, value)
+    elif kind is not None and kind.value == "ConfigMap":
+        yield from check_variables(scope, data)
+    for node in root.walk():
+        for name in (node.get("secretRef", "name"), node.get("secretKey")):
+            if node.kind == MAP and name is not None and name.kind == SCALAR:
+                called = re.sub(r"[-.]", "_", name.value).upper()
+                yield from check_variable(scope, called, None, name)
+
+
+def _decoded(scope: Scope, key: Node, value: Node) -> Iterator[Finding]:
+    try:
+        text = base64.b64decode(value.value, validate=False).decode()
+    except (binascii.Error, ValueError):
+        return
+    found = list(check_variable(scope, key.value, text.strip(), key))
+    yield from found or secrets.hidden(scope, text, value)
+
+
+_KUBERNETES = r"^[ \t]*[\"']?apiVersion[\"']?[ \t]*:"
+
+KINDS = (
+    Kind(
+        "compose",
+        r"(?:docker-|podman-)?compose(?:[.-][^/]*)?\.ya?ml|[^/]*[.-]compose\.ya?ml",
+        "the service",
+        variables=("environment",),
+        calls=(("entrypoint", "command"),),
+        lone_arguments=True,
+        commands=("test",),
+        images=("image",),
+        more=_compose,
+    ),
+    Kind(
+        "devcontainer",
+        r"\.?devcontainer(?:-feature|-template)?\.json",
+        "the container",
+        variables=("containerEnv", "remoteEnv"),
+        commands=_LIFECYCLE,
+        images=("image",),
+        more=_devcontainer,
+    ),
+    # code.visualstudio.com/docs: "Tasks", "Debugging", "Terminal Profiles"
+    Kind(
+        "vscode",
+        r"(?:\.vscode|Code(?: - Insiders)?/User)/(?:tasks|launch|settings)\.json"
+        r"|[^/]*\.code-workspace",
+        "the editor's task or terminal",
+        variables=("env", "environment"),
+        calls=(
+            ("command", "args"),
+            ("program", "args"),
+            ("runtimeExecutable", "runtimeArgs"),
+        ),
+    ),
+    Kind(
+        "taskfile",
+        r"Taskfile(?:\.[\w-]+)?\.ya?ml",
+        "the task",
+        variables=("env", "vars"),
+        texts=("cmd", "cmds", "sh", "preconditions", "status"),
+    ),
+    Kind(
+        "mise",
+        r"\.?mise(?:\.[\w-]+)*\.toml|mise/(?:config|conf\.d/[^/]+)\.toml|\.?rtx(?:\.local)?\.toml",
+        "the task",
+        texts=("run", "run_windows", "enter", "leave", "cd", "preinstall", "postinstall"),
+    ),
+    Kind(
+        "lefthook",
+        r"\.?lefthook(?:-local)?\.(?:ya?ml|toml|json)",
+        "the hook",
+        variables=("env",),
+        texts=("run",),
+    ),
+    Kind(
+        "pre-commit",
+        r"\.pre-commit-(?:config|hooks)\.ya?ml",
+        "the hook",
+        calls=(("entry", "args"),),
+    ),
+    Kind(
+        "workspace",
+        r"(?:project|nx)\.json",
+        "the target",
+        variables=("env",),
+        texts=("command", "commands"),
+        says=r"\"(?:targets|targetDefaults)\"",
+    ),
+    Kind(
+        "devbox",
+        r"devbox\.json",
+        "the shell",
+        variables=("env",),
+        texts=("init_hook",),
+        more=lambda scope, root: _scripts(scope, root.get("shell", "scripts")),
+    ),
+    Kind("netlify", r"netlify\.toml", "the build", ("environment",), texts=("command",)),
+    Kind("fly", r"fly(?:\.[\w-]+)?\.toml", "the app", ("env",), texts=("release_command",)),
+    Kind("wrangler", r"wrangler\.(?:toml|jsonc?)", "the worker", ("vars",)),
+    Kind("vercel", r"vercel\.json", "the deployment", ("env",), texts=("buildCommand",)),
+    Kind(
+        "render",
+        r"render\.ya?ml",
+        "the service",
+        ("envVars",),
+        texts=("buildCommand", "startCommand"),
+    ),
+    Kind("serverless", r"serverless\.ya?ml", "the function", ("environment",)),
+    Kind(
+        "app-engine",
+        r"app\.ya?ml",
+        "the app",
+        ("env_variables",),
+        texts=("entrypoint",),
+        says=r"^runtime[ \t]*:",
+    ),
+    Kind(
+        "kustomize",
+        r"kustomization\.ya?ml",
+        "the pod",
+        variables=("literals",),
+    ),
+    Kind(
+        "helm-values",
+        r"values(?:[.-][^/]*)?\.ya?ml",
+        "the pod",
+        variables=(
+            *("env", "envs", "envVars", "environment", "extraEnv", "extraEnvs", "extraEnvVars"),
+            *("secretEnv", "envSecrets", "extraSecretEnv", "secrets"),
+        ),
+        calls=(("command", "args"),),
+    ),
+    Kind(
+        "kubernetes",
+        r"[^/]*\.(?:ya?ml|json)",
+        "the pod",
+        variables=("env", "encryptedData"),
+        calls=(("command", "args"),),
+        lone_arguments=True,
+        says=_KUBERNETES,
+        more=_kubernetes,
+    ),
+)
+"""Every kind, the narrower before the wider: a file is of the first that it fits."""
+
+
+def _scripts(scope: Scope, scripts: Node | None) -> Iterator[Finding]:
+    """A map from names to scripts: a text, or a list of lines."""
+    texts = [
+        expressions_out(node.text)
+        for _, value in (scripts.pairs if scripts is not None else ())
+        for node in value.strings()
+    ]
+    yield from check_texts(scope, texts)
+
+
+_PATTERNS = [(kind, re.compile(rf"(?:^|/)(?:{kind.files})$", re.IGNORECASE)) for kind in KINDS]
+_TERMINALS = "terminal.integrated.env."
+
+
+def kinds_of(path: str) -> list[Kind]:
+    """The kinds that a file at `path` may be of; what it says decides between them."""
+    plain = plain_name(path)
+    return [kind for kind, pattern in _PATTERNS if pattern.search(plain)]
+
+
+class Kinds:
+    """Agent calls, variables, local proxies and keys in the files of the table."""
+
+    name = "kinds"
+    needles: tuple[bytes, ...] = (*NEEDLES, *secrets.ENCODED)
+
+    def wants(self, path: str, name: str) -> bool:
+        """The files of the table, by their names alone."""
+        return bool(kinds_of(path))
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in the file, as the first kind that it fits says."""
+        for kind in kinds_of(file.path):
+            if not kind.says or re.search(kind.says, file.text, re.MULTILINE):
+                yield from check_kind(Scope(file, policy, kind.where), kind)
+                return
+
+
+def check_kind(scope: Scope, kind: Kind) -> Iterator[Finding]:
+    """Findings in a file of `kind`."""
+    roots, notes = parse(scope)
+    yield from notes
+    texts: list[Text] = []
+    for root in roots:
+        if kind.more is not None:
+            yield from kind.more(scope, root)
+        for node in root.walk():
+            if node.kind == MAP:
+                yield from _map(scope, kind, node, texts)
+    yield from check_texts(scope, texts)
+
+
+def _map(scope: Scope, kind: Kind, node: Node, texts: list[Text]) -> Iterator[Finding]:
+    for key, value in node.pairs:
+        name = key.value
+        if name in kind.variables or name.startswith(_TERMINALS):
+            yield from check_variables(scope, value)
+        elif name in kind.texts and value.kind != MAP:
+            texts += [expressions_out(item.text) for item in value.strings() if item.value.strip()]
+        elif name in kind.commands:
+            yield from check_command(scope, value)
+        elif name in kind.images and value.kind == SCALAR:
+            yield from check_image(scope, _default(value.value), value.text)
+    for program, arguments in kind.calls:
+        if node.get(program) is not None or kind.lone_arguments:
+            yield from check_call(scope, node.get(program), node.get(arguments))
+
+
+def _default(reference: str) -> str:
+    """An image with `${NAME:-default}` as compose fills it in where NAME is not set."""
+    return re.sub(r"\$\{\w+(?::?-([^}]*))?\}", lambda m: m.group(1) or "", reference)
+
+
+DETECTOR = Kinds()
