@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from import_graph import ROOT, imports, modules
 
 import guard
 from guard.errors import ExitCode, PolicyError
@@ -272,8 +273,17 @@ class TestCache:
         machine.load()
         assert len(compiles) == 3
 
-    def test_sources_exist(self):
-        assert all(Path(path).is_file() for path in cache._SOURCES)
+    def test_sources_are_all_that_compiling_imports(self):
+        needs, asked = set(), ["guard.policy.compile", "guard.policy.cache"]
+        files = modules()
+        while asked:
+            name = asked.pop()
+            path = files.get(name) or files[f"{name}.__init__"]
+            if path not in needs:
+                needs.add(path)
+                asked += [module for _, module in imports(path) if module != "guard"]
+        needs.add(ROOT / "__init__.py")
+        assert {Path(path) for path in cache._SOURCES} == needs
 
     def test_what_just_changed_is_not_kept(self, machine, monkeypatch):
         monkeypatch.setattr(cache, "_SETTLED_NS", 3600 * 10**9)
