@@ -20,7 +20,7 @@ from guard.commands.steps import say, step
 from guard.errors import ExitCode, UsageError
 from guard.files.write import write
 from guard.hook import SHELLS
-from guard.install import environment, files, teardown
+from guard.install import answers, environment, files, teardown
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.state import alone, missing_directories, remember_missing, require_own_home
 from guard.install.way import CLONE, Way, environment_link, of_install_sh
@@ -92,6 +92,7 @@ def _parsed(argv: list[str]) -> tuple[dict[str, list[str]], list[str]]:
                 if not left:
                     raise _usage(f"{name} needs a value")
                 value = left.pop(0)
+            answers.refuse_wrong(name, value)
             passed += [name, value]
         elif equals or name not in (*WITHOUT_VALUE, *_OWN):
             raise _usage(f"unknown option {name!r}")

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, Literal
 
 import click
@@ -18,8 +19,9 @@ from guard.commands.steps import say, step, typed
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError
 from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
-from guard.install import environment, files, keyring, way
+from guard.install import answers, environment, files, keyring, way
 from guard.install.state import require_own_home
+from guard.launch.process import load_policy
 from guard.launch.resolve import find
 from guard.paths import here
 from guard.policy.places import user_policy
@@ -61,7 +63,7 @@ Exit status: 0 done, 1 not possible (nothing changed unless it says so) or not p
 @click.option("--gateway", default="", metavar="URL", help="The gateway's base URL.")
 @click.option(
     "--layout",
-    type=click.Choice(["one", "each"]),
+    type=click.Choice(answers.LAYOUTS),
     default=None,
     help="One entry for all providers, or one for each.",
 )
@@ -151,6 +153,9 @@ def _set_up(
             # the shells are guarded all the same: with a broken policy nothing starts
             show_error(error)
             status = error.exit_code
+    missing = decided.to_set if decided is not None else _key_not_set(environ)
+    for variable in missing:
+        step("key", f"{variable} is not set")
     if dry_run:
         files.put(this, planned, choices, environ, step, dry_run=True)
         return status
@@ -167,9 +172,11 @@ def _set_up(
         write_change(decided.change, environ)
     files.put(this, planned, choices, environ, step, dry_run=False)
     _say_next(this, planned)
-    for variable in decided.to_set if decided is not None else ():
-        say(f"To do:     export {variable}=…   (a Portkey key; it is not set yet)")
     launcher = typed(this.launcher)
+    for variable in missing:
+        ways = answers.not_set(variable, launcher, keyring=not keyring.why_not())
+        for label, line in zip_longest(["To do:"], ways, fillvalue=""):
+            say(f"{label:<10} {line}")
     prove = status == ExitCode.OK and bool(agents) and not no_verify
     if not prove:
         fetch = "" if agents else " --fetch   (no agent is on PATH yet)"
@@ -216,6 +223,17 @@ def _agents(environ: Mapping[str, str]) -> list[tuple[Identity, str]]:
 def _has_something_to_say(environ: Mapping[str, str]) -> bool:
     """Whether the gateway may be asked without a question: there is a key, or a policy of yours."""
     return bool(environ.get("PORTKEY_API_KEY")) or os.path.lexists(user_policy(environ))
+
+
+def _key_not_set(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variable that the policy reads the gateway key from, where it is not set."""
+    try:
+        policy = load_policy(environ)
+    except PolicyError:
+        return ()  # said already, or by whatever is started
+    entry = policy.default_provider
+    unset = entry.key_env and not environ.get(entry.key_env, "").strip()
+    return (entry.key_env,) if unset else ()
 
 
 def _without_text(word: str, what: str) -> None:

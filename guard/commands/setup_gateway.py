@@ -17,7 +17,8 @@ from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey_sync import PolicyEdit, show_change
 from guard.errors import GuardError, PolicyError, UsageError, printable
-from guard.install import keyring
+from guard.install import answers, keyring
+from guard.install.answers import PLAIN_KEY
 from guard.launch.process import own_environment
 from guard.policy.model import MAX_ITEMS
 from guard.policy.places import user_policy
@@ -31,15 +32,13 @@ from guard.report.terminal import Progress, show, show_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy
     from guard.portkey.account import Account
 
 _MANY = 60
 _SHOWN = 12
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_PLAIN_KEY = "PORTKEY_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +128,14 @@ def _to_set(
     """The variables that keys are read from and that are not set or empty."""
     used = [entry.key_env for entry in wished.entries if entry.key_env]
     if len(used) < len(wished.entries) or not wished.entries:
-        entry = _entry(policy)
+        entry = policy.default_provider
         used += [entry.key_env] * (not entry.key_command)
     return tuple(sorted({name for name in used if name and not environ.get(name, "").strip()}))
 
 
-def _entry(policy: CompiledPolicy) -> GatewayProvider:
-    """The entry whose key most calls use."""
-    return policy.provider(policy.default_model.partition("/")[0]) or policy.providers[0]
-
-
 def _has_key(policy: CompiledPolicy, environ: Mapping[str, str]) -> bool:
     """Whether a key is there without asking anybody: a command of the policy may ask a person."""
-    entry = _entry(policy)
+    entry = policy.default_provider
     return not entry.key_command and bool(environ.get(entry.key_env, "").strip())
 
 
@@ -155,7 +149,7 @@ def _providers_of(
 ) -> edits.Wish | None:
     """The entries for what the key reaches; None where it shows none."""
     if source.value:
-        key = Key(source.value, _entry(policy), "what you typed")
+        key = Key(source.value, policy.default_provider, "what you typed")
     else:
         key = find_key(policy, environ)
     say(f"The key comes from {key.source} ({key.shown}) and goes to {policy.base_url} alone.")
@@ -197,8 +191,8 @@ def _key(
     """Where the gateway key comes from. Raises UsageError for a source that there is not."""
     if given or not ask:
         return _given_key(given, environ, python, ask=ask)
-    entry = _entry(now)
-    name = entry.key_env or _PLAIN_KEY
+    entry = now.default_provider
+    name = entry.key_env or PLAIN_KEY
     there = "set in this shell" if environ.get(name) else "not set in this shell"
     why_not = keyring.why_not()
     say("")
@@ -215,64 +209,38 @@ def _key(
     if answer == "0":
         return _Source({})
     if answer == "1":
-        return _Source({"env": name} if entry.key_command or name != _PLAIN_KEY else {})
+        return _Source({"env": name} if entry.key_command or name != PLAIN_KEY else {})
     if answer == "2":
         return _from_keyring(python, environ, ask=True)
     while True:
         typed = click.prompt("Command", err=True)
         try:
-            return _Source({"command": _command(typed)})
+            return _Source({"command": answers.command(typed)})
         except UsageError as error:
             say(error.what)
 
 
 def _given_key(given: str, environ: Mapping[str, str], python: str, *, ask: bool) -> _Source:
-    kind, colon, rest = given.partition(":")
     if not given:
         return _Source({})
-    if kind == "env" and colon:
-        if not _names_variable(rest):
-            raise UsageError(
-                "--key-from env: takes the name of a variable, never a key itself",
-                fix=f"--key-from env:{_PLAIN_KEY}",
-            )
-        return _Source({"env": rest})
-    if kind == "command" and colon:
-        return _Source({"command": _command(rest)})
-    if given == "keyring":
-        why_not = keyring.why_not()
-        if why_not:
-            raise UsageError(
-                f"--key-from keyring: {why_not}",
-                fix=f"--key-from env:{_PLAIN_KEY}\n"
-                "or --key-from 'command:op read op://dev/portkey/key'",
-            )
-        return _from_keyring(python, environ, ask=ask)
-    raise UsageError(
-        "--key-from takes env:NAME, keyring or command:WORDS, never a key itself",
-        fix=f"--key-from env:{_PLAIN_KEY}\n"
-        "or --key-from keyring, or --key-from 'command:op read op://dev/portkey/key'",
-    )
-
-
-def _names_variable(typed: str) -> bool:
-    return _NAME.fullmatch(typed) is not None and not looks_like_key(typed)
-
-
-def _command(typed: str) -> list[str]:
-    try:
-        words = shlex.split(typed)
-    except ValueError:
-        raise UsageError("The command has a quote without its partner.") from None
-    if not words or any(looks_like_key(word) for word in words):
-        raise UsageError("A command that prints the key, never the key itself.")
-    return words
+    kind, words = answers.key_source(given)
+    if kind == "env":
+        return _Source({"env": words[0]})
+    if kind == "command":
+        return _Source({"command": words})
+    why_not = keyring.why_not()
+    if why_not:
+        raise UsageError(
+            f"--key-from keyring: {why_not}",
+            fix=f"--key-from env:{PLAIN_KEY}\nor --key-from 'command:op read op://dev/portkey/key'",
+        )
+    return _from_keyring(python, environ, ask=ask)
 
 
 def _from_keyring(python: str, environ: Mapping[str, str], *, ask: bool) -> _Source:
     """The key of the keyring: typed now, or moved there from the environment."""
-    table: dict[str, str | list[str]] = {"command": keyring.read_command(python, _PLAIN_KEY)}
-    value = environ.get(_PLAIN_KEY, "")
+    table: dict[str, str | list[str]] = {"command": keyring.read_command(python, PLAIN_KEY)}
+    value = environ.get(PLAIN_KEY, "")
     if not ask:
         # without one, what is stored already counts
         return _Source(table, value)
@@ -394,7 +362,7 @@ def _keys(entries: tuple[edits.Entry, ...]) -> dict[str, str]:
             typed = click.prompt(
                 f"Variable that holds the key of @{entry.slug}", default=suggested, err=True
             )
-            if _names_variable(typed):
+            if answers.names_variable(typed):
                 break
             say("The name of a variable, never a key itself.")
         keys[entry.slug] = typed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -24,7 +25,9 @@ def require_own_home(environ: Mapping[str, str], cwd: str) -> None:
     if "\n" in home:
         raise NotPossibleError("HOME holds a newline", fix="a home whose path is one line")
     if not os.path.isdir(home):
-        raise NotPossibleError("HOME is not a directory", where=home, fix=f"mkdir {home}")
+        raise NotPossibleError(
+            "HOME is not a directory", where=home, fix=f"mkdir -p {shlex.quote(home)}"
+        )
     if os.getuid() == 0 and os.stat(home).st_uid != 0:
         raise NotPossibleError(
             "HOME belongs to another user", where=home, fix="run it as yourself, without sudo"

@@ -37,7 +37,7 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
     Raises UsageError for an unknown entry, GuardError (RG106) if there is no key or it cannot be
     one of Portkey's.
     """
-    chosen = policy.provider(entry) if entry else _default_entry(policy)
+    chosen = policy.provider(entry) if entry else policy.default_provider
     if chosen is None:
         names = ", ".join(p.name for p in policy.providers)
         raise UsageError(f"no provider entry {entry!r} in the policy", fix=f"there are: {names}")
@@ -62,11 +62,6 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
             rule="RG106",
         )
     return Key(value, chosen, f"the environment variable {chosen.key_env}")
-
-
-def _default_entry(policy: CompiledPolicy) -> GatewayProvider | None:
-    """The entry of the default model: the key most calls use."""
-    return policy.provider(policy.default_model.partition("/")[0]) or policy.providers[0]
 
 
 def open_client(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import pytest
 
 from guard.commands import bootstrap
 from guard.commands.setup import setup as setup_command
+from guard.errors import UsageError
 
 # at the end: a conftest of another folder may be imported by that name
 sys.path.append(str(Path(__file__).parent.parent / "portkey"))
@@ -61,11 +63,19 @@ class Dialogue:
         self.child.sendline(text)
 
     def interrupt(self, question: str) -> int:
-        """Press Ctrl-C at `question`; the exit status."""
+        """Press Ctrl-C at `question`; the exit status.
+
+        Again where nothing comes of it: Python's `input` waits on after a signal that arrives
+        between its prompt and its read.
+        """
         self.expect(question)
         if not question.endswith(": "):
             self.expect(": ")
-        self.child.sendintr()
+        for _ in range(LIMIT // 5):
+            self.child.sendintr()
+            if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=5) == 0:
+                break
+        self.said += str(self.child.before)
         return self.end()
 
     def end(self) -> int:
@@ -529,6 +539,49 @@ def test_without_a_terminal_it_says_what_to_run(person: Person) -> None:
         assert f"routeguard {verb} --yes" in done.stderr
     assert person.server.requests == []
     person.has_written_nothing()
+
+
+def test_yes_without_a_key_says_so_and_how_to_give_one(person: Person) -> None:
+    del person.environ["PORTKEY_API_KEY"]
+    person.path.unlink()
+    done = person.run("setup", "--yes", "--no-rc", "--no-shims")
+    assert done.returncode == 0, done.stderr
+    assert "  key        PORTKEY_API_KEY is not set" in done.stdout
+    said = done.stdout.partition("\nTo do:     export PORTKEY_API_KEY=")[2]
+    assert "setup --key-from 'command:op read op://dev/portkey/key'" in said
+    there = person.run("setup", "--yes", "--no-rc", "--no-shims", "--key-from", "command:printf x")
+    assert "To do" not in there.stdout, "the policy names a command now"
+    again = person.run("setup", "--yes", "--no-rc", "--no-shims")
+    assert "To do" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--layout", "3", "--layout takes one or each, not '3'"),
+        ("--layout", "", "--layout takes one or each, not ''"),
+        ("--key-from", "keychain", "--key-from takes env:NAME, keyring or command:WORDS"),
+        ("--key-from", f"env:{KEY}", "takes the name of a variable, never a key itself"),
+        ("--key-from", "command:", "--key-from takes env:NAME, keyring or command:WORDS"),
+        ("--gateway", "gw.corp.net", "--gateway takes a URL that begins with https://"),
+    ],
+)
+def test_install_sh_refuses_a_wrong_answer_before_it_makes_anything(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: str, said: str
+) -> None:
+    monkeypatch.setattr(bootstrap, "_install", None)
+    for words in ([option, value], [f"{option}={value}"]):
+        with pytest.raises(UsageError, match=re.escape(said)) as caught:
+            bootstrap.main(["--yes", *words])
+        assert KEY not in f"{caught.value}{caught.value.fix}"
+
+
+def test_a_home_that_is_missing_is_made_by_what_is_advised(person: Person, tmp_path: Path) -> None:
+    home = tmp_path / "not here" / "yet"
+    person.environ["HOME"] = str(home)
+    advised = person.run("setup", "--yes").stderr.rpartition("fix:   ")[2]
+    subprocess.run(advised, shell=True, check=True)
+    assert home.is_dir()
 
 
 def test_yes_asks_the_gateway_only_where_there_is_a_key(person: Person) -> None:
