@@ -134,6 +134,25 @@ class TestDispatch:
         assert main(["explian"]) == ExitCode.USAGE
         assert "explain" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("words", "successor"),
+        [
+            ("portkey setup", "setup"),
+            ("shim remove", "shim uninstall"),
+            ("ports watch", "watch"),
+            ("ports --watch", "watch"),
+            ("uninstall", "teardown"),
+            ("allow remove port:11434", "allow revoke"),
+        ],
+    )
+    def test_a_former_name_says_what_it_is_called_now(
+        self, words: str, successor: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(words.split()) == ExitCode.USAGE
+        assert f"it is called: routeguard {successor}\n" in capsys.readouterr().err
+        with pytest.raises(SystemExit, match="0"):
+            raise SystemExit(main([*successor.split()[:2], "--help"]))
+
     @pytest.mark.parametrize("words", [["--help"], ["--version"]])
     def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:
         outputs = set()

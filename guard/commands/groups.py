@@ -35,6 +35,20 @@ class Formatter(click.HelpFormatter):
 
 click.Context.formatter_class = Formatter
 
+_OTHER_NAMES = {
+    "routeguard allow remove": "routeguard allow revoke",
+    "routeguard init": "routeguard setup",
+    "routeguard install": "routeguard setup",
+    "routeguard portkey setup": "routeguard setup",
+    "routeguard ports watch": "routeguard watch",
+    "routeguard shim remove": "routeguard shim uninstall",
+    "routeguard uninstall": "routeguard teardown",
+}
+"""What a command was called once, or is elsewhere: what it is called here."""
+_OTHER_OPTIONS = {
+    "routeguard ports --watch": "routeguard watch",
+}
+
 
 def _with_help(command: click.Command) -> click.Command:
     """`command` with `-h`, however its context was made: click keeps the option it made first."""
@@ -63,6 +77,9 @@ class Group(click.Group):
 
     def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Lines that say what was probably meant by `args`, of which the first is no command."""
+        successor = _OTHER_NAMES.get(f"{ctx.command_path} {args[0]}")
+        if successor:
+            return [f"it is called: {successor}", f"{successor} --help"]
         near = get_close_matches(args[0], self.list_commands(ctx), n=1)
         command = " ".join(map(printable, (ctx.command_path, *near, *args[1:])))
         return [f"did you mean: {command}"] * bool(near) + [f"{ctx.command_path} --help"]
@@ -132,7 +149,10 @@ def usage_error(error: click.ClickException) -> UsageError:
     what = error.format_message()
     if isinstance(error, click.NoSuchOption):
         what = f"no such option: {printable(error.option_name)}"
-        if error.possibilities:
+        successor = _OTHER_OPTIONS.get(f"{ctx.command_path if ctx else ''} {error.option_name}")
+        if successor:
+            fix.insert(0, f"it is called: {successor}")
+        elif error.possibilities:
             fix.insert(0, f"did you mean: {sorted(error.possibilities, key=len)[-1]}")
     elif isinstance(error, click.BadParameter) and error.param is not None:
         name = error.param.get_error_hint(ctx).strip("'") if ctx else error.param.name

@@ -44,8 +44,8 @@ class _Group(LazyGroup):
 
     def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
         found = super().meant(ctx, args)
-        if found[0].startswith("did you mean"):
-            return found
+        if len(found) > 1:
+            return found  # a command was probably meant
         stop = f"routeguard ports stop {printable(args[0])}"
         return ["routeguard ports   (the table)", f"{stop}   (ends what listens there)"]
 
