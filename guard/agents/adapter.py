@@ -33,6 +33,9 @@ SERVER = "server"
 REMOTE = "remote"
 """Kind of a command that hands its calls to a server that was started elsewhere."""
 
+LEFT_OUT = "left-out"
+"""Kind of every command of an agent that the policy leaves alone."""
+
 NO_MODEL = (HARMLESS, LOCAL)
 """The kinds that call no model."""
 

@@ -353,6 +353,8 @@ def judge_process(
         return UNKNOWN, "the system does not show its environment", 0
     if not seen.environ:
         return UNKNOWN, "it has overwritten its environment, or was started with none", 0
+    if agent.id in policy.unguarded:
+        return UNKNOWN, "your policy leaves it out ([agents] guard)", 0
     launch, program = _launch(seen.environ)
     own = _own_keys(agent, seen.environ, policy, now)
     direct = [key.name for key in own if _is_direct(key)]

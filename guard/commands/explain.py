@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.agents.adapter import NO_MODEL
+from guard.agents.adapter import LEFT_OUT, NO_MODEL
 from guard.agents.registry import AGENTS
 from guard.errors import ExitCode, printable
 from guard.masking import remember_names, without_secrets
@@ -55,13 +55,12 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     environ = process.environment_at_start()
     agent = agent_of(words[0])
     facts, today = None, None
-    planned = plan_agent(agent, words, environ, write=False) if agent else None
-    if agent is None or planned is None:
+    if agent is None:
         plan = plan_other(words, environ)
         policy = process.load_policy(environ)
     else:
-        plan, policy, facts = planned
-        if plan.kind not in NO_MODEL:
+        plan, policy, facts = plan_agent(agent, words, environ, write=False)
+        if facts is not None and plan.kind not in NO_MODEL:
             today = agent.today(facts)
     remember_names(policy.gateway_keys)
     plan.findings = [without_secrets(finding) for finding in plan.findings]
@@ -150,6 +149,8 @@ def _guarded(plan: Plan, policy: CompiledPolicy, facts: Facts | None) -> list[tu
     version = ".".join(map(str, facts.version)) if facts and any(facts.version) else ""
     rows = [("program", f"{short(plan.program)} {version}".rstrip())]
     calls = plan.kind not in NO_MODEL
+    if plan.kind == LEFT_OUT:
+        rows.append(("left out", "by [agents] guard of your policy: it starts as it is"))
     if plan.route:
         rows.append(("goes to", f"{plan.route} at {policy.base_url}"))
         then = _outlook(plan, policy, facts)

@@ -130,7 +130,7 @@ def _put_shims(environ: Mapping[str, str], say: Say, *, dry_run: bool) -> None:
     except GuardError as error:
         error.fix += "\nor run this again with --no-shims"
         raise
-    changed = any(change.action == "write" for change in changes)
+    changed = any(change.action != "unchanged" for change in changes)
     say("shims" if changed else "unchanged", shims.directory(environ) + "/")
 
 

@@ -11,20 +11,24 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from guard import paths
 from guard.agents.registry import names
-from guard.errors import ExitCode, GuardError
+from guard.errors import ExitCode, GuardError, PolicyError
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim, typed
+from guard.policy.compile import compile_files
+from guard.policy.places import user_policy
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
 
 _HOOK = re.compile(r"^(?!\s*#).*routeguard['\"]?\s+hook\s+(bash|zsh|fish)\b", re.MULTILINE)
+
+_ACTIONS = {"current": "unchanged", "needless": "remove"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class ShimChange:
 
 @dataclass(frozen=True, slots=True)
 class Shim:
-    """The place of one shim: "current", "outdated", "missing" or "foreign" (not ours)."""
+    """The place of one shim: "current", "outdated", "missing", "foreign" (not ours), or "needless"
+    (of an agent that the policy leaves alone)."""
 
     name: str
     path: str
@@ -85,18 +90,34 @@ def directory(environ: Mapping[str, str]) -> str:
     return paths.shims(environ)
 
 
-def scripts() -> tuple[str, ...]:
-    """The names of the scripts in the directory."""
-    return (*names(), "routeguard")
+def scripts(unguarded: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of the scripts in the directory.
+
+    `unguarded` are the ids of agents that the policy leaves alone.
+    """
+    return (*names(unguarded), "routeguard")
+
+
+def _unguarded(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids of the agents that the policy leaves alone; none where no policy can be read.
+
+    A project has no say in it. Nothing is written, as loading the policy would do.
+    """
+    try:
+        policy, _ = compile_files(paths.SYSTEM_POLICY, user_policy(environ), ())
+    except PolicyError:
+        return ()
+    return policy.unguarded
 
 
 def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
     """Write every shim that is missing or outdated; each file appears whole or not at all.
 
-    Raises GuardError, before anything is written, if a file in the way is not ours, and if the
-    directory is not safe or cannot be written.
+    One of an agent that the policy leaves alone is removed. Raises GuardError, before anything is
+    written, if a file in the way is not ours, and if the directory is not safe or cannot be
+    written.
     """
-    found = [_look(name, environ) for name in scripts()]
+    found = _look_at_all(environ, _unguarded(environ))
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -106,14 +127,14 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimCh
                 fix=f"move it away, then: routeguard shim install ({shim.path})",
                 exit_code=ExitCode.CONFIG,
             )
-    changes = [
-        ShimChange("unchanged" if shim.state == "current" else "write", shim.path) for shim in found
-    ]
+    changes = [ShimChange(_ACTIONS.get(shim.state, "write"), shim.path) for shim in found]
     if dry_run:
         return changes
     paths.private_directory(directory(environ))
     for shim in found:
-        if shim.state != "current":
+        if shim.state == "needless":
+            _unlink(shim.path)
+        elif shim.state != "current":
             _write(shim.path, shim_text(shim.name))
     return changes
 
@@ -140,10 +161,7 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Shim
     if not dry_run:
         for change in changes:
             if change.action == "remove":
-                try:
-                    os.rmdir(change.path) if change.path == home else os.unlink(change.path)
-                except OSError as error:
-                    raise _failure("cannot remove a shim", change.path, error) from None
+                _unlink(change.path)
     return changes
 
 
@@ -153,17 +171,28 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
     search = environ.get("PATH", os.defpath)
     entries = search.split(os.pathsep)
     on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
+    unguarded = _unguarded(environ)
     resolved = []
-    for name in names():
+    for name in names(unguarded):
         path = typed(name, environ)
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return Status(
         directory=home,
-        shims=tuple(_look(name, environ) for name in scripts()),
+        shims=tuple(_look_at_all(environ, unguarded)),
         on_path=on_path,
         resolved=tuple(resolved),
         start_files=_start_files(environ, root),
     )
+
+
+def _look_at_all(environ: Mapping[str, str], unguarded: Collection[str]) -> list[Shim]:
+    """Every shim that belongs in the directory, and those of ours that do not belong there."""
+    wanted = scripts(unguarded)
+    found = [_look(name, environ) for name in scripts()]
+    for place, shim in enumerate(found):
+        if shim.name not in wanted and shim.state in ("current", "outdated"):
+            found[place] = replace(shim, state="needless")
+    return [shim for shim in found if shim.name in wanted or shim.state == "needless"]
 
 
 def _look(name: str, environ: Mapping[str, str]) -> Shim:
@@ -182,6 +211,13 @@ def _look(name: str, environ: Mapping[str, str]) -> Shim:
         same = False
     executable = stat.S_IMODE(found.st_mode) == 0o755
     return Shim(name, path, "current" if same and executable else "outdated")
+
+
+def _unlink(path: str) -> None:
+    try:
+        (os.unlink if not os.path.isdir(path) else os.rmdir)(path)
+    except OSError as error:
+        raise _failure("cannot remove a shim", path, error) from None
 
 
 def _write(path: str, text: str) -> None:

@@ -10,8 +10,9 @@ import os
 import time
 
 from guard import paths
-from guard.agents.adapter import HARMLESS, NO_MODEL
+from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.keys import unusable_key
+from guard.agents.plan import Plan
 from guard.agents.registry import names, without_guard
 from guard.errors import GuardError, PolicyError
 from guard.launch import bare_calls, local_proxies, places, resolve
@@ -33,17 +34,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guard.agents.adapter import Agent, Facts
-    from guard.agents.plan import Plan
     from guard.findings import Finding
     from guard.paths import Misplaced
 
 
 def plan_agent(
     agent: Agent, words: list[str], environ: dict[str, str], *, write: bool
-) -> tuple[Plan, CompiledPolicy, Facts] | None:
+) -> tuple[Plan, CompiledPolicy, Facts | None]:
     """Plan the launch of `agent` as `words`; nothing is started or made ready.
 
-    None where the policy leaves this agent alone. `write` False leaves no trace on disk.
+    Without facts where the policy leaves this agent alone: it starts as if routeguard were not
+    there. `write` False leaves no trace on disk.
     Raises GuardError if the agent is missing, PolicyError if the policy is broken and the command
     could call a model.
     """
@@ -61,7 +62,11 @@ def plan_agent(
         say(f"routeguard: {error.what} [{error.rule}]; this command calls no model, so it starts")
         policy = CompiledPolicy()
     if agent.id in policy.unguarded:
-        return None
+        plan = Plan(
+            agent=agent.id, kind=LEFT_OUT, program=program, typed=words[1:], argv=words[1:],
+            environ=dict(environ),
+        )  # fmt: skip
+        return plan, policy, None
     plan, facts = plan_launch(
         agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
         write=write,
@@ -145,7 +150,7 @@ def carry_out(
 
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
-        shims = {name: shim_text(name) for name in names()}
+        shims = {name: shim_text(name) for name in names(policy.unguarded)}
         for sentence in agent.prepare(plan, policy, facts, shims):
             say(f"routeguard: {sentence}")
         tell(plan, environ)

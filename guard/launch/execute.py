@@ -41,13 +41,16 @@ def main(argv: list[str]) -> int:
         from guard.launch.agent import carry_out, plan_agent
 
         try:
-            planned = plan_agent(agent, words, environ, write=True)
+            plan, policy, facts = plan_agent(agent, words, environ, write=True)
         except GuardError as error:
             _record_failure(agent, error, environ)
             raise
-        if planned is not None:
-            carry_out(agent, *planned, environ, fence=fence)
-    plan = plan_other(words, environ)
+        if facts is not None:
+            carry_out(agent, plan, policy, facts, environ, fence=fence)
+        said = f"your policy leaves {agent.title} out ([agents] guard): it starts as it is"
+        say_unless_quiet(f"routeguard: {said}", environ)
+    else:
+        plan = plan_other(words, environ)
     last = None
     if fence:
         from guard.launch.agent import fence_around

@@ -43,7 +43,10 @@ def environment_at_start() -> dict[str, str]:
                 given = block.read()
         except OSError:
             return environ
-        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+        theirs = [entry for entry in given.split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+        if theirs:
+            environ["LC_CTYPE"] = os.fsdecode(theirs[0].partition(b"=")[2])
+        else:
             del environ["LC_CTYPE"]
     return environ
 

@@ -516,7 +516,7 @@ class Agents(Section):
     guard: list[GuardedAgent] = Field(
         default=list(GUARDED),
         max_length=len(GUARDED),
-        description="the agents that are guarded; others start as any other command",
+        description="the agents that are guarded; the others are left as they are",
     )
     opencode: AgentRules = Field(default_factory=AgentRules)
     claude_code: AgentRouting = Field(default_factory=AgentRouting, alias="claude-code")

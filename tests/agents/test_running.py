@@ -248,6 +248,14 @@ def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
     assert CANARY not in how
 
 
+def test_an_agent_that_the_policy_leaves_out_is_not_judged(policy: CompiledPolicy) -> None:
+    environ = {**BARE, "OPENAI_API_KEY": CANARY}
+    assert verdict(environ, policy)[0] == running.UNGUARDED
+    policy.unguarded = ("opencode",)
+    state, how, _ = verdict(environ, policy)
+    assert (state, how) == (running.UNKNOWN, "your policy leaves it out ([agents] guard)")
+
+
 def test_what_cannot_be_seen_is_unknown(pinned: dict[str, str], policy: CompiledPolicy) -> None:
     assert verdict(pinned, policy, uid=UID + 1)[:1] == (running.UNKNOWN,)
     assert "another user" in verdict(None, policy, uid=0)[1]

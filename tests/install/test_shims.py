@@ -131,6 +131,32 @@ def test_uninstall_removes_ours_and_keeps_what_is_not(environ: dict[str, str]) -
     assert os.listdir(mine.parent) == ["other-tool"]
 
 
+def test_an_agent_that_the_policy_leaves_out_has_no_shim(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    policy = tmp_path / ".config/routeguard/policy.toml"
+    policy.parent.mkdir(parents=True)
+    shims.install(environ)
+    there = set(os.listdir(shims.directory(environ)))
+    assert "claude" in there
+    policy.write_text('[agents]\nguard = ["opencode"]\n')
+    policy.chmod(0o600)
+    states = {shim.name: shim.state for shim in shims.status(environ).shims}
+    assert (states["claude"], states["opencode"]) == ("needless", "current")
+    (change,) = [c for c in shims.install(environ, dry_run=True) if c.action != "unchanged"]
+    assert (change.action, os.path.basename(change.path)) == ("remove", "claude")
+    shims.install(environ)
+    assert set(os.listdir(shims.directory(environ))) == there - {"claude"}
+    assert "claude" not in [shim.name for shim in shims.status(environ).shims]
+    mine = foreign(Path(shims.directory(environ), "claude"))
+    assert {change.action for change in shims.install(environ)} == {"unchanged"}
+    assert mine.exists(), "what is not ours is nobody's business"
+    mine.unlink()
+    policy.write_text("nonsense = 1\n")
+    shims.install(environ)
+    assert set(os.listdir(shims.directory(environ))) == there, "with a broken policy, all"
+
+
 def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
     shims.install(environ)
     shims.uninstall(environ)

@@ -45,6 +45,24 @@ class TestAgent:
         assert child["XDG_CONFIG_HOME"].startswith(str(machine.home / ".local/state/routeguard"))
         assert child["PWD"] == str(machine.project)
 
+    def test_one_that_the_policy_leaves_out_is_not_touched(self, machine) -> None:
+        machine.policy('[agents]\nguard = ["claude-code"]\n')
+        words = ("opencode", "run", "--provider", "x", "hi")
+        theirs = {"XDG_CONFIG_HOME": "relative", "NODE_OPTIONS": "--no-warnings"}
+        done = machine.exec(*words, **theirs)
+        assert (done.status, done.out, machine.started) == (0, "", 1)
+        assert done.err == (
+            "routeguard: your policy leaves opencode out ([agents] guard): it starts as it is\n"
+        )
+        assert machine.argv == [word.encode() for word in words[1:]]
+        child = machine.child
+        assert child.pop("ROUTEGUARD_LAUNCH").endswith(f":1:{machine.bin / 'opencode'}")
+        assert child == {**machine.environ, **theirs}
+        assert machine.exec(*words, ROUTEGUARD_QUIET="1").err == ""
+        shown = machine.exec("--", *words, command=("explain",))
+        assert "left out  by [agents] guard of your policy: it starts as it is" in shown.out
+        assert "removed" not in shown.out
+
     def test_the_status_is_the_agents(self, machine) -> None:
         assert machine.exec("opencode", "run", "hi", AGENT_STATUS="7").status == 7
 
@@ -272,7 +290,12 @@ class TestProcess:
 
     @pytest.mark.parametrize(
         ("locale", "given"),
-        [({"LANG": None}, None), ({"LANG": "C"}, None), ({"LC_CTYPE": "C.UTF-8"}, "C.UTF-8")],
+        [
+            ({"LANG": None}, None),
+            ({"LANG": "C"}, None),
+            ({"LC_CTYPE": "C.UTF-8"}, "C.UTF-8"),
+            ({"LC_CTYPE": "C", "LANG": None}, "C"),
+        ],
     )
     def test_the_locale_python_gives_itself_is_not_passed_on(
         self, machine, locale: dict[str, str | None], given: str | None
