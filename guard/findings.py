@@ -15,6 +15,18 @@ _SHOWN = 2
 _LONG_ENOUGH = 16
 
 
+class Excerpt(Record):
+    """The source line of a finding, masked, with nothing in it that a terminal obeys.
+
+    `start` and `end` are the offsets in `text` of the place that the finding is about. Of a long
+    line it is the part around the place, with `…` where it is cut.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
 class Finding(Record):
     """What one rule says about one subject.
 
@@ -24,7 +36,9 @@ class Finding(Record):
 
     A finding in a file also has its `path` and the place in it: `line`, `column`, `end_line`,
     `end_column` count from 1 (0 is unknown), the end is exclusive. `digest` recognises the same
-    secret elsewhere; see `digest()`.
+    secret elsewhere; see `digest()`. `context` is the folder of tests, examples, benchmarks or
+    vendored code that the file lies in, as it is shown to people ("tests/", "web/examples/"), ""
+    for the product itself. `excerpt` is the line, for a report.
     """
 
     rule: str
@@ -39,6 +53,8 @@ class Finding(Record):
     end_line: int = 0
     end_column: int = 0
     digest: str = ""
+    context: str = ""
+    excerpt: Excerpt | None = None
 
     def _complete(self) -> None:
         place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path

@@ -15,7 +15,7 @@ import os
 
 from guard.catalog import key_shapes
 from guard.errors import printable
-from guard.findings import Finding, mask
+from guard.findings import Excerpt, Finding, mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,31 +49,62 @@ _DIGITS = frozenset("0123456789")
 
 def masked(text: str) -> str:
     """`text` with every secret in it masked. Masking twice changes nothing more."""
+    return masked_at(text, 0, 0)[0]
+
+
+def masked_at(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """`text` masked, and what its part from `start` to `end` has become.
+
+    A border inside of a secret moves outwards, so that the part holds the whole mask.
+    """
     for value in _values():
         if value in text:
-            text = text.replace(value, mask(value))
+            text, start, end = replaced(text, _all_of(value, text), start, end)
     for find in (_of_urls, _of_names, key_shapes.spans):
         found = sorted(find(text))
         if found:
-            text = _without(text, found)
-    return text
+            text, start, end = replaced(text, found, start, end)
+    return text, start, end
 
 
-def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _all_of(value: str, text: str) -> Iterator[tuple[int, int]]:
+    at = text.find(value)
+    while at >= 0:
+        yield at, at + len(value)
+        at = text.find(value, at + len(value))
+
+
+def replaced(
+    text: str, spans: Iterable[tuple[int, int]], start: int, end: int
+) -> tuple[str, int, int]:
+    """`text` with a mask for each of `spans`, which are in order; `start` and `end` as they move.
+
+    Of two that overlap nothing of the second is shown.
+    """
     out: list[str] = []
-    done = 0
-    for start, end in spans:
-        if start >= done:
-            part = text[start:end]
-            # what is a mask already stays one
-            shown = part if "****" in part and len(part) <= len("12****34") else mask(part)
-            out += (text[done:start], shown)
-            done = end
-        elif end > done:
-            # two that overlap: nothing of the second is shown
-            done = end
+    done = moved = 0
+    new_start, new_end = start, end
+    for first, last in spans:
+        if last <= done:
+            continue
+        part = text[first:last]
+        # what is a mask already stays one
+        shown = part if "****" in part and len(part) <= len("12****34") else mask(part)
+        if first < done:
+            first, shown = done, ""
+        out += (text[done:first], shown)
+        if last <= start:
+            new_start = start + moved + len(shown) - (last - first)
+        elif first < start:
+            new_start = first + moved
+        if last <= end:
+            new_end = end + moved + len(shown) - (last - first)
+        elif first < end:
+            new_end = first + moved + len(shown)
+        moved += len(shown) - (last - first)
+        done = last
     out.append(text[done:])
-    return "".join(out)
+    return "".join(out), new_start, new_end
 
 
 def is_clean(text: str) -> bool:
@@ -99,9 +130,15 @@ def without_secrets(finding: Finding) -> Finding:
         end_line=finding.end_line,
         end_column=finding.end_column,
         digest=finding.digest,
+        context=masked(finding.context),
+        excerpt=_clean(finding.excerpt),
     )
     clean.where = masked(finding.where)
     return clean
+
+
+def _clean(excerpt: Excerpt | None) -> Excerpt | None:
+    return Excerpt(*masked_at(excerpt.text, excerpt.start, excerpt.end)) if excerpt else None
 
 
 def fix_without_secrets(fix: str, where: str) -> str:

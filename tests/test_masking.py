@@ -23,7 +23,7 @@ from guard.check.result import Result
 from guard.commands.check import FORMATS, report
 from guard.dispatch import MaskedStream, main
 from guard.errors import GuardError
-from guard.findings import SEVERITIES, Finding
+from guard.findings import SEVERITIES, Excerpt, Finding
 from guard.masking import fix_without_secrets, masked, without_secrets
 from guard.rule_table import RULES
 from guard.rules import pages
@@ -117,7 +117,7 @@ def test_no_field_of_a_finding_leaves_with_a_key(
     finding = Finding(
         rule, text, f"says {text} here", where="" if line else text, fix=f"first\nuse {text}",
         severity=severity, path=f"a/{key}.env" if line else "", line=line, column=line,
-        end_line=line, end_column=line,
+        end_line=line, end_column=line, context=text, excerpt=Excerpt(text, 0, len(text)),
     )  # fmt: skip
     result = Result(
         findings=(finding,), fingerprints=("0" * 16,), suppressed=(finding,), baselined=(finding,),

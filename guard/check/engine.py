@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from guard.check import baseline, suppress
+from guard.check import baseline, excerpt, suppress
 from guard.check.result import Result, order, unchecked
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
@@ -180,6 +180,7 @@ def check_file(
     if suppress.NEEDLE in raw:
         findings, silenced = suppress.apply(file, findings, settings.selected)
         outcome.suppressed += silenced
+    excerpt.add(file, findings)
     for finding in findings:
         if finding.rule in settings.selected:
             outcome.found.append((finding, baseline.fingerprint(finding, _lines(file, finding))))

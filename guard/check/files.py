@@ -37,10 +37,14 @@ class Asked:
 
 @dataclass(slots=True)
 class Done:
-    """The result, the fixes as a diff, and what to tell about baseline and fixes."""
+    """The result, the fixes as a diff, and what to tell about baseline and fixes.
+
+    `nothing` says that a fix was asked for and none is possible: that is all there is to tell.
+    """
 
     result: Result
     diff: str = ""
+    nothing: bool = False
     said: list[str] = field(default_factory=list)
 
 
@@ -100,7 +104,10 @@ def _fix(done: Done, found: tree.Tree, policy: CompiledPolicy, write: bool) -> b
     """Plan what can be fixed, and write it if `write`; whether anything was written."""
     changes = fixing.plan(done.result.findings, found.entries, policy)
     if not changes:
-        done.said.append("nothing here can be fixed safely")
+        left = len(done.result.findings)
+        counts = f"; {counted(left, 'finding')} left: routeguard check" if left else ""
+        done.said.append(f"nothing here can be fixed safely{counts}")
+        done.nothing = True
         return False
     done.diff = fixing.diff(changes)
     files = counted(len(changes), "file")

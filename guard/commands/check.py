@@ -17,13 +17,13 @@ from guard.findings import SEVERITIES
 from guard.launch.process import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
 from guard.policy import cache
-from guard.report.terminal import Progress, plain, say, show
+from guard.report.terminal import Progress, columns, plain, say, show
 from guard.rules.chosen import chosen
 
 if TYPE_CHECKING:
     from guard.check.result import Result
 
-FORMATS = ("text", "json", "sarif", "github")
+FORMATS = ("text", "concise", "json", "sarif", "github")
 """Each is a module of `guard.report` with `render(result, root)`."""
 
 
@@ -39,6 +39,8 @@ Examples:
   routeguard check --env-file prod.env   the variables of a dotenv file
   routeguard check --write-baseline      let today's findings wait; from now on only new ones count
   routeguard check --fix                 show what can be fixed safely; --yes writes it
+  routeguard check --all                 tests and examples too, line by line
+  routeguard check --format concise      one line each, as a compiler writes them, for an editor
   routeguard check --format sarif --output routeguard.sarif
 
 \b
@@ -64,6 +66,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
     type=click.Choice(FORMATS),
     help="How findings are written. [default: text; github where GITHUB_ACTIONS=true]",
 )
+@click.option("--all", "whole", is_flag=True, help="Show findings in tests and examples, too.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--output", metavar="FILE", help="Write the report there instead of to stdout.")
 @click.option(
@@ -105,6 +108,7 @@ def check(
     env_file: str | None,
     ci: bool | None,
     format_: str | None,
+    whole: bool,
     as_json: bool,
     output: str | None,
     fail_on: str,
@@ -140,7 +144,7 @@ def check(
     if about_environment and (baseline is not None or write_baseline or fix or exclude):
         raise UsageError("--baseline, --exclude and --fix are for files, not for the environment")
     selected = chosen(select, ignore)
-    began = time.monotonic()
+    began, nothing = time.monotonic(), False
     environ, cwd = dict(os.environ), working_directory()
     with Progress("checking") as progress:
         if about_environment:
@@ -157,10 +161,13 @@ def check(
                 show(done.diff, err=True, whole=True)
             for text in done.said:
                 say(text)
+            nothing = done.nothing
     result = replace(result, seconds=time.monotonic() - began)
     failed = result.fails(fail_on)
-    if failed or output is not None or not quiet:
-        report(result, "json" if as_json else format_ or default_format(environ), output, cwd)
+    shape = "json" if as_json else format_ or default_format(environ)
+    said = nothing and shape == "text" and output is None
+    if (failed or output is not None or not quiet) and not said:
+        report(result, shape, output, cwd, whole=whole)
     return ExitCode.FINDINGS if failed else ExitCode.OK
 
 
@@ -195,23 +202,33 @@ def check_environment(
     return environment.check(asked, selected)
 
 
-def report(result: Result, format_: str, output: str | None, cwd: str) -> None:
+def report(
+    result: Result, format_: str, output: str | None, cwd: str, *, whole: bool = False
+) -> None:
     """Write `result` to `output`, or to stdout. Raises UsageError if it cannot be written.
 
-    Text shows paths as seen from `cwd`; the other formats as seen from the result's root, which
-    is what the programs that read them expect.
+    What people and their editors read shows paths as seen from `cwd`; the other formats as seen
+    from the result's root, which is what the programs that read them expect. `whole` folds no
+    findings of tests in a text.
     """
-    render = import_module(f"guard.report.{format_}").render
-    text = render(_without_secrets(result), cwd if format_ == "text" else result.root)
+    result = _without_secrets(result)
+    if format_ == "text":
+        from guard.report import text as as_text
+
+        width = columns() if output is None else 0
+        text = as_text.render(result, cwd, width=width, whole=whole)
+    else:
+        render = import_module(f"guard.report.{format_}").render
+        text = render(result, cwd if format_ == "concise" else result.root)
     if output is None:
         if format_ == "text":
             show(text)
-        else:
+        elif text:
             click.echo(masked(text))
         return
     try:
         with open(os.path.join(cwd, output), "w", encoding="utf-8", errors="replace") as file:
-            file.write(masked(plain(text)) + "\n")
+            file.write(masked(plain(text)) + "\n" * bool(text))
     except OSError as error:
         raise UsageError(
             f"cannot write {printable(output)}", why=(error.strerror or str(error)).lower()

@@ -2,8 +2,8 @@
 
 The form is `::error file=…,line=…,col=…,title=…::message`. The runner undoes `%25 %0D %0A` in a
 message and also `%3A %2C` in a property (github.com/actions/runner, ActionCommand.cs). It shows at
-most ten annotations of each level for a step; all of them are in the log, which is why a message
-begins with its place.
+most ten annotations of each level for a step, and in the log only the message of a command: the
+places of all findings are listed there in a group of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.errors import printable
-from guard.report import text
+from guard.report import concise, text
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
@@ -22,12 +22,16 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def render(result: Result, root: str) -> str:
-    """`result` as workflow commands, then one line in sum.
+    """`result` as workflow commands, then the places, then one line in sum.
 
     Paths are shown relative to `root`: the root of the repository, as GitHub expects.
     """
     lines = [_command(finding, result.root, root) for finding in result.findings]
     lines += [f"::notice title=routeguard::{_message(remark)}" for remark in result.remarks]
+    if result.findings:
+        # a line that begins with `::` or holds `##[` is a command (ActionCommand.cs)
+        places = [f"- {line.replace('##[', '## [')}" for line in concise.lines(result, root)]
+        lines += ["::group::routeguard: where", *places, "::endgroup::"]
     lines.append(f"routeguard: {text.in_sum(result)}")
     return "\n".join(lines)
 
@@ -45,7 +49,9 @@ def _command(finding: Finding, base: str, root: str) -> str:
             properties["endColumn"] = finding.end_column
     properties["title"] = f"{finding.rule} {RULES[finding.rule].name}"
     given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
-    said = f"{printable(text.place(finding, base, root))}: {text.said(finding)}"
+    said = text.said(finding)
+    if not finding.path and finding.where:
+        said = f"{printable(finding.where)}: {said}"
     if finding.fix:
         said += f"\nfix: {finding.fix}"
     return f"::{_COMMANDS[finding.severity]} {given}::{_message(said)}"

@@ -59,6 +59,8 @@ def _finding(finding: Finding) -> dict[str, object]:
         "fix": "\n".join(printable(line) for line in finding.fix.splitlines()),
         "location": _location(finding),
         "digest": finding.digest or None,
+        "context": printable(finding.context) or None,
+        "excerpt": _excerpt(finding),
     }
 
 
@@ -72,6 +74,13 @@ def _location(finding: Finding) -> dict[str, object] | None:
         "end_line": finding.end_line or None,
         "end_column": finding.end_column or None,
     }
+
+
+def _excerpt(finding: Finding) -> dict[str, object] | None:
+    excerpt = finding.excerpt
+    if excerpt is None:
+        return None
+    return {"text": excerpt.text, "start": excerpt.start, "end": excerpt.end}
 
 
 def _path(path: str) -> str:

@@ -53,14 +53,15 @@ def render(result: Result, root: str) -> str:
         ],
         "results": [
             {
-                "ruleId": finding.rule,
-                "ruleIndex": index[finding.rule],
-                "level": finding.severity,
-                "message": _message(_with_fix(finding)),
-                "locations": [_location(finding)],
+                "ruleId": f.rule,
+                "ruleIndex": index[f.rule],
+                "level": f.severity,
+                "message": _message(_with_fix(f)),
+                "locations": [_location(f)],
                 "partialFingerprints": {FINGERPRINT: fingerprint},
+                **({"properties": {"context": printable(f.context)}} if f.context else {}),
             }
-            for finding, fingerprint in zip(result.findings, result.fingerprints, strict=True)
+            for f, fingerprint in zip(result.findings, result.fingerprints, strict=True)
         ],
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
@@ -102,7 +103,16 @@ def _location(finding: Finding) -> dict[str, object]:
             "endLine": finding.end_line,
             "endColumn": finding.end_column,
         }
-        physical["region"] = {key: number for key, number in region.items() if number}
+        known: dict[str, object] = {key: number for key, number in region.items() if number}
+        physical["region"] = known
+        excerpt = finding.excerpt
+        if excerpt is not None and finding.end_line in (0, finding.line):
+            # masked, so it is what the file has there but for its secrets
+            known["snippet"] = {"text": excerpt.text[excerpt.start : excerpt.end]}
+            physical["contextRegion"] = {
+                "startLine": finding.line,
+                "snippet": {"text": excerpt.text},
+            }
     return {"physicalLocation": physical}
 
 

@@ -46,6 +46,7 @@ class SourceFile(Record):
     lies. Both are file-system strings (`surrogateescape`) and may hold any character. `other` is
     the path under which the same file is read as well, "" for none.
     `digest_key` is the key of the digests by which secrets are recognised; empty for none.
+    `secrets` are the values in it that detectors took for secrets: no line is shown with them.
     """
 
     path: str
@@ -53,6 +54,7 @@ class SourceFile(Record):
     absolute: str = ""
     digest_key: bytes = b""
     other: str = ""
+    secrets: list[str] = []  # noqa: RUF012
     name: str = ""
     _text: str | None = None
     _starts: list[int] | None = None

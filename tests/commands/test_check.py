@@ -175,6 +175,21 @@ def test_quiet_says_nothing_if_nothing_fails(run: Run) -> None:
     assert "RG111" in run.check("-q").stdout
 
 
+def test_the_line_is_shown_with_its_place_and_without_the_key(run: Run) -> None:
+    run.write("a.py", f'\tclient = Client(api_key="{KEY}")\n')
+    shown = run.check().stdout.split("\n")
+    assert shown[1:3] == ['     1 |     client = Client(api_key="sk****s0")',
+                          "       |                              ^^^^^^^^"]  # fmt: skip
+
+
+def test_one_line_each_for_an_editor(run: Run) -> None:
+    run.write("sub/a.py", f'k = "{KEY}"\n')
+    done = run.check("--format", "concise")
+    assert done.stdout == "sub/a.py:1:6: error: RG111 a key of Anthropic in plain text\n"
+    run.write("sub/a.py", "")
+    assert run.check("--format", "concise").stdout == ""
+
+
 def test_colour_is_asked_for(run: Run) -> None:
     run.write("a.py", f'client = Client(api_key="{KEY}")\n')
     assert "\x1b[" not in run.check().stdout
@@ -297,8 +312,13 @@ def test_fixes_are_shown_and_then_written(repository: Run) -> None:
 def test_nothing_to_fix(repository: Run) -> None:
     repository.write("a.py", f'k = "{KEY}"\n')
     done = repository.check("--fix", "--yes")
-    assert done.returncode == 1
-    assert "nothing here can be fixed safely" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "routeguard: nothing here can be fixed safely; 1 finding left: routeguard check\n"
+    )
+    assert json.loads(repository.check("--fix", "--json").stdout)["summary"]["errors"] == 1
+    repository.write("a.py", "clean\n")
+    assert repository.check("--fix").stderr == "routeguard: nothing here can be fixed safely\n"
 
 
 # The environment ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.check.result import Result
-from guard.findings import Finding
+from guard.findings import Excerpt, Finding
 
 ESCAPE = "\x1b]0;owned\x07"
 
@@ -26,6 +26,7 @@ def result() -> Result:
             end_line=3,
             end_column=40,
             digest="0123abcd",
+            excerpt=Excerpt('    key = "sk****AA"  # 模型', 11, 19),
         ),
         Finding(
             "RG206",
@@ -37,6 +38,7 @@ def result() -> Result:
             column=1,
             end_line=2,
             end_column=7,
+            context="tests/",
         ),
         Finding("RG101", "OPENAI_API_KEY", "OPENAI_API_KEY reaches OpenAI", where="environment"),
         Finding("RG903", "big.bin", "not checked: too large", path="big.bin"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from guard.check.result import Result
+from guard.findings import Finding
 from guard.report.github import render
 
 COMMAND = re.compile(r"::(?P<command>\w+) (?P<properties>[^:]*)::(?P<message>.*)\Z")
@@ -30,7 +32,8 @@ def lines(result: Result) -> list[str]:
 
 def test_one_line_for_each_finding_one_for_each_remark_one_in_sum(result: Result) -> None:
     said = lines(result)
-    assert len(said) == len(result.findings) + len(result.remarks) + 1
+    commands = [line for line in said if COMMAND.match(line)]
+    assert len(commands) == len(result.findings) + len(result.remarks)
     assert said[-1] == (
         "routeguard: 3 errors, 1 warning, 1 note; 3 files checked; 1 not; "
         "1 suppressed; 1 in the baseline; 1 excepted by the policy (0.2 s)"
@@ -48,7 +51,8 @@ def test_a_hostile_path_stays_one_property(result: Result) -> None:
         "endColumn": "40",
         "title": "RG111 literal-provider-key",
     }
-    assert message == f"{properties['file']}:3:5: a key of Anthropic\nfix: revoke it"
+    # GitHub shows the annotation at its place
+    assert message == "a key of Anthropic\nfix: revoke it"
 
 
 def test_a_call_over_two_lines_has_no_columns(result: Result) -> None:
@@ -67,6 +71,17 @@ def test_a_note_is_a_notice_and_a_variable_has_no_file(result: Result) -> None:
     command, properties, message = parsed(lines(result)[3])
     assert command == "notice"
     assert properties == {"file": "big.bin", "title": "RG903 file-not-checked"}
+
+
+def test_the_log_lists_the_places_and_runs_nothing_from_them(result: Result) -> None:
+    bad = Finding("RG201", "x", "##[error]hi", path="::error::x.sh", line=1, column=1)
+    said = lines(replace(result, findings=(*result.findings, bad), fingerprints=("0" * 16,) * 6))
+    places = said[said.index("::group::routeguard: where") + 1 : said.index("::endgroup::")]
+    assert len(places) == 6 + len(result.remarks)
+    assert "- b.sh:1:1: warning: RG206 opencode run: names no model" in "\n".join(places)
+    assert places[5] == "- ::error::x.sh:1:1: error: RG201 x: ## [error]hi"
+    assert all(line.startswith("- ") for line in places)
+    assert "::group::" not in render(Result(), "/")
 
 
 def test_no_finding_and_no_remark_writes_a_command_of_its_own(result: Result) -> None:

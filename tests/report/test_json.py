@@ -72,9 +72,14 @@ def test_version_1_has_these_keys(result: Result) -> None:
         "fix": "name it:\n-m portkey/gpt-4o",
         "location": {"path": "b.sh", "line": 1, "column": 1, "end_line": 2, "end_column": 7},
         "digest": None,
+        "context": "tests/",
+        "excerpt": None,
         "fingerprint": "0000000000000001",
     }
-    assert said["findings"][0]["digest"] == "0123abcd"
+    key = said["findings"][0]
+    assert (key["digest"], key["context"]) == ("0123abcd", None)
+    text, start, end = key["excerpt"].values()
+    assert text[start:end] == "sk****AA"
     assert said["findings"][2]["location"] is None
     assert said["findings"][3]["location"]["line"] is None
 

@@ -65,7 +65,10 @@ def test_a_place_is_a_uri_and_a_region(result: Result) -> None:
     assert physical["artifactLocation"]["uriBaseId"] == "%SRCROOT%"
     uri = physical["artifactLocation"]["uri"]
     assert unquote_to_bytes(uri) == b"a dir/50%,x:y\n\x1b]0;owned\x07\xff.py"
-    assert physical["region"] == {"startLine": 3, "startColumn": 5, "endLine": 3, "endColumn": 40}
+    region = {"startLine": 3, "startColumn": 5, "endLine": 3, "endColumn": 40}
+    assert physical["region"] == {**region, "snippet": {"text": "sk****AA"}}
+    assert physical["contextRegion"]["startLine"] == 3
+    assert "sk****AA" in physical["contextRegion"]["snippet"]["text"]
     region = call["locations"][0]["physicalLocation"]["region"]
     assert region == {"startLine": 1, "startColumn": 1, "endLine": 2, "endColumn": 7}
     assert "region" not in whole["locations"][0]["physicalLocation"]
@@ -82,6 +85,11 @@ def test_what_is_in_no_file_has_a_logical_place(result: Result) -> None:
             ]
         }
     ]
+
+
+def test_what_lies_in_tests_says_so(result: Result) -> None:
+    contexts = [said.get("properties") for said in log(result)["runs"][0]["results"]]
+    assert contexts == [None, {"context": "tests/"}, None, None, None]
 
 
 def test_what_is_held_back_is_not_uploaded_as_an_alert(result: Result) -> None:

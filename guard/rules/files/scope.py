@@ -67,11 +67,14 @@ class Scope:
     ) -> Finding:
         """The finding of `rule` at `place`; offsets become lines and columns.
 
-        `secret` is the value the finding is about, if it is about one. It is never kept: a file
-        with a `digest_key` gives the finding the keyed digest by which the same value can be
-        recognised elsewhere, another gives it none. `subject` and `message` must not hold it.
+        `secret` is the value the finding is about, if it is about one. The finding does not keep
+        it: a file with a `digest_key` gives the finding the keyed digest by which the same value
+        can be recognised elsewhere, another gives it none. The file remembers it, so that none of
+        its lines is shown with it. `subject` and `message` must not hold it.
         """
         file = self.file
+        if secret:
+            file.secrets.append(secret)
         line, column = file.position(place.start)
         end_line, end_column = file.position(max(place.start, place.end))
         return Finding(
