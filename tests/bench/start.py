@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""What a shell start and a wrapped command cost, against an empty run of the same Python.
+"""What the hook adds to the start of a shell, and what our commands cost cold.
 
-    tests/bench/start.py [--runs N] [--python PYTHON] [--main MAIN]
+    tests/bench/start.py [--runs N] [--python PYTHON] [--main MAIN] [--json FILE]
 
-Runs everything in turns, so that a machine that gets slower slows all of it, and prints medians
-in milliseconds and ratios. Judges nothing: the aims are printed beside what was measured.
+Beside the hook: the same line of direnv, zoxide, mise and starship, as far as they are on PATH.
+Beside a command: an empty run of the same Python. Everything takes turns, so that a machine that
+gets slower slows all of it. Prints medians in milliseconds, by the clock and of the processor.
+Judges nothing: the aims are printed beside what was measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
+import shutil
 import statistics
 import sys
 import tempfile
@@ -19,66 +23,163 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from guard.install import launcher  # noqa: E402
+from guard.install.way import Way  # noqa: E402
+
 EMPTY = "python -c pass"
+ISOLATED = "python -I -S -c pass"
+TOOLS = {
+    "routeguard": ("routeguard hook {shell}", {"bash": 6, "zsh": 4, "fish": 4}),
+    "direnv": ("direnv hook {shell}", {}),
+    "zoxide": ("zoxide init {shell}", {}),
+    "mise": ("mise activate {shell}", {}),
+    "starship": ("starship init {shell}", {}),
+}
+SHELLS = {
+    "bash": (".bashrc", ["--rcfile", "{home}/.bashrc", "-i", "-c", "exit"]),
+    "zsh": (".zshrc", ["-d", "-i", "-c", "exit"]),
+    "fish": (".config/fish/config.fish", ["-i", "-c", "exit"]),
+}
+COMMANDS = {
+    "exec -- true": (1.5, ISOLATED),
+    "status --short": (None, ISOLATED),
+    "--version": (None, EMPTY),
+    "--help": (None, EMPTY),
+    "why OPENAI_API_KEY": (None, EMPTY),
+    "policy show": (None, EMPTY),
+    "portkey --help": (None, EMPTY),
+}
+"""A command's aim, as a multiple of its yardstick."""
+
+Case = tuple[list[str], dict[str, str]]
 
 
-def once(argv: list[str], environ: dict[str, str], null: int) -> float:
-    """Wall-clock milliseconds of one run. Raises SystemExit if it does not end with 0."""
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1)]
+def once(argv: list[str], environ: dict[str, str], null: int) -> tuple[float, float]:
+    """Milliseconds of one run: by the clock, and of the processor in it and its children.
+
+    Raises SystemExit if it ends with more than 1.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
     begun = time.perf_counter()
     pid = os.posix_spawn(argv[0], argv, environ, file_actions=actions)
-    _, status = os.waitpid(pid, 0)
+    _, status, used = os.wait4(pid, 0)
     taken = (time.perf_counter() - begun) * 1000
-    if status:
+    if os.waitstatus_to_exitcode(status) not in (0, 1):
         sys.exit(f"start.py: {shlex.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
-    return taken
+    return taken, (used.ru_utime + used.ru_stime) * 1000
 
 
-def write_launcher(path: Path, python: str, main: str) -> str:
-    """A launcher as install.sh makes it; returns its path."""
-    path.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} -I -S {shlex.quote(main)} "$@"\n')
-    path.chmod(0o755)
-    return str(path)
+def home_of(root: Path, name: str, python: str, main: str) -> tuple[Path, dict[str, str]]:
+    """A home with a launcher as setup makes it, and its environment."""
+    home = root / name
+    command = home / ".local/bin/routeguard"
+    command.parent.mkdir(parents=True)
+    way = Way("pip", "", python, main, str(command), "install it again", "")
+    command.write_bytes(launcher.text(way, "3", str(home)))
+    command.chmod(0o755)
+    search = os.pathsep.join([str(command.parent), os.environ["PATH"]])
+    environ = {"HOME": str(home), "PATH": search, "LANG": "C.UTF-8", "TERM": "xterm"}
+    return home, environ
+
+
+def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Case]:
+    """For each shell and tool ("" for none) what starts the shell with the tool's line."""
+    cases: dict[tuple[str, str], Case] = {}
+    for shell, (start_file, words) in SHELLS.items():
+        program = shutil.which(shell)
+        if program is None:
+            continue
+        for tool in ("", *TOOLS):
+            if tool not in ("", "routeguard") and shutil.which(tool) is None:
+                continue
+            home, environ = home_of(root, f"{shell}-{tool}", python, main)
+            file = home / start_file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            call = TOOLS[tool][0].format(shell=shell) if tool else ""
+            line = f"{call} | source" if shell == "fish" else f'eval "$({call})"'
+            file.write_text(f"{line}\n" if tool else "")
+            argv = [program, *(word.format(home=home) for word in words)]
+            cases[shell, tool] = argv, environ
+    return cases
+
+
+def command_cases(root: Path, python: str, main: str) -> dict[str, Case]:
+    """Our commands as the launcher starts them, and their yardsticks."""
+    home, environ = home_of(root, "commands", python, main)
+    command = str(home / ".local/bin/routeguard")
+    cases: dict[str, Case] = {
+        EMPTY: ([python, "-c", "pass"], environ),
+        ISOLATED: ([python, "-I", "-S", "-c", "pass"], environ),
+    }
+    for name in COMMANDS:
+        cases[name] = [command, *shlex.split(name)], environ
+    return cases
+
+
+def measured(cases: dict[object, Case], runs: int) -> tuple[dict[object, float], ...]:
+    """The medians of each case, of both figures of `once`; two runs before count for nothing."""
+    times: dict[object, list[tuple[float, float]]] = {name: [] for name in cases}
+    null = os.open(os.devnull, os.O_RDWR)
+    for _ in range(2):  # compiles modules and policy, keeps the hook
+        for argv, environ in cases.values():
+            once(argv, environ, null)
+        time.sleep(0.2)  # what has just changed is not kept
+    for _ in range(runs):
+        for name, (argv, environ) in cases.items():
+            times[name].append(once(argv, environ, null))
+    os.close(null)
+    return tuple(
+        {name: statistics.median(pair[figure] for pair in taken) for name, taken in times.items()}
+        for figure in (0, 1)
+    )
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=100, help="runs of each command (100)")
+    parser.add_argument("--runs", type=int, default=50, help="runs of each (50)")
     parser.add_argument("--python", default=sys.executable, help="interpreter (this one)")
     parser.add_argument("--main", default=str(ROOT / "guard/__main__.py"), help="guard/__main__.py")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory:
-        home = Path(directory, "home")
-        home.mkdir()
-        environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        launcher = write_launcher(Path(directory, "routeguard"), options.python, options.main)
-        wrapper = [options.python, "-I", "-S", options.main]
-        commands = {
-            EMPTY: ([options.python, "-c", "pass"], ""),
-            "python -I -S -c pass": ([options.python, "-I", "-S", "-c", "pass"], ""),
-            "true": (["/bin/true" if os.path.exists("/bin/true") else "/usr/bin/true"], ""),
-            "routeguard hook bash": ([launcher, "hook", "bash"], ""),
-            "routeguard hook zsh": ([launcher, "hook", "zsh"], "1.50"),
-            "routeguard hook fish": ([launcher, "hook", "fish"], ""),
-            "routeguard exec -- true": ([launcher, "exec", "--", "true"], "2.00"),
-            "wrapper: exec -- true": ([*wrapper, "exec", "--", "true"], ""),
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        null = os.open(os.devnull, os.O_RDWR)
-        for _ in range(2):  # compiles modules and policy
-            for argv, _aim in commands.values():
-                once(argv, environ, null)
-        for _ in range(options.runs):
-            for name, (argv, _aim) in commands.items():
-                times[name].append(once(argv, environ, null))
-    print(f"{'command':<26}{'median ms':>10}{'lowest':>9}{'x empty':>9}{'aim':>7}")
-    base = statistics.median(times[EMPTY])
-    for name, (_argv, aim) in commands.items():
-        middle = statistics.median(times[name])
-        print(f"{name:<26}{middle:>10.2f}{min(times[name]):>9.2f}{middle / base:>9.2f}{aim:>7}")
+        root = Path(directory)
+        shells = shell_cases(root, options.python, options.main)
+        commands = command_cases(root, options.python, options.main)
+        found, used = measured({**shells, **commands}, options.runs)
+    added, added_cpu = (
+        {f"{shell} {tool}": of[shell, tool] - of[shell, ""] for shell, tool in shells if tool}
+        for of in (found, used)
+    )
+    head = f"{'ms':>8}{'cpu ms':>8}"
+    print(f"{'added to the start of':<24}{head}{'x direnv':>10}{'aim ms':>8}")
+    for name, more in added.items():
+        shell, tool = name.split()
+        beside = added.get(f"{shell} direnv")
+        ratio = f"{more / beside:.2f}" if beside and beside > 0 else ""
+        aim = TOOLS[tool][1].get(shell, "")
+        print(f"{name:<24}{more:>8.2f}{added_cpu[name]:>8.2f}{ratio:>10}{aim!s:>8}")
+    print(f"\n{'command':<24}{head}{'ratio':>10}{'aim':>8}  to")
+    for name in commands:
+        aim, yardstick = COMMANDS.get(name, (None, ""))
+        ratio = f"{found[name] / found[yardstick]:.2f}" if yardstick else ""
+        figures = f"{found[name]:>8.2f}{used[name]:>8.2f}"
+        print(f"{name:<24}{figures}{ratio:>10}{aim or '':>8}  {yardstick}".rstrip())
     version = ".".join(map(str, sys.version_info[:3]))
-    print(f"{options.runs} runs each, in turns; Python {version}, {os.cpu_count()} CPUs")
+    print(f"\n{options.runs} runs each, in turns; Python {version}, {os.cpu_count()} CPUs")
+    if options.json:
+        document = {
+            "added_ms": added,
+            "added_cpu_ms": added_cpu,
+            "bare_ms": {shell: found[shell, tool] for shell, tool in shells if not tool},
+            "command_ms": {name: found[name] for name in commands},
+            "runs": options.runs,
+            "python": version,
+            "cpus": os.cpu_count(),
+        }
+        Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
