@@ -22,6 +22,7 @@ from guard.rules.files import (
     secrets,
     services,
     shell,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -68,3 +69,5 @@ DETECTORS: tuple[Detector, ...] = (
     *agent_files.DETECTORS,
 )
 """Every detector, in the order in which a file meets them."""
+
+written.use(d for d in DETECTORS if d not in (secrets.DETECTOR, base_urls.DETECTOR))

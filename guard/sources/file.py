@@ -8,6 +8,10 @@ from bisect import bisect_right
 
 from guard.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # (mark, codec), the four-byte marks first: UTF-32 LE begins with the mark of UTF-16 LE
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -44,7 +48,8 @@ class SourceFile(Record):
 
     `path` is the path as shown, relative to the root of the check; `absolute` where the file
     lies. Both are file-system strings (`surrogateescape`) and may hold any character. `other` is
-    the path under which the same file is read as well, "" for none.
+    the path under which the same file is read as well, "" for none. For a file that stands within
+    another one, `outer` is that, and `places` are the offsets in it of each character and the end.
     `digest_key` is the key of the digests by which secrets are recognised; empty for none.
     `secrets` are the values in it that detectors took for secrets: no line is shown with them.
     """
@@ -55,6 +60,8 @@ class SourceFile(Record):
     digest_key: bytes = b""
     other: str = ""
     secrets: list[str] = []  # noqa: RUF012
+    outer: SourceFile | None = None
+    places: Sequence[int] = ()
     name: str = ""
     _text: str | None = None
     _starts: list[int] | None = None
@@ -82,9 +89,12 @@ class SourceFile(Record):
     def position(self, offset: int) -> tuple[int, int]:
         """The (line, column) of the character at `offset` in `text`, both from 1.
 
-        A column counts characters, and an offset behind the end stands at the end.
+        A column counts characters, and an offset behind the end stands at the end. Within another
+        file it is the place in that.
         """
         offset = max(0, min(offset, len(self.text)))
+        if self.outer is not None:
+            return self.outer.position(self.places[min(offset, len(self.places) - 1)])
         starts = self._line_starts()
         line = bisect_right(starts, offset)
         return line, offset - starts[line - 1] + 1

@@ -12,7 +12,7 @@ from guard.catalog import local_proxies
 from guard.findings import Finding
 from guard.proxies import commands, starts
 from guard.rules.agents.calls import AGENTS
-from guard.rules.files import variables
+from guard.rules.files import variables, written
 from guard.rules.files.scope import Placed, Scope, Span, between
 from guard.sources.positions.shell_calls import Call, Script, read
 from guard.sources.positions.text import Text
@@ -57,6 +57,7 @@ def check_texts(
                 break
             continue
         script.calls += found.calls
+        script.files += found.files
         script.settings += found.settings
         for name, value in found.constants.items():
             if script.constants.setdefault(name, value) != value:
@@ -85,6 +86,8 @@ def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
             ):
                 if first or finding.rule == "RG108":
                     yield finding
+    for target, content in script.files:
+        yield from written.check(scope, script.value(target) or target.shown, content)
     container = scope.given_to("the container")
     for setting in script.settings:
         if setting.exported:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from guard.rules.files import written
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope, between
 from guard.rules.files.structured import (
@@ -61,6 +62,11 @@ class Dockerfiles:
                 if image is not None:
                     place = rest[image.start(1) : image.end(1)]
                     yield from check_image(scope, place.value, place)
+            elif name in ("COPY", "ADD") and "<<" in rest.value:
+                target, _, body = rest.value.partition("\n")
+                # the last line is the mark that ends it
+                end = len(target) + 1 + body.rfind("\n")
+                yield from written.check(scope, target.split()[-1], rest[len(target) + 1 : end + 1])
             elif name in ("RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"):
                 if name == "HEALTHCHECK":
                     command = _INSTRUCTION.match(rest.value)
@@ -103,7 +109,9 @@ def instructions(text: str) -> Iterator[tuple[str, Text]]:
                 at += 1
         rest = joined(parts, " ")
         body: list[Text] = []
-        marks = _HEREDOC.findall(rest.value) if found.group(1).upper() in ("RUN", "COPY") else []
+        marks = (
+            _HEREDOC.findall(rest.value) if found.group(1).upper() in ("RUN", "COPY", "ADD") else []
+        )
         for dashes, _, mark in marks:
             while at < len(lines):
                 line = lines[at]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard.rules.files import secrets
+from guard.rules.files import secrets, written
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import (
@@ -103,16 +103,41 @@ def _kubernetes(scope: Scope, root: Node) -> Iterator[Finding]:
     kind = root.get("kind")
     data = root.get("data")
     if kind is not None and kind.value == "Secret":
-        yield from check_variables(scope, root.get("stringData"))
+        yield from _held(scope, root.get("stringData"))
         for key, value in data.pairs if data is not None else ():
             yield from _decoded(scope, key, value)
     elif kind is not None and kind.value == "ConfigMap":
-        yield from check_variables(scope, data)
+        yield from _held(scope, data)
     for node in root.walk():
         for name in (node.get("secretRef", "name"), node.get("secretKey")):
             if node.kind == MAP and name is not None and name.kind == SCALAR:
                 called = re.sub(r"[-.]", "_", name.value).upper()
                 yield from check_variable(scope, called, None, name)
+
+
+def _held(scope: Scope, data: Node | None) -> Iterator[Finding]:
+    """What stands under names of variables, and under names of files that a pod mounts."""
+    yield from check_variables(scope, data)
+    for key, value in data.pairs if data is not None else ():
+        if "." in key.value and value.kind == SCALAR:
+            yield from written.check(scope, key.value, value.text)
+
+
+def _files(scope: Scope, root: Node) -> Iterator[Finding]:
+    """`write_files` of cloud-init, `copy` of Ansible: a path, and the content beside it."""
+    for node in root.walk():
+        content = node.get("content")
+        path = node.get("path") or node.get("dest")
+        if content is not None and path is not None and content.kind == path.kind == SCALAR:
+            yield from written.check(scope, path.value, content.text)
+
+
+def _cloud_init(scope: Scope, root: Node) -> Iterator[Finding]:
+    yield from _files(scope, root)
+    for key in ("runcmd", "bootcmd"):
+        commands = root.get(key)
+        for command in commands.items if commands is not None else ():
+            yield from check_command(scope, command)
 
 
 def _decoded(scope: Scope, key: Node, value: Node) -> Iterator[Finding]:
@@ -237,6 +262,21 @@ KINDS = (
             *("secretEnv", "envSecrets", "extraSecretEnv", "secrets"),
         ),
         calls=(("command", "args"),),
+    ),
+    # cloudinit.readthedocs.io, "Write files"; docs.ansible.com, ansible.builtin.copy
+    Kind(
+        "cloud-init",
+        r"(?:cloud[-_]?(?:init|config)|user[-_]?data)[^/]*\.ya?ml",
+        "the machine",
+        more=_cloud_init,
+    ),
+    Kind(
+        "ansible",
+        r"(?:tasks|handlers)/[^/]+\.ya?ml|(?:playbook|site)[^/]*\.ya?ml",
+        "the task",
+        variables=("environment",),
+        texts=("shell", "command", "cmd", "ansible.builtin.shell", "ansible.builtin.command"),
+        more=_files,
     ),
     Kind(
         "kubernetes",

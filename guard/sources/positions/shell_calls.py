@@ -41,7 +41,7 @@ from guard.sources.shell_commands import (
     declarations,
 )
 from guard.sources.shell_commands.declarations import Setting
-from guard.sources.shell_commands.words import as_assignment
+from guard.sources.shell_commands.words import as_assignment, handed_on
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -82,9 +82,13 @@ class Call:
 
 @dataclass(slots=True)
 class Script:
-    """What a text does: calls, settings, and the variables that have one known value in it."""
+    """What a text does: calls, settings, and the variables that have one known value in it.
+
+    `files` are those that it writes whole or adds to, with what is known of their content.
+    """
 
     calls: list[Call] = field(default_factory=list)
+    files: list[tuple[Word, Text]] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
     constants: dict[str, str] = field(default_factory=dict)
 
@@ -128,6 +132,7 @@ def follow(words: list[Word], into: Script) -> None:
     reading.call(words)
     found = reading.script()
     into.calls += found.calls
+    into.files += found.files
     into.settings += found.settings
 
 
@@ -232,6 +237,9 @@ class _Reading:
                 self._values.setdefault(word.shown, set()).add(None)
             if verb == "for":
                 return
+        content = handed_on(command) if command.writes else None
+        if content is not None:
+            self._found.files += [(word, _unescaped(command, content)) for word in command.writes]
         words = [printed for word in command.words for printed in inner.printed(word)]
         self._call(words, command.assignments, command.stdin)
 
@@ -264,6 +272,8 @@ class _Reading:
             self._found.calls.append(call)
             program = call.program
             package = False
+            if program in ("tee", "dd", "sponge") and stdin is not None:
+                self._found.files += [(word, stdin) for word in _written(program, words[1:])]
             if program in self._elsewhere and not _is_here(program, words):
                 return
             if program in SHELLS:
@@ -565,6 +575,26 @@ def _is_here(program: str, words: list[Word]) -> bool:
     host = next((word.shown for word in _operands(words[1:], SSH)), "")
     host = host.removeprefix("ssh://").rpartition("@")[2]
     return is_this_machine(host) or is_this_machine(host.rpartition(":")[0])
+
+
+def _written(program: str, words: list[Word]) -> list[Word]:
+    """The files that `tee`, `dd` or `sponge` with these arguments write."""
+    if program == "dd":
+        return [word.after(3) for word in words if word.shown.startswith("of=")]
+    return [word for word in words if not word.shown.startswith("-")]
+
+
+def _unescaped(command: Command, text: Text) -> Text:
+    """What `printf` or `echo -e` makes of `text`: its line breaks."""
+    echo = command.words[0].shown == "echo"
+    if "\\n" not in text.value or (echo and "e" not in command.words[1].shown[:3]):
+        return text
+    parts = []
+    at = 0
+    while (found := text.value.find("\\n", at)) >= 0:
+        parts += [text[at:found], Text("\n", text.places[found : found + 2])]
+        at = found + 2
+    return joined([*parts, text[at:]])
 
 
 def _replaced(options: list[Word]) -> str:

@@ -60,6 +60,6 @@ class FishReader(Reader):
             end = at + 1
             while end < self._end and end < at + 3 and value[end] in "<>&?":
                 end += 1
-            self._redirect(frame, end - at)
+            self._redirect(frame, end - at, char)
         else:
             self._part(self._building(frame), char)

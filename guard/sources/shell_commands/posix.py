@@ -252,7 +252,7 @@ class PosixReader(Reader):
             end = at + 1
             while end < self._end and end < at + 4 and value[end] in "<>&|!":
                 end += 1
-            self._redirect(frame, end - at)
+            self._redirect(frame, end - at, char)
 
     def _parenthesis(self, frame: Frame) -> None:
         value, at = self._value, self._at

@@ -277,6 +277,8 @@ class Reader:
         if frame.redirect:
             if frame.redirect == "<<<":
                 frame.command.stdin = word.content
+            elif frame.redirect == ">" and not (word.shown.isdigit() or word.shown == "-"):
+                frame.command.writes.append(word)
             frame.redirect = ""
         elif frame.mode == CALL:
             self._add(frame, word)

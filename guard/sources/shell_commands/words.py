@@ -86,11 +86,12 @@ class Command:
     """One simple command: what is assigned for it, its words, and the text that it reads.
 
     Without words it only assigns. `stdin` is the text of a here-document or here-string, or of
-    an `echo` piped into it. `source` is the command whose output is piped into it. `inner` tells
-    that it stands in a substitution. A loop over values (`for x in …`) is the command `for x`.
+    an `echo` piped into it. `source` is the command whose output is piped into it, `writes` are
+    the files that its own goes to. `inner` tells that it stands in a substitution. A loop over
+    values (`for x in …`) is the command `for x`.
     """
 
-    __slots__ = ("assignments", "inner", "source", "stdin", "words")
+    __slots__ = ("assignments", "inner", "source", "stdin", "words", "writes")
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Command:
         self.assignments = [] if assignments is None else assignments
         self.stdin = stdin
         self.source: Command | None = None
+        self.writes: list[Word] = []
         self.inner = False
 
     @property
