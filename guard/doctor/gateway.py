@@ -62,10 +62,8 @@ def tls(context: Context) -> Iterator[Result]:
     connect = _connection(context)
     fix = network.inspected_fix(context.environ, context.policy)
     try:
-        found = handshake.chain(
-            connect, host, network.certificates(context.environ, context.policy)
-        )
-        by = "" if found.public or not found.trusted else _trusted_by(context, connect, host)
+        found = handshake.chain(connect, host, network.certificates(context.policy))
+        by_policy = found.trusted and not found.public and _by_policy(context, connect, host)
     except ssl.SSLError as error:
         yield broken(f"no TLS handshake: {error.reason or 'it failed'}", "try another network")
         return
@@ -78,26 +76,24 @@ def tls(context: Context) -> Iterator[Result]:
     )
     if found.public:
         yield ok(f"signed by {found.issuer}, a public CA")
-    elif by == "policy":
+    elif by_policy:
         yield ok(f"signed by {found.issuer}, no public CA; trusted by gateway.ca of your policy")
-    elif by == "system":
-        yield warning(f"{told}. This system trusts it; an agent may not", fix)
     elif found.trusted:
-        yield broken(f"{told}. Only your environment trusts it, which a launch does not keep", fix)
+        yield warning(f"{told}. This system trusts it; an agent may not", fix)
     elif found.unknown_ca:
         yield broken(network.inspected(found.issuer), fix)
     else:
         yield broken(f"the certificate of {host} is refused: {found.reason}", "try another network")
 
 
-def _trusted_by(context: Context, connect: Callable[[], socket.socket], host: str) -> str:
-    """Whose certificates verify the connection: "policy", "system", else "" for the environment."""
+def _by_policy(context: Context, connect: Callable[[], socket.socket], host: str) -> bool:
+    """Whether the certificates of the policy verify the connection by themselves."""
     from guard.portkey import tls as handshake
 
     file = context.policy.gateway_ca
-    if file and handshake.is_trusted(connect, host, ssl.create_default_context(cafile=file)):
-        return "policy"
-    return "system" if handshake.is_trusted(connect, host, handshake.system_list()) else ""
+    return bool(file) and handshake.is_trusted(
+        connect, host, ssl.create_default_context(cafile=file)
+    )
 
 
 def accepted(context: Context) -> Iterator[Result]:

@@ -181,9 +181,7 @@ class Client:
                     "accept": "application/json",
                 },
                 proxy=proxy or None,
-                verify=network.certificates(environ, policy)
-                if self._origin[0] == "https"
-                else True,
+                verify=network.certificates(policy) if self._origin[0] == "https" else True,
                 timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
                 trust_env=False,
                 follow_redirects=False,

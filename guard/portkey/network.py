@@ -1,12 +1,11 @@
 """How this machine reaches the gateway: the HTTP proxy in between, the certificates that count.
 
-The policy's `[gateway] ca` and `proxy` decide, as they do for the agents; where it has none, the
-usual variables of the environment.
+The policy's `[gateway] ca` and `proxy` decide, as they do for the agents. Where it has no proxy,
+HTTPS_PROXY and its like count; where it has no CA, the system's.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Mapping
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
@@ -14,6 +13,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from guard.errors import GuardError
 from guard.net import address, authority, is_loopback, read_url
 from guard.policy.values import CompiledPolicy
+from guard.portkey.tls import has_directory, system_list
 from guard.variables import ca_for_good, judge
 
 POLICY_PROXY = "gateway.proxy"
@@ -56,44 +56,29 @@ def proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> 
     return "", ""
 
 
-def certificates(environ: Mapping[str, str], policy: CompiledPolicy) -> ssl.SSLContext:
+def certificates(policy: CompiledPolicy) -> ssl.SSLContext:
     """Verification by the system's certificates, and those of `[gateway] ca`.
 
-    Without a `ca`, variables can name others in place of the system's: SSL_CERT_FILE,
-    SSL_CERT_DIR, REQUESTS_CA_BUNDLE. Raises GuardError (RG108) where what is named cannot be read.
+    As for an agent, no variable adds to them: who sets SSL_CERT_FILE would decide which server gets
+    the key. Raises GuardError (RG108) where the policy's file cannot be read.
     """
-    file = directory = ""
-    if not policy.gateway_ca:
-        file = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or ""
-        directory = environ.get("SSL_CERT_DIR") or ""
-    if os.path.isdir(file):
-        file, directory = "", file
-    try:
-        context = ssl.create_default_context(cafile=file or None, capath=directory or None)
-        if file or directory:
-            pass
-        elif not context.cert_store_stats()["x509_ca"] and not os.path.isdir(
-            ssl.get_default_verify_paths().capath or ""
-        ):
-            # a Python that was built without a place for them, as the one of python.org on macOS
-            import certifi
+    context = system_list()
+    if not context.cert_store_stats()["x509_ca"] and not has_directory():
+        # a Python that was built without a place for them, as the one of python.org on macOS
+        import certifi
 
-            context.load_verify_locations(certifi.where())
-        if policy.gateway_ca:
+        context.load_verify_locations(certifi.where())
+    if policy.gateway_ca:
+        try:
             context.load_verify_locations(policy.gateway_ca)
-        # with SSLKEYLOGFILE, Python would write down what decrypts the key on its way
-        context.keylog_filename = None  # type: ignore[assignment]
-    except (OSError, ssl.SSLError) as error:
-        named = "gateway.ca" if policy.gateway_ca else "the environment"
-        raise GuardError(
-            f"the certificates that {named} names cannot be read",
-            where=policy.gateway_ca or file or directory,
-            why=getattr(error, "strerror", "") or "they are no certificates",
-            fix="check gateway.ca in your policy"
-            if policy.gateway_ca
-            else "check SSL_CERT_FILE, SSL_CERT_DIR and REQUESTS_CA_BUNDLE",
-            rule="RG108",
-        ) from None
+        except (OSError, ssl.SSLError) as error:
+            raise GuardError(
+                "the certificates that gateway.ca names cannot be read",
+                where=policy.gateway_ca,
+                why=getattr(error, "strerror", "") or "they are no certificates",
+                fix="check gateway.ca in your policy",
+                rule="RG108",
+            ) from None
     return context
 
 
@@ -109,9 +94,8 @@ def inspected_fix(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     """What to do about it, with the file that the environment names, if it names one."""
     if policy.gateway_ca:
         return f"put the issuer's certificate into {policy.gateway_ca} (gateway.ca of your policy)"
-    named = next(
-        (name for name in ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE") if environ.get(name)), ""
-    )
+    files = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")
+    named = next((name for name in files if environ.get(name)), "")
     return (
         ca_for_good(named or "SSL_CERT_DIR", environ.get(named, "-")) + "; else try another network"
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from guard.errors import printable
+from guard.variables import BUNDLES
 
 _SECONDS = 4.0
 _NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O"}
@@ -75,15 +76,22 @@ def is_trusted(
 def system_list() -> ssl.SSLContext:
     """Verification by the CAs of this system alone, whatever the environment names.
 
-    Where OpenSSL was built to look for them; empty for a Python that has no such place.
+    Where OpenSSL was built to look for them, or where this kind of system keeps them; empty for a
+    Python that has no such place.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     places = ssl.get_default_verify_paths()
-    if os.path.isfile(places.openssl_cafile):
-        context.load_verify_locations(cafile=places.openssl_cafile)
-    if os.path.isdir(places.openssl_capath):
+    for bundle in filter(os.path.isfile, (places.openssl_cafile, *BUNDLES)):
+        context.load_verify_locations(cafile=bundle)
+        break
+    if has_directory():
         context.load_verify_locations(capath=places.openssl_capath)
     return context
+
+
+def has_directory() -> bool:
+    """Whether the system has a directory of CAs, of which those that are asked for are loaded."""
+    return os.path.isdir(ssl.get_default_verify_paths().openssl_capath)
 
 
 def issuer(connect: Callable[[], socket.socket], host: str) -> str:

@@ -411,13 +411,6 @@ def test_a_proxy_on_this_machine_is_refused(person: Person) -> None:
     assert "RG104" in done.stderr
 
 
-def test_a_wrong_path_to_certificates(person: Person) -> None:
-    person.policy.write_text('[gateway]\nbase_url = "https://gateway.invalid/v1"\n')
-    done = person.run("status", SSL_CERT_FILE="/nowhere/ca.pem")
-    assert done.returncode == 126
-    assert "RG108" in done.stderr
-
-
 def test_an_entry_that_is_not_there(person: Person) -> None:
     done = person.run("status", "--entry", "typo")
     assert done.returncode == 2

@@ -13,7 +13,7 @@ import pytest
 from company import ISSUER, Authority, Tunnel, over_tls
 from doctored import CANARIES, Machine
 
-from guard.portkey import tls
+from guard.portkey import network, tls
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "portkey"))
 
@@ -147,13 +147,13 @@ def test_a_connection_that_is_inspected(machine: Machine, inspected: plane.Contr
     assert all(KEY.encode() not in request.raw for request in inspected.requests)
 
 
-def test_a_ca_that_only_this_system_trusts(
+def test_a_ca_that_only_the_environment_names(
     machine: Machine, inspected: plane.ControlPlane, authority: Authority
 ) -> None:
     machine.environ["SSL_CERT_FILE"] = str(authority.ca)
     found = machine.one("tls")
     assert found.state == "broken"
-    assert "Only your environment trusts it, which a launch does not keep" in found.what
+    assert "signed by an unknown CA" in found.what
     assert f'[gateway] ca = "{authority.ca}"' in found.fix
 
 
@@ -174,9 +174,7 @@ def test_a_ca_of_the_policy(
 def system_trusts(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The CA is among those of the system."""
     trusting = ssl.create_default_context(cafile=authority.ca)
-    monkeypatch.setattr(tls, "system_list", lambda: trusting)
-    # what OpenSSL itself takes for the system's
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    monkeypatch.setattr(network, "system_list", lambda: trusting)
 
 
 @pytest.mark.usefixtures("system_trusts")
@@ -203,13 +201,13 @@ def test_a_ca_of_the_policy_that_signed_something_else(
     assert str(other) in found.fix
 
 
+@pytest.mark.usefixtures("system_trusts")
 def test_a_public_ca(
     machine: Machine,
     inspected: plane.ControlPlane,
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    machine.environ["SSL_CERT_FILE"] = str(authority.ca)
     monkeypatch.setattr(certifi, "where", lambda: str(authority.ca))
     tls._public_list.cache_clear()
     try:

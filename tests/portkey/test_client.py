@@ -466,6 +466,10 @@ def secure(server: Server) -> str:
     return f"https://127.0.0.1:{server.port}/v1"
 
 
+def trusting(server: Server, certificate: Path) -> CompiledPolicy:
+    return CompiledPolicy(base_url=secure(server), gateway_ca=str(certificate))
+
+
 def test_a_certificate_that_nobody_vouches_for(tls: Server) -> None:
     # nor does a variable switch the verification off
     off = {"NODE_TLS_REJECT_UNAUTHORIZED": "0", "PYTHONHTTPSVERIFY": "0", "SSL_CERT_FILE": ""}
@@ -479,31 +483,23 @@ def test_a_certificate_that_nobody_vouches_for(tls: Server) -> None:
     assert tls.requests == []
 
 
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_the_certificate_of_a_company_is_taken(tls: Server, certificate: Path, name: str) -> None:
-    with opened(secure(tls), environ={name: str(certificate)}) as client:
-        assert client.get("/models").ok
-
-
-def test_a_directory_of_certificates_is_taken(
-    tls: Server, certificate: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"])
+def test_no_variable_decides_who_is_the_gateway(
+    tls: Server, certificate: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As for an agent, and where OpenSSL itself would read the variable, too."""
     (tmp_path / "cert.pem").write_bytes(certificate.read_bytes())
     subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, capture_output=True)
-    for name in ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
-        with opened(secure(tls), environ={name: str(tmp_path)}) as client:
-            assert client.get("/models").ok
-
-
-@pytest.mark.parametrize("content", [None, b"no certificate\n"])
-def test_a_wrong_path_to_certificates_is_said(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "ca.pem"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(GuardError) as caught:
-        opened("https://gateway.invalid/v1", environ={"SSL_CERT_FILE": str(file)})
-    assert (caught.value.rule, caught.value.where) == ("RG108", str(file))
-    assert "SSL_CERT_FILE" in caught.value.fix
+    value = str(tmp_path if name == "SSL_CERT_DIR" else certificate)
+    monkeypatch.setenv(name, value)
+    with opened(secure(tls), environ={name: value}) as client:
+        error = refused(client)
+    assert error.kind == "tls"
+    path = value if name == "SSL_CERT_FILE" else "/path/to/company-ca.pem"
+    assert f'[gateway] ca = "{path}"' in error.fix
+    assert tls.requests == []
+    with opened(secure(tls), policy=trusting(tls, certificate)) as client:
+        assert client.get("/models").ok
 
 
 def test_plain_http_where_tls_belongs() -> None:
@@ -518,7 +514,7 @@ def test_the_session_keys_are_not_written_down(
 ) -> None:
     log = tmp_path / "tls-keys"
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
-    with opened(secure(tls), environ={"SSL_CERT_FILE": str(certificate)}) as client:
+    with opened(secure(tls), policy=trusting(tls, certificate)) as client:
         assert client.get("/models").ok
     assert not log.exists() or "SECRET" not in log.read_text()
 
