@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from guard.agents.plan import Plan
     from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
+
+_LONG = 120
+"""Characters from which on a JSON object among the arguments is shown below them."""
 
 
 @click.command(
@@ -119,7 +123,9 @@ def _text(
     words: list[str],
 ) -> str:
     parts = [_part("today", words, _today(today) if today else [])]
-    parts.append(_part("guarded", [words[0], *plan.argv], _guarded(plan, policy, facts)))
+    argv, documents = _without_documents(plan.argv)
+    parts.append(_part("guarded", [words[0], *argv], _guarded(plan, policy, facts)))
+    parts += [_rows(documents, indent=2)] * bool(documents)
     if not plan.forbidden_by:
         return "\n\n".join([*parts, paint("it would start", "good")])
     lines = [paint("it would be refused", "bad")]
@@ -128,6 +134,24 @@ def _text(
         below = [("where:", short(finding.where)), ("fix:", finding.fix)]
         lines.append(_rows(below, indent=4))
     return "\n\n".join([*parts, "\n".join(filter(None, lines))])
+
+
+def _without_documents(argv: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """`argv` with `{…}` for each long JSON object in it, and what those hold, a key a line."""
+    words, rows = [], []
+    for word in argv:
+        start = word.find("{")
+        try:
+            held = json.loads(word[start:]) if start >= 0 and len(word) > _LONG else None
+        except ValueError:
+            held = None
+        if not isinstance(held, dict):
+            words.append(word)
+            continue
+        words.append(word[:start] + "{…}")
+        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in held.items()]
+        rows.append((word[:start].rstrip("=") or "{…}", "\n".join(lines)))
+    return words, rows
 
 
 def _part(title: str, command: list[str], rows: list[tuple[str, str]]) -> str:

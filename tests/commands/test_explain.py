@@ -69,6 +69,28 @@ def test_today_and_guarded(machine: Machine) -> None:
     assert lines[-1] == "it would start"
 
 
+def test_a_long_document_among_the_arguments_is_shown_below_them(machine: Machine) -> None:
+    package = machine.root / "node_modules/@anthropic-ai/claude-code"
+    package.mkdir(parents=True)
+    about = {"name": "@anthropic-ai/claude-code", "version": "2.1.332"}
+    (package / "package.json").write_text(json.dumps(about))
+    (package / "cli.js").write_text("#!/bin/sh\n")
+    (package / "cli.js").chmod(0o755)
+    (machine.bin / "claude").symlink_to(package / "cli.js")
+    words = ("claude", "--model", "@anthropic-prod/claude-sonnet-4-5", "-p", "{short}")
+    status, out, err = machine.explain("--", *words)
+    assert (status, err) == (0, "")
+    (head,) = (line for line in out.splitlines() if line.startswith("guarded"))
+    settings, more = "'--settings={…}'", "'--managed-settings={…}'"
+    assert head == f"guarded  claude {settings} {more} {' '.join(words[1:-1])} '{{short}}'"
+    shown = out[out.index("\n  --settings ") :]
+    for argument in machine.json(*words)["argv"][:2]:
+        name, _, document = argument.partition("=")
+        assert name in shown
+        for key, value in json.loads(document).items():
+            assert f" {key}: {json.dumps(value)}\n" in shown
+
+
 def test_json(machine: Machine) -> None:
     found = machine.json("opencode", "run", "--provider", "portkey", "hi")
     assert set(found) == {

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Network:
         enter = ["-n"] if os.getuid() == 0 else ["-U", "-n", "--preserve-credentials"]
         self._enter = ["nsenter", "-t", str(self._holder.pid), *enter, "--"]
         self._namespace = os.readlink(f"/proc/{self._holder.pid}/ns/net")
-        self._logs: dict[int, Path] = {}
+        self._logs: dict[int, IO[bytes]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -75,24 +75,24 @@ class Network:
                 os.kill(pid, signal.SIGKILL)
         self._holder.communicate()
         for log in self._logs.values():
-            log.unlink()
+            log.close()
 
     def start(
         self, words: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None
     ) -> subprocess.Popen[bytes]:
         """Start `words` here; its pid is the program's own. What it says is kept for `log`."""
-        handle, name = tempfile.mkstemp(prefix="routeguard-server-")
-        with os.fdopen(handle, "wb") as log:
-            process = subprocess.Popen(
-                [*self._enter, *words],
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._logs[process.pid] = Path(name)
+        # a file without a name: nothing is left of it, however the tests end
+        log = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen(
+            [*self._enter, *words],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        self._logs[process.pid] = log
         return process
 
     def run(
@@ -111,7 +111,10 @@ class Network:
 
     def log(self, process: subprocess.Popen[bytes]) -> str:
         """The last of what `process` said."""
-        return self._logs[process.pid].read_text(errors="replace")[-3000:]
+        handle = self._logs[process.pid].fileno()
+        # without moving the place at which the program goes on writing
+        said = os.pread(handle, 3000, max(0, os.fstat(handle).st_size - 3000))
+        return said.decode(errors="replace")
 
     def ports(self) -> set[int]:
         """The TCP ports on which something listens here."""
