@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 from private_network import private_network as private_network
+
+from guard.catalog import local_proxies
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_test_server_on_the_port_of_a_proxy() -> Iterator[None]:
+    """Keep the proxies' ports of the range from which servers of tests get theirs.
+
+    A launch is refused while something that does not answer at once listens on one of them.
+    """
+    kept = []
+    for port in filter(lambda port: port >= 32768, local_proxies.default_ports()):
+        reserved = socket.socket()
+        try:
+            reserved.bind(("0.0.0.0", port))  # and not listened on, so no launch sees it
+        except OSError:
+            reserved.close()  # another worker keeps it
+        else:
+            kept.append(reserved)
+    yield
+    for reserved in kept:
+        reserved.close()
 
 
 @pytest.fixture(scope="session")
