@@ -38,7 +38,8 @@ class Finding(Record):
     `end_column` count from 1 (0 is unknown), the end is exclusive. `digest` recognises the same
     secret elsewhere; see `digest()`. `context` is the folder of tests, examples, benchmarks or
     vendored code that the file lies in, as it is shown to people ("tests/", "web/examples/"), ""
-    for the product itself. `excerpt` is the line, for a report.
+    for the product itself. `excerpt` is the line, for a report. `placeholder` tells that it is
+    about a value that only stands for a key: counted, and reported only where that is asked for.
     """
 
     rule: str
@@ -55,6 +56,7 @@ class Finding(Record):
     digest: str = ""
     context: str = ""
     excerpt: Excerpt | None = None
+    placeholder: bool = False
 
     def _complete(self) -> None:
         place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
@@ -75,6 +77,11 @@ class Finding(Record):
 
     def __repr__(self) -> str:
         return f"Finding({self.rule}, {self.subject!r}, {self.message!r})"
+
+
+def lower(severity: str) -> str:
+    """The severity below `severity`; there is none below "note"."""
+    return SEVERITIES[max(SEVERITIES.index(severity) - 1, 0)]
 
 
 def mask(value: str) -> str:

@@ -132,6 +132,7 @@ def without_secrets(finding: Finding) -> Finding:
         digest=finding.digest,
         context=masked(finding.context),
         excerpt=_clean(finding.excerpt),
+        placeholder=finding.placeholder,
     )
     clean.where = masked(finding.where)
     return clean

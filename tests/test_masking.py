@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from guard import masking
 from guard.catalog import providers, variables
 from guard.catalog.key_shapes import OTHER_VENDORS, looks_like_key
+from guard.catalog.key_values import is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.check.result import Result
 from guard.commands.check import FORMATS, report
@@ -27,7 +28,6 @@ from guard.findings import SEVERITIES, Excerpt, Finding
 from guard.masking import fix_without_secrets, masked, without_secrets
 from guard.rule_table import RULES
 from guard.rules import pages
-from guard.rules.files.secrets import is_placeholder, is_random
 
 ROOT = Path(__file__).resolve().parents[1]
 

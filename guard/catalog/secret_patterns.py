@@ -43,11 +43,12 @@ class NamedKey:
 
 @dataclass(frozen=True, slots=True)
 class SecretPatterns:
-    """All of them, and the lower-case words that make a text a placeholder."""
+    """All of them, the lower-case words of placeholders, and the examples of vendors' pages."""
 
     prefixed: tuple[PrefixedKey, ...]
     named: tuple[NamedKey, ...]
     placeholders: tuple[str, ...]
+    documented: frozenset[str]
 
 
 @cache
@@ -62,4 +63,5 @@ def secret_patterns() -> SecretPatterns:
         prefixed=tuple(sorted(prefixed, key=lambda pattern: -len(pattern.prefix))),
         named=tuple(NamedKey(**row) for row in named),
         placeholders=tuple(content["placeholder"]["words"]),
+        documented=frozenset(content["placeholder"]["documented"]),
     )

@@ -49,7 +49,7 @@ class Settings:
     """What holds for every file of one check. `now` is in Unix seconds.
 
     `index` is the top of the work tree whose index the files are read from, "" for the files
-    themselves.
+    themselves. Where `strict`, values that only stand for a key are findings too.
     """
 
     policy: CompiledPolicy
@@ -57,6 +57,7 @@ class Settings:
     digest_key: bytes = b""
     now: float = 0.0
     index: str = ""
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Outcome:
     found: list[tuple[Finding, str]] = field(default_factory=list)
     suppressed: list[Finding] = field(default_factory=list)
     excepted: list[Finding] = field(default_factory=list)
+    placeholders: list[Finding] = field(default_factory=list)
     checked: int = 0
     skipped: int = 0
 
@@ -73,6 +75,7 @@ class Outcome:
         self.found += other.found
         self.suppressed += other.suppressed
         self.excepted += other.excepted
+        self.placeholders += other.placeholders
         self.checked += other.checked
         self.skipped += other.skipped
 
@@ -115,6 +118,7 @@ def check(
         suppressed=tuple(sorted(outcome.suppressed, key=order)),
         baselined=tuple(waiting),
         excepted=tuple(sorted(outcome.excepted, key=order)),
+        placeholders=tuple(sorted(outcome.placeholders, key=order)),
         files_checked=outcome.checked,
         files_skipped=outcome.skipped,
         root=found.root,
@@ -182,7 +186,9 @@ def check_file(
         outcome.suppressed += silenced
     excerpt.add(file, findings)
     for finding in findings:
-        if finding.rule in settings.selected:
+        if finding.placeholder and not settings.strict:
+            outcome.placeholders.append(finding)
+        elif finding.rule in settings.selected:
             outcome.found.append((finding, baseline.fingerprint(finding, _lines(file, finding))))
 
 

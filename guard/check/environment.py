@@ -16,6 +16,7 @@ from guard import hook, paths, variables
 from guard.agents.adapter import Agent
 from guard.agents.registry import default_agent, is_switch, keeps, sets, without_guard
 from guard.catalog.classify import classify
+from guard.catalog.key_values import is_placeholder
 from guard.check import baseline, suppress
 from guard.check.ci_runners import Runner, handed_on
 from guard.check.result import Result, order, unchecked
@@ -25,7 +26,6 @@ from guard.launch import resolve
 from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
-from guard.rules.files.secrets import is_form
 from guard.sources import bounded_text, dotenv_files, dotenv_text, rc_files, tree
 from guard.sources.file import SourceFile
 from guard.sources.records import Assignment, Skipped
@@ -99,7 +99,7 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     environ = {name: asked.environ[name] for name in _PLACES if name in asked.environ}
     for found in dotenv_text.assignments(text):
         kind, _ = _classified(found.name, asked.policy)
-        if kind in _SECRETS and is_form(found.value):
+        if kind in _SECRETS and is_placeholder(found.value):
             continue  # to be filled in, as `check` of the file itself has it
         environ[found.name] = found.value
         lines[found.name] = found.line
@@ -252,7 +252,7 @@ def _of_assignments(
         dynamic = _DYNAMIC.search(found.value) is not None
         if not found.exported or (dynamic and kind in _ADDRESSES):
             continue  # where an address leads may be known to a running shell alone
-        if forms and kind in _SECRETS and is_form(found.value) and not dynamic:
+        if forms and kind in _SECRETS and is_placeholder(found.value) and not dynamic:
             continue
         finding = _of_variable(asked, found.name, found.value, f"; {consequence}")
         if finding is not None:

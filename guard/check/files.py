@@ -22,7 +22,8 @@ class Asked:
     """What to check and what to do with it.
 
     `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
-    index; policy and baseline are those of the work tree. `fix` plans fixes, `write` applies them.
+    index; policy and baseline are those of the work tree. `strict` reports placeholders.
+    `fix` plans fixes, `write` applies them.
     """
 
     paths: Sequence[str]
@@ -33,6 +34,7 @@ class Asked:
     fix: bool = False
     write: bool = False
     staged: bool = False
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
         digest_key=digest_key.load(own),
         now=time.time(),
         index=found.root if asked.staged else "",
+        strict=asked.strict,
     )
     if asked.write_baseline:
         return _write_baseline(found, settings, known, known_at)

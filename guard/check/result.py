@@ -14,7 +14,8 @@ class Result:
     `findings` are sorted (path, line, column, rule) and are what is reported. `fingerprints` stand
     beside them, one for each: 16 hex digits that stay the same when lines move and hold nothing
     of a value. `suppressed` were silenced in the file by a comment with a reason, `baselined` by
-    the baseline, `excepted` by an exception of the policy.
+    the baseline, `excepted` by an exception of the policy; `placeholders` were passed over, as
+    their values only stand for a key.
 
     `files_checked` counts files that were read and judged, `files_skipped` those that could not
     be. `root` is the directory to which the findings' paths are relative (what lies outside has
@@ -28,6 +29,7 @@ class Result:
     suppressed: tuple[Finding, ...] = ()
     baselined: tuple[Finding, ...] = ()
     excepted: tuple[Finding, ...] = ()
+    placeholders: tuple[Finding, ...] = ()
     files_checked: int = 0
     files_skipped: int = 0
     root: str = ""
@@ -38,6 +40,10 @@ class Result:
     def count(self, severity: str) -> int:
         """How many findings have exactly this severity."""
         return sum(finding.severity == severity for finding in self.findings)
+
+    def placeholder_count(self) -> int:
+        """How many values were passed over: two rules may be about the same one."""
+        return len({(finding.path, finding.line) for finding in self.placeholders})
 
     def fails(self, threshold: str) -> bool:
         """Whether a finding is at least as serious as `threshold` ("note", "warning", "error")."""

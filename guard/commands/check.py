@@ -90,6 +90,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
     shell_complete=complete.rules,
     help="All but these rules.",
 )
+@click.option("--strict", is_flag=True, help="Report placeholders for keys too.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out these paths.")
 @click.option(
     "--baseline",
@@ -114,6 +115,7 @@ def check(
     fail_on: str,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    strict: bool,
     exclude: tuple[str, ...],
     baseline: str | None,
     no_baseline: bool,
@@ -143,6 +145,8 @@ def check(
         raise UsageError("--yes needs --fix")
     if about_environment and (baseline is not None or write_baseline or fix or exclude):
         raise UsageError("--baseline, --exclude and --fix are for files, not for the environment")
+    if strict and about_environment:
+        raise UsageError("--strict is for files, not for the environment")
     selected = chosen(select, ignore)
     began, nothing = time.monotonic(), False
     environ, cwd = dict(os.environ), working_directory()
@@ -153,7 +157,9 @@ def check(
             from guard.check import files
 
             known = "" if no_baseline else baseline
-            asked = files.Asked(paths, selected, exclude, known, write_baseline, fix, yes, staged)
+            asked = files.Asked(
+                paths, selected, exclude, known, write_baseline, fix, yes, staged, strict
+            )
             done = files.check(asked, environ, cwd)
             result = done.result
             progress.end()
@@ -246,5 +252,6 @@ def _without_secrets(result: Result) -> Result:
         suppressed=tuple(map(without_secrets, result.suppressed)),
         baselined=tuple(map(without_secrets, result.baselined)),
         excepted=tuple(map(without_secrets, result.excepted)),
+        placeholders=tuple(map(without_secrets, result.placeholders)),
         remarks=tuple(map(masked, result.remarks)),
     )

@@ -33,6 +33,7 @@ def render(result: Result, root: str) -> str:
             "suppressed": len(result.suppressed),
             "baselined": len(result.baselined),
             "excepted": len(result.excepted),
+            "placeholders": result.placeholder_count(),
             "files_checked": result.files_checked,
             "files_skipped": result.files_skipped,
         },

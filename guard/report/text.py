@@ -233,6 +233,8 @@ def in_sum(result: Result) -> str:
     ):
         if found:
             parts.append(f"{len(found)} {word}")
+    if passed := result.placeholder_count():
+        parts.append(f"{counted(passed, 'placeholder')} passed over")
     return f"{'; '.join(parts)} ({result.seconds:.1f} s)"
 
 

@@ -51,7 +51,8 @@ def findings(case: Case) -> list:
     result = []
     for detector in DETECTORS:
         if detector.wants(file.path, file.name) and any(n in lower for n in detector.needles):
-            result.extend(detector.check(file, policy))
+            found = detector.check(file, policy)
+            result.extend(finding for finding in found if not finding.placeholder)
     return result
 
 

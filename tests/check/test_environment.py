@@ -22,7 +22,7 @@ from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
 
 EVERY = frozenset(RULES)
-SECRET = "sk-canary-0123456789abcdefghij"
+SECRET = "sk-canary-q8Zr2Lm9Xw4TkP7vBd3N"
 REAL = "sk-q8Zr2Lm9Xw4TkP7vBd3NsYh6"
 """Looks like no placeholder."""
 

@@ -459,3 +459,39 @@ def test_a_selection_of_nothing_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="names no rule"):
         chosen(("",), ())
     assert chosen((), ()) == frozenset(RULES)
+
+
+def test_placeholders_are_counted_and_reported_where_everything_is_asked_for(
+    repository: Run,
+) -> None:
+    """Every rule passes over the same values, and a random key is an error in a test too."""
+    root = repository.project
+    (root / ".env").write_text("OPENAI_API_KEY=sk-123456\nFROBNICATOR_API_KEY=your-key-here\n")
+    (root / "app.py").write_text('ANTHROPIC_API_KEY = "sk-ant-api03-test"\n')
+    (root / "compose.yaml").write_text("services:\n a:\n  environment:\n   GROQ_API_KEY: dummy\n")
+    (root / "Dockerfile").write_text("FROM x\nENV MISTRAL_API_KEY=sk-1234567890abcdef\n")
+    (root / "tests").mkdir()
+    key = "sk-proj-" + "q8Zr2Lm9Xw4TkP7vBd3NsYh6" * 2
+    (root / "tests/test_a.py").write_text(f'KEY = "{key}"\nBASE = "x"\n')
+    (root / "tests/.env").write_text("OPENAI_BASE_URL=https://api.openai.com/v1\n")
+    found = json.loads(repository.check("--format", "json", ".").stdout)
+    told = [(f["location"]["path"], f["rule"], f["severity"]) for f in found["findings"]]
+    assert sorted(told) == [
+        ("tests/.env", "RG103", "warning"),
+        ("tests/test_a.py", "RG111", "error"),
+    ]
+    assert {f["context"] for f in found["findings"]} == {"tests/"}
+    assert found["summary"]["placeholders"] == 5
+    assert "5 placeholders passed over" in repository.check(".").stdout
+    strict = json.loads(repository.check("--format", "json", "--strict", ".").stdout)
+    assert strict["summary"]["placeholders"] == 0
+    more = [f for f in strict["findings"] if "only stands for a key" in f["message"]]
+    assert sorted((f["location"]["path"], f["rule"]) for f in more) == [
+        (".env", "RG101"),
+        (".env", "RG102"),
+        ("Dockerfile", "RG101"),
+        ("app.py", "RG111"),
+        ("compose.yaml", "RG101"),
+    ]
+    assert {f["severity"] for f in more} == {"warning", "note"}
+    assert repository.check("--strict", "--env").returncode == 2

@@ -51,6 +51,7 @@ def result() -> Result:
         suppressed=(held,),
         baselined=(held,),
         excepted=(held,),
+        placeholders=(held,),
         files_checked=3,
         files_skipped=1,
         root="/work/tree",

@@ -36,7 +36,8 @@ def test_one_line_for_each_finding_one_for_each_remark_one_in_sum(result: Result
     assert len(commands) == len(result.findings) + len(result.remarks)
     assert said[-1] == (
         "routeguard: 3 errors, 1 warning, 1 note; 3 files checked; 1 not; "
-        "1 suppressed; 1 in the baseline; 1 excepted by the policy (0.2 s)"
+        "1 suppressed; 1 in the baseline; 1 excepted by the policy; "
+        "1 placeholder passed over (0.2 s)"
     )
 
 

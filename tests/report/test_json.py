@@ -58,6 +58,7 @@ def test_version_1_has_these_keys(result: Result) -> None:
         "suppressed": 1,
         "baselined": 1,
         "excepted": 1,
+        "placeholders": 1,
         "files_checked": 3,
         "files_skipped": 1,
     }

@@ -34,7 +34,7 @@ def test_each_finding_with_its_place_and_fix(result: Result) -> None:
     assert "    fix: name it:\n         -m portkey/gpt-4o\n" in text
     assert "environment: error [RG101 direct-provider-key] OPENAI_API_KEY reaches OpenAI" in text
     assert "big.bin: note [RG903 file-not-checked] not checked: too large" in text
-    assert "1 excepted by the policy (0.2 s)\nnext: `routeguard rules " in text
+    assert "1 placeholder passed over (0.2 s)\nnext: `routeguard rules " in text
 
 
 def test_the_line_with_its_place_marked(result: Result) -> None:

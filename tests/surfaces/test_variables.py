@@ -137,8 +137,8 @@ LIVE = STARTS | {"check --env-file"}
 
 ROWS = [
     ("OPENAI_API_KEY", KEY, "RG101"),
-    ("OPENAI_API_KEY", "sk-abcdefghijklmnop1234", "RG101"),
-    ("OPENAI_API_KEY", "sk-1234567890", "RG101"),
+    ("OPENAI_API_KEY", "sk-q8Zr2Lm9Xw4TkP7vBd3N", "RG101"),
+    ("OPENAI_API_KEY", "house-pass-7719", "RG101"),
     ("AWS_BEARER_TOKEN_BEDROCK", KEY, "RG101"),
     ("302AI_API_KEY", KEY, "RG101"),
     ("FROBNICATOR_API_KEY", KEY, "RG102"),
@@ -178,6 +178,8 @@ DIFFERS = [
     # name, value, surfaces that differ, the rule there, the rule elsewhere, why
     ("OPENAI_API_KEY", "your-key-here", STARTS, "RG101", "",
      "in a file that is loaded or not it is there to be filled in; what is set counts"),
+    ("OPENAI_API_KEY", "sk-1234567890", STARTS, "RG101", "", "the same"),
+    ("ANTHROPIC_API_KEY", "sk-ant-api03-test", STARTS, "RG101", "", "the same"),
     ("OPENAI_BASE_URL", "https://llm.example.com/v1", LIVE, "RG103", "",
      "a sample's host goes nowhere; a launch takes every address but the gateway's away"),
     ("GITLAB_INSTANCE_URL", "https://gitlab.corp.net", LIVE, "RG103", "",

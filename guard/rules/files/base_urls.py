@@ -192,7 +192,7 @@ class BaseURLs:
         text = file.text
         code = file_names.is_code(file.name) and not file_names.is_script(file.name)
         data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
-        test = file_names.is_test(file.path, file.name)
+        test = bool(file_names.context(file.path))
         if _API_DESCRIPTION.match(text):
             return
         prose: list[tuple[int, int]] | None = None

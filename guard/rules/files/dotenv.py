@@ -11,10 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from guard import variables
+from guard.catalog.key_values import is_placeholder
 from guard.rules.files import file_names
 from guard.rules.files.base_urls import of_variable
 from guard.rules.files.scope import Scope, Span
-from guard.rules.files.secrets import is_form, variable_kind
+from guard.rules.files.secrets import variable_kind
 from guard.rules.files.variables import fix_unknown, of_setting
 from guard.sources import dotenv_text
 from guard.sources.dotenv_text import Assignment
@@ -145,13 +146,13 @@ def _key(scope: Scope, name: str, kind: str, owner: str, value: str, place: Span
     # asked first: `op://vault/openai/api-key` holds words of a placeholder
     reference = _REFERENCE.match(value) is not None
     switch = kind == "provider_setting" and value.lower() in variables.ON
-    if not reference and not switch and is_form(value):
-        return None
     if reference and (kind == "unknown_key" or _is_gateway_key(value, scope.policy)):
         return None
     verdict = variables.judge(name, kind, owner, value, scope.policy, text=True)
     if not verdict.rule:
         return None
+    if not reference and not switch and is_placeholder(value):
+        return scope.placeholder(verdict.rule, place, name, owner or "a service")
     fix = f"remove {name}; keep the credential in Portkey and call the gateway"
     return scope.finding(
         verdict.rule,

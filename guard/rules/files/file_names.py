@@ -42,12 +42,34 @@ _GENERATED_PARTS = frozenset(
         "site-packages", "__recordings__",
     )
 )  # fmt: skip
-_TEST_PARTS = frozenset(
-    ("test", "tests", "__tests__", "spec", "specs", "testdata", "fixtures", "__mocks__", "mocks")
+_ASIDE = frozenset(
+    (
+        "test", "tests", "testdata", "testing", "testsuite", "testcases", "fixture", "fixtures",
+        "mock", "mocks", "e2e", "bench", "benches", "benchmark", "benchmarks", "example",
+        "examples", "sample", "samples", "demo", "demos", "vcr",
+    )
+)  # fmt: skip
+"""Words by which a folder says that it is not the product: the first or the last of its name."""
+
+_ASIDE_WHOLE = frozenset(
+    (
+        "spec", "specs", "cypress", "playwright", "testutil", "testutils", "vendor", "vendored",
+        "_vendor", "third_party", "third-party", "thirdparty", "3rdparty", "node_modules",
+        "bower_components", "site-packages", "external_libs", "storybook",
+    )
+)  # fmt: skip
+"""Names of folders that only as a whole say so."""
+
+_WORDS = re.compile(r"[^._-]+")
+_TEST_FILE = re.compile(
+    r"test_.*|tests?\.\w+|conftest\.py|mock_.*"
+    r"|.*_(?:test|tests|spec|mock|mocks|fixture|fixtures|bench|benchmark)\.\w+"
+    r"|.*[.-](?:test|tests|spec|vitest|e2e|cy|stories|mock|mocks|fixture|fixtures|bench|example"
+    r"|sample)\.\w+"
+    r"|.*(?:Tests?|Spec|Mock)\.(?:java|kt|kts|cs|swift|scala|groovy|php|dart|ts|js)"
 )
-_TEST_NAME = re.compile(
-    r"test_.*|conftest\.py|.*_test\.\w+|.*[.-](?:test|spec|e2e)\.\w+|.*Tests?\.(?:java|kt|cs|swift)"
-)
+_NO_TEST_FILE = frozenset(("yml", "yaml", "toml", "sh", "env", "dockerfile", "service", "plist"))
+"""Endings of files that are in force under whatever name: `docker-compose.test.yml` starts it."""
 
 
 def _extension(name: str) -> str:
@@ -90,9 +112,23 @@ def is_generated(path: str, name: str) -> bool:
     return not (_GENERATED_PARTS.isdisjoint(parts) and AGENT_FOLDERS.isdisjoint(parts))
 
 
-def is_test(path: str, name: str) -> bool:
-    """Whether the file tests something, by its name or by a directory above it."""
-    return bool(_TEST_NAME.fullmatch(name)) or not _TEST_PARTS.isdisjoint(path.split("/")[:-1])
+def context(path: str) -> str:
+    """The folder, `/` at its end, by which `path` is a test, a mock, a benchmark, an example or
+    somebody else's code; for a test beside the product the file itself; "" for the product.
+
+    What CI runs is in force wherever it lies.
+    """
+    *folders, name = path.split("/")
+    if ".github" in folders:
+        return ""
+    for number, folder in enumerate(folders, 1):
+        lower = folder.lower()
+        words = _WORDS.findall(lower)
+        if lower in _ASIDE_WHOLE or (words and not _ASIDE.isdisjoint((words[0], words[-1]))):
+            return "/".join(folders[:number]) + "/"
+    if _TEST_FILE.fullmatch(name) and _extension(name) not in _NO_TEST_FILE:
+        return path
+    return ""
 
 
 _DOTENV = re.compile(r"\.env(?:\..+)?|.+\.env|\.dev\.vars(?:\..+)?|\.flaskenv", re.DOTALL)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from guard.findings import Finding, digest
+from guard.catalog.key_values import is_drawn
+from guard.findings import Finding, digest, lower
+from guard.rule_table import RULES
+from guard.rules.files import file_names
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
@@ -64,8 +67,12 @@ class Scope:
         fix: str = "",
         severity: str = "",
         secret: str = "",
+        placeholder: bool = False,
     ) -> Finding:
         """The finding of `rule` at `place`; offsets become lines and columns.
+
+        In tests, examples and the like it is one severity lower, but for a `secret` that was drawn
+        at random: that one opens something wherever it lies. So is one about a `placeholder`.
 
         `secret` is the value the finding is about, if it is about one. The finding does not keep
         it: a file with a `digest_key` gives the finding the keyed digest by which the same value
@@ -77,6 +84,12 @@ class Scope:
             file.secrets.append(secret)
         line, column = file.position(place.start)
         end_line, end_column = file.position(max(place.start, place.end))
+        severity = severity or RULES[rule].severity
+        context = file_names.context(file.path)
+        if context and not (secret and is_drawn(secret)):
+            severity = lower(severity)
+        if placeholder:
+            severity = lower(severity)
         return Finding(
             rule,
             subject,
@@ -89,6 +102,22 @@ class Scope:
             end_line=end_line,
             end_column=end_column,
             digest=digest(secret, file.digest_key) if secret and file.digest_key else "",
+            context=context,
+            placeholder=placeholder,
+        )
+
+    def placeholder(self, rule: str, place: Placed, subject: str, owner: str) -> Finding:
+        """What `rule` passes over at `place`: a value that only stands for a key of `owner`.
+
+        The engine counts it, and reports it where everything is asked for.
+        """
+        return self.finding(
+            rule,
+            place,
+            subject,
+            f"the value only stands for a key of {owner}",
+            fix="set PORTKEY_API_KEY where the program starts, and leave this empty",
+            placeholder=True,
         )
 
     def placed(self, finding: Finding, place: Placed) -> Finding:

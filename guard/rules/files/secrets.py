@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_left
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from math import log2
 from typing import TYPE_CHECKING
 
 from guard.catalog.classify import classify
+from guard.catalog.key_values import LONGEST, is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.rules.files.scope import Placed, Scope, Span
 
@@ -35,7 +34,6 @@ _ENTROPY_OF_A_NAMED_VALUE = 3.2
 of 32 digits has about 3.6, English words with hyphens are kept out by their form."""
 
 _SHORTEST = 20
-_LONGEST = 2200
 
 # prefixes under which one deployment's name is another's: the framework hands the value on
 _FRAMEWORK_PREFIXES = re.compile(
@@ -43,17 +41,7 @@ _FRAMEWORK_PREFIXES = re.compile(
     r"|MY|DEV|STAGING|PROD|TEST|LOCAL)_"
 )
 
-_WORDLIKE = re.compile(r"[a-z]{2,}\d{0,2}|[A-Z][a-z]+|[A-Z]{2,}|\d{0,4}|[a-zA-Z]")
-_SEPARATORS = re.compile(r"[-_./:+=\s]+")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
-_RUN = re.compile(r"(.)\1{5,}")
-
-_PLAIN = (
-    "test", "none", "null", "nil", "empty", "unused", "local", "ollama", "lm-studio", "lmstudio",
-    "not-needed", "no-key", "no-key-required", "nokey", "na", "n/a", "undefined", "false", "true",
-    "fixme", "xxx", "changeit", "key", "foo", "bar", "foobar", "secret", "mock", "stub", "sk-",
-    "anything", "noop", "required", "optional", "placeholder", "dummy", "fake", "example",
-)  # fmt: skip
 
 # `sha256=` in a wheel's RECORD, `sha512-` in a lock file: a digest that begins like a key
 _DIGEST = re.compile(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
@@ -72,6 +60,11 @@ _ASSIGNED = re.compile(
     r"|[\"']?,?\s{1,40}[\"']?value[\"']?[ \t]{0,3}[:=][ \t]{0,4}[\"']?)" + _VALUE
 )
 
+# the same with a short value in quotes, which can only stand for a key
+_QUOTED = re.compile(
+    r"[\"'`\])]{0,3}[ \t]{0,4}(?:=>|[:?]?=|:|,)[ \t]{0,4}[\"'`](?P<value>[^\s\"'`]{3,80})[\"'`]"
+)
+
 # from a vendor's name to a value that something called a key or a token is given
 _NAMED = re.compile(
     r"[^=;#\n]{0,60}?(?:\n[^=;#\n]{0,60}?){0,2}"
@@ -83,93 +76,6 @@ _NAMED_WINDOW = 640
 
 _MOST_NAMES = 20_000
 """Names in one file behind which a value is looked for, about half a second's worth."""
-
-
-def entropy(text: str) -> float:
-    """The Shannon entropy of `text` in bits per character."""
-    if not text:
-        return 0.0
-    size = len(text)
-    return -sum(n / size * log2(n / size) for n in Counter(text).values())
-
-
-def is_form(value: str) -> bool:
-    """Whether `value` is to be filled in: empty, a word, a template, a drawing.
-
-    A sequence such as 12345678 is not: in a file that is in use it is a value.
-    """
-    value = value.strip()
-    if len(value) < 3 or value.lower() in _PLAIN:
-        return True
-    if value[0] in "<[{*.#" or "..." in value or "…" in value or "***" in value:
-        return True
-    words = _placeholder_words(rows=False)
-    body = _without_prefix(value)
-    if words.search(value) or words.match(body) or body.lower() in _PLAIN:
-        return True
-    return len(body) < 16 and body.lower().startswith(("test", "xxx", "fake", "dummy", "mock"))
-
-
-def is_placeholder(value: str) -> bool:
-    """Whether `value` only stands for a key: a form to fill in, or not drawn at random."""
-    value = value.strip()
-    if is_form(value) or _placeholder_words().search(value):
-        return True
-    body = _without_prefix(value)
-    return _RUN.search(body) is not None or _mostly_sequence(body)
-
-
-def _without_prefix(value: str) -> str:
-    for pattern in secret_patterns().prefixed:
-        if value.startswith(pattern.prefix):
-            return value[len(pattern.prefix) :]
-    return value
-
-
-@cache
-def _placeholder_words(*, rows: bool = True) -> re.Pattern[str]:
-    """Finds a word of placeholders, in one case throughout or with a capital; `rows` also of those
-    that are a row of letters or digits.
-
-    A random key of 100 characters holds some four letters in mixed case too often: a short word
-    also has to begin or end where a word can.
-    """
-    parts = []
-    for word in secret_patterns().placeholders:
-        if not rows and _mostly_sequence(word):
-            continue
-        for spelled in dict.fromkeys((word, word.upper(), word.capitalize())):
-            escaped = re.escape(spelled)
-            if len(word) > 5:
-                parts.append(escaped)
-            else:
-                parts.append(rf"(?<![A-Za-z0-9]){escaped}|{escaped}(?![A-Za-z0-9])")
-    return re.compile("|".join(parts))
-
-
-def _mostly_sequence(value: str) -> bool:
-    """Whether two characters in five belong to a run like `abcd` or `4321`, four or longer."""
-    inside = 0
-    for step in (1, -1):
-        length = 1
-        for before, after in zip(value, value[1:] + "\0", strict=True):
-            if ord(after) - ord(before) == step and after.isalnum():
-                length += 1
-                continue
-            if length >= 4:
-                inside += length
-            length = 1
-    return inside * 5 >= len(value) * 2
-
-
-def is_random(value: str, least: float) -> bool:
-    """Whether `value` looks drawn at random: entropy, no words, no pattern.
-
-    `least` is in bits per character; a text of n characters has no more than log2(n).
-    """
-    if entropy(value) < min(least, 0.8 * log2(len(value) or 1)):
-        return False
-    return not all(_WORDLIKE.fullmatch(part) for part in _SEPARATORS.split(value))
 
 
 def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
@@ -248,12 +154,16 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
-    """A key that was found: where it stands, whose it is, the variable that holds it."""
+    """A key that was found: where it stands, whose it is, the variable that holds it.
+
+    A `placeholder` only stands for one.
+    """
 
     start: int
     end: int
     owner: str
     name: str
+    placeholder: bool = False
 
 
 def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
@@ -294,7 +204,7 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
             continue
         for match in scan.finditer(text):
             token = match.group()
-            if not _SHORTEST <= len(token) <= _LONGEST:
+            if not _SHORTEST <= len(token) <= LONGEST:
                 continue
             for candidate in dict.fromkeys((token, token.rstrip("-_"))):
                 pattern = _matching(candidate, patterns)
@@ -303,14 +213,15 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
             else:
                 continue
             body = candidate[len(pattern.prefix) :]
-            if is_placeholder(candidate) or not is_random(body, pattern.entropy):
+            placeholder = is_placeholder(candidate)
+            if not placeholder and not is_random(body, pattern.entropy):
                 continue
             start, end = match.start(), match.start() + len(candidate)
             if pattern.words and not _near(lower, start, end, pattern.words):
                 continue
             if _DIGEST.search(text, max(0, start - 10), start):
                 continue
-            yield _Literal(start, end, pattern.owner, "")
+            yield _Literal(start, end, pattern.owner, "", placeholder)
 
 
 def _matching(token: str, patterns: tuple[PrefixedKey, ...]) -> PrefixedKey | None:
@@ -339,6 +250,12 @@ def _assigned(text: str, policy: CompiledPolicy, budget: _Budget) -> Iterator[_L
             match = _ASSIGNED.match(text, end, end + _NAMED_WINDOW)
             if match and _is_key(match["value"], _ENTROPY_OF_A_NAMED_VALUE):
                 yield _Literal(match.start("value"), match.end("value"), owner, name)
+            elif (match := _QUOTED.match(text, end, end + _NAMED_WINDOW)) and is_placeholder(
+                match["value"]
+            ):
+                yield _Literal(
+                    match.start("value"), match.end("value"), owner, name, placeholder=True
+                )
         offset = text.find(_NAME_TAIL, end)
 
 
@@ -417,11 +334,14 @@ class Secrets:
                 "checked; keys with a known prefix were",
             )
         for literal in found:
-            secret = text[literal.start : literal.end]
-            yield _finding(scope, literal.owner, literal.name, literal, secret)
+            yield _finding(scope, literal, literal, text)
 
 
-def _finding(scope: Scope, owner: str, name: str, place: Placed, secret: str) -> Finding:
+def _finding(scope: Scope, literal: _Literal, place: Placed, text: str) -> Finding:
+    """The finding at `place` for the key that stands in `text`."""
+    owner = literal.owner
+    if literal.placeholder:
+        return scope.placeholder("RG111", place, literal.name or owner, owner)
     message = f"a key of {owner} in plain text"
     fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
     if owner == "Portkey":
@@ -430,7 +350,14 @@ def _finding(scope: Scope, owner: str, name: str, place: Placed, secret: str) ->
             "revoke it in Portkey, then read it from the environment or a secret store: "
             "{env:PORTKEY_API_KEY}"
         )
-    return scope.finding("RG111", place, name or owner, message, fix=fix, secret=secret)
+    return scope.finding(
+        "RG111",
+        place,
+        literal.name or owner,
+        message,
+        fix=fix,
+        secret=text[literal.start : literal.end],
+    )
 
 
 ENCODED = tuple(
@@ -443,7 +370,7 @@ ENCODED = tuple(
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:
     """The findings for keys in `text`, which stands encoded at `place`."""
     for literal in _literals(text, scope.policy)[0]:
-        yield _finding(scope, literal.owner, literal.name, place, text[literal.start : literal.end])
+        yield _finding(scope, literal, place, text)
 
 
 DETECTOR = Secrets()

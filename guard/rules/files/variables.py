@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from guard import variables
 from guard.agents.registry import is_switch, keeps
 from guard.catalog.classify import PREFIXES
+from guard.catalog.key_values import is_placeholder
 from guard.rules.files import base_urls
-from guard.rules.files.secrets import catalogued_variables, is_form, variable_kind
+from guard.rules.files.secrets import catalogued_variables, variable_kind
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -151,8 +152,10 @@ def _opens_a_provider(
 ) -> Finding | None:
     verdict = variables.judge(name, kind, owner, value.strip(), scope.policy, text=True)
     switch = value.strip().lower() in variables.ON
-    if not verdict.rule or (not switch and (not _literal(value) or is_form(value))):
+    if not verdict.rule or (not switch and not _literal(value)):
         return None
+    if not switch and is_placeholder(value):
+        return scope.placeholder(verdict.rule, place, name, owner or "a service")
     fix = f"remove {name}" if kind == "provider_setting" else fix_unknown(name)
     message = f"{scope.where} gets {name}, which {verdict.words}"
     return scope.finding(verdict.rule, place, name, message, fix=fix)
@@ -170,8 +173,8 @@ def _key(scope: Scope, name: str, value: str | None, place: Placed, owner: str) 
             return None
         if referred and all(is_gateway_key(r, scope.policy) for r in referred):
             return None
-        if not referred and "$" not in value and "`" not in value and is_form(value):
-            return None
+        if not referred and "$" not in value and "`" not in value and is_placeholder(value):
+            return scope.placeholder("RG101", place, name, owner)
     if scope.ci and (referred or value is None):
         return handed_to_ci(scope, name, owner, place)
     return scope.finding(

@@ -8,6 +8,7 @@ import pytest
 
 from guard.findings import Finding, digest
 from guard.policy.values import CompiledPolicy
+from guard.rules.files import file_names
 from guard.rules.files.scope import Scope, Span
 from guard.sources.file import SourceFile
 
@@ -44,3 +45,50 @@ def test_without_a_key_or_without_a_secret_there_is_no_digest(
     digest_key: bytes, secret: str
 ) -> None:
     assert found(digest_key=digest_key, secret=secret).digest == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "context"),
+    [
+        ("tests/a.py", "tests/"), ("web/src/__tests__/b/a.ts", "web/src/__tests__/"),
+        ("Spec/ai_spec.rb", "Spec/"),
+        ("src/AutoGen.OpenAI.Tests/A.cs", "src/AutoGen.OpenAI.Tests/"),
+        ("examples/x/app.py", "examples/"), ("packages/sample-app/a.ts", "packages/sample-app/"),
+        ("third_party/sdk/a.go", "third_party/"), ("vendor/a/b.go", "vendor/"),
+        ("mock-server/a.js", "mock-server/"), ("benchmarks/run.py", "benchmarks/"),
+        ("src/a.test.ts", "src/a.test.ts"), ("src/a.vitest.ts", "src/a.vitest.ts"),
+        ("pkg/client_test.go", "pkg/client_test.go"), ("test_a.py", "test_a.py"),
+        ("src/Button.stories.tsx", "src/Button.stories.tsx"), ("a/FooTest.java", "a/FooTest.java"),
+        ("live.example.json", "live.example.json"),
+        ("src/a.py", ""), ("contest/a.py", ""), ("latest/a.py", ""), ("spec-kit/a.py", ""),
+        ("attest.py", ""), ("src/testimonials/a.tsx", ""), ("my-vendors/a.py", ""),
+        (".github/workflows/run_test.yml", ""), ("examples/.github/workflows/a.yml", ""),
+        ("docker-compose.test.yml", ""), (".env.test", ""), ("run-tests.sh", ""),
+    ],
+)  # fmt: skip
+def test_what_is_not_the_product(path: str, context: str) -> None:
+    assert file_names.context(path) == context
+
+
+def at(path: str, **given: Any) -> Finding:
+    scope = Scope(SourceFile(path, TEXT.encode()), CompiledPolicy())
+    return scope.finding("RG101", Span(0, 3), "subject", "message", **given)
+
+
+def test_tests_are_one_severity_lower_but_for_a_key_that_is_random() -> None:
+    drawn = "sk-q8Zr2Lm9Xw4TkP7vBd3NsYh6"
+    for path in ("tests/a.py", "examples/.env", "vendor/a.py", "a_test.go"):
+        assert at(path).severity == "warning"
+        assert at(path, severity="warning").severity == "note"
+        assert at(path, severity="note").severity == "note"
+        assert at(path, secret="sk-test-1234").severity == "warning"
+        assert at(path, secret=drawn).severity == "error"
+        assert at(path, secret=drawn).context == file_names.context(path) != ""
+    assert at("src/a.py").severity == "error"
+    assert at("src/a.py").context == ""
+
+
+def test_a_placeholder_is_marked_and_one_severity_lower() -> None:
+    scope = Scope(SourceFile("src/a.py", TEXT.encode()), CompiledPolicy())
+    finding = scope.placeholder("RG101", Span(0, 3), "OPENAI_API_KEY", "OpenAI")
+    assert (finding.severity, finding.placeholder) == ("warning", True)
