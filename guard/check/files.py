@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.check import baseline, engine
 from guard.check import fix as fixing
 from guard.check.result import Result
 from guard.errors import counted
+from guard.findings import Finding
 from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
-from guard.sources import digest_key, index, tree
+from guard.sources import added, digest_key, index, tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Asked:
     """What to check and what to do with it.
 
     `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
-    index; policy and baseline are those of the work tree. `strict` reports placeholders.
+    index; policy and baseline are those of the work tree. `strict` reports placeholders. With
+    `since`, a revision, only findings on lines that were added since this branch left it count.
     `fix` plans fixes, `write` applies them.
     """
 
@@ -35,6 +37,7 @@ class Asked:
     write: bool = False
     staged: bool = False
     strict: bool = False
+    since: str = ""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
     """Check the files that `asked` names. Raises UsageError, PolicyError, GuardError."""
     own = own_environment(environ)
     found = tree.without((index if asked.staged else tree).collect(asked.paths, cwd), asked.exclude)
+    base = added.base(asked.since, found.root) if asked.since else None
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if asked.baseline:
         known_at = os.path.join(cwd, asked.baseline)
@@ -75,10 +79,45 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
     )
     if asked.write_baseline:
         return _write_baseline(found, settings, known, known_at)
-    done = Done(engine.check(found, settings, known))
+
+    def result() -> Result:
+        every = engine.check(found, settings, known)
+        return every if base is None else _only_new(every, found, base, asked.staged)
+
+    done = Done(result())
     if asked.fix and _fix(done, found, settings.policy, asked.write):
-        done.result = engine.check(found, settings, known)
+        done.result = result()
     return done
+
+
+def _only_new(result: Result, found: tree.Tree, base: added.Base, staged: bool) -> Result:
+    """`result` without findings on lines that `base` has; one about a file as a whole stays if the
+    file changed at all."""
+    entries = {entry.path: entry for entry in found.entries}
+    new: dict[str, Collection[int]] = {}
+
+    def is_new(finding: Finding) -> bool:
+        entry = entries.get(finding.path)
+        if entry is None:
+            # a place that is no file, such as a link that leads out
+            return finding.path in base.touched or finding.path not in base.blobs
+        if finding.path not in new:
+            new[finding.path] = added.lines(base, entry, staged=staged)
+        there = new[finding.path]
+        if not finding.line:
+            return len(there) > 0
+        last = max(finding.line, finding.end_line)
+        return any(line in there for line in range(finding.line, last + 1))
+
+    kept = [
+        pair for pair in zip(result.findings, result.fingerprints, strict=True) if is_new(pair[0])
+    ]
+    return replace(
+        result,
+        findings=tuple(finding for finding, _ in kept),
+        fingerprints=tuple(digest for _, digest in kept),
+        older=len(result.findings) - len(kept),
+    )
 
 
 def _write_baseline(

@@ -16,6 +16,7 @@ class Result:
     of a value. `suppressed` were silenced in the file by a comment with a reason, `baselined` by
     the baseline, `excepted` by an exception of the policy; `placeholders` were passed over, as
     their values only stand for a key.
+    Where only new lines were asked for, `older` counts the findings on others.
 
     `files_checked` counts files that were read and judged, `files_skipped` those that could not
     be. `root` is the directory to which the findings' paths are relative (what lies outside has
@@ -30,6 +31,7 @@ class Result:
     baselined: tuple[Finding, ...] = ()
     excepted: tuple[Finding, ...] = ()
     placeholders: tuple[Finding, ...] = ()
+    older: int = 0
     files_checked: int = 0
     files_skipped: int = 0
     root: str = ""

@@ -33,6 +33,8 @@ Examples:
   routeguard check                       the repository (what git tracks or does not ignore)
   routeguard check .env deploy/          a file, even if git ignores it, and a directory
   routeguard check --staged              what `git commit` would commit, for a hook of your own
+  routeguard check --since origin/main   what this branch adds, for a pull request
+  routeguard check --staged --since HEAD the same for the next commit alone
   routeguard check --exclude 'tests/*'   without what is wrong on purpose
   routeguard check --env                 this shell and what a launch from here would meet
   routeguard check --env --ci            the same for a CI job
@@ -53,6 +55,12 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=str))
 @click.option("--staged", is_flag=True, help="Check what the next commit adds or changes.")
+@click.option(
+    "--since",
+    metavar="REV",
+    shell_complete=complete.branches,
+    help="Only findings on lines added since this branch left REV.",
+)
 @click.option("--env", is_flag=True, help="Check the environment instead of files.")
 @click.option("--env-file", metavar="FILE", help="Check the variables of a dotenv file.")
 @click.option(
@@ -105,6 +113,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 def check(
     paths: tuple[str, ...],
     staged: bool,
+    since: str | None,
     env: bool,
     env_file: str | None,
     ci: bool | None,
@@ -141,6 +150,10 @@ def check(
             why="it checks git's index, and changes nothing there" if fix else "",
             fix="routeguard check --fix --yes, then: git add" if fix else "",
         )
+    if since is not None and (about_environment or write_baseline):
+        raise UsageError("--since excludes --env, --env-file, --ci and --write-baseline")
+    if since == "":
+        raise UsageError("--since needs a commit or a branch", fix="routeguard check --since main")
     if yes and not fix:
         raise UsageError("--yes needs --fix")
     if about_environment and (baseline is not None or write_baseline or fix or exclude):
@@ -158,7 +171,16 @@ def check(
 
             known = "" if no_baseline else baseline
             asked = files.Asked(
-                paths, selected, exclude, known, write_baseline, fix, yes, staged, strict
+                paths,
+                selected,
+                exclude,
+                known,
+                write_baseline,
+                fix,
+                yes,
+                staged,
+                strict=strict,
+                since=since or "",
             )
             done = files.check(asked, environ, cwd)
             result = done.result

@@ -50,6 +50,27 @@ def rules(ctx: click.Context, param: click.Parameter, start: str) -> list[Comple
 
 
 @_completer
+def branches() -> Iterable[tuple[str, str]]:
+    """HEAD and the branches of the repository around, as its files name them."""
+    from guard.files.around import worktree
+    from guard.files.read import read_bytes
+
+    yield "HEAD", "only what is not committed yet"
+    folder = os.path.join(worktree(os.getcwd()), ".git")
+    found = []
+    packed = read_bytes(os.path.join(folder, "packed-refs"), 1 << 20, cut=True) or b""
+    for line in packed.decode("utf-8", "replace").splitlines():
+        found.append(line.rpartition(" ")[2])
+    for kind in ("refs/heads", "refs/remotes"):
+        for at, _, names in os.walk(os.path.join(folder, kind)):
+            found += [os.path.relpath(os.path.join(at, name), folder) for name in names]
+    for name in sorted(set(found)):
+        for kind in ("refs/heads/", "refs/remotes/"):
+            if name.startswith(kind):
+                yield name.removeprefix(kind), ""
+
+
+@_completer
 def variables() -> Iterable[tuple[str, str]]:
     """Names that are set here and those of the catalogue; no value is looked at."""
     known = catalog.variables()

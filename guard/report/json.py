@@ -34,6 +34,7 @@ def render(result: Result, root: str) -> str:
             "baselined": len(result.baselined),
             "excepted": len(result.excepted),
             "placeholders": result.placeholder_count(),
+            "older": result.older,
             "files_checked": result.files_checked,
             "files_skipped": result.files_skipped,
         },

@@ -226,13 +226,14 @@ def in_sum(result: Result) -> str:
         parts.append(f"{counted(result.files_checked, 'file')} checked")
         if result.files_skipped:
             parts.append(f"{result.files_skipped} not")
-    for found, word in (
-        (result.suppressed, "suppressed"),
-        (result.baselined, "in the baseline"),
-        (result.excepted, "excepted by the policy"),
+    for number, word in (
+        (result.older, "on older lines"),
+        (len(result.suppressed), "suppressed"),
+        (len(result.baselined), "in the baseline"),
+        (len(result.excepted), "excepted by the policy"),
     ):
-        if found:
-            parts.append(f"{len(found)} {word}")
+        if number:
+            parts.append(f"{number} {word}")
     if passed := result.placeholder_count():
         parts.append(f"{counted(passed, 'placeholder')} passed over")
     return f"{'; '.join(parts)} ({result.seconds:.1f} s)"

@@ -41,15 +41,15 @@ def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
     git cannot read and for a target that is not in it.
     """
     try:
-        root, places = _repository(cwd)
-        places |= _index_file(places, cwd, root)
+        root, given = repository(cwd)
+        given |= _index_file(given, cwd, root)
         named = [_within(target, cwd, root) for target in targets]
-        everything = _changes(root, places, _empty_tree(root, places))
+        everything = _changes(root, given, _empty_tree(root, given))
         changed = everything
         if not named:
-            base = _head(root, places)
-            changed = _changes(root, places, base) if base else everything
-        links = _Links(everything, root, places)
+            base = _head(root, given)
+            changed = _changes(root, given, base) if base else everything
+        links = _Links(everything, root, given)
     except GitError as error:
         raise UsageError("cannot check the index", why=str(error)) from None
     chosen = {
@@ -89,23 +89,23 @@ def read(
     Raises GuardError if git does not give their content.
     """
     try:
-        _, places = _repository(os.getcwd())
-        sizes = _sizes([entry.blob for entry in entries], root, places)
+        given = places(os.getcwd())
+        sizes = _sizes([entry.blob for entry in entries], root, given)
         batch: list[tree.Entry] = []
         total = 0
         for entry in entries:
             size = sizes[entry.blob]
             if total + size > _BATCH and batch:
-                yield from _contents(batch, root, places, digest_key)
+                yield from _contents(batch, root, given, digest_key)
                 batch, total = [], 0
             if size > tree.LIMIT:
-                yield from _contents(batch, root, places, digest_key)
+                yield from _contents(batch, root, given, digest_key)
                 batch, total = [], 0
                 yield Skipped(entry.path, tree.TOO_LARGE)
                 continue
             batch.append(entry)
             total += size
-        yield from _contents(batch, root, places, digest_key)
+        yield from _contents(batch, root, given, digest_key)
     except GitError as error:
         raise GuardError("the index cannot be read", where=root, why=str(error)) from None
 
@@ -152,17 +152,26 @@ def _header(line: bytes) -> tuple[str, str, int]:
     return words[0], words[1], int(words[2])
 
 
-def _repository(cwd: str) -> tuple[str, dict[str, str]]:
-    """The top of the work tree, and the variables of git that name its repository."""
-    places = {
+def repository(cwd: str, at: str = "") -> tuple[str, dict[str, str]]:
+    """The top of the work tree of `at` (`cwd`), and the variables of git that name its repository.
+
+    Raises GitError outside of one.
+    """
+    given = places(cwd)
+    root = os.fsdecode(git.ask(["rev-parse", "--show-toplevel"], at or cwd, places=given))
+    return os.path.realpath(root.removesuffix("\n")), given
+
+
+def places(cwd: str) -> dict[str, str]:
+    """The variables by which git told a hook that works in `cwd` where the repository is."""
+    found = {
         name: os.path.join(cwd, os.environ[name]) for name in git.PLACES if os.environ.get(name)
     }
     several = os.environ.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "")
     if several:
         # a list, which git writes with absolute paths
-        places["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = several
-    root = os.fsdecode(git.ask(["rev-parse", "--show-toplevel"], cwd, places=places))
-    return os.path.realpath(root.removesuffix("\n")), places
+        found["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = several
+    return found
 
 
 def _index_file(places: dict[str, str], cwd: str, root: str) -> dict[str, str]:

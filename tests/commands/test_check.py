@@ -127,6 +127,10 @@ def test_the_threshold_and_the_selection_decide(run: Run) -> None:
         ["--staged", "--env"],
         ["--staged", "--env-file", ".env"],
         ["--staged"],  # outside of a repository
+        ["--since", "HEAD"],  # outside of a repository
+        ["--since", "HEAD", "--env"],
+        ["--since", "HEAD", "--write-baseline"],
+        ["--since", ""],
         ["--baseline", "x", "--no-baseline"],
         ["--output", "no/such/file"],
     ],
@@ -236,6 +240,39 @@ def test_what_is_staged_counts_and_not_what_lies_there(repository: Run) -> None:
     assert repository.check("--staged", "run.sh").returncode == 0
     fixed = repository.check("--staged", "--fix")
     assert "git add" in fixed.stderr
+
+
+def test_only_what_a_branch_adds(repository: Run) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+        subprocess.run(["git", *who, *words], cwd=repository.project, check=True,
+                       capture_output=True)  # fmt: skip
+
+    repository.write("run.sh", "# start\nopencode serve\necho\n")
+    repository.write("old.py", f'k = "{KEY}"\n')
+    git("checkout", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-qm", "x")
+    git("checkout", "-q", "-b", "work")
+    assert repository.check().returncode == 1
+    done = repository.check("--since", "main")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no findings; 2 files checked; 2 on older lines" in done.stdout
+    repository.write("run.sh", "# start\nopencode serve\nopencode serve\necho\n")
+    repository.write("new.sh", "opencode serve\n")
+    done = repository.check("--since", "main", "--json")
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    places = [(f["location"]["path"], f["location"]["line"]) for f in said["findings"]]
+    assert places == [("new.sh", 1), ("run.sh", 3)]
+    assert said["summary"]["older"] == 2
+    git("add", "run.sh")
+    done = repository.check("--staged", "--since", "HEAD", "--format", "concise")
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.startswith("run.sh:3:1: error: RG203 ")
+    done = repository.check("--since", "nosuch")
+    assert done.returncode == 2
+    assert "cannot tell what is new since nosuch" in done.stderr
 
 
 def test_what_is_wrong_on_purpose_can_be_left_out(repository: Run) -> None:

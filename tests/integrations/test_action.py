@@ -144,10 +144,26 @@ def test_a_key_is_annotated_and_fails_the_job(job: Job, key: str) -> None:
     status, said = job.check(sarif="true")
     assert status == 1
     assert "::error file=a.py,line=1,endLine=1,col=" in said
-    assert ",title=RG111 literal-provider-key::a.py:1:" in said
+    assert ",title=RG111 literal-provider-key::a key of Anthropic" in said
+    assert "\n- a.py:1:" in said
     assert key not in said
     report = json.loads(Path(job.outputs()["sarif-file"]).read_text())
     assert [r["ruleId"] for r in report["runs"][0]["results"]] == ["RG111"]
+
+
+def test_only_what_a_pull_request_adds_fails_the_job(job: Job, run: Callable) -> None:
+    (job.project / "old.sh").write_text("opencode serve\n")
+    for words in (("add", "."), ("commit", "-qm", "x")):
+        run("git", *words, cwd=job.project, env=job.environ)
+    status, said = job.check(since="HEAD", sarif="true")
+    assert status == 0
+    assert "no findings; 1 file checked; 1 on older lines" in said
+    # code scanning gets all of them and compares by itself
+    assert len(json.loads(Path(job.outputs()["sarif-file"]).read_text())["runs"][0]["results"]) == 1
+    (job.project / "new.sh").write_text("opencode serve\n")
+    status, said = job.check(since="HEAD")
+    assert (status, said.count("::error ")) == (1, 1)
+    assert job.check(since="origin/nosuch")[0] == 2
 
 
 def test_the_environment_of_the_job_is_checked_if_asked(job: Job, key: str) -> None:
@@ -171,7 +187,9 @@ def test_paths_excludes_and_selections_are_lists(job: Job, key: str) -> None:
     assert job.check(fail_on="nonsense")[0] == 2
 
 
-@pytest.mark.parametrize("name", ["paths", "exclude", "fail-on", "select", "ignore", "baseline"])
+@pytest.mark.parametrize(
+    "name", ["paths", "exclude", "fail-on", "select", "ignore", "baseline", "since"]
+)
 @pytest.mark.parametrize("text", ["$(touch pwned)", "`touch pwned`", "'; touch pwned; '", "--fix"])
 def test_text_in_an_input_is_never_a_command(job: Job, name: str, text: str) -> None:
     (job.project / "a.txt").write_text("nothing")

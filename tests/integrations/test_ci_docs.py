@@ -117,6 +117,13 @@ def test_github_names_inputs_that_exist(example: Callable) -> None:
     assert workflow["permissions"] == {"contents": "read", "security-events": "write"}
 
 
+def test_a_pull_request_gives_the_action_what_it_needs(example: Callable) -> None:
+    checkout, ours = yaml.safe_load(example("pull-request"))
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    assert checkout["with"]["fetch-depth"] == 0
+    assert set(ours["with"]) <= set(action["inputs"])
+
+
 def test_jenkins_runs_the_lines_of_gitlab(example: Callable) -> None:
     """Those are tried above; the Groovy around them is compared by eye."""
     text = example("jenkins")

@@ -59,6 +59,7 @@ def test_version_1_has_these_keys(result: Result) -> None:
         "baselined": 1,
         "excepted": 1,
         "placeholders": 1,
+        "older": 0,
         "files_checked": 3,
         "files_skipped": 1,
     }
