@@ -61,7 +61,7 @@ class Pipelines:
     """RG112 and what shell text and variables of CI jobs have."""
 
     name = "ci"
-    needles: tuple[bytes, ...] = (*NEEDLES, b"secrets.", b"secrets[")
+    needles: tuple[bytes, ...] = (*NEEDLES, b"secrets.", b"secrets[", b"inherit")
 
     def wants(self, path: str, name: str) -> bool:
         """Pipelines by their path, composite actions by their name."""
@@ -101,6 +101,7 @@ class Pipelines:
         if uses is not None:
             for steps in STEPS:
                 yield from steps.action(scope, node, uses)
+            yield from _inherited(scope, uses, node.get("secrets"))
         for key, value in node.pairs:
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
@@ -124,6 +125,26 @@ def _shell_texts(value: Node) -> list[Node]:
         # CircleCI: `run: {name: …, command: …}` is met as its own map; GitHub has none
         return []
     return [item for item in value.strings() if item.value.strip()]
+
+
+def _inherited(scope: Scope, uses: Node, secrets: Node | None) -> Iterator[Finding]:
+    """`secrets: inherit`: a workflow that is called gets every secret, a provider's key too.
+
+    One of the same repository is checked itself, so there it is only a note (docs.github.com,
+    "Reusing workflows").
+    """
+    if secrets is None or secrets.kind != SCALAR or secrets.value != "inherit":
+        return
+    own = uses.value.startswith("./")
+    message = f"{uses.value} gets every secret of this repository, a direct provider key among them"
+    yield scope.finding(
+        "RG112",
+        secrets,
+        "secrets: inherit",
+        message + (" if there is one; it is checked by itself" if own else " if there is one"),
+        fix="name what it needs: secrets: {PORTKEY_API_KEY: ${{ secrets.PORTKEY_API_KEY }}}",
+        severity="note" if own else "warning",
+    )
 
 
 def _secrets(scope: Scope, root: Node, reported: set[int]) -> Iterator[Finding]:

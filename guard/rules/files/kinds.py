@@ -26,12 +26,12 @@ from guard.rules.files.structured import (
 from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.templates import plain_name
+from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
-    from guard.sources.positions.text import Text
 
     More = Callable[[Scope, Node], Iterator[Finding]]
 
@@ -146,7 +146,11 @@ def _decoded(scope: Scope, key: Node, value: Node) -> Iterator[Finding]:
     except (binascii.Error, ValueError):
         return
     found = list(check_variable(scope, key.value, text.strip(), key))
+    if found:
+        scope.file.secrets.append(value.value)
     yield from found or secrets.hidden(scope, text, value)
+    if "." in key.value:
+        yield from written.check(scope, key.value, Text(text, [value.start] * (len(text) + 1)))
 
 
 _KUBERNETES = r"^[ \t]*[\"']?apiVersion[\"']?[ \t]*:"

@@ -85,6 +85,8 @@ class Scope:
         line, column = file.position(place.start)
         end_line, end_column = file.position(max(place.start, place.end))
         severity = severity or RULES[rule].severity
+        while file.outer is not None:
+            file = file.outer
         context = file_names.context(file.path)
         if context and not (secret and is_drawn(secret)):
             severity = lower(severity)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from guard.catalog.classify import classify
-from guard.catalog.key_values import LONGEST, is_placeholder, is_random
+from guard.catalog.key_values import LONGEST, entropy, is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.rules.files.scope import Placed, Scope, Span
 
@@ -54,11 +54,36 @@ _VALUE = r"(?P<value>[A-Za-z0-9_\-.+/=:]{20,300}+)(?![A-Za-z0-9_\-.+/=:(\[{$<])"
 
 # after the name of a variable: NAME=value, "NAME": "value", ("NAME", "value"), a Kubernetes
 # env entry, whose value stands on the next line
-_ASSIGNED = re.compile(
+_GIVEN = (
     r"(?:[\"'`\])]{0,3}[ \t]{0,4}(?:=>|[:?]?=|:)[ \t]{0,4}[\"'`]?"
     r"|[\"'`],[ \t]{0,4}[\"'`]"
-    r"|[\"']?,?\s{1,40}[\"']?value[\"']?[ \t]{0,3}[:=][ \t]{0,4}[\"']?)" + _VALUE
+    r"|[\"']?,?\s{1,40}[\"']?value[\"']?[ \t]{0,3}[:=][ \t]{0,4}[\"']?)"
 )
+_ASSIGNED = re.compile(_GIVEN + _VALUE)
+_FIRST_PART = re.compile(_GIVEN + r"(?P<value>[A-Za-z0-9_\-.+/=:]{1,300}+)(?=[\"'`\\])")
+_ANY_PART = re.compile(r"[A-Za-z0-9_\-.+/=:]*+")
+
+# between the parts of a text that stand beside each other or are put together: "a" "b", 'a' + 'b',
+# "a".concat("b"), ["a", "b"].join(""), a"b" and a line that goes on in the next
+_QUOTE = r"(?:[fFrRbBuU@$]{0,2}[\"'`])"
+_BLANK = r"(?:[ \t\r\n\\_]{1,100}+|(?://|#)[^\r\n]{0,100}+){0,8}+"
+_OPERATORS = r"\+|\.\.|\.concat\(|\.|&|~|<>|\|\|"
+_BESIDE = rf"{_BLANK}{_QUOTE}|[\"'](?=[A-Za-z0-9])|\\\r?\n[ \t]{{0,40}}+"
+_JOINT = re.compile(rf"[\"'`]{_BLANK}(?:{_OPERATORS})?{_BESIDE}")
+# in a list a comma joins only where the list is put together
+_COMMA = re.compile(rf"[\"'`]{_BLANK},{_BLANK}{_QUOTE}")
+_JOINED_BEFORE = re.compile(r"(?:join|paste0|concat|cat)\(\s{0,3}[\[(]?\s{0,3}[rbuf]?[\"'`]\Z")
+_JOINED_BEHIND = re.compile(r"[\"'`]\s{0,3},?\s{0,3}\]\s{0,3}\.join\(")
+_MOST_JOINTS = 20
+
+# a Google service account's private key, in JSON, in JSON within another text, and as it is
+_PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
+_PRIVATE_BODY = re.compile(r"(?:\\+[nr]|[A-Za-z0-9+/=\s])*+")
+_ACCOUNT_WORDS = ("gserviceaccount.com", "service_account", "private_key_id")
+_ACCOUNT = "Google Cloud (a service account)"
+_ACCOUNT_NEARBY = 3000
+_ACCOUNTS_IN_BASE64 = ("ewogICJ0eXBlIjog", "eyJ0eXBlIjogIn", "eyJ0eXBlIjoi")
+"""How the JSON of a service account begins in base64: as Google writes it, and on one line."""
 
 # the same with a short value in quotes, which can only stand for a key
 _QUOTED = re.compile(
@@ -154,7 +179,7 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
-    """A key that was found: where it stands, whose it is, the variable that holds it.
+    """A key that was found: where it stands, whose it is, the variable that holds it, itself.
 
     A `placeholder` only stands for one.
     """
@@ -163,6 +188,7 @@ class _Literal:
     end: int
     owner: str
     name: str
+    value: str
     placeholder: bool = False
 
 
@@ -176,6 +202,7 @@ def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
     budget = _Budget(_MOST_NAMES)
     for source in (
         _prefixed(text, lower),
+        _service_accounts(text),
         _assigned(text, policy, budget),
         _named(text, lower, budget),
     ):
@@ -203,25 +230,98 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
         if literal not in text:
             continue
         for match in scan.finditer(text):
-            token = match.group()
-            if not _SHORTEST <= len(token) <= LONGEST:
-                continue
-            for candidate in dict.fromkeys((token, token.rstrip("-_"))):
-                pattern = _matching(candidate, patterns)
-                if pattern is not None:
-                    break
+            start, end = match.span()
+            candidate, pattern = _fitting(match.group(), patterns)
+            if pattern is not None:
+                end = start + len(candidate)
             else:
+                part = _compiled(scan.pattern[scan.pattern.rindex("[") :])
+                whole, end = _with_parts(text, match.group(), match.end(), part, _JOINT)
+                if whole == match.group():
+                    whole, end = _with_parts(text, whole, end, part, _COMMA)
+                    if not (
+                        _JOINED_BEFORE.search(text, max(0, start - 20), start)
+                        or _JOINED_BEHIND.match(text, end)
+                    ):
+                        continue
+                candidate, pattern = _fitting(whole, patterns)
+            if pattern is None:
                 continue
             body = candidate[len(pattern.prefix) :]
             placeholder = is_placeholder(candidate)
             if not placeholder and not is_random(body, pattern.entropy):
                 continue
-            start, end = match.start(), match.start() + len(candidate)
             if pattern.words and not _near(lower, start, end, pattern.words):
                 continue
             if _DIGEST.search(text, max(0, start - 10), start):
                 continue
-            yield _Literal(start, end, pattern.owner, "", placeholder)
+            yield _Literal(start, end, pattern.owner, "", candidate, placeholder)
+
+
+def _fitting(token: str, patterns: tuple[PrefixedKey, ...]) -> tuple[str, PrefixedKey | None]:
+    """The part of `token` that is a key by its form, and the pattern that says so."""
+    if _SHORTEST <= len(token) <= LONGEST:
+        for candidate in dict.fromkeys((token, token.rstrip("-_"))):
+            pattern = _matching(candidate, patterns)
+            if pattern is not None:
+                return candidate, pattern
+    return token, None
+
+
+def _with_parts(
+    text: str, first: str, end: int, part: re.Pattern[str], between: re.Pattern[str]
+) -> tuple[str, int]:
+    """The text that begins with `first`, up to `end`, and goes on in literals beside it.
+
+    `part` matches what one of those may hold, `between` what joins two of them. The end is that of
+    the last one.
+    """
+    parts = [first]
+    for _ in range(_MOST_JOINTS):
+        joint = between.match(text, end)
+        found = part.match(text, joint.end()) if joint is not None else None
+        if found is None or not found.group():
+            break
+        parts.append(found.group())
+        end = found.end()
+    return "".join(parts), end
+
+
+def _service_accounts(text: str) -> Iterator[_Literal]:
+    """The private keys of Google service accounts, also where their JSON is in base64."""
+    at = text.find(_PRIVATE_KEY)
+    while at >= 0:
+        body = _PRIVATE_BODY.match(text, at + len(_PRIVATE_KEY))
+        end = body.end() if body else at + len(_PRIVATE_KEY)
+        around = text[max(0, at - _ACCOUNT_NEARBY) : end + _ACCOUNT_NEARBY]
+        key = re.sub(r"\\+[nr]|\s", "", body.group() if body else "")
+        if any(word in around for word in _ACCOUNT_WORDS) and _is_private_key(key):
+            yield _Literal(at, end, _ACCOUNT, "", text[at:end])
+        at = text.find(_PRIVATE_KEY, end)
+    for begin in _ACCOUNTS_IN_BASE64:
+        at = text.find(begin)
+        while at >= 0:
+            found = _compiled(r"[A-Za-z0-9+/=]*+").match(text, at)
+            end = found.end() if found else at + len(begin)
+            if end - at >= _LEAST_ACCOUNT and _PRIVATE_KEY in _from_base64(text[at:end]):
+                yield _Literal(at, end, _ACCOUNT, "", text[at:end])
+            at = text.find(begin, end)
+
+
+_LEAST_PRIVATE_KEY = 800
+"""Characters of a private key of 1024 bits in PKCS #8, in base64; Google's have 2048."""
+_LEAST_ACCOUNT = 1200
+
+
+def _is_private_key(key: str) -> bool:
+    return len(key) >= _LEAST_PRIVATE_KEY and key.startswith("MII") and entropy(key) > 5
+
+
+def _from_base64(text: str) -> str:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        return ""
 
 
 def _matching(token: str, patterns: tuple[PrefixedKey, ...]) -> PrefixedKey | None:
@@ -248,14 +348,18 @@ def _assigned(text: str, policy: CompiledPolicy, budget: _Budget) -> Iterator[_L
         kind, owner = variable_kind(name, policy)
         if kind in ("provider_key", "gateway_key"):
             match = _ASSIGNED.match(text, end, end + _NAMED_WINDOW)
-            if match and _is_key(match["value"], _ENTROPY_OF_A_NAMED_VALUE):
-                yield _Literal(match.start("value"), match.end("value"), owner, name)
+            match = match or _FIRST_PART.match(text, end, end + _NAMED_WINDOW)
+            value, past = "", end
+            if match is not None:
+                value, past = match["value"], match.end("value")
+                if not _is_key(value, _ENTROPY_OF_A_NAMED_VALUE):
+                    value, past = _with_parts(text, value, past, _ANY_PART, _JOINT)
+            if match is not None and _is_key(value, _ENTROPY_OF_A_NAMED_VALUE):
+                yield _Literal(match.start("value"), past, owner, name, value)
             elif (match := _QUOTED.match(text, end, end + _NAMED_WINDOW)) and is_placeholder(
                 match["value"]
             ):
-                yield _Literal(
-                    match.start("value"), match.end("value"), owner, name, placeholder=True
-                )
+                yield _Literal(*match.span("value"), owner, name, match["value"], placeholder=True)
         offset = text.find(_NAME_TAIL, end)
 
 
@@ -274,7 +378,7 @@ def _named(text: str, lower: str, budget: _Budget) -> Iterator[_Literal]:
                     if _compiled(pattern.value).fullmatch(value) and _is_key(
                         value, pattern.entropy
                     ):
-                        yield _Literal(past, match.end("value"), pattern.owner, "")
+                        yield _Literal(past, match.end("value"), pattern.owner, "", value)
                 offset = lower.find(word, after)
 
 
@@ -314,6 +418,9 @@ class Secrets:
         b"bigmodel",
         b"ai21",
         b"fireworks",
+        b"voyage",
+        b"private key-----",
+        *(begin.lower().encode() for begin in _ACCOUNTS_IN_BASE64),
     )
 
     def wants(self, path: str, name: str) -> bool:
@@ -334,43 +441,37 @@ class Secrets:
                 "checked; keys with a known prefix were",
             )
         for literal in found:
-            yield _finding(scope, literal, literal, text)
+            yield _finding(scope, literal, literal)
 
 
-def _finding(scope: Scope, literal: _Literal, place: Placed, text: str) -> Finding:
-    """The finding at `place` for the key that stands in `text`."""
-    owner = literal.owner
+def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
+    """The finding at `place` for the key `literal`."""
     if literal.placeholder:
-        return scope.placeholder("RG111", place, literal.name or owner, owner)
-    message = f"a key of {owner} in plain text"
+        return scope.placeholder("RG111", place, literal.name or literal.owner, literal.owner)
+    message = f"a key of {literal.owner} in plain text"
     fix = "revoke it at the provider, keep the credential in Portkey, and call the gateway"
-    if owner == "Portkey":
+    if literal.owner == "Portkey":
         message = "a Portkey API key in plain text"
         fix = (
             "revoke it in Portkey, then read it from the environment or a secret store: "
             "{env:PORTKEY_API_KEY}"
         )
-    return scope.finding(
-        "RG111",
-        place,
-        literal.name or owner,
-        message,
-        fix=fix,
-        secret=text[literal.start : literal.end],
-    )
+    subject = literal.name or literal.owner
+    return scope.finding("RG111", place, subject, message, fix=fix, secret=literal.value)
 
 
 ENCODED = tuple(
     base64.b64encode(literal.encode())[: len(literal) * 8 // 6].lower()
     for literal, _, _ in _scans()
-)
+) + tuple(begin.lower().encode() for begin in _ACCOUNTS_IN_BASE64)
 """How base64 of a known prefix begins, in lower case, to look for."""
 
 
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:
     """The findings for keys in `text`, which stands encoded at `place`."""
+    scope.file.secrets.append(scope.file.text[place.start : place.end])
     for literal in _literals(text, scope.policy)[0]:
-        yield _finding(scope, literal, place, text)
+        yield _finding(scope, literal, place)
 
 
 DETECTOR = Secrets()

@@ -70,10 +70,7 @@ def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:
         for finding in detector.check(file, scope.policy):
             if scope.ci and finding.rule == "RG101" and finding.severity == "warning":
                 continue  # a reference to a secret is a finding of its own there (RG112)
-            if finding.path == path:
-                finding.message = f"{name}, written here: {finding.message}"
-                finding.path = outer.path
-                finding.where = f"{outer.path}:{finding.line}:{finding.column}"
+            finding.message = f"{name}, written here: {finding.message}"
             yield finding
 
 

@@ -87,3 +87,22 @@ def test_a_bomb_of_anchors_stays_small() -> None:
     lines = ["a0: &a0 {run: opencode run}"]
     lines += [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60)]
     assert [f.rule for f in check("\n".join(lines))] == ["RG206"]
+
+
+@pytest.mark.parametrize(
+    ("uses", "secrets", "severities"),
+    [
+        ("acme/flows/.github/workflows/a.yml@main", "inherit", ["warning"]),
+        ("./.github/workflows/a.yml", "inherit", ["note"]),
+        ("./.github/workflows/a.yml", '"inherit"', ["note"]),
+        ("./.github/workflows/a.yml", "{A: '${{ secrets.PORTKEY_API_KEY }}'}", []),
+        ("./.github/workflows/a.yml", "{A: '${{ secrets.OPENAI_API_KEY }}'}", ["error"]),
+    ],
+)
+def test_secrets_that_a_called_workflow_inherits(
+    uses: str, secrets: str, severities: list[str]
+) -> None:
+    text = f"jobs:\n  a:\n    uses: {uses}\n    secrets: {secrets}\n"
+    assert [(f.rule, f.severity, f.line) for f in check(text)] == [
+        ("RG112", severity, 4) for severity in severities
+    ]

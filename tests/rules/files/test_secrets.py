@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import re
 import string
@@ -218,3 +220,112 @@ def test_every_prefix_and_word_is_behind_a_needle() -> None:
         for word in named.words:
             sample = f"{word}_api_key".encode()
             assert any(needle in sample for needle in DETECTOR.needles), word
+
+
+KEY = KEYS["Anthropic"]("in parts")
+HEAD, TAIL = KEY[:7], KEY[7:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'key = "{0}" "{1}"',
+        "key = '{0}' + '{1}'",
+        'key = (\n    "{0}"  # the prefix\n    f"{1}"\n)',
+        'String key = "{0}" + // the rest\n  "{1}";',
+        "$key = '{0}' . '{1}';",
+        'local key = "{0}" .. "{1}"',
+        'key = "{0}" & _\n  "{1}"',
+        'key = "{0}" <> "{1}"',
+        'key = "{0}".concat("{1}")',
+        'key = ["{0}", "{1}"].join("")',
+        'key = "".join(("{0}", "{1}"))',
+        'key <- paste0("{0}", "{1}")',
+        'KEY={0}"{1}"',
+        'KEY="{0}"{1}',
+        "KEY=\"{0}\"'{1}'",
+        "KEY={0}\\\n{1}",
+        'key = "{0}\\\n  {1}"',
+        "key = `{0}` +\n\t`{1}`",
+    ],
+)
+def test_a_key_in_parts_is_one_key(text: str) -> None:
+    for cut in (7, 13, 50):
+        written = text.replace("{0}", KEY[:cut]).replace("{1}", KEY[cut:])
+        file = SourceFile("x", written.encode())
+        (finding,) = DETECTOR.check(file, POLICY)
+        place = written[
+            file.offset(finding.line, finding.column) : file.offset(
+                finding.end_line, finding.end_column
+            )
+        ]
+        assert (place[:5], place[-5:]) == (KEY[:5], KEY[-5:])
+        assert file.secrets == [KEY]
+
+
+def test_the_parts_of_a_named_key() -> None:
+    value = drawn(LETTERS, 32, "named")
+    assert subjects(f'OPENAI_API_KEY = "{value[:10]}" + "{value[10:]}"') == ["OPENAI_API_KEY"]
+    assert subjects(f'["OPENAI_API_KEY", "{value[:10]}", "{value[10:]}"]') == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a = "sk-ant-" + name + "api03"',
+        'prefixes = ["sk-ant-", "sk-or-v1-", "gsk_", "hf_", "AIza"]',
+        'if key.startswith("sk-ant-") or key == "x" + "y":',
+        'x = "sk-" "your-key" "-goes-here-and-is-long-enough-to-be-one"',
+    ],
+)
+def test_texts_beside_each_other_that_are_no_key(text: str) -> None:
+    assert subjects(text) == []
+
+
+def service_account(size: int = 1218) -> str:
+    body = random.Random(4).randbytes(size)
+    pem = "MII" + base64.b64encode(body).decode()[3:]
+    lines = "\\n".join(pem[at : at + 64] for at in range(0, len(pem), 64))
+    return (
+        '{\n  "type": "service_account",\n  "project_id": "x",\n  "private_key": '
+        f'"-----BEGIN PRIVATE KEY-----\\n{lines}\\n-----END PRIVATE KEY-----\\n",\n'
+        '  "client_email": "a@x.iam.gserviceaccount.com"\n}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        service_account(),
+        "GOOGLE_CREDENTIALS='" + service_account().replace("\n", "") + "'",
+        "x: " + json.dumps(service_account()),
+        "x: " + base64.b64encode(service_account().encode()).decode(),
+        "x: " + base64.b64encode(json.dumps(json.loads(service_account())).encode()).decode(),
+        service_account().replace("\\n", "\n"),
+    ],
+)
+def test_the_key_of_a_google_service_account(text: str) -> None:
+    file = SourceFile("x", text.encode())
+    (finding,) = DETECTOR.check(file, POLICY)
+    assert (finding.rule, finding.severity) == ("RG111", "error")
+    assert "service account" in finding.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        service_account(20),
+        service_account().replace("MII", "..."),
+        service_account().replace("service_account", "x").replace("gserviceaccount", "x"),
+        "x: " + base64.b64encode(b'{"type": "service_account"}' * 100).decode(),
+    ],
+)
+def test_what_is_no_key_of_a_google_service_account(text: str) -> None:
+    assert subjects(text) == []
+
+
+def test_voyage() -> None:
+    value = "pa-" + drawn(URL_SAFE, 43, "voyage")
+    assert subjects(f"VOYAGE_API_KEY={value}") == ["VOYAGE_API_KEY"]
+    assert subjects(f'voyageai.Client(api_key="{value}")') == ["Voyage AI"]
+    assert variable_kind("VOYAGE_API_KEY", POLICY) == ("provider_key", "Voyage AI")
