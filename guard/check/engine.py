@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guard.check import baseline, excerpt, suppress
-from guard.check.result import Result, order, unchecked
+from guard.check.result import Result, Stats, order, unchecked
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rule_table import RULES
@@ -62,7 +63,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some files. `found` are findings with their fingerprints."""
+    """What became of some files. `found` are findings with their fingerprints.
+
+    `size` are the bytes of the `checked` files, `passed` counts the others by why.
+    """
 
     found: list[tuple[Finding, str]] = field(default_factory=list)
     suppressed: list[Finding] = field(default_factory=list)
@@ -70,6 +74,8 @@ class Outcome:
     placeholders: list[Finding] = field(default_factory=list)
     checked: int = 0
     skipped: int = 0
+    size: int = 0
+    passed: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Outcome) -> None:
         self.found += other.found
@@ -78,6 +84,8 @@ class Outcome:
         self.placeholders += other.placeholders
         self.checked += other.checked
         self.skipped += other.skipped
+        self.size += other.size
+        self.passed += other.passed
 
 
 def check(
@@ -123,6 +131,7 @@ def check(
         files_skipped=outcome.skipped,
         root=found.root,
         remarks=tuple(remarks),
+        stats=Stats(outcome.size, tuple(outcome.passed.most_common())),
     )
 
 
@@ -134,7 +143,10 @@ def check_entries(entries: Sequence[tree.Entry], settings: Settings) -> Outcome:
     for file in _read(entries, settings):
         if isinstance(file, Skipped):
             _note(outcome, settings, file)
-        elif file is not None:
+        elif file is None:
+            outcome.passed["binary"] += 1
+        else:
+            outcome.size += len(file.data)
             check_file(file, settings, DETECTORS, outcome)
     return outcome
 
@@ -270,6 +282,7 @@ def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
     from guard.rules.agents.files import unread
 
     outcome.skipped += 1
+    outcome.passed[skipped.reason] += 1
     finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)
     if finding.rule in settings.selected:
         outcome.found.append((finding, baseline.fingerprint(finding, "")))

@@ -25,7 +25,7 @@ class Asked:
     `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
     index; policy and baseline are those of the work tree. `strict` reports placeholders. With
     `since`, a revision, only findings on lines that were added since this branch left it count.
-    `fix` plans fixes, `write` applies them.
+    `fix` plans fixes, `write` applies them. `stats` keeps what was read and passed over.
     """
 
     paths: Sequence[str]
@@ -38,6 +38,7 @@ class Asked:
     staged: bool = False
     strict: bool = False
     since: str = ""
+    stats: bool = False
 
 
 @dataclass(slots=True)
@@ -55,8 +56,14 @@ class Done:
 
 def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
     """Check the files that `asked` names. Raises UsageError, PolicyError, GuardError."""
+    began = time.monotonic()
     own = own_environment(environ)
-    found = tree.without((index if asked.staged else tree).collect(asked.paths, cwd), asked.exclude)
+    listed = (index if asked.staged else tree).collect(asked.paths, cwd)
+    found = tree.without(listed, asked.exclude)
+    left_out = [("excluded", len(listed.entries) - len(found.entries))]
+    if asked.stats and not asked.staged:
+        left_out.append(("ignored by git", tree.ignored(found.root)))
+    listing = time.monotonic() - began
     base = added.base(asked.since, found.root) if asked.since else None
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if asked.baseline:
@@ -81,7 +88,14 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
         return _write_baseline(found, settings, known, known_at)
 
     def result() -> Result:
+        started = time.monotonic()
         every = engine.check(found, settings, known)
+        stats = every.stats if asked.stats else None
+        if stats is not None:
+            passed = (*stats.passed, *(pair for pair in left_out if pair[1]))
+            took = time.monotonic() - started
+            stats = replace(stats, passed=passed, listing=listing, checking=took)
+        every = replace(every, stats=stats)
         return every if base is None else _only_new(every, found, base, asked.staged)
 
     done = Done(result())

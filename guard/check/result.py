@@ -8,6 +8,20 @@ from guard.findings import SEVERITIES, Finding
 
 
 @dataclass(frozen=True, slots=True)
+class Stats:
+    """What a check of files read and what it passed over.
+
+    `size` are the bytes of the files that were checked. `passed` has (why, how many) of what was
+    not, the most first. `listing` and `checking` are seconds.
+    """
+
+    size: int = 0
+    passed: tuple[tuple[str, int], ...] = ()
+    listing: float = 0.0
+    checking: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The outcome of one check.
 
@@ -22,7 +36,7 @@ class Result:
     be. `root` is the directory to which the findings' paths are relative (what lies outside has
     an absolute path); in an environment, where every path is absolute, the directory asked about.
     `seconds` is the wall time of the check. `kind` is "files" or "environment". `remarks` are
-    lines about the check as a whole, for people.
+    lines about the check as a whole, for people; `stats` is kept where it was asked for.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -38,6 +52,7 @@ class Result:
     kind: str = "files"
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=())
+    stats: Stats | None = None
 
     def count(self, severity: str) -> int:
         """How many findings have exactly this severity."""

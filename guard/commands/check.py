@@ -43,6 +43,7 @@ Examples:
   routeguard check --fix                 show what can be fixed safely; --yes writes it
   routeguard check --all                 tests and examples too, line by line
   routeguard check --format concise      one line each, as a compiler writes them, for an editor
+  routeguard check --stats               what was read, what was passed over and how long it took
   routeguard check --format sarif --output routeguard.sarif
 
 \b
@@ -109,6 +110,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
 @click.option("--write-baseline", is_flag=True, help="Write the findings of now as the baseline.")
 @click.option("--fix", is_flag=True, help="Show what can be fixed safely as a diff.")
 @click.option("--yes", is_flag=True, help="With --fix: write it.")
+@click.option("--stats", is_flag=True, help="Show what was read and what was passed over.")
 @click.option("-q", "--quiet", is_flag=True, help="No report if nothing fails.")
 def check(
     paths: tuple[str, ...],
@@ -131,6 +133,7 @@ def check(
     write_baseline: bool,
     fix: bool,
     yes: bool,
+    stats: bool,
     quiet: bool,
 ) -> int:
     """Find in files or the environment what bypasses the gateway.
@@ -158,8 +161,8 @@ def check(
         raise UsageError("--yes needs --fix")
     if about_environment and (baseline is not None or write_baseline or fix or exclude):
         raise UsageError("--baseline, --exclude and --fix are for files, not for the environment")
-    if strict and about_environment:
-        raise UsageError("--strict is for files, not for the environment")
+    if (strict or stats) and about_environment:
+        raise UsageError("--strict and --stats are for files, not for the environment")
     selected = chosen(select, ignore)
     began, nothing = time.monotonic(), False
     environ, cwd = dict(os.environ), working_directory()
@@ -181,6 +184,7 @@ def check(
                 staged,
                 strict=strict,
                 since=since or "",
+                stats=stats,
             )
             done = files.check(asked, environ, cwd)
             result = done.result
@@ -196,6 +200,10 @@ def check(
     said = nothing and shape == "text" and output is None
     if (failed or output is not None or not quiet) and not said:
         report(result, shape, output, cwd, whole=whole)
+    if result.stats is not None and (said or shape not in ("text", "json")):
+        from guard.report.text import read_and_passed_over
+
+        show(read_and_passed_over(result, result.stats), err=True)
     return ExitCode.FINDINGS if failed else ExitCode.OK
 
 

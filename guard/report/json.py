@@ -11,7 +11,7 @@ from guard.errors import printable
 from guard.report.document import document
 
 if TYPE_CHECKING:
-    from guard.check.result import Result
+    from guard.check.result import Result, Stats
     from guard.findings import Finding
 
 
@@ -38,6 +38,7 @@ def render(result: Result, root: str) -> str:
             "files_checked": result.files_checked,
             "files_skipped": result.files_skipped,
         },
+        "stats": _stats(result.stats),
         "findings": [
             {**_finding(finding), "fingerprint": fingerprint}
             for finding, fingerprint in zip(result.findings, result.fingerprints, strict=True)
@@ -48,6 +49,17 @@ def render(result: Result, root: str) -> str:
         "remarks": [printable(remark) for remark in result.remarks],
     }
     return document(content)
+
+
+def _stats(stats: Stats | None) -> dict[str, object] | None:
+    if stats is None:
+        return None
+    return {
+        "bytes": stats.size,
+        "passed_over": [{"why": printable(why), "count": number} for why, number in stats.passed],
+        "listing_seconds": round(stats.listing, 3),
+        "checking_seconds": round(stats.checking, 3),
+    }
 
 
 def _findings(findings: Iterable[Finding]) -> list[dict[str, object]]:

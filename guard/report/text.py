@@ -21,7 +21,7 @@ from guard.rule_table import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guard.check.result import Result
+    from guard.check.result import Result, Stats
     from guard.findings import Excerpt, Finding
 
 WIDTH = 160
@@ -49,6 +49,8 @@ def render(result: Result, root: str, *, width: int = 0, whole: bool = False) ->
         blocks.append("\n".join(f"note: {printable(remark)}" for remark in result.remarks))
     if len(result.findings) > _FEW:
         blocks.append(_rules(result, width))
+    if result.stats is not None:
+        blocks.append(read_and_passed_over(result, result.stats))
     ending = [in_sum(result), *_next(result)]
     return "\n\n".join([*blocks, "\n".join(ending)])
 
@@ -212,6 +214,21 @@ def _rules(result: Result, width: int) -> str:
         Column("IN FILES" if result.kind == "files" else "PLACES", right=True),
     )
     return table.render(columns, [row for _, _, row in sorted(rows)], width)
+
+
+def read_and_passed_over(result: Result, stats: Stats) -> str:
+    """What `--stats` tells, as lines with a label."""
+    kib = stats.size / 1024
+    size = f"{kib:.0f} KiB" if kib < 1024 else f"{kib / 1024:.0f} MiB"
+    passed = [f"{number} {why}" for why, number in stats.passed]
+    if placeholders := result.placeholder_count():
+        passed.append(f"{counted(placeholders, 'placeholder')} for keys")
+    rows = (
+        ("READ", f"{counted(result.files_checked, 'file')}, {size}"),
+        ("PASSED OVER", "\n".join(map(printable, passed)) or "nothing"),
+        ("TIME", f"{stats.listing:.2f} s to list, {stats.checking:.2f} s to read and judge"),
+    )
+    return table.fields(rows)
 
 
 def in_sum(result: Result) -> str:

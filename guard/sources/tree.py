@@ -407,6 +407,17 @@ class _Collector:
                     pending.append(item.path)
 
 
+def ignored(root: str) -> int:
+    """How many files and folders below `root` git ignores, a folder as one; 0 where git cannot
+    say."""
+    words = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
+    try:
+        listed = os.fsdecode(git.ask([*words, "--", "."], root)).split("\0")
+    except git.GitError:
+        return 0
+    return len([name for name in listed if name])
+
+
 def git_files(repository: str, directory: str) -> list[str]:
     """Tracked and untracked-not-ignored paths of `repository` below `directory`, absolute.
 

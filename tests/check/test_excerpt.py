@@ -18,6 +18,7 @@ from guard.report import concise, github, sarif, text
 from guard.report import json as as_json
 from guard.report.terminal import plain
 from guard.rules.detectors import DETECTORS
+from guard.rules.files.scope import Scope, Span
 from guard.sources.file import SourceFile
 
 ANTHROPIC = (
@@ -104,7 +105,8 @@ def test_each_shape_has_a_finding_with_its_line(name: str) -> None:
 
 
 def one(line: str, place: str, rule: str = "RG201", secrets: tuple[str, ...] = ()) -> Excerpt:
-    file = SourceFile("a", line.encode(), secrets=list(secrets))
+    file = SourceFile("a", line.encode())
+    file.secrets.extend(secrets)
     at = line.index(place) + 1
     finding = Finding(rule, "s", "m", path="a", line=1, column=at, end_line=1,
                       end_column=at + len(place))  # fmt: skip
@@ -153,6 +155,16 @@ def test_a_value_that_a_detector_took_for_a_secret_is_hidden_everywhere() -> Non
     assert made.text == "say co****ry '****' ok"
 
 
+def test_a_secret_of_a_file_within_a_file_is_hidden_in_the_outer_one() -> None:
+    file = SourceFile("run.sh", b"cat <<E\nsay correct-horse\nE\n")
+    inner = SourceFile("x.env", b"say correct-horse\n", outer=file, places=range(8, 27))
+    scope = Scope(inner, CompiledPolicy())
+    finding = scope.finding("RG201", Span(0, 3), "s", "m", secret="correct-horse")
+    excerpt.add(file, [finding])
+    assert finding.excerpt is not None
+    assert finding.excerpt.text == "say ****"
+
+
 def test_what_is_not_seen_is_shown() -> None:
     made = one("\ta\x1b[31m\u202e\tb\x07 opencode", "opencode")
     assert made.text.isprintable()
@@ -174,7 +186,8 @@ def test_of_a_long_line_the_part_around_the_place_is_kept() -> None:
 
 @pytest.mark.parametrize("text_", ["token=" * 700, "-key" * 1000, "a-" * 2000, "'" * 4000])
 def test_a_hostile_line_takes_no_time(text_: str) -> None:
-    file = SourceFile("a", (text_ + " opencode").encode(), secrets=["a-a-a-a-b"] * 500)
+    file = SourceFile("a", (text_ + " opencode").encode())
+    file.secrets.extend(["a-a-a-a-b"] * 500)
     findings = [
         Finding("RG201", "s", "m", path="a", line=1, column=n + 1) for n in range(40)
     ]  # fmt: skip

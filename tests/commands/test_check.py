@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import forked
 import pytest
 
+from guard.commands import complete
 from guard.commands.check import default_format
 from guard.errors import UsageError
 from guard.rule_table import RULES
@@ -129,6 +131,7 @@ def test_the_threshold_and_the_selection_decide(run: Run) -> None:
         ["--staged"],  # outside of a repository
         ["--since", "HEAD"],  # outside of a repository
         ["--since", "HEAD", "--env"],
+        ["--stats", "--env"],
         ["--since", "HEAD", "--write-baseline"],
         ["--since", ""],
         ["--baseline", "x", "--no-baseline"],
@@ -273,6 +276,52 @@ def test_only_what_a_branch_adds(repository: Run) -> None:
     done = repository.check("--since", "nosuch")
     assert done.returncode == 2
     assert "cannot tell what is new since nosuch" in done.stderr
+
+
+def test_what_was_read_and_what_was_passed_over(repository: Run) -> None:
+    repository.write(".gitignore", "*.pyc\nbuild/\n")
+    for name in ("a.pyc", "build/b", "build/c", "left/out"):
+        repository.write(name, "x")
+    repository.write("image", b"\0")
+    repository.write("large", b"a\n" * (5 << 20))
+    repository.write("long.txt", b"a" * (2 << 20))
+    repository.write("a.env", "OPENAI_API_KEY=your-key-here\n")
+    words = ("--stats", "--exclude", "left")
+    said = repository.check(*words).stdout
+    assert "READ         2 files, 0 KiB\n" in said
+    for line in ("1 binary", "1 larger than 8 MiB", "1 a line is longer than 1024 KiB",
+                 "2 ignored by git", "1 excluded", "1 placeholder for keys"):  # fmt: skip
+        assert f" {line}\n" in said
+    stats = json.loads(repository.check(*words, "--json").stdout)["stats"]
+    assert stats["bytes"] == 42
+    assert {"why": "ignored by git", "count": 2} in stats["passed_over"]
+    assert json.loads(repository.check("--json").stdout)["stats"] is None
+    done = repository.check(*words, "--format", "concise")
+    assert "READ" not in done.stdout
+    assert "READ         2 files" in done.stderr
+
+
+def test_branches_are_completed_without_git(
+    repository: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = repository.project / ".git"
+    (folder / "refs/remotes/origin").mkdir(parents=True)
+    (folder / "refs/remotes/origin/main").write_text("0" * 40)
+    (folder / "refs/heads/mine").write_text("0" * 40)
+    (folder / "packed-refs").write_text(
+        f"# pack-refs\n{'0' * 40} refs/heads/old\n{'0' * 40} refs/tags/t\n"
+    )
+    monkeypatch.chdir(repository.project)
+    monkeypatch.setenv("PATH", "")
+    context = click.Context(click.Command("check"))
+
+    def words(start: str) -> list[str]:
+        return [item.value for item in complete.branches(context, click.Option(["--since"]), start)]
+
+    assert words("") == ["HEAD", "mine", "old", "origin/main"]
+    assert words("or") == ["origin/main"]
+    monkeypatch.chdir("/")
+    assert words("") == ["HEAD"]
 
 
 def test_what_is_wrong_on_purpose_can_be_left_out(repository: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.check.result import Result
+from guard.check.result import Result, Stats
 from guard.findings import Excerpt, Finding
 
 ESCAPE = "\x1b]0;owned\x07"
@@ -56,5 +56,6 @@ def result() -> Result:
         files_skipped=1,
         root="/work/tree",
         seconds=0.25,
+        stats=Stats(5_000_000, (("binary", 3), (f"odd{ESCAPE}", 1)), 0.125, 0.5),
         remarks=(f"sub{ESCAPE}: another repository\n::error::injected",),
     )

@@ -63,6 +63,13 @@ def test_version_1_has_these_keys(result: Result) -> None:
         "files_checked": 3,
         "files_skipped": 1,
     }
+    assert said["stats"] == {
+        "bytes": 5_000_000,
+        "passed_over": [{"why": "binary", "count": 3},
+                        {"why": "odd\\x1b]0;owned\\x07", "count": 1}],
+        "listing_seconds": 0.125,
+        "checking_seconds": 0.5,
+    }  # fmt: skip
     call = said["findings"][1]
     assert call == {
         "rule": "RG206",

@@ -111,6 +111,14 @@ def test_a_line_fits_and_its_mark_is_in_it(width: int, line: str, start: int, si
         assert at < columns_of(text)
 
 
+def test_what_was_read_and_passed_over(result: Result) -> None:
+    said = plain(render(result, result.root)).split("\n\n")[-2].split("\n")
+    assert said[0] == "READ         3 files, 5 MiB"
+    assert said[1] == "PASSED OVER  3 binary"
+    assert said[2].endswith("1 odd\\x1b]0;owned\\x07")
+    assert said[-1] == "TIME         0.12 s to list, 0.50 s to read and judge"
+
+
 def test_only_colour_is_raw(result: Result) -> None:
     text = render(result, result.root, whole=True)
     assert "\x1b" not in plain(text)

@@ -81,7 +81,10 @@ class Scope:
         """
         file = self.file
         if secret:
-            file.secrets.append(secret)
+            shown = file
+            while shown.outer is not None:
+                shown = shown.outer
+            shown.secrets.append(secret)
         line, column = file.position(place.start)
         end_line, end_column = file.position(max(place.start, place.end))
         severity = severity or RULES[rule].severity
