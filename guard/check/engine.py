@@ -22,6 +22,7 @@ from guard.check.result import Result, Stats, order, unchecked
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rule_table import RULES
+from guard.rules.files.file_names import context
 from guard.sources import index, tree
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
@@ -198,6 +199,7 @@ def check_file(
         outcome.suppressed += silenced
     excerpt.add(file, findings)
     for finding in findings:
+        finding.context = finding.context or context(file.path)
         if finding.placeholder and not settings.strict:
             outcome.placeholders.append(finding)
         elif finding.rule in settings.selected:
@@ -284,6 +286,7 @@ def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
     outcome.skipped += 1
     outcome.passed[skipped.reason] += 1
     finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)
+    finding.context = context(skipped.path)
     if finding.rule in settings.selected:
         outcome.found.append((finding, baseline.fingerprint(finding, "")))
 

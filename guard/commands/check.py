@@ -34,7 +34,8 @@ Examples:
   routeguard check .env deploy/          a file, even if git ignores it, and a directory
   routeguard check --staged              what `git commit` would commit, for a hook of your own
   routeguard check --since origin/main   what this branch adds, for a pull request
-  routeguard check --staged --since HEAD the same for the next commit alone
+  routeguard check --staged --since HEAD
+                                         the lines that `git commit` would add
   routeguard check --exclude 'tests/*'   without what is wrong on purpose
   routeguard check --env                 this shell and what a launch from here would meet
   routeguard check --env --ci            the same for a CI job
@@ -75,7 +76,7 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
     type=click.Choice(FORMATS),
     help="How findings are written. [default: text; github where GITHUB_ACTIONS=true]",
 )
-@click.option("--all", "whole", is_flag=True, help="Show findings in tests and examples, too.")
+@click.option("--all", "whole", is_flag=True, help="Show findings in tests and examples too.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--output", metavar="FILE", help="Write the report there instead of to stdout.")
 @click.option(

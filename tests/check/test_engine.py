@@ -259,3 +259,14 @@ def test_a_process_that_dies_is_an_error_and_no_hang(tmp_path: Path, check: Chec
     with pytest.raises(GuardError) as caught:
         check(Ending(), parallel_from=2)
     assert caught.value.exit_code == ExitCode.INTERNAL
+
+
+def test_what_the_check_says_itself_has_its_context_too(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/a").write_text("x # routeguard: ignore[RG201] why\n")
+    (tmp_path / "tests/b").write_bytes(b"a" * (tree.LINE_LIMIT + 1))
+    (tmp_path / "b").write_bytes(b"a" * (tree.LINE_LIMIT + 1))
+    found = {(f.rule, f.path): f.context for f in check(Marker()).findings}
+    assert found == {
+        ("RG902", "tests/a"): "tests/", ("RG903", "tests/b"): "tests/", ("RG903", "b"): "",
+    }  # fmt: skip
