@@ -89,7 +89,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         _set(result, dict(SWITCHES))
         return result
     result.findings += _judge_version(facts.version, program)
-    result.findings += _judge_arguments(invocation)
+    result.findings += judge_arguments(invocation)
     result.findings += environment.proxies(facts.environ, policy, now)
     if result.kind != adapter.GUARDED:
         return result
@@ -125,7 +125,8 @@ def _text(version: tuple[int, int, int]) -> str:
     return ".".join(map(str, version))
 
 
-def _judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+    """What a launch refuses of the words that were typed; `check` says the same of files."""
     where = "command line"
     command = invocation.command
     if command.why:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from guard.rules.agents import claude_code
 from guard.rules.agents.opencode import calls as opencode
 from guard.rules.agents.opencode import steps
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from guard.findings import Finding
     from guard.rules.files.scope import Scope
+    from guard.sources.positions.nodes import Node
     from guard.sources.positions.shell_calls import Call, Script
 
 
@@ -19,10 +21,11 @@ class AgentCalls(Protocol):
     """What is known of one agent's calls, as a module has it.
 
     `NEEDLES` are lower-case bytes of which every text with a call holds one; `TITLE` is what people
-    call the agent.
+    call the agent, `ID` its name in the policy, which can leave it alone.
     """
 
     NEEDLES: tuple[bytes, ...]
+    ID: str
     TITLE: str
 
     def starts(self, call: Call, script: Script) -> bool:
@@ -32,7 +35,19 @@ class AgentCalls(Protocol):
         """Findings for one call, each at the word that it is about."""
 
 
-AGENTS: tuple[AgentCalls, ...] = (opencode,)
+class AgentSteps(Protocol):
+    """What is known of the steps of CI pipelines that run one agent, as a module has it."""
 
-STEPS = (steps,)
+    ID: str
+
+    def action(self, scope: Scope, step: Node, uses: Node) -> Iterator[Finding]:
+        """Findings if `step` uses the agent's own action, which `uses` names."""
+
+    def variables(self, scope: Scope, given: Node, step: Node) -> Iterator[Finding]:
+        """Findings about the variables `given` to `step`."""
+
+
+AGENTS: tuple[AgentCalls, ...] = (opencode, claude_code.CALLS)
+
+STEPS: tuple[AgentSteps, ...] = (steps, claude_code.CALLS)
 """What is known of the steps of CI pipelines that run an agent, a module for each agent."""

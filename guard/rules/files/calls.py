@@ -68,8 +68,9 @@ def check_texts(
 def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
     """Findings in a shell text that is already read."""
     seen: set[int] = set()
+    agents = [agent for agent in AGENTS if agent.ID not in scope.policy.unguarded]
     for call in script.calls:
-        agent = next((agent for agent in AGENTS if agent.starts(call, script)), None)
+        agent = next((agent for agent in agents if agent.starts(call, script)), None)
         if agent is not None:
             yield from agent.check(scope, call, script)
         else:

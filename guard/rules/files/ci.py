@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.rules.agents.calls import STEPS
+from guard.rules.agents.calls import STEPS, AgentSteps
 from guard.rules.files.calls import NEEDLES, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
@@ -99,7 +99,7 @@ class Pipelines:
         foreign_shell = shell is not None and _OTHER_SHELLS.match(shell.value) is not None
         uses = node.get("uses")
         if uses is not None:
-            for steps in STEPS:
+            for steps in _steps(scope):
                 yield from steps.action(scope, node, uses)
             yield from _inherited(scope, uses, node.get("secrets"))
         for key, value in node.pairs:
@@ -110,7 +110,7 @@ class Pipelines:
                 for finding in check_variables(scope, value):
                     reported.add(finding.line)
                     yield finding
-                for steps in STEPS:
+                for steps in _steps(scope):
                     yield from steps.variables(scope, value, node)
             elif name in ("image", "container"):
                 image = value
@@ -118,6 +118,10 @@ class Pipelines:
                     image = value.get("name") or value.get("image") or value
                 if image.kind == SCALAR:
                     yield from check_image(scope, image.value, image)
+
+
+def _steps(scope: Scope) -> list[AgentSteps]:
+    return [steps for steps in STEPS if steps.ID not in scope.policy.unguarded]
 
 
 def _shell_texts(value: Node) -> list[Node]:

@@ -16,8 +16,8 @@ from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.arguments import other_servers, rewrite
 from guard.agents.opencode.grammar import read as read_arguments
 from guard.agents.opencode.route import Router
-from guard.catalog.runners import package_name
 from guard.findings import Finding
+from guard.rules.agents import calling
 from guard.rules.files.scope import Scope, Span, between
 from guard.sources.positions.shell_calls import Call, Script
 from guard.sources.shell_commands import Word
@@ -25,17 +25,12 @@ from guard.sources.shell_commands import Word
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
+ID = AGENT.id
 TITLE = AGENT.title
 NEEDLES: tuple[bytes, ...] = (b"opencode",)
-PROGRAMS = frozenset(f"{name}{suffix}" for name in AGENT.names for suffix in ("", ".exe", ".cmd"))
-"""Names under which opencode is installed, also on Windows."""
-
 _NO_MODEL = "no model named: routeguard uses {}, an unguarded machine its own default"
 _NO_SUCH_OPTION = "--provider is not an opencode option: only routeguard reads it, as {}"
 _NO_PROVIDER = "the model is named without the gateway's provider: only routeguard makes it {}"
-
-PACKAGES = frozenset(AGENT.packages)
-"""npm packages that hold opencode, and the name of the program they install."""
 
 
 @cache
@@ -55,25 +50,8 @@ def _ids(policy: CompiledPolicy) -> dict[str, str]:
 
 
 def starts(call: Call, script: Script) -> bool:
-    """Whether `call` starts opencode, by its name or by a variable that the text says is it."""
-    return is_call(call) or _is_named(call, script)
-
-
-def is_call(call: Call) -> bool:
     """Whether `call` starts opencode."""
-    if call.image or not call.words:
-        return False
-    if call.package:
-        return package_name(call.words[0].shown) in PACKAGES or call.program in PROGRAMS
-    return call.program in PROGRAMS
-
-
-def _is_named(call: Call, script: Script) -> bool:
-    """Whether the text itself says that a variable is opencode: `AGENT=opencode; $AGENT run`."""
-    if call.image or call.package or not call.words or call.words[0].literal:
-        return False
-    program = script.value(call.words[0])
-    return program is not None and program.rpartition("/")[2] in PROGRAMS
+    return calling.starts(AGENT, call, script)
 
 
 def check(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:

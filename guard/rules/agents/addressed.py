@@ -1,0 +1,114 @@
+"""Calls of agents whose route is an address in a variable or a file, not a word of the call.
+
+Such a call says nothing about the gateway. It is a finding where nothing in the file does: on a
+machine without the guard it goes to the agent's own vendor. What a launch would refuse of its
+words is refused here with the same rule and the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
+from guard.rules.agents import calling
+from guard.rules.files import written
+from guard.rules.files.scope import Placed, Scope, between
+
+if TYPE_CHECKING:
+    from guard.agents.adapter import Agent
+    from guard.findings import Finding
+    from guard.sources.positions.nodes import Node
+    from guard.sources.positions.shell_calls import Call, Script
+    from guard.sources.shell_commands import Word
+
+_COMMENT = re.compile(r"^[ \t]*(?:#|//|--|;|REM\b).*$", re.MULTILINE)
+
+
+class AddressedCalls:
+    """What is known of the calls of one such agent (see `guard.rules.agents.calls.AgentCalls`).
+
+    `judge` says what a launch refuses of arguments, `vendor` is where a call goes by itself,
+    `addresses` are the words by which a file names another address, and `actions` a regex for the
+    steps of GitHub workflows that run the agent; `fix` names the gateway for it. `inline` are
+    options whose value may be the text of a file, and the file.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        judge: Callable[[list[str]], list[Finding]],
+        *,
+        vendor: str,
+        addresses: Collection[str],
+        actions: str,
+        fix: str,
+        inline: Mapping[str, str],
+    ) -> None:
+        self.ID = agent.id
+        self.TITLE = agent.title
+        self.NEEDLES: tuple[bytes, ...] = tuple(name.encode() for name in agent.names)
+        self._agent = agent
+        self._judge = judge
+        self._vendor = vendor
+        self._addresses = addresses
+        self._actions = re.compile(actions, re.IGNORECASE)
+        self._fix = fix
+        self._inline = inline
+
+    def starts(self, call: Call, script: Script) -> bool:
+        """Whether `call` starts the agent."""
+        return calling.starts(self._agent, call, script)
+
+    def check(self, scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
+        """Findings for one call, each at the word that it is about."""
+        words = call.words[1:]
+        argv = [script.value(word) or word.shown for word in words]
+        kind = self._agent.kind(argv)
+        if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
+            return
+        refused = False
+        for finding in self._judge(argv):
+            refused = refused or finding.severity == "error"
+            yield scope.placed(finding, _word(call.words, finding.subject))
+        for word, after in pairwise(words):
+            name, equals, _ = word.shown.partition("=")
+            text = word.content[len(name) + 1 :] if equals else after.content
+            if name in self._inline and text.value.startswith("{"):
+                yield from written.check(scope, self._inline[name], text)
+        handed = any(word.splits and not word.literal for word in words)
+        if kind == GUARDED and not refused and not handed:
+            yield from self._without_gateway(scope, between(call.words[0], call.words[-1]))
+
+    def action(self, scope: Scope, step: Node, uses: Node) -> Iterator[Finding]:
+        """Findings if `step` of a pipeline uses the agent's own action."""
+        if self._actions.match(uses.value):
+            yield from self._without_gateway(scope, uses)
+
+    def variables(self, scope: Scope, given: Node, step: Node) -> Iterator[Finding]:
+        """Findings about variables that such a step reads: none of them names a model."""
+        return iter(())
+
+    def _without_gateway(self, scope: Scope, place: Placed) -> Iterator[Finding]:
+        """The finding if nothing in the file says where the agent sends its calls."""
+        text = _COMMENT.sub("", scope.file.text)
+        if any(word in text for word in (*self._addresses, scope.policy.base_url)):
+            return
+        yield scope.finding(
+            "RG206",
+            place,
+            self._agent.names[0],
+            f"no gateway named: routeguard sends it to {scope.policy.base_url}, an unguarded "
+            f"machine to {self._vendor}",
+            fix=self._fix.format(scope.policy.base_url.removesuffix("/v1")),
+        )
+
+
+def _word(words: list[Word], subject: str) -> Placed:
+    """The word that a finding of a launch is about, the whole call if it is none."""
+    for word in words[1:]:
+        if subject and word.shown.split("=")[0] == subject.split(" ")[0]:
+            return word
+    return between(words[0], words[-1])
