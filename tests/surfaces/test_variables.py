@@ -5,17 +5,20 @@ A surface that differs says why, in DIFFERS.
 
 from __future__ import annotations
 
+import functools
 import re
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guard import catalog, hook
-from guard.agents.registry import default_agent, keeps
+from guard.agents.registry import agent_by_id, keeps
 from guard.catalog.classify import classify
-from guard.check import engine, environment
+from guard.check import ci_runners, engine, environment
 from guard.commands import why
 from guard.launch import agent
 from guard.policy import cache
@@ -32,6 +35,12 @@ Said = list[tuple[str, str]]
 """(rule, message) of each finding."""
 
 
+@functools.cache
+def policy_without_files() -> CompiledPolicy:
+    with tempfile.TemporaryDirectory() as nothing:
+        return cache.load("/", {"HOME": nothing}, system=f"{nothing}/none")
+
+
 class Place:
     """A home and a project with nothing in them, and the policy that holds there."""
 
@@ -40,8 +49,7 @@ class Place:
         self.home = root / "home"
         self.project = self.home / "project"
         self.project.mkdir(parents=True)
-        own = {"HOME": str(self.home)}
-        self.policy = cache.load(str(self.project), own, system=str(root / "none.toml"))
+        self.policy = policy_without_files()
 
     def asked(self, **more: str) -> environment.Asked:
         environ = {"HOME": str(self.home), "PORTKEY_API_KEY": "pk-key", **more}
@@ -67,18 +75,33 @@ def in_file(name: str, text: str) -> Callable[[Place, str, str], Said]:
     return judged
 
 
-def by_launch(place: Place, variable: str, value: str) -> Said:
-    own = dict(place.asked(**{variable: value}).environ)
-    here = str(place.project)
-    plan, _ = agent.plan_launch(
-        default_agent(), ["run", "hi"], own, [], "", place.policy, here, time.time(), write=False
-    )
-    removed = [
-        (change.rule, f"{change.name} {change.reason}")
-        for change in plan.changes
-        if change.name == variable and change.action == "removed"
-    ]
-    return removed + [(f.rule, f.message) for f in plan.findings if f.subject == variable]
+def by_launch_of(identifier: str, *typed: str) -> Callable[[Place, str, str], Said | None]:
+    """What a launch of the agent with this id says; None where it sets a value of its own."""
+
+    def judged(place: Place, variable: str, value: str) -> Said | None:
+        adapter = agent_by_id(identifier)
+        assert adapter is not None
+        own = dict(place.asked(**{variable: value}).environ)
+        here = str(place.project)
+        plan, _ = agent.plan_launch(
+            adapter, [*typed], own, [], "", place.policy, here, time.time(), write=False
+        )
+        changes = [change for change in plan.changes if change.name == variable]
+        if any(change.action == "set" for change in changes):
+            assert plan.environ[variable] != value
+            return None
+        removed = [(c.rule, f"{c.name} {c.reason}") for c in changes if c.action == "removed"]
+        # without a rule: an agent's own, by its name alone
+        said = [(rule, words) for rule, words in removed if rule]
+        return said + [(f.rule, f.message) for f in plan.findings if f.subject == variable]
+
+    return judged
+
+
+def by_check_ci(place: Place, variable: str, value: str) -> Said:
+    asked = replace(place.asked(**{variable: value}), runner=ci_runners.RUNNERS[0])
+    found = environment.check(asked, EVERY).findings
+    return [(f.rule, f.message) for f in found if f.subject == variable]
 
 
 def by_check_env(place: Place, variable: str, value: str) -> Said:
@@ -108,8 +131,10 @@ def by_why(place: Place, variable: str, value: str) -> Said:
     return [(answer.finding, f"{variable} {said}")] if answer.finding else []
 
 
-SURFACES: dict[str, Callable[[Place, str, str], Said]] = {
-    "launch": by_launch,
+SURFACES: dict[str, Callable[[Place, str, str], Said | None]] = {
+    "launch": by_launch_of("opencode", "run", "hi"),
+    "launch of Claude Code": by_launch_of("claude-code", "-p", "hi"),
+    "check --env --ci": by_check_ci,
     "check --env": by_check_env,
     "check --env-file": by_env_file,
     "startup file": by_startup_file,
@@ -128,7 +153,8 @@ SURFACES: dict[str, Callable[[Place, str, str], Said]] = {
     "devcontainer": in_file("devcontainer.json", '{"containerEnv": {"NAME": "VALUE"}}'),
 }
 
-PROCESS = frozenset(("launch", "check --env", "why"))
+LAUNCHES = frozenset(("launch", "launch of Claude Code"))
+PROCESS = LAUNCHES | {"check --env", "check --env --ci", "why"}
 """An environment that is there: what is set counts."""
 STARTS = PROCESS | {"startup file"}
 """The same, and what a shell that starts will set."""
@@ -192,12 +218,12 @@ DIFFERS = [
      "a file's is for the program it starts; on a call of the agent it is a finding"),
     ("LD_PRELOAD", "./x.so", LIVE, "RG108", "", "the same"),
     ("NODE_EXTRA_CA_CERTS", "/etc/ca.pem", LIVE, "RG108", "", "the same"),
-    ("GITHUB_TOKEN", KEY, {"launch", "check --env", "check --env-file"}, "RG107", "",
+    ("GITHUB_TOKEN", KEY, LIVE - {"why", "startup file"}, "RG107", "",
      "a note about what a launch leaves; nothing to do in a file"),
-    ("OPENCODE_PURE", "1", {"launch"}, "RG105", "",
+    ("OPENCODE_PURE", "1", LAUNCHES, "RG105", "",
      "taken away with the rest of OPENCODE_*; not a finding where it is set"),
-    ("NODE_ENV", "production", {"launch"}, "RG108", "", "the same, with the rest of NODE_*"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.corp.net", {"launch"}, "RG108", "", "the same"),
+    ("NODE_ENV", "production", LAUNCHES, "RG108", "", "the same, with the rest of NODE_*"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.corp.net", LAUNCHES, "RG108", "", "the same"),
 ]  # fmt: skip
 
 
@@ -210,6 +236,8 @@ def words(variable: str, value: str, policy: CompiledPolicy) -> str:
 
 def check(place: Place, surface: str, variable: str, value: str, rule: str) -> None:
     said = SURFACES[surface](place, variable, value)
+    if said is None:
+        return
     assert [found for found, _ in said] == [rule] * bool(rule), said
     for _, message in said:
         if rule == "RG107" or (surface == "why" and "value of its own" in message):
@@ -225,7 +253,7 @@ def test_the_same_everywhere(
 ) -> None:
     if not variable.isidentifier() and surface not in (*PROCESS, "compose"):
         return  # no shell and no dotenv reader takes such a name
-    if rule == "RG102" and surface == "launch":
+    if rule == "RG102" and surface in LAUNCHES:
         rule = ""  # nothing says that it reaches a model, so a launch leaves it
     check(place, surface, variable, value, rule)
 
