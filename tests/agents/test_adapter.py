@@ -1,4 +1,4 @@
-"""The seam: a made-up agent of one file is shimmed, planned, launched, refused, explained, proved.
+"""The seam: a made-up agent is hooked, shimmed, planned, launched, refused, explained and proved.
 
 Each command runs in a process that registers the agent of `quill.py` first, and nothing else.
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
+SILENT = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
 RUN = "import quill, sys; from guard.dispatch import main; sys.exit(main(sys.argv[1:]))"
 
 QUILL = f"""#!{sys.executable}
@@ -31,6 +35,8 @@ request = urllib.request.Request(url + "/chat/completions", json.dumps(body).enc
 opener = urllib.request.build_opener(
     urllib.request.ProxyHandler({{}} if "QUILL_SERVER" in os.environ else None)
 )
+if sys.argv[2] == "hi":
+    raise SystemExit(print(request.full_url, file=sys.stderr))
 answer = json.load(opener.open(request, timeout=20))
 print(answer["choices"][0]["message"]["content"])
 """
@@ -52,9 +58,10 @@ class Machine:
             "OPENAI_API_KEY": "sk-canary9876543210fedcba",
         }
 
-    def routeguard(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def routeguard(self, *words: str, before: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it in a process that registers the agent; `before` is run once that is imported."""
         return subprocess.run(
-            [sys.executable, "-c", RUN, *words],
+            [sys.executable, "-c", RUN.replace("sys.exit", f"{before}sys.exit"), *words],
             cwd=self.project,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -67,6 +74,29 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
+
+
+@pytest.mark.shells
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_it_is_wrapped_by_the_hook(
+    machine: Machine, shell: str, missing_part: Callable[[str], NoReturn]
+) -> None:
+    if shutil.which(shell) is None:
+        missing_part(f"no {shell} on PATH")
+    main = machine.home / "main.py"
+    main.write_text(f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parents[1])]}; {RUN}\n")
+    hook = f"from guard import hook; hook.interpreter = lambda: (sys.executable, {str(main)!r}); "
+    made = machine.routeguard("hook", shell, before=hook)
+    assert made.returncode == 0, made.stderr
+    (machine.home / "hook").write_text(made.stdout)
+    lines = 'source "$HOME/hook"; quill serve; echo now; quill ask hi'
+    done = subprocess.run(
+        [shutil.which(shell) or shell, *SILENT[shell], "-c", lines],
+        cwd=machine.project, env=machine.environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "now\n", done.stderr
+    assert "quill was not started: quill would serve other programs [RG203]" in done.stderr
+    assert "https://api.portkey.ai/v1/chat/completions" in done.stderr, "it ran, and asked there"
 
 
 def test_it_gets_a_shim(machine: Machine) -> None:
