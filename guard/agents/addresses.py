@@ -8,7 +8,7 @@ import socket
 from guard import catalog, net
 from guard.agents.running import GATEWAY, PROVIDER
 from guard.policy.values import CompiledPolicy
-from guard.proxies.find import find
+from guard.proxies.find import find_listeners
 from guard.sources.listener import SocketsUnreadableError
 from guard.sources.sockets import listening
 
@@ -51,7 +51,7 @@ def programs_behind(ports: set[int], policy: CompiledPolicy) -> dict[int, str]:
         return {}
     return {
         found.port: found.name or (found.process.program if found.process else "")
-        for found in find(listeners, gateway=policy.base_url, proxy=policy.gateway_proxy)
+        for found in find_listeners(listeners, gateway=policy.base_url, proxy=policy.gateway_proxy)
     }
 
 

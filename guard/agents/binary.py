@@ -61,7 +61,7 @@ def version(
     return answer
 
 
-def parse(text: str) -> tuple[int, int, int]:
+def parse_version(text: str) -> tuple[int, int, int]:
     """The first `N.N.N` in the first line of `text`: 1.x prints it bare, 2.x with a name."""
     for word in text.split("\n", 1)[0].replace("v", " ").split():
         parts = word.split("-")[0].split("+")[0].split(".")
@@ -74,7 +74,7 @@ def _from_path(real: str, agent: Identity) -> tuple[int, int, int]:
     folder, name = os.path.split(real)
     above, versions = os.path.split(folder)
     if versions == "versions" and os.path.basename(above) in agent.names:
-        return parse(name)
+        return parse_version(name)
     return NO_VERSION
 
 
@@ -91,7 +91,7 @@ def _from_package(real: str, agent: Identity) -> tuple[int, int, int]:
             continue
         # a platform's binary is a package of its own: PACKAGE-linux-x64
         if name in agent.packages or name.startswith(tuple(f"{p}-" for p in agent.packages)):
-            return parse(said)
+            return parse_version(said)
     return NO_VERSION
 
 
@@ -99,7 +99,7 @@ def _remembered(store: str, identity: str) -> tuple[int, int, int]:
     for line in (read_own(store) or b"").decode("utf-8", "surrogateescape").splitlines():
         said, _, of = line.partition(" ")
         if of == identity:
-            return parse(said)
+            return parse_version(said)
     return NO_VERSION
 
 
@@ -143,4 +143,4 @@ def _ask(program: str, environ: Mapping[str, str]) -> tuple[int, int, int]:
         os.killpg(asked.pid, 9)
         asked.communicate()
         return NO_VERSION
-    return parse(said.decode("utf-8", "replace"))
+    return parse_version(said.decode("utf-8", "replace"))

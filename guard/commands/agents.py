@@ -15,8 +15,7 @@ from guard.errors import ExitCode, printable
 from guard.launch.process import own_environment, working_directory
 from guard.policy import cache
 from guard.report.document import show_document
-from guard.report.table import Column
-from guard.report.table import render as table
+from guard.report.table import Column, table
 from guard.report.terminal import paint, show
 from guard.report.words import endpoint, short, span, utc
 

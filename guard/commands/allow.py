@@ -31,8 +31,7 @@ from guard.policy.places import allowed_file, user_policy
 from guard.policy.subjects import named, refuse_key, validated
 from guard.policy.values import normal_subject
 from guard.report.document import show_document
-from guard.report.table import Column, fields
-from guard.report.table import render as table
+from guard.report.table import Column, fields, table
 from guard.report.terminal import can_ask, paint, say, show
 from guard.report.words import left, local, short, utc
 

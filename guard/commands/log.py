@@ -18,7 +18,7 @@ from guard.report.terminal import paint, show
 from guard.report.words import clock, short
 from guard.rule_table import RULES
 from guard.signals import Ending
-from guard.sources.audit_log import Entry, Log
+from guard.sources.audit_log import Log, LogEntry
 
 INTERVAL = 0.5
 """Seconds between two looks of `--follow`."""
@@ -102,7 +102,7 @@ def _remarks(source: Log, earlier: int, some: bool, home: str) -> None:
         show(f"{counted(source.damaged, 'damaged line')} left out: {path}", err=True)
 
 
-def _read(read: Callable[[], list[Entry]], path: str) -> list[Entry]:
+def _read(read: Callable[[], list[LogEntry]], path: str) -> list[LogEntry]:
     try:
         return read()
     except UnreadableError as error:
@@ -116,11 +116,11 @@ def _read(read: Callable[[], list[Entry]], path: str) -> list[Entry]:
         ) from None
 
 
-def _filter(after: float, refused: bool, agent: str | None) -> Callable[[Entry], bool]:
+def _filter(after: float, refused: bool, agent: str | None) -> Callable[[LogEntry], bool]:
     known = agent_of(agent) if agent else None
     names = {agent, known.id} if known is not None else {agent}
 
-    def wanted(entry: Entry) -> bool:
+    def wanted(entry: LogEntry) -> bool:
         return (
             entry.moment >= after
             and (not refused or entry.decision == "refused")
@@ -130,7 +130,7 @@ def _filter(after: float, refused: bool, agent: str | None) -> Callable[[Entry],
     return wanted
 
 
-def _show(entries: Iterable[Entry], home: str, *, as_json: bool) -> None:
+def _show(entries: Iterable[LogEntry], home: str, *, as_json: bool) -> None:
     for entry in entries:
         if as_json:
             show_document(entry.content, indent=None)
@@ -138,7 +138,7 @@ def _show(entries: Iterable[Entry], home: str, *, as_json: bool) -> None:
             show(render(entry, home))
 
 
-def render(entry: Entry, home: str) -> str:
+def render(entry: LogEntry, home: str) -> str:
     """One entry as text: a line, and below it why, or what was removed."""
     word = f"{printable(entry.decision):<8}"
     if entry.decision == "refused":

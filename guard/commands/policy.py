@@ -16,7 +16,7 @@ from guard.files.around import levels
 from guard.launch.process import own_environment
 from guard.policy import effective as result
 from guard.policy.compile import compile_merged
-from guard.policy.layers import Candidate, Layer, candidates, read, read_all
+from guard.policy.layers import Candidate, Layer, candidates, read_all, read_layer
 from guard.policy.merge import Merged, Origin, merge
 from guard.policy.model import json_schema
 from guard.policy.places import PROJECT_FILE, SHARED_PROJECT_FILE, project_files, user_policy
@@ -222,7 +222,7 @@ def _places(*, absent: bool = False) -> tuple[Candidate, ...]:
 
 def _shared_state(place: Candidate) -> str:
     try:
-        return "present" if read(place) is not None else "no table"
+        return "present" if read_layer(place) is not None else "no table"
     except PolicyError:
         return "present"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from guard.policy.values import CompiledPolicy
     from guard.portkey.account import Account
-    from guard.portkey.probe import Canary, Result
+    from guard.portkey.probe import Canary, ProbeResult
     from guard.portkey.session import Key
     from guard.report.terminal import Meaning
 
@@ -91,13 +91,13 @@ def probe(
                 fix="--yes sends, --dry-run shows what would be sent",
             )
         click.confirm("Send them?", abort=True, err=True)
-    done: list[Result] = []
+    done: list[ProbeResult] = []
     with (
         Progress(f"0 of {len(plan)}") as progress,
         open_client(policy, environ, key, progress=progress) as client,
     ):
 
-        def told(result: Result) -> None:
+        def told(result: ProbeResult) -> None:
             done.append(result)
             progress(f"{len(done)} of {len(plan)}")
 
@@ -144,8 +144,8 @@ def _announced(plan: list[Canary], policy: CompiledPolicy) -> list[str]:
 
 
 def _lines(
-    results: list[Result],
-    working: dict[str, list[Result]],
+    results: list[ProbeResult],
+    working: dict[str, list[ProbeResult]],
     policy: CompiledPolicy,
 ) -> list[str]:
     lines = []
@@ -170,7 +170,7 @@ def _lines(
     return lines
 
 
-def _about(result: Result) -> str:
+def _about(result: ProbeResult) -> str:
     parts = []
     if result.served:
         parts.append(f"served by {result.served}")
@@ -183,7 +183,7 @@ def _about(result: Result) -> str:
     return f"  ({', '.join(parts)})" if parts else ""
 
 
-def _best(worked: list[Result], policy: CompiledPolicy) -> str:
+def _best(worked: list[ProbeResult], policy: CompiledPolicy) -> str:
     """What `-m` of the agent takes for the first form that works, "" if none can be named there."""
     order = {"slug": 0, "header": 1, "bare": 2, "config": 3, "raw": 4}
     for result in sorted(worked, key=lambda r: order[r.canary.kind]):
@@ -216,7 +216,7 @@ def _plan_as_json(plan: list[Canary], policy: CompiledPolicy) -> dict[str, Any]:
 
 
 def _as_json(
-    results: list[Result], working: dict[str, list[Result]], policy: CompiledPolicy
+    results: list[ProbeResult], working: dict[str, list[ProbeResult]], policy: CompiledPolicy
 ) -> dict[str, Any]:
     return {
         "gateway": policy.base_url,

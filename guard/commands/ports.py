@@ -15,8 +15,7 @@ from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
-from guard.report.table import Column
-from guard.report.table import render as table
+from guard.report.table import Column, table
 from guard.report.terminal import Progress, paint, show
 from guard.report.words import local, span, utc
 from guard.sources import processes

@@ -20,7 +20,7 @@ from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.model import NEEDED_PORTS
 from guard.proxies import hold as holding
-from guard.proxies.find import find
+from guard.proxies.find import find_listeners
 from guard.proxies.found import Found
 from guard.signals import Ending
 from guard.sources import sockets
@@ -108,7 +108,7 @@ def _say_taken(taken: dict[int, int], gateway: str) -> None:
     try:
         listeners = [one for one in sockets.listening() if one.port in taken]
         # where two programs have one port, the proxy is named
-        listed = sorted(find(listeners, gateway=gateway), key=lambda one: one.forbidden)
+        listed = sorted(find_listeners(listeners, gateway=gateway), key=lambda one: one.forbidden)
         found = {one.port: one for one in listed}
     except SocketsUnreadableError:
         pass  # who has them is then not known

@@ -15,7 +15,7 @@ from guard.launch.local_proxies import address
 from guard.launch.process import load_policy
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
-from guard.proxies.stop import Outcome, Step
+from guard.proxies.stop import Step, StopOutcome
 from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
 from guard.report.terminal import can_ask, say, show, show_error
@@ -224,7 +224,7 @@ def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
 # Telling ------------------------------------------------------------------------------------------
 
 
-def _report(step: Step, outcome: Outcome, as_json: bool) -> None:
+def _report(step: Step, outcome: StopOutcome, as_json: bool) -> None:
     """One outcome: what went well on stdout (unless that is JSON), what did not on stderr."""
     found = outcome.found
     name, ports = _name(found), ", ".join(str(port) for port in step.ports)
@@ -247,7 +247,7 @@ def _name(found: Found) -> str:
     return program or "what listens"
 
 
-def _results(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def _results(steps: Sequence[Step], outcomes: Sequence[StopOutcome]) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     for step, outcome in zip(steps, outcomes, strict=True):
         process, after = outcome.found.process, outcome.after

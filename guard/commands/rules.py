@@ -7,8 +7,7 @@ import click
 from guard.commands import complete
 from guard.errors import ExitCode, UsageError, printable
 from guard.report.document import show_document
-from guard.report.table import Column
-from guard.report.table import render as table
+from guard.report.table import Column, table
 from guard.report.terminal import show
 from guard.rule_table import RULES, Rule
 from guard.rules.chosen import chosen

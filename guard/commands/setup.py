@@ -22,7 +22,7 @@ from guard.hook import SHELLS
 from guard.install import answers, environment, files, keyring, way
 from guard.install.state import require_own_home
 from guard.launch.process import load_policy
-from guard.launch.resolve import find
+from guard.launch.resolve import find_program
 from guard.paths import here
 from guard.policy.places import user_policy
 from guard.report.terminal import can_ask, show_error
@@ -215,7 +215,7 @@ def _agents(environ: Mapping[str, str]) -> list[tuple[Identity, str]]:
     """The agents on PATH behind the shims, each with its place."""
     found = []
     for agent in AGENTS:
-        places = filter(None, (find(name, environ) for name in agent.names))
+        places = filter(None, (find_program(name, environ) for name in agent.names))
         found += [(agent, place) for place in places][:1]
     return found
 

@@ -349,7 +349,7 @@ def _providers(account: Account) -> tuple[str, ...]:
         say(f"Numbers from 1 to {len(rows)}, or all.")
 
 
-def _keys(entries: tuple[edits.Entry, ...]) -> dict[str, str]:
+def _keys(entries: tuple[edits.PolicyEntry, ...]) -> dict[str, str]:
     """The variable of each provider's own key, by slug; empty where one key serves all."""
     for entry in entries:
         say(f"  {entry.name}/…   for @{entry.slug}")

@@ -14,12 +14,10 @@ from guard.errors import ExitCode, GuardError, counted, printable
 from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
-from guard.launch.resolve import find as find_program
-from guard.launch.resolve import find_agent
+from guard.launch.resolve import find_agent, find_program
 from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
 from guard.report.document import show_document
-from guard.report.table import Column
-from guard.report.table import render as table
+from guard.report.table import Column, table
 from guard.report.terminal import paint, say, show
 from guard.report.words import short
 from guard.rule_table import RULES

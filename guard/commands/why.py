@@ -16,8 +16,7 @@ from guard.commands import complete
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.process import own_environment, working_directory
 from guard.report.document import show_document
-from guard.report.table import Column, fields
-from guard.report.table import render as table
+from guard.report.table import Column, fields, table
 from guard.report.terminal import SEVERITIES, paint, show
 from guard.report.words import local, short, utc
 from guard.rule_table import RULES

@@ -88,7 +88,7 @@ class Context:
 
     def program(self, agent: Agent) -> str:
         """The program that a launch of `agent` means, "" if there is none."""
-        found = (resolve.find(name, self.environ) for name in agent.names)
+        found = (resolve.find_program(name, self.environ) for name in agent.names)
         return next(filter(None, found), "")
 
     def launch(self, agent: Agent) -> tuple[Plan, Facts]:

@@ -135,7 +135,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     shims = paths.shims(own)
     if os.path.isdir(shims):
         clean["PATH"] = paths.behind_shims(clean.get("PATH", os.defpath), shims)
-    program = resolve.find(words[0], clean)
+    program = resolve.find_program(words[0], clean)
     if not program:
         raise GuardError(
             f"{words[0]}: command not found",

@@ -24,7 +24,7 @@ SHIM_LINE = b"# routeguard-shim"
 """The second line of every shim of ours."""
 
 
-def find(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
+def find_program(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
     """The absolute path of the program `name`, "" if there is none.
 
     A `name` with a slash is taken as a path, unless it is a shim: then PATH is searched for its
@@ -62,7 +62,7 @@ def copies(name: str, environ: Mapping[str, str]) -> list[str]:
     """Every program `name` on PATH, the one that `find` chooses first; links to one count once."""
     found: list[str] = []
     seen: list[str] = []
-    while path := find(name, environ, seen):
+    while path := find_program(name, environ, seen):
         found.append(path)
         seen.append(os.path.realpath(path))
     return found
@@ -80,7 +80,7 @@ def find_agent(
     `wrappers` are real paths that are chosen only where nothing else is found.
     Raises GuardError (RG502, status 127) if there is none.
     """
-    program = find(name, environ, (*avoid, *wrappers)) or find(name, environ, avoid)
+    program = find_program(name, environ, (*avoid, *wrappers)) or find_program(name, environ, avoid)
     if not program:
         raise GuardError(
             f"{name} is not installed, or not on PATH",

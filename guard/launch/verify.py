@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.agents.adapter import ENDPOINTS
-from guard.agents.binary import NO_VERSION, parse
+from guard.agents.binary import NO_VERSION, parse_version
 from guard.agents.registry import AGENTS, default_agent
 from guard.errors import PolicyError, counted, printable
 from guard.findings import mask
@@ -180,7 +180,7 @@ def version_of(binary: str, environ: Mapping[str, str]) -> str:
             )
         except OSError:
             return ""
-    found = parse(ended.out.decode(errors="replace")) if ended.status == 0 else NO_VERSION
+    found = parse_version(ended.out.decode(errors="replace")) if ended.status == 0 else NO_VERSION
     return ".".join(map(str, found)) if found != NO_VERSION else ""
 
 

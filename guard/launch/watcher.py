@@ -197,9 +197,11 @@ class Watcher:
 
 
 def _judge(listeners: list[Listener], policy: CompiledPolicy) -> list[Found]:
-    from guard.proxies.find import find
+    from guard.proxies.find import find_listeners
 
-    found: list[Found] = find(listeners, gateway=policy.base_url, proxy=policy.gateway_proxy)
+    found: list[Found] = find_listeners(
+        listeners, gateway=policy.base_url, proxy=policy.gateway_proxy
+    )
     return found
 
 

@@ -15,7 +15,7 @@ from guard import paths
 from guard.errors import ExitCode, GuardError
 from guard.files.lock import lock
 from guard.files.write import write as write_file
-from guard.policy.layers import Candidate, parse, read
+from guard.policy.layers import Candidate, parse_layer, read_layer
 from guard.policy.model import MAX_ITEMS, end_of
 from guard.policy.places import allowed_file, user_policy
 from guard.policy.problems import toml_string
@@ -140,7 +140,7 @@ def _change(
 
 
 def _entries(path: str) -> tuple[Exemption, ...]:
-    layer = read(_place(path))
+    layer = read_layer(_place(path))
     return () if layer is None else tuple(layer.policy.exception)
 
 
@@ -179,7 +179,7 @@ def _write(path: str, kept: Sequence[Exemption]) -> None:
         if not kept and not os.path.islink(path):
             os.unlink(path)
             return
-        if tuple(parse(_place(path), content).policy.exception) != tuple(kept):
+        if tuple(parse_layer(_place(path), content).policy.exception) != tuple(kept):
             raise GuardError(
                 "an exception cannot be written so that it reads back the same",
                 where=path,

@@ -151,7 +151,7 @@ def read_all(places: tuple[Candidate, ...]) -> tuple[Layer, ...]:
     problems: list[Problem] = []
     for place in places:
         try:
-            layer = read(place)
+            layer = read_layer(place)
         except InvalidPolicyError as error:
             problems.extend(error.problems)
             continue
@@ -162,7 +162,7 @@ def read_all(places: tuple[Candidate, ...]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def read(place: Candidate) -> Layer | None:
+def read_layer(place: Candidate) -> Layer | None:
     """The layer at `place`, or None if there is none.
 
     Raises InvalidPolicyError for a text that is not a valid policy, PolicyError for a file that
@@ -173,10 +173,10 @@ def read(place: Candidate) -> Layer | None:
     data = _bytes(place)
     if data is None:
         return None
-    return parse(place, data)
+    return parse_layer(place, data)
 
 
-def parse(place: Candidate, data: bytes) -> Layer:
+def parse_layer(place: Candidate, data: bytes) -> Layer:
     """The layer that the content `data` of a file at `place` is.
 
     Raises InvalidPolicyError for a text that is not a valid policy, PolicyError for one too large

@@ -9,7 +9,7 @@ from typing import Any
 
 from guard.errors import GuardError, UsageError, printable
 from guard.policy.compile import compile_merged
-from guard.policy.layers import Candidate, Layer, read
+from guard.policy.layers import Candidate, Layer, read_layer
 from guard.policy.merge import merge
 from guard.policy.places import PROJECT_FILE, SHARED_PROJECT_FILE
 from guard.policy.problems import InvalidPolicyError
@@ -44,7 +44,7 @@ def _check(place: Candidate, *, alone: bool = True) -> tuple[Layer | None, dict[
     }
     layer = None
     try:
-        layer = read(place)
+        layer = read_layer(place)
         if layer is None:
             outcome["policy"] = False
         else:

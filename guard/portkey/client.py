@@ -95,7 +95,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GatewayAnswer:
     """One answer: `headers` by lower-case name; `body` the parsed JSON, None if it is none.
 
     `seconds` is the time of the last attempt.
@@ -213,7 +213,7 @@ class Client:
         path: str,
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> GatewayAnswer:
         """Ask for `path` below the base URL. Raises GatewayError if nothing usable answers.
 
         An answer of any status is returned; `require` judges it.
@@ -222,7 +222,7 @@ class Client:
 
     def post(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> GatewayAnswer:
         """Send `body` as JSON. Asked again only where nothing can have been done: 429 and 503."""
         return self._ask(self._request("POST", path, json=body, headers=headers))
 
@@ -267,7 +267,7 @@ class Client:
     def _request(self, method: str, path: str, **more: Any) -> httpx.Request:
         return self._http.build_request(method, self.base_url + path, **more)
 
-    def _ask(self, request: httpx.Request) -> Answer:
+    def _ask(self, request: httpx.Request) -> GatewayAnswer:
         is_get = request.method == "GET"
         again = (429, 500, 502, 503, 504) if is_get else (429, 503)
         until = time.monotonic() + self._timeouts.whole
@@ -291,13 +291,13 @@ class Client:
             self._wait(wait, f"the gateway answered {answer.status}")
         raise AssertionError("the last attempt returns or raises")
 
-    def _within(self, until: float, request: httpx.Request) -> Answer:
+    def _within(self, until: float, request: httpx.Request) -> GatewayAnswer:
         """One attempt that ends at `until` (of time.monotonic), whatever it waits for.
 
         A timeout of HTTP libraries begins again with each byte, and there is none for the name of
         a host; so a thread of its own asks, which is left alone when the time is up.
         """
-        done: list[Answer | BaseException] = []
+        done: list[GatewayAnswer | BaseException] = []
 
         def ask() -> None:
             try:
@@ -318,7 +318,7 @@ class Client:
         self._progress(f"{why}; asking again in {seconds:.0f} s")
         self._sleep(seconds)
 
-    def _send(self, request: httpx.Request, until: float) -> Answer:
+    def _send(self, request: httpx.Request, until: float) -> GatewayAnswer:
         for _ in range(_MAX_REDIRECTS + 1):
             begun = time.monotonic()
             try:
@@ -342,7 +342,7 @@ class Client:
             "redirected", "the gateway redirects in circles", where=self.base_url, fix=_CHECK_URL
         )
 
-    def _answer(self, response: httpx.Response, raw: bytes, seconds: float) -> Answer:
+    def _answer(self, response: httpx.Response, raw: bytes, seconds: float) -> GatewayAnswer:
         """What is read of an answer: without our own keys, which a gateway may repeat."""
         text = raw.decode("utf-8-sig", "replace")
         body = _parsed(text)
@@ -353,7 +353,7 @@ class Client:
             except RecursionError:
                 body = None
         headers = {name.lower(): self._own.without(v) for name, v in response.headers.items()}
-        return Answer(response.status_code, headers, body, text, seconds)
+        return GatewayAnswer(response.status_code, headers, body, text, seconds)
 
     def _redirected(self, url: str, location: str, method: str) -> str:
         try:
@@ -474,7 +474,7 @@ _BY_STATUS: Final[dict[int, tuple[Kind, str, str]]] = {
 """What a status means (facts: portkey.md 6), and what to do about it."""
 
 
-def require(answer: Answer, *, scope: str = "") -> Answer:
+def require(answer: GatewayAnswer, *, scope: str = "") -> GatewayAnswer:
     """`answer`, if its status is 2xx and it is JSON; else the GatewayError that says what it means.
 
     `scope` is what the question needs, for the 403 that says so (facts: portkey.md 4 and 6).

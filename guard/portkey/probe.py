@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from guard.errors import printable
 from guard.portkey.account import Account
-from guard.portkey.client import Answer, Client, GatewayError
+from guard.portkey.client import Client, GatewayAnswer, GatewayError
 
 SEEDS: Final = ("gpt-4", "claude-3-opus", "mistralai/mistral-7b-instruct")
 """The models that are tried when none is named; the last one also with a raw provider name."""
@@ -92,7 +92,7 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ProbeResult:
     """What came of a canary.
 
     `served` is the vendor that answered and `through` the target of the config that led there
@@ -176,8 +176,11 @@ def _configs(account: Account | None) -> list[str]:
 
 
 def send(
-    client: Client, canaries: Iterable[Canary], *, told: Callable[[Result], None] = lambda _: None
-) -> list[Result]:
+    client: Client,
+    canaries: Iterable[Canary],
+    *,
+    told: Callable[[ProbeResult], None] = lambda _: None,
+) -> list[ProbeResult]:
     """Send each canary; `told` is called with each result as it comes.
 
     Raises GatewayError where no canary can be answered: a wrong name, certificate or address.
@@ -190,7 +193,7 @@ def send(
     return results
 
 
-def _one(client: Client, canary: Canary) -> Result:
+def _one(client: Client, canary: Canary) -> ProbeResult:
     body: dict[str, Any] = {
         "model": canary.model,
         "messages": [{"role": "user", "content": PROMPT}],
@@ -206,13 +209,13 @@ def _one(client: Client, canary: Canary) -> Result:
         if error.kind not in ("timeout", "offline"):
             raise
         verdict: Verdict = "timeout" if error.kind == "timeout" else "no-answer"
-        return Result(canary, verdict, says=error.what)
+        return ProbeResult(canary, verdict, says=error.what)
     return classify(canary, answer)
 
 
-def classify(canary: Canary, answer: Answer) -> Result:
+def classify(canary: Canary, answer: GatewayAnswer) -> ProbeResult:
     """What `answer` means for `canary` (facts: portkey.md 5 and 6)."""
-    return Result(
+    return ProbeResult(
         canary,
         _verdict(answer),
         status=answer.status,
@@ -223,7 +226,7 @@ def classify(canary: Canary, answer: Answer) -> Result:
     )
 
 
-def _verdict(answer: Answer) -> Verdict:
+def _verdict(answer: GatewayAnswer) -> Verdict:
     message, code = answer.message.lower(), answer.code.lower()
     if answer.ok:
         # what has no choices was no completion, whatever its status says
@@ -276,24 +279,24 @@ def _about_model(message: str, code: str) -> bool:
     )
 
 
-def _of_portkey(answer: Answer) -> bool:
+def _of_portkey(answer: GatewayAnswer) -> bool:
     """Whether Portkey itself said it: others' errors carry the provider's name."""
     if not isinstance(answer.body, dict):
         return False
     return not answer.body.get("provider") or "portkey error" in answer.message.lower()
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: GatewayAnswer) -> str:
     return answer.message or (f"status {answer.status}" if answer.status else "")
 
 
-def _header(answer: Answer, name: str) -> str:
+def _header(answer: GatewayAnswer, name: str) -> str:
     return printable(answer.headers.get(name, "")[:80])
 
 
-def works(results: Iterable[Result]) -> dict[str, list[Result]]:
+def works(results: Iterable[ProbeResult]) -> dict[str, list[ProbeResult]]:
     """The results that work, by the model asked for; a model with none has an empty list."""
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[ProbeResult]] = {}
     for result in results:
         found.setdefault(result.canary.asked, [])
         if result.verdict == "works":

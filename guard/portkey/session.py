@@ -14,7 +14,7 @@ from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.portkey import store
 from guard.portkey.account import Account, gather
 from guard.portkey.client import Client, Timeouts
-from guard.portkey.probe import Result
+from guard.portkey.probe import ProbeResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,9 @@ def read_account(
     return account
 
 
-def remember(results: list[Result], account: Account, key: Key, environ: Mapping[str, str]) -> None:
+def remember(
+    results: list[ProbeResult], account: Account, key: Key, environ: Mapping[str, str]
+) -> None:
     """Keep what canaries taught: which models work, and what became of a call without provider."""
     probed = dict(account.probed)
     observed = account.observed

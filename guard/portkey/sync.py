@@ -47,7 +47,7 @@ _ROOM = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PolicyEntry:
     """One entry of gateway.providers as it should be. `key_env` "" means the gateway's own key."""
 
     name: str
@@ -66,7 +66,7 @@ class Wish:
     itself, by its id.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[PolicyEntry, ...] = ()
     default: str = ""
     notes: tuple[str, ...] = ()
     base_url: str = ""
@@ -121,7 +121,7 @@ def wish(
         )
     if layout == "one":
         listed = [f"@{slug}/{name}" for slug, names in models.items() for name in names]
-        entries = [Entry(UNIVERSAL, "", "Portkey", tuple(listed))]
+        entries = [PolicyEntry(UNIVERSAL, "", "Portkey", tuple(listed))]
     else:
         entries = _each(rows, models, policy, keys or {})
     _require_room(entries)
@@ -157,7 +157,7 @@ def _routes(rows: list[ProviderRow], policy: CompiledPolicy, notes: list[str]) -
     return found
 
 
-def _require_room(entries: list[Entry]) -> None:
+def _require_room(entries: list[PolicyEntry]) -> None:
     """Raise UsageError where a policy has no room for `entries`."""
     largest = max(entries, key=lambda entry: len(entry.models))
     if len(largest.models) > model.MAX_ITEMS:
@@ -234,7 +234,7 @@ def _each(
     models: dict[str, list[str]],
     policy: CompiledPolicy,
     keys: Mapping[str, str],
-) -> list[Entry]:
+) -> list[PolicyEntry]:
     by_slug = {entry.slug: entry for entry in policy.providers if entry.slug}
     taken = {entry.name for entry in policy.providers}
     entries = []
@@ -244,7 +244,9 @@ def _each(
         taken.add(name)
         title = known.title if known else f"{row.name or row.slug} through Portkey"
         entries.append(
-            Entry(name, row.slug, _title(title), tuple(models[row.slug]), keys.get(row.slug, ""))
+            PolicyEntry(
+                name, row.slug, _title(title), tuple(models[row.slug]), keys.get(row.slug, "")
+            )
         )
     return entries
 
@@ -253,7 +255,7 @@ def _title(text: str) -> str:
     return re.sub(r"[{}\"'\\`\x00-\x1f]", "", text)[:100] or "Portkey"
 
 
-def _default(account: Account, policy: CompiledPolicy, entries: list[Entry]) -> str:
+def _default(account: Account, policy: CompiledPolicy, entries: list[PolicyEntry]) -> str:
     """A default model that works, where the one of the policy is known not to; else ""."""
     name, _, bare = policy.default_model.partition("/")
     entry = policy.provider(name)
@@ -340,7 +342,7 @@ def _new(providers: Any, name: str, content: dict[str, Any], kind: Callable[[], 
     return providers[name]
 
 
-def _put(providers: Any, entry: Entry, kind: Callable[[], Any]) -> Any:
+def _put(providers: Any, entry: PolicyEntry, kind: Callable[[], Any]) -> Any:
     """Write `entry`; returns its table if it is new."""
     content: dict[str, Any] = {"name": entry.title}
     if entry.slug:
@@ -359,7 +361,7 @@ def _put(providers: Any, entry: Entry, kind: Callable[[], Any]) -> Any:
     return None
 
 
-def _array(entry: Entry, *, multiline: bool) -> Any:
+def _array(entry: PolicyEntry, *, multiline: bool) -> Any:
     models = tomlkit.array()
     models.extend(entry.models)
     return models.multiline(multiline and len(entry.models) > 1)
@@ -421,7 +423,7 @@ def tried(after: str, path: str, wished: Wish) -> CompiledPolicy:
     return policy
 
 
-def proposed(entries: Iterable[Entry], bare: str) -> str:
+def proposed(entries: Iterable[PolicyEntry], bare: str) -> str:
     """The model of `entries` (as ENTRY/MODEL) to offer as default where `bare` was; "" if none."""
     offered = [(entry.name, name) for entry in entries for name in entry.models]
     last = bare.rpartition("/")[2]

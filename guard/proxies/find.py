@@ -67,7 +67,7 @@ class _Case(Record):
         self.how = how
 
 
-def find(
+def find_listeners(
     listeners: Iterable[Listener],
     *,
     gateway: str = "",
@@ -234,7 +234,7 @@ def _judge_by_answers(cases: Sequence[_Case], *, probe: bool, strangers: bool) -
             _judge_by_port(case, probed.get(id(case)))
 
 
-def _ask(targets: Sequence[fingerprint.Target]) -> list[fingerprint.Answer]:
+def _ask(targets: Sequence[fingerprint.Target]) -> list[fingerprint.HttpAnswer]:
     from guard.proxies import fingerprint
 
     return fingerprint.ask(targets)
@@ -268,7 +268,7 @@ def _loopback_of(listener: Listener) -> str:
     return listener.address.removeprefix("::ffff:") if listener.loopback else ""
 
 
-def _judge_by_port(case: _Case, answer: fingerprint.Answer | None) -> None:
+def _judge_by_port(case: _Case, answer: fingerprint.HttpAnswer | None) -> None:
     if case.port not in local_proxies.distinctive():
         case.conclude(UNKNOWN, None, "")
         return

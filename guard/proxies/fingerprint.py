@@ -55,7 +55,7 @@ class Target(Record):
         self.catalogued = self.catalogued or self.port
 
 
-class Answer(Record):
+class HttpAnswer(Record):
     """What asking a port came to.
 
     `proxy` is whom it told to be and `path` which question told; both empty otherwise. `definite`
@@ -73,7 +73,7 @@ def paths(port: int) -> tuple[str, ...]:
     return tuple(path for path in dict.fromkeys((*EVERYWHERE, *own)) if path not in NEVER)
 
 
-def ask(targets: Sequence[Target], *, wait: float = WAIT) -> list[Answer]:
+def ask(targets: Sequence[Target], *, wait: float = WAIT) -> list[HttpAnswer]:
     """Ask each of `targets`, all at the same time; the answers in their order. Raises nothing.
 
     Only loopback hosts may be given: raises ValueError for any other, before anything is sent.
@@ -85,21 +85,21 @@ def ask(targets: Sequence[Target], *, wait: float = WAIT) -> list[Answer]:
         return list(pool.map(lambda target: _converse(target, wait), targets))
 
 
-def _converse(target: Target, wait: float) -> Answer:
+def _converse(target: Target, wait: float) -> HttpAnswer:
     """The requests to one port, one after the other."""
     end = time.monotonic() + max(BUDGET, wait)
     for path in paths(target.catalogued):
         try:
             response = _get(target, path, min(time.monotonic() + wait, end))
         except (http.client.RemoteDisconnected, OSError):
-            return Answer(False)
+            return HttpAnswer(False)
         except http.client.HTTPException:
             # it speaks, but not HTTP/1: no other path will change that
-            return Answer(True)
+            return HttpAnswer(True)
         proxy = matching(path, response)
         if proxy is not None:
-            return Answer(True, proxy, path)
-    return Answer(True)
+            return HttpAnswer(True, proxy, path)
+    return HttpAnswer(True)
 
 
 class Response(Record):

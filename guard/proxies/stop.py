@@ -101,7 +101,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StopOutcome:
     """What became of a step. `detail` is a sentence for a person, "" if there is nothing to add.
 
     `fix` is the command that ends it for good, "" if none is known. `after` is what listens now,
@@ -366,9 +366,9 @@ class System:
             return None
 
     def judge(self, listeners: list[Listener]) -> list[Found]:
-        from guard.proxies.find import find
+        from guard.proxies.find import find_listeners
 
-        return find(listeners)
+        return find_listeners(listeners)
 
     def now(self) -> float:
         """Seconds on a clock that only goes forward."""
@@ -380,7 +380,7 @@ class System:
 
 def carry_out_all(
     steps: Sequence[Step], *, grace: float = GRACE, system: System | None = None
-) -> list[Outcome]:
+) -> list[StopOutcome]:
     """Carry out `steps` at the same time, so that waiting is done once; outcomes in their order."""
     if len(steps) < 2:
         return [carry_out(step, grace=grace, system=system) for step in steps]
@@ -390,11 +390,11 @@ def carry_out_all(
         return list(pool.map(lambda step: carry_out(step, grace=grace, system=system), steps))
 
 
-def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None) -> Outcome:
+def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None) -> StopOutcome:
     """Do what `step` says, then look again. `grace` in seconds. Raises nothing that is expected."""
     found = step.found
     if step.refused:
-        return Outcome(found, step.refused, step.why, fix=step.fix)
+        return StopOutcome(found, step.refused, step.why, fix=step.fix)
     system = system or System()
     uid = os.getuid()
     before = {_socket(listener) for listener in system.listening() or ()}
@@ -410,17 +410,17 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
                 f"its process cannot be seen from here; {_process(step.processes[0])}, a process"
                 " of the same user, does not hold its socket"
             )
-            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
+            return StopOutcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
         if step.command:
             why = system.run(step.command, grace + _COMMAND)
             if why:
                 detail = f"{' '.join(step.command)} failed: {why}"
-                return Outcome(found, FAILED, detail, fix=_sudo(step.command, uid))
+                return StopOutcome(found, FAILED, detail, fix=_sudo(step.command, uid))
         try:
             _end(pinned, grace, system)
         except PermissionError:
             detail = f"not permitted to signal {_process(step.processes[0])}"
-            return Outcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
+            return StopOutcome(found, NOT_OURS, detail, fix=_sudo(_again(found), uid))
         left = [process for descriptor, process in pinned if not system.ended(descriptor, process)]
     finally:
         for descriptor, _ in pinned:
@@ -428,7 +428,7 @@ def carry_out(step: Step, *, grace: float = GRACE, system: System | None = None)
                 system.close(descriptor)
     if left:
         detail = f"{_process(left[0])} did not end on KILL: it is blocked in the kernel"
-        return Outcome(found, STILL_THERE, detail, after=found)
+        return StopOutcome(found, STILL_THERE, detail, after=found)
     watch = WATCH_KEPT if found.keeper is not None else WATCH
     return _look_again(step, system, before, STOPPED, system.now(), watch)
 
@@ -490,7 +490,7 @@ def _look_again(
     result: str,
     began: float,
     watch: float,
-) -> Outcome:
+) -> StopOutcome:
     """Look for `watch` seconds whether what was stopped listens again; at least once."""
     found = step.found
     while True:
@@ -498,7 +498,7 @@ def _look_again(
         listeners = system.listening()
         if listeners is None:
             detail = "cannot check whether it came back: the listening sockets are unreadable"
-            return Outcome(found, result, detail)
+            return StopOutcome(found, result, detail)
         back, neighbour = _back(step, system, before, listeners)
         if back is not None:
             return _returned(step, back, moment - began)
@@ -512,7 +512,7 @@ def _look_again(
         who = neighbour.process.program if neighbour.process is not None else ""
         now = f"port {neighbour.port} is now used by {who or 'another program'}, not a proxy"
         detail = f"{detail}; {now}" if detail else now
-    return Outcome(found, result, detail, after=neighbour)
+    return StopOutcome(found, result, detail, after=neighbour)
 
 
 def _back(
@@ -553,14 +553,14 @@ def _same(one: Found, other: Found) -> bool:
     return one.process.program == other.process.program != ""
 
 
-def _returned(step: Step, back: Found, seconds: float) -> Outcome:
+def _returned(step: Step, back: Found, seconds: float) -> StopOutcome:
     """The outcome where `back` listens, `seconds` after the end of what was stopped."""
     found = step.found
     own = {_socket(listener) for listener in step.listeners}
     if any((back_key := _socket(one)) in own and any(back_key[:2]) for one in back.listeners):
         who = _process(back.process) if back.process is not None else "another process"
         detail = f"{who} has the same socket and still listens on port {back.port}"
-        return Outcome(found, STILL_THERE, detail, after=back)
+        return StopOutcome(found, STILL_THERE, detail, after=back)
     keeper = back.keeper or found.keeper
     where = f" on port {back.port}" if back.port not in step.ports else ""
     who = f" as {_process(back.process)}" if back.process is not None else ""
@@ -574,7 +574,7 @@ def _returned(step: Step, back: Found, seconds: float) -> Outcome:
         pid, program = above
         detail = f"{program or 'a program'} (pid {pid}) started it again{who}{where}"
         fix = f"kill {pid} && routeguard ports stop {back.port}"
-    return Outcome(found, CAME_BACK, detail, fix=fix, after=back, seconds=max(seconds, 0.0))
+    return StopOutcome(found, CAME_BACK, detail, fix=fix, after=back, seconds=max(seconds, 0.0))
 
 
 def _shared_parent(old: Found, new: Found) -> tuple[int, str] | None:

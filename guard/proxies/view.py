@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
-from guard.proxies.find import find
+from guard.proxies.find import find_listeners
 from guard.proxies.found import UNKNOWN, Found
 from guard.sources import sockets
 from guard.sources.listener import Listener, SocketsUnreadableError
@@ -56,7 +56,7 @@ def view_listeners(policy: CompiledPolicy, *, containers: bool = True) -> View:
     now = time.time()
     seen = [
         Listening(one, policy.excepted(f"port:{one.port}", now))
-        for one in find(
+        for one in find_listeners(
             listeners, gateway=policy.base_url, proxy=policy.gateway_proxy, containers=containers
         )
     ]

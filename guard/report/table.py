@@ -30,7 +30,7 @@ class Column:
         self.right = right
 
 
-def render(
+def table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int | None = None
 ) -> str:
     """`rows` under `columns`, at most `width` terminal columns wide; 0 is as wide as needed.

@@ -213,7 +213,7 @@ def _rules(result: Result, width: int) -> str:
         Column("FOUND", right=True),
         Column("IN FILES" if result.kind == "files" else "PLACES", right=True),
     )
-    return table.render(columns, [row for _, _, row in sorted(rows)], width)
+    return table.table(columns, [row for _, _, row in sorted(rows)], width)
 
 
 def read_and_passed_over(result: Result, stats: Stats) -> str:

@@ -21,7 +21,7 @@ _MAX_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One line of the log. `moment` is in Unix seconds; `content` is the line as it was written.
 
     What a line does not have is "" or empty: an exception has a `subject` and no `agent`.
@@ -42,7 +42,7 @@ class Entry:
         return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
-def parse(line: bytes) -> Entry | None:
+def parse(line: bytes) -> LogEntry | None:
     """The entry that `line` is; None for a line that is cut, of another form, or no JSON."""
     try:
         content = json.loads(line)
@@ -50,7 +50,7 @@ def parse(line: bytes) -> Entry | None:
         decision = content["decision"]
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
-    return Entry(moment, decision, content) if isinstance(decision, str) else None
+    return LogEntry(moment, decision, content) if isinstance(decision, str) else None
 
 
 class Log:
@@ -65,12 +65,12 @@ class Log:
         self._handle = -1
         self._rest = b""
 
-    def read(self) -> list[Entry]:
+    def read(self) -> list[LogEntry]:
         """Every entry, the oldest first. Raises UnreadableError if a file cannot be read."""
         # the newer file first: one that is moved away meanwhile is met again, and not missed
         self._open()
         older = _open(f"{self.path}.1")
-        found: list[Entry] = []
+        found: list[LogEntry] = []
         if older >= 0:
             try:
                 same = self._handle >= 0 and os.path.sameopenfile(older, self._handle)
@@ -82,13 +82,13 @@ class Log:
             found += self._entries(_from_end(self._handle))
         return found
 
-    def more(self) -> list[Entry]:
+    def more(self) -> list[LogEntry]:
         """The entries that were written since the last call.
 
         A log that was moved away is read to its end before the new one is begun. Raises
         UnreadableError.
         """
-        found: list[Entry] = []
+        found: list[LogEntry] = []
         if self._handle >= 0:
             if os.fstat(self._handle).st_size < os.lseek(self._handle, 0, os.SEEK_CUR):
                 os.lseek(self._handle, 0, os.SEEK_SET)  # emptied where it lies
@@ -123,7 +123,7 @@ class Log:
         held = os.fstat(self._handle)
         return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
-    def _entries(self, data: bytes) -> Iterator[Entry]:
+    def _entries(self, data: bytes) -> Iterator[LogEntry]:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _MAX_LINE:
             self._rest = b""

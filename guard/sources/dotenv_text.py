@@ -37,7 +37,7 @@ _NEW_LINE = re.compile(r"\r\n|\n|\r")
 _BLANKS = re.compile(r"[^\S\r\n]{64,}")
 
 
-class Assignment(NamedTuple):
+class DotenvAssignment(NamedTuple):
     """A name and its value, without quotes and escapes.
 
     `name_at` is the offset of the name; the value as it is written, without its quotes, begins at
@@ -52,7 +52,7 @@ class Assignment(NamedTuple):
     line: int = 0
 
 
-def assignments(text: str) -> Iterator[Assignment]:
+def assignments(text: str) -> Iterator[DotenvAssignment]:
     """Every assignment in `text`, in order; a name without a value is none."""
     # the parser's search for a trailing comment takes quadratic time in a run of blanks
     whole, parts, at = Text.of(text), [], 0
@@ -68,7 +68,7 @@ def assignments(text: str) -> Iterator[Assignment]:
             # not the parser's own count: it takes `\r\n` for two lines behind one it gives up
             line += len(_NEW_LINE.findall(text, counted, name_at))
             counted = name_at
-            yield Assignment(name, value, name_at, start, end, line)
+            yield DotenvAssignment(name, value, name_at, start, end, line)
         at += len(binding.original.string)
 
 

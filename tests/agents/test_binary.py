@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents.binary import parse, version
+from guard.agents.binary import parse_version, version
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.opencode import OpenCode
 
@@ -29,7 +29,7 @@ from guard.agents.opencode import OpenCode
     ],
 )
 def test_parse(text: str, found: tuple[int, int, int]) -> None:
-    assert parse(text) == found
+    assert parse_version(text) == found
 
 
 class Installed:

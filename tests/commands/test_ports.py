@@ -18,7 +18,7 @@ from guard.errors import GuardError, UsageError
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
-from guard.proxies.stop import Outcome
+from guard.proxies.stop import StopOutcome
 from guard.proxies.view import ORDER, Listening, View
 from guard.report.terminal import columns_of, fold, paint, plain
 from guard.report.words import local
@@ -190,7 +190,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.view = View(())
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, StopOutcome] = {}
         self.carried_out: list[int] = []
         self.graces: list[float] = []
         self._capsys = capsys
@@ -199,7 +199,7 @@ class Machine:
             monkeypatch.setattr(module, "view_listeners", lambda policy, **_: self.view)
         monkeypatch.setattr(stopping, "carry_out_all", self._carry_out_all)
 
-    def _carry_out_all(self, steps: Sequence[stopping.Step], *, grace: float) -> list[Outcome]:
+    def _carry_out_all(self, steps: Sequence[stopping.Step], *, grace: float) -> list[StopOutcome]:
         self.graces.append(grace)
         outcomes = []
         for step in steps:
@@ -207,7 +207,7 @@ class Machine:
                 outcomes.append(stopping.carry_out(step))
                 continue
             self.carried_out.append(step.found.port)
-            default = Outcome(step.found, "stopped")
+            default = StopOutcome(step.found, "stopped")
             outcomes.append(self.outcomes.get(step.found.port, default))
         return outcomes
 
@@ -392,7 +392,7 @@ def test_on_a_shared_port_the_proxy_is_meant(machine: Machine) -> None:
 
 def test_one_that_came_back(machine: Machine) -> None:
     machine.view = view(found())
-    machine.outcomes[4000] = Outcome(
+    machine.outcomes[4000] = StopOutcome(
         machine.view.seen[0].found,
         "came back",
         "bash (pid 77) started it again as litellm (pid 5555)",
@@ -424,14 +424,14 @@ def test_json_of_what_was_done(machine: Machine) -> None:
 
 def test_something_that_still_listens_outweighs_a_refusal(machine: Machine) -> None:
     machine.view = view(found(), found(8317, verdict=SUSPECT))
-    machine.outcomes[4000] = Outcome(machine.view.seen[0].found, "failed", "x failed")
+    machine.outcomes[4000] = StopOutcome(machine.view.seen[0].found, "failed", "x failed")
     assert machine.run("stop", "--all", "--yes").code == 1
 
 
 def test_an_interruption_does_not_claim_that_nothing_was_changed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object, **__: object) -> list[Outcome]:
+    def interrupted(*_: object, **__: object) -> list[StopOutcome]:
         raise KeyboardInterrupt
 
     machine.view = view(found())

@@ -160,7 +160,7 @@ def test_a_login_that_fetches_configuration(machine: Machine) -> None:
 
 def listening(monkeypatch: pytest.MonkeyPatch, *found: Found) -> None:
     monkeypatch.setattr(view, "_listeners", lambda: ([], ""))
-    monkeypatch.setattr(view, "find", lambda *_, **__: list(found))
+    monkeypatch.setattr(view, "find_listeners", lambda *_, **__: list(found))
 
 
 LITELLM = Found(

@@ -9,7 +9,7 @@ import pytest
 
 from guard.agents.opencode.adapter import AGENT
 from guard.errors import ExitCode, GuardError
-from guard.launch.resolve import find, find_agent, is_shim
+from guard.launch.resolve import find_agent, find_program, is_shim
 
 SHIM = "#!/bin/sh\n# routeguard-shim\nexit 0\n"
 
@@ -34,7 +34,7 @@ class Places:
         return str(path)
 
     def find(self, name: str = "opencode", avoid: tuple[str, ...] = ()) -> str:
-        return find(name, self.environ, avoid)
+        return find_program(name, self.environ, avoid)
 
 
 @pytest.fixture

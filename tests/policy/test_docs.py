@@ -12,7 +12,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from guard.policy.layers import _PROJECT_MAY, Candidate, read
+from guard.policy.layers import _PROJECT_MAY, Candidate, read_layer
 from guard.policy.model import KeySource, Policy
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
@@ -94,7 +94,7 @@ def test_template_is_the_defaults_and_more_to_uncomment(machine, name):
     every = every.replace('key = { env = "PORTKEY_API_KEY" }\n', "")
     machine.write(path, every)
     assert tomllib.loads(every)
-    layer = read(Candidate(name, str(path)))
+    layer = read_layer(Candidate(name, str(path)))
     assert layer.dropped == ()
     assert machine.load().notes == ()
 

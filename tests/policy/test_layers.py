@@ -9,7 +9,7 @@ import pytest
 
 from guard.errors import PolicyError
 from guard.policy import layers
-from guard.policy.layers import MAX_BYTES, Candidate, read
+from guard.policy.layers import MAX_BYTES, Candidate, read_layer
 from guard.policy.places import MAX_PROJECT_FILES, project_files
 from guard.policy.problems import InvalidPolicyError
 
@@ -21,7 +21,7 @@ def problems(machine, text: str | bytes, layer: str = "user"):
     path = machine.project if layer == "project" else machine.user
     machine.write(path, text)
     with pytest.raises(InvalidPolicyError) as caught:
-        read(Candidate(layer, str(path)))
+        read_layer(Candidate(layer, str(path)))
     assert all(problem.file == str(path) for problem in caught.value.problems)
     return caught.value.problems
 
@@ -37,18 +37,18 @@ class TestTrust:
     def test_writable_by_others(self, machine, layer, mode):
         path = machine.write(machine.user, "", mode)
         with pytest.raises(PolicyError, match="others can write") as caught:
-            read(Candidate(layer, str(path)))
+            read_layer(Candidate(layer, str(path)))
         assert "chmod go-w" in caught.value.fix
 
     @pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444])
     def test_readable_by_others_is_fine(self, machine, mode):
-        assert read(Candidate("user", str(machine.write(machine.user, "", mode))))
+        assert read_layer(Candidate("user", str(machine.write(machine.user, "", mode))))
 
     def test_a_project_is_anybodys(self, machine):
         machine.write(machine.project, "", 0o666)
         if os.geteuid() == 0:
             os.chown(machine.project, 12345, 12345)
-        assert read(Candidate("project", str(machine.project)))
+        assert read_layer(Candidate("project", str(machine.project)))
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
     @pytest.mark.parametrize("layer", ["system", "user"])
@@ -56,7 +56,7 @@ class TestTrust:
         machine.write(machine.user, "")
         os.chown(machine.user, 12345, 12345)
         with pytest.raises(PolicyError, match="another user") as caught:
-            read(Candidate(layer, str(machine.user)))
+            read_layer(Candidate(layer, str(machine.user)))
         assert "12345" in caught.value.why
 
     def test_foreign_owner_without_being_root(self, machine, monkeypatch):
@@ -70,50 +70,50 @@ class TestTrust:
 
         monkeypatch.setattr(os, "fstat", fstat)
         with pytest.raises(PolicyError, match="another user"):
-            read(Candidate("user", str(machine.user)))
+            read_layer(Candidate("user", str(machine.user)))
 
     def test_roots_file_is_believed_by_others(self, machine, monkeypatch):
         machine.write(machine.user, "")
         monkeypatch.setattr(os, "geteuid", lambda: 54321)
         if machine.user.stat().st_uid == 0:
-            assert read(Candidate("system", str(machine.user)))
+            assert read_layer(Candidate("system", str(machine.user)))
 
     def test_judged_after_following_links(self, machine):
         target = machine.write(machine.home / "dotfiles.toml", "", 0o666)
         machine.user.symlink_to(target)
         with pytest.raises(PolicyError, match="others can write"):
-            read(Candidate("user", str(machine.user)))
+            read_layer(Candidate("user", str(machine.user)))
         target.chmod(0o600)
-        assert read(Candidate("user", str(machine.user)))
+        assert read_layer(Candidate("user", str(machine.user)))
 
     def test_a_draft_is_not_judged(self, machine):
         path = machine.write(machine.user, "", 0o666)
-        assert read(Candidate("user", str(path), judged=False))
+        assert read_layer(Candidate("user", str(path), judged=False))
 
 
 class TestFiles:
     @pytest.mark.parametrize("layer", ["system", "user", "project"])
     def test_absent(self, machine, layer):
-        assert read(Candidate(layer, str(machine.user))) is None
-        assert read(Candidate(layer, str(machine.user / "below"))) is None
+        assert read_layer(Candidate(layer, str(machine.user))) is None
+        assert read_layer(Candidate(layer, str(machine.user / "below"))) is None
 
     @pytest.mark.parametrize("layer", ["system", "user", "project"])
     def test_fifo_does_not_hang(self, machine, layer):
         os.mkfifo(machine.project, 0o600)
         with pytest.raises(PolicyError, match="not a regular file"):
-            read(Candidate(layer, str(machine.project)))
+            read_layer(Candidate(layer, str(machine.project)))
 
     @pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "/", "/proc/self/mem"])
     def test_link_to_something_else(self, machine, target):
         machine.project.symlink_to(target)
         with pytest.raises(PolicyError):
-            read(Candidate("project", str(machine.project)))
+            read_layer(Candidate("project", str(machine.project)))
 
     @pytest.mark.parametrize("layer", ["system", "user", "project"])
     def test_link_that_leads_nowhere_is_not_absence(self, machine, layer):
         machine.project.symlink_to("nowhere")
         with pytest.raises(PolicyError, match="cannot read"):
-            read(Candidate(layer, str(machine.project)))
+            read_layer(Candidate(layer, str(machine.project)))
         assert project_files(str(machine.work)) == (str(machine.project),)
         machine.user.symlink_to("nowhere")
         with pytest.raises(PolicyError, match="cannot read"):
@@ -142,10 +142,10 @@ class TestFiles:
     @pytest.mark.parametrize("layer", ["system", "user", "project"])
     def test_size_is_bounded(self, machine, layer):
         machine.write(machine.project, b"#" * MAX_BYTES)
-        assert read(Candidate(layer, str(machine.project)))
+        assert read_layer(Candidate(layer, str(machine.project)))
         machine.write(machine.project, b"#" * (MAX_BYTES + 1))
         with pytest.raises(PolicyError, match="too big"):
-            read(Candidate(layer, str(machine.project)))
+            read_layer(Candidate(layer, str(machine.project)))
 
     @pytest.mark.parametrize(
         "text",
@@ -224,7 +224,7 @@ class TestText:
 
     def test_byte_order_mark_and_carriage_returns(self, machine):
         machine.write(machine.user, b"\xef\xbb\xbfschema = 1\r\n[keys]\r\naction = 'flag'\r\n")
-        layer = read(Candidate("user", str(machine.user)))
+        layer = read_layer(Candidate("user", str(machine.user)))
         assert layer.policy.keys.action == "flag"
         assert layer.find(("keys", "action")).line == 3
 
@@ -242,7 +242,7 @@ class TestText:
 
     def test_depth_of_a_real_key(self, machine):
         machine.write(machine.user, "# " + "a." * 20 + "\n[keys]\naction = 'flag'")
-        assert read(Candidate("user", str(machine.user)))
+        assert read_layer(Candidate("user", str(machine.user)))
 
     def test_huge_integer(self, machine):
         assert "not valid TOML" in only(machine, "schema = " + "9" * 5000).message
@@ -423,7 +423,7 @@ class TestShared:
     )
     def test_without_our_table(self, machine, text):
         machine.write(machine.pyproject, text)
-        assert read(Candidate("project", str(machine.pyproject))) is None
+        assert read_layer(Candidate("project", str(machine.pyproject))) is None
         assert machine.load().layers == ()
 
     @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ class TestShared:
         machine.write(
             machine.pyproject, "[project]\nname='x'\n\n[tool.routeguard.proxies]\nfence = 'try'"
         )
-        layer = read(Candidate("project", str(machine.pyproject)))
+        layer = read_layer(Candidate("project", str(machine.pyproject)))
         assert layer.policy.proxies.fence == "try"
         assert layer.find(("proxies", "fence")) == (5, 1)
         assert machine.load().proxies_fence == "try"

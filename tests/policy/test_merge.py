@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from guard.policy.layers import Candidate, read
+from guard.policy.layers import Candidate, read_layer
 from guard.policy.merge import LISTS, ORDERS, SINGLE, merge
 from guard.policy.model import KeySource, Policy, Section
 from guard.policy.problems import InvalidPolicyError, keys
@@ -21,7 +21,7 @@ def merged(machine):
         for name in ("system", "user", "project"):
             if name in texts:
                 path = machine.write(getattr(machine, name), texts[name])
-                layers.append(read(Candidate(name, str(path))))
+                layers.append(read_layer(Candidate(name, str(path))))
         return merge(layers)
 
     return make

@@ -14,7 +14,7 @@ from guard.policy.values import CompiledPolicy
 from guard.portkey import probe, shapes
 from guard.portkey.account import Account as Shown
 from guard.portkey.account import gather
-from guard.portkey.client import Answer, Client, Timeouts
+from guard.portkey.client import Client, GatewayAnswer, Timeouts
 
 KEY = "pR+canary/0000000000000000probe="
 COMPLETION = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}]}
@@ -42,9 +42,9 @@ def bare(model: str = "gpt-4") -> probe.Canary:
     return probe.Canary(model, "bare", model)
 
 
-def verdict(status: int, body: Any, **headers: str) -> probe.Result:
+def verdict(status: int, body: Any, **headers: str) -> probe.ProbeResult:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return probe.classify(bare(), Answer(status, named, body, json.dumps(body), 0.5))
+    return probe.classify(bare(), GatewayAnswer(status, named, body, json.dumps(body), 0.5))
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_a_canary_without_answer_does_not_end_the_others() -> None:
             else:
                 super().answer(request, exchange)
 
-    told: list[probe.Result] = []
+    told: list[probe.ProbeResult] = []
     short = Timeouts(connect=1, read=0.3, whole=1)
     with (
         Silent((200, COMPLETION, {})) as server,
@@ -297,7 +297,7 @@ def test_providers_to_try_are_few() -> None:
 
 
 def test_a_model_works_if_one_of_its_forms_does() -> None:
-    good = probe.Result(bare("a"), "works")
-    bad = probe.Result(bare("a"), "needs-provider")
-    none = probe.Result(bare("b"), "timeout")
+    good = probe.ProbeResult(bare("a"), "works")
+    bad = probe.ProbeResult(bare("a"), "needs-provider")
+    none = probe.ProbeResult(bare("b"), "timeout")
     assert probe.works([bad, good, none]) == {"a": [good], "b": []}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.portkey import shapes
-from guard.portkey.client import Answer
+from guard.portkey.client import GatewayAnswer
 
 PROVIDER = json.loads("""
 {"id":"00000000-0000-0000-0000-000000000001","slug":"openai-prod","name":"OpenAI prod",
@@ -233,7 +233,7 @@ def test_text_of_the_gateway_is_printable_and_bounded() -> None:
     ],
 )
 def test_what_an_error_says(body: Any, message: str, code: str) -> None:
-    answer = Answer(400, {}, body, json.dumps(body), 0.0)
+    answer = GatewayAnswer(400, {}, body, json.dumps(body), 0.0)
     assert (answer.message, answer.code) == (message, code)
 
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from guard.proxies import fingerprint
-from guard.proxies.find import GATEWAY, HTTP_PROXY, find, judge_listeners
+from guard.proxies.find import GATEWAY, HTTP_PROXY, find_listeners, judge_listeners
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN
 from guard.sources import processes
 from guard.sources.listener import Listener
@@ -339,7 +339,7 @@ class TestAProcessTableThatDoesNotHelp:
     """Never an exception: the port alone, or nothing."""
 
     def verdicts(self, *listeners: Listener) -> list[str]:
-        return [one.verdict for one in find(listeners)]
+        return [one.verdict for one in find_listeners(listeners)]
 
     def test_no_proc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         table_at(tmp_path / "nothing", monkeypatch)
@@ -359,7 +359,7 @@ class TestAProcessTableThatDoesNotHelp:
 
     def test_it_is_read_at_all(self, tree: Tree) -> None:
         tree.process(10, "/bin/litellm", inode=5)
-        (one,) = find([on(4000, 5)])
+        (one,) = find_listeners([on(4000, 5)])
         assert (one.verdict, one.process is not None) == (PROXY, True)
 
     @pytest.mark.parametrize("missing", ["stat", "cmdline", "status", "cgroup", "fd"])
@@ -428,7 +428,7 @@ class TestAProcessTableThatDoesNotHelp:
     def test_a_parent_that_is_younger_is_none(self, tree: Tree) -> None:
         tree.process(9, "/bin/litellm", started=500)
         tree.process(10, "node", "x.js", inode=5, parent=9)
-        (one,) = find([on(4001, 5)])
+        (one,) = find_listeners([on(4001, 5)])
         assert one.verdict == UNKNOWN
         assert one.process is not None
         assert one.process.parents == ()
@@ -442,7 +442,7 @@ class TestAProcessTableThatDoesNotHelp:
 def test_a_namesake_that_does_not_hold_the_socket_is_no_suspect(tree: Tree) -> None:
     """It may run in another network namespace, or hold another port."""
     tree.process(30, "/usr/bin/ollama", "serve", inode=1)
-    (found,) = find([on(11434, 2)])
+    (found,) = find_listeners([on(11434, 2)])
     assert (found.verdict, found.process) == (SUSPECT, None)
 
 
@@ -457,12 +457,12 @@ class TestForwarders:
         (home / "fd").rmdir()  # root's: nobody else may look into it
         seen: list[fingerprint.Target] = []
 
-        def ask(targets: list[fingerprint.Target]) -> list[fingerprint.Answer]:
+        def ask(targets: list[fingerprint.Target]) -> list[fingerprint.HttpAnswer]:
             seen.extend(targets)
-            return [fingerprint.Answer(definite=True) for _ in targets]
+            return [fingerprint.HttpAnswer(definite=True) for _ in targets]
 
         monkeypatch.setattr(fingerprint, "ask", ask)
-        find([Listener("0.0.0.0", 9123, uid=uid, inode=77)])
+        find_listeners([Listener("0.0.0.0", 9123, uid=uid, inode=77)])
         assert [(one.port, one.catalogued) for one in seen] == [(9123, 4000)]
 
     def test_containers_by_image(
@@ -472,11 +472,11 @@ class TestForwarders:
         program(tmp_path / "bin", "docker", f"printf '{line}\\n'\n", "/bin/sh")
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
         listener = Listener("0.0.0.0", 9123, uid=999, inode=77)
-        (one,) = find([listener], containers=True)
+        (one,) = find_listeners([listener], containers=True)
         assert (one.verdict, one.proxy) == (PROXY, "litellm")
         assert one.keeper is not None
         assert one.keeper.stop == ("docker", "stop", "web")
-        assert [f.verdict for f in find([listener])] == [UNKNOWN]
+        assert [f.verdict for f in find_listeners([listener])] == [UNKNOWN]
 
 
 def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,9 +488,9 @@ def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPa
     tree.process(6, "/usr/bin/litellm", inode=6)
     seen: list[int] = []
 
-    def ask(targets: list[fingerprint.Target]) -> list[fingerprint.Answer]:
+    def ask(targets: list[fingerprint.Target]) -> list[fingerprint.HttpAnswer]:
         seen.extend(one.port for one in targets)
-        return [fingerprint.Answer(definite=True) for _ in targets]
+        return [fingerprint.HttpAnswer(definite=True) for _ in targets]
 
     monkeypatch.setattr(fingerprint, "ask", ask)
     at = {8000: 1, 8080: 2, 5432: 3, 6123: 4, 8081: 5, 4000: 6}
@@ -500,14 +500,14 @@ def test_only_who_may_be_asked_is_asked(tree: Tree, monkeypatch: pytest.MonkeyPa
     assert sorted(seen) == [6123, 8081]
     assert [one.found.port for one in judged if not one.settled] == [8000], "held by systemd"
     seen.clear()
-    find([Listener("192.168.7.7", 8081, inode=5)])
+    find_listeners([Listener("192.168.7.7", 8081, inode=5)])
     assert seen == [], "not on loopback"
 
 
 def test_our_own_listener_is_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as made:
         port = made.getsockname()[1]
-        (one,) = find([one for one in listening() if one.port == port])
+        (one,) = find_listeners([one for one in listening() if one.port == port])
     assert (one.verdict, one.how) == (OTHER, "routeguard itself")
 
 
@@ -526,7 +526,7 @@ def test_a_socket_that_closes_at_once() -> None:
     thread.start()
     try:
         for _ in range(15):
-            find(listening(), probe=False)
+            find_listeners(listening(), probe=False)
     finally:
         stop.set()
         thread.join()

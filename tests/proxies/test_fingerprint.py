@@ -13,7 +13,7 @@ import pytest
 
 from guard.catalog import local_proxies
 from guard.proxies import fingerprint
-from guard.proxies.fingerprint import Answer, Target, ask
+from guard.proxies.fingerprint import HttpAnswer, Target, ask
 
 Speak = Callable[[socket.socket, bytes], None]
 
@@ -77,7 +77,7 @@ def by_path(**answers: Speak) -> Speak:
     return speak
 
 
-def asked(speak: Speak, *, catalogued: int = 0, wait: float = 5.0) -> tuple[Answer, Server]:
+def asked(speak: Speak, *, catalogued: int = 0, wait: float = 5.0) -> tuple[HttpAnswer, Server]:
     """What asking one server came to; it has `wait` seconds, so that a busy machine is in time."""
     with serving(speak) as server:
         (answer,) = ask([Target("127.0.0.1", server.port, catalogued)], wait=wait)
@@ -95,7 +95,7 @@ def pieces(*parts: bytes) -> Speak:
     return speak
 
 
-def told(answer: Answer) -> str:
+def told(answer: HttpAnswer) -> str:
     return answer.proxy.id if answer.proxy is not None else ""
 
 

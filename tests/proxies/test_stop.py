@@ -769,11 +769,11 @@ SCENARIO = """
 import json, os, signal, subprocess, sys, time
 sys.path.insert(0, {root!r})
 from guard.proxies import stop
-from guard.proxies.find import find
+from guard.proxies.find import find_listeners
 from guard.sources import processes, sockets
 
 def proxies():
-    return [one for one in find(sockets.listening()) if one.verdict == "proxy"]
+    return [one for one in find_listeners(sockets.listening()) if one.verdict == "proxy"]
 
 child = subprocess.Popen(sys.argv[1:], start_new_session=True)
 end = time.monotonic() + 20
@@ -783,7 +783,7 @@ time.sleep(0.2)  # what forks has forked by then
 (found,) = proxies()
 (step,) = stop.plan([found], os.getuid())
 outcome = stop.carry_out(step, grace=0.5)
-left = [one.port for one in find(sockets.listening())]
+left = [one.port for one in find_listeners(sockets.listening())]
 print(json.dumps({{
     "name": found.name, "pids": len(step.processes), "result": outcome.result,
     "detail": outcome.detail, "fix": outcome.fix, "left": left, "child": child.pid,

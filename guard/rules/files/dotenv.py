@@ -18,7 +18,7 @@ from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.variables import fix_unknown, of_setting
 from guard.sources import dotenv_text
-from guard.sources.dotenv_text import Assignment
+from guard.sources.dotenv_text import DotenvAssignment
 from guard.sources.positions import shell_calls
 from guard.sources.positions.text import Text
 from guard.sources.shell_commands import UnparsedError
@@ -46,7 +46,7 @@ _REFERENCE = re.compile(
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
 
 
-def _script(text: Text) -> Iterator[Assignment]:
+def _script(text: Text) -> Iterator[DotenvAssignment]:
     """What a script for direnv sets, exported or not, for itself or for one command.
 
     Raises UnparsedError.
@@ -57,10 +57,10 @@ def _script(text: Text) -> Iterator[Assignment]:
         words += [(one.name, one.value, one.start) for one in call.environment]
     for name, word, start in words:
         if word is not None:
-            yield Assignment(name, word.shown, start, word.content.start, word.content.end)
+            yield DotenvAssignment(name, word.shown, start, word.content.start, word.content.end)
 
 
-def _settings(text: str) -> Iterator[Assignment]:
+def _settings(text: str) -> Iterator[DotenvAssignment]:
     """The assignments of string values in TOML or HCL, wherever in a table they stand."""
     offset = 0
     for line in text.splitlines(keepends=True):
@@ -68,7 +68,7 @@ def _settings(text: str) -> Iterator[Assignment]:
             for match in _SETTING.finditer(line):
                 group = "double" if match["double"] is not None else "single"
                 start, end = (offset + place for place in match.span(group))
-                yield Assignment(
+                yield DotenvAssignment(
                     match["name"], match[group], offset + match.start("name"), start, end
                 )
         offset += len(line)
@@ -102,7 +102,7 @@ class Dotenv:
             yield scope.finding("RG903", Span(0, 0), file.path, f"the file {error}")
 
 
-def _assignments(file: SourceFile) -> Iterator[Assignment]:
+def _assignments(file: SourceFile) -> Iterator[DotenvAssignment]:
     if file.name == ".envrc":
         return _script(Text.of(file.text))
     if not file_names.is_dotenv(file.name):
@@ -118,7 +118,7 @@ def _is_mise(path: str, name: str) -> bool:
     )
 
 
-def _judge(scope: Scope, found: Assignment, *, sample: bool) -> Finding | None:
+def _judge(scope: Scope, found: DotenvAssignment, *, sample: bool) -> Finding | None:
     """What a launch would say about the variable, if anything.
 
     In a sample (`.env.example`) a key's value is a matter of its form alone (RG111): there a
