@@ -7,18 +7,18 @@ local proxy answers. A URL in a comment, in prose or in a page for people is nei
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard import net, variables
 from guard.catalog import local_proxies
 from guard.catalog.endpoints import is_gateway_host, is_provider_url
-from guard.rules.files import file_names
+from guard.rules.files import calls_in_code, file_names
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.secrets import catalogued_variables
+from guard.sources import code_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
@@ -43,7 +43,8 @@ _BEFORE = 120
 
 _BASE_NAMES = frozenset(
     (
-        "baseurl", "apibase", "apibaseurl", "baseapiurl", "apiurl", "apihost", "basepath",
+        "baseurl", "uribase", "baseuri", "baseaddress", "apibase", "apibaseurl", "baseapiurl",
+        "apiurl", "apihost", "basepath",
         "endpoint", "apiendpoint", "azureendpoint", "baseendpoint", "serverurl", "endpointurl",
         "url", "host", "apiroot", "upstream", "target", "base",
     )
@@ -60,27 +61,35 @@ _TRAILING_COMMENTS = (" # ", "\t# ", " // ", "\t// ")
 _LINE = 300
 """Characters before a URL in which a comment has to begin to be seen."""
 
-# what is compared with a URL does not go to it
-_COMPARED = re.compile(
-    r"(?:[!=]==?|\b(?:starts_?with|has_?prefix|includes|contains)\s{0,3}\()\s{0,3}[\"'`]\Z",
-    re.IGNORECASE,
-)
 # the description of an API that somebody else serves
 _API_DESCRIPTION = re.compile(r"\A\s*(?:\{\s*)?[\"']?(?:openapi|swagger)[\"']?\s*:\s*[\"']?[23]\.")
 
-# Python's comments and strings, in order
-_PYTHON_STRING = re.compile(
-    r"#[^\n]*+"
-    r"|(?P<triple>\"\"\"(?:[^\\\"]|\\.|\"(?!\"\"))*+(?:\"\"\"|\Z)"
-    r"|'''(?:[^\\']|\\.|'(?!''))*+(?:'''|\Z))"
-    r"|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?",
-    re.DOTALL,
-)
+# `${OPENAI_BASE_URL:-…}`, `${OPENAI_API_BASE:…}`: the variable may say otherwise
+_DEFAULT = re.compile(r"\$\{[A-Za-z_]\w*:[-=]?\Z")
+
+_TABLE = 4
+"""Providers whose addresses one file holds from which it is a table of them."""
+
+_ADAPTERS = frozenset(
+    (
+        "provider", "llm", "model", "adapter", "vendor", "backend", "integration", "embedding",
+        "chatmodel", "chat_model", "plugin", "connector", "engine", "client", "model_provider",
+        "component", "credential", "reranker", "api",
+    )
+)  # fmt: skip
+"""Folders, without the plural's s, that hold a module for each provider."""
 
 _NEARBY = 400
 _SAMPLE_HOST = re.compile(
     r"(?:.*\.)?example(?:\.\w+)?|.*\.(?:example|invalid|test)|.*your.*|.*-xxx+.*"
 )
+
+_SAMPLE_TENANT = re.compile(
+    r"(?:.*-)?(?:your?|example|xxx+|placeholder|my-?resource|resource-?name|<\w+>|xyz)\b"
+)
+"""How the host begins that stands for a customer's own: `your-endpoint.openai.azure.com`."""
+
+_TESTS = re.compile(r"test|spec|mock|fixture|e2e", re.IGNORECASE)
 
 _API_PATHS = ("/v1", "/api", "/anthropic", "/openai", "/chat", "/completions")
 
@@ -187,76 +196,168 @@ class BaseURLs:
         ) and not file_names.is_generated(path, name)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
-        """A finding for each URL, at the URL."""
-        scope = Scope(file, policy)
-        text = file.text
-        code = file_names.is_code(file.name) and not file_names.is_script(file.name)
-        data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
-        test = bool(file_names.context(file.path))
-        if _API_DESCRIPTION.match(text):
+        """A finding for each URL that a call goes to, or may go to, at the URL.
+
+        What a program keeps (a constant, a default) is a warning, an address among many (the table
+        of a gateway, a module for one provider among others) a note.
+        """
+        if _API_DESCRIPTION.match(file.text):
             return
-        prose: list[tuple[int, int]] | None = None
-        for match in _URL.finditer(text):
-            start, end = match.span()
-            if end - start > _LONGEST:
+        scope = Scope(file, policy)
+        found = list(_candidates(scope))
+        if file_names.is_code(file.name) and not file_names.is_script(file.name):
+            judged = _in_code(file, found)
+        else:
+            judged = _in_configuration(file, found)
+        hosts = {
+            one.address.host for one, use in judged if use == calls_in_code.KEPT and not one.local
+        }
+        table = len(hosts) >= _TABLE
+        if table:
+            yield _of_table(scope, judged, len(hosts))
+        for one, use in judged:
+            if table and use == calls_in_code.KEPT and not one.local:
                 continue
-            address = address_of(match.group())
-            if address is None:
-                continue
-            before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
-            found = _KEY.search(before)
-            key = found["key"] if found and _is_base(found["key"]) else ""
-            # a variable's own address is judged as at a launch, which knows one gateway
-            named = catalogued_variables().get(key, ("", ""))[0] == "base_url"
-            if not named and is_gateway(address, policy):
-                continue
-            local = net.is_this_machine(address.host)
-            provider = not local and is_provider_url(address.host, address.path)
-            if not (local or provider or leaves_gateway(key, address)):
-                continue
-            if _in_comment(file, start) or (code and _COMPARED.search(before)):
-                continue
-            if file.name.endswith((".py", ".pyi")):
-                prose = _docstrings(text) if prose is None else prose
-                at_or_before = bisect_right(prose, (start, len(text))) - 1
-                if at_or_before >= 0 and start < prose[at_or_before][1]:
-                    continue
-            quoted = before[-1:] in ("'", '"', "`")
-            if local:
-                if not _is_model_base(text, start, key, address):
-                    continue
-                message = f"{key or 'a call'} goes to {address.shown}, a server on this machine"
-            # a JSON list of services is data, a base URL in JSON has a name that says so
-            elif (not key and (test or data)) or ((code or data) and not quoted):
-                continue
-            else:
-                message = f"{key or 'a call'} goes to {address.shown}, not to the gateway"
-            place = Span(start, end)
-            if named:
-                finding = of_variable(scope, key, match.group(), place)
-            else:
-                subject = key or address.shown
-                finding = scope.finding("RG103", place, subject, message, fix=fix_for(policy))
+            finding = _finding(scope, one, use)
             if finding is not None:
                 yield finding
         yield from _addresses(scope)
 
 
-def _docstrings(text: str) -> list[tuple[int, int]]:
-    """Where Python strings stand that are statements of their own: docstrings."""
-    found = []
-    for match in _PYTHON_STRING.finditer(text):
-        if match["triple"] is None or match.group()[-3:] not in ('"""', "'''"):
+class _Candidate(NamedTuple):
+    """An address in a file that is not the gateway's: its place, the name that it is given to.
+
+    `named` tells that the name is that of a variable whose value is judged as at a launch, `local`
+    that the address is on this machine.
+    """
+
+    start: int
+    end: int
+    url: str
+    address: _Address
+    key: str
+    named: bool
+    local: bool
+
+
+def _candidates(scope: Scope) -> Iterator[_Candidate]:
+    text = scope.file.text
+    for match in _URL.finditer(text):
+        start, end = match.span()
+        if end - start > _LONGEST:
             continue
-        line = text.rfind("\n", max(0, match.start() - _LINE), match.start()) + 1
-        if (not line and match.start() > _LINE) or text[
-            line : match.start()
-        ].strip().lower() not in ("", "r", "u"):
+        address = address_of(match.group())
+        if address is None:
             continue
-        before = text[max(0, line - _LINE) : line].rstrip()
-        if not before.endswith(("(", "[", "{", ",", "=", "+", "\\", "%", "|")):
-            found.append(match.span())
-    return found
+        before = text[max(0, start - _BEFORE) : start].rpartition("\n")[2]
+        found = _KEY.search(before)
+        key = found["key"] if found and _is_base(found["key"]) else ""
+        # a variable's own address is judged as at a launch, which knows one gateway
+        named = catalogued_variables().get(key, ("", ""))[0] == "base_url"
+        if not named and is_gateway(address, scope.policy):
+            continue
+        local = net.is_this_machine(address.host)
+        if local:
+            if not _is_model_base(text, start, key, address):
+                continue
+        else:
+            sample = _SAMPLE_TENANT.match(address.host) and not scope.in_use
+            known = is_provider_url(address.host, address.path) or leaves_gateway(key, address)
+            if sample or not known:
+                continue
+        yield _Candidate(start, end, match.group(), address, key, named, local)
+
+
+def _in_code(file: SourceFile, found: list[_Candidate]) -> list[tuple[_Candidate, str]]:
+    """Those of `found` that code calls or keeps, each with which."""
+    quoted = code_text.strings(file.text, file.name, [one.start for one in found])
+    # requests of a test are answered by a mock
+    test = _TESTS.search(file_names.context(file.path)) is not None
+    judged = []
+    for one in found:
+        if one.start not in quoted or (test and not one.key and not one.local):
+            continue
+        use = calls_in_code.use_of(file.text, quoted[one.start], one.start, _is_base)
+        if use.kind:
+            judged.append((one, use.kind))
+    return judged
+
+
+def _in_configuration(file: SourceFile, found: list[_Candidate]) -> list[tuple[_Candidate, str]]:
+    """The same for configuration, data and scripts."""
+    data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
+    judged = []
+    for one in found:
+        if _in_comment(file, one.start):
+            continue
+        before = file.text[max(0, one.start - _BEFORE) : one.start].rpartition("\n")[2]
+        use = calls_in_code.KEPT if _DEFAULT.search(before) else calls_in_code.CALLED
+        if data:
+            # a JSON list of services is data, a base URL in JSON has a name that says so
+            string = before.rpartition('"')[2]
+            if not one.key or (
+                before[-1:] not in ("'", '"', "`") and ("\\n" in string or not string)
+            ):
+                continue
+            use = calls_in_code.KEPT if _is_table(file, found) else use
+        judged.append((one, use))
+    return judged
+
+
+def _is_table(file: SourceFile, found: list[_Candidate]) -> bool:
+    return len({one.address.host for one in found if not one.local}) >= _TABLE
+
+
+def _finding(scope: Scope, one: _Candidate, use: str) -> Finding | None:
+    severity = ""
+    if use == calls_in_code.KEPT:
+        severity = "note" if _is_adapter(scope.file.path, one.address.host) else "warning"
+    place = Span(one.start, one.end)
+    if one.named:
+        return of_variable(scope, one.key, one.url, place, severity=severity)
+    where = ", a server on this machine" if one.local else ", not to the gateway"
+    what = one.key or "a call"
+    goes = "may go to" if severity else "goes to"
+    return scope.finding(
+        "RG103",
+        place,
+        one.key or one.address.shown,
+        f"{what} {goes} {one.address.shown}{where}",
+        fix=fix_for(scope.policy),
+        severity=severity,
+    )
+
+
+def _of_table(scope: Scope, judged: list[tuple[_Candidate, str]], hosts: int) -> Finding:
+    """The note about a file that lists the addresses of many providers."""
+    first = next(one for one, use in judged if use == calls_in_code.KEPT and not one.local)
+    return scope.finding(
+        "RG103",
+        Span(first.start, first.end),
+        scope.file.path,
+        f"a table of {hosts} providers' addresses; which of them is called is not in this file",
+        fix=f"make sure that requests go to the gateway: {scope.policy.base_url}",
+        severity="note",
+    )
+
+
+def _is_adapter(path: str, host: str) -> bool:
+    """Whether the file is one provider's among those of others: `providers/ai21/api.ts`."""
+    *folders, name = (part.lower() for part in path.split("/"))
+    parts = [*folders, name.partition(".")[0]]
+    for at, folder in enumerate(folders):
+        if folder.replace("-", "_").rstrip("s") in _ADAPTERS:
+            whole = host.replace(".", "").replace("-", "")
+            inner = [re.sub(r"[^a-z0-9]", "", part) for part in parts[at + 1 :]]
+            if any(len(part) > 2 and (part in whole or _owner(host) in part) for part in inner):
+                return True
+    return False
+
+
+def _owner(host: str) -> str:
+    """The name of the company in `host`: "openai" for api.openai.com."""
+    labels = host.split(".")
+    return labels[-2] if len(labels) > 1 and len(labels[-2]) > 2 else host
 
 
 def _addresses(scope: Scope) -> Iterable[Finding]:

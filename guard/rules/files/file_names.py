@@ -39,7 +39,7 @@ _LOCKS = frozenset(
 _GENERATED_PARTS = frozenset(
     (
         "__snapshots__", "cassettes", "node_modules", "locales", "locale", "i18n", "translations",
-        "site-packages", "__recordings__",
+        "site-packages", "__recordings__", "_data",
     )
 )  # fmt: skip
 _ASIDE = frozenset(

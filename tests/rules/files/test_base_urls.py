@@ -123,3 +123,131 @@ def test_hosts_that_are_also_websites_count_below_their_api() -> None:
     assert not is_provider_url("openrouter.ai", "/models")
     assert is_provider_url("api.openai.com", "")
     assert not is_provider_url("example.com", "/v1")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "severity"),
+    [
+        ("a.py", 'claims["https://api.openai.com/auth"]', ""),
+        ("a.py", 'x = claims.get("https://api.openai.com/auth", {})', ""),
+        ("a.tsx", '<Input placeholder="https://api.openai.com/v1" />', ""),
+        ("a.ts", 'const ALLOWED = ["https://api.openai.com", "https://api.anthropic.com/v1"];', ""),
+        ("a.py", 'ALLOWED = {"https://api.openai.com/v1", "https://api.anthropic.com/v1"}', ""),
+        ("a.py", 'HOSTS = ("https://api.openai.com/v1", "x")', ""),
+        ("a.py", '"""\nUse base_url="https://api.openai.com/v1".\n"""\n', ""),
+        ("a.py", 'def f():\n    """Calls https://api.openai.com/v1."""\n', ""),
+        ("a.ts", '/** base_url="https://api.openai.com/v1" */', ""),
+        ("a.ts", '/* x\n baseURL: "https://api.openai.com/v1" */\nfoo()', ""),
+        ("a.py", 'if url == "https://api.openai.com/v1": pass', ""),
+        ("a.py", 'if "https://api.openai.com/v1" in url: pass', ""),
+        ("a.ts", 'if (url.startsWith("https://api.openai.com/v1")) {}', ""),
+        ("a.ts", 'case "https://api.openai.com/v1": break', ""),
+        ("a.py", 'raise ValueError("https://api.openai.com/v1 is not allowed")', ""),
+        ("a.py", 'print("https://api.openai.com/v1")', ""),
+        ("a.py", 'parser.add_argument("--base", help="https://api.openai.com/v1")', ""),
+        ("a.py", 'headers = {"https://api.openai.com/v1": 1}', ""),
+        ("a.ts", 'expect(x).toEqual({ baseURL: "https://api.openai.com/v1" })', ""),
+        ("a.py", 'OpenAI(base_url="https://api.openai.com/v1")', "error"),
+        ("a.py", 'OpenAI(\n  api_key=key,\n  base_url="https://api.openai.com/v1",\n)', "error"),
+        ("a.ts", 'new OpenAI({ apiKey: k, baseURL: "https://api.openai.com/v1" })', "error"),
+        (
+            "a.ts",
+            'const client = createOpenAI({\n  baseURL: "https://api.openai.com/v1",\n})',
+            "error",
+        ),
+        ("a.py", 'requests.post("https://api.openai.com/v1/chat/completions", json=x)', "error"),
+        ("a.py", 'requests.request("POST", "https://api.openai.com/v1/chat/completions")', "error"),
+        ("a.py", 'httpx.post(url="https://api.openai.com/v1/chat/completions")', "error"),
+        ("a.ts", 'await fetch("https://api.anthropic.com/v1/messages", {method: "POST"})', "error"),
+        ("a.ts", 'await fetch(`https://api.anthropic.com/v1/${x}`, {method: "POST"})', "error"),
+        (
+            "a.ts",
+            'axios({ method: "post", url: "https://api.anthropic.com/v1/messages" })',
+            "error",
+        ),
+        ("a.go", 'http.NewRequest("POST", "https://api.openai.com/v1/x", nil)', "error"),
+        (
+            "a.go",
+            'client := openai.NewClient(option.WithBaseURL("https://api.openai.com/v1"))',
+            "error",
+        ),
+        ("a.java", 'new OpenAiBuilder().baseUrl("https://api.openai.com/v1").build()', "error"),
+        ("a.py", 'openai.api_base = "https://api.openai.com/v1"', "error"),
+        ("a.py", 'os.environ["OPENAI_BASE_URL"] = "https://api.openai.com/v1"', "error"),
+        ("a.py", 'subprocess.run(["curl", "-s", "https://api.openai.com/v1/models"])', "error"),
+        (
+            "a.py",
+            'subprocess.run(["aider", "--openai-api-base", "https://api.openai.com/v1"])',
+            "error",
+        ),
+        ("a.py", 'BASE = "https://api.openai.com/v1"', "warning"),
+        ("a.ts", 'const API: string = "https://api.openai.com/v1";', "warning"),
+        ("a.py", 'def f(base_url: str = "https://api.openai.com/v1"): pass', "warning"),
+        ("a.py", 'class A:\n    base_url: str = "https://api.openai.com/v1"', "warning"),
+        ("a.py", 'base_url = x or "https://api.openai.com/v1"', "warning"),
+        ("a.ts", 'const b = process.env.X ?? "https://api.openai.com/v1"', "warning"),
+        ("a.py", 'os.getenv("OPENAI_BASE_URL", "https://api.openai.com/v1")', "warning"),
+        (
+            "a.py",
+            'OpenAI(base_url=os.getenv("OPENAI_BASE_URL", "https://api.openai.com/v1"))',
+            "warning",
+        ),
+        ("a.py", 'def f():\n    return "https://api.openai.com/v1"', "warning"),
+        ("a.ts", 'const f = () => "https://api.openai.com/v1"', "warning"),
+        ("a.ts", 'x ? "https://a.b" : "https://api.openai.com/v1"', "warning"),
+        ("a.py", 'T = {"openai": {"base_url": "https://api.openai.com/v1"}}', "warning"),
+        (
+            "src/providers/openai/api.ts",
+            'export default { getBaseURL: () => "https://api.openai.com/v1" }',
+            "note",
+        ),
+        ("llms/deepseek.py", 'base_url = x or "https://api.deepseek.com"', "note"),
+        (
+            "a.py",
+            'P = {"a": {"base_url": "https://api.openai.com/v1"},'
+            ' "b": {"base_url": "https://api.anthropic.com/v1"},'
+            ' "c": {"base_url": "https://api.groq.com/openai/v1"},'
+            ' "d": {"base_url": "https://api.mistral.ai/v1"}}',
+            "note",
+        ),
+        ("a.py", 'url = (\n    "https://api.openai.com/v1"\n    "/chat/completions"\n)', "warning"),
+        ("a.rs", 'client.post("https://api.openai.com/v1/chat/completions").send()', "error"),
+        ("a.rb", 'OpenAI::Client.new(uri_base: "https://api.openai.com/v1")', "error"),
+        ("a.php", "curl_init('https://api.openai.com/v1/chat/completions');", "error"),
+        (
+            "a.cs",
+            'var c = new HttpClient { BaseAddress = new Uri("https://api.openai.com/v1") };',
+            "error",
+        ),
+        ("a.ts", 'let x = /["]/; fetch("https://api.openai.com/v1/models")', "error"),
+        ("a.py", 'c = Client(endpoint="https://your-endpoint.openai.azure.com/")', ""),
+        (
+            "a.ts",
+            '// see "https://api.openai.com/v1"\nconst s = "http://x"; // fetch("https://api.openai.com/v1/a")',
+            "",
+        ),
+        (
+            "a.py",
+            'urlopen(urllib.request.Request("https://api.openai.com/v1/models", headers=h))',
+            "error",
+        ),
+        (
+            "a.ts",
+            'new ChatOpenAI({ configuration: { baseURL: "https://api.openai.com/v1" } })',
+            "error",
+        ),
+        ("a.py", 'Model(\n  provider=Provider(base_url="https://api.openai.com/v1"))', "error"),
+        ("a.kt", 'val url = URL("https://api.openai.com/v1/chat/completions")', "warning"),
+    ],
+)
+def test_a_url_is_a_call_where_a_call_is(path: str, text: str, severity: str) -> None:
+    found = list(DETECTOR.check(SourceFile(path, text.encode()), POLICY))
+    assert [finding.severity for finding in found] == [severity] * bool(severity)
+
+
+@pytest.mark.parametrize("path", ["a.py", "a.ts"])
+def test_code_that_breaks_the_reader_is_read_to_the_end(path: str) -> None:
+    url = '"https://api.openai.com/v1"'
+    units = ["(", "{[", "`", '"""', "/*", "?:", "'\\", "a: b = "]
+    for broken in [unit * 9_999 for unit in units] + [f"[{url}," * 200, f"x({url}" * 200]:
+        list(DETECTOR.check(SourceFile(path, f"{broken}\n{url}{broken}".encode()), POLICY))
