@@ -206,6 +206,15 @@ def check_file(
             outcome.found.append((finding, baseline.fingerprint(finding, _lines(file, finding))))
 
 
+def places(file: SourceFile, settings: Settings) -> set[tuple[str, str, str]]:
+    """(rule, severity, text of the line) of each finding in `file`."""
+    from guard.rules.detectors import DETECTORS
+
+    outcome = Outcome()
+    check_file(file, settings, DETECTORS, outcome)
+    return {(f.rule, f.severity, file.line(f.line)) for f, _ in outcome.found}
+
+
 def _prefilter_bytes(file: SourceFile) -> bytes:
     """The bytes in which needles are looked for: UTF-8, whatever the file is written in."""
     if wide_encoding(file.data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.check import baseline, engine
@@ -96,7 +96,7 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
             took = time.monotonic() - started
             stats = replace(stats, passed=passed, listing=listing, checking=took)
         every = replace(every, stats=stats)
-        return every if base is None else _only_new(every, found, base, asked.staged)
+        return every if base is None else _only_new(every, found, base, settings)
 
     done = Done(result())
     if asked.fix and _fix(done, found, settings.policy, asked.write):
@@ -104,24 +104,34 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
     return done
 
 
-def _only_new(result: Result, found: tree.Tree, base: added.Base, staged: bool) -> Result:
-    """`result` without findings on lines that `base` has; one about a file as a whole stays if the
-    file changed at all."""
+def _only_new(
+    result: Result, found: tree.Tree, base: added.Base, settings: engine.Settings
+) -> Result:
+    """`result` without what `base` has already: findings on lines of before that were findings
+    then. A line of before counts if something else made it one: what stands around it, the name
+    of the file, a comment that is gone. What is about a file as a whole stays if that changed."""
     entries = {entry.path: entry for entry in found.entries}
-    new: dict[str, Collection[int]] = {}
+    changes: dict[str, added.Change] = {}
+    known: dict[str, set[tuple[str, str, str]]] = {}
 
     def is_new(finding: Finding) -> bool:
-        entry = entries.get(finding.path)
-        if entry is None:
+        path = finding.path
+        if path not in entries:
             # a place that is no file, such as a link that leads out
-            return finding.path in base.touched or finding.path not in base.blobs
-        if finding.path not in new:
-            new[finding.path] = added.lines(base, entry, staged=staged)
-        there = new[finding.path]
-        if not finding.line:
-            return len(there) > 0
+            return path in base.touched or path not in base.blobs
+        if path not in changes:
+            changes[path] = added.change(base, entries[path], staged=bool(settings.index))
+        change = changes[path]
+        if change.same:
+            return False
         last = max(finding.line, finding.end_line)
-        return any(line in there for line in range(finding.line, last + 1))
+        if not finding.line or any(n in change.lines for n in range(finding.line, last + 1)):
+            return True
+        if change.old is None or change.new is None:
+            return True
+        if path not in known:
+            known[path] = engine.places(change.old, settings)
+        return (finding.rule, finding.severity, change.new.line(finding.line)) not in known[path]
 
     kept = [
         pair for pair in zip(result.findings, result.fingerprints, strict=True) if is_new(pair[0])

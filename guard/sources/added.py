@@ -11,14 +11,13 @@ import difflib
 import os
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.errors import UsageError, printable
 from guard.sources import git, index, tree
 from guard.sources.file import SourceFile
 from guard.sources.git import GitError
-from guard.sources.records import Skipped
 
 _DEEPEST = 60
 """How often a part without a common line is divided again."""
@@ -131,31 +130,49 @@ def _changes(listed: bytes) -> tuple[dict[str, str], frozenset[str]]:
     return before, frozenset(touched)
 
 
-def lines(found: Base, entry: tree.Entry, *, staged: bool = False) -> range | frozenset[int]:
-    """The numbers of the lines of `entry` that are not in the commit `found`.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a file since the commit.
+
+    `lines` are the numbers of those that the commit does not have. `old` and `new` are what there
+    was and what there is, None where that cannot be compared, `same` that nothing changed, the
+    path included.
+    """
+
+    lines: Collection[int]
+    old: SourceFile | None = None
+    new: SourceFile | None = None
+    same: bool = False
+
+
+_EVERY = Change(range(1, 1 << 62))
+_SAME = Change(frozenset(), same=True)
+
+
+def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> Change:
+    """What became of `entry` since the commit `found`.
 
     What cannot be compared counts as new if git says that it changed. Raises GuardError if git
     does not give the content of the commit.
     """
-    every, none = range(1, 1 << 62), frozenset[int]()
     # of a link that is not new itself what counts is the file
     real = os.path.relpath(entry.absolute, found.root)
-    if found.before.get(entry.path, entry.path) not in found.blobs:
-        return every
+    former = found.before.get(entry.path, entry.path)
     blob = found.blobs.get(found.before.get(real, real))
-    if blob is None:
-        return every
-    changed = entry.path in found.touched or real in found.touched
-    if entry.blob == blob:
-        return none
-    (old,) = index.read([tree.Entry(entry.path, entry.absolute, blob=blob)], found.root)
+    if former not in found.blobs or blob is None:
+        return _EVERY
+    moved = former != entry.path
+    if entry.blob == blob and not moved:
+        return _SAME
+    before = tree.Entry(former, os.path.join(found.root, former), blob=blob)
+    (old,) = index.read([before], found.root)
     (new,) = index.read([entry], found.root) if staged else (tree.read(entry),)
     if not isinstance(old, SourceFile) or not isinstance(new, SourceFile):
-        unreadable = old is None or isinstance(old, Skipped)
-        return every if changed or not unreadable else none
-    if old.data == new.data:
-        return none
-    return frozenset(added(_lines(old.text), _lines(new.text)))
+        touched = entry.path in found.touched or real in found.touched
+        return _EVERY if touched or isinstance(old, SourceFile) else _SAME
+    if old.data == new.data and not moved:
+        return _SAME
+    return Change(frozenset(added(_lines(old.text), _lines(new.text))), old, new)
 
 
 def _lines(text: str) -> list[str]:

@@ -273,9 +273,48 @@ def test_only_what_a_branch_adds(repository: Run) -> None:
     done = repository.check("--staged", "--since", "HEAD", "--format", "concise")
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith("run.sh:3:1: error: RG203 ")
+    git("reset", "-q", "--hard")
+    (repository.project / "new.sh").unlink()
     done = repository.check("--since", "nosuch")
     assert done.returncode == 2
     assert "cannot tell what is new since nosuch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "now", "new"),
+    [
+        # the same lines, under a name that says more
+        ("notes.txt", "OPENAI_BASE_URL=https://api.openai.com/v1\n", ".env", None),
+        ("examples/.env", "OPENAI_BASE_URL=https://api.openai.com/v1\n", "app/.env", None),
+        # a line of before, which a line that is gone kept from being one
+        (
+            "run.sh",
+            "# routeguard: ignore[RG203] tried once\nopencode serve\n",
+            "",
+            "opencode serve\n",
+        ),
+        ("run.sh", "cat <<'E'\nopencode serve\nE\n", "", "opencode serve\n"),
+    ],
+)
+def test_what_a_branch_makes_of_lines_of_before(
+    repository: Run, name: str, old: str, now: str, new: str | None
+) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+        subprocess.run(["git", *who, *words], cwd=repository.project, check=True,
+                       capture_output=True)  # fmt: skip
+
+    path = repository.write(name, old)
+    git("add", "-f", ".")
+    git("commit", "-qm", "x")
+    assert "no findings" in repository.check("--since", "HEAD").stdout
+    if new is None:
+        (repository.project / now).parent.mkdir(exist_ok=True)
+        git("mv", name, now)
+    else:
+        path.write_text(new)
+    found = json.loads(repository.check("--since", "HEAD", "--json").stdout)["findings"]
+    assert [f["severity"] for f in found] == ["error"]
 
 
 def test_what_was_read_and_what_was_passed_over(repository: Run) -> None:
