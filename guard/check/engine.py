@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from guard.check import baseline, excerpt, suppress
 from guard.check.result import Result, Stats, order, unchecked
-from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
 from guard.rule_table import RULES
+from guard.rules import needles
 from guard.rules.files.file_names import context
 from guard.sources import index, tree
 from guard.sources.file import SourceFile, wide_encoding
@@ -36,12 +35,8 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 """How long the detectors may take on one file, all together."""
 
-PARALLEL_FROM = 2000
-"""Number of files from which more than one process works: starting them takes longer than
-checking fewer."""
-
-_PROCESSES = 4
-_CHUNK = 128
+_TOLD_EVERY = 100
+"""Files after which a person is told how far the check is."""
 
 _VARIABLE_RULES = frozenset(("RG101", "RG102", "RG103", "RG105", "RG106", "RG108", "RG112"))
 
@@ -78,36 +73,20 @@ class Outcome:
     size: int = 0
     passed: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Outcome) -> None:
-        self.found += other.found
-        self.suppressed += other.suppressed
-        self.excepted += other.excepted
-        self.placeholders += other.placeholders
-        self.checked += other.checked
-        self.skipped += other.skipped
-        self.size += other.size
-        self.passed += other.passed
-
 
 def check(
     found: tree.Tree,
     settings: Settings,
     known: baseline.Baseline | None = None,
-    *,
-    parallel_from: int = PARALLEL_FROM,
+    tell: Callable[[str], None] | None = None,
 ) -> Result:
     """Check every file of `found`; findings that `known` has are set apart.
 
-    The result does not depend on how many processes worked.
+    `tell` is called now and then with what is being done.
     """
-    outcome = Outcome()
+    outcome = check_entries(found.entries, settings, tell)
     for skipped in found.skipped:
         _note(outcome, settings, skipped)
-    if len(found.entries) >= parallel_from and (processes := _processes()) > 1:
-        for part in _in_parallel(found.entries, settings, processes):
-            outcome.add(part)
-    else:
-        outcome.add(check_entries(found.entries, settings))
     ordered = sorted(outcome.found, key=lambda item: order(item[0]))
     remarks = []
     waiting: list[Finding] = []
@@ -136,20 +115,32 @@ def check(
     )
 
 
-def check_entries(entries: Sequence[tree.Entry], settings: Settings) -> Outcome:
-    """Read and check files one after another."""
+def check_entries(
+    entries: Sequence[tree.Entry],
+    settings: Settings,
+    tell: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Read and check files one after another: no more than one is held at a time."""
     from guard.rules.detectors import DETECTORS
 
     outcome = Outcome()
-    for file in _read(entries, settings):
+    search = _search(DETECTORS, sum(entry.size for entry in entries))
+    for number, file in enumerate(_read(entries, settings)):
+        if tell is not None and number % _TOLD_EVERY == 0:
+            tell(f"checking: {number:,} of {len(entries):,} files")
         if isinstance(file, Skipped):
             _note(outcome, settings, file)
         elif file is None:
             outcome.passed["binary"] += 1
         else:
             outcome.size += len(file.data)
-            check_file(file, settings, DETECTORS, outcome)
+            check_file(file, settings, DETECTORS, outcome, search)
     return outcome
+
+
+def _search(detectors: Sequence[Detector], size: int) -> needles.Search:
+    """The search for the detectors' needles, by their numbers, and then for suppressions."""
+    return needles.search([*(d.needles for d in detectors), (suppress.NEEDLE,)], size)
 
 
 def _read(
@@ -164,37 +155,32 @@ def _read(
 
 
 def check_file(
-    file: SourceFile, settings: Settings, detectors: Sequence[Detector], outcome: Outcome
+    file: SourceFile,
+    settings: Settings,
+    detectors: Sequence[Detector],
+    outcome: Outcome,
+    search: needles.Search | None = None,
 ) -> None:
-    """Run `detectors` on `file` and add what comes out to `outcome`."""
+    """Run `detectors` on `file` and add what comes out to `outcome`.
+
+    `search` is that of several files, without one is made.
+    """
     outcome.checked += 1
-    wanted = [detector for detector in detectors if detector.wants(file.path, file.name)]
-    if file.other:
-        # for what only this name means; the rest was found under the other
-        name = os.path.basename(file.other)
-        wanted = [d for d in wanted if d.needles == (b"",) or not d.wants(file.other, name)]
-    raw = _prefilter_bytes(file)
-    findings: list[Finding] = []
-    if wanted:
-        present: dict[bytes, bool] = {b"": True}
-        lowered = raw.lower()
-        chosen = []
-        for detector in wanted:
-            for needle in detector.needles:
-                here = present.get(needle)
-                if here is None:
-                    here = present[needle] = needle in lowered
-                if here:
-                    chosen.append(detector)
-                    break
-        if chosen:
-            findings = _run(chosen, file, settings.policy)
-    if not findings and suppress.NEEDLE not in raw:
+    suppression = len(detectors)
+
+    def wanted(number: int) -> bool:
+        return number == suppression or _wanted(detectors[number], file)
+
+    here = (search or _search(detectors, 0))(_searched(file), wanted)
+    suppressing = suppression in here
+    chosen = [detectors[number] for number in here if number != suppression]
+    findings = _run(chosen, file, settings.policy) if chosen else []
+    if not findings and not suppressing:
         return
     findings = [finding for finding in _once(findings) if finding.rule in settings.selected]
     if findings and settings.policy.exceptions:
         findings = _without_excepted(findings, file, settings, outcome)
-    if suppress.NEEDLE in raw:
+    if suppressing:
         findings, silenced = suppress.apply(file, findings, settings.selected)
         outcome.suppressed += silenced
     excerpt.add(file, findings)
@@ -215,7 +201,19 @@ def places(file: SourceFile, settings: Settings) -> set[tuple[str, str, str]]:
     return {(f.rule, f.severity, file.line(f.line)) for f, _ in outcome.found}
 
 
-def _prefilter_bytes(file: SourceFile) -> bytes:
+def _wanted(detector: Detector, file: SourceFile) -> bool:
+    """Whether `detector` reads a file of this name; of one that was read under another name as
+    well, only what this name alone means."""
+    if not detector.wants(file.path, file.name):
+        return False
+    return (
+        not file.other
+        or detector.needles == (b"",)
+        or not detector.wants(file.other, os.path.basename(file.other))
+    )
+
+
+def _searched(file: SourceFile) -> bytes:
     """The bytes in which needles are looked for: UTF-8, whatever the file is written in."""
     if wide_encoding(file.data):
         return file.text.encode("utf-8", "surrogatepass")
@@ -319,61 +317,3 @@ def _without_excepted(
         else:
             left.append(finding)
     return left
-
-
-# More than one process ---------------------------------------------------------------------------
-
-_settings: Settings | None = None
-
-
-def _processes() -> int:
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    return min(cores, _PROCESSES)
-
-
-def _begin(settings: Settings) -> None:
-    """What a worker does first."""
-    global _settings
-    _settings = settings
-    # Ctrl-C goes to every process of the terminal; the parent is the one that answers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(entries: Sequence[tree.Entry]) -> Outcome:
-    if _settings is None:
-        raise RuntimeError("a worker without settings")
-    return check_entries(entries, _settings)
-
-
-def _in_parallel(
-    entries: Sequence[tree.Entry], settings: Settings, processes: int
-) -> Iterator[Outcome]:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    # imported before the processes part, so that each does not do it again
-    import guard.rules.detectors  # noqa: F401
-
-    # a fork is at hand at once; elsewhere than on Linux system libraries do not survive one
-    method = "fork" if sys.platform == "linux" else "spawn"
-    pool = ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context(method),
-        initializer=_begin,
-        initargs=(settings,),
-    )
-    chunks = [entries[at : at + _CHUNK] for at in range(0, len(entries), _CHUNK)]
-    try:
-        yield from pool.map(_work, chunks)
-    except BrokenProcessPool:
-        raise GuardError(
-            "a process that checked files was ended from outside or ran out of memory",
-            fix="check parts of the tree: routeguard check DIRECTORY",
-            exit_code=ExitCode.INTERNAL,
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.check import baseline, engine
@@ -54,8 +54,16 @@ class Done:
     said: list[str] = field(default_factory=list)
 
 
-def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
-    """Check the files that `asked` names. Raises UsageError, PolicyError, GuardError."""
+def check(
+    asked: Asked,
+    environ: Mapping[str, str],
+    cwd: str,
+    tell: Callable[[str], None] | None = None,
+) -> Done:
+    """Check the files that `asked` names; `tell` hears what is being done.
+
+    Raises UsageError, PolicyError, GuardError.
+    """
     began = time.monotonic()
     own = own_environment(environ)
     listed = (index if asked.staged else tree).collect(asked.paths, cwd)
@@ -85,11 +93,11 @@ def check(asked: Asked, environ: Mapping[str, str], cwd: str) -> Done:
         strict=asked.strict,
     )
     if asked.write_baseline:
-        return _write_baseline(found, settings, known, known_at)
+        return _write_baseline(found, settings, known, known_at, tell)
 
     def result() -> Result:
         started = time.monotonic()
-        every = engine.check(found, settings, known)
+        every = engine.check(found, settings, known, tell)
         stats = every.stats if asked.stats else None
         if stats is not None:
             passed = (*stats.passed, *(pair for pair in left_out if pair[1]))
@@ -145,9 +153,13 @@ def _only_new(
 
 
 def _write_baseline(
-    found: tree.Tree, settings: engine.Settings, old: baseline.Baseline | None, path: str
+    found: tree.Tree,
+    settings: engine.Settings,
+    old: baseline.Baseline | None,
+    path: str,
+    tell: Callable[[str], None] | None,
 ) -> Done:
-    result = engine.check(found, settings)
+    result = engine.check(found, settings, tell=tell)
     pairs = list(zip(result.findings, result.fingerprints, strict=True))
     new = baseline.of(pairs)
     if old is not None:

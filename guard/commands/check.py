@@ -187,7 +187,7 @@ def check(
                 since=since or "",
                 stats=stats,
             )
-            done = files.check(asked, environ, cwd)
+            done = files.check(asked, environ, cwd, progress)
             result = done.result
             progress.end()
             if done.diff:

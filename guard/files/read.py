@@ -24,7 +24,9 @@ MAX_BYTES = 1 << 20
 """Bytes read unless a caller says otherwise: what people write by hand is smaller."""
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
+_EXCHANGED = (errno.ELOOP, errno.ENXIO)  # a link that does not count, a socket
 _CHUNK = 1 << 20
+_SMALLEST = 1 << 16
 _NOT_ONLY_OURS = 0o177
 
 
@@ -47,15 +49,17 @@ def read_bytes(
     links: bool = True,
     cut: bool = False,
     judge: Callable[[os.stat_result], None] | None = None,
+    seen: bool = False,
 ) -> bytes | None:
     """The content of the regular file at `path`, at most `limit` bytes; None if there is none.
 
     `links` False refuses a link in the last part of the path. With `cut`, of a larger file the
     first `limit` bytes. `judge` gets the open file's status before anything is read, and raises
-    what it likes. Raises UnreadableError: NotRegularError, TooLargeError, or with the system's
-    reason.
+    what it likes. `seen` says that the caller saw a regular file there: it is not looked at again
+    before it is opened (only root could have put a device there since). Raises UnreadableError:
+    NotRegularError, TooLargeError, or with the system's reason.
     """
-    handle = _opened(path, links=links)
+    handle = _opened(path, links=links, seen=seen)
     if handle < 0:
         return None
     try:
@@ -64,7 +68,7 @@ def read_bytes(
             judge(found)
         if found.st_size > limit and not cut:
             raise _too_large(limit)
-        content = _up_to(handle, limit if cut else limit + 1)
+        content = _up_to(handle, limit if cut else limit + 1, found.st_size + 1)
     except OSError as error:
         raise _unreadable(error) from None
     finally:
@@ -74,17 +78,20 @@ def read_bytes(
     return content
 
 
-def _opened(path: str, *, links: bool = True) -> int:
+def _opened(path: str, *, links: bool = True, seen: bool = False) -> int:
     """A descriptor of the regular file at `path`, -1 if there is none. Raises UnreadableError."""
     try:
-        before = os.stat(path, follow_symlinks=links)
-        if not stat.S_ISREG(before.st_mode):
-            raise NotRegularError("is a link" if stat.S_ISLNK(before.st_mode) else _NOT_REGULAR)
+        if not seen:
+            mode = os.stat(path, follow_symlinks=links).st_mode
+            if not stat.S_ISREG(mode):
+                raise NotRegularError("is a link" if stat.S_ISLNK(mode) else _NOT_REGULAR)
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         return os.open(path, flags if links else flags | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno in _ABSENT:
             return -1
+        if seen and error.errno in _EXCHANGED:
+            raise NotRegularError(_NOT_REGULAR) from None
         raise _unreadable(error) from None
     except ValueError:
         raise UnreadableError("is not a path") from None
@@ -125,10 +132,11 @@ def _only_ours(found: os.stat_result) -> None:
 _NOT_REGULAR = "is not a regular file"
 
 
-def _up_to(handle: int, limit: int) -> bytes:
+def _up_to(handle: int, limit: int, expected: int = _CHUNK) -> bytes:
+    """What can be read, `limit` bytes at most; `expected` is how many there may be."""
     parts = []
     while limit > 0:
-        part = os.read(handle, min(limit, _CHUNK))
+        part = os.read(handle, min(limit, max(expected, _SMALLEST), _CHUNK))
         if not part:
             break
         parts.append(part)

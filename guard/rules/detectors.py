@@ -30,20 +30,25 @@ if TYPE_CHECKING:
 
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
+    from guard.rules.needles import Needle
     from guard.sources.file import SourceFile
 
 
 class Detector(Protocol):
     """What looks for one kind of thing in files.
 
-    `needles` are lower-case byte strings: a file is handed over only if one of them occurs in its
-    lower-cased bytes. The empty needle means every file that `wants` accepts, which then has to
-    be narrow. `wants` decides from the path (relative to the root, `/` between its parts) and the
-    last part of it, without reading anything.
+    A file is handed over only if one of `needles` stands in its bytes (`Needle` says how). The
+    empty needle means every file that `wants` accepts, which then has to be narrow. `wants`
+    decides from the path (relative to the root, `/` between its parts) and the last part of it,
+    without reading anything.
     """
 
     name: str
-    needles: tuple[bytes, ...]
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """What files with a finding hold."""
+        ...
 
     def wants(self, path: str, name: str) -> bool:
         """Whether this file may hold what the detector looks for, by its path alone."""

@@ -6,8 +6,6 @@ import codecs
 import os
 from bisect import bisect_right
 
-from guard.record import Record
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +41,7 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-class SourceFile(Record):
+class SourceFile:
     """A file that was read: its bytes, its text, and where in the text something stands.
 
     `path` is the path as shown, relative to the root of the check; `absolute` where the file
@@ -54,21 +52,33 @@ class SourceFile(Record):
     `secrets` are the values in it that detectors took for secrets: no line is shown with them.
     """
 
-    path: str
-    data: bytes
-    absolute: str = ""
-    digest_key: bytes = b""
-    other: str = ""
-    secrets: list[str] = []  # noqa: RUF012
-    outer: SourceFile | None = None
-    places: Sequence[int] = ()
-    name: str = ""
-    _text: str | None = None
-    _starts: list[int] | None = None
+    __slots__ = (
+        *("path", "data", "absolute", "digest_key", "other", "secrets", "outer", "places"),
+        *("name", "_text", "_starts"),
+    )
 
-    def _complete(self) -> None:
-        self.absolute = self.absolute or os.path.abspath(self.path)
-        self.name = os.path.basename(self.path)
+    def __init__(
+        self,
+        path: str,
+        data: bytes,
+        absolute: str = "",
+        digest_key: bytes = b"",
+        other: str = "",
+        secrets: list[str] | None = None,
+        outer: SourceFile | None = None,
+        places: Sequence[int] = (),
+    ) -> None:
+        self.path = path
+        self.data = data
+        self.absolute = absolute or os.path.abspath(path)
+        self.digest_key = digest_key
+        self.other = other
+        self.secrets: list[str] = [] if secrets is None else secrets
+        self.outer = outer
+        self.places = places
+        self.name = os.path.basename(path)
+        self._text: str | None = None
+        self._starts: list[int] | None = None
 
     @property
     def text(self) -> str:

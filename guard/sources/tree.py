@@ -146,8 +146,9 @@ def without(found: Tree, patterns: Sequence[str]) -> Tree:
 def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | None:
     """The file at `entry`; None if it is gone or binary; Skipped if it cannot be checked.
 
-    Never waits (a FIFO is opened without), never follows a link, never reads more than LIMIT
-    bytes. A file that changes meanwhile is read once more, and given up if it goes on changing.
+    `collect` saw a regular file there. Never waits (a FIFO is opened without), never follows a
+    link, never reads more than LIMIT bytes. A file that changes meanwhile is read once more, and
+    given up if it goes on changing.
     """
     data: bytes | str | None = None
     for _ in range(2):
@@ -186,7 +187,7 @@ def _read_once(path: str, shown: str) -> bytes | str | None:
     opened: list[os.stat_result] = []
     try:
         try:
-            data = read_bytes(path, LIMIT, links=False, judge=opened.append)
+            data = read_bytes(path, LIMIT, links=False, judge=opened.append, seen=True)
         except TooLargeError:
             head = read_bytes(path, _HEAD, links=False, cut=True)
             return None if head is None or _is_binary(head, shown) else TOO_LARGE

@@ -43,16 +43,16 @@ def findings(case: Case) -> list:
     """The findings of every detector in the file of a case, as the engine hands it to them."""
     from guard.policy.values import CompiledPolicy
     from guard.rules.detectors import DETECTORS
+    from guard.rules.needles import PlainSearch
     from guard.sources.file import SourceFile
 
     file = SourceFile(case.shown, case.path.read_bytes())
-    lower = file.data.lower()
     policy = CompiledPolicy()
+    search = PlainSearch([detector.needles for detector in DETECTORS])
     result = []
-    for detector in DETECTORS:
-        if detector.wants(file.path, file.name) and any(n in lower for n in detector.needles):
-            found = detector.check(file, policy)
-            result.extend(finding for finding in found if not finding.placeholder)
+    for number in search(file.data, lambda n: DETECTORS[n].wants(file.path, file.name)):
+        found = DETECTORS[number].check(file, policy)
+        result.extend(finding for finding in found if not finding.placeholder)
     return result
 
 

@@ -62,12 +62,11 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
         policy: CompiledPolicy | None = None,
         selected: frozenset[str] = frozenset(RULES),
         known: baseline.Baseline | None = None,
-        parallel_from: int = engine.PARALLEL_FROM,
     ) -> engine.Result:
         monkeypatch.setattr(guard.rules.detectors, "DETECTORS", detectors)
         settings = engine.Settings(policy or CompiledPolicy(), selected, now=time.time())
         found = tree.collect([], str(tmp_path))
-        return engine.check(found, settings, known, parallel_from=parallel_from)
+        return engine.check(found, settings, known)
 
     return run
 
@@ -233,34 +232,6 @@ def test_the_baseline_sets_apart_and_says_what_is_gone(tmp_path: Path, check: Ch
     assert not check(Marker(), known=known, selected=frozenset(["RG101"])).remarks
 
 
-def test_several_processes_find_the_same(tmp_path: Path, check: Check) -> None:
-    for number in range(300):
-        (tmp_path / f"f{number:03}").write_text("bad\n" if number % 7 == 0 else "good\n")
-    (tmp_path / "fifo-like").symlink_to("/dev/zero")
-    one, many = check(Marker()), check(Marker(), parallel_from=10)
-    assert places(one.findings) == places(many.findings)
-    assert one.fingerprints == many.fingerprints
-    assert one.files_checked == many.files_checked == 300
-
-
-class Ending(Marker):
-    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
-        import os
-
-        os._exit(9)
-        yield
-
-
-def test_a_process_that_dies_is_an_error_and_no_hang(tmp_path: Path, check: Check) -> None:
-    from guard.errors import ExitCode, GuardError
-
-    for number in range(20):
-        (tmp_path / f"f{number}").write_text("bad")
-    with pytest.raises(GuardError) as caught:
-        check(Ending(), parallel_from=2)
-    assert caught.value.exit_code == ExitCode.INTERNAL
-
-
 def test_what_the_check_says_itself_has_its_context_too(tmp_path: Path, check: Check) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/a").write_text("x # routeguard: ignore[RG201] why\n")
@@ -270,3 +241,13 @@ def test_what_the_check_says_itself_has_its_context_too(tmp_path: Path, check: C
     assert found == {
         ("RG902", "tests/a"): "tests/", ("RG903", "tests/b"): "tests/", ("RG903", "b"): "",
     }  # fmt: skip
+
+
+def test_a_person_is_told_how_far_it_is(tmp_path: Path) -> None:
+    for number in range(250):
+        (tmp_path / f"f{number:03}").write_text("good\n")
+    told: list[str] = []
+    settings = engine.Settings(CompiledPolicy())
+    result = engine.check(tree.collect([], str(tmp_path)), settings, None, told.append)
+    assert result.files_checked == 250
+    assert told == [f"checking: {done} of 250 files" for done in (0, 100, 200)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class AgentCalls(Protocol):
     """What is known of one agent's calls, as a module has it.
 
-    `NEEDLES` are lower-case bytes of which every text with a call holds one; `TITLE` is what people
+    `NEEDLES` are those of which every text with a call holds one; `TITLE` is what people
     call the agent, `ID` its name in the policy, which can leave it alone.
     """
 

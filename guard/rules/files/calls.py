@@ -27,7 +27,7 @@ NEEDLES = (
     *variables.NEEDLES,
     *sorted(word.encode() for word in local_proxies.words()),
 )
-"""Lower-case bytes of which every shell text with a finding holds one."""
+"""Needles of which every shell text with a finding holds one."""
 
 
 MAX_SHELL = 4 * MAX_CHARACTERS

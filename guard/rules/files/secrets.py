@@ -18,6 +18,7 @@ from guard.catalog.classify import classify
 from guard.catalog.key_values import LONGEST, entropy, is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.rules.files.scope import Placed, Scope, Span
+from guard.rules.needles import Form, Needle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -99,6 +100,14 @@ _NAMED = re.compile(
 )
 _NAMED_WINDOW = 640
 
+# what _NAMED and _VALUE match, in the bytes of a file: what `\s` and a letter in any case may be
+# outside of ASCII (U+00A0, U+0131, U+212A) counts as well
+_NAMED_FORM = (
+    rb"(?:(?:(?:k|\xe2\x84\xaa)ey|to(?:k|\xe2\x84\xaa)en|author[a-z\x80-\xff]{3,9})"
+    rb"[\"'`\])]{0,3}[\x00-\x20\x80-\xff]{0,12}(?:=>|[:?]?=|:|,)[\x00-\x20\x80-\xff]{0,12}"
+    rb"[\"'`]?(?:bearer[ \t]{1,3})?|bearer[ \t]{1,3})[A-Za-z0-9_\-.+/=:]{20}"
+)
+
 _MOST_NAMES = 20_000
 """Names in one file behind which a value is looked for, about half a second's worth."""
 
@@ -156,6 +165,15 @@ def _scans() -> tuple[tuple[str, re.Pattern[str], tuple[PrefixedKey, ...]], ...]
         )
         scans.append((literal, scan, group))
     return tuple(scans)
+
+
+def _form_needle(literal: str, patterns: tuple[PrefixedKey, ...]) -> Form:
+    """What a file with a key that begins with `literal` holds: as many characters as one has, or
+    fewer up to the end of a text or line that goes on elsewhere (`_JOINT`, `_COMMA`)."""
+    charset = "".join(dict.fromkeys(pattern.charset for pattern in patterns))
+    rest = _SHORTEST - len(literal)
+    form = rf"{re.escape(literal)}(?:[{charset}]{{{rest}}}|[{charset}]{{0,{rest}}}[\"'`\\])"
+    return Form(literal.lower().encode(), form.encode())
 
 
 @cache
@@ -406,21 +424,16 @@ class Secrets:
     """RG111: the text of a provider's key, or of the gateway's, wherever it stands."""
 
     name = "secrets"
-    needles = (
-        *(literal.lower().encode() for literal, _, _ in _scans()),
-        b"api_key",
-        b"portkey",
-        b"mistral",
-        b"cohere",
-        b"together",
-        b"azure",
-        b"zhipu",
-        b"bigmodel",
-        b"ai21",
-        b"fireworks",
-        b"voyage",
-        b"private key-----",
-        *(begin.lower().encode() for begin in _ACCOUNTS_IN_BASE64),
+    needles: tuple[Needle, ...] = (
+        *(_form_needle(literal, patterns) for literal, _, patterns in _scans()),
+        _NAME_TAIL.encode(),
+        *(
+            Form(word.encode(), _NAMED_FORM)
+            for pattern in secret_patterns().named
+            for word in pattern.words
+        ),
+        _PRIVATE_KEY.encode(),
+        *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
     )
 
     def wants(self, path: str, name: str) -> bool:
@@ -461,10 +474,9 @@ def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
 
 
 ENCODED = tuple(
-    base64.b64encode(literal.encode())[: len(literal) * 8 // 6].lower()
-    for literal, _, _ in _scans()
-) + tuple(begin.lower().encode() for begin in _ACCOUNTS_IN_BASE64)
-"""How base64 of a known prefix begins, in lower case, to look for."""
+    base64.b64encode(literal.encode())[: len(literal) * 8 // 6] for literal, _, _ in _scans()
+) + tuple(begin.encode() for begin in _ACCOUNTS_IN_BASE64)
+"""How base64 of a known prefix begins, to look for."""
 
 
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:

@@ -19,32 +19,36 @@ if TYPE_CHECKING:
     from guard.rules.files.scope import Placed, Scope
 
 _COMMON = (
-    b"_key",
-    b"_token",
-    b"apikey",
-    b"_pat",
+    b"_KEY",
+    b"_TOKEN",
+    b"apikey",  # these in any case: keys of settings that a shell text writes are called so, too
     b"base_url",
     b"api_base",
-    b"_endpoint",
-    b"_host",
-    b"_proxy",
-    *(prefix.lower().encode() for prefix, kind, _ in PREFIXES if kind == "agent_redirect"),
-    b"node_tls_reject",
+    *(prefix.encode() for prefix, kind, _ in PREFIXES if kind != "runtime"),
+    b"NODE_TLS_REJECT",
+    b"TF_VAR_",
 )
-_JUDGED = ("provider_key", "provider_setting", "base_url", "agent_redirect", "http_proxy")
+_UNJUDGED = ("", "other_service", "grey", "ambient", "runtime")
 
 
 def _needles() -> tuple[bytes, ...]:
     names = (
-        name.lower().encode()
+        name.encode()
         for name, (kind, _) in sorted(catalogued_variables().items())
-        if kind in _JUDGED
+        if kind not in _UNJUDGED
     )
-    return (*_COMMON, *(name for name in names if not any(part in name for part in _COMMON)))
+    return (
+        *_COMMON,
+        *(
+            name
+            for name in names
+            if not any(part in (name if part != part.lower() else name.lower()) for part in _COMMON)
+        ),
+    )
 
 
 NEEDLES = _needles()
-"""Lower-case bytes of which every variable that is judged here holds one."""
+"""Bytes of which every variable that is judged here holds one, in the case that it has."""
 
 _URL = re.compile(r"\bhttps?://[^\s\"'`|;,)}]+")
 _REFERENCE = re.compile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from guard.rules.needles import PlainSearch
 from guard.sources.file import SourceFile
 from guard.sources.positions.text import Text
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.rules.files.scope import Scope
+    from guard.rules.needles import Needle
 
     class _Detector(Protocol):
-        needles: tuple[bytes, ...]
+        @property
+        def needles(self) -> tuple[Needle, ...]: ...
 
         def wants(self, path: str, name: str) -> bool: ...
 
@@ -32,6 +35,7 @@ _NAMED_BY_VARIABLE = {"GITHUB_ENV": ".env", "BASH_ENV": ".bashrc"}
 """Files whose path a CI gives in a variable (GitHub Actions, CircleCI), by what they hold."""
 
 _detectors: list[_Detector] = []
+_search = PlainSearch(())
 
 
 def use(detectors: Iterable[_Detector]) -> None:
@@ -39,7 +43,9 @@ def use(detectors: Iterable[_Detector]) -> None:
 
     What reads any text reads it in the outer file.
     """
+    global _search
     _detectors[:] = detectors
+    _search = PlainSearch([detector.needles for detector in _detectors])
 
 
 def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:
@@ -50,8 +56,7 @@ def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:
         depth, at = depth + 1, at.outer
     path = _path(target)
     name = path.rpartition("/")[2]
-    wanted = [detector for detector in _detectors if detector.wants(path, name)]
-    if depth >= MAX_DEPTH or not wanted or not text.value.strip():
+    if depth >= MAX_DEPTH or not text.value.strip():
         return
     data = text.value.encode("utf-8", "surrogateescape")
     file = SourceFile(
@@ -63,11 +68,8 @@ def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:
         outer=outer,
         places=text.places,
     )
-    lower = data.lower()
-    for detector in wanted:
-        if not any(needle in lower for needle in detector.needles):
-            continue
-        for finding in detector.check(file, scope.policy):
+    for number in _search(data, lambda n: _detectors[n].wants(path, name)):
+        for finding in _detectors[number].check(file, scope.policy):
             if scope.ci and finding.rule == "RG101" and finding.severity == "warning":
                 continue  # a reference to a secret is a finding of its own there (RG112)
             finding.message = f"{name}, written here: {finding.message}"

@@ -9,11 +9,14 @@ import re
 import string
 
 import pytest
+from searches import SEARCHES
 
 from guard.catalog.secret_patterns import secret_patterns
+from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.rules.files import secrets
 from guard.rules.files.secrets import DETECTOR, variable_kind
+from guard.rules.needles import Search
 from guard.sources.file import SourceFile
 
 LETTERS = string.ascii_letters + string.digits
@@ -28,8 +31,19 @@ def drawn(alphabet: str, length: int, seed: object) -> str:
     return "".join(chosen.choice(alphabet) for _ in range(length))
 
 
+LOOKS = [search([DETECTOR.needles]) for search in SEARCHES]
+
+
+def checked(file: SourceFile, policy: CompiledPolicy = POLICY) -> list[Finding]:
+    """What is found in `file`, to which every search has to lead if it is anything."""
+    found = list(DETECTOR.check(file, policy))
+    for looks in LOOKS:
+        assert not found or looks(file.data, lambda _: True)
+    return found
+
+
 def subjects(text: str, policy: CompiledPolicy = POLICY) -> list[str]:
-    found = DETECTOR.check(SourceFile("x", text.encode()), policy)
+    found = checked(SourceFile("x", text.encode()), policy)
     return [finding.subject for finding in found if not finding.placeholder]
 
 
@@ -212,14 +226,21 @@ def test_every_pattern_says_where_it_is_from_and_compiles() -> None:
         re.compile(named.value)
 
 
-def test_every_prefix_and_word_is_behind_a_needle() -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_prefix_and_word_is_behind_a_needle(search: type[Search]) -> None:
+    looks = search([DETECTOR.needles])
     patterns = secret_patterns()
     for prefixed in patterns.prefixed:
-        assert any(needle in prefixed.prefix.lower().encode() for needle in DETECTOR.needles)
+        rest = "0" * (20 - len(prefixed.prefix))
+        assert looks(f"x {prefixed.prefix}{rest} y".encode(), lambda _: True), prefixed.prefix
     for named in patterns.named:
         for word in named.words:
-            sample = f"{word}_api_key".encode()
-            assert any(needle in sample for needle in DETECTOR.needles), word
+            for between in (
+                *("_API_KEY=", '-key": "', " To\u212aen =>\u00a0", " bearer\t"),
+                *(" Author\u0131zat\u0131on :\n  Bearer ", "_key`,'"),
+            ):
+                sample = f"{word.title()}{between}{'0' * 20}".encode()
+                assert looks(sample, lambda _: True), sample
 
 
 KEY = KEYS["Anthropic"]("in parts")
@@ -253,7 +274,7 @@ def test_a_key_in_parts_is_one_key(text: str) -> None:
     for cut in (7, 13, 50):
         written = text.replace("{0}", KEY[:cut]).replace("{1}", KEY[cut:])
         file = SourceFile("x", written.encode())
-        (finding,) = DETECTOR.check(file, POLICY)
+        (finding,) = checked(file)
         place = written[
             file.offset(finding.line, finding.column) : file.offset(
                 finding.end_line, finding.end_column
@@ -306,7 +327,7 @@ def service_account(size: int = 1218) -> str:
 )
 def test_the_key_of_a_google_service_account(text: str) -> None:
     file = SourceFile("x", text.encode())
-    (finding,) = DETECTOR.check(file, POLICY)
+    (finding,) = checked(file)
     assert (finding.rule, finding.severity) == ("RG111", "error")
     assert "service account" in finding.message
 
