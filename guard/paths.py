@@ -232,6 +232,12 @@ def shims(environ: Mapping[str, str]) -> str:
     return os.path.join(routeguard_data(environ), "shims")
 
 
+def installed_shims(environ: Mapping[str, str]) -> str:
+    """The directory of the PATH shims, "" if there is none."""
+    path = shims(environ)
+    return path if os.path.isdir(path) else ""
+
+
 def behind_shims(search: str, directory: str) -> str:
     """The PATH `search` with the shims in `directory` first, and there alone."""
     return ":".join([directory, *(entry for entry in search.split(":") if entry != directory)])

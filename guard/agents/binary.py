@@ -12,6 +12,7 @@ from guard.errors import GuardError
 from guard.files import jsonc
 from guard.files.read import read_own
 from guard.files.write import write
+from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,26 @@ def version(
     if answer != NO_VERSION and not many:
         _remember(store, identity, answer)
     return answer
+
+
+def judge_version(
+    found: tuple[int, int, int], tested: str, program: str, agent: Identity
+) -> list[Finding]:
+    """A finding if `found` is another version of `agent` than the one `tested`: an error below it,
+    and where it is not known; a note above."""
+    shown = ".".join(map(str, found))
+    if shown == tested:
+        return []
+    fix = f"npm install -g {agent.packages[0]}@{tested}"
+    severity = "error"
+    if found == NO_VERSION:
+        message = "its version cannot be read"
+    elif found < parse_version(tested):
+        message = f"version {shown} is older than the restrictions that hold it ({tested})"
+    else:
+        message = f"version {shown} is newer than the one that was tried ({tested})"
+        fix, severity = f"routeguard verify --agent {agent.id}", "note"
+    return [Finding("RG204", program, message, where=program, fix=fix, severity=severity)]
 
 
 def parse_version(text: str) -> tuple[int, int, int]:

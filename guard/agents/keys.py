@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from guard.agents.environment import Change
 from guard.catalog.key_shapes import OTHER_VENDORS
+from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from guard.agents.plan import Plan
-    from guard.policy.values import CompiledPolicy
+    from guard.policy.values import CompiledPolicy, GatewayProvider
 
 FORBIDDEN = frozenset("{}\"'\\`")
 """Characters that no key, model or provider name may hold.
@@ -46,6 +49,29 @@ def unusable_key(value: str) -> str:
         if value.startswith(prefix):
             return f"begins with {prefix}, as another vendor's keys do"
     return ""
+
+
+def take_key(plan: Plan, entry: GatewayProvider, environ: Mapping[str, str], variable: str) -> bool:
+    """Arrange for the key of `entry`; False, with a finding in `plan`, where there is none.
+
+    A key that a command prints comes into `variable` of the plan's environment at the launch.
+    """
+    if entry.key_command:
+        plan.keys.append((variable, entry))
+        return True
+    value = environ.get(entry.key_env, "")
+    wrong = "is not set" if not value.strip() else unusable_key(value)
+    if wrong:
+        plan.findings.append(
+            Finding(
+                "RG106",
+                entry.key_env,
+                f"the gateway key: {entry.key_env} {wrong}",
+                where="environment",
+                fix=how_to_set(entry.key_env),
+            )
+        )
+    return not wrong
 
 
 def without_gateway_keys(plan: Plan, policy: CompiledPolicy) -> None:

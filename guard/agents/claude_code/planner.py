@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from guard import net, paths
-from guard.agents import adapter, binary, environment
+from guard.agents import adapter, environment
+from guard.agents.behind import Route, headers, resolve
+from guard.agents.binary import judge_version, version
 from guard.agents.claude_code import ClaudeCode, grammar, settings
 from guard.agents.claude_code.facts import (
     MERGE,
@@ -13,9 +15,8 @@ from guard.agents.claude_code.facts import (
     given_settings,
     managed_files,
 )
-from guard.agents.claude_code.route import Route, resolve
 from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN, base_url
-from guard.agents.keys import how_to_set, unusable_key, without_gateway_keys
+from guard.agents.keys import take_key, without_gateway_keys
 from guard.agents.plan import Plan
 from guard.findings import Finding
 
@@ -23,9 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy
 
-TESTED = (2, 1, 332)
+TESTED = "2.1.332"
 """The release on which every measure was tried."""
 
 KEY = "ROUTEGUARD_GATEWAY_KEY"
@@ -50,18 +51,13 @@ def survey(
     return Facts(
         invocation=invocation,
         environ=dict(environ),
-        version=binary.version(program, environ, ClaudeCode(), ask=calls),
+        version=version(program, environ, ClaudeCode(), ask=calls),
         managed=managed_files(root) if calls else [],
-        shims=_shims(environ),
+        shims=paths.installed_shims(environ),
         given=given,
         given_wrong=wrong,
         working_directory=cwd,
     )
-
-
-def _shims(environ: Mapping[str, str]) -> str:
-    path = paths.shims(environ)
-    return path if os.path.isdir(path) else ""
 
 
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
@@ -88,7 +84,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     if result.kind == adapter.LOCAL:
         _set(result, dict(SWITCHES))
         return result
-    result.findings += _judge_version(facts.version, program)
+    result.findings += judge_version(facts.version, TESTED, program, ClaudeCode())
     result.findings += judge_arguments(invocation)
     result.findings += environment.proxies(facts.environ, policy, now)
     if result.kind != adapter.GUARDED:
@@ -96,33 +92,6 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     result.guarded = True
     _pin(policy, facts, result)
     return result
-
-
-def _judge_version(found: tuple[int, int, int], program: str) -> list[Finding]:
-    shown = ".".join(map(str, found))
-    if found == TESTED:
-        return []
-    if found == binary.NO_VERSION:
-        message = "its version cannot be read"
-    elif found < TESTED:
-        message = f"version {shown} is older than the restrictions that hold it ({_text(TESTED)})"
-    else:
-        return [
-            Finding(
-                "RG204",
-                program,
-                f"version {shown} is newer than the one that was tried ({_text(TESTED)})",
-                where=program,
-                fix="routeguard verify --agent claude-code",
-                severity="note",
-            )
-        ]
-    fix = f"npm install -g {ClaudeCode.packages[0]}@{_text(TESTED)}"
-    return [Finding("RG204", program, message, where=program, fix=fix)]
-
-
-def _text(version: tuple[int, int, int]) -> str:
-    return ".".join(map(str, version))
 
 
 def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
@@ -150,7 +119,7 @@ def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
         Finding(
             "RG205",
             name,
-            f"routeguard does not know the option {name} of Claude Code {_text(TESTED)}",
+            f"routeguard does not know the option {name} of Claude Code {TESTED}",
             where=where,
             fix="leave it out",
         )
@@ -190,7 +159,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         )
         return
     typed = models[0].values[0] if models and models[0].values else None
-    route = resolve(policy, ClaudeCode.id, typed)
+    route = resolve(policy, ClaudeCode(), typed)
     if isinstance(route, Finding):
         result.findings.append(route)
         return
@@ -205,41 +174,16 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
                 fix="give a file that holds a JSON object, or leave the option out",
             )
         )
-    if not _take_key(result, route.entry, facts.environ):
+    if not take_key(result, route.entry, facts.environ, KEY):
         return
     _set_route(policy, facts, result, route)
     _set_arguments(facts, result, route, typed)
 
 
-def _take_key(result: Plan, entry: GatewayProvider, environ: Mapping[str, str]) -> bool:
-    """Arrange for the key of `entry`; False, with a finding, where there is none."""
-    if entry.key_command:
-        result.keys.append((KEY, entry))
-        return True
-    value = environ.get(entry.key_env, "")
-    wrong = "is not set" if not value.strip() else unusable_key(value)
-    if not wrong:
-        return True
-    result.findings.append(
-        Finding(
-            "RG106",
-            entry.key_env,
-            f"the gateway key: {entry.key_env} {wrong}",
-            where="environment",
-            fix=how_to_set(entry.key_env),
-        )
-    )
-    return False
-
-
-def headers(route: Route, key: str) -> str:
+def _headers(route: Route, key: str) -> str:
     """ANTHROPIC_CUSTOM_HEADERS: the gateway's key, and who is behind the gateway."""
-    lines = [f"x-portkey-api-key: {key}"]
-    if route.slug:
-        lines.append(f"x-portkey-provider: @{route.slug}")
-    if route.config:
-        lines.append(f"x-portkey-config: {route.config}")
-    return "\n".join(lines)
+    lines = {"x-portkey-api-key": key, **headers(route)}
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
 def put_key(plan: Plan) -> None:
@@ -255,7 +199,7 @@ def _set_route(policy: CompiledPolicy, facts: Facts, result: Plan, route: Route)
     sets["ANTHROPIC_BASE_URL"] = base_url(policy)
     sets["ANTHROPIC_AUTH_TOKEN"] = TOKEN
     key = "" if route.entry.key_command else facts.environ[route.entry.key_env]
-    sets["ANTHROPIC_CUSTOM_HEADERS"] = headers(route, key)
+    sets["ANTHROPIC_CUSTOM_HEADERS"] = _headers(route, key)
     if route.model and not route.typed:
         sets["ANTHROPIC_MODEL"] = route.model
     if route.small:

@@ -17,14 +17,15 @@ import os
 import zlib
 
 from guard import paths
+from guard.agents import suffix as suffixes
 from guard.agents.opencode import frontmatter, imports, markdown
 from guard.agents.opencode.mirror import Mirror, files_below
 from guard.agents.opencode.surroundings import is_file_within
-from guard.errors import ExitCode, GuardError
+from guard.agents.suffix import unusable
 from guard.files import jsonc
 from guard.files.lock import lock
-from guard.files.read import UnreadableError, read_bytes, read_own
-from guard.files.write import write, write_new
+from guard.files.read import UnreadableError, read_bytes
+from guard.files.write import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +33,9 @@ if TYPE_CHECKING:
 
     from guard.agents.opencode.surroundings import Surroundings
 
-SUFFIX_LENGTH = 10
-"""Characters of the provider ids' suffix: 50 bits, and it never leaves the machine."""
-
 LOCK_SECONDS = 15.0
 """Seconds to wait for another launch that prepares the same directories; it takes milliseconds."""
 
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _SKILLS = ("skill", "skills")
 _MARKDOWN = ("agent", "agents", "command", "commands", "mode", "modes")
 _FOLDERS = (*_MARKDOWN, *_SKILLS, "themes")
@@ -88,35 +85,8 @@ class Directories:
 
 
 def suffix(environ: Mapping[str, str], *, create: bool) -> str:
-    """The random suffix of this user's provider ids; made on the first launch.
-
-    Without `create` and before the first launch it is a row of `x`, for a plan that is only
-    shown. Kept for good: a session remembers the provider id it was made with.
-    """
-    directory = os.path.join(paths.routeguard_state(environ), "opencode")
-    path = os.path.join(directory, "provider-suffix")
-    known = _read_suffix(path)
-    if known:
-        return known
-    if not create:
-        return "x" * SUFFIX_LENGTH
-    paths.private_directory(paths.routeguard_state(environ))
-    paths.private_directory(directory)
-    fresh = "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
-    try:
-        if not write_new(path, f"{fresh}\n".encode()) and not _read_suffix(path):
-            write(path, f"{fresh}\n".encode())  # what is there is damaged
-    except OSError as error:
-        raise _unusable(path, error.strerror or "") from None
-    known = _read_suffix(path)
-    if not known:
-        raise _unusable(path, "does not keep what is written to it")
-    return known
-
-
-def _read_suffix(path: str) -> str:
-    raw = (read_own(path) or b"").decode("ascii", "replace").strip()
-    return raw if len(raw) == SUFFIX_LENGTH and all(c in _ALPHABET for c in raw) else ""
+    """See `guard.agents.suffix`."""
+    return suffixes.suffix(environ, "opencode", create=create)
 
 
 def prepare(
@@ -164,7 +134,7 @@ def prepare(
         programs.write("opencode", shim, mode=0o700)
         programs.finish()
     except OSError as error:
-        raise _unusable(error.filename or directories.base, error.strerror or "") from None
+        raise unusable(error.filename or directories.base, error.strerror or "") from None
     finally:
         os.close(held)
     return kept + empty.kept + programs.kept
@@ -179,9 +149,9 @@ def _lock(base: str) -> int:
     try:
         return lock(path, LOCK_SECONDS)
     except TimeoutError:
-        raise _unusable(path, "another launch keeps it locked") from None
+        raise unusable(path, "another launch keeps it locked") from None
     except OSError as error:
-        raise _unusable(path, error.strerror or "") from None
+        raise unusable(path, error.strerror or "") from None
 
 
 def _mirror(
@@ -417,18 +387,7 @@ def prepare_project(
         _seem_installed(mirror, "", plugin_version)
         mirror.finish()
     except OSError as error:
-        raise _unusable(error.filename or ours, error.strerror or "") from None
+        raise unusable(error.filename or ours, error.strerror or "") from None
     finally:
         os.close(held)
     return mirror.kept
-
-
-def _unusable(path: str, why: str) -> GuardError:
-    return GuardError(
-        "cannot prepare the agent's private directory",
-        where=path,
-        why=why,
-        fix="make it writable for you, or remove it; it is made again at the next launch",
-        rule="RG503",
-        exit_code=ExitCode.CONFIG,
-    )

@@ -17,13 +17,13 @@ import pytest
 from guard.agents.opencode import directories as module
 from guard.agents.opencode import frontmatter, markdown
 from guard.agents.opencode.directories import (
-    SUFFIX_LENGTH,
     Directories,
     prepare,
     prepare_project,
     suffix,
 )
 from guard.agents.opencode.surroundings import Surroundings
+from guard.agents.suffix import SUFFIX_LENGTH
 from guard.errors import ExitCode, GuardError
 
 SHIM = "#!/bin/sh\n# routeguard-shim\n"

@@ -1,7 +1,8 @@
-"""Which provider behind the gateway, and which model, a launch of Claude Code asks for.
+"""Which provider behind the gateway, and which model, a launch asks for of an agent that names
+models and no provider.
 
-The agent names models and no provider: an alias (`opus`), a full name, or anything else, which it
-sends as it is (run on 2.1.332: `gpt-4o`, `@slug/m`). The provider comes from a header of the
+Such an agent sends the name of a model as it is: an alias, a full name, or anything else (run on
+Claude Code 2.1.332 and Codex 0.171.0: `gpt-4o`, `@slug/m`). The provider comes from a header of the
 gateway, or from a model name that begins with its slug.
 
 Hot-path module. Pure.
@@ -15,6 +16,7 @@ from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from guard.agents import Identity
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
@@ -36,7 +38,17 @@ class Route(Record):
         return f"{self.entry.name}/{through + '/' if through else ''}{model}"
 
 
-def resolve(policy: CompiledPolicy, agent: str, typed: str | None) -> Route | Finding:
+def headers(route: Route) -> dict[str, str]:
+    """The headers of the gateway that say who is behind it, besides the one with the key."""
+    found = {}
+    if route.slug:
+        found["x-portkey-provider"] = f"@{route.slug}"
+    if route.config:
+        found["x-portkey-config"] = route.config
+    return found
+
+
+def resolve(policy: CompiledPolicy, agent: Identity, typed: str | None) -> Route | Finding:
     """The route of `--model TYPED` (None where it is not given) of `agent`."""
     bad = forbidden_in(typed or "")
     if bad:
@@ -47,7 +59,7 @@ def resolve(policy: CompiledPolicy, agent: str, typed: str | None) -> Route | Fi
             where="command line",
             fix="give the model without quotes, braces, backslashes or blanks",
         )
-    own = policy.route_of(agent)
+    own = policy.route_of(agent.id)
     entry = policy.default_provider
     model, small = own.model, own.small
     if typed:
@@ -67,14 +79,14 @@ def resolve(policy: CompiledPolicy, agent: str, typed: str | None) -> Route | Fi
     return Route(entry, slug=slug, config=config, model=model, small=small, typed=bool(typed))
 
 
-def _nobody(agent: str, model: str) -> Finding:
+def _nobody(agent: Identity, model: str) -> Finding:
     return Finding(
         "RG206",
         "provider",
         "nothing says which provider behind the gateway answers",
         where="policy",
-        fix=f'set provider under [agents.{agent}] in your policy:\nprovider = "@SLUG"     '
-        "# of your Anthropic provider in Portkey\n"
-        f"or name it: claude --model @SLUG/{model or 'MODEL'}",
+        fix=f'set provider under [agents.{agent.id}] in your policy:\nprovider = "@SLUG"     '
+        f"# of a provider in Portkey that serves {agent.title}\n"
+        f"or name it: {agent.names[0]} --model @SLUG/{model or 'MODEL'}",
         severity="error",
     )
