@@ -71,7 +71,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 AGENT = re.compile(r"opencode|claude|codex", re.IGNORECASE)
-AGENT_ROOMS = ("agents/claude_code", "agents/opencode", "rules/agents")
+AGENT_ROOMS = ("agents/claude_code", "agents/codex", "agents/opencode", "rules/agents")
 NAMED = {
     "agents/registry.py": "which agents there are",
     "catalog/classify.py": "the prefix of an agent's variables, for a shell that has no policy",

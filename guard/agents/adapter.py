@@ -39,7 +39,11 @@ LEFT_OUT = "left-out"
 NO_MODEL = (HARMLESS, LOCAL)
 """The kinds that call no model."""
 
-ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+ENDPOINTS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+}
 """Path of the gateway's endpoint for each `Agent.wire`."""
 
 
@@ -127,8 +131,13 @@ class Agent(Identity):
         """Whether `environ` claims to be that of a pinned launch of this agent."""
         return False
 
-    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
-        """Why an `environ` that claims to be pinned is not pinned to the gateway, "" if it is."""
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
+        """Why what claims to be pinned is not pinned to the gateway, "" if it is.
+
+        `argv` are the words that it was started with, its name first.
+        """
         return "nothing is pinned"
 
     def undone_by(self, name: str) -> bool:

@@ -2,8 +2,8 @@
 models and no provider.
 
 Such an agent sends the name of a model as it is: an alias, a full name, or anything else (run on
-Claude Code 2.1.332 and Codex 0.171.0: `gpt-4o`, `@slug/m`). The provider comes from a header of the
-gateway, or from a model name that begins with its slug.
+the tested releases: `gpt-4o`, `@slug/m`). The provider comes from a header of the gateway, or from
+a model name that begins with its slug.
 
 Hot-path module. Pure.
 """

@@ -6,6 +6,7 @@ import os
 
 from guard import paths
 from guard.agents.claude_code import ClaudeCode
+from guard.agents.codex import Codex
 from guard.agents.opencode import OpenCode
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Agent
     from guard.policy.values import CompiledPolicy
 
-AGENTS: list[Identity] = [OpenCode(), ClaudeCode()]
+AGENTS: list[Identity] = [OpenCode(), ClaudeCode(), Codex()]
 """Every agent that can be guarded. An adapter is loaded only where one is needed."""
 
 

@@ -243,7 +243,7 @@ def find_running(
                 state=state,
                 how=how,
                 launch=launch,
-                keys=tuple(_own_keys(recognised.agent, seen.environ or {}, policy, now)),
+                keys=tuple(_own_keys(recognised.agent, seen, policy, now)),
                 peers=None if mine is None else _peers(mine, policy, hosts or {}, programs),
                 listens=None if mine is None else _listens(mine),
                 tty=seen.tty,
@@ -356,7 +356,7 @@ def judge_process(
     if agent.id in policy.unguarded:
         return UNKNOWN, "your policy leaves it out ([agents] guard)", 0
     launch, program = _launch(seen.environ)
-    own = _own_keys(agent, seen.environ, policy, now)
+    own = _own_keys(agent, seen, policy, now)
     direct = [key.name for key in own if _is_direct(key)]
     if not launch:
         said = "nothing in its environment comes from a launch by routeguard"
@@ -373,7 +373,7 @@ def judge_process(
             said = "without a gateway key: a command that calls no model, or an allowed server"
             return GUARDED, f"it is {whose}, {said}", launch
         return UNGUARDED, f"it comes from {whose}, but was not planned: nothing is pinned", launch
-    wrong = adapter.unpinned(seen.environ, policy)
+    wrong = adapter.unpinned(seen.environ, policy, seen.argv)
     if wrong:
         return UNGUARDED, f"it comes from {whose}, but {wrong}", launch
     undoing = _undoing(adapter, seen.environ, policy, now)
@@ -403,13 +403,14 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
     return found
 
 
-def _own_keys(
-    agent: Agent, environ: Mapping[str, str], policy: CompiledPolicy, now: float
-) -> list[Key]:
+def _own_keys(agent: Agent, seen: AgentProcess, policy: CompiledPolicy, now: float) -> list[Key]:
     """`direct_keys` without the variables by which a launch has pinned `agent` to the gateway."""
+    environ = seen.environ or {}
     found = direct_keys(environ, policy, now)
     adapter = agent_by_id(agent.id)
-    if adapter is None or not adapter.pins(environ) or adapter.unpinned(environ, policy):
+    if adapter is None or not adapter.pins(environ):
+        return found
+    if adapter.unpinned(environ, policy, seen.argv):
         return found
     return [key for key in found if key.name not in adapter.sets]
 

@@ -266,8 +266,8 @@ class RecordingProxy(RecordingServer):
 class LoopbackGateway(RecordingServer):
     """Stands where the Portkey gateway is: a server of each wire format behind a Portkey key.
 
-    Answers every chat completion and every message with `text`, streamed if asked so, to callers
-    whose `x-portkey-api-key` is `key`, and 401 as Portkey does to others.
+    Answers every chat completion, message and response with `text`, streamed if asked so, to
+    callers whose `x-portkey-api-key` is `key`, and 401 as Portkey does to others.
     """
 
     def __init__(self, key: str, text: str) -> None:
@@ -283,6 +283,8 @@ class LoopbackGateway(RecordingServer):
             send_completion(request, exchange, self.text)
         elif request.method == "POST" and request.path.endswith("/messages"):
             send_message(request, exchange, self.text)
+        elif request.method == "POST" and request.path.endswith("/responses"):
+            send_response(request, exchange, self.text)
         else:
             exchange.send_json(404, {"message": "Not Found", "ok": False})
 
@@ -351,6 +353,59 @@ def _message_events(message: dict[str, Any], text: str) -> Iterator[bytes]:
     ]
     for name, content in events:
         body = json.dumps({"type": name, **content})
+        yield f"event: {name}\ndata: {body}\n\n".encode()
+
+
+def send_response(request: Request, exchange: Exchange, text: str) -> None:
+    """Answer `request` with `text` as OpenAI's Responses do (streamed if it asks for it)."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    item = {
+        "id": "msg_recorded",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": content,
+    }
+    send_items(request, exchange, [item], text)
+
+
+def send_items(
+    request: Request, exchange: Exchange, items: list[dict[str, Any]], text: str = ""
+) -> None:
+    """Answer `request` with the output `items` of a response, the first one's `text` in pieces."""
+    response = {
+        "id": "resp_recorded",
+        "object": "response",
+        "created_at": 0,
+        "model": request.model,
+        "status": "completed",
+        "output": items,
+        "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+    }
+    if request.json().get("stream") is True:
+        exchange.stream("text/event-stream", _response_events(response, text))
+    else:
+        exchange.send_json(200, response)
+
+
+def _response_events(response: dict[str, Any], text: str) -> Iterator[bytes]:
+    half = len(text) // 2
+    started = {**response, "status": "in_progress", "output": []}
+    events: list[tuple[str, dict[str, Any]]] = [("response.created", {"response": started})]
+    for index, item in enumerate(response["output"]):
+        at = {"output_index": index}
+        opened = {**item, "status": "in_progress"} | ({"content": []} if "content" in item else {})
+        events.append(("response.output_item.added", {**at, "item": opened}))
+        inside = {**at, "item_id": item["id"], "content_index": 0}
+        events += [
+            ("response.output_text.delta", {**inside, "delta": piece})
+            for piece in (text[:half], text[half:])
+            if piece and index == 0
+        ]
+        events.append(("response.output_item.done", {**at, "item": item}))
+    events.append(("response.completed", {"response": response}))
+    for number, (name, content) in enumerate(events):
+        body = json.dumps({"type": name, "sequence_number": number, **content})
         yield f"event: {name}\ndata: {body}\n\n".encode()
 
 

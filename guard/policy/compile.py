@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from guard.net import address, host_of, is_loopback
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import AGENT_TABLES, GUARDED, ROUTE_KEYS, ROUTED_TABLES, end_of
+from guard.policy.model import AGENT_TABLES, GUARDED, ROUTED_TABLES, end_of
 from guard.policy.problems import InvalidPolicyError, Problem
 from guard.policy.values import (
     AgentRoute,
@@ -123,10 +123,16 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
 
 
 def _route(agent: str, values: Mapping[str, Value]) -> AgentRoute | None:
-    said = {key: str(values[f"agents.{agent}.{key}"].value) for key in ROUTE_KEYS}
+    said = {key: values[f"agents.{agent}.{key}"].value for key in ROUTED_TABLES[agent]}
     if not any(said.values()):
         return None
-    return AgentRoute(agent=agent, **said | {"provider": said["provider"].removeprefix("@")})
+    return AgentRoute(
+        agent=agent,
+        provider=said["provider"].removeprefix("@"),
+        model=said["model"],
+        small=said.get("small", ""),
+        mcp=tuple(said.get("mcp", ())),
+    )
 
 
 def compile_exception(exception: Exemption) -> PolicyException:

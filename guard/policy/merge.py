@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 from guard.policy.layers import Dropped, Layer
 from guard.policy.model import (
     AGENT_TABLES,
-    ROUTE_KEYS,
     ROUTED_TABLES,
     Exemption,
     Policy,
@@ -89,7 +88,7 @@ SINGLE: Final = (
     "gateway.small",
     "gateway.providers",
     *(f"agents.{name}.reroute" for name in AGENT_TABLES),
-    *(f"agents.{name}.{key}" for name in ROUTED_TABLES for key in ROUTE_KEYS),
+    *(f"agents.{name}.{key}" for name, keys in ROUTED_TABLES.items() for key in keys),
     "agents.guard",
 )
 """Values that are not stricter or looser: the strongest layer that sets one keeps it."""

@@ -109,6 +109,7 @@ ConfigSlug = Annotated[
     str,
     Matching(r"pc-[A-Za-z0-9_\-]{1,125}", "the slug of a Portkey config, such as pc-prod-1a2b"),
 ]
+ServerName = Annotated[str, Matching(_MODEL, "the name of an MCP server, without { } \" ' ` \\")]
 ModelId = Annotated[str, Matching(_MODEL, "a model id, without { } \" ' ` \\")]
 ModelRef = Annotated[
     str, Matching(rf"{_PROVIDER}/{_MODEL}", "PROVIDER/MODEL with a provider of gateway.providers")
@@ -502,10 +503,25 @@ class AgentRouting(Section):
         default="", description="the Portkey provider that answers, such as @anthropic-prod"
     )
     model: ModelId = Field(default="", description="the model of a call that names none")
+
+
+class TwoModels(AgentRouting):
+    """The same, for an agent with a second model."""
+
     small: ModelId = Field(default="", description="the model of small tasks such as titles")
 
 
-GuardedAgent = Literal["opencode", "claude-code"]
+class OwnServers(AgentRouting):
+    """The same, for an agent that can be given some of the user's own MCP servers."""
+
+    mcp: list[ServerName] = Field(
+        default=[],
+        max_length=MAX_ITEMS,
+        description="the MCP servers of your own settings that a guarded launch starts",
+    )
+
+
+GuardedAgent = Literal["opencode", "claude-code", "codex"]
 GUARDED: Final = get_args(GuardedAgent)
 """The ids of the agents that can be guarded."""
 
@@ -519,21 +535,23 @@ class Agents(Section):
         description="the agents that are guarded; the others are left as they are",
     )
     opencode: AgentRules = Field(default_factory=AgentRules)
-    claude_code: AgentRouting = Field(default_factory=AgentRouting, alias="claude-code")
+    claude_code: TwoModels = Field(default_factory=TwoModels, alias="claude-code")
+    codex: OwnServers = Field(default_factory=OwnServers)
 
 
-def _tables(kind: type[Section]) -> tuple[str, ...]:
-    fields = Agents.model_fields.items()
-    return tuple(info.alias or name for name, info in fields if info.annotation is kind)
+def _tables(kind: type[Section]) -> dict[str, tuple[str, ...]]:
+    return {
+        info.alias or name: tuple(info.annotation.model_fields)
+        for name, info in Agents.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, kind)
+    }
 
 
-AGENT_TABLES: Final = _tables(AgentRules)
+AGENT_TABLES: Final = tuple(_tables(AgentRules))
 """The agents that have a table [agents.ID] with rules."""
 
 ROUTED_TABLES: Final = _tables(AgentRouting)
-"""The agents that have a table [agents.ID] with a route of their own."""
-
-ROUTE_KEYS: Final = tuple(AgentRouting.model_fields)
+"""The agents that have a table [agents.ID] with a route of their own, and its keys."""
 
 FORMER_TABLES: Final = AGENT_TABLES[:1]
 """Agents whose table was called [ID] before there was [agents]; that name is still read."""

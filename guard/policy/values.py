@@ -41,13 +41,15 @@ class GatewayProvider(Record):
 class AgentRoute(Record):
     """Where the calls of `agent` (an id) go behind the gateway, if not to the default model.
 
-    `provider` is a slug without `@`, `model` and `small` are model names; "" for none.
+    `provider` is a slug without `@`, `model` and `small` are model names; "" for none. `mcp` are
+    the names of the user's own MCP servers that a launch starts.
     """
 
     agent: str
     provider: str = ""
     model: str = ""
     small: str = ""
+    mcp: tuple[str, ...] = ()
 
 
 class PolicyException(Record):

@@ -63,7 +63,9 @@ class Quill(adapter.Agent):
     def pins(self, environ: Mapping[str, str]) -> bool:
         return "QUILL_SERVER" in environ
 
-    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
         return "" if environ["QUILL_SERVER"] == policy.base_url else "it asks another server"
 
     def one_call(self, prompt: str, version: str) -> list[str]:

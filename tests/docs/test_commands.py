@@ -156,13 +156,14 @@ class Person:
         for name, package, version in (
             ("opencode", "opencode-ai", "1.18.33"),
             ("claude", "@anthropic-ai/claude-code", "2.1.332"),
+            ("codex", "@openai/codex", "0.171.0"),
         ):
             folder = root / "node_modules" / package
             (folder / "bin").mkdir(parents=True)
             (folder / "package.json").write_text(f'{{"name":"{package}","version":"{version}"}}')
             self.program(folder / "bin" / name, AGENT)
             (self.bin / name).symlink_to(folder / "bin" / name)
-        for name in ("make", "codex"):
+        for name in ("make", "gemini"):
             self.program(self.bin / name, AGENT)
         self.program(
             self.bin / "routeguard",

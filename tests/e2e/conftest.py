@@ -13,6 +13,7 @@ import pytest
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "portkey")]
 
 from harness.claude import ClaudeUser
+from harness.codex import CodexUser
 from harness.parts import MissingPartError, Parts, find_parts, running_gateway
 from harness.portkey import PortkeyFront, Upstream
 from harness.sandbox import Network, Sandbox
@@ -45,6 +46,12 @@ def network(parts: Parts) -> Iterator[Network]:
 def claude_user(network: Network, tmp_path: Path) -> ClaudeUser:
     """The same with Claude Code."""
     return ClaudeUser(tmp_path, network)
+
+
+@pytest.fixture
+def codex_user(network: Network, tmp_path: Path) -> CodexUser:
+    """The same with Codex."""
+    return CodexUser(tmp_path, network)
 
 
 @pytest.fixture

@@ -212,6 +212,7 @@ class ControlPlane(RecordingServer):
         elif (first, rest, request.method) in (
             ("chat", "completions", "POST"),
             ("messages", "", "POST"),
+            ("responses", "", "POST"),
         ):
             self.complete(request, exchange)
         elif first not in NEEDS:

@@ -166,12 +166,17 @@ def test_an_entry_keeps_its_name_and_its_key(seen: Shown, tmp_path: Path) -> Non
     assert "portkey-openrouter" not in found
 
 
+CODEX = {"codex": {"provider": "@openai-prod"}}
+"""What the one provider of the account that Codex can use adds to a policy."""
+
+
 def test_unknown_keys_and_other_tables_stay(seen: Shown, tmp_path: Path) -> None:
     text = '[gateway]\nfuture = 1\n[odd]\nx = [1, # one\n 2]\n[[exception]]\nsubject = "env:X"\n'
     wished = sync.wish(seen, CompiledPolicy(), layout="one")
     after = sync.edited(text, wished, CompiledPolicy())
     found = tomllib.loads(after)
     assert found["gateway"].pop("providers")
+    assert found.pop("agents") == CODEX
     assert found == tomllib.loads(text)
     assert "# one" in after
 
@@ -211,6 +216,7 @@ def test_every_way_of_writing_toml(
     assert "# mine" in after
     found["gateway"].pop("providers")
     before.setdefault("gateway", {}).pop("providers", None)
+    assert found.pop("agents") == CODEX
     assert found == before
 
 

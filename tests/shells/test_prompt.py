@@ -484,12 +484,14 @@ def test_a_bash_without_a_private_file_still_knows_the_keys(
 
 
 UNDO = {
-    "bash": "unset -f opencode opencode2 claude routeguard; __routeguard_prompt() { return; }; "
+    "bash": "unset -f opencode opencode2 claude codex routeguard; "
+    "__routeguard_prompt() { return; }; "
     "bind '\"\\C-m\": accept-line' '\"\\C-j\": accept-line'",
-    "zsh": "unfunction opencode opencode2 claude routeguard; "
+    "zsh": "unfunction opencode opencode2 claude codex routeguard; "
     "precmd_functions=(${precmd_functions:#__routeguard_*}) "
     "preexec_functions=(${preexec_functions:#__routeguard_*})",
-    "fish": "functions --erase __routeguard_{prompt,preexec} opencode opencode2 claude routeguard",
+    "fish": "functions --erase __routeguard_{prompt,preexec} "
+    "opencode opencode2 claude codex routeguard",
 }
 
 

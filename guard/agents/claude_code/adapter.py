@@ -70,7 +70,9 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
         """By the host switch."""
         return "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST" in environ
 
-    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
         """By what `planner` sets; the arguments are not asked."""
         for name, value in self.switches.items():
             if environ.get(name) != value:

@@ -74,7 +74,9 @@ class OpenCodeAdapter(Agent, OpenCode):
         """By the inline config."""
         return "OPENCODE_CONFIG_CONTENT" in environ
 
-    def unpinned(self, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
         """See `inside.unpinned`."""
         from guard.agents.opencode import inside
 

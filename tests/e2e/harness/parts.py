@@ -36,6 +36,7 @@ class Parts:
 
     opencode: Path
     claude: Path
+    codex: Path
     gateway: Path
     node: str
 
@@ -46,12 +47,13 @@ def find_parts() -> Parts:
     parts = Parts(
         opencode=root / ".bin" / "opencode",
         claude=_platform_binary(root / "@anthropic-ai", "claude-code-*/claude"),
+        codex=root / "@openai" / "codex" / "bin" / "codex.js",
         gateway=root / "@portkey-ai" / "gateway" / "build" / "start-server.js",
         node=shutil.which("node") or "",
     )
     if not parts.node:
         raise MissingPartError("node is not on PATH: install Node.js 20 or newer")
-    for path in (parts.opencode, parts.claude, parts.gateway):
+    for path in (parts.opencode, parts.claude, parts.codex, parts.gateway):
         if not path.exists():
             raise MissingPartError(f"{path} is not there: run `npm ci` in {PARTS}")
     return parts

@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 
 import control_plane as plane
 
-from guard.launch.recorder import RecordingServer, send_completion, send_message
+from guard.launch.recorder import (
+    RecordingServer,
+    send_completion,
+    send_items,
+    send_message,
+    send_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,16 +45,18 @@ STALL = "please-stall"
 class Upstream(RecordingServer):
     """The model providers, each below its slug: `ANSWER` to whoever brings the stored credential.
 
-    `busy` counts, by slug, how many more calls are answered with 429.
+    `busy` counts, by slug, how many more calls are answered with 429. `asks_for` are the calls of
+    tools that the model behind `/responses` asks for first, as items of its output.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.go_on = threading.Event()
         self.busy: dict[str, int] = {}
+        self.asks_for: list[dict[str, Any]] = []
 
     def answer(self, request: Request, exchange: Exchange) -> None:
-        """A chat completion or a message, or 401, 404, 429."""
+        """A chat completion, a message or a response, or 401, 404, 429."""
         slug, _, path = request.path.removeprefix("/").partition("/")
         if STALL.encode() in request.body:
             self.go_on.wait(60)
@@ -59,6 +67,11 @@ class Upstream(RecordingServer):
                 exchange.send_json(401, {"error": {"message": "invalid x-api-key"}})
         elif request.header("authorization") != f"Bearer {PROVIDER_CREDENTIAL}":
             exchange.send_json(401, {"error": {"message": "Incorrect API key provided"}})
+        elif path == "v1/responses":
+            if self.asks_for and b"function_call_output" not in request.body:
+                send_items(request, exchange, self.asks_for)
+            else:
+                send_response(request, exchange, ANSWER)
         elif path != "v1/chat/completions":
             exchange.send_json(404, {"error": {"message": "no such path"}})
         elif self.busy.get(slug, 0) > 0:

@@ -1,0 +1,25 @@
+"""Codex: its names, and the variables that stay as they are. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents import Identity
+
+DIRECTORIES = ("CODEX_HOME", "CODEX_SQLITE_HOME")
+"""Variables that name a directory of the user's: settings and login, and the store of sessions."""
+
+KEEPS = frozenset((*DIRECTORIES, "CODEX_TUI_DISABLE_KEYBOARD_ENHANCEMENT", "CODEX_TUI_ROUNDED"))
+"""Names with the prefixes of `variables` that change neither route, nor credentials, nor code.
+
+The directories are looked into by `facts`, and refused inside a project."""
+
+
+class Codex(Identity):
+    """The data of Codex; `adapter.py` adds what is done with it."""
+
+    id = "codex"
+    title = "Codex"
+    names = ("codex",)
+    packages = ("@openai/codex",)
+    example = 'codex exec "hi"'
+    logout = "codex logout"
+    keeps = KEEPS

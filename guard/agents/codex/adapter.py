@@ -1,0 +1,110 @@
+"""Codex as the rest of the house sees it. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents.adapter import Agent
+from guard.agents.codex import Codex
+from guard.agents.codex.variables import CA, KEY, PREFIXES, PROXIES, SETS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.agents.codex.facts import Facts
+    from guard.agents.plan import Plan
+    from guard.agents.today import Today
+    from guard.policy.values import CompiledPolicy
+
+
+class CodexAdapter(Agent, Codex):
+    """Codex: arguments behind the user's own pin it, with a provider id that nobody else knows."""
+
+    tested = "0.171.0"
+    # the open-source gateway hands its format on to this vendor; to Anthropic and Google it
+    # answers 500 (run: section 6 of the facts)
+    vendors = ("openai",)
+    wire = "responses"
+    sets = SETS
+    ca = CA
+    proxies = PROXIES
+
+    def kind(self, typed: Sequence[str]) -> str:
+        """The kind by the grammar of 0.171.0."""
+        from guard.agents.codex import grammar
+
+        return grammar.read(typed).kind
+
+    def survey(
+        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    ) -> Facts:
+        """See `planner.survey`."""
+        from guard.agents.codex import planner
+
+        return planner.survey(typed, environ, program, cwd, write=write)
+
+    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+        """See `planner.plan`."""
+        from guard.agents.codex import planner
+
+        return planner.plan(policy, facts, program, now)
+
+    def pins(self, environ: Mapping[str, str]) -> bool:
+        """By the variable of the key."""
+        return any(name.startswith(KEY) for name in environ)
+
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
+        """See `inside.unpinned`."""
+        from guard.agents.codex import inside
+
+        return inside.unpinned(environ, policy, argv)
+
+    def undone_by(self, name: str) -> bool:
+        """Whether a launch would have removed it."""
+        return name.startswith(PREFIXES) and name not in self.keeps
+
+    def managed_files(self, facts: Facts) -> list[str]:
+        """See `facts.read_settings`."""
+        from guard.agents.codex import facts as read
+
+        return [one.path for one in facts.of(read.MANAGED)]
+
+    def today(self, facts: Facts) -> Today:
+        """See `today.unguarded`."""
+        from guard.agents.codex.today import unguarded
+
+        return unguarded(facts)
+
+    def proof_policy(self, model: str, small: str) -> str:
+        """A provider behind the gateway, which the default policy does not have."""
+        return f'[agents.{self.id}]\nprovider = "@verify"\nmodel = "{model}"\n\n'
+
+    def one_call(self, prompt: str, version: str) -> list[str]:
+        """`exec`: one answer, no dialog, wherever it is started.
+
+        Bare it would ask OpenAI again and again where nobody answers. It gets a provider that it
+        asks once, in plain sight of a proxy, with the same key (`.invalid` never resolves).
+        """
+        words = ["exec", "--skip-git-repo-check", prompt]
+        if not version:
+            return words
+        table = {
+            "name": "OpenAI in plain sight",
+            "base_url": "http://api.openai.invalid/v1",
+            "env_key": "OPENAI_API_KEY",
+            "wire_api": "responses",
+            "supports_websockets": False,
+        }
+        retries = "request_max_retries=0,stream_max_retries=0"
+        from guard.agents.codex.settings import toml
+
+        return [
+            *words,
+            '--config=model_provider="seen"',
+            f"--config=model_providers.seen={toml(table)[:-1]},{retries}}}",
+            "--disable=unbounded_connection_retries",
+        ]
+
+
+AGENT = CodexAdapter()

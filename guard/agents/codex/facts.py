@@ -1,0 +1,202 @@
+"""What a launch of Codex is planned from: its command line, its files, its program.
+
+Hot-path module; `tomllib` is imported where there is a file to read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from guard import paths
+from guard.agents import adapter
+from guard.files.read import UnreadableError, read_bytes
+from guard.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from guard.agents.codex import grammar
+
+SYSTEM, USER, PROFILE, PROJECT, MANAGED = (
+    "system settings",
+    "user settings",
+    "profile",
+    "project settings",
+    "managed settings",
+)
+"""The layers of Codex's settings, from the weakest to the strongest; the arguments stand between
+the last two (each step was run: section 3 of the facts)."""
+
+OWN = (SYSTEM, USER, PROFILE)
+"""The layers that are the user's own, or the machine's."""
+
+_LIMIT = 128 * 1024
+"""Bytes of a settings file: a repository's own must not take long to read."""
+
+
+class Settings(Record):
+    """One settings file: its layer, its content, or why it cannot be read."""
+
+    layer: str
+    path: str
+    content: dict[str, Any]
+    unreadable: str = ""
+
+    def table(self, key: str) -> dict[str, Any]:
+        """The table called `key`, an empty one if there is none."""
+        found = self.content.get(key)
+        return found if isinstance(found, dict) else {}
+
+
+class Facts(Record, adapter.Facts):
+    """What was found. `home` is CODEX_HOME; `settings` are the files there are, weakest first.
+
+    `program` is the native program, where the one that was found is npm's script around it.
+    `dotenv` are the variables of `$CODEX_HOME/.env`, `dotenv_wrong` is why it cannot be read.
+    `environments` tells that a file there moves commands to other machines. `inside` are
+    (variable, directory, project) of directories of the user's that lie inside of the project.
+    `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
+    """
+
+    invocation: grammar.Invocation
+    environ: dict[str, str]
+    version: tuple[int, int, int]
+    program: str
+    home: str
+    settings: list[Settings]
+    dotenv: dict[str, str]
+    dotenv_wrong: str
+    environments: bool
+    inside: list[tuple[str, str, str]]
+    shims: str
+    suffix: str
+    token: str
+    login: bool = False
+    command: str = ""
+
+    def _complete(self) -> None:
+        self.command = self.invocation.command.name
+
+    def of(self, *layers: str) -> list[Settings]:
+        """The files of `layers`."""
+        return [one for one in self.settings if one.layer in layers]
+
+
+def codex_home(environ: Mapping[str, str], cwd: str) -> str:
+    """Where Codex keeps the user's settings, login and sessions."""
+    named = environ.get("CODEX_HOME")
+    return os.path.join(cwd, named) if named else os.path.join(paths.home(environ), ".codex")
+
+
+def read_settings(
+    home: str, profiles: Iterable[str], directory: str, root: str = ""
+) -> list[Settings]:
+    """The settings files of a session in `directory` that there are, weakest layer first.
+
+    A project's count in `directory` and in every one above it, and so do those of all projects
+    that the user's settings name: a session that is continued works in its own directory. `root`
+    stands before an administrator's paths.
+    """
+    folder = f"{root}/etc/codex"
+    user = os.path.join(home, "config.toml")
+    wanted = [
+        (SYSTEM, f"{folder}/config.toml"),
+        (USER, user),
+        *((PROFILE, os.path.join(home, f"{name}.config.toml")) for name in profiles),
+    ]
+    found = [read for layer, path in wanted if (read := read_toml(layer, path))]
+    places = list(_upwards(directory))
+    for one in found:
+        places += [place for place in one.table("projects") if os.path.isabs(place)]
+    own = {os.path.realpath(path) for _, path in wanted}
+    for place in dict.fromkeys(places):
+        path = os.path.join(place, ".codex", "config.toml")
+        if os.path.realpath(path) not in own and (read := read_toml(PROJECT, path)):
+            found.append(read)
+    managed = read_toml(MANAGED, f"{folder}/managed_config.toml")
+    return [*found, managed] if managed else found
+
+
+def _upwards(directory: str) -> Iterable[str]:
+    for start in (directory, os.path.realpath(directory)):
+        at = os.path.abspath(start)
+        yield at
+        while at != os.path.dirname(at):
+            at = os.path.dirname(at)
+            yield at
+
+
+def read_toml(layer: str, path: str) -> Settings | None:
+    """The settings file at `path`, None if there is none."""
+    try:
+        raw = read_bytes(path, _LIMIT)
+    except UnreadableError as error:
+        return Settings(layer, path, {}, f"it {error}")
+    if raw is None:
+        return None
+    content, wrong = parse(raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
+    return Settings(layer, path, content, wrong)
+
+
+def parse(text: str) -> tuple[dict[str, Any], str]:
+    """The tables of the TOML `text`, and why it is none."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text), ""
+    except (ValueError, RecursionError) as error:
+        return {}, f"it is not valid TOML: {str(error) or 'nested too deeply'}"
+
+
+def read_dotenv(home: str) -> tuple[dict[str, str], str]:
+    """The variables of `$CODEX_HOME/.env`, and why they cannot be read.
+
+    Codex sets them over what it was started with, all but `CODEX_*` (run: cases 16 and 17).
+    """
+    try:
+        raw = read_bytes(os.path.join(home, ".env"), _LIMIT)
+    except UnreadableError as error:
+        return {}, f"it {error}"
+    if not raw:
+        return {}, ""
+    # few have one
+    from guard.sources.dotenv_text import assignments
+
+    text = raw.decode("utf-8", "replace")
+    return {one.name: one.value for one in assignments(text) if one.name[:6] != "CODEX_"}, ""
+
+
+_TRIPLES = {
+    ("linux", "x86_64"): ("linux-x64", "x86_64-unknown-linux-musl"),
+    ("linux", "aarch64"): ("linux-arm64", "aarch64-unknown-linux-musl"),
+    ("darwin", "x86_64"): ("darwin-x64", "x86_64-apple-darwin"),
+    ("darwin", "arm64"): ("darwin-arm64", "aarch64-apple-darwin"),
+}
+"""Platform package and target by system and machine, as `bin/codex.js` of 0.171.0 has them."""
+
+
+def native(program: str) -> str:
+    """The native program behind npm's script at `program`; `program` itself if it is none.
+
+    The script runs in Node, which loads what NODE_OPTIONS names, with the key in the environment
+    (case 26). It looks where Node would look for the platform's package, then beside itself.
+    """
+    real = os.path.realpath(program)
+    package = os.path.dirname(os.path.dirname(real))
+    known = _TRIPLES.get((sys.platform, os.uname().machine))
+    if os.path.basename(real) != "codex.js" or known is None:
+        return program
+    name, target = known
+    at = package
+    places = []
+    while at != os.path.dirname(at):
+        places.append(os.path.join(at, "node_modules", "@openai", f"codex-{name}"))
+        at = os.path.dirname(at)
+    for place in (*places, package):
+        path = os.path.join(place, "vendor", target, "bin", "codex")
+        if os.access(path, os.X_OK):
+            return path
+    return program

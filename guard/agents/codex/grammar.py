@@ -1,0 +1,273 @@
+"""How Codex reads its command line, as far as a launch has to know.
+
+It uses clap. Commands, options and their values are those of 0.171.0: its `--help` pages. What was
+run:
+
+- the first word that is no option is a subcommand if it is the name of one, and a prompt if not;
+- options cannot be shortened; `-cX`, `-c=X`, `-c X`, `--config=X` and `--config X` are the same;
+- behind a `--` everything is a prompt;
+- `-c`, `--enable` and `--disable` count behind every subcommand, and the last one wins; those
+  behind a subcommand win over those in front of it.
+
+An option that is not in the table of its command is refused: what it takes from the words behind
+it, and what it does, is not known.
+
+Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, NO_MODEL, REMOTE, SERVER
+from guard.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLAG, ONE, MANY = "flag", "one", "many"
+"""What an option takes: nothing, one word, or one word and every further one up to an option."""
+
+
+def _each(takes: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), takes)
+
+
+_EVERYWHERE = {**_each(ONE, "--config --enable --disable"), **_each(FLAG, "--help")}
+_SESSION = {
+    **_EVERYWHERE,
+    **_each(
+        FLAG,
+        "--oss --worktree --strict-config --dangerously-bypass-approvals-and-sandbox "
+        "--dangerously-bypass-hook-trust --approve-for-me --version",
+    ),
+    **_each(
+        ONE,
+        "--remote --remote-auth-token-env --model --local-provider --profile --sandbox --cd "
+        "--add-dir",
+    ),
+    "--image": MANY,
+}
+_TERMINAL = {
+    **_SESSION,
+    **_each(FLAG, "--search --no-alt-screen --no-daemon"),
+    "--ask-for-approval": ONE,
+}
+_PICK = _each(FLAG, "--last --all --include-non-interactive")
+_ONCE = {
+    **_SESSION,
+    **_each(
+        FLAG,
+        "--skip-git-repo-check --trust --ephemeral --ignore-user-config --ignore-rules --json",
+    ),
+    **_each(ONE, "--thread-source --cyber-access-program --output-schema"),
+    **_each(ONE, "--output-last-message --color"),
+}
+_REVIEW = {**_each(FLAG, "--uncommitted"), **_each(ONE, "--base --commit --title")}
+
+SHORT = {
+    "-C": "--cd",
+    "-V": "--version",
+    "-a": "--ask-for-approval",
+    "-c": "--config",
+    "-h": "--help",
+    "-i": "--image",
+    "-m": "--model",
+    "-o": "--output-last-message",
+    "-p": "--profile",
+    "-s": "--sandbox",
+}
+
+_ELSEWHERE = "sends the prompt to a program on this machine or to another server, not the gateway"
+REFUSED = {
+    "--oss": ("RG201", _ELSEWHERE),
+    "--local-provider": ("RG201", _ELSEWHERE),
+    "--remote": ("RG202", "hands the session to a server that was started elsewhere"),
+    "--remote-auth-token-env": ("RG202", "is for a server that was started elsewhere"),
+    "--worktree": (
+        "RG301",
+        "starts in a new checkout of the repository, whose MCP servers cannot be looked at before",
+    ),
+}
+"""Options that a guarded launch refuses: the rule, and what each does (each was run)."""
+
+
+class Command(Record):
+    """A subcommand: its kind, its options, and why it is refused (REMOTE and SERVER only)."""
+
+    name: str
+    kind: str
+    options: dict[str, str] = _EVERYWHERE
+    why: str = ""
+
+
+_SERVES = "lets other programs drive the agent, and each can name another route"
+_LOGIN = "stores a login that works without the gateway"
+_OPENAI = "contacts OpenAI with a stored login, not the gateway"
+_GONE = "was a server of older versions; this one would take the word for a prompt"
+
+ROOT = Command("", GUARDED, _TERMINAL)
+
+_COMMANDS = {
+    command.name: command
+    for command in (
+        Command("exec", GUARDED, _ONCE),
+        Command("exec resume", GUARDED, {**_ONCE, **_PICK}),
+        Command("exec fork", GUARDED, _ONCE),
+        Command("exec review", GUARDED, {**_ONCE, **_REVIEW}),
+        Command("exec help", HARMLESS),
+        Command("review", GUARDED, {**_ONCE, **_REVIEW}),
+        *(Command(name, GUARDED, {**_TERMINAL, **_PICK}) for name in ("resume", "fork")),
+        Command("agents", GUARDED, _TERMINAL),
+        *(
+            Command(name, SERVER, why=_SERVES)
+            for name in ("app-server", "exec-server", "remote-control", "responses-api-proxy")
+        ),
+        *(Command(name, SERVER, why=_GONE) for name in ("mcp-server", "proto")),
+        Command("queue", REMOTE, why="sends the prompt to a server that was started elsewhere"),
+        *(Command(name, REMOTE, why=_OPENAI) for name in ("cloud", "apply")),
+        Command("login", REMOTE, why=_LOGIN),
+        *(Command(f"login {name}", HARMLESS) for name in ("status", "help")),
+        Command("debug", SERVER, why=_SERVES),  # `debug app-server send-message-v2`
+        *(Command(f"debug {name}", HARMLESS) for name in ("help", "models", "prompt-input")),
+        # a command of the user's own, and servers that one asks about or logs in to
+        *(Command(name, LOCAL) for name in ("sandbox", "mcp", "plugin")),
+        *(
+            Command(name, HARMLESS)
+            for name in ("archive", "completion", "delete", "doctor", "features", "help", "logout")
+        ),
+        *(
+            Command(name, HARMLESS)
+            for name in ("migrate-nfs-db", "migrate-rollouts", "unarchive", "update")
+        ),
+    )
+}
+_ALIASES = {"a": "apply", "e": "exec"}
+_NAMES = frozenset((*(name for name in _COMMANDS if " " not in name), *_ALIASES))
+
+
+class Option(Record):
+    """One option as it stands: `argv[start:end]`, its long name, and its values."""
+
+    name: str
+    start: int
+    end: int
+    values: tuple[str, ...]
+
+
+class Invocation:
+    """A command line as Codex reads it.
+
+    `operands` are the indices of its words that are no options, without those of the subcommand;
+    `separator` is the index of the `--`, the length without one. `wrong` are findings about what
+    is not known: (word, what is wrong with it).
+    """
+
+    __slots__ = ("argv", "command", "operands", "options", "separator", "wrong")
+
+    def __init__(self, argv: list[str]) -> None:
+        self.argv = argv
+        self.command = ROOT
+        self.options: list[Option] = []
+        self.operands: list[int] = []
+        self.separator = len(argv)
+        self.wrong: list[tuple[str, str]] = []
+
+    def named(self, *names: str) -> list[Option]:
+        """The options called one of `names` (long names), in their order."""
+        return [option for option in self.options if option.name in names]
+
+    def values(self, name: str) -> list[str]:
+        """The values of the option `name`, each time that it is given."""
+        return [value for option in self.named(name) for value in option.values]
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the command has a screen, and would use a background service (`--no-daemon`)."""
+        return "--no-daemon" in self.command.options
+
+    @property
+    def kind(self) -> str:
+        """Which kind of launch this is, a constant of `guard.agents.adapter`."""
+        if self.command.kind in NO_MODEL:
+            # their own options are not in the tables
+            return GUARDED if self.named(*REFUSED) else self.command.kind
+        asks = self.named("--help", "--version")
+        return HARMLESS if asks and not self.wrong else self.command.kind
+
+
+def read(argv: Sequence[str]) -> Invocation:
+    """Read the arguments `argv` (without the program)."""
+    found = Invocation(list(argv))
+    words = found.argv
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            found.separator = at
+            found.operands += range(at + 1, len(words))
+            break
+        if word.startswith("-") and word != "-":
+            at = _option(found, words, at)
+            continue
+        if found.operands or found.wrong or not _subcommand(found, word):
+            found.operands.append(at)
+            if found.command.name == "sandbox":
+                # what follows is another program's
+                found.operands += range(at + 1, len(words))
+                break
+        at += 1
+    return found
+
+
+def _subcommand(found: Invocation, word: str) -> bool:
+    """Whether `word`, the first operand so far, is the name of a subcommand; sets it."""
+    name = f"{found.command.name} {_ALIASES.get(word, word)}".strip()
+    known = _COMMANDS.get(name)
+    if known is None:
+        return False
+    found.command = known
+    return True
+
+
+def _option(found: Invocation, words: list[str], at: int) -> int:
+    """Read the option, or the short ones in one word, at `at`; the index behind it."""
+    word = words[at]
+    if word.startswith("--"):
+        long, equals, text = word.partition("=")
+        return _take(found, words, at, long, text if equals else None)
+    for index in range(1, len(word)):
+        name = SHORT.get(f"-{word[index]}", "")
+        takes = found.command.options.get(name)
+        rest = word[index + 1 :]
+        if takes != FLAG or not rest:
+            value = rest.removeprefix("=") if rest else None
+            return _take(found, words, at, name or word, value)
+        found.options.append(Option(name, at, at + 1, ()))
+    return at + 1
+
+
+def _take(found: Invocation, words: list[str], at: int, name: str, value: str | None) -> int:
+    takes = found.command.options.get(name)
+    end = at + 1
+    if takes is None:
+        # what it takes is not asked: the launch is refused, or calls no model
+        if name in REFUSED:
+            found.options.append(Option(name, at, end, ()))
+        elif found.command.kind not in NO_MODEL:
+            found.wrong.append((name, "is not an option of Codex that routeguard knows"))
+        return end
+    if takes == FLAG or value is not None:
+        found.options.append(Option(name, at, end, () if value is None else (value,)))
+        return end
+    while end < len(words) and not (words[end].startswith("-") and words[end] != "-"):
+        end += 1
+        if takes == ONE:
+            break
+    if end == at + 1:
+        # it would take the first word of the pin
+        found.wrong.append((name, "needs a value"))
+    for taken in words[at + 2 : end]:
+        if found.command is ROOT and taken in _NAMES:
+            found.wrong.append((taken, f"can be a value of {name} or a subcommand"))
+    found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+    return end

@@ -1,0 +1,343 @@
+"""Plans one launch of Codex: reads what lies around, decides. Hot-path module."""
+
+from __future__ import annotations
+
+import os
+
+from guard import net, paths
+from guard.agents import adapter, binary, environment
+from guard.agents.behind import Route, headers, resolve
+from guard.agents.codex import DIRECTORIES, Codex, grammar, settings
+from guard.agents.codex import facts as read
+from guard.agents.codex.facts import Facts
+from guard.agents.codex.variables import KEY, PREFIXES, SETS
+from guard.agents.keys import take_key, without_gateway_keys
+from guard.agents.plan import Plan
+from guard.agents.suffix import SUFFIX_LENGTH, suffix
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from guard.policy.values import CompiledPolicy
+
+TESTED = "0.171.0"
+"""The release on which every measure was tried."""
+
+PROVIDER = "portkey_"
+"""How the provider's id begins. It ends in the user's suffix: a table of the same id in any
+settings file would be merged into ours (case 6), and a session is found by the id it was made with
+(run: `resume --last` with another one starts a new session)."""
+
+
+def survey(
+    typed: list[str],
+    environ: Mapping[str, str],
+    program: str,
+    cwd: str,
+    *,
+    write: bool,
+    root: str = "",
+) -> Facts:
+    """Gather what `plan` needs; `root` stands before the paths of an administrator's files.
+
+    `write` False leaves no trace, for a plan that is only shown.
+    """
+    invocation = grammar.read(typed)
+    calls = invocation.kind == adapter.GUARDED
+    home = read.codex_home(environ, cwd)
+    found: list[read.Settings] = []
+    dotenv: tuple[dict[str, str], str] = ({}, "")
+    if calls:
+        directory = os.path.join(cwd, *invocation.values("--cd")[-1:])
+        found = read.read_settings(home, invocation.values("--profile"), directory, root)
+        dotenv = read.read_dotenv(home)
+    return Facts(
+        invocation=invocation,
+        environ=dict(environ),
+        version=binary.version(program, environ, Codex(), ask=calls),
+        program=read.native(program) if calls and program else program,
+        home=home,
+        settings=found,
+        dotenv=dotenv[0],
+        dotenv_wrong=dotenv[1],
+        environments=calls and os.path.lexists(os.path.join(home, "environments.toml")),
+        inside=_inside(environ, cwd) if calls else [],
+        shims=paths.installed_shims(environ),
+        suffix=suffix(environ, Codex.id, create=write and calls),
+        token=os.urandom(8).hex() if write else "x" * SUFFIX_LENGTH,
+        login=calls and os.path.lexists(os.path.join(home, "auth.json")),
+    )
+
+
+def _inside(environ: Mapping[str, str], cwd: str) -> list[tuple[str, str, str]]:
+    """(variable, directory, project) of each of DIRECTORIES that lies in the project around."""
+    found = []
+    for name in DIRECTORIES:
+        if environ.get(name):
+            path = os.path.join(cwd, environ[name])
+            tree = paths.around(environ, cwd).tree_of(path)
+            if tree or not os.path.isabs(environ[name]):
+                found.append((name, path, tree or cwd))
+    return found
+
+
+def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+    """Decide what the launch becomes. Pure."""
+    invocation = facts.invocation
+    clean, changes, findings = environment.clean(
+        facts.environ, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
+    )
+    result = Plan(
+        agent=Codex.id,
+        kind=invocation.kind,
+        program=program,
+        typed=list(invocation.argv),
+        argv=list(invocation.argv),
+        environ=clean,
+        changes=changes,
+        findings=findings,
+    )
+    if result.kind != adapter.GUARDED:
+        without_gateway_keys(result, policy)
+    if result.kind == adapter.HARMLESS:
+        result.findings = []
+        return result
+    if result.kind == adapter.LOCAL:
+        _set(result, _path(facts, result))
+        return result
+    result.findings += binary.judge_version(facts.version, TESTED, program, Codex())
+    result.findings += _judge_arguments(invocation)
+    result.findings += environment.proxies(facts.environ, policy, now)
+    if result.kind != adapter.GUARDED:
+        return result
+    result.guarded = True
+    result.program = facts.program
+    result.findings += _judge_files(facts, policy, now)
+    _pin(policy, facts, result)
+    return result
+
+
+def _judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+    where = "command line"
+    command = invocation.command
+    if command.why:
+        rule = "RG203" if command.kind == adapter.SERVER else "RG202"
+        message = f"`codex {command.name}` {command.why}"
+        fix = "codex, or codex exec PROMPT"
+        return [Finding(rule, command.name, message, where=where, fix=fix)]
+    findings = [
+        Finding(
+            "RG205", word, f"{word} {what}", where=where, fix="give it a value, or leave it out"
+        )
+        for word, what in invocation.wrong
+    ]
+    for option in invocation.named(*grammar.REFUSED):
+        rule, why = grammar.REFUSED[option.name]
+        findings.append(
+            Finding(rule, option.name, f"{option.name} {why}", where=where, fix="leave it out")
+        )
+    for key, _ in settings.typed(invocation.values("--config")):
+        first = key.partition(".")[0]
+        rule, why = settings.REFUSED.get(first, ("", ""))
+        if first.startswith("experimental_realtime"):
+            rule, why = "RG302", "names another server"
+        if rule:
+            message = f"-c {key} {why}, past the policy"
+            findings.append(Finding(rule, key, message, where=where, fix="leave it out"))
+    return findings
+
+
+def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
+    """Findings for what lies in CODEX_HOME and in the settings, and cannot be pinned."""
+    findings = [
+        Finding(
+            "RG504",
+            name,
+            f"{name} names {path}, inside the project {tree}",
+            where="environment",
+            fix=f"unset {name}   (or let it name a directory outside of {tree})",
+        )
+        for name, path, tree in facts.inside
+    ]
+    findings += [
+        Finding("RG303", one.path, f"{one.path}: {one.unreadable}", where=one.path, fix="repair it")
+        for one in facts.settings
+        if one.unreadable
+    ]
+    dotenv = os.path.join(facts.home, ".env")
+    if facts.dotenv_wrong:
+        message = f"{dotenv}: {facts.dotenv_wrong}"
+        findings.append(Finding("RG303", dotenv, message, where=dotenv, fix="repair it"))
+    wrong = _overwritten(facts, policy, now)
+    if wrong:
+        findings.append(
+            Finding(
+                "RG302",
+                dotenv,
+                f"{dotenv} sets {', '.join(wrong)}, over what a launch starts Codex with",
+                where=dotenv,
+                fix=f"take {', '.join(wrong)} out of {dotenv}",
+            )
+        )
+    if facts.environments:
+        path = os.path.join(facts.home, "environments.toml")
+        message = f"{path} lets other machines run the agent's commands"
+        findings.append(Finding("RG202", path, message, where=path, fix=f"rename {path}"))
+    return findings
+
+
+_DIRECTORIES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+"""Variables that would give Codex, or an agent below it, other directories of the user's."""
+
+
+def _overwritten(facts: Facts, policy: CompiledPolicy, now: float) -> list[str]:
+    """The names in `$CODEX_HOME/.env` that a launch removes or sets, or that move directories."""
+    kept, _, _ = environment.clean(
+        facts.dotenv, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
+    )
+    ours = {*SETS, *_DIRECTORIES, *policy.gateway_keys}
+    return [
+        name for name in facts.dotenv if name not in kept or name in ours or name.startswith(KEY)
+    ]
+
+
+def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
+    invocation = facts.invocation
+    models = invocation.values("--model")
+    others = [
+        str(settings.typed_value(text))
+        for key, text in settings.typed(invocation.values("--config"))
+        if key == "model"
+    ]
+    if len(models) + len(others) > 1:
+        result.findings.append(
+            Finding(
+                "RG205",
+                "--model",
+                f"the model is named {len(models) + len(others)} times",
+                where="command line",
+                fix="name one model",
+            )
+        )
+        return
+    typed = next(iter((*models, *others)), None)
+    route = resolve(policy, Codex(), typed)
+    if isinstance(route, Finding):
+        result.findings.append(route)
+        return
+    result.route = str(route)
+    key = KEY + facts.token
+    if not take_key(result, route.entry, facts.environ, key):
+        return
+    sets = _path(facts, result)
+    if route.entry.key_env:
+        sets[key] = facts.environ[route.entry.key_env]
+    for entry in policy.providers:
+        if result.environ.pop(entry.key_env, None) is not None:
+            why = f"Codex gets the key as {KEY}…, and its commands get none"
+            result.changes.append(environment.Change("removed", entry.key_env, "", why))
+    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
+        sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
+    _set(result, sets)
+    pinned = _pinned(policy, facts, route, key, result)
+    result.findings += _judge_managed(facts, pinned)
+    _set_arguments(invocation, result, route, typed, settings.words(pinned))
+
+
+def _path(facts: Facts, result: Plan) -> dict[str, str]:
+    if not facts.shims:
+        return {}
+    search = result.environ.get("PATH", os.defpath)
+    return {"PATH": paths.behind_shims(search, facts.shims)}
+
+
+def _set(result: Plan, sets: dict[str, str]) -> None:
+    result.environ.update(sets)
+    result.changes += [
+        environment.Change("set", name, "", SETS[KEY if name.startswith(KEY) else name])
+        for name in sets
+    ]
+
+
+def _pinned(
+    policy: CompiledPolicy, facts: Facts, route: Route, key: str, result: Plan
+) -> dict[str, Any]:
+    """The settings by which a launch holds Codex, by their dotted keys."""
+    identity = PROVIDER + facts.suffix
+    pinned: dict[str, Any] = {
+        "model_provider": identity,
+        f"model_providers.{identity}": settings.provider(policy.base_url, key, headers(route)),
+        **settings.PINNED,
+        settings.HIDDEN: settings.hidden(facts, f"{KEY}*"),
+    }
+    if route.model and not route.typed:
+        pinned["model"] = route.model
+    wanted = policy.route_of(Codex.id).mcp
+    closed, taken = settings.servers(facts, wanted)
+    if closed:
+        pinned["mcp_servers"] = closed
+    for name, one in taken.items():
+        result.findings.append(
+            Finding(
+                "RG301",
+                name,
+                f"the MCP server {name} of your policy is not started: the project has one of that "
+                "name",
+                where=one.path,
+                fix=f"give one of them another name, or take {name} out of {one.path}",
+                severity="warning",
+            )
+        )
+    own = sorted(
+        {name for one in facts.of(*read.OWN) for name in one.table("mcp_servers")} & closed.keys()
+    )
+    if own and not taken:
+        result.findings.append(
+            Finding(
+                "RG301",
+                own[0],
+                f"MCP servers that are not started: {', '.join(own)}",
+                where=os.path.join(facts.home, "config.toml"),
+                fix=f"name those that you want in your policy:\n[agents.{Codex.id}]\n"
+                f"mcp = {settings.toml(list(own))}",
+                severity="note",
+            )
+        )
+    return pinned
+
+
+def _judge_managed(facts: Facts, pinned: dict[str, Any]) -> list[Finding]:
+    """Findings for an administrator's file that overrides what holds the route."""
+    return [
+        Finding(
+            "RG302",
+            key,
+            f"{one.path} sets {key}, over what holds the route",
+            where=one.path,
+            fix=f"an administrator can take {key} out of it",
+        )
+        for one in facts.of(read.MANAGED)
+        for key in settings.against(one.content, pinned)
+    ]
+
+
+def _set_arguments(
+    invocation: grammar.Invocation, result: Plan, route: Route, typed: str | None, pin: list[str]
+) -> None:
+    argv, at = list(invocation.argv), invocation.separator
+    if typed is not None and route.model != typed:
+        result.rewritten = f"--model {typed} goes to {route}"
+        for option in invocation.named("--model"):
+            argv[option.start : option.end] = [f"--model={route.model}"]
+            at -= option.end - option.start - 1
+        if not invocation.named("--model"):
+            pin = [*pin, f"--config=model={settings.toml(route.model)}"]
+    if invocation.is_terminal and not invocation.named("--no-daemon"):
+        pin = ["--no-daemon", *pin]
+    # behind every word of the user's, for the last one wins; in front of a `--`, which ends the
+    # options
+    argv[at:at] = pin
+    result.argv = argv

@@ -1,0 +1,206 @@
+"""What a launch gives Codex as arguments, and what of the user's or a file's is against it.
+
+`--config=KEY=VALUE` is a layer above the files of the system, the user, a profile and a project,
+and below an administrator's `managed_config.toml`; the last one wins. `--disable=NAME` fails for a
+name that Codex does not know, so a switch that is renamed does not open again. Each was tried on
+0.171.0; the numbers are the cases of the facts. Hot-path module. Pure.
+"""
+
+from __future__ import annotations
+
+from guard.agents.codex import facts as read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from guard.agents.codex.facts import Facts, Settings
+
+SWITCHES = (
+    # plugins and connectors bring servers and hosts of their own; `connectors` is the old name of
+    # `apps`, and in the user's settings it wins over it (run)
+    "apps",
+    "connectors",
+    "plugins",
+    "remote_plugin",
+    # code (29, 30), and servers that a skill asks for
+    "hooks",
+    "skill_mcp_dependency_install",
+    # two processes that outlive the launch, with its environment
+    "daemon_auto_start",
+    # an unreachable gateway would be asked without end
+    "unbounded_connection_retries",
+)
+"""Features that a launch switches off."""
+
+NOWHERE = "https://routeguard.invalid"
+"""Where a call would go that falls back to a built-in provider. `.invalid` never resolves (RFC
+2606)."""
+
+PINNED: dict[str, Any] = {
+    # a stored login is not seen, and its file not touched. `forced_login_method` would delete it
+    "cli_auth_credentials_store": "ephemeral",
+    "openai_base_url": NOWHERE,
+    "chatgpt_base_url": NOWHERE,
+    # telemetry, with the prompt in it (38), is on without any setting, too
+    "otel": {
+        "exporter": "none",
+        "trace_exporter": "none",
+        "metrics_exporter": "none",
+        "log_user_prompt": False,
+    },
+    "analytics.enabled": False,
+    "feedback.enabled": False,
+    "check_for_update_on_startup": False,
+    "notify": [],
+}
+"""Settings that have the same value in every launch."""
+
+HIDDEN = "shell_environment_policy.exclude"
+"""Patterns of variables that the commands of the agent do not get."""
+
+_ROUTE = "moves the route"
+_LOGIN = "chooses another login"
+_CODE = "starts a program of its own"
+REFUSED = {
+    **dict.fromkeys(
+        (
+            *("model_provider", "model_providers", "openai_base_url", "chatgpt_base_url"),
+            *("oss_provider", "profile", "profiles"),
+        ),
+        ("RG302", _ROUTE),
+    ),
+    **dict.fromkeys(
+        ("cli_auth_credentials_store", "forced_login_method", "forced_chatgpt_workspace_id"),
+        ("RG302", _LOGIN),
+    ),
+    **dict.fromkeys(("mcp_servers", "hooks", "notify", "plugins"), ("RG301", _CODE)),
+    "otel": ("RG302", "sends the prompt to a collector"),
+}
+"""First parts of keys that a `-c` of the user must not set: the rule, and what each does."""
+
+
+def typed(values: Iterable[str]) -> list[tuple[str, str]]:
+    """(key, value) of each `-c` in `values`, both as they are written.
+
+    Codex splits at the first `=` and the key at its dots; it knows no quotes in a key (run), which
+    are dropped here to see more than it does.
+    """
+    found = []
+    for text in values:
+        key, _, value = text.partition("=")
+        found.append((key.replace('"', "").replace("'", "").strip(), value.strip()))
+    return found
+
+
+def typed_value(text: str) -> Any:
+    """A value of `-c` as Codex takes it: TOML, and the text itself if it is none."""
+    content, wrong = read.parse(f"x = {text}")
+    return text if wrong else content.get("x")
+
+
+def provider(base_url: str, key: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The provider's table: the key comes from the variable `key`, into a header."""
+    table = {
+        # with the name OpenAI it would behave as that
+        "name": "Portkey",
+        "base_url": base_url,
+        "env_http_headers": {"x-portkey-api-key": key},
+        "wire_api": "responses",
+        "requires_openai_auth": False,
+        "supports_websockets": False,
+    }
+    return {**table, "http_headers": headers} if headers else table
+
+
+def servers(
+    found: Facts, wanted: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Settings]]:
+    """The table `mcp_servers` that closes all servers but those `wanted` of the user's own; and by
+    name the files of projects that define one of these, which stays closed.
+
+    A server is closed by its name (an empty table would close none: 27). Its address or command is
+    given with it, because without a file that has one Codex does not start (run).
+    """
+    ways: dict[str, dict[str, Any]] = {}
+    own: set[str] = set()
+    taken: dict[str, Settings] = {}
+    for one in found.of(*read.OWN, read.PROJECT):
+        for name, entry in one.table("mcp_servers").items():
+            known = entry if isinstance(entry, dict) else {}
+            if not ways.get(name):
+                url, command = "url" in known, "command" in known
+                ways[name] = {"url": NOWHERE} if url else {"command": "false"} if command else {}
+            if one.layer != read.PROJECT:
+                own.add(name)
+            elif name in own and name in wanted:
+                taken[name] = one
+    closed = {
+        name: {**(way or {"command": "false"}), "enabled": False}
+        for name, way in ways.items()
+        if name not in own or name not in wanted or name in taken
+    }
+    return closed, taken
+
+
+def hidden(found: Facts, pattern: str) -> list[str]:
+    """The value of HIDDEN: what the user hides from the agent's commands, and `pattern`."""
+    named: list[Any] = []
+    for one in found.of(*read.OWN):
+        named += _list(one.table("shell_environment_policy").get("exclude"))
+    for key, text in typed(found.invocation.values("--config")):
+        if key == HIDDEN:
+            named += _list(typed_value(text))
+        elif key == HIDDEN.partition(".")[0]:
+            value = typed_value(text)
+            named += _list(value.get("exclude") if isinstance(value, dict) else None)
+    return list(dict.fromkeys((*(one for one in named if isinstance(one, str)), pattern)))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def against(content: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
+    """The keys of `content`, an administrator's file, that would override `pinned`."""
+    flat = {**pinned, **{f"features.{name}": False for name in SWITCHES}}
+    for key in ("mcp_servers", "model", HIDDEN):
+        # an administrator's choice, and it moves no route
+        flat.pop(key, None)
+    return [key for key, value in flat.items() if _differs(content, key.split("."), value)]
+
+
+def _differs(content: Any, parts: list[str], value: Any) -> bool:
+    for part in parts:
+        if not isinstance(content, dict):
+            return True
+        if part not in content:
+            return False
+        content = content[part]
+    if isinstance(value, dict) and isinstance(content, dict):
+        return any(_differs(content, [key], inner) for key, inner in value.items())
+    return bool(content != value)
+
+
+def words(pinned: dict[str, Any]) -> list[str]:
+    """The arguments for `pinned`, each in one word, so that no option takes one for its value."""
+    return [
+        *(f"--disable={name}" for name in SWITCHES),
+        *(f"--config={key}={toml(value)}" for key, value in pinned.items()),
+    ]
+
+
+def toml(value: Any) -> str:
+    """`value` (text, truth, list or table) as TOML on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ",".join(toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{toml(key)}={toml(item)}" for key, item in value.items()) + "}"
+    text = "".join(
+        f"\\u{ord(c):04x}" if ord(c) < 0x20 or ord(c) == 0x7F else f"\\{c}" if c in '\\"' else c
+        for c in str(value)
+    )
+    return f'"{text}"'
