@@ -33,6 +33,13 @@ _TAB = 4
 _PART = 6
 """Characters of a part of a secret from which it is hidden: a key may be written in pieces."""
 
+_LONG = 8
+"""Characters of a secret from which it is looked for within words, too: a shorter one is in every
+text."""
+
+_DUMP = 64 * 1024
+"""Characters of secrets in one file from which none of its lines is shown."""
+
 _NAME = (
     r"(?i:(?<![A-Za-z0-9])[\w.-]{0,30}?(?:key|token|secret|passw(?:or)?d|passphrase|pwd|credentials?|auth"
     r"|authorization)s?)"
@@ -49,12 +56,17 @@ _OPEN = re.compile(
     r"|(?:os|process|self|this|config|settings|env|secrets)[.\[]"
 )
 _NAMES_ONLY = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-_WORDS = re.compile(r"[^\s\"'`,;:(){}\[\]<>]+")
+_WORDS = re.compile(r"[^\s\"'`,;:=&|(){}\[\]<>]+")
 
 
 def add(file: SourceFile, findings: Iterable[Finding]) -> None:
-    """Give each of `findings`, which are in `file`, its source line."""
+    """Give each of `findings`, which are in `file`, its source line.
+
+    Of a file that is little else than secrets none is shown.
+    """
     secrets = _Secrets(file.secrets)
+    if secrets.size > _DUMP:
+        return
     for finding in islice((finding for finding in findings if finding.line), MOST):
         finding.excerpt = _of(file, finding, secrets)
 
@@ -64,20 +76,25 @@ class _Secrets:
 
     def __init__(self, values: Iterable[str]) -> None:
         lines = (line.strip() for value in dict.fromkeys(values) for line in value.split("\n"))
-        self._lines = tuple(dict.fromkeys(filter(None, lines)))
+        self._lines = frozenset(line for line in lines if line)
+        self.size = sum(map(len, self._lines))
+        self._long = [line for line in self._lines if len(line) >= _LONG]
         self._whole = "\n".join(self._lines)
-        self._begins = {self._whole[at : at + _PART] for at in range(len(self._whole))}
+        self._begins: set[str] = set()
+        if self.size <= _DUMP:
+            self._begins = {self._whole[at : at + _PART] for at in range(len(self._whole))}
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where one of them, or a word that is part of one, stands in `text`."""
-        for value in self._lines:
+        for value in self._long:
             at = text.find(value)
             while at >= 0:
                 yield at, at + len(value)
                 at = text.find(value, at + len(value))
         for found in _WORDS.finditer(text):
             word = found.group()
-            if len(word) >= _PART and word[:_PART] in self._begins and word in self._whole:
+            part = len(word) >= _PART and word[:_PART] in self._begins and word in self._whole
+            if part or word in self._lines:
                 yield found.span()
 
 

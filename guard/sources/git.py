@@ -2,7 +2,7 @@
 
 It runs with no variable that could set its configuration, with the settings of a repository off by
 which a question would start a program (git-config(1): core.fsmonitor, core.hooksPath), without
-replaced objects, and never fetches what a partial clone lacks.
+replaced objects or parents, and never fetches what a partial clone lacks.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def ask(
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environ |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+    environ["GIT_GRAFT_FILE"] = os.devnull
     environ |= places or {}
     command = ["git", "--literal-pathspecs", "--no-replace-objects"]
     for setting in _SETTINGS:

@@ -165,6 +165,19 @@ def test_a_secret_of_a_file_within_a_file_is_hidden_in_the_outer_one() -> None:
     assert finding.excerpt.text == "say ****"
 
 
+def test_a_short_secret_is_no_reason_to_hide_every_word() -> None:
+    made = one("export A=x; exit x", "exit", secrets=("x",))
+    assert (made.text, marked(made)) == ("export A=****; exit ****", "exit")
+
+
+def test_of_a_dump_of_keys_no_line_is_shown() -> None:
+    file = SourceFile("a", b"opencode " * 100)
+    file.secrets.extend(f"{n:08}-{ANTHROPIC}" for n in range(200_000))
+    finding = Finding("RG201", "s", "m", path="a", line=1, column=1)
+    excerpt.add(file, [finding])
+    assert finding.excerpt is None
+
+
 def test_what_is_not_seen_is_shown() -> None:
     made = one("\ta\x1b[31m\u202e\tb\x07 opencode", "opencode")
     assert made.text.isprintable()

@@ -106,6 +106,18 @@ def test_nothing_in_common(branch: Repository) -> None:
     assert caught.value.why == "it and HEAD have no commit in common"
 
 
+def test_a_parent_that_a_repository_makes_up_hides_nothing(branch: Repository) -> None:
+    branch.commit(bad="x\n")
+    head = branch.git("rev-parse", "HEAD").strip()
+    branch.git("branch", "made-up")
+    main = branch.git("rev-parse", "main").strip()
+    (branch.top / ".git/info").mkdir(exist_ok=True)
+    # main follows this branch, so that they part where it is now
+    (branch.top / ".git/info/grafts").write_text(f"{main} {head}\n")
+    assert branch.git("merge-base", "main", "HEAD").split()[0] == head
+    assert numbers(branch, "main") == {"bad": None}
+
+
 def test_a_shallow_clone(branch: Repository, tmp_path: Path) -> None:
     branch.commit(b="b\n")
     clone = tmp_path / "clone"
