@@ -63,6 +63,7 @@ def _groups(result: Result, findings: Sequence[Finding], root: str, width: int) 
     told: set[tuple[str, str]] = set()
     for group in _together(findings):
         lines: list[str] = []
+        fixes: list[str] = []
         before = ""
         for finding in group:
             words = printable(said(finding))
@@ -71,12 +72,13 @@ def _groups(result: Result, findings: Sequence[Finding], root: str, width: int) 
                 before = words
             if _has_line(finding) and finding.excerpt is not None:
                 lines += _source(finding, finding.excerpt, "" if words == before else words, width)
-        fixes = [
-            fix
-            for fix in dict.fromkeys(finding.fix for finding in group)
-            if fix and (group[0].rule, fix) not in told
-        ]
-        told.update((group[0].rule, fix) for fix in fixes)
+            if finding.fix and (finding.rule, finding.fix) not in told:
+                told.add((finding.rule, finding.fix))
+                # below the lines of the group; what has no line keeps its fix beside it
+                if _has_line(finding):
+                    fixes.append(finding.fix)
+                else:
+                    lines += _fix(finding.fix)
         lines += [line for fix in fixes[:_FEW] for line in _fix(fix)]
         if len(fixes) > _FEW:
             lines.append(f"         and {len(fixes) - _FEW} more like these")

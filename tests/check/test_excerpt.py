@@ -172,7 +172,7 @@ def test_a_short_secret_is_no_reason_to_hide_every_word() -> None:
 
 def test_of_a_dump_of_keys_no_line_is_shown() -> None:
     file = SourceFile("a", b"opencode " * 100)
-    file.secrets.extend(f"{n:08}-{ANTHROPIC}" for n in range(200_000))
+    file.secrets.extend(f"{n:08}-{ANTHROPIC}" for n in range(2000))
     finding = Finding("RG201", "s", "m", path="a", line=1, column=1)
     excerpt.add(file, [finding])
     assert finding.excerpt is None

@@ -64,6 +64,16 @@ def test_a_fix_is_written_once() -> None:
     assert "and 37 more like these" in said(*many)
 
 
+def test_what_has_no_line_keeps_its_fix_beside_it() -> None:
+    names = ("A_KEY", "B_KEY")
+    text = said(
+        *(Finding("RG101", n, f"{n} leaves", where="environment", fix=f"unset {n}") for n in names)
+    )
+    lines = [line.strip() for line in text.split("\n")[:4]]
+    assert [line.split(" ")[0] for line in lines] == ["environment:", "fix:"] * 2
+    assert [line.split(" ")[-1] for line in lines] == ["leaves", "A_KEY", "leaves", "B_KEY"]
+
+
 def test_many_end_with_a_table_and_what_helps() -> None:
     few, many = said(*calls(1, 2)), said(*calls(1, 2, 3, 4), *calls(1, path="b.sh"))
     assert "IN FILES" not in few
