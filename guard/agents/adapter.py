@@ -61,6 +61,10 @@ class Facts:
     command: str
     version: tuple[int, int, int]
 
+    def adapter(self, agent: Agent) -> Agent:
+        """The adapter that made these facts, where that is another release's than `agent`."""
+        return agent
+
 
 class Agent(Identity):
     """A coding agent that routeguard plans launches of."""
@@ -85,6 +89,17 @@ class Agent(Identity):
 
     def adapter(self) -> Agent:
         """The agent itself: it is loaded."""
+        return self
+
+    def of_release(self, typed: Sequence[str], program: str, environ: Mapping[str, str]) -> Agent:
+        """The adapter for the release at `program`, started with the arguments `typed`.
+
+        Another one than this where releases of one agent have to be held in different ways.
+        """
+        return self
+
+    def of_launch(self, environ: Mapping[str, str]) -> Agent:
+        """The adapter whose launch `environ` claims to come from: of this agent, some release."""
         return self
 
     @property
@@ -143,6 +158,10 @@ class Agent(Identity):
     def undone_by(self, name: str) -> bool:
         """Whether the variable `name`, set below a launch, undoes the pin."""
         return False
+
+    def ended_by(self, argv: Sequence[str]) -> str:
+        """What ends the process with the command line `argv` where that is a service, else ""."""
+        return ""
 
     def managed_files(self, facts: Any) -> list[str]:
         """The files there are by which an administrator configures it, of those `facts` hold."""

@@ -46,19 +46,17 @@ def version(
         said = _from_package(real, agent)
     if said != NO_VERSION:
         return said
-    try:
-        found = os.stat(real)
-    except OSError:
+    key = identity(real)
+    if not key:
         return NO_VERSION
-    identity = f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {real}"
     store = os.path.join(paths.routeguard_cache(environ), "agents", "versions")
     many = not os.path.basename(real).startswith(agent.names)
-    known = NO_VERSION if many else _remembered(store, identity)
+    known = NO_VERSION if many else _remembered(store, key)
     if known != NO_VERSION or not ask:
         return known
     answer = _ask(path if many else real, environ)
     if answer != NO_VERSION and not many:
-        _remember(store, identity, answer)
+        _remember(store, key, answer)
     return answer
 
 
@@ -80,6 +78,16 @@ def judge_version(
         message = f"version {shown} is newer than the one that was tried ({tested})"
         fix, severity = f"routeguard verify --agent {agent.id}", "note"
     return [Finding("RG204", program, message, where=program, fix=fix, severity=severity)]
+
+
+def identity(path: str) -> str:
+    """What tells the file at `path` from what it is after an upgrade; "" if there is none."""
+    real = os.path.realpath(path)
+    try:
+        found = os.stat(real)
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns} {found.st_size} {found.st_ino} {real}"
 
 
 def parse_version(text: str) -> tuple[int, int, int]:
@@ -116,17 +124,17 @@ def _from_package(real: str, agent: Identity) -> tuple[int, int, int]:
     return NO_VERSION
 
 
-def _remembered(store: str, identity: str) -> tuple[int, int, int]:
+def _remembered(store: str, key: str) -> tuple[int, int, int]:
     for line in (read_own(store) or b"").decode("utf-8", "surrogateescape").splitlines():
         said, _, of = line.partition(" ")
-        if of == identity:
+        if of == key:
             return parse_version(said)
     return NO_VERSION
 
 
-def _remember(store: str, identity: str, answer: tuple[int, int, int]) -> None:
-    line = f"{'.'.join(map(str, answer))} {identity}\n"
-    if "\n" in identity:
+def _remember(store: str, key: str, answer: tuple[int, int, int]) -> None:
+    line = f"{'.'.join(map(str, answer))} {key}\n"
+    if "\n" in key:
         return
     try:
         paths.private_directory(os.path.dirname(store))

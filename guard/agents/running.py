@@ -80,7 +80,8 @@ class Peer:
 class Running:
     """One running agent. `started` counts as the system does (Linux: ticks since boot), `since` is
     in Unix seconds; `launch` is the process id of the launch it belongs to, 0 for none; `peers`
-    and `listens` are None where they cannot be seen."""
+    and `listens` are None where they cannot be seen; `ended_by` is the command that
+    ends it where it is a service that serves later starts, "" elsewhere."""
 
     pid: int
     started: int
@@ -100,6 +101,7 @@ class Running:
     tty: str = ""
     directory: str = ""
     parents: tuple[tuple[int, str], ...] = ()
+    ended_by: str = ""
 
     @property
     def key(self) -> str:
@@ -249,6 +251,7 @@ def find_running(
                 tty=seen.tty,
                 directory=seen.directory,
                 parents=seen.parents,
+                ended_by=_ended_by(recognised.agent, seen),
             )
         )
     return sorted(found, key=lambda one: one.pid)
@@ -311,7 +314,9 @@ def finding(one: Running) -> Finding | None:
     if one.state != UNGUARDED:
         return None
     adapter = agent_by_id(one.agent)
-    if adapter is not None:
+    if one.ended_by:
+        fix = f"{one.ended_by}\nlaunches through routeguard do not use it"
+    elif adapter is not None:
         name = adapter.names[0]
         fix = f"end it and start `{name}` from a hooked shell, or with: routeguard exec -- {name}"
     else:
@@ -364,7 +369,7 @@ def judge_process(
     whose = _whose(launch, seen)
     if direct:
         return UNGUARDED, f"it belongs to {whose}, but holds {', '.join(direct)}", launch
-    adapter = agent_by_id(agent.id)
+    adapter = _adapter(agent, seen.environ)
     if adapter is None:
         said = f"no direct key in its environment, which comes from {whose}"
         return CLEANED, f"{said}; nothing pins the configuration of {agent.name}", launch
@@ -407,12 +412,23 @@ def _own_keys(agent: Agent, seen: AgentProcess, policy: CompiledPolicy, now: flo
     """`direct_keys` without the variables by which a launch has pinned `agent` to the gateway."""
     environ = seen.environ or {}
     found = direct_keys(environ, policy, now)
-    adapter = agent_by_id(agent.id)
+    adapter = _adapter(agent, environ)
     if adapter is None or not adapter.pins(environ):
         return found
     if adapter.unpinned(environ, policy, seen.argv):
         return found
     return [key for key in found if key.name not in adapter.sets]
+
+
+def _adapter(agent: Agent, environ: Mapping[str, str]) -> Adapter | None:
+    """The adapter of the release of `agent` whose launch `environ` claims to come from."""
+    adapter = agent_by_id(agent.id)
+    return adapter.of_launch(environ) if adapter is not None else None
+
+
+def _ended_by(agent: Agent, seen: AgentProcess) -> str:
+    adapter = agent_by_id(agent.id)
+    return adapter.ended_by(seen.argv) if adapter is not None else ""
 
 
 def _undoing(

@@ -65,7 +65,7 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     else:
         plan, policy, facts = plan_agent(agent, words, environ, write=False)
         if facts is not None and plan.kind not in NO_MODEL:
-            today = agent.today(facts)
+            today = facts.adapter(agent).today(facts)
     remember_names(policy.gateway_keys)
     plan.findings = [without_secrets(finding) for finding in plan.findings]
     if as_json or format_ == "json":

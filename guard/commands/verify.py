@@ -92,6 +92,7 @@ def verify(
                 say=say,
                 like=policy,
             )
+            proof.remember(own)
             proofs.append(proof)
         if not as_json:
             show(render(proofs[-1]))

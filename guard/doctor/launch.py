@@ -38,13 +38,14 @@ def agents(context: Context) -> Iterator[Result]:
         if not program:
             yield skipped(f"{agent.title} is not on PATH ({agent.install})")
             continue
-        version = context.launch(agent)[1].version
+        facts = context.launch(agent)[1]
+        version, tested = facts.version, facts.adapter(agent).tested
         shown = ".".join(map(str, version)) if any(version) else "of an unknown version"
         judged = context.findings(agent, *_VERSION)
         for finding in judged:
             yield of_finding(finding)
         if not any(one.severity == "error" for one in judged):
-            yield ok(f"{agent.title} {shown}, {program} (tested: {agent.tested})")
+            yield ok(f"{agent.title} {shown}, {program} (tested: {tested})")
         copies = [p for name in agent.names for p in resolve.copies(name, context.environ)]
         others = [path for path in copies if path != program]
         if others:
@@ -75,7 +76,8 @@ def agent_files(context: Context) -> Iterator[Result]:
         found = context.findings(agent, *_FILES)
         yield from map(of_finding, found)
         if not found:
-            managed = agent.managed_files(context.launch(agent)[1])
+            facts = context.launch(agent)[1]
+            managed = facts.adapter(agent).managed_files(facts)
             theirs = f"the administrator's {', '.join(managed)} leaves" if managed else "they leave"
             yield ok(f"{agent.title}: {theirs} the route as it is")
 

@@ -52,15 +52,16 @@ def plan_agent(
     wrong = paths.misplaced(own, working_directory())
     own = paths.without_misplaced(own, wrong)
     program = resolve.find_agent(agent, words[0], own, *already_running(environ))
-    harmless = agent.kind(words[1:]) == HARMLESS
     try:
         policy = load_policy(own)
     except PolicyError as error:
-        if not harmless:
+        policy = CompiledPolicy()
+        chosen = places.chosen_program(program, policy, own, working_directory(), time.time())
+        release = agent.of_release(words[1:], "" if chosen else program, own)
+        if release.kind(words[1:]) != HARMLESS:
             raise
         # nothing here calls a model, and a broken policy must not keep anyone from --help
         say(f"routeguard: {error.what} [{error.rule}]; this command calls no model, so it starts")
-        policy = CompiledPolicy()
     if agent.id in policy.unguarded:
         plan = Plan(
             agent=agent.id, kind=LEFT_OUT, program=program, typed=words[1:], argv=words[1:],
@@ -92,10 +93,11 @@ def plan_launch(
     `program` the agent's binary ("" where there is none, for a plan that is not carried out), `now`
     in Unix seconds. What the machine refuses is a finding of the plan like what the policy refuses.
     """
-    harmless = agent.kind(typed) == HARMLESS
-    write = write and not harmless
     chosen = places.chosen_program(program, policy, own, cwd, now) if program else []
     # a program of the project's is not started to ask for its version either
+    agent = agent.of_release(typed, "" if chosen else program, own)
+    harmless = agent.kind(typed) == HARMLESS
+    write = write and not harmless
     facts = agent.survey(typed, own, "" if chosen else program, cwd, write=write and not chosen)
     plan = agent.plan(policy, facts, program, now)
     if policy.gateway_ca or policy.gateway_proxy:
@@ -137,6 +139,7 @@ def carry_out(
     """
     from guard import masking
 
+    agent = facts.adapter(agent)
     masking.remember_names(entry.key_env for entry in policy.providers)
     command = facts.command
     if plan.forbidden_by:

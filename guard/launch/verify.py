@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guard.agents import proved
 from guard.agents.adapter import ENDPOINTS
 from guard.agents.binary import NO_VERSION, parse_version
 from guard.agents.registry import AGENTS, default_agent
@@ -139,6 +140,15 @@ class Proof:
     def passed(self) -> bool:
         """Whether every statement held."""
         return all(check.ok for check in self.checks)
+
+    def remember(self, environ: Mapping[str, str]) -> None:
+        """Write down for later launches that the binary proved its route, if it did.
+
+        Without a control it did not: nothing would show that a leak had been seen. Raises OSError
+        and GuardError.
+        """
+        if self.passed and self.control is not None:
+            proved.remember(self.binary.path, parse_version(self.binary.version), environ)
 
     def as_dict(self) -> dict[str, Any]:
         """The proof as the JSON output carries it."""
@@ -371,6 +381,8 @@ def prove(
         stage = Stage(gateway, proxy, plant(), timeout, agent, like or CompiledPolicy())
         guarded_place = stage.surroundings(os.path.join(root, "guarded"), environ)
         _require_stand_in(stage, guarded_place)
+        # on trial: a release that starts only once it is proved has to start here
+        proved.remember(binary.path, parse_version(binary.version), guarded_place.environ)
         bare_run = None
         if control:
             say("control: the agent without the guard")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from guard.agents.adapter import Agent
+from guard.agents.adapter import HARMLESS, Agent
+from guard.agents.binary import NO_VERSION, version
 from guard.agents.opencode import OpenCode
 from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
+from guard.agents.opencode2 import variables as later
+from guard.paths import REAL_CONFIG_HOME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +23,31 @@ class OpenCodeAdapter(Agent, OpenCode):
     """opencode 1.x: an inline config with a provider id that nobody else can name pins it."""
 
     tested = "1.18.33"
-    switches = SWITCHES
-    sets = SETS
+    # of both releases: an environment does not say which one it is going to meet
+    switches = later.SWITCHES | SWITCHES
+    sets = later.SETS | SETS
     ca = CA
     proxies = PROXIES
+
+    def of_release(self, typed: Sequence[str], program: str, environ: Mapping[str, str]) -> Agent:
+        """That of opencode 2 where the binary says that it is one, or does not say what it is.
+
+        A command that calls no model in either is not asked for its version.
+        """
+        from guard.agents.opencode2.adapter import AGENT as LATER
+
+        harmless = self.kind(typed) == HARMLESS
+        if not program or (harmless and LATER.kind(typed) == HARMLESS):
+            return self
+        found = version(program, environ, self)
+        # what calls no model in one may be the name of a directory to the other
+        return LATER if found[0] >= 2 or (found == NO_VERSION and harmless) else self
+
+    def of_launch(self, environ: Mapping[str, str]) -> Agent:
+        """That of opencode 2 where its launch has pinned `environ`."""
+        from guard.agents.opencode2.adapter import AGENT as LATER
+
+        return LATER if LATER.pins(environ) else self
 
     def kind(self, typed: Sequence[str]) -> str:
         """The kind by the grammar of 1.18."""
@@ -65,10 +89,16 @@ class OpenCodeAdapter(Agent, OpenCode):
         return len(text), config.MAX_CONTENT
 
     def restore(self, environ: dict[str, str]) -> None:
-        """See `planner.restore`."""
-        from guard.agents.opencode import planner
+        """See `planner.restore`, of either release."""
+        if later.REAL_STATE_HOME in environ:
+            from guard.agents.opencode2 import planner as later_planner
 
-        planner.restore(environ)
+            later_planner.restore(environ)
+            environ.pop(later.REAL_STATE_HOME, None)
+        if REAL_CONFIG_HOME in environ:
+            from guard.agents.opencode import planner
+
+            planner.restore(environ)
 
     def pins(self, environ: Mapping[str, str]) -> bool:
         """By the inline config."""
@@ -87,6 +117,12 @@ class OpenCodeAdapter(Agent, OpenCode):
         from guard.agents.opencode import inside
 
         return name in inside.UNDOING
+
+    def ended_by(self, argv: Sequence[str]) -> str:
+        """That of opencode 2, which alone has a service."""
+        from guard.agents.opencode2.adapter import AGENT as LATER
+
+        return LATER.ended_by(argv)
 
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""

@@ -6,16 +6,33 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.adapter import REMOTE, SERVER
-from guard.agents.opencode.grammar import NETWORK, Invocation, Option, read
+from guard.agents.opencode.grammar import NETWORK, Invocation, Option
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Protocol
 
     from guard.policy.values import CompiledPolicy
+
+    class CommandLine(Protocol):
+        """What the grammars of opencode 1 and 2 have in common."""
+
+        argv: tuple[str, ...]
+        spec: Any
+        options: list[Any]
+        positionals: list[tuple[int, str]]
+        separator: int
+
+        @property
+        def command(self) -> str: ...
+
+        def named(self, *names: str) -> list[Any]: ...
+
+        def again(self, argv: Sequence[str]) -> CommandLine: ...
 
 
 class Rewriting(Record):
@@ -32,7 +49,7 @@ class Rewriting(Record):
     findings: list[Finding] = []  # noqa: RUF012
 
 
-def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> Rewriting:
+def rewrite(invocation: CommandLine, router: Router, ids: Mapping[str, str]) -> Rewriting:
     """Name the gateway's provider and model in the arguments of `invocation`."""
     result = Rewriting(list(invocation.argv), router.default())
     if invocation.spec.model:
@@ -49,7 +66,7 @@ def rewrite(invocation: Invocation, router: Router, ids: Mapping[str, str]) -> R
 
 
 def _rewrite_model(
-    invocation: Invocation, router: Router, ids: Mapping[str, str], result: Rewriting
+    invocation: CommandLine, router: Router, ids: Mapping[str, str], result: Rewriting
 ) -> None:
     models = invocation.named("model", "m")
     providers = invocation.named("provider")
@@ -114,7 +131,7 @@ def _rewrite_model(
 
 
 def _with_command(
-    finding: Finding, invocation: Invocation, model: Option | None, provider: Option | None
+    finding: Finding, invocation: CommandLine, model: Option | None, provider: Option | None
 ) -> Finding:
     """Put the whole command that works into the fix, where the fix names a model."""
     _, use, suggested = finding.fix.partition("use -m ")
@@ -128,7 +145,7 @@ def _with_command(
 
 
 def _spliced(
-    invocation: Invocation, model: Option | None, provider: Option | None, token: str
+    invocation: CommandLine, model: Option | None, provider: Option | None, token: str
 ) -> list[str] | None:
     """The arguments with `token` for the model and without `--provider`.
 
@@ -145,12 +162,12 @@ def _spliced(
             if keeps:
                 words.append(token)
             argv[option.start : option.end] = words
-        if _says(read(argv)) == _says(invocation):
+        if _says(invocation.again(argv)) == _says(invocation):
             return argv
     return None
 
 
-def _says(invocation: Invocation) -> tuple[object, ...]:
+def _says(invocation: CommandLine) -> tuple[object, ...]:
     """What a command line says apart from the model: equal before and after a rewriting."""
     return (
         invocation.command,
@@ -204,7 +221,7 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
     return findings
 
 
-def logins(invocation: Invocation, policy: CompiledPolicy, now: float) -> list[Finding]:
+def logins(invocation: CommandLine, policy: CompiledPolicy, now: float) -> list[Finding]:
     """Findings for `auth login URL`: opencode runs the command that the server at URL answers with.
 
     What follows `--` is taken for a URL here, although 1.18.33 passes over it.

@@ -38,10 +38,10 @@ LOCK_SECONDS = 15.0
 
 _SKILLS = ("skill", "skills")
 _MARKDOWN = ("agent", "agents", "command", "commands", "mode", "modes")
-_FOLDERS = (*_MARKDOWN, *_SKILLS, "themes")
+FOLDERS = (*_MARKDOWN, *_SKILLS, "themes")
 _AGENT_OWN = (".gitignore", "bun.lock", "node_modules", "package-lock.json", "package.json")
-_CODE = ("plugin", "plugins", "tool", "tools")
-_CONFIGS = ("config", "config.json", "opencode.json", "opencode.jsonc", "tui.json", "tui.jsonc")
+CODE = ("plugin", "plugins", "tool", "tools")
+CONFIGS = ("config", "config.json", "opencode.json", "opencode.jsonc", "tui.json", "tui.jsonc")
 _PLUGIN_KEYS = ("plugin", "plugins")
 _HOME_LINKED = (".claude", ".agents")
 
@@ -62,12 +62,12 @@ _KINDS = {
 
 
 class Directories:
-    """Where a launch's private directories lie. Absolute paths."""
+    """Where a launch's private directories lie, below one of `kind`. Absolute paths."""
 
     __slots__ = ("base", "bin", "config", "empty", "home", "real_config", "real_home")
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        state = os.path.join(paths.routeguard_state(environ), "opencode")
+    def __init__(self, environ: Mapping[str, str], kind: str = "opencode") -> None:
+        state = os.path.join(paths.routeguard_state(environ), kind)
         self.real_config = paths.config_home(environ)
         self.real_home = paths.home(environ)
         # one set per config home: two users of one state directory must not share links
@@ -113,11 +113,11 @@ def prepare(
         directories.empty,
     ):
         paths.private_directory(path)
-    held = _lock(directories.base)
+    held = locked(directories.base)
     try:
         kept = _fill_config(directories, plugin_version, texts)
         kept += _fill_home(directories)
-        empty = _mirror(directories, "empty", "")
+        empty = mirror_of(directories, "empty", "")
         # the nearest one counts: no tsconfig.json of a directory above is looked at
         package = f"node_modules/{imports.NAME}"
         empty.collect("", ("node_modules",))
@@ -129,7 +129,7 @@ def prepare(
         for name, text in imports.STUB.items():
             empty.write(f"{package}/{name}", text)
         empty.finish()
-        programs = _mirror(directories, "bin", "")
+        programs = mirror_of(directories, "bin", "")
         programs.collect("")
         programs.write("opencode", shim, mode=0o700)
         programs.finish()
@@ -140,7 +140,7 @@ def prepare(
     return kept + empty.kept + programs.kept
 
 
-def _lock(base: str) -> int:
+def locked(base: str) -> int:
     """An open file whose closing lets the next launch in: each must see what the last one wrote.
 
     Raises GuardError if another launch holds it for longer than LOCK_SECONDS.
@@ -154,9 +154,10 @@ def _lock(base: str) -> int:
         raise unusable(path, error.strerror or "") from None
 
 
-def _mirror(
+def mirror_of(
     directories: Directories, name: str, real: str, origins: tuple[str, ...] = ()
 ) -> Mirror:
+    """The stand-in called `name` of the user's directory `real`."""
     return Mirror(
         os.path.join(directories.base, name),
         real,
@@ -169,30 +170,35 @@ def _mirror(
 def _fill_config(
     directories: Directories, plugin_version: str, texts: Mapping[str, str | None]
 ) -> list[str]:
-    mirror = _mirror(directories, "config", directories.real_config)
+    mirror = mirror_of(directories, "config", directories.real_config)
     mirror.collect("", ("opencode",))
     real = directories.real_config
-    wanted = set(_names(real)) - {"opencode"}
-    for name in wanted:
-        mirror.link(name, os.path.join(real, name))
-    for name in _names(mirror.ours):
-        if name not in wanted and name != "opencode" and mirror.is_link_of_ours(name):
-            mirror.drop(name)
+    link_rest(mirror)
     paths.private_directory(os.path.join(mirror.ours, "opencode"))
-    mirror.collect("opencode", (*_AGENT_OWN, *_FOLDERS), code=(*_CODE, *_CONFIGS))
+    mirror.collect("opencode", (*_AGENT_OWN, *FOLDERS), code=(*CODE, *CONFIGS))
     mirror.link("opencode/AGENTS.md", os.path.join(real, "opencode", "AGENTS.md"))
-    for name in _FOLDERS:
-        _mirror_folder(mirror, f"opencode/{name}", _in_folder(name, directories, texts))
+    for name in FOLDERS:
+        mirror_folder(mirror, f"opencode/{name}", _in_folder(name, directories, texts))
     for name in ("tui.json", "tui.jsonc"):
-        _without_plugins(mirror, f"opencode/{name}")
+        without_plugins(mirror, f"opencode/{name}")
     mirror.write("opencode/opencode.json", _DENY)
     _seem_installed(mirror, "opencode", plugin_version)
     mirror.finish()
     return mirror.kept
 
 
+def link_rest(mirror: Mirror) -> None:
+    """Link everything of the user's directory but what is opencode's."""
+    wanted = set(names_in(mirror.real)) - {"opencode"}
+    for name in wanted:
+        mirror.link(name, os.path.join(mirror.real, name))
+    for name in names_in(mirror.ours):
+        if name not in wanted and name != "opencode" and mirror.is_link_of_ours(name):
+            mirror.drop(name)
+
+
 def _fill_home(directories: Directories) -> list[str]:
-    mirror = _mirror(directories, "home", directories.real_home)
+    mirror = mirror_of(directories, "home", directories.real_home)
     mirror.collect("", _HOME_LINKED, code=(".opencode",))
     for name in _HOME_LINKED:
         mirror.link(name, os.path.join(directories.real_home, name))
@@ -200,7 +206,8 @@ def _fill_home(directories: Directories) -> list[str]:
     return mirror.kept
 
 
-def _names(directory: str) -> list[str]:
+def names_in(directory: str) -> list[str]:
+    """What is in `directory`, [] where that cannot be told."""
     try:
         return os.listdir(directory)
     except OSError:
@@ -226,7 +233,7 @@ def _in_folder(
     return found
 
 
-def _mirror_folder(mirror: Mirror, folder: str, instead: Mapping[str, str | None]) -> None:
+def mirror_folder(mirror: Mirror, folder: str, instead: Mapping[str, str | None]) -> None:
     """Link `folder` as a whole, or file by file where something stands instead of one of them."""
     real, ours = os.path.join(mirror.real, folder), os.path.join(mirror.ours, folder)
     _restore_edited(mirror, folder)
@@ -300,7 +307,7 @@ def _read_text(path: str) -> str | None:
         return None
 
 
-def _without_plugins(mirror: Mirror, relative: str) -> None:
+def without_plugins(mirror: Mirror, relative: str) -> None:
     """Link the TUI's own config, or copy it without the plugins it names."""
     import json
 
@@ -354,15 +361,15 @@ def prepare_project(
     looks for it in the directory that OPENCODE_CONFIG_DIR names (read in the source of 1.18.33).
     """
     ours = directories.project(directory)
-    held = _lock(directories.base)
+    held = locked(directories.base)
     try:
         paths.private_directory(os.path.dirname(ours))
         paths.private_directory(ours)
         name = os.path.relpath(ours, directories.base)
         own = os.path.join(directories.real_config, "opencode")
-        mirror = _mirror(directories, name, folders[0], (*folders[1:], own))
+        mirror = mirror_of(directories, name, folders[0], (*folders[1:], own))
         mirror.link("AGENTS.md", os.path.join(own, "AGENTS.md"))
-        mirror.collect("", (*_AGENT_OWN, *_MARKDOWN, *_SKILLS), code=(*_CODE, *_CONFIGS))
+        mirror.collect("", (*_AGENT_OWN, *_MARKDOWN, *_SKILLS), code=(*CODE, *CONFIGS))
         for name in (*_MARKDOWN, *_SKILLS):
             _restore_edited(mirror, name)
             mirror.collect(name, below=True)

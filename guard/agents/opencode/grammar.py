@@ -225,6 +225,10 @@ class Invocation(Record):
                 asked = True
         return asked
 
+    def again(self, argv: Sequence[str]) -> Invocation:
+        """Other arguments, read by the same grammar."""
+        return read(argv)
+
     def kind(self) -> str:
         """What kind of launch this is; see Spec."""
         return HARMLESS if self.asks_for_help() else self.spec.kind

@@ -11,7 +11,7 @@ import os
 
 from guard import net, paths
 from guard.agents import adapter, binary, environment
-from guard.agents.keys import how_to_set, unusable_key, without_gateway_keys
+from guard.agents.keys import without_gateway_keys
 from guard.agents.opencode import (
     KEEPS,
     NO_GITLAB,
@@ -27,8 +27,15 @@ from guard.agents.opencode import (
 from guard.agents.opencode.binary import judge_version
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
+from guard.agents.opencode.provider_keys import missing_key, take_keys, with_keys
 from guard.agents.opencode.route import Route, Router
-from guard.agents.opencode.surroundings import OAUTH, WELLKNOWN, credentials_in
+from guard.agents.opencode.surroundings import (
+    OAUTH,
+    WELLKNOWN,
+    catalogue_ids,
+    credentials_in,
+    same_directory,
+)
 from guard.agents.opencode.variables import SETS, SWITCHES
 from guard.agents.plan import Plan
 from guard.files import jsonc
@@ -39,7 +46,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy
 
 
 PERMISSION = "OPENCODE_PERMISSION"
@@ -62,7 +69,7 @@ def survey(
         elsewhere = starts_elsewhere(invocation)
         found = surroundings.gather(own, starts, elsewhere=elsewhere)
         found.unreadable_store += [u for u in unreadable if u not in found.unreadable_store]
-        provider_ids = _catalogue_ids()
+        provider_ids = catalogue_ids()
     return Facts(
         invocation=invocation,
         environ=own,
@@ -135,26 +142,10 @@ def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
     # opencode starts from PWD, not from the directory it is in (read in the source of 1.18.33);
     # the plan sets it right, but a logical path through a link is still a second chain
     logical = environ.get("PWD", "")
-    if _same_directory(logical, cwd):
+    if same_directory(logical, cwd):
         starts.append(logical)
     starts.append(cwd)
     return starts
-
-
-def _same_directory(a: str, b: str) -> bool:
-    try:
-        return os.path.isabs(a) and os.path.samefile(a, b)
-    except (OSError, ValueError):
-        return False
-
-
-def _catalogue_ids() -> frozenset[str]:
-    """The provider ids of opencode's catalogue, from the data of `guard.catalog`."""
-    import guard.catalog
-
-    path = os.path.join(os.path.dirname(os.path.abspath(guard.catalog.__file__)), "providers.json")
-    raw = jsonc.read_bytes(path)
-    return frozenset(k for k in jsonc.parse((raw or b"{}").decode()) if not k.startswith("_"))
 
 
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
@@ -242,7 +233,7 @@ def _without_half_of_cloudflare(result: Plan) -> None:
 
 def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     environ = facts.environ
-    usable, key_variables = _keys(policy, environ, result)
+    usable, key_variables = take_keys(policy, environ, result)
     ids = config.provider_ids(policy, facts.suffix)
     foreign = facts.provider_ids | {
         name
@@ -261,15 +252,15 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     missing = [p for p in policy.providers if p.name not in usable]
     for entry in missing:
         needed = entry.name in (route.provider, router.default().provider)
-        result.findings.append(_missing_key(entry, needed=needed))
+        result.findings.append(missing_key(entry, needed=needed))
     if any(p.name == route.provider for p in missing) or not usable:
         return
     kept = facts.outcome = outcome.decide(policy, facts, router, ids, result.environ)
     result.findings += kept.findings
-    reachable = _reachable(policy, usable)
+    policy_of_keys = with_keys(policy, usable)
     others = _others(facts, result).difference(ids.values())
     pinned = config.pinned(
-        reachable, ids, key_variables, router.default(), [route, *kept.routes], others
+        policy_of_keys, ids, key_variables, router.default(), [route, *kept.routes], others
     )
     if rewriting.typed_route and facts.invocation.command != "agent create":
         pinned["model"] = f"{ids[route.provider]}/{route.model}"
@@ -317,66 +308,6 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     _set_environment(policy, facts, result, text)
 
 
-def _keys(
-    policy: CompiledPolicy, environ: Mapping[str, str], result: Plan
-) -> tuple[set[str], dict[str, str]]:
-    """The providers whose key is there or can be fetched, and the variable for each."""
-    usable: set[str] = set()
-    variables: dict[str, str] = {}
-    commands: dict[tuple[str, ...], str] = {}
-    for entry in policy.providers:
-        if entry.key_command:
-            if entry.key_command not in commands:
-                name = f"ROUTEGUARD_GATEWAY_KEY_{len(commands) + 1}"
-                commands[entry.key_command] = name
-                result.keys.append((name, entry))
-            variables[entry.name] = commands[entry.key_command]
-            usable.add(entry.name)
-            continue
-        variables[entry.name] = entry.key_env
-        value = environ.get(entry.key_env, "")
-        if not value.strip():
-            continue
-        wrong = unusable_key(value)
-        if wrong:
-            result.findings.append(
-                Finding(
-                    "RG106",
-                    entry.key_env,
-                    f"{entry.key_env} {wrong}",
-                    where="environment",
-                    fix=f"set {entry.key_env} to a Portkey API key",
-                )
-            )
-        usable.add(entry.name)
-        result.environ[entry.key_env] = value
-    return usable, variables
-
-
-def _missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:
-    return Finding(
-        "RG106",
-        entry.key_env,
-        f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
-        + ("" if needed else f"; {entry.name} is left out"),
-        where="environment",
-        fix=how_to_set(entry.key_env),
-        severity="error" if needed else "warning",
-    )
-
-
-def _reachable(policy: CompiledPolicy, usable: set[str]) -> CompiledPolicy:
-    if len(usable) == len(policy.providers):
-        return policy
-    import copy
-
-    fewer = copy.copy(policy)
-    fewer.providers = tuple(p for p in policy.providers if p.name in usable)
-    if policy.small_model.partition("/")[0] not in usable:
-        fewer.small_model = policy.default_model
-    return fewer
-
-
 def _model_of_environment(
     result: Plan, router: Router, ids: Mapping[str, str], route: Route
 ) -> Route:
@@ -409,7 +340,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets[REAL_PERMISSION] = facts.environ.get(PERMISSION, "")
     # a nested `opencode` by name meets a guard whatever the shell's own PATH holds
     sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
-    if not _same_directory(environ.get("PWD", ""), facts.working_directory):
+    if not same_directory(environ.get("PWD", ""), facts.working_directory):
         sets["PWD"] = facts.working_directory
     if starts_elsewhere(facts.invocation):
         result.directory = places.empty

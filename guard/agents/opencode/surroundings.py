@@ -142,12 +142,14 @@ def gather(
     starts: list[str],
     *,
     elsewhere: bool = False,
+    above: bool = False,
     managed: str = MANAGED,
 ) -> Surroundings:
     """Look around from the directories `starts` (the first is where the agent will work).
 
     `environ` is the user's own environment: XDG variables decide where opencode looks.
-    `elsewhere` tells that the process will not work in any of `starts` itself.
+    `elsewhere` tells that the process will not work in any of `starts` itself, `above` that the
+    agent looks up to the root, past the top of a repository.
     """
     home = paths.home(environ)
     found = Surroundings(
@@ -156,7 +158,8 @@ def gather(
         config_directory=os.path.join(paths.config_home(environ), "opencode"),
     )
     found.worktree = worktree(found.directory) or "/"
-    _look_at_project(found, starts, meets_home=any(_meets_home(s, home, environ) for s in starts))
+    meets_home = above or any(_meets_home(start, home, environ) for start in starts)
+    _look_at_project(found, starts, meets_home=meets_home)
     if not elsewhere:
         for start in dict.fromkeys(os.path.realpath(start) for start in starts):
             found.imports += [i for i in imports.answers(start) if i not in found.imports]
@@ -296,6 +299,23 @@ def instructions(directory: str, top: str) -> list[str]:
         if found:
             return found
     return []
+
+
+def same_directory(a: str, b: str) -> bool:
+    """Whether the absolute path `a` leads to the directory `b`."""
+    try:
+        return os.path.isabs(a) and os.path.samefile(a, b)
+    except (OSError, ValueError):
+        return False
+
+
+def catalogue_ids() -> frozenset[str]:
+    """The provider ids of opencode's catalogue, from the data of `guard.catalog`."""
+    import guard.catalog
+
+    path = os.path.join(os.path.dirname(os.path.abspath(guard.catalog.__file__)), "providers.json")
+    raw = jsonc.read_bytes(path)
+    return frozenset(k for k in jsonc.parse((raw or b"{}").decode()) if not k.startswith("_"))
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -496,7 +516,7 @@ def _look_at_data(found: Surroundings, data: str, own_database: str) -> None:
         found.credentials = credentials_in(jsonc.read(path) or {})
     except jsonc.UnreadableError as error:
         found.unreadable_store.append((path, str(error)))
-    for path in _databases(data, found.unreadable_store, own_database):
+    for path in databases(data, found.unreadable_store, own_database):
         try:
             found.accounts += [(path, kind) for kind in _accounts(path)]
         except jsonc.UnreadableError as error:
@@ -539,13 +559,13 @@ def session_directories(
     """
     found: dict[str, None] = {}
     unreadable: list[tuple[str, str]] = []
-    for path in _databases(data, unreadable):
+    for path in databases(data, unreadable):
         try:
             for session in sessions:
-                for row in _rows(path, "select directory from session where id = ?", (session,)):
+                for row in rows(path, "select directory from session where id = ?", (session,)):
                     found[str(row[0])] = None
             if sibling_of:
-                for row in _rows(
+                for row in rows(
                     path,
                     "select distinct directory from session where project_id in (select project_id"
                     " from session where directory = ? and project_id != 'global')",
@@ -557,7 +577,7 @@ def session_directories(
     return [directory for directory in found if os.path.isdir(directory)], unreadable
 
 
-def _databases(data: str, unreadable: list[tuple[str, str]], own: str = "") -> list[str]:
+def databases(data: str, unreadable: list[tuple[str, str]], own: str = "") -> list[str]:
     """Every database that a build of opencode keeps in `data`, and the one that `own` names.
 
     `opencode.db`, or `opencode-CHANNEL.db` where the build's channel is another than latest, beta
@@ -581,7 +601,7 @@ def _is_database(name: str) -> bool:
     return name.startswith("opencode") and name.endswith(".db")
 
 
-def _rows(path: str, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+def rows(path: str, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     """What `query` answers; [] where there is no such table, or no database yet.
 
     Raises UnreadableError. Nothing is read past the log of changes: opencode writes into it while
@@ -624,17 +644,18 @@ def _accounts(path: str) -> list[str]:
     opencode for providers (run). Raises UnreadableError.
     """
     found = []
-    state = _columns(path, "account_state")
+    state = columns(path, "account_state")
     query = "select 1 from account where selected_org_id is not null limit 1"
     if "active_org_id" in state:
         query = "select 1 from account_state where active_org_id is not null limit 1"
-    if state and _rows(path, query):
+    if state and rows(path, query):
         found.append(ORGANISATION)
     query = "select 1 from credential where integration_id = 'opencode' limit 1"
-    if "integration_id" in _columns(path, "credential") and _rows(path, query):
+    if "integration_id" in columns(path, "credential") and rows(path, query):
         found.append(CONSOLE)
     return found
 
 
-def _columns(path: str, table: str) -> list[str]:
-    return [row[0] for row in _rows(path, "select name from pragma_table_info(?)", (table,))]
+def columns(path: str, table: str) -> list[str]:
+    """The names of the columns of `table`, [] for no such table. Raises UnreadableError."""
+    return [row[0] for row in rows(path, "select name from pragma_table_info(?)", (table,))]

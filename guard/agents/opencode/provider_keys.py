@@ -1,0 +1,79 @@
+"""The gateway's keys in a launch of opencode: one provider of the config each. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents.keys import how_to_set, unusable_key
+from guard.findings import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.agents.plan import Plan
+    from guard.policy.values import CompiledPolicy, GatewayProvider
+
+
+def take_keys(
+    policy: CompiledPolicy, environ: Mapping[str, str], result: Plan
+) -> tuple[set[str], dict[str, str]]:
+    """The providers whose key is there or can be fetched, and the variable for each.
+
+    The keys go into the environment of `result`, those of commands into its `keys`; a key that
+    cannot be one becomes a finding.
+    """
+    usable: set[str] = set()
+    variables: dict[str, str] = {}
+    commands: dict[tuple[str, ...], str] = {}
+    for entry in policy.providers:
+        if entry.key_command:
+            if entry.key_command not in commands:
+                name = f"ROUTEGUARD_GATEWAY_KEY_{len(commands) + 1}"
+                commands[entry.key_command] = name
+                result.keys.append((name, entry))
+            variables[entry.name] = commands[entry.key_command]
+            usable.add(entry.name)
+            continue
+        variables[entry.name] = entry.key_env
+        value = environ.get(entry.key_env, "")
+        if not value.strip():
+            continue
+        wrong = unusable_key(value)
+        if wrong:
+            result.findings.append(
+                Finding(
+                    "RG106",
+                    entry.key_env,
+                    f"{entry.key_env} {wrong}",
+                    where="environment",
+                    fix=f"set {entry.key_env} to a Portkey API key",
+                )
+            )
+        usable.add(entry.name)
+        result.environ[entry.key_env] = value
+    return usable, variables
+
+
+def missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:
+    """The finding for the provider `entry` whose key is missing; `needed` forbids the launch."""
+    return Finding(
+        "RG106",
+        entry.key_env,
+        f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
+        + ("" if needed else f"; {entry.name} is left out"),
+        where="environment",
+        fix=how_to_set(entry.key_env),
+        severity="error" if needed else "warning",
+    )
+
+
+def with_keys(policy: CompiledPolicy, usable: set[str]) -> CompiledPolicy:
+    """`policy` with those of its providers alone that are `usable`."""
+    if len(usable) == len(policy.providers):
+        return policy
+    import copy
+
+    fewer = copy.copy(policy)
+    fewer.providers = tuple(p for p in policy.providers if p.name in usable)
+    if policy.small_model.partition("/")[0] not in usable:
+        fewer.small_model = policy.default_model
+    return fewer

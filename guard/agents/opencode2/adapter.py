@@ -1,0 +1,98 @@
+"""opencode 2.x as the rest of the house sees it. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents.adapter import Agent
+from guard.agents.opencode import OpenCode
+from guard.agents.opencode2.variables import CA, PROXIES, REAL_STATE_HOME, SETS, SWITCHES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.agents.opencode2.facts import Facts
+    from guard.agents.plan import Plan
+    from guard.agents.today import Today
+    from guard.policy.values import CompiledPolicy
+
+
+class OpenCode2Adapter(Agent, OpenCode):
+    """opencode 2.x: a server of its own, a private configuration with policies, and a proof."""
+
+    tested = "none; each binary proves its route here"
+    switches = SWITCHES
+    sets = SETS
+    ca = CA
+    proxies = PROXIES
+
+    def kind(self, typed: Sequence[str]) -> str:
+        """The kind by the grammar of 2.x."""
+        from guard.agents.opencode2 import grammar
+
+        return grammar.read(typed).kind()
+
+    def survey(
+        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    ) -> Facts:
+        """See `planner.survey`."""
+        from guard.agents.opencode2 import planner
+
+        facts = planner.survey(typed, environ, program, cwd, write=write)
+        facts.release = self
+        return facts
+
+    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
+        """See `planner.plan`."""
+        from guard.agents.opencode2 import planner
+
+        return planner.plan(policy, facts, program, now)
+
+    def prepare(
+        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+    ) -> list[str]:
+        """See `planner.prepare`."""
+        from guard.agents.opencode2 import planner
+
+        return planner.prepare(policy, facts, shims)
+
+    def restore(self, environ: dict[str, str]) -> None:
+        """See `planner.restore`."""
+        from guard.agents.opencode2 import planner
+
+        planner.restore(environ)
+
+    def pins(self, environ: Mapping[str, str]) -> bool:
+        """By the state home of which it remembers the user's own."""
+        return REAL_STATE_HOME in environ and "OPENCODE_CONFIG_CONTENT" in environ
+
+    def unpinned(
+        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
+    ) -> str:
+        """See `inside.unpinned`; the arguments are not asked."""
+        from guard.agents.opencode2 import inside
+
+        return inside.unpinned(environ, policy)
+
+    def undone_by(self, name: str) -> bool:
+        """See `inside.UNDOING`."""
+        from guard.agents.opencode2 import inside
+
+        return name in inside.UNDOING
+
+    def ended_by(self, argv: Sequence[str]) -> str:
+        """`service stop` ends the service, which serves every later start."""
+        words = [word for word in argv if word in ("serve", "--service")]
+        return f"{self.names[0]} service stop" if words == ["serve", "--service"] else ""
+
+    def managed_files(self, facts: Facts) -> list[str]:
+        """See `surroundings.MANAGED`."""
+        return [config.path for config in facts.found.managed]
+
+    def today(self, facts: Facts) -> Today:
+        """See `today.unguarded`."""
+        from guard.agents.opencode2.today import unguarded
+
+        return unguarded(facts)
+
+
+AGENT = OpenCode2Adapter()

@@ -1,0 +1,46 @@
+"""What a launch of opencode 2 is planned from. Hot-path module."""
+
+from __future__ import annotations
+
+from guard.agents import adapter
+from guard.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from guard.agents.opencode import surroundings
+    from guard.agents.opencode2 import grammar
+    from guard.agents.opencode2.directories import Places
+    from guard.agents.opencode2.store import Service, Store
+
+
+class Facts(Record, adapter.Facts):
+    """What `planner.survey` found: the command line, the binary, the files around.
+
+    `environ` is the user's environment with the traces of an outer guarded launch taken back;
+    `proved` tells that this binary has proved its route here; `running` is the user's background
+    service, `left` one that was left behind in our own state directory.
+    """
+
+    invocation: grammar.Invocation
+    environ: dict[str, str]
+    version: tuple[int, int, int]
+    proved: bool
+    found: surroundings.Surroundings
+    store: Store
+    running: Service | None
+    left: Service | None
+    suffix: str
+    places: Places
+    provider_ids: frozenset[str]
+    working_directory: str
+    command: str = ""
+    # what the last plan pins, for `prepare`
+    content: str = ""
+    release: adapter.Agent | None = None
+
+    def _complete(self) -> None:
+        self.command = self.invocation.command
+
+    def adapter(self, agent: adapter.Agent) -> adapter.Agent:
+        """That of opencode 2."""
+        return self.release or agent
