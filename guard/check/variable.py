@@ -11,9 +11,6 @@ from guard.agents.registry import keeps, sets
 from guard.catalog.classify import classify
 from guard.findings import mask
 from guard.policy import cache
-from guard.policy.layers import candidates, read_all
-from guard.policy.merge import merge
-from guard.policy.places import project_files, user_policy
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
 from guard.sources import dotenv_files, parents, rc_files
@@ -85,7 +82,7 @@ def explain(
     startup = rc_files.read(environ, root=root)
     project = dotenv_files.read(cwd, home=paths.home(environ))
     above = parents.ancestors() if chain is None else chain
-    refused = _exceptions_refused(cwd, environ, system)
+    refused = _exceptions_refused(policy)
     scrubbed = _scrubbed(environ)
     now = time.time()
     answers = []
@@ -132,13 +129,10 @@ def _scrubbed(environ: Mapping[str, str]) -> list[str]:
     return [name for name in environ.get(SCRUBBED, "").split(":") if name]
 
 
-def _exceptions_refused(cwd: str, environ: Mapping[str, str], system: str) -> str:
+def _exceptions_refused(policy: CompiledPolicy) -> str:
     """Why an exception in the user's policy would be dropped; "" if it would count."""
-    places = candidates(system, user_policy(environ), project_files(cwd))
-    choice = merge(read_all(places)).values["user_exceptions"]
-    if choice.value != "refuse":
-        return ""
-    return f"the {choice.origin.layer} policy accepts no exceptions of users"
+    layer = policy.exceptions_refused_by
+    return f"the {layer} policy accepts no exceptions of users" if layer else ""
 
 
 # What happens to it ------------------------------------------------------------------------------

@@ -22,10 +22,21 @@ SUBCOMMANDS = {
     "sync": "guard.commands.portkey_sync:sync",
 }
 
+SECTIONS = {
+    "Commands": {
+        "models": "List the models your key reaches by the name to type",
+        "probe": "Try each MODEL with a few tokens under each of its names",
+        "status": "Show the providers, configs and fallbacks of your key",
+        "sync": "Write the providers and models of your key into your policy",
+    },
+}
+"""What help lists; the summaries are the first sentences of their own help."""
+
 
 @click.group(
     cls=LazyGroup,
     targets=SUBCOMMANDS,
+    sections=SECTIONS,
     epilog="""\b
 Examples:
   routeguard portkey status                providers, configs, fallbacks of your key

@@ -84,6 +84,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     # the compiled policy has room for the rules of one agent
     (agent,) = (f"agents.{name}" for name in AGENT_TABLES)
     reroute: Mapping[str, str] = values[f"{agent}.reroute"].value
+    users_exceptions = values["user_exceptions"]
     return CompiledPolicy(
         base_url=values["gateway.base_url"].value,
         gateway_ca=values["gateway.ca"].value,
@@ -111,6 +112,9 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),
+        exceptions_refused_by=users_exceptions.origin.layer
+        if users_exceptions.value == "refuse"
+        else "",
         variables=variables,
         harmless=frozenset(
             variable.name

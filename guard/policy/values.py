@@ -66,7 +66,8 @@ class CompiledPolicy(Record):
 
     `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
     `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
-    slug without `@`; `routes` are those of agents that have their own; `unguarded` are the ids
+    slug without `@`; `exceptions_refused_by` is the layer that accepts none of users, "" if they
+    count; `routes` are those of agents that have their own; `unguarded` are the ids
     of agents that are left alone; `variables` maps a name to its (kind, owner), `harmless` are
     those that are no finding where they are set; `layers` are the (layer name, path) pairs that
     exist; `notes` say what a layer asked for and was not given; `proxies_hold` are TCP ports,
@@ -101,6 +102,7 @@ class CompiledPolicy(Record):
     audit_required: bool = False
     remove: tuple[str, ...] = ()
     exceptions: tuple[PolicyException, ...] = ()
+    exceptions_refused_by: str = ""
     variables: dict[str, tuple[str, str]] = {}  # noqa: RUF012
     harmless: frozenset[str] = frozenset()
     layers: tuple[tuple[str, str], ...] = ()
