@@ -44,8 +44,8 @@ class Base:
 def base(revision: str, root: str) -> Base:
     """Where HEAD and `revision` part, in the repository whose work tree is `root`.
 
-    Raises UsageError if `revision` names no commit, if the two have none in common, as in a
-    shallow clone, and outside of a work tree.
+    Before the first commit HEAD is one with nothing in it. Raises UsageError if `revision` names
+    no commit, if the two have none in common, as in a shallow clone, and outside of a work tree.
     """
     try:
         top, places = index.repository(os.getcwd(), root)
@@ -67,6 +67,8 @@ def base(revision: str, root: str) -> Base:
         shallow = ask("rev-parse", "--is-shallow-repository").strip() == "true"
         theirs = commit(revision)
     except GitError:
+        if revision == "HEAD":
+            return Base(root, "", {}, {}, frozenset())
         fix = "name a commit or a branch that `git log` knows"
         if revision.startswith("origin/"):
             fix = f"git fetch origin {printable(revision.removeprefix('origin/'))}"

@@ -97,6 +97,8 @@ def test_no_such_commit(branch: Repository, revision: str) -> None:
 
 def test_nothing_in_common(branch: Repository) -> None:
     branch.git("checkout", "-q", "--orphan", "alone")
+    # before the first commit everything is new
+    assert set(numbers(branch, "HEAD").values()) == {None}
     with pytest.raises(UsageError) as caught:
         added.base("main", str(branch.top))
     assert "no commit yet" in caught.value.why
