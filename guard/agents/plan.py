@@ -47,6 +47,6 @@ class Plan(Record):
         """The findings that forbid the launch."""
         return [f for f in self.findings if f.severity == "error"]
 
-    def removed(self, rule: str = "") -> list[str]:
-        """Names of the variables that the launch removes, all or those of one rule."""
-        return [c.name for c in self.changes if c.action == "removed" and rule in ("", c.rule)]
+    def removed(self) -> list[str]:
+        """Names of the variables that the launch removes."""
+        return [change.name for change in self.changes if change.action == "removed"]

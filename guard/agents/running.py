@@ -205,19 +205,17 @@ def find_running(
     *,
     pids: Iterable[int] | None = None,
     table: Table | None = None,
-    uid: int | None = None,
     hosts: Mapping[str, tuple[str, str]] | None = None,
     programs: Callable[[set[int]], Mapping[int, str]] | None = None,
     connections: bool = True,
 ) -> list[Running]:
     """Every agent that runs, or those among `pids`, by process id.
 
-    `now` is in Unix seconds. `uid` is whose processes are ours (by default this user's). `hosts`
-    maps addresses to (kind, host name) as somebody resolved them; `programs` names what listens
-    on loopback ports. `connections` False leaves the sockets out.
+    `now` is in Unix seconds. `hosts` maps addresses to (kind, host name) as somebody resolved them;
+    `programs` names what listens on loopback ports. `connections` False leaves the sockets out.
     """
     table = table or Table()
-    own = os.getuid() if uid is None else uid
+    own = os.getuid()
     found: list[Running] = []
     sights: list[tuple[Program, Recognised, AgentProcess]] = []
     for pid in table.pids() if pids is None else pids:

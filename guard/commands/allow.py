@@ -7,7 +7,6 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -23,9 +22,8 @@ from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
-from guard.policy import allowed, spans, subjects
-from guard.policy.layers import Layer, candidates, read_all
-from guard.policy.merge import Merged, Value, merge
+from guard.policy import allowed, exceptions, spans, subjects
+from guard.policy.merge import Value, merge
 from guard.policy.model import Exemption, end_of
 from guard.policy.places import allowed_file, user_policy
 from guard.policy.subjects import named, refuse_key, validated
@@ -187,9 +185,9 @@ def _add(
     # the subject first: whoever is asked for a reason wants to know that it is worth giving
     wanted = {"subject": subject, "sha256": sha256}
     validated({**wanted, "reason": "-", "until": date.today()})
-    layers = _layers(environ)
+    layers = exceptions.layers_of(environ)
     merged = merge(layers)
-    _accepted(merged)
+    exceptions.refuse_where_not_accepted(merged)
     end, why = _end(duration, until), _reason(reason)
     added = datetime.now(UTC).replace(microsecond=0)
     exemption = validated({**wanted, "reason": why, "until": end, "added": added})
@@ -203,7 +201,7 @@ def _add(
         *(("replaces", f"until {_moment(old)}: {old.reason}") for old in change.replaced),
         *_expired(change, dry_run),
     ]
-    for item in _same(merged.exceptions, subject, change.path):
+    for item in exceptions.elsewhere(merged.exceptions, subject, change.path):
         rows.append(("note", f"{short(item.origin.where)} also allows it until {_ends(item)}"))
     rows += [("note", note) for note in subjects.notes(subject, merged, layers)]
     if kind == "env":
@@ -232,29 +230,6 @@ def _own_environment() -> dict[str, str]:
             fix="run it in a shell of your own",
         )
     return own_environment(os.environ)
-
-
-def _layers(environ: Mapping[str, str]) -> tuple[Layer, ...]:
-    """The system and user layers; a project has no say in exceptions. Raises PolicyError."""
-    return tuple(read_all(candidates(paths.SYSTEM_POLICY, user_policy(environ), ())))
-
-
-def _accepted(merged: Merged) -> None:
-    """Raise GuardError if the policy accepts no exceptions of the user.
-
-    Exit status 126, as for a launch: the policy is understood, and it says no.
-    """
-    choice = merged.values["user_exceptions"]
-    if choice.value == "refuse":
-        is_system = choice.origin.layer == "system"
-        raise GuardError(
-            f"the {choice.origin.layer} policy refuses exceptions of the user",
-            where=choice.origin.where,
-            why='user_exceptions = "refuse"; nothing was written',
-            fix="ask the administrator of this machine for an [[exception]] there"
-            if is_system
-            else "change it in your policy first",
-        )
 
 
 def _end(duration: str | None, until: str | None) -> date | datetime:
@@ -322,18 +297,6 @@ def _expired(change: allowed.ExceptionChange, dry_run: bool) -> list[tuple[str, 
     return [(label, f"{entry.subject}: expired") for entry in change.expired]
 
 
-def _same(found: tuple[Value, ...] | list[Value], subject: str, but_in: str) -> list[Value]:
-    """Those of `found` that allow `subject`, are not over, and are not in the file `but_in`."""
-    wanted = normal_subject(subject)
-    return [
-        item
-        for item in found
-        if item.origin.path != but_in
-        and normal_subject(item.value.subject) == wanted
-        and not _over(item)
-    ]
-
-
 # list --------------------------------------------------------------------------------------------
 
 _COLUMNS = (
@@ -343,18 +306,6 @@ _COLUMNS = (
     Column("LEFT", least=6),
     Column("REASON", least=16),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    item: Value
-    counts: bool
-
-    @property
-    def state(self) -> str:
-        if _over(self.item):
-            return "expired"
-        return "active" if self.counts else "refused"
 
 
 @allow.command(
@@ -373,9 +324,9 @@ def list_command(everything: bool, as_json: bool) -> int:
     The next to end comes first.
     """
     environ = own_environment(os.environ)
-    layers = _layers(environ)
+    layers = exceptions.layers_of(environ)
     merged = merge(layers)
-    rows = _rows(merged, layers)
+    rows = exceptions.every(merged, layers)
     shown = [row for row in rows if everything or row.state == "active"]
     if as_json:
         managed = allowed_file(user_policy(environ))
@@ -395,18 +346,7 @@ def list_command(everything: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _rows(merged: Merged, layers: tuple[Layer, ...]) -> list[_Row]:
-    """Every exception of every layer, the next to end first."""
-    rows = [_Row(item, counts=True) for item in merged.exceptions]
-    counted = {(item.origin.path, item.origin.line) for item in merged.exceptions}
-    for layer in layers:
-        for item in merge([layer]).exceptions:
-            if (item.origin.path, item.origin.line) not in counted:
-                rows.append(_Row(item, counts=False))
-    return sorted(rows, key=lambda row: end_of(row.item.value.until))
-
-
-def _cells(row: _Row) -> tuple[str, ...]:
+def _cells(row: exceptions.Listed) -> tuple[str, ...]:
     entry: Exemption = row.item.value
     active = row.state == "active"
     how_long = left(end_of(entry.until)) if active else paint(row.state, "warning")
@@ -414,7 +354,7 @@ def _cells(row: _Row) -> tuple[str, ...]:
     return (entry.subject, origin, _ends(row.item), how_long, entry.reason.strip())
 
 
-def _as_dict(row: _Row, managed: str) -> dict[str, Any]:
+def _as_dict(row: exceptions.Listed, managed: str) -> dict[str, Any]:
     entry: Exemption = row.item.value
     end = end_of(entry.until)
     origin = row.item.origin
@@ -458,11 +398,11 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
         )
     environ = own_environment(os.environ)
     subject = "" if everything else named(words)
-    merged = merge(_layers(environ))
-    elsewhere = _same(merged.exceptions, subject, allowed_file(user_policy(environ)))
+    merged = merge(exceptions.layers_of(environ))
+    others = exceptions.elsewhere(merged.exceptions, subject, allowed_file(user_policy(environ)))
     change = allowed.revoke(environ, None if everything else [subject], write=not dry_run)
     if subject and not change.revoked:
-        _not_ours(subject, elsewhere, change)
+        _not_ours(subject, others, change)
     rows = []
     for entry in change.revoked:
         rows.append(("would revoke" if dry_run else "revoked", entry.subject))
@@ -472,17 +412,17 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
     rows += _expired(change, dry_run)
     if not change.revoked:
         rows.append(("nothing", "`routeguard allow` made no exception that is still active"))
-    for item in elsewhere:
+    for item in others:
         rows.append(("note", f"{short(item.origin.where)} still allows it until {_ends(item)}"))
     _show(rows)
     return ExitCode.OK
 
 
-def _not_ours(subject: str, elsewhere: list[Value], change: allowed.ExceptionChange) -> None:
+def _not_ours(subject: str, others: list[Value], change: allowed.ExceptionChange) -> None:
     """Raise UsageError: `allow` did not write `subject`. Returns if it did and it has expired."""
     if looks_like_key(subject):
         refuse_key()
-    for item in elsewhere:
+    for item in others:
         whose = "the system policy" if item.origin.layer == "system" else "your policy"
         raise UsageError(
             f"{printable(subject)} is allowed by {whose}, not by `routeguard allow`",
@@ -496,10 +436,6 @@ def _not_ours(subject: str, elsewhere: list[Value], change: allowed.ExceptionCha
         f"no exception for {spans.quoted(subject)}",
         fix="\n".join([*meant, "routeguard allow list"]),
     )
-
-
-def _over(item: Value) -> bool:
-    return end_of(item.value.until) < time.time()
 
 
 def _moment(entry: Exemption) -> str:

@@ -16,6 +16,7 @@ from guard.files.around import levels
 from guard.launch.process import own_environment
 from guard.policy import effective as result
 from guard.policy.compile import compile_merged
+from guard.policy.exceptions import is_over
 from guard.policy.layers import Candidate, Layer, candidates, read_all, read_layer
 from guard.policy.merge import Merged, Origin, merge
 from guard.policy.model import json_schema
@@ -289,7 +290,7 @@ def _effective(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]
     width = max(len(key) for key, _, _ in rows)
     lines = [f"{key:<{width}} = {text}  # {_origin(origin)}" for key, text, origin in rows]
     for item in merged.exceptions:
-        mark = "EXPIRED, not applied: " if result.expired(item) else ""
+        mark = "EXPIRED, not applied: " if is_over(item) else ""
         lines.append(
             f"exception: {mark}{item.value.subject} until {item.value.until.isoformat()}:"
             f" {item.value.reason.strip()}  # {_origin(item.origin)}"

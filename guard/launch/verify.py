@@ -52,6 +52,8 @@ than a host name. `.invalid` never resolves (RFC 2606): the key could not leave 
 _KEPT = ("LANG", "LC_ALL", "LOGNAME", "PATH", "TERM", "USER")
 """What the throw-away surroundings take over from the caller's environment: no key among it."""
 
+_TAIL = 4
+"""Lines of an output that are shown."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _POLICY = """\
@@ -336,12 +338,12 @@ class Stage:
         for name, path in self._search.found_under(str(place.root)):
             yield name, f"written to {os.path.relpath(path, place.root)}"
 
-    def tail(self, data: bytes, lines: int = 4) -> str:
+    def tail(self, data: bytes) -> str:
         """The last lines of an output, fit to be shown: one line, canaries masked."""
         text = _COLOUR.sub("", data.decode(errors="replace"))
         for value in (*self.direct.values(), self.gateway.key):
             text = text.replace(value, mask(value))
-        kept = [line.strip() for line in text.splitlines() if line.strip()][-lines:]
+        kept = [line.strip() for line in text.splitlines() if line.strip()][-_TAIL:]
         return printable(" / ".join(kept))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from guard.policy.compile import compile_exception
+from guard.policy.exceptions import is_over
 from guard.policy.merge import Origin
 
 if TYPE_CHECKING:
@@ -44,12 +43,6 @@ def list_values(merged: Merged, compiled: CompiledPolicy) -> Iterator[tuple[str,
         for item in merged.lists[key]:
             if item.value in kept:
                 yield key, item
-
-
-def expired(item: Value, now: float | None = None) -> bool:
-    """Whether the exception `item` no longer holds at `now` (Unix seconds, default the clock)."""
-    moment = time.time() if now is None else now
-    return compile_exception(item.value).until < moment
 
 
 def _provider(provider: GatewayProvider) -> dict[str, Any]:
@@ -116,7 +109,7 @@ def as_json(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]) -
                 "reason": item.value.reason,
                 "until": item.value.until.isoformat(),
                 "sha256": item.value.sha256,
-                "expired": expired(item),
+                "expired": is_over(item),
                 **_origin_json(item),
             }
             for item in merged.exceptions

@@ -85,7 +85,6 @@ def gather(
     key: str,
     *,
     progress: Callable[[str], None] = lambda _: None,
-    now: Callable[[], float] = time.time,
 ) -> Account:
     """Ask everything the key may see. `key` is only compared with Portkey's masks of it.
 
@@ -106,7 +105,7 @@ def gather(
     return Account(
         base_url=client.base_url,
         key_mask=mask(key),
-        fetched_at=now(),
+        fetched_at=time.time(),
         providers=providers,
         configs=configs,
         models=models,

@@ -36,6 +36,9 @@ HOSTED: Final = frozenset(("api.portkey.ai", "aigw.portkey.ai"))
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes of one answer that are read."""
 
+PAGE_SIZE: Final = 100
+"""Items of one page."""
+
 MAX_ITEMS: Final = 10_000
 """Items of one list that are asked for, over all its pages."""
 
@@ -229,11 +232,9 @@ class Client:
     def pages(
         self,
         path: str,
-        params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         scope: str = "",
-        page_size: int = 100,
         by_offset: bool = False,
     ) -> Iterator[Any]:
         """Every item of a list, page after page, up to MAX_ITEMS.
@@ -244,13 +245,13 @@ class Client:
         Raises GatewayError; a 403 names `scope`.
         """
         given, before = 0, None
-        for page in range(MAX_ITEMS // page_size + 1):
+        for page in range(MAX_ITEMS // PAGE_SIZE + 1):
             where = (
-                {"offset": given, "limit": page_size}
+                {"offset": given, "limit": PAGE_SIZE}
                 if by_offset
-                else {"current_page": page, "page_size": page_size}
+                else {"current_page": page, "page_size": PAGE_SIZE}
             )
-            answer = require(self.get(path, {**(params or {}), **where}, headers), scope=scope)
+            answer = require(self.get(path, where, headers), scope=scope)
             items = _items(answer.body, self.base_url + path)
             if not items or items == before:
                 return
@@ -260,7 +261,7 @@ class Client:
                 if given >= MAX_ITEMS:
                     return
             total = answer.body.get("total") if isinstance(answer.body, dict) else None
-            if given >= total if isinstance(total, int) else len(items) < page_size:
+            if given >= total if isinstance(total, int) else len(items) < PAGE_SIZE:
                 return
             before = items
 

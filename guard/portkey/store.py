@@ -64,7 +64,6 @@ def load(base_url: str, key: str, environ: Mapping[str, str]) -> Account | None:
     return account if account.base_url == base_url else None
 
 
-def is_old(account: Account, now: float | None = None) -> bool:
+def is_old(account: Account) -> bool:
     """Whether the account was seen longer ago than STALE, or in the future."""
-    passed = (time.time() if now is None else now) - account.fetched_at
-    return not 0 <= passed <= STALE
+    return not 0 <= time.time() - account.fetched_at <= STALE

@@ -339,21 +339,12 @@ def _published() -> dict[int, tuple[str, str]]:
     Its `Ports` are like `0.0.0.0:4000->4000/tcp, [::]:4000->4000/tcp` (docker ps --help).
     """
     import re
-    import subprocess
 
-    try:
-        text = subprocess.run(
-            ["docker", "ps", "--format", "{{.Names}}\t{{.Image}}\t{{.Ports}}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=2,
-            check=True,
-        ).stdout.decode("utf-8", "replace")
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    from guard.sources.output import output
+
     found: dict[int, tuple[str, str]] = {}
-    for line in text.splitlines():
+    text = output(["docker", "ps", "--format", "{{.Names}}\t{{.Image}}\t{{.Ports}}"])
+    for line in (text or "").splitlines():
         words = line.split("\t")
         if len(words) != 3:
             continue

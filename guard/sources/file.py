@@ -126,8 +126,3 @@ class SourceFile:
             return ""
         end = starts[number] - 1 if number < len(starts) else len(self.text)
         return self.text[starts[number - 1] : end].removesuffix("\r")
-
-    @property
-    def line_count(self) -> int:
-        """How many lines the text has; a line end at the very end begins one more, empty, line."""
-        return len(self._line_starts())

@@ -164,20 +164,10 @@ def _is_plain(text: str) -> bool:
 
 
 def _launchd(snapshot: Snapshot) -> Keeper | None:
-    import subprocess
+    from guard.sources.output import output
 
-    try:
-        text = subprocess.run(
-            ["/bin/launchctl", "list"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=2,
-            check=True,
-        ).stdout.decode("utf-8", "replace")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return parse_launchctl(text, snapshot.pid, snapshot.parent, os.getuid())
+    text = output(["/bin/launchctl", "list"])
+    return parse_launchctl(text or "", snapshot.pid, snapshot.parent, os.getuid())
 
 
 def parse_launchctl(text: str, pid: int, parent: int, uid: int) -> Keeper | None:

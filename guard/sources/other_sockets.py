@@ -121,21 +121,12 @@ def table(proc: str) -> list[Listener]:
 
 def netstat() -> list[Listener]:
     """What macOS's netstat says. Raises SocketsUnreadableError."""
-    import subprocess
+    from guard.sources.output import output
 
-    try:
-        text = subprocess.run(
-            ["/usr/sbin/netstat", "-anv", "-p", "tcp"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C"},
-            timeout=2,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise SocketsUnreadableError(f"netstat: {error}") from None
-    return parse_netstat(text.decode("utf-8", "replace"))
+    text = output(["/usr/sbin/netstat", "-anv", "-p", "tcp"], {"LC_ALL": "C"})
+    if text is None:
+        raise SocketsUnreadableError("netstat failed, or did not answer in time")
+    return parse_netstat(text)
 
 
 def parse_netstat(text: str) -> list[Listener]:
