@@ -30,6 +30,7 @@ _DECLARED = (
     Rule("RG108", "weakened-tls", "error", "TLS verification is switched off or redirected"),
     Rule("RG111", "literal-provider-key", "error", "a provider's key written out in a file"),
     Rule("RG112", "key-handed-to-ci", "error", "a CI job that hands a direct key to a step"),
+    Rule("RG113", "client-without-gateway", "warning", "a client that calls its provider directly"),
     # command line
     Rule("RG201", "foreign-provider", "error", "a model provider other than the gateway"),
     Rule("RG202", "foreign-server", "error", "another agent server decides the route"),

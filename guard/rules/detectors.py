@@ -15,6 +15,7 @@ from guard.rules.agents import files as agent_files
 from guard.rules.files import (
     base_urls,
     ci,
+    clients,
     containers,
     dotenv,
     kinds,
@@ -63,6 +64,7 @@ DETECTORS: tuple[Detector, ...] = (
     secrets.DETECTOR,
     dotenv.DETECTOR,
     base_urls.DETECTOR,
+    clients.DETECTOR,
     shell.DETECTOR,
     package_scripts.DETECTOR,
     ci.DETECTOR,

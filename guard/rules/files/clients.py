@@ -1,0 +1,241 @@
+"""A client that names no address (RG113): it calls its provider, and no gateway is in sight.
+
+Python and JavaScript, by what a file imports: `OpenAI()`, `new Anthropic()`, `litellm.completion`.
+Silent where an argument may hold the address, where a file speaks of the gateway, or of a variable
+by which the client finds one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from guard.catalog.clients import Client, address_arguments, clients
+from guard.rules.files import file_names
+from guard.rules.files.scope import Scope, Span
+from guard.rules.files.secrets import catalogued_variables
+from guard.sources import code_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guard.findings import Finding
+    from guard.policy.values import CompiledPolicy
+    from guard.sources.file import SourceFile
+
+_PYTHON = frozenset(("py", "pyi"))
+_JAVASCRIPT = frozenset(("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "vue", "svelte"))
+
+_FROM = re.compile(
+    r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+"
+    r"(?P<names>\([^()]{1,2000}\)|[^\n(]{1,500})",
+    re.MULTILINE,
+)
+_IMPORT = re.compile(
+    r"^[ \t]*import[ \t]+(?P<names>[\w.]+(?:[ \t]+as[ \t]+\w+)?(?:,[ \t]*[\w.]+)*)", re.MULTILINE
+)
+_ES_IMPORT = re.compile(
+    r"\bimport\s+(?!type\b)(?P<what>[\w$*{},\s]{1,2000}?)\s+from\s+[\"'](?P<module>[^\"'\n]+)[\"']"
+    r"|\b(?:const|let|var)\s+(?P<required>[\w$]+|\{[\w$,:\s]{1,500}\})\s*=\s*"
+    r"(?:require|await\s+import)\s*\(\s*[\"'](?P<from>[^\"'\n]+)[\"']\s*\)"
+)
+_NAME = re.compile(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
+
+_GATEWAY = re.compile(r"portkey", re.IGNORECASE)
+_ADDRESSED = re.compile(
+    r"[A-Z]_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b|\.(?:base_url|api_base|baseURL)\s*=(?!=)"
+)
+"""A variable that SDKs read their address from, or an address that is set elsewhere in the file."""
+
+_SPREAD = re.compile(r"\*\*|\.\.\.")
+_ARGUMENT = re.compile(
+    r"(?P<name>[A-Za-z_][\w-]*)[\"']?\s*(?:=(?!=)|:)|(?<=[{,])\s*(?P<short>\w+)\s*(?=[,}])"
+)
+_KEY_NAME = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_)?KEY\b")
+_DEFINED = re.compile(r"(?:\bclass|\bdef|\bfunction|\binterface|\btype|\bextends)\s+\Z")
+_OPTIONS = re.compile(
+    r"\s*(?![\w$.]*(?:key|env|token)\b)[A-Za-z_$][\w$.]*\s*(?:,|\Z)", re.IGNORECASE
+)
+"""The first argument is a name that may hold an object with options."""
+
+
+class _Called(NamedTuple):
+    """A client as it is called in a file: the expression, and whose it is."""
+
+    expression: str
+    client: Client
+
+
+class Clients:
+    """RG113 in Python and JavaScript."""
+
+    name = "clients"
+
+    needles: tuple[bytes, ...] = (
+        b"openai",
+        b"anthropic",
+        b"genai",
+        b"generativeai",
+        b"generative-ai",
+        b"mistral",
+        b"groq",
+        b"cohere",
+        b"together",
+        b"xai",
+        b"litellm",
+        b"langchain",
+        b"crewai",
+        b"dspy",
+        b"llama_index",
+        b"ai-sdk",
+    )
+
+    def wants(self, path: str, name: str) -> bool:
+        """Source code in a language whose clients are known."""
+        return _extension(name) in _PYTHON | _JAVASCRIPT and not file_names.is_generated(path, name)
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
+        """A finding for each client that is made, or called, without an address."""
+        text = file.text
+        if _GATEWAY.search(text) or _ADDRESSED.search(text) or _gateway(policy) in text:
+            return
+        called = _imports(file)
+        if not called:
+            return
+        names = {one.expression: one.client for one in called}
+        pattern = re.compile(
+            r"(?<![\w$.\"'`])(?P<what>"
+            + "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+            + r")(?P<method>\.(?:chat|responses|completion|embedding|textEmbedding|languageModel)"
+            r"(?:\.completions\.create)?)?\s*(?:<[\w.]{1,60}>\s*)?\("
+        )
+        found = list(pattern.finditer(text))
+        ends = code_text.bare(text, file.name, [match.end() - 1 for match in found])
+        scope = Scope(file, policy)
+        javascript = _extension(file.name) in _JAVASCRIPT
+        for match in found:
+            end = ends.get(match.end() - 1)
+            if end is None or _DEFINED.search(text, max(0, match.start() - 20), match.start()):
+                continue
+            arguments = text[match.end() : end - 1]
+            last = match["what"].rpartition(".")[2]
+            options = javascript and (last[:1].isupper() or last.startswith("create"))
+            if _may_be_addressed(arguments) or (options and _OPTIONS.match(arguments)):
+                continue
+            client = names[match["what"]]
+            own = _own_key(arguments)
+            what = match["what"] + (match["method"] or "")
+            yield scope.finding(
+                "RG113",
+                Span(match.start(), match.end() - 1),
+                what,
+                f"{what}() names no address: it calls {client.owner} itself"
+                + (f", with {own}" if own else ""),
+                fix=f"give it the gateway's address, {policy.base_url}, and the gateway's key",
+                severity="error" if own else "",
+            )
+
+
+def _may_be_addressed(arguments: str) -> bool:
+    """Whether the arguments of a call may hold an address that is not written here."""
+    if len(arguments) > 4000 or _SPREAD.search(arguments):
+        return True
+    given = {
+        re.sub(r"[^a-z]", "", (match["name"] or match["short"]).lower())
+        for match in _ARGUMENT.finditer("{" + arguments.strip().lstrip("{").rstrip("}") + "}")
+    }
+    return not given.isdisjoint(address_arguments())
+
+
+def _own_key(arguments: str) -> str:
+    """The variable of a provider's key in `arguments`, "" for none."""
+    for match in _KEY_NAME.finditer(arguments):
+        if catalogued_variables().get(match.group(), ("", ""))[0] == "provider_key":
+            return match.group()
+    return ""
+
+
+def _gateway(policy: CompiledPolicy) -> str:
+    return policy.base_url.partition("://")[2].partition("/")[0]
+
+
+def _imports(file: SourceFile) -> list[_Called]:
+    if _extension(file.name) in _PYTHON:
+        return list(_of_python(file.text))
+    return list(_of_javascript(file.text))
+
+
+def _of_python(text: str) -> Iterator[_Called]:
+    for match in _FROM.finditer(text):
+        names = re.sub(r"#[^\n]*", "", match["names"]).strip("()\n ")
+        for name, alias in _names(names):
+            yield from _python_name(match["module"], name, alias)
+    for match in _IMPORT.finditer(text):
+        for module, alias in _names(match["names"]):
+            for client in clients():
+                if module in client.python:
+                    for name in client.names:
+                        yield _Called(f"{alias}.{name}", client)
+
+
+def _python_name(module: str, name: str, alias: str) -> Iterator[_Called]:
+    for client in clients():
+        if name in client.names and any(
+            module == known or module.startswith(known + ".") for known in client.python
+        ):
+            yield _Called(alias, client)
+        # from google import genai
+        elif f"{module}.{name}" in client.python:
+            for inner in client.names:
+                yield _Called(f"{alias}.{inner}", client)
+
+
+def _of_javascript(text: str) -> Iterator[_Called]:
+    for match in _ES_IMPORT.finditer(text):
+        module = match["module"] or match["from"]
+        what = match["what"] or match["required"]
+        default, _, braced = what.partition("{")
+        for client in clients():
+            if not any(
+                module == known or module.startswith(known + "/") for known in client.javascript
+            ):
+                continue
+            for name, alias in _names(braced.partition("}")[0]):
+                if name in client.names:
+                    yield _Called(alias, client)
+            # import OpenAI from "openai", import * as openai from "openai"
+            for name, alias in _names(default.strip().rstrip(",")):
+                if name == "*":
+                    for member in client.names:
+                        yield _Called(f"{alias}.{member}", client)
+                elif _main(client, module):
+                    yield _Called(alias, client)
+                    for member in client.names:
+                        yield _Called(f"{alias}.{member}", client)
+
+
+def _main(client: Client, module: str) -> bool:
+    """Whether the default export of `module` is the client: a vendor's own SDK."""
+    return module in ("openai", "@anthropic-ai/sdk", "groq-sdk", "together-ai") and (
+        "AzureOpenAI" not in client.names
+    )
+
+
+def _names(text: str) -> Iterator[tuple[str, str]]:
+    """(name, how it is called here) of `a, b as c` and `{a, b: c}`."""
+    for part in text.split(","):
+        star = re.match(r"\s*\*\s+as\s+([\w$]+)", part)
+        if star:
+            yield "*", star[1]
+            continue
+        match = _NAME.match(part.strip())
+        if match and match["name"] != "type":
+            yield match["name"], match["alias"] or match["renamed"] or match["name"]
+
+
+def _extension(name: str) -> str:
+    return name.lower().rpartition(".")[2]
+
+
+DETECTOR = Clients()
