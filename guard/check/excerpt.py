@@ -41,8 +41,8 @@ _DUMP = 64 * 1024
 """Characters of secrets in one file from which none of its lines is shown."""
 
 _NAME = (
-    r"(?i:(?<![A-Za-z0-9])[\w.-]{0,30}?(?:key|token|secret|passw(?:or)?d|passphrase|pwd|credentials?|auth"
-    r"|authorization)s?)"
+    r"(?i:(?<![A-Za-z0-9])[\w.-]{0,30}?(?:key|token|secret|passw(?:or)?d|passphrase|pwd"
+    r"|credentials?|auth|authorization)s?(?:_(?:id|\d{1,3}|prod|dev|test|staging))?)"
 )
 _NAMED = re.compile(
     # name = "value", "name": "value", name: value, NAME=value, ("NAME", "value")

@@ -128,6 +128,7 @@ def marked(made: Excerpt) -> str:
         ("curl -H 'Authorization: Basic aGk6eW91' x", "curl",
          "curl -H 'Authorization: Basic ****' x"),
         ('["auth-token", "abcdefgh"], call()', "call", '["auth-token", "****"], call()'),
+        ("OPENAI_KEY_2=abcdefgh go", "go", "OPENAI_KEY_2=**** go"),
         ("token: ${{ secrets.TOKEN }}", "token", "token: ${{ secrets.TOKEN }}"),
         ("api_key=os.environ['A']", "api_key", "api_key=os.environ['A']"),
         ('key_env = "OPENAI_API_KEY"', "OPENAI", 'key_env = "OPENAI_API_KEY"'),

@@ -58,7 +58,7 @@ def test_control_characters_are_escaped_and_empty_cells_shown() -> None:
     shown = table(COLUMNS, [("1", "\x1b]0;title\x07", "")])
     assert "\x1b" not in shown
     assert "\\x1b]0;title\\x07" in shown
-    assert table.endswith("  -")
+    assert shown.endswith("  -")
 
 
 def test_wide_characters_keep_the_columns_in_line() -> None:
