@@ -54,6 +54,9 @@ _VERB_FIRST = re.compile(
 )
 _PROSE_BEHIND = re.compile(r"[^\s`\"']*(?:\s)")
 
+_ENDPOINT = re.compile(r"https?://[^/\s\"']+/(?:[\w.-]+/)+[\w{$]|https?://[^/\s\"']+/(?!v\d)\w")
+"""An address with a path below that of the API's version: a made request to less goes nowhere."""
+
 _HTTP = frozenset(
     (
         "get", "post", "put", "patch", "delete", "head", "request", "stream", "fetch", "urlopen",
@@ -96,7 +99,7 @@ _SAID = re.compile(
     r"|docs?|docs?_?(?:url|link)|documentation(?:_?(?:url|link))?|link|homepage|website|origin"
     r"|referr?er|http_referer|issuer|scopes?|audience|aud|tooltip|text|message|error|name|id|info"
     r"|note|comment|pattern|regexp?|matcher|match|allow(?:ed)?|allow_?list|white_?list|deny"
-    r"|block(?:ed)?|csp|connect_?src|claims?|namespace|schema|\$schema|xmlns|sign_?up(?:_?url)?"
+    r"|block(?:ed)?|csp|connect_?src|.*claims?(?:_?key)?|namespace|schema|\$schema|xmlns|sign_?up(?:_?url)?"
     r"|(?:api_?)?keys?_?(?:url|link|page)|get_?(?:api_?)?key(?:_?url)?|api_?key_?url|terms|privacy"
     r"|prompt|content|body|summary|subject|caption|alt|default_?(?:text|label)|source|icon|logo"
     r"|image|avatar|citation|reference|see|usage|tags?|aria_label|helper|subtitle|heading|copy)s?",
@@ -142,7 +145,7 @@ def use_of(text: str, quoted: Quoted, url: int, is_base: object) -> Use:
     fallback = _is_fallback(lead) or _RETURNED.search(lead) or _TERNARY.search(lead)
     if not key and kind in ("[", "{") and not fallback:
         return Use(_element(text, quoted, lead, behind, kind), _flag(lead))
-    return _judged(text, quoted, lead, behind, found, name, callees, is_base)
+    return _judged(text, quoted, lead, behind, found, name, callees, is_base, url)
 
 
 def _judged(
@@ -154,6 +157,7 @@ def _judged(
     name: str,
     callees: list[str],
     is_base: object,
+    url: int,
 ) -> Use:
     kind = quoted.brackets[0].kind if quoted.brackets else ""
     key = found["key"] if found else ""
@@ -171,8 +175,10 @@ def _judged(
             return Use(KEPT, key)
         if _is_definition(text, quoted.brackets[0]):
             return Use(KEPT, key)
-        if _last(key).lower() == "default":
-            return Use(KEPT)
+        if _last(key).lower().startswith("default"):
+            return Use(KEPT, key)
+        if _last(name) == "Request" and not _sent(callees):
+            return Use(KEPT if _ENDPOINT.match(text, url) else NAMED, key)
         if base or (last in _HTTP and _last(key).lower() in ("url", "uri")):
             return Use(KEPT if last in _DATA else CALLED, key)
         return Use(NAMED)
@@ -194,6 +200,11 @@ def _judged(
             return Use(CALLED, key)
         return Use(KEPT, key)
     return Use(KEPT if base else NAMED, key)
+
+
+def _sent(callees: list[str]) -> bool:
+    """Whether the request that is made is an argument of what sends it."""
+    return any(_last(callee).lower() in ("urlopen", "send", "fetch") for callee in callees[1:])
 
 
 def _argument(lead: str, last: str, name: str, quoted: Quoted, text: str) -> Use:

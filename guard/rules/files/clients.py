@@ -55,7 +55,7 @@ _ARGUMENT = re.compile(
 _KEY_NAME = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_)?KEY\b")
 _DEFINED = re.compile(r"(?:\bclass|\bdef|\bfunction|\binterface|\btype|\bextends)\s+\Z")
 _OPTIONS = re.compile(
-    r"\s*(?![\w$.]*(?:key|env|token)\b)[A-Za-z_$][\w$.]*\s*(?:,|\Z)", re.IGNORECASE
+    r"\s*(?![\w$.]*(?:key|env|token)\b)[A-Za-z_$][\w$.]*\s*(?:,|!|\bas\b|\Z)", re.IGNORECASE
 )
 """The first argument is a name that may hold an object with options."""
 

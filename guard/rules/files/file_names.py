@@ -39,7 +39,7 @@ _LOCKS = frozenset(
 _GENERATED_PARTS = frozenset(
     (
         "__snapshots__", "cassettes", "node_modules", "locales", "locale", "i18n", "translations",
-        "site-packages", "__recordings__", "_data",
+        "site-packages", "__recordings__", "_data", "_next",
     )
 )  # fmt: skip
 _ASIDE = frozenset(
@@ -62,7 +62,7 @@ _ASIDE_WHOLE = frozenset(
 
 _WORDS = re.compile(r"[^._-]+")
 _TEST_FILE = re.compile(
-    r"test_.*|tests?\.\w+|conftest\.py|mock_.*"
+    r"test_.*|tests?\.\w+|conftest\.py|(?:mock|example|sample|dummy|fake)[_-].*"
     r"|.*_(?:test|tests|spec|mock|mocks|fixture|fixtures|bench|benchmark)\.\w+"
     r"|.*[.-](?:test|tests|spec|vitest|e2e|cy|stories|mock|mocks|fixture|fixtures|bench|example"
     r"|sample)\.\w+"

@@ -47,6 +47,9 @@ _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 # `sha256=` in a wheel's RECORD, `sha512-` in a lock file: a digest that begins like a key
 _DIGEST = re.compile(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
 
+_CAMEL_CASE = re.compile(r"_*[a-z]{2,}(?:[A-Z][a-z]{1,}|[A-Z]{2,3}(?=[A-Z][a-z])){2,}\d?")
+"""A name in code: in a random key a capital is followed by one more as often as not."""
+
 _NAME_TAIL = "API_KEY"
 _NAME = re.compile(r"[A-Za-z0-9_]*\Z")
 _NAME_LENGTH = 80
@@ -403,6 +406,8 @@ def _named(text: str, lower: str, budget: _Budget) -> Iterator[_Literal]:
 def _is_key(value: str, least: float) -> bool:
     """Whether a value that something named a key is given is one, and not code or a sample."""
     if len(value) < _SHORTEST or "://" in value or value[0] in ".:=" or value.isdigit():
+        return False
+    if _CAMEL_CASE.fullmatch(value):
         return False
     # names in code change between lower case, upper case and digits far less often
     kinds = [_character_kind(character) for character in value]

@@ -66,6 +66,7 @@ def test_what_leaves_the_gateway(path: str, text: str, subject: str) -> None:
         ("a.yml", "OPENAI_BASE_URL: ${GATEWAY}"),
         ("a.yml", "GITLAB_INSTANCE_URL: https://git.corp"),
         ("opencode.json", '{"baseURL": "https://api.openai.com/v1"}'),
+        ("out/_next/static/a.js", 'fetch("https://api.openai.com/v1/models")'),
         ("a.py", 'x = f"https://{region}-aiplatform.googleapis.com/v1"'),
     ],
 )
@@ -128,6 +129,17 @@ def test_hosts_that_are_also_websites_count_below_their_api() -> None:
 @pytest.mark.parametrize(
     ("path", "text", "severity"),
     [
+        ("a.py", 'AUTH_CLAIM_KEY = "https://api.openai.com/auth"', ""),
+        ("a.py", 'CLAIM = "https://api.openai.com/v1"', ""),
+        (
+            "a.py",
+            'self.request = httpx.Request(method="POST", url="https://api.openai.com/v1")',
+            "",
+        ),
+        ("a.py", 'r = httpx.Request("POST", url="https://api.openai.com/v1/responses")', "warning"),
+        ("a.py", 'f(default_api_base="https://api.openai.com/v1")', "warning"),
+        ("a.json", '{"url": "https://api.githubcopilot.com/mcp/"}', ""),
+        ("example_payload.json", '{"api_base": "https://api.openai.com/v1"}', "warning"),
         ("a.py", 'claims["https://api.openai.com/auth"]', ""),
         ("a.py", 'x = claims.get("https://api.openai.com/auth", {})', ""),
         ("a.tsx", '<Input placeholder="https://api.openai.com/v1" />', ""),

@@ -92,6 +92,7 @@ def test_with_the_providers_own_key_it_is_an_error(path: str, text: str) -> None
         ("a.py", "import openai\nself.OpenAI()\nmy.openai.OpenAI()"),
         ("a.ts", 'import OpenAI from "openai"\nnew OpenAI(options)'),
         ("a.ts", 'import OpenAI from "openai"\nnew OpenAI({ ...options })'),
+        ("a.ts", 'import OpenAI from "openai"\nnew OpenAI(options as ClientOptions)'),
         ("a.ts", 'import OpenAI from "openai"\nnew OpenAI({ apiKey, baseURL })'),
         ("a.ts", 'import OpenAI from "openai"\nnew OpenAI({ "baseURL": url })'),
         ("a.ts", 'import type OpenAI from "openai"\nOpenAI()'),

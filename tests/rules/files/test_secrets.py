@@ -172,6 +172,7 @@ def test_a_key_variable_of_the_policy_counts() -> None:
         "MISTRAL_API_KEY: /run/secrets/mistral_api_key_v2_2024",
         "MISTRAL_API_KEY=https://vault.corp/v1/secret/mistral/key2",
         "PORTKEY_API_KEY=portkey-api-key-goes-here-2024",
+        "process.env.OPENROUTER_API_KEY = originalOpenRouterApiKey;",
         "const portkey = new Portkey({ config: 'pc-routing-a1b2c3d4e5f6g7' })",
         "sk-proj-this-is-not-a-real-key-at-all-only-for-unit-tests",
         "sk-" + "a" * 48,
