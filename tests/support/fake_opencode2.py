@@ -15,6 +15,7 @@ import fnmatch
 import json
 import os
 import re
+import signal
 import sqlite3
 import sys
 import urllib.request
@@ -227,6 +228,9 @@ class World:
     def start_service(self, build: Build, environ: Mapping[str, str]) -> dict[str, Any]:
         """Start the shared service; returns its registration."""
         raise NotImplementedError
+
+    def stop_service(self, registration: Mapping[str, Any]) -> None:
+        """End the service of a registration."""
 
     def service(self, registration: Mapping[str, Any]) -> Any:
         """The `Server` behind a registration, or None if nobody answers there."""
@@ -593,6 +597,9 @@ def _main(
     registration = _read(state / "service.json")
     if parsed.command == "service status":
         return "running" if registration and world.service(registration) else "not running"
+    if parsed.command == "service stop":
+        world.stop_service(registration or {})
+        return "stopped"
     if parsed.command == "service start":
         world.start_service(build, environ)
         return "started"
@@ -701,6 +708,10 @@ class Wire(World):
                 return found
             time.sleep(0.05)
         raise Stopped(1, "the service did not start")
+
+    def stop_service(self, registration: Mapping[str, Any]) -> None:
+        if _alive(registration):
+            os.kill(int(registration["pid"]), signal.SIGTERM)
 
     def service(self, registration: Mapping[str, Any]) -> Any:
         return _Remote(self, registration) if _alive(registration) else None
