@@ -199,9 +199,10 @@ def check(
     failed = result.fails(fail_on)
     shape = "json" if as_json else format_ or default_format(environ)
     said = nothing and shape == "text" and output is None
-    if (failed or output is not None or not quiet) and not said:
+    reported = (failed or output is not None or not quiet) and not said
+    if reported:
         report(result, shape, output, cwd, whole=whole)
-    if result.stats is not None and (said or shape not in ("text", "json")):
+    if result.stats is not None and not (reported and shape in ("text", "json")):
         from guard.report.text import read_and_passed_over
 
         show(read_and_passed_over(result, result.stats), err=True)

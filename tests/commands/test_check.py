@@ -338,6 +338,8 @@ def test_what_was_read_and_what_was_passed_over(repository: Run) -> None:
     done = repository.check(*words, "--format", "concise")
     assert "READ" not in done.stdout
     assert "READ         2 files" in done.stderr
+    quiet = repository.check(*words, "-q")
+    assert (quiet.stdout, quiet.stderr.split("\n")[0]) == ("", "READ         2 files, 0 KiB")
 
 
 def test_branches_are_completed_without_git(
