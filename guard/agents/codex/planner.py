@@ -28,8 +28,9 @@ TESTED = "0.171.0"
 
 PROVIDER = "portkey_"
 """How the provider's id begins. It ends in the user's suffix: a table of the same id in any
-settings file would be merged into ours (case 6), and a session is found by the id it was made with
-(run: `resume --last` with another one starts a new session)."""
+settings file would be merged into ours (case 6). It stays the same, because a session belongs to
+the id it was made with: Codex resumes it with no other one, and `resume --last` does not see it
+(both run on 0.171.0)."""
 
 
 def survey(
