@@ -38,7 +38,11 @@ FLOORS = (
         "rule_table": "the rules",
         "signals": "signals",
     },
-    {"errors": "how a failure is said", "record": "plain records without dataclasses"},
+    {
+        "errors": "how a failure is said",
+        "late": "regexes that are compiled when first used",
+        "record": "plain records without dataclasses",
+    },
 )
 STOREY = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -12,6 +12,7 @@ from functools import cache
 from math import log2
 
 from guard.catalog.secret_patterns import secret_patterns
+from guard.late import late
 
 LONGEST = 2200
 """Characters of the longest key of any vendor."""
@@ -26,12 +27,12 @@ _PLAIN = frozenset(
     )
 )  # fmt: skip
 
-_WORDLIKE = re.compile(r"[a-z]{2,}\d{0,2}|[A-Z][a-z]+|[A-Z]{2,}|\d{0,4}|[a-zA-Z]")
-_SEPARATORS = re.compile(r"[-_./:+=\s]+")
-_PIECE = re.compile(r"[^-_./:+=\s\0]+")
-_REPEATED = re.compile(r"(.{1,12}?)\1{2,}", re.DOTALL)
+_WORDLIKE = late(r"[a-z]{2,}\d{0,2}|[A-Z][a-z]+|[A-Z]{2,}|\d{0,4}|[a-zA-Z]")
+_SEPARATORS = late(r"[-_./:+=\s]+")
+_PIECE = late(r"[^-_./:+=\s\0]+")
+_REPEATED = late(r"(.{1,12}?)\1{2,}", re.DOTALL)
 
-_PHRASE = re.compile(
+_PHRASE = late(
     r"(?:[a-z]{1,15}[-_ ]){0,12}(?:key|token|here)(?:[-_ ][a-z]{1,15}){0,12}(?:[-_ ]?\d{1,2})?",
     re.IGNORECASE,
 )

@@ -140,7 +140,7 @@ def check_entries(
 
 def _search(detectors: Sequence[Detector], size: int) -> needles.Search:
     """The search for the detectors' needles, by their numbers, and then for suppressions."""
-    return needles.search([*(d.needles for d in detectors), (suppress.NEEDLE,)], size)
+    return needles.search([*detectors, suppress], size)
 
 
 def _read(

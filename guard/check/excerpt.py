@@ -13,6 +13,7 @@ from itertools import islice
 
 from guard.errors import printable
 from guard.findings import Excerpt, Finding
+from guard.late import late
 from guard.masking import masked_at, replaced
 from guard.sources.file import SourceFile
 
@@ -44,19 +45,19 @@ _NAME = (
     r"(?i:(?<![A-Za-z0-9])[\w.-]{0,30}?(?:key|token|secret|passw(?:or)?d|passphrase|pwd"
     r"|credentials?|auth|authorization)s?(?:_(?:id|\d{1,3}|prod|dev|test|staging))?)"
 )
-_NAMED = re.compile(
+_NAMED = late(
     # name = "value", "name": "value", name: value, NAME=value, ("NAME", "value")
     rf"(?P<name>{_NAME})(?![A-Za-z0-9])[\"'`\])]{{0,3}}\s{{0,4}}(?P<sign>=>|[:?|]?=|:|,)\s{{0,4}}"
     r"(?:(?P<quote>[\"'`])(?P<quoted>(?:(?!(?P=quote)).)+)|(?P<bare>[^\s\"'`,;(){}\[\]<>]{6,}+)(?!\())"
 )
-_SCHEME = re.compile(r"\b(?i:bearer|basic)[ \t]{1,4}(?P<value>[^\s\"'`,;)}\]]{6,})")
-_OPEN = re.compile(
+_SCHEME = late(r"\b(?i:bearer|basic)[ \t]{1,4}(?P<value>[^\s\"'`,;)}\]]{6,})")
+_OPEN = late(
     # a reference, a template or a word of code shows nothing
     r"[$<{%@*]|\*\*\*\*|[A-Za-z]+://|(?i:str|string|none|null|true|false|optional|undefined)\b"
     r"|(?:os|process|self|this|config|settings|env|secrets)[.\[]"
 )
-_NAMES_ONLY = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-_WORDS = re.compile(r"[^\s\"'`,;:=&|(){}\[\]<>]+")
+_NAMES_ONLY = late(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_WORDS = late(r"[^\s\"'`,;:=&|(){}\[\]<>]+")
 
 
 def add(file: SourceFile, findings: Iterable[Finding]) -> None:

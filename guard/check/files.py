@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.check import baseline, engine
-from guard.check import fix as fixing
 from guard.check.result import Result
 from guard.errors import counted
 from guard.findings import Finding
@@ -180,6 +179,8 @@ def _write_baseline(
 
 def _fix(done: Done, found: tree.Tree, policy: CompiledPolicy, write: bool) -> bool:
     """Plan what can be fixed, and write it if `write`; whether anything was written."""
+    from guard.check import fix as fixing
+
     changes = fixing.plan(done.result.findings, found.entries, policy)
     if not changes:
         left = len(done.result.findings)

@@ -8,33 +8,33 @@ baseline and the policy's exceptions do the same.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from guard.errors import printable
 from guard.findings import Finding
+from guard.late import late
 from guard.rule_table import RULES
 from guard.sources.file import SourceFile
 
-NEEDLE = b"routeguard:"
+needles = (b"routeguard:",)
 """A file without these bytes (in UTF-8) holds no suppression."""
 
 UNSUPPRESSIBLE = frozenset(("RG901", "RG902", "RG903"))
 """Rules about the check itself; a comment does not silence them."""
 
-_MARK = re.compile(r"routeguard:[ \t]*ignore(?:[ \t]*\[(?P<ids>[^\]\n]*)\])?(?P<rest>[^\n]*)")
+_MARK = late(r"routeguard:[ \t]*ignore(?:[ \t]*\[(?P<ids>[^\]\n]*)\])?(?P<rest>[^\n]*)")
 
 # how comments begin and end in shell, Python, C, SQL, INI, Lisp, HTML, Haskell, ML, TeX, Vim,
 # batch, m4, roff and the template languages; what is an operator or a quote elsewhere counts
 # only at the beginning of a line
-_OPENER = re.compile(r"(?:(?:^|[\s;,)}\]>])(?:#|//|--|;|/\*|\{-|\(\*)|<!--|<%|\{#|\{\{-?!)")
-_ONLY_OPENER = re.compile(
+_OPENER = late(r"(?:(?:^|[\s;,)}\]>])(?:#|//|--|;|/\*|\{-|\(\*)|<!--|<%|\{#|\{\{-?!)")
+_ONLY_OPENER = late(
     r"[ \t]*(?:#+!?|//+!?|--+|;+|/\*+!?|<!--+|\{-|\(\*|%+|\"|'|\*|REM|rem|dnl|\.\\\""
     r"|\{#-?|\{\{-?!(?:--)?|<%-?#?)[ \t]*\Z"
 )
-_CLOSER = re.compile(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
-_WORD = re.compile(r"\w")
+_CLOSER = late(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
+_WORD = late(r"\w")
 
 _PROSE = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".txt")
 """Where a suppression may be an example of one, so that nothing is said about it."""

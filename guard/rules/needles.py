@@ -7,7 +7,7 @@ to a detector, which decides for itself; so both lead to the same findings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 FAST_FROM = 4_000_000
@@ -31,6 +31,15 @@ Needle = bytes | Form
 in every file. Only ASCII letters have a case here."""
 
 
+class Group(Protocol):
+    """What has needles, such as a detector."""
+
+    @property
+    def needles(self) -> Sequence[Needle]:
+        """One of them stands in every file that it is for. Asked for only if it is wanted."""
+        ...
+
+
 class Search(Protocol):
     """Looks for groups of needles in bytes."""
 
@@ -39,9 +48,8 @@ class Search(Protocol):
         ...
 
 
-def search(groups: Iterable[Sequence[Needle]], size: int) -> Search:
+def search(groups: Sequence[Group], size: int) -> Search:
     """The quicker search for about `size` bytes, of what this machine has."""
-    groups = tuple(groups)
     if size >= FAST_FROM:
         try:
             return FastSearch(groups)
@@ -53,20 +61,29 @@ def search(groups: Iterable[Sequence[Needle]], size: int) -> Search:
 class PlainSearch:
     """Python's own search: one literal after the other, until one of a group is found."""
 
-    def __init__(self, groups: Sequence[Sequence[Needle]]) -> None:
-        self._groups = [tuple(map(_literal, group)) for group in groups]
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._groups = groups
+        self._literals: list[tuple[bytes, ...] | None] = [None] * len(groups)
 
     def __call__(self, data: bytes, wanted: Callable[[int], bool]) -> list[int]:
         lowered = data.lower()
         present: dict[bytes, bool] = {}
+        found = []
+        for number in filter(wanted, range(len(self._groups))):
+            for literal in self._literals[number] or self._read(number):
+                here = present.get(literal)
+                if here is None:
+                    here = literal in (data if _is_exact(literal) else lowered)
+                    present[literal] = here
+                if here:
+                    found.append(number)
+                    break
+        return found
 
-        def stands(literal: bytes) -> bool:
-            here = present.get(literal)
-            if here is None:
-                here = present[literal] = literal in (data if _is_exact(literal) else lowered)
-            return here
-
-        return [n for n, group in enumerate(self._groups) if wanted(n) and any(map(stands, group))]
+    def _read(self, number: int) -> tuple[bytes, ...]:
+        literals = tuple(map(_literal, self._groups[number].needles))
+        self._literals[number] = literals
+        return literals
 
 
 class FastSearch:
@@ -75,7 +92,7 @@ class FastSearch:
     Raises ImportError where it is not installed or does not run (it needs SSSE3 on x86).
     """
 
-    def __init__(self, groups: Sequence[Sequence[Needle]]) -> None:
+    def __init__(self, groups: Sequence[Group]) -> None:
         import hyperscan
 
         bits: dict[tuple[bytes, bool], int] = {}
@@ -88,7 +105,7 @@ class FastSearch:
         self._groups: list[tuple[int, list[int]]] = []
         for group in groups:
             single, forms = 0, []
-            for needle in group:
+            for needle in group.needles:
                 literal = _literal(needle)
                 if not literal:
                     single |= 1

@@ -10,7 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_HASH = re.compile(
+from guard.late import late
+
+_HASH = late(
     r"(?P<comment>#[^\n]*+)"
     r"|(?P<triple>\"\"\"(?:[^\\\"]|\\.|\"(?!\"\"))*+(?:\"\"\"|\Z)"
     r"|'''(?:[^\\']|\\.|'(?!''))*+(?:'''|\Z))"
@@ -18,7 +20,7 @@ _HASH = re.compile(
     r"|(?P<open>[(\[{])|(?P<close>[)\]}])",
     re.DOTALL,
 )
-_SLASHES = re.compile(
+_SLASHES = late(
     r"(?P<comment>//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|<!--.*?(?:-->|\Z))"
     r"|(?P<regex>(?:(?<=[(,=:\[!&|?;])|(?<=[(,=:\[!&|?;] ))/(?![*/\s])"
     r"(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*+\])++/)"
@@ -29,7 +31,7 @@ _SLASHES = re.compile(
 )
 _BY_HASH = frozenset(("py", "pyi", "rb", "r", "ex", "exs", "jl", "pl", "pm", "nim"))
 
-_STATEMENT = re.compile(r"(?:^|\n)[ \t]*[rRuUfFbB]{0,2}\Z")
+_STATEMENT = late(r"(?:^|\n)[ \t]*[rRuUfFbB]{0,2}\Z")
 _CONTINUED = ("(", "[", "{", ",", "=", "+", "\\", "%", "|")
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
-
-from dotenv.parser import Binding, parse_stream
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.sources.positions.text import Text, joined
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 LIMIT = 256 * 1024
 """Bytes. A dotenv file beyond this is not one that a person wrote; it would take seconds."""
@@ -62,6 +63,8 @@ def assignments(text: str) -> Iterator[DotenvAssignment]:
     short = joined([*parts, whole[at:]])
     at = len(text) - len(text.removeprefix("\ufeff"))  # which the parser drops
     line, counted = 1, 0
+    from dotenv.parser import parse_stream
+
     for binding in parse_stream(io.StringIO(short.value)):
         for name, value, *inside in _parts(binding):
             name_at, start, end = (short.places[at + place] for place in inside)

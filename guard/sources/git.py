@@ -8,7 +8,6 @@ replaced objects or parents, and never fetches what a partial clone lacks.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
 
 TIMEOUT = 120.0
@@ -33,6 +32,8 @@ def ask(
     `places` are variables of git that hold, such as those of PLACES; without, git looks for the
     repository of `directory`. Raises GitError if git is missing, refuses or takes too long.
     """
+    import subprocess  # where git is asked: named files need no answer
+
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environ |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
     environ["GIT_GRAFT_FILE"] = os.devnull

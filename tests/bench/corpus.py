@@ -48,7 +48,7 @@ def findings(case: Case) -> list:
 
     file = SourceFile(case.shown, case.path.read_bytes())
     policy = CompiledPolicy()
-    search = PlainSearch([detector.needles for detector in DETECTORS])
+    search = PlainSearch(DETECTORS)
     result = []
     for number in search(file.data, lambda n: DETECTORS[n].wants(file.path, file.name)):
         found = DETECTORS[number].check(file, policy)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from searches import SEARCHES
+from searches import SEARCHES, Bearer
 
-from guard.check import engine
+from guard.check import engine, suppress
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules import needles
@@ -44,7 +44,8 @@ class NoSearch:
 def test_a_literal_in_lower_case_stands_in_any_case_and_one_with_a_capital_as_it_is(
     search: type[Search],
 ) -> None:
-    looks = search([[b"a.b"], [b"A_KEY", b"other"], [b""], [Form(b"sk-", rb"sk-[a-z]{4}")]])
+    sk = Bearer(Form(b"sk-", rb"sk-[a-z]{4}"))
+    looks = search([Bearer(b"a.b"), Bearer(b"A_KEY", b"other"), Bearer(b""), sk])
     for data, here in (
         (b"", [2]),
         (b"x A.B x", [0, 2]),
@@ -57,17 +58,17 @@ def test_a_literal_in_lower_case_stands_in_any_case_and_one_with_a_capital_as_it
 
 
 def test_a_form_leaves_out_what_only_begins_like_it() -> None:
-    groups = [[Form(b"sk-", rb"sk-[a-z]{4}")]]
+    groups = [Bearer(Form(b"sk-", rb"sk-[a-z]{4}"))]
     here = [search(groups)(b"sk-ab", everything) for search in SEARCHES]
     assert here == [[0], []][: len(SEARCHES)]
 
 
 def test_few_bytes_are_not_worth_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(needles.search([[b"a"]], needles.FAST_FROM - 1), PlainSearch)
-    large = needles.search([[b"a"]], needles.FAST_FROM)
+    assert isinstance(needles.search([Bearer(b"a")], needles.FAST_FROM - 1), PlainSearch)
+    large = needles.search([Bearer(b"a")], needles.FAST_FROM)
     assert type(large) is SEARCHES[-1]
     monkeypatch.setitem(sys.modules, "hyperscan", None)
-    assert isinstance(needles.search([[b"a"]], needles.FAST_FROM), PlainSearch)
+    assert isinstance(needles.search([Bearer(b"a")], needles.FAST_FROM), PlainSearch)
 
 
 @st.composite
@@ -92,7 +93,7 @@ def contents(draw: st.DrawFn) -> bytes:
     return b"".join(parts)
 
 
-EACH = [search([[literal] for literal in LITERALS]) for search in SEARCHES]
+EACH = [search([Bearer(literal) for literal in LITERALS]) for search in SEARCHES]
 
 
 @settings(max_examples=100, deadline=None)
@@ -144,8 +145,7 @@ def found(file: SourceFile, search: Search) -> list[tuple[str, int, int, str]]:
     return sorted((one.rule, one.line, one.column, one.subject) for one in every)
 
 
-GROUPS = [*(detector.needles for detector in DETECTORS), (engine.suppress.NEEDLE,)]
-MADE = [search(GROUPS) for search in SEARCHES]
+MADE = [search([*DETECTORS, suppress]) for search in SEARCHES]
 
 
 @settings(max_examples=150, deadline=None)

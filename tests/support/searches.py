@@ -5,7 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from guard.rules.needles import FastSearch, PlainSearch, Search
+from guard.rules.needles import FastSearch, Needle, PlainSearch, Search
+
+
+class Bearer:
+    """What has just these needles."""
+
+    def __init__(self, *needles: Needle) -> None:
+        self.needles = needles
+
 
 SEARCHES: list[type[Search]] = [PlainSearch]
 # it is a dependency of routeguard: an environment without it is an old one, which CI has not

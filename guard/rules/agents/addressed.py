@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
+from guard.late import late
 from guard.rules.agents import calling
 from guard.rules.files import written
 from guard.rules.files.scope import Placed, Scope, between
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from guard.sources.positions.shell_calls import Call, Script
     from guard.sources.shell_commands import Word
 
-_COMMENT = re.compile(r"^[ \t]*(?:#|//|--|;|REM\b).*$", re.MULTILINE)
+_COMMENT = late(r"^[ \t]*(?:#|//|--|;|REM\b).*$", re.MULTILINE)
 
 
 class AddressedCalls:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard import net, variables
 from guard.catalog import local_proxies
 from guard.catalog.endpoints import is_gateway_host, is_provider_url
+from guard.late import late
 from guard.rules.files import calls_in_code, file_names
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.secrets import catalogued_variables
@@ -24,18 +25,18 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_URL = re.compile(r"http(?:s?)://(?P<rest>[^\s\"'`<>\\)\]}|,;]*+)", re.IGNORECASE)
+_URL = late(r"http(?:s?)://(?P<rest>[^\s\"'`<>\\)\]}|,;]*+)", re.IGNORECASE)
 _LONGEST = 2000
 
 # `OLLAMA_HOST=127.0.0.1:11434`: an address without a scheme
-_ADDRESS = re.compile(
+_ADDRESS = late(
     r"(?P<name>OLLAMA_HOST|OPENAI_HOST|ANTHROPIC_HOST|OLLAMA_API_BASE|OPENAI_API_BASE)"
     r"[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?(?P<value>[A-Za-z0-9.\[\]:-]{3,80}+)(?![/\w])"
 )
 
 # what is given the URL: base_url="…", baseURL: "…", OPENAI_BASE_URL=…, ("OPENAI_BASE_URL", "…"),
 # os.environ["X"] = "…", a fallback after || ?? or :-
-_KEY = re.compile(
+_KEY = late(
     r"(?P<key>[A-Za-z_][A-Za-z0-9_.-]{0,60})[\"'`]?[\])]{0,2}[ \t]{0,4}"
     r"(?:=>|[:?]?=|:-|:|\|\||\?\?|,|\bor\b)[ \t]{0,4}[frbu]{0,2}[\"'`]?\Z"
 )
@@ -56,16 +57,16 @@ _MODEL_WORDS = (
 )  # fmt: skip
 _ENDINGS = ("url", "base", "host", "endpoint", "api", "server", "proxy")
 
-_COMMENT = re.compile(r"\s*(?:#(?!define|include)|//|/\*|\*|--|;|<!--|%|REM\b|rem\b)")
+_COMMENT = late(r"\s*(?:#(?!define|include)|//|/\*|\*|--|;|<!--|%|REM\b|rem\b)")
 _TRAILING_COMMENTS = (" # ", "\t# ", " // ", "\t// ")
 _LINE = 300
 """Characters before a URL in which a comment has to begin to be seen."""
 
 # the description of an API that somebody else serves
-_API_DESCRIPTION = re.compile(r"\A\s*(?:\{\s*)?[\"']?(?:openapi|swagger)[\"']?\s*:\s*[\"']?[23]\.")
+_API_DESCRIPTION = late(r"\A\s*(?:\{\s*)?[\"']?(?:openapi|swagger)[\"']?\s*:\s*[\"']?[23]\.")
 
 # `${OPENAI_BASE_URL:-…}`, `${OPENAI_API_BASE:…}`: the variable may say otherwise
-_DEFAULT = re.compile(r"\$\{[A-Za-z_]\w*:[-=]?\Z")
+_DEFAULT = late(r"\$\{[A-Za-z_]\w*:[-=]?\Z")
 
 _TABLE = 4
 """Providers whose addresses one file holds from which it is a table of them."""
@@ -80,16 +81,14 @@ _ADAPTERS = frozenset(
 """Folders, without the plural's s, that hold a module for each provider."""
 
 _NEARBY = 400
-_SAMPLE_HOST = re.compile(
-    r"(?:.*\.)?example(?:\.\w+)?|.*\.(?:example|invalid|test)|.*your.*|.*-xxx+.*"
-)
+_SAMPLE_HOST = late(r"(?:.*\.)?example(?:\.\w+)?|.*\.(?:example|invalid|test)|.*your.*|.*-xxx+.*")
 
-_SAMPLE_TENANT = re.compile(
+_SAMPLE_TENANT = late(
     r"(?:.*-)?(?:your?|example|xxx+|placeholder|my-?resource|resource-?name|<\w+>|xyz)\b"
 )
 """How the host begins that stands for a customer's own: `your-endpoint.openai.azure.com`."""
 
-_TESTS = re.compile(r"test|spec|mock|fixture|e2e", re.IGNORECASE)
+_TESTS = late(r"test|spec|mock|fixture|e2e", re.IGNORECASE)
 
 _API_PATHS = ("/v1", "/api", "/anthropic", "/openai", "/chat", "/completions")
 

@@ -6,6 +6,7 @@ What is said about the call of an agent is in guard/rules/agents.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
@@ -20,14 +21,26 @@ from guard.sources.shell_commands import MAX_CHARACTERS, UnparsedError
 
 if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
+    from guard.rules.needles import Needle
 
 
-NEEDLES = (
-    *(needle for agent in AGENTS for needle in agent.NEEDLES),
-    *variables.NEEDLES,
-    *sorted(word.encode() for word in local_proxies.words()),
-)
-"""Needles of which every shell text with a finding holds one."""
+@cache
+def needles() -> tuple[Needle, ...]:
+    """Needles of which every shell text with a finding holds one."""
+    return (
+        *(needle for agent in AGENTS for needle in agent.NEEDLES),
+        *variables.needles(),
+        *sorted(word.encode() for word in local_proxies.words()),
+    )
+
+
+class ShellTexts:
+    """What the detectors of files with shell texts in them have in common."""
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """Those of a shell text."""
+        return needles()
 
 
 MAX_SHELL = 4 * MAX_CHARACTERS

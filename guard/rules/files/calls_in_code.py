@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from guard.late import late
 from guard.sources.code_text import Bracket, Quoted
 
 CALLED = "called"
@@ -28,31 +29,31 @@ class Use(NamedTuple):
 
 _WINDOW = 200
 
-_KEYED = re.compile(
+_KEYED = late(
     r"(?P<key>[A-Za-z_$][\w$.-]*)[\"'`]?\]?[ \t]*"
     r"(?P<op>\|\|=|\?\?=|:?=(?!>)|:|=>)\s*(?:await\s+)?[({]?\s*[frbuFRBU@$]{0,2}\Z"
 )
-_TYPED = re.compile(
+_TYPED = late(
     r"(?P<key>[A-Za-z_$][\w$.-]*)\??[ \t]*:[ \t]*[A-Za-z_][\w.]*(?:[\[<][^\]>=]{0,60}[\]>])?"
     r"(?:[ \t]*\|[ \t]*\w+){0,3}[ \t]*(?P<op>=)(?!>)\s*[({]?\s*[frbuFRBU@$]{0,2}\Z"
 )
-_FALLBACK = re.compile(r"(?:\|\||\?\?|\bor|\belse|\?|\?:|:-)\s*[frbuFRBU]{0,2}\Z")
-_TERNARY = re.compile(r"\?[^?:{}\n]{0,120}:\s*\Z|\?\s*[\"'`][^\"'`\n]{0,200}[\"'`]\s*:\s*\Z")
-_RETURNED = re.compile(r"(?:\breturn|=>|\byield)\s*\(?\s*[frbu]{0,2}\Z")
-_COMPARED_BEFORE = re.compile(r"(?:[!=]==?|\bcase|\bin|\bis|\bnot|(?<![=-])[<>])\s*[frbu]{0,2}\Z")
-_COMPARED_AFTER = re.compile(r"\s*(?:[!=]==?|\bnot\s+in\b|\bin\b|\bis\b|\.(?:includes|startsWith))")
-_CALLEE = re.compile(r"(?P<new>\bnew\s+)?(?P<name>[A-Za-z_$][\w$.?]*)\s*(?:<[^<>()]{0,80}>)?\s*\Z")
-_DEFINITION = re.compile(
+_FALLBACK = late(r"(?:\|\||\?\?|\bor|\belse|\?|\?:|:-)\s*[frbuFRBU]{0,2}\Z")
+_TERNARY = late(r"\?[^?:{}\n]{0,120}:\s*\Z|\?\s*[\"'`][^\"'`\n]{0,200}[\"'`]\s*:\s*\Z")
+_RETURNED = late(r"(?:\breturn|=>|\byield)\s*\(?\s*[frbu]{0,2}\Z")
+_COMPARED_BEFORE = late(r"(?:[!=]==?|\bcase|\bin|\bis|\bnot|(?<![=-])[<>])\s*[frbu]{0,2}\Z")
+_COMPARED_AFTER = late(r"\s*(?:[!=]==?|\bnot\s+in\b|\bin\b|\bis\b|\.(?:includes|startsWith))")
+_CALLEE = late(r"(?P<new>\bnew\s+)?(?P<name>[A-Za-z_$][\w$.?]*)\s*(?:<[^<>()]{0,80}>)?\s*\Z")
+_DEFINITION = late(
     r"(?:\bdef|\bfunction\*?|\bfunc|\bfn|\bfun|\bconstructor|\bclass|\basync)\s*[\w$]*\s*\Z"
     r"|\bconstructor\s*\Z"
 )
-_METHOD = re.compile(r"\s*(?:=>|\{|:\s*[\w<>\[\]| ]{1,40}\{|->)")
-_METHOD_NAME = re.compile(r"\"?\s*(?:GET|POST|PUT|PATCH|DELETE)\"?", re.IGNORECASE)
-_VERB_FIRST = re.compile(
+_METHOD = late(r"\s*(?:=>|\{|:\s*[\w<>\[\]| ]{1,40}\{|->)")
+_METHOD_NAME = late(r"\"?\s*(?:GET|POST|PUT|PATCH|DELETE)\"?", re.IGNORECASE)
+_VERB_FIRST = late(
     r"\s*(?:\w+\s*,\s*)?(?:[\"'](?:GET|POST|PUT|PATCH|DELETE)[\"']|[\w.]*\.(?:Method)?"
     r"(?:Get|Post|Put|Patch|Delete|GET|POST|PUT))\s*,\s*\Z"
 )
-_PROSE_BEHIND = re.compile(r"[^\s`\"']*(?:\s)")
+_PROSE_BEHIND = late(r"[^\s`\"']*(?:\s)")
 
 _ENDPOINT = re.compile(r"https?://[^/\s\"']+/(?:[\w.-]+/)+[\w{$]|https?://[^/\s\"']+/(?!v\d)\w")
 """An address with a path below that of the API's version: a made request to less goes nowhere."""
@@ -94,7 +95,7 @@ _DATA = frozenset(
      "dumps", "field", "literal", "enum")
 )  # fmt: skip
 
-_SAID = re.compile(
+_SAID = late(
     r"(?:.*_)?(?:placeholder|href|src|title|label|descr?|description|help|help_?text|hint|examples?"
     r"|docs?|docs?_?(?:url|link)|documentation(?:_?(?:url|link))?|link|homepage|website|origin"
     r"|referr?er|http_referer|issuer|scopes?|audience|aud|tooltip|text|message|error|name|id|info"
@@ -107,15 +108,15 @@ _SAID = re.compile(
 )
 """Names of what is shown, matched or compared."""
 
-_MAPPING = re.compile(
+_MAPPING = late(
     r"claim|map|dict|cache|header|conf|setting|store|data|param|namespace|token|jwt|payload|env"
     r"|registry|state|option|kwarg|meta|attr|prop|record|row|lookup|index"
 )
 """Names of what is looked into by its `get`, and is no client."""
 
-_FLAG = re.compile(r"[\"'`](?P<flag>--?[\w-]+)[\"'`]\s*,\s*[frbu]?\Z")
-_CLIENTS = re.compile(r"[\[,]\s*[\"'`](?:[\w/]*/)?(?:curl|wget|http|https|xh|httpie)[\"'`]\s*,")
-_BASE_CALLEE = re.compile(
+_FLAG = late(r"[\"'`](?P<flag>--?[\w-]+)[\"'`]\s*,\s*[frbu]?\Z")
+_CLIENTS = late(r"[\[,]\s*[\"'`](?:[\w/]*/)?(?:curl|wget|http|https|xh|httpie)[\"'`]\s*,")
+_BASE_CALLEE = late(
     r"(?:with|set|use)?_?(?:api_?)?(?:base_?(?:url|uri)|api_?base|endpoint|uri)", re.IGNORECASE
 )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from guard.late import late
 from guard.rules.agents.calls import STEPS, AgentSteps
-from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.structured import check_variables, expressions_out, parse
@@ -18,15 +18,16 @@ from guard.sources.positions.text import Text
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
+    from guard.rules.needles import Needle
     from guard.sources.file import SourceFile
 
-_GITHUB = re.compile(r"(?:^|/)\.(?:github|gitea|forgejo)/(?:workflows|actions)/.*\.ya?ml$")
-_NAMES = re.compile(
+_GITHUB = late(r"(?:^|/)\.(?:github|gitea|forgejo)/(?:workflows|actions)/.*\.ya?ml$")
+_NAMES = late(
     r"(?:\.gitlab-ci|.*\.gitlab-ci|bitbucket-pipelines|\.travis|\.drone|\.woodpecker|"
     r"azure-pipelines[^/]*|\.azure-pipelines[^/]*|buildspec|appveyor|\.appveyor|cloudbuild|"
     r"codemagic|\.cirrus)\.ya?ml$"
 )
-_FOLDERS = re.compile(
+_FOLDERS = late(
     r"(?:^|/)(?:\.circleci|\.buildkite|\.woodpecker|\.azure-pipelines|\.gitlab/ci|\.gitlab-ci|\.semaphore)/"
     r".*\.ya?ml$"
 )
@@ -53,15 +54,19 @@ _SHELL_KEYS = frozenset(
     )
 )
 _VARIABLE_KEYS = frozenset(("env", "variables", "environment"))
-_OTHER_SHELLS = re.compile(r"(?:python|pwsh|powershell|cmd|node|perl|deno|ruby)")
-_SECRET = re.compile(r"\bsecrets(?:\.([A-Za-z_]\w*)|\[\s*['\"]([A-Za-z_]\w*)['\"]\s*\])")
+_OTHER_SHELLS = late(r"(?:python|pwsh|powershell|cmd|node|perl|deno|ruby)")
+_SECRET = late(r"\bsecrets(?:\.([A-Za-z_]\w*)|\[\s*['\"]([A-Za-z_]\w*)['\"]\s*\])")
 
 
-class Pipelines:
+class Pipelines(ShellTexts):
     """RG112 and what shell text and variables of CI jobs have."""
 
     name = "ci"
-    needles: tuple[bytes, ...] = (*NEEDLES, b"secrets.", b"secrets[", b"inherit")
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """Those of a shell text, and what refers to a secret."""
+        return (*super().needles, b"secrets.", b"secrets[", b"inherit")
 
     def wants(self, path: str, name: str) -> bool:
         """Pipelines by their path, composite actions by their name."""

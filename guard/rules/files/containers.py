@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from guard.late import late
 from guard.rules.files import written
-from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope, between
 from guard.rules.files.structured import (
     check_command,
@@ -22,18 +23,17 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_INSTRUCTION = re.compile(r"\s*([A-Za-z]+)(?:\s+|$)")
-_HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_]\w*)\2")
-_FLAG = re.compile(r"\s*--[a-z][a-z-]*(?:=\S*)?(?=\s)")
-_ESCAPE = re.compile(r"#\s*escape\s*=\s*`", re.I)
-_PAIR = re.compile(r"([A-Za-z_]\w*)=")
+_INSTRUCTION = late(r"\s*([A-Za-z]+)(?:\s+|$)")
+_HEREDOC = late(r"<<(-?)([\"']?)([A-Za-z_]\w*)\2")
+_FLAG = late(r"\s*--[a-z][a-z-]*(?:=\S*)?(?=\s)")
+_ESCAPE = late(r"#\s*escape\s*=\s*`", re.I)
+_PAIR = late(r"([A-Za-z_]\w*)=")
 
 
-class Dockerfiles:
+class Dockerfiles(ShellTexts):
     """Agent calls, variables and local proxies in Dockerfiles."""
 
     name = "dockerfile"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Dockerfile, Containerfile, with a prefix or suffix."""

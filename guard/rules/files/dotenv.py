@@ -7,11 +7,11 @@ value) still hands the provider's key to a process, but the file does not hold i
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from guard import variables
 from guard.catalog.key_values import is_placeholder
+from guard.late import late
 from guard.rules.files import file_names
 from guard.rules.files.base_urls import of_variable
 from guard.rules.files.scope import Scope, Span
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from guard.sources.file import SourceFile
 
 # TOML and HCL: name = "value", "name" = 'value', {name = "value"}
-_SETTING = re.compile(
+_SETTING = late(
     r"(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]{2,100}+)(?P=quote)[ \t]{0,20}=[ \t]{0,20}"
     r"(?:\{[ \t]{0,20}value[ \t]{0,20}=[ \t]{0,20})?"
     r"(?:\"(?P<double>[^\"\r\n]*+)\"|'(?P<single>[^'\r\n]*+)')"
 )
-_SETTING_COMMENT = re.compile(r"[ \t]*(?:#|//)")
+_SETTING_COMMENT = late(r"[ \t]*(?:#|//)")
 
-_MISE = re.compile(r"\.?mise(?:\.[\w-]+)*\.toml|\.?rtx(?:\.local)?\.toml")
-_REFERENCE = re.compile(
+_MISE = late(r"\.?mise(?:\.[\w-]+)*\.toml|\.?rtx(?:\.local)?\.toml")
+_REFERENCE = late(
     r"op://|vault:|ref\+|awssm:|gcpsm:|ENC\[|encrypted:|secret:|keyring:|sops:|age\d?:"
     r"|\$\(|`|\$\{|\$[A-Za-z_]|\{\{|%[A-Za-z_]+%|<%|!\S|@\w+\(|\{env:|\{file:|arn:aws"
 )
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
+_VARIABLE = late(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)(?::?[-?][^}]*)?\}?\Z")
 
 
 def _script(text: Text) -> Iterator[DotenvAssignment]:

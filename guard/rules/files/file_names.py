@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from guard.late import late
 from guard.rules.agents import AGENT_FILES, AGENT_FOLDERS, settings_of
 
 _CODE = frozenset(
@@ -60,8 +61,8 @@ _ASIDE_WHOLE = frozenset(
 )  # fmt: skip
 """Names of folders that only as a whole say so."""
 
-_WORDS = re.compile(r"[^._-]+")
-_TEST_FILE = re.compile(
+_WORDS = late(r"[^._-]+")
+_TEST_FILE = late(
     r"test_.*|tests?\.\w+|conftest\.py|(?:mock|example|sample|dummy|fake)[_-].*"
     r"|.*_(?:test|tests|spec|mock|mocks|fixture|fixtures|bench|benchmark)\.\w+"
     r"|.*[.-](?:test|tests|spec|vitest|e2e|cy|stories|mock|mocks|fixture|fixtures|bench|example"
@@ -131,7 +132,7 @@ def context(path: str) -> str:
     return ""
 
 
-_DOTENV = re.compile(r"\.env(?:\..+)?|.+\.env|\.dev\.vars(?:\..+)?|\.flaskenv", re.DOTALL)
+_DOTENV = late(r"\.env(?:\..+)?|.+\.env|\.dev\.vars(?:\..+)?|\.flaskenv", re.DOTALL)
 _SAMPLES = ("example", "sample", "template", "dist", "tpl", "defaults", "schema")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.rules.files import secrets, written
-from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import (
     check_call,
@@ -31,6 +31,7 @@ from guard.sources.positions.text import Text
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
+    from guard.rules.needles import Needle
     from guard.sources.file import SourceFile
 
     More = Callable[[Scope, Node], Iterator[Finding]]
@@ -316,11 +317,15 @@ def kinds_of(path: str) -> list[Kind]:
     return [kind for kind, pattern in _PATTERNS if pattern.search(plain)]
 
 
-class Kinds:
+class Kinds(ShellTexts):
     """Agent calls, variables, local proxies and keys in the files of the table."""
 
     name = "kinds"
-    needles: tuple[bytes, ...] = (*NEEDLES, *secrets.ENCODED)
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """Those of a shell text, and how keys begin that are written in base64."""
+        return (*super().needles, *secrets.encoded())
 
     def wants(self, path: str, name: str) -> bool:
         """The files of the table, by their names alone."""

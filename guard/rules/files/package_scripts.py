@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.rules.files.calls import NEEDLES, check_texts
+from guard.rules.files.calls import ShellTexts, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import parse
 from guard.sources.positions.nodes import SCALAR
@@ -19,11 +19,10 @@ _MANIFESTS = frozenset(("package.json", "composer.json", "deno.json", "deno.json
 _TABLES = ("scripts", "tasks")
 
 
-class PackageScripts:
+class PackageScripts(ShellTexts):
     """Agent calls, variables and local proxies in the scripts of a package manifest."""
 
     name = "package_scripts"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """package.json and its like, not those of installed packages."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from guard.catalog.classify import classify
 from guard.catalog.key_values import LONGEST, entropy, is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
+from guard.late import late
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.needles import Form, Needle
 
@@ -37,21 +38,21 @@ of 32 digits has about 3.6, English words with hyphens are kept out by their for
 _SHORTEST = 20
 
 # prefixes under which one deployment's name is another's: the framework hands the value on
-_FRAMEWORK_PREFIXES = re.compile(
+_FRAMEWORK_PREFIXES = late(
     r"(?:TF_VAR|VITE|NEXT_PUBLIC|NUXT_PUBLIC|NUXT|REACT_APP|VUE_APP|EXPO_PUBLIC|GATSBY|PUBLIC"
     r"|MY|DEV|STAGING|PROD|TEST|LOCAL)_"
 )
 
-_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_HEX = late(r"[0-9a-f]+|[0-9A-F]+")
 
 # `sha256=` in a wheel's RECORD, `sha512-` in a lock file: a digest that begins like a key
-_DIGEST = re.compile(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
+_DIGEST = late(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
 
 _CAMEL_CASE = re.compile(r"_*[a-z]{2,}(?:[A-Z][a-z]{1,}|[A-Z]{2,3}(?=[A-Z][a-z])){2,}\d?")
 """A name in code: in a random key a capital is followed by one more as often as not."""
 
 _NAME_TAIL = "API_KEY"
-_NAME = re.compile(r"[A-Za-z0-9_]*\Z")
+_NAME = late(r"[A-Za-z0-9_]*\Z")
 _NAME_LENGTH = 80
 
 _VALUE = r"(?P<value>[A-Za-z0-9_\-.+/=:]{20,300}+)(?![A-Za-z0-9_\-.+/=:(\[{$<])"
@@ -63,9 +64,9 @@ _GIVEN = (
     r"|[\"'`],[ \t]{0,4}[\"'`]"
     r"|[\"']?,?\s{1,40}[\"']?value[\"']?[ \t]{0,3}[:=][ \t]{0,4}[\"']?)"
 )
-_ASSIGNED = re.compile(_GIVEN + _VALUE)
-_FIRST_PART = re.compile(_GIVEN + r"(?P<value>[A-Za-z0-9_\-.+/=:]{1,300}+)(?=[\"'`\\])")
-_ANY_PART = re.compile(r"[A-Za-z0-9_\-.+/=:]*+")
+_ASSIGNED = late(_GIVEN + _VALUE)
+_FIRST_PART = late(_GIVEN + r"(?P<value>[A-Za-z0-9_\-.+/=:]{1,300}+)(?=[\"'`\\])")
+_ANY_PART = late(r"[A-Za-z0-9_\-.+/=:]*+")
 
 # between the parts of a text that stand beside each other or are put together: "a" "b", 'a' + 'b',
 # "a".concat("b"), ["a", "b"].join(""), a"b" and a line that goes on in the next
@@ -73,16 +74,16 @@ _QUOTE = r"(?:[fFrRbBuU@$]{0,2}[\"'`])"
 _BLANK = r"(?:[ \t\r\n\\_]{1,100}+|(?://|#)[^\r\n]{0,100}+){0,8}+"
 _OPERATORS = r"\+|\.\.|\.concat\(|\.|&|~|<>|\|\|"
 _BESIDE = rf"{_BLANK}{_QUOTE}|[\"'](?=[A-Za-z0-9])|\\\r?\n[ \t]{{0,40}}+"
-_JOINT = re.compile(rf"[\"'`]{_BLANK}(?:{_OPERATORS})?{_BESIDE}")
+_JOINT = late(rf"[\"'`]{_BLANK}(?:{_OPERATORS})?{_BESIDE}")
 # in a list a comma joins only where the list is put together
-_COMMA = re.compile(rf"[\"'`]{_BLANK},{_BLANK}{_QUOTE}")
-_JOINED_BEFORE = re.compile(r"(?:join|paste0|concat|cat)\(\s{0,3}[\[(]?\s{0,3}[rbuf]?[\"'`]\Z")
-_JOINED_BEHIND = re.compile(r"[\"'`]\s{0,3},?\s{0,3}\]\s{0,3}\.join\(")
+_COMMA = late(rf"[\"'`]{_BLANK},{_BLANK}{_QUOTE}")
+_JOINED_BEFORE = late(r"(?:join|paste0|concat|cat)\(\s{0,3}[\[(]?\s{0,3}[rbuf]?[\"'`]\Z")
+_JOINED_BEHIND = late(r"[\"'`]\s{0,3},?\s{0,3}\]\s{0,3}\.join\(")
 _MOST_JOINTS = 20
 
 # a Google service account's private key, in JSON, in JSON within another text, and as it is
 _PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
-_PRIVATE_BODY = re.compile(r"(?:\\+[nr]|[A-Za-z0-9+/=\s])*+")
+_PRIVATE_BODY = late(r"(?:\\+[nr]|[A-Za-z0-9+/=\s])*+")
 _ACCOUNT_WORDS = ("gserviceaccount.com", "service_account", "private_key_id")
 _ACCOUNT = "Google Cloud (a service account)"
 _ACCOUNT_NEARBY = 3000
@@ -90,12 +91,12 @@ _ACCOUNTS_IN_BASE64 = ("ewogICJ0eXBlIjog", "eyJ0eXBlIjogIn", "eyJ0eXBlIjoi")
 """How the JSON of a service account begins in base64: as Google writes it, and on one line."""
 
 # the same with a short value in quotes, which can only stand for a key
-_QUOTED = re.compile(
+_QUOTED = late(
     r"[\"'`\])]{0,3}[ \t]{0,4}(?:=>|[:?]?=|:|,)[ \t]{0,4}[\"'`](?P<value>[^\s\"'`]{3,80})[\"'`]"
 )
 
 # from a vendor's name to a value that something called a key or a token is given
-_NAMED = re.compile(
+_NAMED = late(
     r"[^=;#\n]{0,60}?(?:\n[^=;#\n]{0,60}?){0,2}"
     r"(?:(?:api[_-]?key|[_-]key|\bkey|token|authorization)[\"'`\])]{0,3}\s{0,4}"
     r"(?:=>|[:?]?=|:|,)\s{0,4}[\"'`]?(?:bearer[ \t]{1,3})?|bearer[ \t]{1,3})" + _VALUE,
@@ -163,9 +164,7 @@ def _scans() -> tuple[tuple[str, re.Pattern[str], tuple[PrefixedKey, ...]], ...]
         escaped = re.escape(literal)
         # behind the literal, so that it stays a literal prefix: not inside a word, unless the
         # word is an escape such as \n in a JSON string
-        scan = re.compile(
-            rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|(?<=\\[nrt]{escaped}))[{charset}]*+"
-        )
+        scan = late(rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|(?<=\\[nrt]{escaped}))[{charset}]*+")
         scans.append((literal, scan, group))
     return tuple(scans)
 
@@ -425,11 +424,9 @@ def _character_kind(character: str) -> int:
     return 4
 
 
-class Secrets:
-    """RG111: the text of a provider's key, or of the gateway's, wherever it stands."""
-
-    name = "secrets"
-    needles: tuple[Needle, ...] = (
+@cache
+def _needles() -> tuple[Needle, ...]:
+    return (
         *(_form_needle(literal, patterns) for literal, _, patterns in _scans()),
         _NAME_TAIL.encode(),
         *(
@@ -440,6 +437,17 @@ class Secrets:
         _PRIVATE_KEY.encode(),
         *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
     )
+
+
+class Secrets:
+    """RG111: the text of a provider's key, or of the gateway's, wherever it stands."""
+
+    name = "secrets"
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """What every key has that is found here."""
+        return _needles()
 
     def wants(self, path: str, name: str) -> bool:
         """Every file: a key can be anywhere."""
@@ -478,10 +486,13 @@ def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
     return scope.finding("RG111", place, subject, message, fix=fix, secret=literal.value)
 
 
-ENCODED = tuple(
-    base64.b64encode(literal.encode())[: len(literal) * 8 // 6] for literal, _, _ in _scans()
-) + tuple(begin.encode() for begin in _ACCOUNTS_IN_BASE64)
-"""How base64 of a known prefix begins, to look for."""
+@cache
+def encoded() -> tuple[bytes, ...]:
+    """How base64 of a known prefix begins, to look for."""
+    return (
+        *(base64.b64encode(prefix.encode())[: len(prefix) * 8 // 6] for prefix, _, _ in _scans()),
+        *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
+    )
 
 
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:

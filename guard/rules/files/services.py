@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from guard.rules.files.calls import NEEDLES, check_image, check_texts
+from guard.late import late
+from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.structured import (
     check_words,
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from guard.sources.file import SourceFile
 
 _UNIT = (".service", ".socket", ".timer", ".container", ".conf")
-_PROC = re.compile(r"([A-Za-z0-9_-]+):[ \t]*")
+_PROC = late(r"([A-Za-z0-9_-]+):[ \t]*")
 
 
-class Units:
+class Units(ShellTexts):
     """Agent calls, variables and local proxies in systemd units and quadlets."""
 
     name = "systemd"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Units, and drop-ins in a `NAME.service.d` directory."""
@@ -105,11 +105,10 @@ def _unit_words(text: Text) -> Text:
     return Text("".join(out), text.places)
 
 
-class PropertyLists:
+class PropertyLists(ShellTexts):
     """Agent calls, variables and local proxies in launchd property lists."""
 
     name = "launchd"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Every property list: few are large, and the needles leave out the rest."""
@@ -172,11 +171,10 @@ class _Finder:
         return Word(Text(value, [start] * (len(value) + 1)), start, end)
 
 
-class Procfiles:
+class Procfiles(ShellTexts):
     """Agent calls, variables and local proxies in Procfiles."""
 
     name = "procfile"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Procfile, Procfile.dev."""

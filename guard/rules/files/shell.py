@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.catalog.programs import SHELLS
-from guard.rules.files.calls import NEEDLES, check_texts
+from guard.late import late
+from guard.rules.files.calls import ShellTexts, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.variables import check_variable
 from guard.sources.positions.shell_calls import read_fish
@@ -55,23 +56,20 @@ _JUSTFILES = frozenset(("justfile", ".justfile"))
 _LONGEST_LINE = 4000
 """Characters of a line outside of recipes; a longer one sets no variable that a person wrote."""
 
-_MAKE_REFERENCE = re.compile(r"\$\$|\$\(shell\s+|\$\([^()\s]*\)|\$\{[^{}\s]*\}|\$\([^()]*\)")
-_MAKE_EXPORT = re.compile(
-    r"(?:[^\s:#=]+\s*:\s*)?export\s+([A-Za-z_]\w*)\s*(?:[:?+]{0,3}=)\s*([^\n#]*)"
-)
-_MAKE_RULE = re.compile(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
-_JUST_EXPORT = re.compile(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
-_JUST_RECIPE = re.compile(r"@?[A-Za-z_][\w-]*(?:\s+[^:]*)?:(?!=)")
+_MAKE_REFERENCE = late(r"\$\$|\$\(shell\s+|\$\([^()\s]*\)|\$\{[^{}\s]*\}|\$\([^()]*\)")
+_MAKE_EXPORT = late(r"(?:[^\s:#=]+\s*:\s*)?export\s+([A-Za-z_]\w*)\s*(?:[:?+]{0,3}=)\s*([^\n#]*)")
+_MAKE_RULE = late(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
+_JUST_EXPORT = late(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
+_JUST_RECIPE = late(r"@?[A-Za-z_][\w-]*(?:\s+[^:]*)?:(?!=)")
 # husky runs its hooks with `sh`; since its version 9 they have no first line that says so
-_HOOK = re.compile(r"(?:^|/)\.husky/[a-z-]+$")
-_JUST_REFERENCE = re.compile(r"\{\{.*?\}\}")
+_HOOK = late(r"(?:^|/)\.husky/[a-z-]+$")
+_JUST_REFERENCE = late(r"\{\{.*?\}\}")
 
 
-class Shell:
+class Shell(ShellTexts):
     """Agent calls, variables and local proxies in shell text."""
 
     name = "shell"
-    needles: tuple[bytes, ...] = NEEDLES
 
     def wants(self, path: str, name: str) -> bool:
         """Files with a shell's suffix or name; a file without a suffix may have a shebang."""

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from guard.late import late
 from guard.rules.files.calls import check_script, check_texts
 from guard.rules.files.scope import Scope, Span, between
 from guard.rules.files.variables import check_variable
-from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
+from guard.sources.positions import json_nodes
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.shell_calls import Script, follow
 from guard.sources.positions.templates import filled, is_template, plain_name
@@ -49,16 +50,21 @@ def documents(name: str, text: str) -> list[Node]:
     """
     name = name.lower()
     if name.endswith((".yml", ".yaml")):
+        # where one is read, not at every start: PyYAML takes as long to load as a hundred files
+        from guard.sources.positions import yaml_nodes
+
         return yaml_nodes.documents(text)
     if name.endswith(".toml"):
+        from guard.sources.positions import toml_nodes
+
         return [toml_nodes.document(text)]
     return [json_nodes.document(text)] if text.strip() else []
 
 
-_EXPRESSION = re.compile(
+_EXPRESSION = late(
     r"\$\{\{.*?\}\}|\$\[\[.*?\]\]|\{\{.*?\}\}|<<\s*[\w.]+\s*>>|\$\(([A-Za-z_][\w.]*)\)", re.S
 )
-_LAST_NAME = re.compile(r"[A-Za-z_]\w*")
+_LAST_NAME = late(r"[A-Za-z_]\w*")
 
 
 def expressions_out(text: Text) -> Text:
@@ -154,7 +160,7 @@ def check_call(scope: Scope, command: Node | None, arguments: Node | None) -> It
         yield from check_words(scope, [*_words(command), *_words(arguments)])
 
 
-_OPERATOR = re.compile(r"[;&|\n]")
+_OPERATOR = late(r"[;&|\n]")
 
 
 def _words(node: Node) -> list[Word]:

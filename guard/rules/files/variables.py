@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from guard import variables
 from guard.agents.registry import is_switch, keeps
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_values import is_placeholder
+from guard.late import late
 from guard.rules.files import base_urls
 from guard.rules.files.secrets import catalogued_variables, variable_kind
 
@@ -31,34 +32,24 @@ _COMMON = (
 _UNJUDGED = ("", "other_service", "grey", "ambient", "runtime")
 
 
-def _needles() -> tuple[bytes, ...]:
-    names = (
-        name.encode()
-        for name, (kind, _) in sorted(catalogued_variables().items())
-        if kind not in _UNJUDGED
-    )
-    return (
-        *_COMMON,
-        *(
-            name
-            for name in names
-            if not any(part in (name if part != part.lower() else name.lower()) for part in _COMMON)
-        ),
-    )
+@cache
+def needles() -> tuple[bytes, ...]:
+    """Bytes of which every variable that is judged here holds one, in the case that it has."""
+    names = sorted(n for n, (kind, _) in catalogued_variables().items() if kind not in _UNJUDGED)
+    common = [part.decode().upper() for part in _COMMON]
+    others = (name.encode() for name in names if not any(part in name.upper() for part in common))
+    return (*_COMMON, *others)
 
 
-NEEDLES = _needles()
-"""Bytes of which every variable that is judged here holds one, in the case that it has."""
-
-_URL = re.compile(r"\bhttps?://[^\s\"'`|;,)}]+")
-_REFERENCE = re.compile(
+_URL = late(r"\bhttps?://[^\s\"'`|;,)}]+")
+_REFERENCE = late(
     r"\$\{\{\s*(?P<expression>[^}]*)\}\}"
     r"|\$\{(?:(?:local|container)?[Ee]nv:|input:)?(?P<braced>[A-Za-z_]\w*)(?P<default>[^}]*)\}"
     r"|\$\((?P<macro>[A-Za-z_]\w*)\)"
     r"|\$(?P<plain>[A-Za-z_]\w*)"
 )
-_NAME_THEN_VALUE = re.compile(r"[\"']?\w+[\"']?\s*[:=]")
-_MEMBER = re.compile(r"\b(?:secrets|env|vars|inputs|variables|parameters)\.([A-Za-z_]\w*)")
+_NAME_THEN_VALUE = late(r"[\"']?\w+[\"']?\s*[:=]")
+_MEMBER = late(r"\b(?:secrets|env|vars|inputs|variables|parameters)\.([A-Za-z_]\w*)")
 
 
 def references(value: str) -> list[str]:

@@ -45,7 +45,7 @@ def use(detectors: Iterable[_Detector]) -> None:
     """
     global _search
     _detectors[:] = detectors
-    _search = PlainSearch([detector.needles for detector in _detectors])
+    _search = PlainSearch(_detectors)
 
 
 def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:

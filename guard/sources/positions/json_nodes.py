@@ -6,18 +6,17 @@ are given their places, without recursion and in time that is linear in the leng
 
 from __future__ import annotations
 
-import re
-
 from guard.files import jsonc
+from guard.late import late
 from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, MalformedError, Node
 from guard.sources.positions.text import Text
 
 MAX_CHARACTERS = 2 * 1024 * 1024
 """Characters. A config or manifest beyond this is not one that a person wrote."""
 
-_TOKEN = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"|[^\s{}\[\]",:]++')
+_TOKEN = late(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"|[^\s{}\[\]",:]++')
 _PAIR = r"u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
-_ESCAPE = re.compile(rf"\\(?:{_PAIR}|u([0-9A-Fa-f]{{4}})|(.))")
+_ESCAPE = late(rf"\\(?:{_PAIR}|u([0-9A-Fa-f]{{4}})|(.))")
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 

@@ -29,6 +29,7 @@ from guard.catalog.starters import (
     Wrapper,
     listed,
 )
+from guard.late import late
 from guard.net import is_this_machine
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import (
@@ -52,8 +53,8 @@ MAX_CALLS = 20_000
 Split = Callable[[Text], list[Command]]
 """What splits a text into simple commands."""
 
-_PARAMETER = re.compile(r"\$\{?([@*0-9])\}?")
-_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_PARAMETER = late(r"\$\{?([@*0-9])\}?")
+_REFERENCE = late(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
 
 

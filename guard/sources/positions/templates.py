@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from guard.late import late
+
 SUFFIXES = (
     *(".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".gotmpl", ".tftpl", ".erb", ".mustache"),
     *(".hbs", ".template", ".in", ".dist", ".example", ".sample", ".orig", ".bak"),
@@ -17,8 +19,8 @@ SUFFIXES = (
 
 _ENDS = {"{{": "}}", "{%": "%}", "{#": "#}", "<%": "%>", "%{": "}"}
 # neither `${{ x }}`, which is a CI's, nor `${#x}` and `%{http_code}` of shell text
-_BEGIN = re.compile(r"(?<!\$)\{[{%#]|<%|(?<!%)%\{(?=~?[ \t]*(?:if|for|else|endif|endfor)\b)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_BEGIN = late(r"(?<!\$)\{[{%#]|<%|(?<!%)%\{(?=~?[ \t]*(?:if|for|else|endif|endfor)\b)")
+_NAME = late(r"[A-Za-z_]\w*")
 _WORDS = frozenset(
     (
         *("if", "else", "elif", "end", "endif", "range", "for", "endfor", "with", "define"),
@@ -28,7 +30,7 @@ _WORDS = frozenset(
 _FILL = "\u00b7"
 """Fills a place up: part of no name, and nothing to YAML, JSON or a shell."""
 
-_ALONE = re.compile(rf"^[ \t]*+(?:\$\w++{_FILL}++[ \t]*+)++$", re.MULTILINE)
+_ALONE = late(rf"^[ \t]*+(?:\$\w++{_FILL}++[ \t]*+)++$", re.MULTILINE)
 
 
 def plain_name(name: str) -> str:

@@ -31,7 +31,7 @@ def drawn(alphabet: str, length: int, seed: object) -> str:
     return "".join(chosen.choice(alphabet) for _ in range(length))
 
 
-LOOKS = [search([DETECTOR.needles]) for search in SEARCHES]
+LOOKS = [search([DETECTOR]) for search in SEARCHES]
 
 
 def checked(file: SourceFile, policy: CompiledPolicy = POLICY) -> list[Finding]:
@@ -229,7 +229,7 @@ def test_every_pattern_says_where_it_is_from_and_compiles() -> None:
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_prefix_and_word_is_behind_a_needle(search: type[Search]) -> None:
-    looks = search([DETECTOR.needles])
+    looks = search([DETECTOR])
     patterns = secret_patterns()
     for prefixed in patterns.prefixed:
         rest = "0" * (20 - len(prefixed.prefix))

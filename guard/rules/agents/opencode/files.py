@@ -15,10 +15,11 @@ from guard.agents.opencode.outcome import FORBIDS
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
 from guard.files import jsonc
 from guard.findings import Finding
+from guard.late import late
 from guard.rules.agents.opencode.calls import router
 from guard.rules.agents.settings import base_urls, is_gateway, leads_away, unreadable
 from guard.rules.files.scope import Placed, Scope, Span, between
-from guard.sources.positions import json_nodes, yaml_nodes
+from guard.sources.positions import json_nodes
 from guard.sources.positions.nodes import MAP, SCALAR, MalformedError, Node
 from guard.sources.positions.text import Text
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_FRONTMATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*\r?$|\Z)", re.S | re.M)
+_FRONTMATTER = late(r"\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*\r?$|\Z)", re.S | re.M)
 
 
 class OpencodeFiles:
@@ -270,6 +271,8 @@ def _markdown(scope: Scope) -> Iterator[Finding]:
     if found is None:
         return
     try:
+        from guard.sources.positions import yaml_nodes
+
         roots = yaml_nodes.documents(found.group(1))
     except MalformedError:
         return  # opencode reads such a file as text without front matter

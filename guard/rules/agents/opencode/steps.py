@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from guard.findings import Finding
+from guard.late import late
 from guard.rules.agents.opencode import calls
 from guard.rules.agents.opencode.calls import router
 from guard.sources.positions.nodes import MAP, SCALAR, Node
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from guard.rules.files.scope import Scope
 
 ID = calls.ID
-_ACTION = re.compile(r"(?:sst|anomalyco|opencode-ai)/opencode(?:/github)?@", re.I)
+_ACTION = late(r"(?:sst|anomalyco|opencode-ai)/opencode(?:/github)?@", re.I)
 
 
 def action(scope: Scope, step: Node, uses: Node) -> Iterator[Finding]:
