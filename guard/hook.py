@@ -256,7 +256,7 @@ def _names(
         return [], [], []
     import time
 
-    gateway = {provider.key_env for provider in policy.providers}
+    gateway = policy.gateway_keys
     keys, others = [], list(gateway)
     for name, (kind, _) in policy.variables.items():
         if kind == "provider_key" and name not in gateway:

@@ -69,7 +69,7 @@ def clean(
     keep: dict[str, str] = {}
     changes: list[Change] = []
     findings: list[Finding] = []
-    gateway_keys = {p.key_env for p in policy.providers if p.key_env}
+    gateway_keys = policy.gateway_keys
     remove = frozenset(policy.remove)
     for name, value in environ.items():
         kind, owner = classify(name, policy.variables, gateway_keys)

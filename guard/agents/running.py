@@ -396,7 +396,7 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
     """
     _, changes, _ = environment.clean(environ, policy, now, keeps=keeps(), agent=False)
     removed = {change.name for change in changes if change.rule in _DIRECT_RULES}
-    gateway = {provider.key_env for provider in policy.providers if provider.key_env}
+    gateway = policy.gateway_keys
     found = []
     for name in sorted(environ):
         kind, owner = classify(name, policy.variables, gateway)
@@ -471,8 +471,7 @@ def _same_program(program: str, seen: AgentProcess) -> bool:
 
 
 def _gateway_keys(seen: AgentProcess, policy: CompiledPolicy) -> bool:
-    names = {provider.key_env for provider in policy.providers if provider.key_env}
-    return any(name in names for name in seen.environ or ())
+    return not policy.gateway_keys.isdisjoint(seen.environ or ())
 
 
 def _without_wrappers(

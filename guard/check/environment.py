@@ -205,8 +205,7 @@ def _of_variable(asked: Asked, name: str, value: str, consequence: str = "") -> 
 
 
 def _classified(name: str, policy: CompiledPolicy) -> tuple[str, str]:
-    gateway_keys = {entry.key_env for entry in policy.providers if entry.key_env}
-    return classify(name, policy.variables, gateway_keys)
+    return classify(name, policy.variables, policy.gateway_keys)
 
 
 def _removal(asked: Asked, name: str) -> str:

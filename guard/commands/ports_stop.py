@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from guard.catalog import local_proxies
 from guard.commands import complete
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import address
 from guard.launch.process import load_policy
+from guard.proxies import names
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
 from guard.proxies.stop import Step, StopOutcome
@@ -126,9 +126,9 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Listening]:
             there = [one for one in there if one.found.identified] or there
             nothing = f"nothing listens on port {target}"
         else:
-            there = [one for one in view.seen if target in _names(one.found)]
+            there = [one for one in view.seen if target in names.of(one.found)]
             nothing = f"{printable(target)} does not listen here"
-            if not there and not _catalogued(target):
+            if not there and not names.is_known(target):
                 raise UsageError(f"no known proxy: {printable(target)}", fix=_near(target, view))
         if not there:
             others = _listed(view)
@@ -137,41 +137,9 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Listening]:
     return list(chosen.values())
 
 
-def _names(found: Found) -> set[str]:
-    """What `found` is called: what its catalogue entry is, and its program. In lower case.
-
-    What is no proxy answers to its program's name only, so that it can be refused by name.
-    """
-    names = {found.process.program.casefold()} if found.process is not None else set()
-    if found.verdict == PROXY:
-        names |= _called(found.proxy, found.name)
-    return names - {""}
-
-
-def _catalogued(name: str) -> bool:
-    return any(name in _called(proxy.id, proxy.name) for proxy in local_proxies.proxies())
-
-
-def _called(proxy: str, name: str) -> set[str]:
-    """Id, name, the first word of the name, and the other names that it has in parentheses.
-
-    "some-long-name (sln)" is called `sln`, "Portkey's open-source gateway" `portkey`, too.
-    """
-    plain, _, aliases = name.partition(" (")
-    first = plain.partition(" ")[0].removesuffix("'s")
-    names = {proxy, name, plain, first, *aliases.rstrip(")").split(", ")}
-    return {one.casefold() for one in names if one}
-
-
 def _near(name: str, view: View) -> str:
-    from difflib import get_close_matches
-
-    here = {word for one in view.seen if one.found.identified for word in _names(one.found)}
-    known = {word for proxy in local_proxies.proxies() for word in _called(proxy.id, proxy.name)}
-    near = get_close_matches(name, sorted(here), n=1) or get_close_matches(
-        name, sorted(known), n=1, cutoff=0.7
-    )
-    return (f"did you mean: routeguard ports stop {near[0]}\n" if near else "") + _choices(view)
+    near = names.near(name, [one.found for one in view.seen if one.found.identified])
+    return (f"did you mean: routeguard ports stop {near}\n" if near else "") + _choices(view)
 
 
 def _choices(view: View) -> str:

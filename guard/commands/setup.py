@@ -232,8 +232,7 @@ def _key_not_set(environ: Mapping[str, str]) -> tuple[str, ...]:
     except PolicyError:
         return ()  # said already, or by whatever is started
     entry = policy.default_provider
-    unset = entry.key_env and not environ.get(entry.key_env, "").strip()
-    return (entry.key_env,) if unset else ()
+    return (entry.key_env,) if entry.lacks_key(environ) else ()
 
 
 def _without_text(word: str, what: str) -> None:

@@ -104,7 +104,9 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
     )
     found = None
     try:
-        if ask or given.any or _has_key(policy, environ):
+        entry = policy.default_provider
+        # without a question: a command of the policy may ask a person
+        if ask or given.any or not (entry.key_command or entry.lacks_key(environ)):
             found = _providers_of(policy, environ, given, source, ask=ask)
     except UsageError:
         raise
@@ -131,12 +133,6 @@ def _to_set(
         entry = policy.default_provider
         used += [entry.key_env] * (not entry.key_command)
     return tuple(sorted({name for name in used if name and not environ.get(name, "").strip()}))
-
-
-def _has_key(policy: CompiledPolicy, environ: Mapping[str, str]) -> bool:
-    """Whether a key is there without asking anybody: a command of the policy may ask a person."""
-    entry = policy.default_provider
-    return not entry.key_command and bool(environ.get(entry.key_env, "").strip())
 
 
 def _providers_of(

@@ -25,7 +25,7 @@ def key(context: Context) -> Iterator[Result]:
         return
     yield ok(f"there, from {context.key.source}")
     for entry in context.policy.providers:
-        if entry.key_env and not context.environ.get(entry.key_env, "").strip():
+        if entry.lacks_key(context.environ):
             yield warning(
                 f"{entry.key_env} is not set: models of the entry {entry.name} are refused",
                 f"export {entry.key_env}=…",

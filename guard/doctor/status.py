@@ -63,7 +63,7 @@ def read_status(
         state, why = UNGUARDED, "hook missing"
     elif policy is None:
         state, why = BLOCKED, "policy broken"
-    elif _missing_key(policy, own):
+    elif policy.default_provider.lacks_key(own):
         why = why or "no key"
     return Status(state, why, by, shell, policy, error)
 
@@ -98,11 +98,7 @@ def key_source(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
     """Where the key of `entry` comes from, in words; "" if it is not there. Nothing is run."""
     if entry.key_command:
         return f"the command {entry.key_command[0]} (not run)"
-    return f"the variable {entry.key_env}" if environ.get(entry.key_env, "").strip() else ""
-
-
-def _missing_key(policy: CompiledPolicy, environ: Mapping[str, str]) -> bool:
-    return not key_source(policy.default_provider, environ)
+    return "" if entry.lacks_key(environ) else f"the variable {entry.key_env}"
 
 
 def _starts_shims(environ: Mapping[str, str], policy: CompiledPolicy | None) -> bool:

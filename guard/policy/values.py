@@ -10,6 +10,10 @@ import time
 from guard.errors import PolicyError
 from guard.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 BASE_URL = "https://api.portkey.ai/v1"
 
 KEY_ENV = "PORTKEY_API_KEY"
@@ -36,6 +40,10 @@ class GatewayProvider(Record):
     key_command: tuple[str, ...] = ()
     key_timeout: float = KEY_TIMEOUT
     models: tuple[str, ...] = ("gpt-4o",)
+
+    def lacks_key(self, environ: Mapping[str, str]) -> bool:
+        """Whether the variable that holds the key is not set, or blank; a command is not run."""
+        return bool(self.key_env) and not environ.get(self.key_env, "").strip()
 
 
 class AgentRoute(Record):

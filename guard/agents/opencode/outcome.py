@@ -49,7 +49,7 @@ def decide(
     """What the launch takes over from the files in `facts`. `environ` is the agent's."""
     result, found = Outcome(), facts.found
     notes = result.findings
-    withheld = {p.key_env for p in policy.providers if p.key_env}
+    withheld = policy.gateway_keys
     reads_project = policy.project_config == "read"
     of_project = _project(facts) if reads_project else []
 
@@ -299,7 +299,7 @@ def _further(
     layer: Config,
     keys: tuple[str, ...],
     environ: Mapping[str, str],
-    withheld: set[str],
+    withheld: frozenset[str],
 ) -> None:
     of_project = keys is config.FROM_PROJECT
     told = config.ROUTE_KEYS if of_project else ()  # by `preflight`

@@ -402,7 +402,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     if calls and (any(p.name == route.provider for p in missing) or not usable):
         return
     reachable = with_keys(policy, usable) if usable else policy
-    withheld = {p.key_env for p in policy.providers if p.key_env}
+    withheld = policy.gateway_keys
     project = facts.found.project if policy.project_config == "read" else []
     found = kept.keep(facts.found.user, project, router, ids, result.environ, withheld)
     result.findings += found.findings

@@ -122,7 +122,7 @@ def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
     `VITE_OPENAI_API_KEY` and `TF_VAR_openai_api_key` are OpenAI's key under another name. Names
     are case-sensitive, as in an environment, but for Terraform's, which are lower case by habit.
     """
-    gateway_keys = {provider.key_env for provider in policy.providers if provider.key_env}
+    gateway_keys = policy.gateway_keys
     variables = policy.variables or catalogued_variables()
     kind, owner = classify(name, variables, gateway_keys)
     if kind not in ("", "unknown_key"):
