@@ -169,6 +169,17 @@ class TestDispatch:
             outputs.add(done.stdout)
         assert len(outputs) == 1
 
+    def test_install_sh_needs_no_package(self, tmp_path: Path) -> None:
+        """A dry run of what it runs from a clone, by a Python that has none."""
+        words = ("bootstrap", "--dry-run", "--shell", "bash")
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py"), *words],
+            cwd=tmp_path, env={"HOME": str(tmp_path), "PATH": os.defpath},
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "~/.local/share/routeguard/shims/" in done.stdout
+
     def test_nothing_of_the_working_directory_is_imported(self, tmp_path: Path) -> None:
         for name in ("click.py", "guard.py", "os.py", "sitecustomize.py", "zlib.py"):
             (tmp_path / name).write_text("import sys; sys.exit('taken over')\n")

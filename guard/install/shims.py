@@ -21,7 +21,6 @@ from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim, typed
-from guard.policy.compile import compile_files
 from guard.policy.places import user_policy
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
@@ -103,6 +102,11 @@ def _unguarded(environ: Mapping[str, str]) -> tuple[str, ...]:
 
     A project has no say in it. Nothing is written, as loading the policy would do.
     """
+    try:
+        from guard.policy.compile import compile_files
+    except ModuleNotFoundError:
+        # a dry run of install.sh, before there is an environment: its clone has no pydantic
+        return ()
     try:
         policy, _ = compile_files(paths.SYSTEM_POLICY, user_policy(environ), ())
     except PolicyError:
