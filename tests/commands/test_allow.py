@@ -503,7 +503,6 @@ class TestRules:
         ("rule", "name", "value"),
         [
             ("RG101", "OPENAI_API_KEY", KEY),
-            # routeguard: ignore[RG103] what is allowed
             ("RG103", "OPENAI_BASE_URL", "https://api.openai.com/v1"),
         ],
     )

@@ -149,7 +149,6 @@ def test_an_unknown_name_gets_an_honest_answer(machine: Machine) -> None:
         ("WHOEVER_API_KEY", "x", "flag", "kept", "RG102"),
         ("STRIPE_API_KEY", "x", "kept", "kept", ""),
         ("TAVILY_API_KEY", "x", "kept", "kept", ""),
-        # routeguard: ignore[RG103] what a launch has to remove
         ("OPENAI_BASE_URL", "https://api.openai.com/v1", "kept", "removed", "RG103"),
         ("OPENAI_BASE_URL", "https://api.portkey.ai/v1", "kept", "kept", ""),
         ("OPENCODE_CONFIG", "x", "kept", "removed", "RG105"),

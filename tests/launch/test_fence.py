@@ -482,7 +482,7 @@ class TestPorts:
     @pytest.mark.parametrize(
         ("url", "port"),
         [
-            ("http://127.0.0.1:11434/v1", 11434),  # routeguard: ignore[RG103] a gateway of its own
+            ("http://127.0.0.1:11434/v1", 11434),
             ("https://gateway.example:4141/v1", 4141),
             ("https://gateway.example/v1", 443),
         ],

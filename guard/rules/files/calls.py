@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 @cache
 def needles() -> tuple[Needle, ...]:
     """Needles of which every shell text with a finding holds one."""
+    return (*program_needles(), *variables.needles())
+
+
+@cache
+def program_needles() -> tuple[bytes, ...]:
+    """Needles of which every call with a finding holds one."""
     return (
         *(needle for agent in AGENTS for needle in agent.NEEDLES),
-        *variables.needles(),
         *sorted(word.encode() for word in local_proxies.words()),
     )
 

@@ -1,0 +1,53 @@
+"""Agents and local proxies that source code starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from guard.rules.files import file_names
+from guard.rules.files.calls import check_texts, program_needles
+from guard.rules.files.scope import Scope
+from guard.rules.files.structured import check_words
+from guard.sources.positions.code_calls import calls
+
+if TYPE_CHECKING:
+    from guard.findings import Finding
+    from guard.policy.values import CompiledPolicy
+    from guard.rules.needles import Needle
+    from guard.sources.file import SourceFile
+
+
+@cache
+def _telling() -> re.Pattern[str]:
+    words = (re.escape(needle.decode()) for needle in program_needles())
+    return re.compile("|".join(words), re.IGNORECASE)
+
+
+class Code:
+    """Agent calls, and local proxies, that code starts as other programs."""
+
+    name = "code"
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """The names of agents and local proxies."""
+        return program_needles()
+
+    def wants(self, path: str, name: str) -> bool:
+        """Source code; scripts for a shell are read as such."""
+        return file_names.is_code(name) and not file_names.is_script(name)
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        """Findings in each call that starts a program."""
+        scope = Scope(file, policy, "the program")
+        for call in calls(file.text, [found.start() for found in _telling().finditer(file.text)]):
+            if call.is_text:
+                yield from check_texts(scope, [call.words[0].content])
+            else:
+                yield from check_words(scope, call.words)
+
+
+DETECTOR = Code()

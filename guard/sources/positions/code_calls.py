@@ -1,0 +1,317 @@
+"""What source code starts: the words of `subprocess.run(["a", "b"])`, `spawn("a", ["b"])` and such.
+
+Read without a parser of the language: of a call by one of the known names the literals of its
+first arguments count, whatever language it is. A name that is passed stands for the list or text
+that the code last gave it. What cannot be told is a word that is not literal.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from guard.late import late
+from guard.sources.positions.text import Text, joined
+from guard.sources.shell_commands.words import Word
+
+_WORDS = (
+    # Python: subprocess, asyncio, os, pexpect
+    *("run", "call", "check_call", "check_output", "Popen", "create_subprocess_exec"),
+    *("execv", "execvp", "execve", "execvpe", "execl", "execlp", "spawnv", "spawnvp", "spawnl"),
+    # Node.js, Bun, Deno, execa
+    *(
+        "spawn",
+        "spawnSync",
+        "execFile",
+        "execFileSync",
+        "fork",
+        "execa",
+        "execaSync",
+        "Deno.Command",
+    ),
+    # Go, Java, C#, Ruby
+    *("exec.Command", "exec.CommandContext", "ProcessBuilder", "Process.Start", "capture2"),
+    *("capture3", "capture2e", "popen3"),
+)
+_TEXTS = (
+    *("os.system", "os.popen", "getoutput", "getstatusoutput", "create_subprocess_shell"),
+    *("exec", "execSync", "execaCommand", "system", "shell_exec", "passthru", "popen", "proc_open"),
+)
+"""Functions that get words, and those that get a text for a shell (or words, if there are more)."""
+
+_TWICE = ("execv", "execvp", "execve", "execvpe", "execl", "execlp")
+"""Functions that get the program, and then its name again as the first word."""
+
+_OWNERS = frozenset(
+    (
+        *("", "subprocess", "sp", "asyncio", "os", "pexpect", "pty", "posix"),
+        *("child_process", "childProcess", "cp", "Bun", "process", "Open3", "Process", "Kernel"),
+    )
+)
+"""What such a function belongs to; other things have functions of these names as well."""
+
+_IMPORTED = ("run", "call")
+"""Names so common that alone they only count where they are imported from subprocess."""
+
+_CALL = late(
+    r"(?<![\w$.])(?P<owner>(?:[A-Za-z_$][\w$]{0,60}(?:\(\))?(?:\.|::|->)){0,4}?)"
+    rf"(?P<name>{'|'.join(re.escape(name) for name in sorted((*_WORDS, *_TEXTS), key=len)[::-1])})"
+    r"\s{0,3}\("
+)
+_TEMPLATE = late(r"(?<![\w$)\]])\$(?:\([^()\n]{0,200}\))?(?=`)")  # zx: $`command`
+_STRING = late(
+    r"(?P<prefix>[fFrRbBuU$@]{0,2})(?P<quote>\"\"\"|'''|\"|'|`)(?P<body>(?:[^\\]|\\.)*?)(?P=quote)",
+    re.S,
+)
+_SPACE = late(r"(?:\s|//[^\n]*|#[^\n]*|\\\n)*")
+_NAME = late(r"[A-Za-z_$][\w$.]*")
+_KEYWORD = late(r"[A-Za-z_]\w*\s*[=:](?!=)")
+_HOLE = {
+    "f": re.compile(r"\{\{|\}\}|\{[^{}]*\}"),
+    "`": re.compile(r"\$\{[^{}]*\}"),
+    "": re.compile(r"#\{[^{}]*\}"),
+}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": ""}
+_OPEN, _CLOSE = "([{", ")]}"
+_UNKNOWN = "$"
+_FIRST_NAME = late(r"\s*(?:\w+\s*=\s*)?[\[(]?\s*(?:\*|\.\.\.)?[A-Za-z_$][\w$]*\s*[,)\]]")
+_OPTION_ARGS = late(r"\{[^{}\[]{0,200}?\bargs\s{0,3}:\s{0,3}\[")
+_SPREAD = late(r"\*|\.\.\.")
+_SPLIT = late(r"(?:shlex\.split|[Ss]hellwords\.(?:split|shellwords))\(\s*")
+_LONGEST = 4000
+"""Characters of a string literal, and of what is passed over to find the next argument."""
+_MOST = 500
+"""Calls of one file that are looked at, and words of one call."""
+_MOST_NAMES = 50
+
+
+class CodeCall(NamedTuple):
+    """One call: the words that are started, or the one text that a shell gets."""
+
+    words: list[Word]
+    is_text: bool
+
+
+def calls(text: str, telling: Sequence[int]) -> Iterator[CodeCall]:
+    """The calls in `text`, the code of a file, in their order.
+
+    `telling` are the offsets, sorted, of the words without which a call means nothing to the
+    caller: only what stands before one of them, or is given a name, is read.
+    """
+    read, given = 0, _Given(text)
+    for found in _CALL.finditer(text):
+        name, start = found["name"], found.end()
+        after = bisect_left(telling, start)
+        near = after < len(telling) and telling[after] < start + _LONGEST
+        if not near and not _FIRST_NAME.match(text, start, start + 200):
+            continue
+        if not _starts(found, text):
+            continue
+        read += 1
+        if read > _MOST:
+            return
+        words = _Arguments(text, start, given).read()
+        if name == "exec.CommandContext":
+            words = words[1:]
+        elif name in _TWICE and len(words) > 1:
+            words = [words[0], *words[2:]]
+        if words and words[0].shown != _UNKNOWN:
+            is_text = len(words) == 1 and (name in _TEXTS or " " in words[0].shown)
+            yield CodeCall(words, is_text)
+    for found in _TEMPLATE.finditer(text):
+        string = _STRING.match(text, found.end(), found.end() + _LONGEST)
+        if string is not None:
+            yield CodeCall([_word(string)], is_text=True)
+
+
+def _starts(found: re.Match[str], text: str) -> bool:
+    """Whether the function that is called starts programs, by what it belongs to."""
+    owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", found["owner"])
+    if not owner and found["name"] in _IMPORTED:
+        return "from subprocess import" in text
+    return owner.rpartition(".")[2] in _OWNERS or owner.endswith("getRuntime")
+
+
+def string_at(text: str, at: int) -> Word | None:
+    """The string literal that begins at `at`; None if none does."""
+    string = _STRING.match(text, at, at + _LONGEST)
+    return None if string is None else _word(string)
+
+
+class _Given:
+    """Where the code gives which name a list or a text; looked for once for each name."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._places: dict[str, list[int]] = {}
+
+    def before(self, name: str, at: int) -> int:
+        """The offset of what `name` was last given before `at`; -1 if that is not known."""
+        if name not in self._places:
+            if len(self._places) > _MOST_NAMES:
+                return -1
+            # with blanks around it: a keyword of another call has none
+            given = r"(?:[ \t]{0,3}:[^=\n]{0,60}?)?[ \t]:?=\s{1,3}(?=[\[(\"'`])"
+            found = re.finditer(rf"(?<![\w$.]){re.escape(name)}{given}", self._text)
+            self._places[name] = [match.end() for match in found]
+        places = self._places[name]
+        index = bisect_left(places, at) - 1
+        return places[index] if index >= 0 else -1
+
+
+class _Arguments:
+    """Reads the arguments of one call, from behind its bracket."""
+
+    def __init__(self, text: str, at: int, given: _Given) -> None:
+        self._text = text
+        self._at = at
+        self._end = min(len(text), at + _LONGEST)
+        self._given = given
+        self._words: list[Word] = []
+
+    def read(self) -> list[Word]:
+        """The words of its first arguments, up to one that is an option of the call."""
+        while self._space() and self._at < self._end and len(self._words) < _MOST:
+            char = self._text[self._at]
+            if char in ")}]":
+                break
+            if char == ",":
+                self._at += 1
+            elif keyword := _KEYWORD.match(self._text, self._at, self._end):
+                if self._words:
+                    break
+                self._at = keyword.end()
+            elif char == "{":
+                # Deno.Command("a", {args: ["b"]})
+                options = _OPTION_ARGS.match(self._text, self._at, self._end)
+                if options is None:
+                    break
+                self._at = options.end()
+                self._words += self._list()
+                break
+            elif char in "[(":
+                self._at += 1
+                self._words += self._list()
+            else:
+                self._words += self._value()
+        return self._words
+
+    def _list(self) -> list[Word]:
+        words: list[Word] = []
+        while self._space() and self._at < self._end:
+            char = self._text[self._at]
+            if char in ")]}":
+                self._at += 1
+                break
+            if char == ",":
+                self._at += 1
+            else:
+                words += self._value()
+        return words
+
+    def _space(self) -> bool:
+        found = _SPACE.match(self._text, self._at, self._end)
+        self._at = found.end() if found else self._at
+        return True
+
+    def _value(self) -> list[Word]:
+        """One argument: a text, put together from literals or not, or what a name stands for."""
+        split = _SPLIT.match(self._text, self._at, self._end)
+        self._at = split.end() if split else self._at
+        start = self._at
+        string = _STRING.match(self._text, self._at, self._end)
+        if string is not None:
+            parts = [_word(string)]
+            self._at = string.end()
+            while self._joined():
+                string = _STRING.match(self._text, self._at, self._end)
+                if string is None:
+                    break
+                parts.append(_word(string))
+                self._at = string.end()
+            known = self._skip()
+            content = joined([part.content for part in parts])
+            literal = known and all(part.literal for part in parts)
+            return [Word(content, start, parts[-1].end, literal=literal)]
+        spread = _SPREAD.match(self._text, self._at, self._end)
+        self._at = spread.end() if spread else self._at
+        name = _NAME.match(self._text, self._at, self._end)
+        plain = name is not None and self._text[name.end() : name.end() + 1] in ",)]} \n"
+        self._skip()
+        at = self._given.before(name.group(), start) if name is not None and plain else -1
+        if at >= 0:
+            other = _Arguments(self._text, at, self._given)
+            if self._text[at] not in "[(":
+                return [word for word in other._value() if word.literal]
+            other._at += 1
+            return other._list()
+        return [
+            Word(
+                Text(_UNKNOWN, (start, self._at)),
+                start,
+                self._at,
+                literal=False,
+                splits=spread is not None or not plain,
+            )
+        ]
+
+    def _joined(self) -> bool:
+        """Whether another literal follows: beside this one, or behind a `+`."""
+        self._space()
+        if self._text.startswith(("+", "."), self._at):
+            self._at += 1
+            self._space()
+        return _STRING.match(self._text, self._at, self._end) is not None
+
+    def _skip(self) -> bool:
+        """Move to the end of the argument; whether nothing more was in it."""
+        start, depth = self._at, 0
+        while self._at < self._end:
+            char = self._text[self._at]
+            if char in "\"'`":
+                string = _STRING.match(self._text, self._at, self._end)
+                self._at = string.end() if string is not None else self._at + 1
+                continue
+            if char in _OPEN:
+                depth += 1
+            elif char in _CLOSE:
+                if not depth:
+                    break
+                depth -= 1
+            elif char == "," and not depth:
+                break
+            self._at += 1
+        return self._text[start : self._at].strip() in (
+            "",
+            ".split()",
+            ".split(' ')",
+            '.split(" ")',
+        )
+
+
+def _word(string: re.Match[str]) -> Word:
+    """What a string literal holds, with `$` for what is put in when the code runs."""
+    quote, prefix = string["quote"], string["prefix"].lower()
+    start, body = string.start("body"), string["body"]
+    text = Text.of(body, start)
+    hole = _HOLE["f" if "f" in prefix or "$" in prefix else "`" if quote == "`" else ""]
+    parts: list[Text] = []
+    at, literal = 0, True
+    pattern = re.compile(rf"\\(?P<escaped>.)|{hole.pattern}", re.S)
+    for found in pattern.finditer(body):
+        if found["escaped"] is not None and "r" in prefix:
+            continue
+        parts.append(text[at : found.start()])
+        place = text.places[found.start()]
+        if found["escaped"] is not None:
+            shown = _ESCAPES.get(found["escaped"], found["escaped"])
+        elif found.group() in ("{{", "}}"):
+            shown = found.group()[0]
+        else:
+            shown, literal = "$_", False
+        parts.append(Text(shown, [place] * len(shown) + [text.places[found.end()]]))
+        at = found.end()
+    parts.append(text[at:])
+    return Word(joined(parts), string.start(), string.end(), literal=literal)

@@ -1,0 +1,122 @@
+"""Agents and local proxies that source code, and a Jenkins pipeline, starts."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.policy.values import CompiledPolicy
+from guard.rules.files import code, jenkins
+from guard.sources.file import SourceFile
+from guard.sources.positions import code_calls
+
+
+def found(path: str, text: str) -> list[str]:
+    detector = code.DETECTOR if code.DETECTOR.wants(path, path) else jenkins.DETECTOR
+    assert detector.wants(path, path)
+    file = SourceFile(path, text.encode())
+    return [f"{f.rule} {f.line}:{f.column}" for f in detector.check(file, CompiledPolicy())]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "rules"),
+    [
+        ("a.py", 'subprocess.run(["opencode", "run", "-m", "openai/x", prompt], check=True)',
+         ["RG201 1:36"]),
+        ("a.py", 'subprocess.run([\n    "opencode",  # the agent\n    "serve",\n])', ["RG203 2:5"]),
+        ("a.py", 'from subprocess import run\nrun(args=["opencode", "ser" "ve"], env={})',
+         ["RG203 2:11"]),
+        ("a.py", 'subprocess.Popen("opencode serve", shell=True)', ["RG203 1:19"]),
+        ("a.py", 'cmd = ["opencode", "serve"]\nsubprocess.check_call(cmd)', ["RG203 1:8"]),
+        ("a.py", 'os.system(f"opencode run -m openai/{model}")', ["RG201 1:29"]),
+        ("a.py", 'cmd: list[str] = ["opencode", "serve"]\nos.execvp(cmd[0], cmd)', []),
+        ("a.py", 'cmd: list[str] = ["opencode", "serve"]\nPopen(cmd)', ["RG203 1:19"]),
+        ("a.py", 'cmd = ["opencode", "serve"]\nPopen([*cmd, prompt])', ["RG203 1:8"]),
+        ("a.ts", 'const a = ["serve"];\nspawn("opencode", [...a, x])', ["RG203 2:7"]),
+        ("a.py", 'f(cmd=["opencode", "serve"])\nPopen(cmd)', []),
+        ("a.py", 'subprocess.run(["bash", "-c", "cd x && opencode serve"])', ["RG203 1:40"]),
+        ("a.py", 'subprocess.run(shlex.split("opencode serve"))', ["RG203 1:29"]),
+        ("a.py", 'subprocess.run("opencode serve".split())', ["RG203 1:17"]),
+        ("a.py", 'os.execvp("opencode", ["opencode", "serve"])', ["RG203 1:11"]),
+        ("a.py", 'asyncio.create_subprocess_exec("ollama", "serve")', ["RG401 1:32"]),
+        ("a.ts", 'spawn("opencode", ["serve"], { stdio: "inherit" })', ["RG203 1:7"]),
+        ("a.ts", 'const args = ["serve"]\nexecFileSync("opencode", args)', ["RG203 2:14"]),
+        ("a.ts", "child_process.exec(`opencode run -m openai/${model}`)", ["RG201 1:37"]),
+        ("a.ts", "await $`opencode serve`", ["RG203 1:9"]),
+        ("a.ts", 'new Deno.Command("opencode", { args: ["serve"] })', ["RG203 1:18"]),
+        ("a.go", 'exec.CommandContext(ctx, "opencode", "serve").Run()', ["RG203 1:26"]),
+        ("a.rb", 'system("opencode", "serve")', ["RG203 1:8"]),
+        ("A.java", 'Runtime.getRuntime().exec("opencode serve")', ["RG203 1:28"]),
+        ("a.py", 'NAMES = ["opencode", "claude"]\nfor name in NAMES: print(name)', []),
+        ("a.py", 'subprocess.run(["git", "log", "opencode"])', []),
+        ("a.py", 'subprocess.run(["opencode", "--version"])', []),
+        ("a.py", 'subprocess.run(["opencode", "run", "-m", "portkey/x", "hi"])', []),
+        ("a.py", 'subprocess.run([program, "opencode", "serve"])', []),
+        ("a.js", 'const m = /x/.exec("opencode serve")', []),
+        ("a.js", 'database.exec("opencode serve")', []),
+        ("a.py", 'runner.run("opencode serve"); run("opencode serve")', []),
+        ("a.py", 'parser.add_argument("opencode", "serve")', []),
+    ],
+)  # fmt: skip
+def test_what_code_starts(path: str, text: str, rules: list[str]) -> None:
+    assert found(path, text) == rules
+
+
+PIPELINE = """\
+pipeline {{
+  agent {{ docker {{ image 'ubuntu' }} }}
+  {}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("environment {\n    OPENAI_API_KEY = credentials('x')\n  }", ["RG112 4:5"]),
+        ("environment {\n    OPENAI_API_KEY = \"${env.KEY}\"\n  }", ["RG112 4:5"]),
+        ("environment {\n    PORTKEY_API_KEY = credentials('x')\n  }", []),
+        ("withEnv(['A=b', \"GROQ_API_KEY=$KEY\"]) { sh 'x' }", ["RG112 3:20"]),
+        ("withCredentials([string(credentialsId: 'x', variable: 'GROQ_API_KEY')]) { }",
+         ["RG112 3:58"]),
+        ("sh 'opencode serve'", ["RG203 3:7"]),
+        ('sh """\n    cd x\n    opencode serve\n  """', ["RG203 5:5"]),
+        ('sh(returnStdout: true, script: "ollama serve")', ["RG401 3:35"]),
+        ('sh script: "ollama serve", returnStdout: true', ["RG401 3:15"]),
+        ("image 'ollama/ollama'", ["RG401 3:10"]),
+        ("// sh 'opencode serve'", []),
+        ("echo 'opencode serve'", []),
+    ],
+)  # fmt: skip
+def test_what_a_jenkins_pipeline_runs(text: str, rules: list[str]) -> None:
+    for path in ("Jenkinsfile", "Jenkinsfile.release", "deploy.jenkinsfile"):
+        assert found(path, PIPELINE.format(text)) == rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Popen(" * 50_000,
+     'Popen(["' * 30_000, "Popen('''" * 20_000, "spawn(`${" * 20_000, "$`" * 50_000,
+     "x = [\n" * 10_000 + "Popen(x)" * 1000],
+)  # fmt: skip
+def test_hostile_code_takes_linear_time(text: str) -> None:
+    start = time.process_time()
+    list(code_calls.calls(text, range(0, len(text), 20)))
+    assert time.process_time() - start < 5
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["run(", "spawn(", '"a b"', "'", "`", "${", "}", "[", "]", ",", ")", "x", "\\"]
+        )
+    ).map("".join)
+)
+def test_words_stand_where_they_are(text: str) -> None:
+    for call in code_calls.calls(text, range(len(text))):
+        for word in call.words:
+            assert 0 <= word.start <= word.end <= len(text)
+            assert len(word.content.places) == len(word.shown) + 1
