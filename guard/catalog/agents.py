@@ -34,6 +34,7 @@ class Agent:
     titles: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     unless: frozenset[str] = frozenset()
+    helpers: frozenset[str] = frozenset()
     bun: str = ""
     guarded: bool = False
 
@@ -63,6 +64,8 @@ def recognise(
     """
     name = os.path.basename(program.file)
     for agent in agents():
+        if not agent.helpers.isdisjoint(program.names):
+            continue
         if name and (name in agent.names or (program.interpreted and name in agent.scripts)):
             if agent.only and program.word not in agent.only:
                 continue

@@ -103,6 +103,7 @@ def test_agents(exe: str, argv: list[str], expected: str) -> None:
         ("/x/node_modules/@anthropic-ai/claude-code/vendor/ripgrep/x64-linux/rg", ["rg", "x"]),
         ("/h/.local/share/cursor-agent/versions/2026.05/rg", ["rg"]),
         ("/x/node_modules/@openai/codex/vendor/x86_64-unknown-linux-musl/path/rg", ["rg"]),
+        ("/x/@openai/codex-linux-x64/vendor/t/bin/codex", ["/h/tmp/codex-linux-sandbox", "sh"]),
         # other programs of the same name
         ("/usr/local/bin/goose", ["goose", "up"]),
         ("/usr/local/bin/goose", ["goose", "-dir", "postgres", "status"]),

@@ -1,0 +1,101 @@
+"""What routeguard says of the real Codex: the proof, the plan, the running one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from harness.codex import CodexUser
+from harness.sandbox import environ_of
+from harness.terminal import PATIENCE
+
+from guard.agents.codex.adapter import AGENT
+from guard.agents.codex.facts import native
+from guard.agents.running import GUARDED, UNGUARDED, Running, find_running
+from guard.launch.verify import guarded_launch
+from guard.policy import cache
+from guard.sources import processes
+
+pytestmark = pytest.mark.e2e
+
+
+def test_verify_proves_the_route(codex_user: CodexUser) -> None:
+    user = codex_user
+    verify = [sys.executable, "-m", "guard", "verify", "--agent", "codex", "--json"]
+    done = user.run(verify, user.environ())
+    assert done.status == 0, done
+    proof = json.loads(done.out)
+    assert proof["passed"] is True
+    assert proof["agent"] | {"path": ""} == {"id": "codex", "path": "", "version": AGENT.tested}
+    seen = {contact["host"]: contact["keys_seen"] for contact in proof["control"]["contacts"]}
+    assert seen["api.openai.invalid:80"] == ["OPENAI_API_KEY"]
+    assert proof["guarded"]["contacts"] == []
+    assert (done.calls, done.asked, user.leaks()) == ([], [], [])
+
+
+def running(user: CodexUser) -> list[Running]:
+    """The agents that run with the home of `user`."""
+    policy = cache.load(str(user.project), user.environ())
+    pids = [pid for pid in processes.pids() if environ_of(pid).get("HOME") == str(user.home)]
+    return find_running(policy, time.time(), pids=pids, connections=False)
+
+
+def test_a_running_one_is_known(codex_user: CodexUser) -> None:
+    """Guarded, and not the sandbox around its command; and a bare one in its environment."""
+    user = codex_user
+    user.network.upstream.asks_for = [
+        {
+            "id": "fc",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": "call",
+            "name": "exec_command",
+            "arguments": json.dumps({"cmd": "touch started; sleep 8"}),
+        }
+    ]
+    process = start([*guarded_launch("codex"), "exec", "-s", "workspace-write", "hi"], user)
+    try:
+        await_true((user.project / "started").exists)
+        environ = environ_of(process.pid)
+        found = running(user)
+        assert [(one.pid, one.agent, one.state) for one in found] == [
+            (process.pid, "codex", GUARDED)
+        ]
+    finally:
+        process.kill()
+        process.wait()
+    nested = start([native(str(user.program)), "exec", "hi"], user, environ)
+    try:
+        await_true(lambda: bool(running(user)))
+        (one,) = running(user)
+        assert (one.pid, one.state) == (nested.pid, UNGUARDED)
+        assert "its arguments do not pin it" in one.how
+    finally:
+        nested.kill()
+        nested.wait()
+
+
+def start(
+    argv: list[str], user: CodexUser, environ: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in the project of `user`, with nothing to read and nothing to see."""
+    return subprocess.Popen(
+        argv,
+        env=environ or user.environ(),
+        cwd=user.project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def await_true(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`. Raises AssertionError if it does not."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
