@@ -110,7 +110,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         _set(result, _path(facts, result))
         return result
     result.findings += binary.judge_version(facts.version, TESTED, program, Codex())
-    result.findings += _judge_arguments(invocation)
+    result.findings += judge_arguments(invocation)
     result.findings += environment.proxies(facts.environ, policy, now)
     if result.kind != adapter.GUARDED:
         return result
@@ -121,7 +121,8 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     return result
 
 
-def _judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
+    """What a launch refuses of the words that were typed; `check` says the same of files."""
     where = "command line"
     command = invocation.command
     if command.why:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
@@ -17,6 +16,7 @@ from guard.late import late
 from guard.rules.agents import calling
 from guard.rules.files import written
 from guard.rules.files.scope import Placed, Scope, between
+from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
     from guard.agents.adapter import Agent
@@ -34,7 +34,8 @@ class AddressedCalls:
     `judge` says what a launch refuses of arguments, `vendor` is where a call goes by itself,
     `addresses` are the words by which a file names another address, and `actions` a regex for the
     steps of GitHub workflows that run the agent; `fix` names the gateway for it. `inline` are
-    options whose value may be the text of a file, and the file.
+    options whose value may be the text of a file, and the file; `routes` are the settings in such
+    a text by which a call names its own route, which may be the gateway's.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AddressedCalls:
         actions: str,
         fix: str,
         inline: Mapping[str, str],
+        routes: Collection[str] = (),
     ) -> None:
         self.ID = agent.id
         self.TITLE = agent.title
@@ -58,6 +60,7 @@ class AddressedCalls:
         self._actions = re.compile(actions, re.IGNORECASE)
         self._fix = fix
         self._inline = inline
+        self._routes = routes
 
     def starts(self, call: Call, script: Script) -> bool:
         """Whether `call` starts the agent."""
@@ -71,17 +74,29 @@ class AddressedCalls:
         if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
             return
         refused = False
+        files = self._files(words)
         for finding in self._judge(argv):
+            if files and finding.subject.partition(".")[0] in self._routes:
+                continue  # a launch takes no other route; here it is judged by where it leads
             refused = refused or finding.severity == "error"
             yield scope.placed(finding, _word(call.words, finding.subject))
-        for word, after in pairwise(words):
-            name, equals, _ = word.shown.partition("=")
-            text = word.content[len(name) + 1 :] if equals else after.content
-            if name in self._inline and text.value.startswith("{"):
-                yield from written.check(scope, self._inline[name], text)
+        for name, texts in files.items():
+            yield from written.check(scope, name, joined(texts, "\n"))
         handed = any(word.splits and not word.literal for word in words)
         if kind == GUARDED and not refused and not handed:
             yield from self._without_gateway(scope, between(call.words[0], call.words[-1]))
+
+    def _files(self, words: list[Word]) -> dict[str, list[Text]]:
+        """The texts of files that stand in words, by the names of the files."""
+        found: dict[str, list[Text]] = {}
+        for at, word in enumerate(words):
+            option, equals, _ = word.shown.partition("=")
+            if option in self._inline and (equals or at + 1 < len(words)):
+                text = word.content[len(option) + 1 :] if equals else words[at + 1].content
+                name = self._inline[option]
+                if text.value.startswith("{") or (name.endswith(".toml") and _is_toml(text.value)):
+                    found.setdefault(name, []).append(text)
+        return found
 
     def action(self, scope: Scope, step: Node, uses: Node) -> Iterator[Finding]:
         """Findings if `step` of a pipeline uses the agent's own action."""
@@ -105,6 +120,15 @@ class AddressedCalls:
             f"machine to {self._vendor}",
             fix=self._fix.format(scope.policy.base_url.removesuffix("/v1")),
         )
+
+
+def _is_toml(text: str) -> bool:
+    import tomllib
+
+    try:
+        return bool(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
 
 
 def _word(words: list[Word], subject: str) -> Placed:

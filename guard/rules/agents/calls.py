@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from guard.rules.agents import claude_code
+from guard.rules.agents import claude_code, codex
 from guard.rules.agents.opencode import calls as opencode
 from guard.rules.agents.opencode import steps
 
@@ -47,7 +47,7 @@ class AgentSteps(Protocol):
         """Findings about the variables `given` to `step`."""
 
 
-AGENTS: tuple[AgentCalls, ...] = (opencode, claude_code.CALLS)
+AGENTS: tuple[AgentCalls, ...] = (opencode, claude_code.CALLS, codex.CALLS)
 
-STEPS: tuple[AgentSteps, ...] = (steps, claude_code.CALLS)
+STEPS: tuple[AgentSteps, ...] = (steps, claude_code.CALLS, codex.CALLS)
 """What is known of the steps of CI pipelines that run an agent, a module for each agent."""

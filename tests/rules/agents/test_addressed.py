@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guard.agents.claude_code import grammar, planner
+from guard.agents.codex import grammar as codex_grammar
+from guard.agents.codex import planner as codex_planner
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.detectors import DETECTORS
@@ -116,3 +118,45 @@ def test_an_agent_that_the_policy_leaves_alone() -> None:
     text = "claude --bg\nopencode run -m openai/x\n"
     assert check("a.sh", text, policy) == []
     assert len(check("a.sh", text)) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "rules"),
+    [
+        ("codex exec hi", ["RG206"]),
+        ("npx @openai/codex exec --json hi", ["RG206"]),
+        ("codex e -m @slug/gpt hi", ["RG206"]),
+        ("codex exec --oss hi", ["RG201"]),
+        ("codex --remote ws://a hi", ["RG202"]),
+        ("codex app-server", ["RG203"]),
+        ("codex login", ["RG202"]),
+        ("codex mcp list", []),
+        ("codex --version", []),
+        ('codex exec "$@"', []),
+        (
+            "codex exec -c 'model_provider=\"x\"' "
+            '-c \'model_providers.x={name="P", base_url="https://api.portkey.ai/v1"}\' hi',
+            [],
+        ),
+        (
+            "codex exec -c 'model_provider=\"x\"' "
+            '-c \'model_providers.x={name="P", base_url="https://llm.acme.example/v1"}\' hi',
+            ["RG302"],
+        ),
+    ],
+)
+def test_codex(call: str, rules: list[str]) -> None:
+    assert [f.rule for f in check("a.sh", call + "\n")] == rules
+
+
+def test_what_a_launch_of_codex_refuses_is_said_in_its_words() -> None:
+    for words in (["exec", "--oss", "hi"], ["app-server"], ["login"], ["--remote", "ws://a", "x"]):
+        refused = codex_planner.judge_arguments(codex_grammar.read(words))
+        text = "export X=https://api.portkey.ai/v1\ncodex " + " ".join(words) + "\n"
+        said = [(f.rule, f.subject, f.message, f.fix) for f in check("a.sh", text)]
+        assert said == [(f.rule, f.subject, f.message, f.fix) for f in refused] != []
+
+
+def test_the_action_of_codex() -> None:
+    text = "jobs:\n  a:\n    steps:\n    - uses: openai/codex-action@v1\n"
+    assert found(".github/workflows/a.yml", text) == ["RG206 warning 4:13"]
