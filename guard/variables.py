@@ -112,7 +112,7 @@ def judge(
         kind,
         owner,
         rule=rule,
-        words=words_of(name, kind, owner),
+        words=words_of(name, kind, owner) + (f", to {place}" if place else ""),
         removed=True,
         place=place,
         subject=f"env:{name}",

@@ -163,7 +163,7 @@ def of_variable(
     if not verdict.rule:
         return None
     local = ", a server on this machine" if net.is_this_machine(address.host) else ""
-    message = f"{name} {verdict.words}, to {verdict.place}{local}"
+    message = f"{name} {verdict.words}{local}"
     fix = fix_for(scope.policy)
     return scope.finding(verdict.rule, place, name, message, fix=fix, severity=severity)
 
