@@ -146,10 +146,9 @@ def test_what_opencode_refuses_sends_nothing(
 @pytest.mark.parametrize(
     "argv",
     [
-        ["run", "-m=stub/y/z", "hi", "there"],
         ["--m", "stub/x", "run", "hi", "--", "-m", "stub/y/z"],
         # help that is no help: here opencode runs
-        ["run", "-h1e5", "-p", "--", "-m", "stub/x", "hi"],
+        ["run", "-h1e5", "-p", "--", "-m=stub/y/z", "hi", "there"],
     ],
 )
 def test_the_model_and_the_prompt(bare: Bare, stub: LoopbackGateway, argv: list[str]) -> None:

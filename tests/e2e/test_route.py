@@ -20,21 +20,6 @@ MISTRAL = "mistralai/mistral-7b-instruct"
 
 
 @pytest.mark.parametrize(
-    ("words", "model", "provider"),
-    [
-        ("PROMPT --provider portkey-openrouter", MISTRAL, OPENROUTER),
-        ("-m gpt-4 PROMPT", "gpt-4", ""),
-    ],
-)
-def test_forms(user: Sandbox, words: str, model: str, provider: str) -> None:
-    """With four direct keys in the environment; what else names the route is test_surroundings."""
-    done = user.guarded("run", *("say hi" if w == "PROMPT" else w for w in words.split()))
-    through_gateway(user, done, model, provider)
-    assert done.environ_seen
-    assert not set(user.direct) & set(done.environ_seen)
-
-
-@pytest.mark.parametrize(
     "words",
     [
         "-m anthropic/claude-sonnet-4-5 hi",
@@ -52,9 +37,10 @@ def test_the_command_in_the_refusal_works(user: Sandbox) -> None:
     refused(user, done, "RG201")
     (line,) = (line for line in done.err.splitlines() if "opencode run " in line)
     command = shlex.split(line[line.index("opencode run ") :])
-    # and that there is no direct key at all is no reason for a hosted model
-    done = user.guarded(*command[1:], env=dict.fromkeys(user.direct))
+    done = user.guarded(*command[1:])
     through_gateway(user, done, "claude-sonnet-4-5")
+    assert done.environ_seen
+    assert not set(user.direct) & set(done.environ_seen)
 
 
 def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) -> None:
@@ -62,7 +48,9 @@ def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) ->
         '[agents.opencode]\nforeign_provider = "reroute"\n'
         'reroute = { anthropic = "@anthropic-prod" }'
     )
-    done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "hi")
+    # that there is no direct key at all is no reason for a hosted model (see test_harness)
+    keyless = dict.fromkeys(user.direct)
+    done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "hi", env=keyless)
     through_gateway(user, done, "@anthropic-prod/claude-sonnet-4-5")
     assert "claude-sonnet-4-5" in {call.model for call in done.served}
     refused_too = user.guarded("run", "-m", "openai/gpt-4o", "hi")
@@ -79,16 +67,17 @@ def test_version_and_help_pass_through_whatever_is_missing(user: Sandbox) -> Non
 def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
     user: Sandbox, tmp_path_factory: pytest.TempPathFactory, missing_part: Callable[[str], NoReturn]
 ) -> None:
-    """Not by what the recorders saw, but by every address the process and its children used."""
+    """Not by what the recorders saw, but by every address the process and its children used. And
+    asked of another entry, with the provider behind the prompt."""
     strace = shutil.which("strace")
     if strace is None:
         missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path_factory.mktemp("strace") / "log"
     traced = [strace, "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
-    words = ("run", "--provider", "portkey", "hi")
+    words = ("run", "say hi", "--provider", "portkey-openrouter")
     done = user.run([*traced, *guarded_launch(), *words], user.environ())
     done.environ_seen.clear()  # of strace
-    through_gateway(user, done)
+    through_gateway(user, done, MISTRAL, OPENROUTER)
     reached = [
         line for line in log.read_text(errors="replace").splitlines() if "sa_family=AF_INET" in line
     ]

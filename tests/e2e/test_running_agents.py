@@ -88,30 +88,25 @@ def real(user: Sandbox) -> Path:
     return user.network.parts.opencode.resolve()
 
 
-def test_by_its_full_path(user: Sandbox, start: Start) -> None:
-    process = start(str(real(user)), *SERVE)
-    found = agents(user)[process.pid]
-    assert (found["state"], found["rule"]) == ("unguarded", "RG405")
-    assert set(user.direct) <= {key["name"] for key in found["keys"]}
-    assert found["program"] == str(real(user))
-
-
-def test_under_another_name(user: Sandbox, start: Start) -> None:
+def test_by_its_full_path_renamed_and_below_exec(user: Sandbox, start: Start) -> None:
+    plain = start(str(real(user)), *SERVE)
     copy = user.root / "innocent"
     try:
         os.link(real(user), copy)
     except OSError:
         shutil.copy2(real(user), copy)
-    process = start(str(copy), *SERVE)
-    found = agents(user)[process.pid]
+    renamed = start(str(copy), *SERVE)
+    # `exec -- bash` guards by name only: the full path walks past the plan
+    below = start(*guarded_launch()[:-1], "bash", "-c", f"'{real(user)}' {' '.join(SERVE)}; true")
+    running = agents(user)
+    found = running[plain.pid]
+    assert (found["state"], found["rule"]) == ("unguarded", "RG405")
+    assert set(user.direct) <= {key["name"] for key in found["keys"]}
+    assert found["program"] == str(real(user))
+    found = running[renamed.pid]
     assert (found["agent"], found["state"]) == ("opencode", "unguarded")
     assert found["recognised"] == "innocent is a copy of it under another name"
-
-
-def test_by_its_path_below_exec(user: Sandbox, start: Start) -> None:
-    # `exec -- bash` guards by name only: the full path walks past the plan
-    process = start(*guarded_launch()[:-1], "bash", "-c", f"'{real(user)}' {' '.join(SERVE)}; true")
-    (found,) = [one for one in agents(user).values() if one["launch"] == process.pid]
+    (found,) = [one for one in running.values() if one["launch"] == below.pid]
     assert found["state"] == "unguarded"
     assert "was not planned: nothing is pinned" in found["how"]
     assert found["keys"] == []
@@ -134,12 +129,13 @@ def test_through_the_guard_and_by_its_path_below_that(user: Sandbox, start: Star
     # what a shell of the outer agent has, started by something that is not above it any more
     everything: dict[str, str | None] = dict.fromkeys(user.environ())
     inner = start(str(real(user)), *SERVE, env={**everything, **environ})
-    found = agents(user)[inner.pid]
-    assert (found["state"], found["launch"]) == ("inherited", outer.pid)
-    assert "no longer above it" in found["how"]
     # one more key in its environment, and it is past the guard
     key = next(iter(user.direct))
     other = start(str(real(user)), *SERVE, env={**everything, **environ, key: user.direct[key]})
-    found = agents(user)[other.pid]
+    running = agents(user)
+    found = running[inner.pid]
+    assert (found["state"], found["launch"]) == ("inherited", outer.pid)
+    assert "no longer above it" in found["how"]
+    found = running[other.pid]
     assert found["state"] == "unguarded"
     assert key in found["how"]

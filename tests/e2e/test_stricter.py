@@ -101,7 +101,8 @@ def test_a_plugin_of_the_home_is_not_met_from_a_repository(user: Sandbox) -> Non
     user.write(user.home / ".opencode" / "plugin" / "mine.js", plugin)
     below = user.home / "work"
     subprocess.run(["git", "init", "-q", below], check=True, env=user.environ())
-    through_gateway(user, user.guarded("run", "hi", cwd=below))
+    # by its bare name, too
+    through_gateway(user, user.guarded("run", "-m", "gpt-4", "hi", cwd=below), "gpt-4")
     assert not marker.exists()
 
 

@@ -214,7 +214,7 @@ def test_a_directory_does_not_bring_its_own_policy_and_state(user: Sandbox) -> N
 def test_what_is_kept_between_launches_is_not_believed(user: Sandbox) -> None:
     """A compiled policy with another gateway of the same length, and code in the agent's directory:
     it imports `esprima` from where it starts, and the stub there is empty."""
-    assert user.guarded("models").status == 0
+    assert user.guarded("debug", "config").status == 0
     cached = [p for p in (user.cache / "routeguard" / "policy").rglob("*") if p.is_file()]
     assert cached
     for path in cached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,7 @@ class Home:
     def __init__(self, path: Path, clone: Path, tools: Path) -> None:
         self.path = path
         self.clone = clone
+        self.built: Path | None = None
         self.environ = {
             "HOME": str(path),
             "PATH": f"{tools}:/usr/bin:/bin",
@@ -93,6 +96,30 @@ class Home:
             capture_output=True,
             text=True,
             check=False,
+        )
+        assert result.returncode == status, result.stdout + result.stderr
+        return result
+
+    def set_up(
+        self, *options: str, status: int = 0, shims: bool = False, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """What `install` comes to in a home where this version is built, without its four Pythons.
+
+        That is `setup`, or with `--uninstall` `teardown`.
+        """
+        if "--uninstall" in options:
+            words = ["teardown", "--yes", *(one for one in options if one != "--uninstall")]
+        else:
+            words = ["setup", "--clone", str(self.clone), "--yes", "--no-verify"]
+            words += [*([] if shims else ["--no-shims"]), *options]
+        assert self.built is not None, "this home has no version that is built"
+        result = forked.run(
+            words,
+            env=self.environ | environ,
+            cwd="/",
+            python=str(self.built / "bin/python"),
+            place=str(self.built / "run"),
+            called=str(self.data / "venv/bin/python"),
         )
         assert result.returncode == status, result.stdout + result.stderr
         return result
@@ -168,6 +195,8 @@ def built(shared: Path, tools: Path) -> Home:
             shutil.rmtree(shared / "clone", ignore_errors=True)
             shutil.rmtree(shared / "built", ignore_errors=True)
             copy_clone(shared / "clone")
+            # install.sh has Python keep nothing there: each run would compile all of it
+            compileall.compile_dir(shared / "clone" / "guard", quiet=1)
             home.path.mkdir(parents=True)
             home.install("--no-rc")
         return home
@@ -197,6 +226,7 @@ def empty_home(tmp_path: Path, built: Home, tools: Path) -> Home:
 def home(empty_home: Home, built: Home) -> Home:
     """A home where this version has been built, but nothing else of routeguard is set up."""
     version = os.readlink(built.data / "venv")
+    empty_home.built = built.data / version
     (empty_home.data / "versions").mkdir(parents=True)
     (empty_home.data / version).symlink_to(built.data / version)
     (empty_home.data / "venv").symlink_to(version)

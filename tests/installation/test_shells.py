@@ -26,7 +26,7 @@ def plant_agent(home) -> Path:
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_a_new_shell_is_guarded_and_says_nothing(home, name: str) -> None:
-    home.install("--shell", name)
+    home.set_up("--shell", name)
     status, shown = home.shell(name, "true")
     assert (status, shown) == (0, b"")
     status, shown = home.shell(name, "type opencode")
@@ -41,7 +41,7 @@ def test_a_new_shell_is_guarded_and_says_nothing(home, name: str) -> None:
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_sourcing_the_block_twice_is_silent_too(home, name: str) -> None:
-    home.install("--shell", name)
+    home.set_up("--shell", name)
     file = {
         "bash": "~/.bashrc",
         "zsh": "~/.zshrc",
@@ -51,13 +51,13 @@ def test_sourcing_the_block_twice_is_silent_too(home, name: str) -> None:
 
 
 def test_login_shells_of_bash_are_guarded(home) -> None:
-    home.install("--shell", "bash")
+    home.set_up("--shell", "bash")
     status, shown = home.shell("bash", "type -t opencode", options=("-l",))
     assert (status, shown.strip()) == (0, b"function")
 
 
 def test_the_login_file_means_nothing_to_other_shells(home) -> None:
-    home.install("--shell", "bash")
+    home.set_up("--shell", "bash")
     result = home.run("/bin/sh", "-c", '. "$HOME/.profile"')
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
@@ -67,7 +67,7 @@ def test_the_login_file_means_nothing_to_other_shells(home) -> None:
 def test_without_its_guard_an_agent_is_refused_and_the_shell_is_usable(
     home, name: str, how: str
 ) -> None:
-    home.install("--shell", name)
+    home.set_up("--shell", name)
     ran = plant_agent(home)
     if how == "launcher gone":
         home.launcher.unlink()
@@ -100,7 +100,7 @@ def test_without_its_guard_an_agent_is_refused_and_the_shell_is_usable(
 def test_an_alias_does_not_slip_past_the_refusal(home, name: str) -> None:
     rc = home.path / f".{name}rc"
     rc.write_text("alias opencode='command opencode --pure'\n")
-    home.install("--shell", name)
+    home.set_up("--shell", name)
     ran = plant_agent(home)
     home.launcher.unlink()
     status, _ = home.shell(name, "opencode run hi")
@@ -112,7 +112,7 @@ def test_an_alias_does_not_slip_past_the_refusal(home, name: str) -> None:
 @pytest.mark.parametrize("broken", [False, True])
 def test_strict_shells_survive_the_block(home, name: str, broken: bool) -> None:
     (home.path / f".{name}rc").write_text("set -eu\n")
-    home.install("--shell", name)
+    home.set_up("--shell", name)
     if broken:
         home.launcher.unlink()
     status, shown = home.shell(name, "echo usable")

@@ -42,7 +42,7 @@ def test_a_block_goes_in_once_and_comes_out_without_a_trace(home, content: bytes
     files = [home.path / name for name in (".bashrc", ".bash_profile", ".zshrc")]
     for file in files:
         file.write_bytes(content)
-    home.install("--shell", "bash", "--shell", "zsh")
+    home.set_up("--shell", "bash", "--shell", "zsh")
     for file in files:
         changed = file.read_bytes()
         assert changed.startswith(content)
@@ -50,45 +50,45 @@ def test_a_block_goes_in_once_and_comes_out_without_a_trace(home, content: bytes
         assert changed.endswith(END)
         assert Path(f"{file}.routeguard-backup").read_bytes() == content
     stamps = [file.stat().st_mtime_ns for file in files]
-    home.install("--shell", "bash", "--shell", "zsh")
+    home.set_up("--shell", "bash", "--shell", "zsh")
     assert [file.stat().st_mtime_ns for file in files] == stamps, "the second time wrote"
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert tree(home) == {file.name: content for file in files}
 
 
 def test_what_was_added_below_the_block_stays_a_line_of_its_own(home) -> None:
     rc = home.path / ".zshrc"
     rc.write_bytes(b"export A=1")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     with rc.open("ab") as file:
         file.write(b"export B=2\n")
-    home.install("--shell", "zsh")
-    home.install("--uninstall")
+    home.set_up("--shell", "zsh")
+    home.set_up("--uninstall")
     assert rc.read_bytes() == b"export A=1\nexport B=2\n"
 
 
 def test_an_older_block_is_replaced_where_it_stands(home) -> None:
     rc = home.path / ".zshrc"
     rc.write_bytes(b"before\n" + BEGIN + b"eval something old\n" + END + b"after")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     changed = rc.read_bytes()
     assert changed.startswith(b"before\n" + BEGIN)
     assert changed.endswith(END + b"after")
     assert b"something old" not in changed
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.read_bytes() == b"before\nafter"
 
 
 def test_a_block_that_an_editor_gave_crlf_is_recognised_and_repaired(home) -> None:
     rc = home.path / ".zshrc"
     rc.write_bytes(b"before\n")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     good = rc.read_bytes()
     rc.write_bytes(good.replace(b"\n", b"\r\n"))
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert rc.read_bytes() == good.replace(b"before\n", b"before\r\n")
     rc.write_bytes(good.replace(b"\n", b"\r\n"))
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.read_bytes() == b"before\r\n"
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_block_is_not_touched(
     (home.path / ".bashrc").write_bytes(b"# fine\n")
     (home.path / ".zshrc").write_bytes(content)
     before = tree(home)
-    result = home.install(*options, status=1)
+    result = home.set_up(*options, status=1)
     assert tree(home) == before
     assert "damaged" in result.stderr
     assert ".zshrc" in result.stderr
@@ -125,13 +125,13 @@ def test_a_symlink_is_written_through_and_stays_one(home) -> None:
     (home.path / "middle").symlink_to("dot files/zshrc")
     rc = home.path / ".zshrc"
     rc.symlink_to("middle")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert os.readlink(rc) == "middle"
     assert os.readlink(home.path / "middle") == "dot files/zshrc"
     assert BEGIN in target.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in dotfiles.iterdir()] == ["zshrc"], "left something in the dotfiles"
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert target.read_bytes() == b"export A=1\n"
     assert os.readlink(rc) == "middle"
     assert not (home.path / ".zshrc.routeguard-backup").exists()
@@ -140,10 +140,10 @@ def test_a_symlink_is_written_through_and_stays_one(home) -> None:
 def test_a_symlink_that_leads_nowhere_yet_gets_its_target(home) -> None:
     rc = home.path / ".zshrc"
     rc.symlink_to("zshrc-elsewhere")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert rc.is_symlink()
     assert BEGIN in (home.path / "zshrc-elsewhere").read_bytes()
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.is_symlink()
     assert not (home.path / "zshrc-elsewhere").exists()
 
@@ -151,7 +151,7 @@ def test_a_symlink_that_leads_nowhere_yet_gets_its_target(home) -> None:
 def test_a_ring_of_symlinks_is_refused(home) -> None:
     (home.path / ".zshrc").symlink_to(".other")
     (home.path / ".other").symlink_to(".zshrc")
-    assert "symlinks" in home.install("--shell", "zsh", status=1).stderr
+    assert "symlinks" in home.set_up("--shell", "zsh", status=1).stderr
 
 
 def test_a_backup_is_never_overwritten(home) -> None:
@@ -159,21 +159,21 @@ def test_a_backup_is_never_overwritten(home) -> None:
     rc.write_bytes(b"now\n")
     backup = home.path / ".zshrc.routeguard-backup"
     backup.write_bytes(b"long ago\n")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert backup.read_bytes() == b"long ago\n"
     assert Path(f"{backup}.2").read_bytes() == b"now\n"
-    result = home.install("--uninstall")
+    result = home.set_up("--uninstall")
     assert backup.read_bytes() == b"long ago\n"
     assert not Path(f"{backup}.2").exists()
     assert f"kept       ~/{backup.name}" in result.stdout
 
 
 def test_a_file_that_was_made_stays_when_something_was_added(home) -> None:
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     rc = home.path / ".zshrc"
     with rc.open("ab") as file:
         file.write(b"export A=1\n")
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.read_bytes() == b"export A=1\n"
 
 
@@ -212,7 +212,7 @@ def test_a_dry_run_shows_what_a_run_then_does(home) -> None:
 def test_login_shells_of_bash_are_guarded_too(home, files: dict[str, str], expected: str) -> None:
     for name, content in files.items():
         (home.path / name).write_text(content)
-    home.install("--shell", "bash")
+    home.set_up("--shell", "bash")
     blocks = {name for name, content in tree(home).items() if BEGIN in content}
     assert blocks == {".bashrc", expected} - {""}
 
@@ -232,7 +232,7 @@ def test_the_default_is_the_login_shell_and_what_has_a_start_file(
 ) -> None:
     for name in existing:
         (home.path / name).touch()
-    result = home.install(SHELL=shell)
+    result = home.set_up(SHELL=shell)
     assert {name for name, content in tree(home).items() if BEGIN in content} == expected
     if not expected:
         assert "hook bash" in result.stdout
@@ -241,29 +241,29 @@ def test_the_default_is_the_login_shell_and_what_has_a_start_file(
 def test_no_login_shell_is_no_problem(home) -> None:
     del home.environ["SHELL"]
     (home.path / ".zshrc").touch()
-    home.install()
+    home.set_up()
     assert BEGIN in (home.path / ".zshrc").read_bytes()
 
 
 def test_start_files_can_be_left_alone(home) -> None:
     (home.path / ".zshrc").write_bytes(b"export A=1\n")
-    home.install("--no-rc", SHELL="/bin/zsh")
+    home.set_up("--no-rc", SHELL="/bin/zsh")
     assert (home.path / ".zshrc").read_bytes() == b"export A=1\n"
 
 
 def test_files_are_where_the_environment_says(home) -> None:
     moved = home.path / "con fig"
-    home.install("--shell", "all", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
+    home.set_up("--shell", "all", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
     blocks = {name for name, content in tree(home).items() if BEGIN in content}
     assert blocks == {".bashrc", ".profile", "z/.zshrc", "con fig/fish/conf.d/routeguard.fish"}
-    home.install("--uninstall", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
+    home.set_up("--uninstall", XDG_CONFIG_HOME=str(moved), ZDOTDIR=str(home.path / "z"))
     assert tree(home) == {}
 
 
 def test_zsh_is_asked_for_a_directory_that_it_keeps_to_itself(home, require_zsh: str) -> None:
     (home.path / "z").mkdir()
     (home.path / ".zshenv").write_text('echo noise\nZDOTDIR="$HOME/z"\n')
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert BEGIN in (home.path / "z/.zshrc").read_bytes()
     assert not (home.path / ".zshrc").exists()
 
@@ -272,7 +272,7 @@ def test_what_is_not_a_file_is_refused_before_anything_is_written(home) -> None:
     (home.path / ".bashrc").write_bytes(b"export A=1\n")
     (home.path / ".zshrc").mkdir()
     before = tree(home)
-    result = home.install("--shell", "all", status=1)
+    result = home.set_up("--shell", "all", status=1)
     assert tree(home) == before
     assert not home.launcher.exists()
     assert "not a regular file" in result.stderr
@@ -291,7 +291,7 @@ SPECIAL = {
 @pytest.mark.parametrize("kind", SPECIAL)
 def test_what_is_not_a_file_is_never_opened(home, kind: str) -> None:
     """A pipe without a writer would be waited for."""
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     block = (home.path / ".zshrc").read_bytes()
     for name in (".bashrc", ".bash_profile", ".profile", ".zshenv", ".zshrc.routeguard-backup"):
         # a socket's name may be no longer than 108 bytes
@@ -332,10 +332,10 @@ def test_a_hard_linked_file_keeps_its_links(home) -> None:
     other.write_bytes(b"export A=1\n")
     other.chmod(0o640)
     os.link(other, rc)
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     assert rc.samefile(other)
     assert BEGIN in other.read_bytes()
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.samefile(other)
     assert other.read_bytes() == b"export A=1\n"
     assert other.stat().st_mode & 0o777 == 0o640
@@ -361,7 +361,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(home, linked: bool) -> None:
     rc.write_bytes(content)
     if linked:
         os.link(rc, home.path / "other")
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     before = tree(home)
     assert len(content) > 16 * 1024
     for kilobytes in (0, 4, 16):
@@ -369,7 +369,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(home, linked: bool) -> None:
         assert result.returncode == 1, result
         assert tree(home) == before
     assert "is the disk full" in result.stderr
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     installed = tree(home)
     for kilobytes in (0, 4, 16):
         result = limited(home, kilobytes, "--uninstall")
@@ -377,7 +377,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(home, linked: bool) -> None:
         assert {k: v for k, v in tree(home).items() if "zshrc" in k or k == "other"} == {
             k: v for k, v in installed.items() if "zshrc" in k or k == "other"
         }
-    home.install("--uninstall")
+    home.set_up("--uninstall")
     assert rc.read_bytes() == content
     assert list(home.path.glob(".zshrc.*")) == []
 
@@ -408,7 +408,7 @@ def test_it_can_be_removed_from_a_disk_without_any_room(
     mnt.mkdir()
     if subprocess.run([*namespace, "sh", "-c", mount, str(mnt)], capture_output=True).returncode:
         missing_part("no tmpfs can be mounted here: unshare -rm does not work")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     text = home.path / ".zshrc"
     text.write_bytes(b"export A=1\n" + text.read_bytes())
     result = subprocess.run(

@@ -49,6 +49,7 @@ class Machine:
         self.bin = root / "bin"
         self.within: list[str] = []
         """Words that run a command somewhere else, such as a network of its own."""
+        self.forks = True
         for folder in (self.home, self.project, self.seen, self.bin):
             folder.mkdir()
         self.agent = self.install("1.18.33")
@@ -94,12 +95,13 @@ class Machine:
         command: tuple[str, ...] = ("exec", "--"),
         **more: str | None,
     ) -> Done:
-        """Run `routeguard exec -- WORDS` as the wrappers do; None takes a variable away.
+        """Run `routeguard exec -- WORDS`, or another command; None takes a variable away.
 
-        Other commands are forks of an interpreter that has imported them.
+        By a fork of an interpreter that has imported everything; unless `forks` is false or there
+        are words in `within`, as the wrappers do.
         """
         environ = {k: v for k, v in {**self.environ, **more}.items() if v is not None}
-        if command[:1] != ("exec",) and not self.within:
+        if self.forks and not self.within:
             said = forked.run(
                 [*command, *map(os.fsdecode, words)],
                 env=environ,

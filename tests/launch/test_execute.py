@@ -273,6 +273,10 @@ class TestUsage:
 
 
 class TestProcess:
+    @pytest.fixture(autouse=True)
+    def from_the_start(self, machine) -> None:
+        machine.forks = False
+
     @pytest.mark.parametrize("name", ["PIPE", "XFSZ"])
     def test_signals_that_python_ignores_are_back(self, machine, name: str) -> None:
         done = machine.exec("sh", "-c", f"kill -{name} $$; echo survived")

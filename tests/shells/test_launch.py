@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 import guard
@@ -46,13 +47,9 @@ class Machine:
         }
 
     def routeguard(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-I", "-S", str(MAIN), *argv],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = forked.run(argv, env=self.environ)
+        assert done.returncode == 0, done
+        return done
 
     def run(self, argv: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

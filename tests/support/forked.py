@@ -28,14 +28,14 @@ PAIR = struct.Struct("!ii")
 
 
 class Server:
-    """The interpreter that waits. It ends when whoever started it does."""
+    """The interpreter that waits, with the guard of `place`. It ends with whoever started it."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: str, place: str) -> None:
         self.socket, theirs = socket.socketpair()
         self.lock = threading.Lock()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [python, __file__, str(theirs.fileno()), place],
                 cwd="/", stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
             )  # fmt: skip
 
@@ -57,7 +57,8 @@ class Server:
         return int(status)
 
 
-_server: list[Server] = []
+HERE = str(Path(__file__).resolve().parents[2])
+_servers: dict[tuple[str, str], Server] = {}
 
 
 def run(
@@ -67,11 +68,21 @@ def run(
     cwd: str | os.PathLike[str] | None = None,
     errors: str = "strict",
     timeout: float = 120,
+    python: str = sys.executable,
+    place: str = HERE,
+    called: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `routeguard WORDS` with nothing on standard input; like `subprocess.run`."""
-    if not _server:
-        _server.append(Server())
-    request = json.dumps([list(words), os.fspath(cwd or os.getcwd()), dict(env)]).encode()
+    """Run `routeguard WORDS` with nothing on standard input; like `subprocess.run`.
+
+    `python` and `place` are of another environment than this one and of the guard in it; `called`
+    is the name by which that Python was started.
+    """
+    server = _servers.get((python, place))
+    if server is None:
+        server = _servers[python, place] = Server(python, place)
+    request = json.dumps(
+        [list(words), os.fspath(cwd or os.getcwd()), dict(env), called or python]
+    ).encode()
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -79,7 +90,7 @@ def run(
     ):
         files = [nothing.fileno(), out.fileno(), err.fileno()]
         try:
-            status = _server[0].wait_for(request, files, timeout)
+            status = server.wait_for(request, files, timeout)
         except TimeoutError:
             raise subprocess.TimeoutExpired(list(words), timeout) from None
         texts = []
@@ -106,7 +117,7 @@ def _serve(source: socket.socket) -> list[str]:
         if not head:
             os._exit(0)
         head += _exactly(source, LENGTH.size - len(head))
-        words, cwd, environ = json.loads(_exactly(source, *LENGTH.unpack(head)))
+        words, cwd, environ, sys.executable = json.loads(_exactly(source, *LENGTH.unpack(head)))
         pid = os.fork()
         if pid == 0:
             source.close()
@@ -136,8 +147,8 @@ def _become(files: list[int], cwd: str, environ: dict[str, str]) -> None:
     sys.stderr = io.TextIOWrapper(stderr, "utf-8", "backslashreplace", line_buffering=True)
 
 
-def _main(number: int) -> None:
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+def _main(number: int, place: str) -> None:
+    sys.path[0] = place
     import gc
     import importlib
     import pkgutil
@@ -158,4 +169,4 @@ def _main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]))
+    _main(int(sys.argv[1]), sys.argv[2])

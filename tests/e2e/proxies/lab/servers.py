@@ -91,6 +91,29 @@ def litellm(programs: Programs) -> list[str | Path]:
     return [programs.pypi("litellm", "litellm"), "--config", programs.config]
 
 
+STAND_IN = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body"})
+
+if __name__ == "__main__":
+    import uvicorn
+    uvicorn.run(app, host="127.0.0.1", port=4555)
+"""
+
+
+def stand_in(programs: Programs) -> Path:
+    """A directory with a `litellm` that starts at once: for the ways of starting it by a module,
+    which nothing but the command line tells. What litellm itself answers is tried with its own
+    program."""
+    package = programs.root / "stand-in" / "litellm" / "proxy"
+    package.mkdir(parents=True)
+    for name in ("proxy_cli.py", "proxy_server.py"):
+        (package / name).write_text(STAND_IN)
+    return package.parents[1]
+
+
 def renamed(name: str, *words: str | Path) -> list[str | Path]:
     """`words` with `name` as argv[0]: `python` gives execv the list that a shell would not."""
     code = "import os, sys; os.execv(sys.argv[2], [sys.argv[1], *sys.argv[3:]])"
@@ -111,7 +134,7 @@ PROXIES = (
             *("--port", "4555", "--host", "127.0.0.1"),
         ],
         "module litellm.proxy.proxy_cli",
-        LITELLM_ENVIRON,
+        cwd=stand_in,
     ),
     Server(
         "uvicorn litellm",
@@ -119,7 +142,7 @@ PROXIES = (
         "litellm",
         lambda p: [p.pypi("litellm", "uvicorn"), "litellm.proxy.proxy_server:app"],
         "application of uvicorn",
-        LITELLM_ENVIRON,
+        cwd=stand_in,
     ),
     Server(
         "npx gateway",
