@@ -357,9 +357,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.mark.parametrize("words", ARGUMENTS, ids=" ".join)
+@pytest.mark.parametrize("number", range(len(ARGUMENTS)), ids=lambda n: " ".join(ARGUMENTS[n]))
 def test_explain_shows_no_key(
-    words: tuple[str, ...],
+    number: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -375,8 +375,9 @@ def test_explain_shows_no_key(
     monkeypatch.setenv("PORTKEY_API_KEY", "a gateway's key? 'no'")
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
-    for key in EXAMPLES:
-        typed = [word.format(key) for word in words]
+    # two keys at each place, each key at three
+    for key in EXAMPLES[number % 3 :: 3]:
+        typed = [word.format(key) for word in ARGUMENTS[number]]
         for format_ in ("text", "json"):
             main(["explain", "--format", format_, "--", "opencode", *typed])
             said = capsys.readouterr()

@@ -12,6 +12,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +103,29 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _run("git", *author, "commit", "-q", "-m", "all", cwd=target, env=git)
             _run("git", "tag", "v0.1.0", cwd=target, env=git)
     return target
+
+
+@pytest.fixture
+def installed(environ: dict[str, str], source: Path) -> Path:
+    """The environment that the first step of action.yml makes; made once for a test run."""
+    place = source.parent / "runner"
+    place.mkdir(exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "routeguard" / "bin" / "routeguard").exists():
+            steps = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["runs"][
+                "steps"
+            ]
+            script = place / "step.sh"
+            script.write_text(steps[0]["run"])
+            given = {
+                "INPUT_PYTHON": sys.executable,
+                "GITHUB_ACTION_PATH": str(source),
+                "RUNNER_TEMP": str(place),
+            }
+            bash = ("bash", "--noprofile", "--norc", "-eo", "pipefail", script)
+            _run(*bash, cwd=place, env=environ | given)
+    return place / "routeguard"
 
 
 @pytest.fixture

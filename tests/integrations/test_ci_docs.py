@@ -31,52 +31,54 @@ def place(tmp_path: Path, environ: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def again(place: Path, environ: dict[str, str]) -> dict[str, str]:
-    """What lets an example that has installed the package run again without doing so again:
-    a Python that takes the environment as made, a requirement that is met."""
+def made(place: Path, environ: dict[str, str], installed: Path) -> dict[str, str]:
+    """What lets an example install where the action has: a Python whose `-m venv` takes that
+    environment, and a requirement that is met there. pre-commit installs from a repository."""
     python = place / "made" / "python3"
     python.parent.mkdir()
-    python.write_text('#!/bin/sh\n[ "$1 $2" = \'-m venv\' ] && [ -d "$3" ]\n')
+    link = f'[ -d "$3" ] || ln -s \'{installed}\' "$3"'
+    python.write_text(f"#!/bin/sh\n[ \"$1 $2\" = '-m venv' ] || exit 1\n{link}\n")
     python.chmod(0o755)
-    return {"ROUTEGUARD": "routeguard", "PATH": f"{python.parent}:{environ['PATH']}"}
+    path = f"{python.parent}:{environ['PATH']}"
+    return {**environ, "ROUTEGUARD": "routeguard", "PATH": path}
 
 
-def test_gitlab_then_plain_shell(
-    project: Path, place: Path, environ: dict[str, str], again: dict[str, str], source: Path,
-    example: Callable, run: Callable,
-) -> None:  # fmt: skip
-    """The second installs where the first has: what it fetches, it need not fetch again."""
+def test_gitlab(
+    project: Path, place: Path, made: dict[str, str], example: Callable, run: Callable
+) -> None:
     job = yaml.safe_load(example("gitlab"))["routeguard"]
     assert job["variables"]["ROUTEGUARD"] == URL
     # what a runner does: the variables in the environment, the lines one after another, -e
     lines = "\n".join(job["script"]).replace("/tmp/routeguard", f"'{place}/routeguard'")
     path = script(lines, place)
     (project / "a.sh").write_text("echo\n")
-    key = environ.pop("PORTKEY_API_KEY")
-    environ["ROUTEGUARD"] = f"git+file://{source}@v0.1.0"
-    of_job = {**environ, "CI": "true", "GITLAB_CI": "true"}
+    del made["PORTKEY_API_KEY"]
+    of_job = {**made, "CI": "true", "GITLAB_CI": "true"}
     bash = ("bash", "-eo", "pipefail", path)
     done = run(*bash, cwd=project, env=of_job)
     assert done.stdout.count("no findings") == 2, done.stdout
     (project / "a.sh").write_text("opencode serve\n")
-    done = run(*bash, cwd=project, env=of_job | again, status=1)
+    done = run(*bash, cwd=project, env=of_job, status=1)
     assert "a.sh:1:1: error [RG203 agent-server]" in done.stdout
     assert "no findings" not in done.stdout
 
+
+def test_plain_shell(
+    project: Path, place: Path, made: dict[str, str], example: Callable, run: Callable
+) -> None:
     text = example("shell")
     assert URL in text
     path = script(text, place)
-    environ["PORTKEY_API_KEY"] = key
     (project / "a.sh").write_text("echo\n")
-    done = run("sh", path, cwd=project, env=environ)
+    done = run("sh", path, cwd=project, env=made)
     assert done.stdout == "routeguard: clean\n"
     (project / "a.sh").write_text("opencode serve\n")
-    done = run("sh", path, cwd=project, env=environ | again, status=1)
+    done = run("sh", path, cwd=project, env=made, status=1)
     assert "routeguard: findings" in done.stdout
     report = json.loads((project / "routeguard.json").read_text())
     assert [finding["rule"] for finding in report["findings"]] == ["RG203"]
     (project / ".routeguard.toml").write_text("nonsense = ")
-    done = run("sh", path, cwd=project, env=environ | again, status=3)
+    done = run("sh", path, cwd=project, env=made, status=3)
     assert "could not check (status 3)" in done.stdout
 
 

@@ -109,6 +109,8 @@ def stand_in(programs: Programs) -> Path:
     program."""
     package = programs.root / "stand-in" / "litellm" / "proxy"
     package.mkdir(parents=True)
+    for init in (package.parent, package):
+        (init / "__init__.py").touch()
     for name in ("proxy_cli.py", "proxy_server.py"):
         (package / name).write_text(STAND_IN)
     return package.parents[1]
