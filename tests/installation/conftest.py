@@ -186,8 +186,22 @@ def tools(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(shared: Path, tools: Path) -> Home:
-    """A home with routeguard really installed, by pip, from a clone; made once. Do not change."""
+def uv(shared: Path) -> Path:
+    """A program uv, fetched once."""
+    place = shared / "with uv"
+    with open(shared / "uv.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "bin/uv").exists():
+            words = ["install", "-q", "--no-compile", "--target", str(place), "uv>=0.5"]
+            cache = os.environ.get("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
+            environ = os.environ | {"PIP_CACHE_DIR": cache}
+            subprocess.run([sys.executable, "-m", "pip", *words], env=environ, check=True)
+    return place / "bin/uv"
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path, tools: Path, uv: Path) -> Home:
+    """A home with routeguard really installed from a clone, by uv; made once. Do not change."""
     with open(shared / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         home = Home(shared / "built" / AWKWARD, shared / "clone", tools)
@@ -198,20 +212,9 @@ def built(shared: Path, tools: Path) -> Home:
             # install.sh has Python keep nothing there: each run would compile all of it
             compileall.compile_dir(shared / "clone" / "guard", quiet=1)
             home.path.mkdir(parents=True)
+            home.use(uv)
             home.install("--no-rc")
         return home
-
-
-@pytest.fixture(scope="session")
-def uv(shared: Path, built: Home) -> Path:
-    """A program uv, fetched once."""
-    place = shared / "with uv"
-    with open(shared / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "bin/uv").exists():
-            words = ["install", "-q", "--no-compile", "--target", str(place), "uv>=0.5"]
-            subprocess.run([sys.executable, "-m", "pip", *words], env=built.environ, check=True)
-    return place / "bin/uv"
 
 
 @pytest.fixture

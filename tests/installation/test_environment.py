@@ -448,7 +448,7 @@ def test_settings_of_the_caller_send_it_nowhere_else_and_removed_the_home_is_as_
     assert snapshot(home.path) == before
 
 
-def test_the_index_of_the_caller_is_asked(empty_home, built, tmp_path: Path) -> None:
+def test_the_index_of_the_caller_is_asked(empty_home, tmp_path: Path) -> None:
     """Named in a pip.conf, in either of its sections, or by a variable, which wins."""
     home = empty_home
     asked: list[str] = []
@@ -475,10 +475,9 @@ def test_the_index_of_the_caller_is_asked(empty_home, built, tmp_path: Path) -> 
         # others on this machine may ask every port that listens
         assert {one for one in asked if one in ("global", "install", "variable")} == {"global"}
         # what pip is given, without an environment made for each
-        python = str(built.data / "venv/bin/python")
         file.write_text(f"{text}[install]\nindex-url = {at}/install\n")
         for more, wanted in (({}, "install"), ({"PIP_INDEX_URL": f"{at}/variable"}, "variable")):
-            given = pip_environ(python, home.environ | environ | more)
+            given = pip_environ(sys.executable, home.environ | environ | more)
             assert given["PIP_INDEX_URL"] == f"{at}/{wanted}"
         server.shutdown()
 
