@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the guard adds to `opencode run`: a guarded launch against one pinned by hand.
+"""What the guard adds to `opencode run` and `codex exec`: guarded against pinned by hand.
 
-    tests/bench/launch.py [--pairs N] [--opencode PATH]
+    tests/bench/launch.py [--agent ID] [--pairs N] [--program PATH]
 
-Both ask the same server on loopback, with the same inline config and the same switches; the one
-pinned by hand gets them in its environment and starts the agent directly. Runs in pairs, each in
-a home of its own, and prints seconds and ratios. Judges nothing.
+Both ask the same server on loopback, with the same pin; the one pinned by hand gets it in its
+environment or its arguments and starts the agent directly. Runs in pairs, each in a home of its
+own, and prints seconds and ratios. Judges nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from guard.agents.opencode import planner  # noqa: E402
+from guard.agents.adapter import Agent  # noqa: E402
+from guard.agents.plan import Plan  # noqa: E402
+from guard.agents.registry import agent_by_id  # noqa: E402
 from guard.launch.recorder import LoopbackGateway, RecordingProxy  # noqa: E402
 from guard.policy import cache  # noqa: E402
 
 AIM = 1.05
+AIM_MORE = 0.060
+"""Seconds that a guarded launch may take more."""
+
+PROGRAMS = {"opencode": "opencode", "codex": "codex"}
+"""What is measured, by the agent's id, and what npm calls it."""
+
 LIMIT = 120
 ANSWER = "The word is quokka."
 POLICY = """
@@ -36,6 +44,10 @@ POLICY = """
 base_url = "{gateway}/v1"
 key = {{ env = "PORTKEY_API_KEY" }}
 default = "portkey/gpt-4o"
+
+[agents.codex]
+provider = "@bench"
+model = "gpt-4o"
 
 [[exception]]
 subject = "proxy:127.0.0.1:{proxy}"
@@ -47,13 +59,13 @@ until = 2099-12-31
 class Place:
     """A home and a project under git, and the environment of a run in them."""
 
-    def __init__(self, root: Path, opencode: Path, gateway: LoopbackGateway, proxy: str) -> None:
+    def __init__(self, root: Path, program: Path, gateway: LoopbackGateway, proxy: str) -> None:
         self.project = root / "project"
         self.project.mkdir(parents=True)
         (root / "home").mkdir()
         self.environ = {
             "HOME": str(root / "home"),
-            "PATH": f"{opencode.parent}:{os.defpath}",
+            "PATH": f"{program.parent}:{os.defpath}",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "PORTKEY_API_KEY": gateway.key,
@@ -85,30 +97,35 @@ class Place:
         return taken
 
 
-def switches(place: Place, opencode: Path, words: list[str]) -> dict[str, str]:
-    """What a user would have to set by hand to get what the guard sets: every OPENCODE_* name."""
+def pinned(place: Place, agent: Agent, program: Path, words: list[str]) -> Plan:
+    """What a user would have to set by hand to get what the guard sets."""
     policy = cache.load(str(place.project), place.environ)
-    program = os.path.realpath(opencode)
-    facts = planner.survey(words, place.environ, program, str(place.project), write=True)
-    plan = planner.plan(policy, facts, program, time.time())
+    real = os.path.realpath(program)
+    facts = agent.survey(words, place.environ, real, str(place.project), write=True)
+    plan = agent.plan(policy, facts, real, time.time())
     if plan.forbidden_by:
         sys.exit(f"launch.py: refused: {plan.forbidden_by}")
-    return {name: value for name, value in plan.environ.items() if name.startswith("OPENCODE_")}
+    return plan
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=12, help="pairs of runs (12)")
-    parts = Path(os.environ.get("ROUTEGUARD_TEST_PARTS") or ROOT / "tests/parts")
-    default = parts / "node_modules/.bin/opencode"
-    if not default.exists():
-        default = Path(shutil.which("opencode") or default)
-    parser.add_argument("--opencode", type=Path, default=default, help="the agent")
+    parser.add_argument("--agent", choices=PROGRAMS, default="opencode", help="which (opencode)")
+    parser.add_argument("--program", type=Path, help="the agent, by default that of tests/parts")
     options = parser.parse_args()
-    if not options.opencode.exists():
-        parser.error(f"{options.opencode} is not there: run `npm ci` in tests/parts")
-    words = ["run", "Which word?"]
+    agent = agent_by_id(options.agent)
+    assert agent is not None
+    name = PROGRAMS[options.agent]
+    parts = Path(os.environ.get("ROUTEGUARD_TEST_PARTS") or ROOT / "tests/parts")
+    program = options.program or parts / "node_modules/.bin" / name
+    if not program.exists():
+        program = Path(shutil.which(name) or program)
+    if not program.exists():
+        parser.error(f"{program} is not there: run `npm ci` in tests/parts")
+    program = program.absolute()
+    words = agent.one_call("Which word?", "")
     wrapped = [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py")]
     times: dict[str, list[float]] = {"by hand": [], "guarded": []}
     with (
@@ -117,16 +134,16 @@ def main() -> None:
         RecordingProxy() as proxy,
     ):
         places = {
-            name: Place(
-                Path(directory, name.replace(" ", "-")), options.opencode, gateway, proxy.url
-            )
+            name: Place(Path(directory, name.replace(" ", "-")), program, gateway, proxy.url)
             for name in times
         }
+        plan = pinned(places["by hand"], agent, program, words)
+        places["by hand"].environ = plan.environ
         argv = {
-            "by hand": [str(options.opencode), *words],
-            "guarded": [*wrapped, "exec", "--", "opencode", *words],
+            # what one types; for Codex npm's script, which a launch does without
+            "by hand": [str(program), *plan.argv],
+            "guarded": [*wrapped, "exec", "--", agent.names[0], *words],
         }
-        places["by hand"].environ |= switches(places["by hand"], options.opencode, words)
         for name, place in places.items():  # databases, caches, the compiled policy
             place.run(argv[name])
         for pair in range(options.pairs):
@@ -139,6 +156,8 @@ def main() -> None:
             f"{name:<9} median {statistics.median(taken):6.3f} s"
             f"   lowest {min(taken):6.3f}   highest {max(taken):6.3f}"
         )
+    more = statistics.median(times["guarded"]) - statistics.median(times["by hand"])
+    print(f"guarded takes {more * 1000:.0f} ms more (medians; aim {AIM_MORE * 1000:.0f})")
     ratios = sorted(g / b for g, b in zip(times["guarded"], times["by hand"], strict=True))
     quarter = len(ratios) // 4
     print(
