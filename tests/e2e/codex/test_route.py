@@ -281,7 +281,6 @@ def test_a_gateway_that_refuses_is_the_only_one_asked(codex_user: CodexUser) -> 
 
 def test_a_gateway_that_is_away_and_a_user_who_gives_up(codex_user: CodexUser) -> None:
     user = codex_user
-    # routeguard: ignore[RG103] nobody listens there
     user.write_policy(front="http://127.0.0.1:9")
     process = subprocess.Popen(
         [*guarded_launch("codex"), "exec", "hi"],
