@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_METHODS = ("finditer", "findall", "fullmatch", "match", "search", "split", "sub", "subn")
+_ASKED = ("pattern", "finditer", "findall", "fullmatch", "match", "search", "split", "sub", "subn")
 
 
 class _Late:
@@ -24,8 +24,8 @@ class _Late:
 
     def __getattr__(self, name: str) -> Any:
         made = re.compile(*self._given)
-        for method in _METHODS:
-            setattr(self, method, getattr(made, method))
+        for one in _ASKED:
+            setattr(self, one, getattr(made, one))
         return getattr(made, name)
 
 

@@ -109,7 +109,17 @@ def test_both_searches_see_the_same_literals(data: bytes) -> None:
         assert search(data, everything) == truth
 
 
-NAMES = ("a.py", "run.sh", ".env", "conf.json", "x.yml", "Dockerfile", "page.html", "opencode.json")
+NAMES = (
+    "a.py",
+    "a.ts",
+    "run.sh",
+    ".env",
+    "conf.json",
+    "x.yml",
+    "Dockerfile",
+    "page.html",
+    "opencode.json",
+)
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1")
 KINDS = (
     "export OPENAI_API_KEY={}\n",
@@ -120,6 +130,10 @@ KINDS = (
     "litellm --port 4000 # {}\n",
     "sk-ant-api03-{} routeguard: ignore[RG111] {}\n",
     "gsk_{}\n",
+    "from openai import OpenAI\nOpenAI()  # {}\n",
+    "from google import (  # a = b;\n  genai)\ngenai.Client()\n",
+    'import OpenAI from "openai"; new OpenAI()  // {}\n',
+    'const { Groq } = require("groq-sdk")\nnew Groq()\n',
 )
 
 

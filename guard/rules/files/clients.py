@@ -15,6 +15,7 @@ from guard.catalog.clients import Client, address_arguments, clients
 from guard.rules.files import file_names
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
+from guard.rules.needles import Form, Needle
 from guard.sources import code_text
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ _OPTIONS = re.compile(
 """The first argument is a name that may hold an object with options."""
 
 
+_WORDS = (
+    *(b"openai", b"anthropic", b"genai", b"generativeai", b"generative-ai", b"mistral", b"groq"),
+    *(b"cohere", b"together", b"xai", b"litellm", b"langchain", b"crewai", b"dspy"),
+    *(b"llama_index", b"ai-sdk"),
+)
+"""Every module of a client holds one."""
+
+_IMPORTED = rb"(?:import|require|from)[\x00-\xff]*(?:" + rb"|".join(_WORDS) + rb")"
+
+
 class _Called(NamedTuple):
     """A client as it is called in a file: the expression, and whose it is."""
 
@@ -72,24 +83,7 @@ class Clients:
 
     name = "clients"
 
-    needles: tuple[bytes, ...] = (
-        b"openai",
-        b"anthropic",
-        b"genai",
-        b"generativeai",
-        b"generative-ai",
-        b"mistral",
-        b"groq",
-        b"cohere",
-        b"together",
-        b"xai",
-        b"litellm",
-        b"langchain",
-        b"crewai",
-        b"dspy",
-        b"llama_index",
-        b"ai-sdk",
-    )
+    needles: tuple[Needle, ...] = tuple(Form(word, _IMPORTED) for word in _WORDS)
 
     def wants(self, path: str, name: str) -> bool:
         """Source code in a language whose clients are known."""
@@ -98,6 +92,8 @@ class Clients:
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         """A finding for each client that is made, or called, without an address."""
         text = file.text
+        if "import" not in text and "require" not in text:
+            return
         if _GATEWAY.search(text) or _ADDRESSED.search(text) or _gateway(policy) in text:
             return
         called = _imports(file)

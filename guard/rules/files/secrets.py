@@ -80,6 +80,8 @@ _COMMA = late(rf"[\"'`]{_BLANK},{_BLANK}{_QUOTE}")
 _JOINED_BEFORE = late(r"(?:join|paste0|concat|cat)\(\s{0,3}[\[(]?\s{0,3}[rbuf]?[\"'`]\Z")
 _JOINED_BEHIND = late(r"[\"'`]\s{0,3},?\s{0,3}\]\s{0,3}\.join\(")
 _MOST_JOINTS = 20
+_ENDS_A_PART = ('"', "'", "`", "\\")
+"""What `_JOINT` and `_COMMA` begin with."""
 
 # a Google service account's private key, in JSON, in JSON within another text, and as it is
 _PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
@@ -249,13 +251,15 @@ def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
     for literal, scan, patterns in _scans():
         if literal not in text:
             continue
+        part = _compiled(scan.pattern[scan.pattern.rindex("[") :])
         for match in scan.finditer(text):
             start, end = match.span()
             candidate, pattern = _fitting(match.group(), patterns)
             if pattern is not None:
                 end = start + len(candidate)
+            elif text[end : end + 1] not in _ENDS_A_PART:
+                continue
             else:
-                part = _compiled(scan.pattern[scan.pattern.rindex("[") :])
                 whole, end = _with_parts(text, match.group(), match.end(), part, _JOINT)
                 if whole == match.group():
                     whole, end = _with_parts(text, whole, end, part, _COMMA)
