@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
-"""`routeguard check` beside detect-secrets and ripgrep on one generated tree.
+"""`routeguard check` beside ripgrep and detect-secrets on one generated tree.
 
     python tests/bench/check.py [--files 10000] [--megabytes 100] [--keys 50] [--sample N]
-                                [--detect-secrets PATH] [--runs 3]
+                                [--detect-secrets PATH] [--rg PATH] [--runs 3]
 
 Generates a git work tree of random but plausible text with planted keys (random strings of the
-vendors' forms), then measures in one run: wall time, the memory of the largest process, and how
-many of the planted keys were found at their line. `--sample N` gives detect-secrets only the N
-files among which all planted ones are, since the whole tree takes it minutes; its time is then
-also shown as what the whole tree would take. A program that is not installed is left out.
+vendors' forms), then measures in one run, taking turns: wall time, the memory of the largest
+process, and how many of the planted keys were found at their line. The yardsticks:
+
+- git's list and reading every file, in Python: what a tree without a hit should cost;
+- ripgrep with the literals that routeguard looks for, in any case, counting lines;
+- ripgrep with the patterns of keys;
+- detect-secrets, once; `--sample N` gives it only the N files among which all planted ones are,
+  since the whole tree takes it minutes: its time is then also shown as what the whole tree would
+  take.
+
+A program that is not installed is left out (gitleaks is in none of PyPI, npm and Debian 12).
 """
 
 from __future__ import annotations
@@ -24,6 +31,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,14 +179,63 @@ def patterns() -> list[str]:
     ]
 
 
-def row(name: str, seconds: list[float], memory: int, found: str, note: str = "") -> None:
-    """Print one line of the table: the best and the median run."""
-    ordered = sorted(seconds)
-    middle = ordered[len(ordered) // 2]
-    print(
-        f"{name:34}{ordered[0]:9.2f}{middle:9.2f}{memory / 1024:9.0f}  {found:28}{note}",
-        flush=True,
-    )
+def literals() -> list[str]:
+    """Every literal that the detectors look for."""
+    from guard.rules.detectors import DETECTORS
+    from guard.rules.needles import Form
+
+    found = set()
+    for detector in DETECTORS:
+        for needle in detector.needles:
+            literal = needle.literal if isinstance(needle, Form) else needle
+            found.add(literal.decode())
+    return sorted(found - {""})
+
+
+READ = """
+import os, subprocess
+words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+for name in subprocess.run(words, capture_output=True).stdout.split(b"\\0")[:-1]:
+    with open(name, "rb", 0) as file:
+        file.read()
+"""
+PLAIN = "import sys; sys.modules['hyperscan'] = None; from guard.__main__ import run; run()"
+
+
+@dataclass
+class Contender:
+    """One row: a command, what it needs beside, and what came out of its runs."""
+
+    name: str
+    command: list[str]
+    found: Callable[[str], str] = lambda text: ""
+    environ: dict[str, str] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    memory: int = 0
+    text: str = ""
+    status: int = 0
+
+    @property
+    def best(self) -> float:
+        """Seconds of the quickest run."""
+        return min(self.seconds)
+
+    def run(self, cwd: Path, environ: dict[str, str]) -> None:
+        """Once more."""
+        seconds, memory, self.text, self.status = measure(
+            self.command, cwd, {**environ, **self.environ}
+        )
+        self.seconds.append(seconds)
+        self.memory = max(self.memory, memory)
+
+    def show(self, note: str = "") -> None:
+        """Its line of the table: the best and the median run."""
+        middle = sorted(self.seconds)[len(self.seconds) // 2]
+        print(
+            f"{self.name:36}{self.best:8.2f}{middle:9.2f}{self.memory / 1024:7.0f}  "
+            f"{self.found(self.text):18}{note}",
+            flush=True,
+        )
 
 
 def main() -> int:
@@ -189,6 +247,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--sample", type=int, default=0, help="files for detect-secrets; 0: all")
     parser.add_argument("--detect-secrets", default=shutil.which("detect-secrets") or "")
+    parser.add_argument("--rg", default=shutil.which("rg") or "")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory:
@@ -199,86 +258,120 @@ def main() -> int:
         environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
         places = generate(root, arguments.files, arguments.megabytes, arguments.keys)
         subprocess.run(["git", "init", "-q", str(root)], check=True, env=environ)
-        total = sum(file.stat().st_size for file in root.rglob("f*.*"))
-        print(f"{arguments.files} files, {total / 1e6:.0f} MB, {len(places)} planted keys\n")
-        print(f"{'':34}{'best s':>9}{'median s':>9}{'MiB':>9}  found")
+        sizes = {str(p.relative_to(root)): p.stat().st_size for p in root.rglob("f*.*")}
+        total = sum(sizes.values())
+        print(f"{len(sizes)} files, {total / 1e6:.0f} MB, {len(places)} planted keys\n")
+        print(f"{'':36}{'best s':>8}{'median':>9}{'MiB':>7}  found")
 
-        times, memory, text, status = [], 0, "", 0
-        for _ in range(arguments.runs):
-            seconds, used, text, status = measure(
-                [sys.executable, "-m", "guard", "check", "--format", "json"],
-                root,
-                {**environ, "PYTHONPATH": str(ROOT)},
-            )
-            times.append(seconds)
-            memory = max(memory, used)
-        if status not in (0, 1):
-            print(f"routeguard check ended with status {status}")
-            return 1
-        findings = [
-            (finding["location"]["path"], finding["location"]["line"])
-            for finding in json.loads(text)["findings"]
-            if finding["rule"] != "RG903"
-        ]
-        right = places & set(findings)
-        false = [place for place in findings if place not in places]
-        row(
-            "routeguard check",
-            times,
-            memory,
-            f"{len(right)}/{len(places)}, {len(false)} false",
+        def ours(text: str) -> set[tuple[str, int]]:
+            findings = json.loads(text)["findings"] if text else []
+            return {
+                (finding["location"]["path"], finding["location"]["line"])
+                for finding in findings
+                if finding["rule"] != "RG903"
+            }
+
+        def judged(text: str) -> str:
+            found = ours(text)
+            return f"{len(places & found)}/{len(places)}, {len(found - places)} false"
+
+        def lines(text: str) -> str:
+            parts = [line.split(":", 2) for line in text.splitlines()]
+            found = {(path.removeprefix("./"), int(number)) for path, number, _ in parts}
+            return f"{len(places & found)}/{len(places)}"
+
+        guard = {"PYTHONPATH": str(ROOT)}
+        check = ["check", "--format", "json"]
+        named = sorted(sizes)[:3]
+        python = sys.executable
+        main_row = Contender(
+            "routeguard check", [python, "-m", "guard", *check], judged, environ=guard
         )
-        ours = min(times)
-
-        if shutil.which("rg"):
-            command = ["rg", "-uuu", "-j2", "-n", "--no-heading"]
-            for pattern in patterns():
-                command += ["-e", pattern]
-            times, memory = [], 0
-            for _ in range(arguments.runs):
-                seconds, used, text, _ = measure([*command, "."], root, environ)
-                times.append(seconds)
-                memory = max(memory, used)
-            hits = {
-                (line.split(":", 2)[0].removeprefix("./"), int(line.split(":", 2)[1]))
-                for line in text.splitlines()
-            }
-            row("rg, same patterns", times, memory, f"{len(places & hits)}/{len(places)}")
-
+        plain = Contender(
+            "routeguard check, no Hyperscan", [python, "-c", PLAIN, *check], judged, environ=guard
+        )
+        three = Contender(
+            "routeguard check, 3 named files",
+            [python, "-m", "guard", *check, *named],
+            environ=guard,
+        )
+        empty = Contender("an empty Python", [python, "-c", "pass"])
+        reading = Contender("git's list, and read in Python", [python, "-c", READ])
+        rows = [main_row, plain, reading, three, empty]
+        needles_file = Path(directory) / "literals"
+        needles_file.write_text("\n".join(literals()) + "\n")
+        rg_literals = None
+        if arguments.rg:
+            rg = [arguments.rg, "-uuu"]
+            rg_literals = Contender(
+                f"rg, the same {len(literals())} literals",
+                [*rg, "-i", "-F", "-c", "-f", str(needles_file), "."],
+            )
+            each = [part for pattern in patterns() for part in ("-e", pattern)]
+            rg_patterns = Contender(
+                "rg, the patterns of keys", [*rg, "-n", "--no-heading", *each, "."], lines
+            )
+            rows[2:2] = [rg_literals, rg_patterns]
+        for contender in rows:
+            contender.run(root, environ)  # once before: caches, also the policy's
+            contender.seconds.clear()
+        for turn in range(arguments.runs):
+            for contender in rows if turn % 2 else reversed(rows):
+                contender.run(root, environ)
+        if main_row.status not in (0, 1):
+            print(f"routeguard check ended with status {main_row.status}")
+            return 1
+        for contender in rows:
+            note = ""
+            if contender in (main_row, plain) and rg_literals:
+                note = f"{contender.best / rg_literals.best:.1f} x rg's literals, "
+            if contender in (main_row, plain):
+                note += f"{contender.best / reading.best:.1f} x reading"
+            if contender is three:
+                note = f"{contender.best / empty.best:.1f} x an empty Python"
+            contender.show(note)
         if arguments.detect_secrets:
-            scanned, share, note = root, 1.0, ""
-            if arguments.sample:
-                scanned = Path(directory) / "sample"
-                wanted = sorted({path for path, _ in places})
-                every = sorted(str(p.relative_to(root)) for p in root.rglob("f*.*"))
-                others = [path for path in every if path not in set(wanted)]
-                random.Random(1).shuffle(others)
-                taken = [*wanted, *others[: max(0, arguments.sample - len(wanted))]]
-                for path in taken:
-                    (scanned / path).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(root / path, scanned / path)
-                share = sum((root / p).stat().st_size for p in taken) / total
-            seconds, used, text, _ = measure(
-                [arguments.detect_secrets, "scan", "--all-files"], scanned, environ
-            )
-            results = json.loads(text)["results"]
-            hits = {
-                (path.removeprefix("./"), secret["line_number"])
-                for path, secrets in results.items()
-                for secret in secrets
-            }
-            note = f"{seconds / share / ours:.0f} x routeguard"
-            if share < 1:
-                note = f"on {share:.1%} of the bytes; all: {seconds / share:.0f} s, {note}"
-            more = len(hits - places)
-            row(
-                "detect-secrets scan",
-                [seconds],
-                used,
-                f"{len(places & hits)}/{len(places)}, {more} others",
-                note,
-            )
-    return 0 if len(right) == len(places) and not false else 1
+            detect_secrets(arguments, root, environ, places, sizes, main_row.best)
+        return 0 if ours(main_row.text) == places == ours(plain.text) else 1
+
+
+def detect_secrets(
+    arguments: argparse.Namespace,
+    root: Path,
+    environ: dict[str, str],
+    places: set[tuple[str, int]],
+    sizes: dict[str, int],
+    ours: float,
+) -> None:
+    """Measure detect-secrets once, on the whole tree or a sample with all planted keys."""
+    scanned, share = root, 1.0
+    if arguments.sample:
+        scanned = root.with_name("sample")
+        wanted = sorted({path for path, _ in places})
+        others = sorted(sizes.keys() - set(wanted))
+        random.Random(1).shuffle(others)
+        taken = [*wanted, *others[: max(0, arguments.sample - len(wanted))]]
+        for path in taken:
+            (scanned / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / path, scanned / path)
+        share = sum(sizes[path] for path in taken) / sum(sizes.values())
+
+    def judged(text: str) -> str:
+        found = {
+            (path.removeprefix("./"), secret["line_number"])
+            for path, secrets in json.loads(text)["results"].items()
+            for secret in secrets
+        }
+        return f"{len(places & found)}/{len(places)}, {len(found - places)} others"
+
+    row = Contender(
+        "detect-secrets scan", [arguments.detect_secrets, "scan", "--all-files"], judged
+    )
+    row.run(scanned, environ)
+    note = f"{row.best / share / ours:.0f} x routeguard"
+    if share < 1:
+        note = f"on {share:.1%} of the bytes; all: {row.best / share:.0f} s, {note}"
+    row.show(note)
 
 
 if __name__ == "__main__":
