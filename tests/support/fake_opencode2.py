@@ -31,7 +31,8 @@ class Build:
 
     `content`: reads OPENCODE_CONFIG and OPENCODE_CONFIG_CONTENT. `switch`: a variable switches the
     project's configuration off. `integration`: obeys `integration.use`. `disabled`: the setting of
-    `service.json` keeps commands from the shared service. `removable`: a project can remove the
+    `service.json` keeps commands from the shared service. `strict`: a document with a policy of an
+    unknown action is dropped whole. `removable`: a project can remove the
     policy plugin. `wellknown_last`: well-known configuration has the last word about values.
     """
 
@@ -42,10 +43,14 @@ class Build:
     disabled: bool = True
     removable: bool = False
     wellknown_last: bool = False
+    strict: bool = False
 
 
 LATER = Build()
 JULY = Build("2.0.0", False, False, False, False, True, True)
+PREVIEW = dataclasses.replace(JULY, version="0.0.0", strict=True)
+"""As JULY; that it drops a document was run on the preview 1.18.18 of the core (lildax)."""
+
 NO_SWITCH = Build(switch=False)
 """A later build whose switch does not do what was read: the other measures have to hold."""
 
@@ -303,7 +308,11 @@ class Server:
             document = json.loads(text)
         except ValueError:
             return None
-        return document if isinstance(document, dict) else None
+        if not isinstance(document, dict):
+            return None
+        actions = {statement["action"] for statement in _statements(document)}
+        known = {"provider.use", "permission"}
+        return None if self.build.strict and not actions <= known else document
 
     def wellknown(self) -> list[str]:
         """The sources of well-known configuration, in the database (section 5)."""

@@ -35,9 +35,10 @@ class Guarded:
         return [finding.rule for finding in self.plan.forbidden_by]
 
     @property
-    def file(self) -> Path:
-        """The private configuration."""
-        return Path(self.facts.places.config, "opencode", "opencode.json")
+    def files(self) -> tuple[Path, Path]:
+        """The private configuration: the route, and the rest."""
+        folder = Path(self.facts.places.config, "opencode")
+        return folder / "opencode.json", folder / "opencode.jsonc"
 
     def run(self, build: Build = LATER) -> set[str]:
         return self.bench.run(build, self.plan.argv, self.plan.environ)

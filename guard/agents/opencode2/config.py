@@ -1,6 +1,6 @@
 """The configuration that pins opencode 2.x to the gateway.
 
-It is written twice: into the private global file, whose policies no repository outranks (run on a
+It is written twice: into private global files, whose policies no repository outranks (run on a
 build of July 2026), and into `OPENCODE_CONFIG_CONTENT`, whose values outrank every file (read, for
 later builds). Policies of all layers are read in reverse order and the last match decides, so the
 denial of everything comes last but for the allowances of ours.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from guard.agents.opencode.config import MAX_CONTENT as MAX_CONTENT
 from guard.agents.opencode.config import NPM
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,21 +99,22 @@ def _provider(
     }
 
 
-def policies(
-    ids: Mapping[str, str],
-    servers: Collection[str],
-    user: list[dict[str, str]],
-    project: list[dict[str, str]],
+def routes_only(ids: Mapping[str, str]) -> list[dict[str, str]]:
+    """The statements that hold the route: every provider is denied but ours."""
+    found = [_statement("deny", "provider.use", "*")]
+    return found + [_statement("allow", "provider.use", name) for name in ids.values()]
+
+
+def others(
+    servers: Collection[str], user: list[dict[str, str]], project: list[dict[str, str]]
 ) -> list[dict[str, str]]:
-    """The statements, weakest first: the project's denials, the user's own, and ours.
+    """The statements about everything else, weakest first: the project's, the user's own, ours.
 
     `servers` are the user's own MCP servers: everything else that would be started is denied, in
     other directories as well (`integration.use`, from 2.0.30 on, read). What the others say about
     that comes last: it holds denials only.
     """
-    ours = [_statement("deny", "provider.use", "*")]
-    ours += [_statement("allow", "provider.use", name) for name in ids.values()]
-    ours += [_statement("deny", "integration.use", f"{kind}:*") for kind in ("plugin", "mcp")]
+    ours = [_statement("deny", "integration.use", f"{kind}:*") for kind in ("plugin", "mcp")]
     ours += [_statement("allow", "integration.use", f"mcp:{name}") for name in servers]
     last = [each for each in (*project, *user) if each["action"] == "integration.use"]
     return [*project, *user, *ours, *last]
@@ -122,25 +124,55 @@ def _statement(effect: str, action: str, resource: str) -> dict[str, str]:
     return {"effect": effect, "action": action, "resource": resource}
 
 
-def render(route: Mapping[str, Any], kept: Mapping[str, Any], said: list[dict[str, str]]) -> str:
-    """The text of the configuration: `kept` of the user's, under what pins the `route`.
+class Texts(Record):
+    """The configuration as it is written.
 
-    The policies stand under both of their names: the second counts from 2.0.30 on, and where it
-    does the first is still read (documentation of policies, read).
+    `route` and `rest` are two files of the global directory, `inline` is the variable. A build
+    drops a document whole where it does not know the action of a policy in it (run on the preview
+    1.18.18 of the core), and may where it does not like a value. So the first file holds the route
+    and nothing else; the variable holds no statement about anything else, and with it the user's
+    values hold where the second file is dropped.
     """
-    import json
 
+    route: str
+    rest: str
+    inline: str
+
+
+def render(
+    route: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    uses: list[dict[str, str]],
+    rest: list[dict[str, str]],
+) -> Texts:
+    """The texts for the `route` with the statements `uses`, and for what is `kept` of the user's
+    with the statements `rest`.
+
+    Policies stand under both of their names: the second counts from 2.0.30 on, and where it does
+    the first is still read (documentation of policies, read).
+    """
     from guard.agents.opencode.config import merge
 
     own = {key: value for key, value in kept.items() if key != "experimental"}
-    experimental = {**kept.get("experimental", {}), "policies": said}
+    own["agents"] = merge(own.get("agents", {}), route["agents"])
+    experimental = kept.get("experimental", {})
+    return Texts(
+        route=_text({**route, "plugins": []}, {}, uses),
+        rest=_text(own, experimental, rest),
+        inline=_text({**merge(own, route), "plugins": []}, experimental, uses),
+    )
+
+
+def _text(
+    values: Mapping[str, Any], experimental: Mapping[str, Any], said: list[dict[str, str]]
+) -> str:
+    import json
+
     whole = {
         # a file without it gets it from opencode
         "$schema": "https://opencode.ai/config.json",
-        **merge(own, route),
-        "providers": route["providers"],
-        "plugins": [],
-        "experimental": experimental,
+        **values,
+        "experimental": {**experimental, "policies": said},
         "policies": said,
     }
     return json.dumps(whole, separators=(",", ":"))

@@ -33,10 +33,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.agents.opencode2.config import Texts
+
 _SERVICE = "service.json"
 _ALONE = '{"disabled":true}\n'
 """Settings of the service: commands that have no `--standalone` get a server of their own, too, and
 leave none behind (documentation, from about 2.0.20 on)."""
+
+_OF_SERVERS = ("daemon", "lock", "password", "server", "service")
+"""How the names begin that tell of a server: `server.json` and `password` on the preview 1.18.18 of
+the core, `service.json` later (run). A launch gets none of the user's, and gives none back."""
 
 _MOST_TEXT = 1 << 20
 """Bytes of one AGENTS.md."""
@@ -62,11 +68,11 @@ def is_ours(places: Places, config: str) -> bool:
 
 
 def prepare(
-    places: Places, content: str, instructions: list[str], shims: Mapping[str, str]
+    places: Places, texts: Texts, instructions: list[str], shims: Mapping[str, str]
 ) -> list[str]:
     """Make the private directories as they must be now. Safe beside other launches.
 
-    `content` is the text of the configuration, `instructions` are the project's AGENTS.md files,
+    `texts` are those of the configuration, `instructions` are the project's AGENTS.md files,
     `shims` the texts of PATH shims by name. Returns a sentence for each file of the user's that had
     to be put somewhere else. Raises GuardError where a directory is not ours to write.
     """
@@ -85,7 +91,7 @@ def prepare(
         paths.private_directory(path)
     held = locked(places.base)
     try:
-        kept = _fill_config(places, content, instructions)
+        kept = _fill_config(places, texts, instructions)
         kept += _fill_state(places)
         programs = mirror_of(places, "bin", "")
         programs.collect("")
@@ -99,7 +105,7 @@ def prepare(
     return kept + programs.kept
 
 
-def _fill_config(places: Places, content: str, instructions: list[str]) -> list[str]:
+def _fill_config(places: Places, texts: Texts, instructions: list[str]) -> list[str]:
     name = os.path.relpath(places.config, places.base)
     mirror = mirror_of(places, name, places.real_config)
     mirror.collect("", ("opencode",))
@@ -116,7 +122,8 @@ def _fill_config(places: Places, content: str, instructions: list[str]) -> list[
         mirror_folder(mirror, f"opencode/{folder}", {})
     for each in ("cli.json", "tui.json", "tui.jsonc"):
         without_plugins(mirror, f"opencode/{each}")
-    mirror.write("opencode/opencode.json", content)
+    mirror.write("opencode/opencode.json", texts.route)
+    mirror.write("opencode/opencode.jsonc", texts.rest)
     mirror.write(f"opencode/{_SERVICE}", _ALONE)
     mirror.finish()
     return mirror.kept
@@ -128,10 +135,11 @@ def _fill_state(places: Places) -> list[str]:
     link_rest(mirror)
     paths.private_directory(os.path.join(mirror.ours, "opencode"))
     real = os.path.join(places.real_state, "opencode")
-    mirror.collect("opencode", code=(_SERVICE,))
+    of_servers = [n for n in names_in(f"{mirror.ours}/opencode") if n.startswith(_OF_SERVERS)]
+    mirror.collect("opencode", of_servers)
     for name in names_in(real):
-        # what tells of a service stays out; the rest is what the TUI remembers
-        if not name.startswith("service"):
+        # the rest is what the TUI remembers
+        if not name.startswith(_OF_SERVERS):
             mirror.link(f"opencode/{name}", os.path.join(real, name))
     mirror.finish()
     return mirror.kept

@@ -8,7 +8,7 @@ from guard.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from guard.agents.opencode import surroundings
-    from guard.agents.opencode2 import grammar
+    from guard.agents.opencode2 import config, grammar
     from guard.agents.opencode2.directories import Places
     from guard.agents.opencode2.store import Service, Store
 
@@ -35,7 +35,7 @@ class Facts(Record, adapter.Facts):
     working_directory: str
     command: str = ""
     # what the last plan pins, for `prepare`
-    content: str = ""
+    texts: config.Texts | None = None
     release: adapter.Agent | None = None
 
     def _complete(self) -> None:

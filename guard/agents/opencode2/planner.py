@@ -73,8 +73,12 @@ def survey(
         stored = store.Store()
     else:
         data = os.path.join(paths.data_home(own), "opencode")
-        # it looks up to the root, above the top of a repository, too (run)
-        found = surroundings.gather(own, _starts(invocation, own, cwd), above=True)
+        named = [o.value for o in invocation.named("session") if o.value]
+        siblings = os.path.realpath(cwd) if invocation.command == "" else ""
+        # each session works in its own directory; it looks up to the root, above the top of a
+        # repository, too (run)
+        starts = [*store.sessions(data, named, siblings), *_starts(invocation, own, cwd)]
+        found = surroundings.gather(own, starts, above=True)
         stored = store.look(data)
     places = Places(own, found.directory)
     return Facts(
@@ -408,8 +412,9 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     result.findings += found.findings
     result.findings += _judge_named(facts, found)
     pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *found.routes])
-    said = config.policies(ids, found.servers, found.user, found.project)
-    text = config.render(pinned, found.values, said)
+    rest = config.others(found.servers, found.user, found.project)
+    texts = config.render(pinned, found.values, config.routes_only(ids), rest)
+    text = texts.inline
     if len(text) > config.MAX_CONTENT:
         result.findings.append(
             Finding(
@@ -422,7 +427,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
                 "from opencode.json into Markdown files",
             )
         )
-    facts.content = text
+    facts.texts = texts
     _set_environment(policy, facts, result, text)
 
 
@@ -520,4 +525,5 @@ def prepare(policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]) -> l
         # 2.x knows no other name (documentation)
         instructions = [p for p in facts.found.instructions if p.endswith("/AGENTS.md")]
     own = {name: text for name, text in shims.items() if name in OpenCode.names}
-    return make_directories(facts.places, facts.content, instructions, own)
+    assert facts.texts is not None, "nothing was planned"
+    return make_directories(facts.places, facts.texts, instructions, own)

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import os
 
-from guard.agents.opencode.surroundings import columns, databases, rows
+from guard.agents.opencode.surroundings import (
+    columns,
+    databases,
+    rows,
+    session_directories,
+)
 from guard.files import jsonc
 from guard.record import Record
 
@@ -63,6 +68,25 @@ def _look_at(path: str, found: Store) -> None:
                 found.stored.append(str(name))
     if path not in found.console and columns(path, "account"):
         found.console += [path for _ in rows(path, "select 1 from account limit 1")]
+
+
+def sessions(data: str, named: list[str], sibling_of: str) -> list[str]:
+    """The directories of the sessions `named`, and of those of the project at `sibling_of`.
+
+    As far as they can be told: the columns are those of a preview of the core (1.18.18 of
+    `@opencode-ai/cli-linux-x64`, run). Where they are others, the project's switch alone keeps the
+    configuration of such a directory out.
+    """
+    if not named and not sibling_of:
+        return []
+    unreadable: list[tuple[str, str]] = []
+    known = {"id", "directory", "project_id"}
+    try:
+        if any(not known <= {*columns(p, "session")} for p in databases(data, unreadable)):
+            return []
+    except jsonc.UnreadableError:
+        return []  # told by `look`
+    return session_directories(data, named, sibling_of)[0]
 
 
 def _urls(value: object) -> list[str]:

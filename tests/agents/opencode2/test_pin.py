@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_opencode2 import JULY, LATER, NO_SWITCH, Build
+from fake_opencode2 import JULY, LATER, NO_SWITCH, PREVIEW, Build
 from opencode2_cases import CASES, EVIL, THROUGH_US, Bench, Case
 from opencode2_guarded import Drop, Guarded, launch, plan
 
@@ -62,7 +62,8 @@ def _edit(change: Callable[[dict[str, Any]], None]) -> Drop:
         return json.dumps(document)
 
     def drop(made: Guarded) -> None:
-        made.file.write_text(edited(made.file.read_text()))
+        for file in made.files:
+            file.write_text(edited(file.read_text()))
         pinned = "OPENCODE_CONFIG_CONTENT"
         made.plan.environ[pinned] = edited(made.plan.environ[pinned])
 
@@ -70,7 +71,7 @@ def _edit(change: Callable[[dict[str, Any]], None]) -> Drop:
 
 
 def _without(*keys: str) -> Drop:
-    return _edit(lambda document: [document.pop(key) for key in keys] and None)
+    return _edit(lambda document: [document.pop(key, None) for key in keys] and None)
 
 
 def _without_statements(action: str) -> Drop:
@@ -82,11 +83,21 @@ def _without_statements(action: str) -> Drop:
 
 
 def _guessable_id(made: Guarded) -> None:
-    made.file.write_text(made.file.read_text().replace(made.bench.ours, "portkey"))
+    for file in made.files:
+        file.write_text(file.read_text().replace(made.bench.ours, "portkey"))
 
 
 def _no_file(made: Guarded) -> None:
-    made.file.unlink()
+    for file in made.files:
+        file.unlink()
+
+
+def _one_document(made: Guarded) -> None:
+    """What a build does not know beside the route."""
+    route, rest = (json.loads(file.read_text()) for file in made.files)
+    said = rest["policies"] + route["policies"]
+    route |= {"policies": said, "experimental": {"policies": said}}
+    made.files[0].write_text(json.dumps(route))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +124,7 @@ def _no_file(made: Guarded) -> None:
         ("c17 MCP command", NO_SWITCH, _without_statements("integration.use")),
         ("c18", NO_SWITCH, _without_statements("integration.use")),
         ("c06", JULY, _guessable_id),
+        ("c03", PREVIEW, _one_document),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
 )

@@ -26,8 +26,14 @@ OURS = f"portkey-{'x' * 10}"
 def pinned(bench: Bench, policy: CompiledPolicy, *argv: str) -> dict[str, Any]:
     made = plan(bench, policy, argv or ("run", "hi"), write=False)
     assert made.refused == []
+    texts = made.facts.texts
+    assert texts is not None
     content: dict[str, Any] = json.loads(made.plan.environ["OPENCODE_CONFIG_CONTENT"])
-    return content
+    route, rest = json.loads(texts.route), json.loads(texts.rest)
+    assert content == {**rest, **content, **route, "agents": content["agents"],
+                       "experimental": content["experimental"]}  # fmt: skip
+    assert all(statement["action"] == "provider.use" for statement in content["policies"])
+    return content | {"policies": content["policies"] + rest["policies"]}
 
 
 class TestArguments:
@@ -245,7 +251,7 @@ class TestConfiguration:
         second = content["providers"][f"portkey-openrouter-{'x' * 10}"]
         assert second["headers"]["x-portkey-provider"] == "@openrouter-main"
         assert content["agents"]["title"] == {"model": f"{OURS}/gpt-4o-mini"}
-        assert content["policies"] == content["experimental"]["policies"]
+        assert content["policies"][:3] == content["experimental"]["policies"]
         uses = [(s["effect"], s["resource"]) for s in content["policies"]
                 if s["action"] == "provider.use"]  # fmt: skip
         assert uses == [("deny", "*"), *(("allow", name) for name in content["providers"])]
@@ -400,6 +406,21 @@ class TestStore:
         bench.database("insert into credential values ('opencode', 'k')")
         assert plan(bench, policy, write=False).refused == ["RG302"]
 
+    def test_the_directory_of_a_session_is_looked_at(
+        self, bench: Bench, policy: CompiledPolicy
+    ) -> None:
+        bench.put("elsewhere/.opencode/plugins/x.js", "evil")
+        where = bench.root / "elsewhere"
+        bench.database(
+            "create table session (id text, directory text, project_id text)",
+            f"insert into session values ('ses_1', '{where}', 'p')",
+        )
+        assert plan(bench, policy, ["run", "-s", "ses_1", "hi"], write=False).refused == ["RG301"]
+        assert plan(bench, policy, ["run", "-s", "ses_2", "hi"], write=False).refused == []
+        assert plan(bench, policy, [], write=False).refused == []
+        bench.database(f"insert into session values ('ses_3', '{bench.project}', 'p')")
+        assert plan(bench, policy, [], write=False).refused == ["RG301"]
+
     def test_what_is_no_database_forbids_the_launch(
         self, bench: Bench, policy: CompiledPolicy
     ) -> None:
@@ -420,14 +441,15 @@ class TestDirectories:
         bench.put(f"{own}/service.json", {"env": {"ANTHROPIC_API_KEY": "x"}})
         bench.put("home/.config/git/config", "x")
         bench.put("home/.local/state/opencode/model.json", "{}")
-        bench.put("home/.local/state/opencode/service.json", {"pid": 1})
+        for name in ("service.json", "server.json", "password"):
+            bench.put(f"home/.local/state/opencode/{name}", {"pid": 1})
         bench.put("home/work/project/AGENTS.md", "of the project\n")
         made = launch(bench, policy)
         config = Path(made.plan.environ["XDG_CONFIG_HOME"])
         ours = config / "opencode"
         assert {p.name for p in ours.iterdir()} == {
             *("AGENTS.md", "agents", "commands", "skills", "themes"),
-            *("cli.json", "service.json", "opencode.json"),
+            *("cli.json", "service.json", "opencode.json", "opencode.jsonc"),
         }
         text = (ours / "AGENTS.md").read_text()
         assert "own words" in text
