@@ -92,11 +92,11 @@ def codex_home(environ: Mapping[str, str], cwd: str) -> str:
 
 
 def read_settings(
-    home: str, profiles: Iterable[str], directory: str, root: str = ""
+    home: str, profiles: Iterable[str], directories: Iterable[str], root: str = ""
 ) -> list[Settings]:
-    """The settings files of a session in `directory` that there are, weakest layer first.
+    """The settings files of a session in one of `directories` that there are, weakest layer first.
 
-    A project's count in `directory` and in every one above it, and so do those of all projects
+    A project's count in these and in every one above them, and so do those of all projects
     that the user's settings name: a session that is continued works in its own directory. `root`
     stands before an administrator's paths.
     """
@@ -108,7 +108,7 @@ def read_settings(
         *((PROFILE, os.path.join(home, f"{name}.config.toml")) for name in profiles),
     ]
     found = [read for layer, path in wanted if (read := read_toml(layer, path))]
-    places = list(_upwards(directory))
+    places = [above for directory in directories for above in _upwards(directory)]
     for one in found:
         places += [place for place in one.table("projects") if os.path.isabs(place)]
     own = {os.path.realpath(path) for _, path in wanted}

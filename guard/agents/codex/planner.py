@@ -52,8 +52,8 @@ def survey(
     found: list[read.Settings] = []
     dotenv: tuple[dict[str, str], str] = ({}, "")
     if calls:
-        directory = os.path.join(cwd, *invocation.values("--cd")[-1:])
-        found = read.read_settings(home, invocation.values("--profile"), directory, root)
+        places = [cwd, *(os.path.join(cwd, value) for value in invocation.values("--cd"))]
+        found = read.read_settings(home, invocation.values("--profile"), places, root)
         dotenv = read.read_dotenv(home)
     return Facts(
         invocation=invocation,
@@ -300,8 +300,8 @@ def _pinned(
         result.findings.append(
             Finding(
                 "RG301",
-                own[0],
-                f"MCP servers that are not started: {', '.join(own)}",
+                "mcp_servers",
+                f"not started, because your policy does not name them: {', '.join(own)}",
                 where=os.path.join(facts.home, "config.toml"),
                 fix=f"name those that you want in your policy:\n[agents.{Codex.id}]\n"
                 f"mcp = {settings.toml(list(own))}",

@@ -198,9 +198,14 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(toml(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{toml(key)}={toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_key(key)}={toml(item)}" for key, item in value.items()) + "}"
     text = "".join(
         f"\\u{ord(c):04x}" if ord(c) < 0x20 or ord(c) == 0x7F else f"\\{c}" if c in '\\"' else c
         for c in str(value)
     )
     return f'"{text}"'
+
+
+def _key(text: str) -> str:
+    bare = text.replace("-", "").replace("_", "")
+    return text if text.isascii() and bare.isalnum() else toml(text)

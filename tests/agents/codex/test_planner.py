@@ -477,7 +477,7 @@ def test_servers_are_closed_by_their_names(machine: Machine) -> None:
 
 def test_the_directory_of_the_session_counts(machine: Machine) -> None:
     machine.write("other/.codex/config.toml", SERVER.format("elsewhere"))
-    for words in (["-C", "../other"], [f"--cd={machine.root}/other"]):
+    for words in (["-C", "../other"], [f"--cd={machine.root}/other"], ["-C../other", "-C."]):
         assert "elsewhere" in pinned(machine.plan("exec", *words, "hi"))["mcp_servers"]
     assert "mcp_servers" not in pinned(machine.plan("exec", "hi"))
 

@@ -129,6 +129,22 @@ def test_where_the_policy_names_a_server(codex_user: CodexUser, evil: Evil, tmp_
     assert not (tmp_path / "more").exists()
 
 
+def test_what_is_the_users_stays(codex_user: CodexUser) -> None:
+    """And every setting of a launch is one that Codex knows: `--strict-config` fails otherwise."""
+    user = codex_user
+    skill = "---\nname: {0}\ndescription: {0}-skill\n---\nx"
+    user.settings(f'[projects."{user.project}"]\ntrust_level = "trusted"\n')
+    user.write(user.settings_home / "AGENTS.md", "users-words")
+    user.write(user.project / "AGENTS.md", "projects-words")
+    user.write(user.settings_home / "skills" / "own" / "SKILL.md", skill.format("own"))
+    user.write(user.project / ".agents" / "skills" / "theirs" / "SKILL.md", skill.format("theirs"))
+    done = user.guarded("exec", "--strict-config", "-s", "read-only", "hi")
+    through_gateway(user, done)
+    assert "sandbox: read-only" in done.err
+    for words in (b"users-words", b"projects-words", b"own-skill", b"theirs-skill"):
+        assert words in done.calls[0].body
+
+
 def test_without_a_key_or_a_policy_nothing_starts(codex_user: CodexUser) -> None:
     user = codex_user
     refused(user, user.guarded("exec", "hi", env={"PORTKEY_API_KEY": None}), "RG106")
