@@ -246,7 +246,8 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     _set(result, sets)
     pinned = _pinned(policy, facts, route, key, result)
     result.findings += _judge_managed(facts, pinned)
-    _set_arguments(invocation, result, route, typed, settings.words(pinned))
+    pin = settings.words(pinned, settings.switches(facts))
+    _set_arguments(invocation, result, route, typed, pin)
 
 
 def _path(facts: Facts, result: Plan) -> dict[str, str]:

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from guard.agents.codex.facts import Facts, Settings
 
 SWITCHES = (
-    # plugins and connectors bring servers and hosts of their own; `connectors` is the old name of
-    # `apps`, and in the user's settings it wins over it (run)
+    # plugins and connectors bring servers and hosts of their own
     "apps",
-    "connectors",
     "plugins",
     "remote_plugin",
     # code (29, 30), and servers that a skill asks for
@@ -33,6 +31,10 @@ SWITCHES = (
     "unbounded_connection_retries",
 )
 """Features that a launch switches off."""
+
+FORMER = "connectors"
+"""The old name of `apps`: where settings have it, it wins over the new one (run). Codex warns of
+it, so it is switched off only where it is named."""
 
 NOWHERE = "https://routeguard.invalid"
 """Where a call would go that falls back to a built-in provider. `.invalid` never resolves (RFC
@@ -164,7 +166,7 @@ def _list(value: object) -> list[Any]:
 
 def against(content: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
     """The keys of `content`, an administrator's file, that would override `pinned`."""
-    flat = {**pinned, **{f"features.{name}": False for name in SWITCHES}}
+    flat = {**pinned, **{f"features.{name}": False for name in (*SWITCHES, FORMER)}}
     for key in ("mcp_servers", "model", HIDDEN):
         # an administrator's choice, and it moves no route
         flat.pop(key, None)
@@ -183,10 +185,21 @@ def _differs(content: Any, parts: list[str], value: Any) -> bool:
     return bool(content != value)
 
 
-def words(pinned: dict[str, Any]) -> list[str]:
+def switches(found: Facts) -> tuple[str, ...]:
+    """The features that a launch with these files and arguments switches off."""
+    layers = [one.table("features") for one in found.settings]
+    overrides = [key for key, _ in typed(found.invocation.values("--config"))]
+    named = any(FORMER in table for table in layers) or any(
+        key.startswith("features") for key in overrides
+    )
+    enabled = FORMER in found.invocation.values("--enable")
+    return (*SWITCHES, FORMER) if named or enabled else SWITCHES
+
+
+def words(pinned: dict[str, Any], switches: Iterable[str]) -> list[str]:
     """The arguments for `pinned`, each in one word, so that no option takes one for its value."""
     return [
-        *(f"--disable={name}" for name in SWITCHES),
+        *(f"--disable={name}" for name in switches),
         *(f"--config={key}={toml(value)}" for key, value in pinned.items()),
     ]
 

@@ -436,7 +436,7 @@ def test_a_project_chooses_no_directory(machine: Machine, name: str, where: str)
         ('otel.exporter = "statsig"', ["otel"]),
         ('otel.exporter = "none"', []),
         ("[features]\nhooks = true\nplugins = false", ["features.hooks"]),
-        ("features = 1", [f"features.{name}" for name in settings.SWITCHES]),
+        ("features = 1", [f"features.{name}" for name in (*settings.SWITCHES, settings.FORMER)]),
     ],
 )
 def test_an_administrators_file_that_overrides_the_pin(
@@ -495,6 +495,27 @@ def test_the_policy_names_the_servers_that_start(machine: Machine) -> None:
     assert [(f.rule, f.severity) for f in plan.findings if f.severity == "warning"] == [
         ("RG301", "warning")
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("home/.codex/config.toml", []),
+        ("home/.codex/work.config.toml", ["-p", "work"]),
+        ("project/.codex/config.toml", []),
+        ("", ["-c", "features.connectors=true"]),
+        ("", ["-c", "features={connectors=true}"]),
+        ("", ["--enable=connectors"]),
+    ],
+)
+def test_the_old_name_of_a_feature_is_switched_off_where_it_is_named(
+    machine: Machine, path: str, words: list[str]
+) -> None:
+    """Codex warns of it wherever it stands."""
+    assert "--disable=connectors" not in machine.plan("exec", "hi").argv
+    if path:
+        machine.write(path, "[features]\nconnectors = true\n")
+    assert "--disable=connectors" in machine.plan("exec", *words, "hi").argv
 
 
 def test_what_the_user_hides_from_commands_stays_hidden(machine: Machine) -> None:
