@@ -5,6 +5,7 @@ from __future__ import annotations
 from guard.agents.adapter import HARMLESS, Agent
 from guard.agents.binary import NO_VERSION, version
 from guard.agents.opencode import OpenCode
+from guard.agents.opencode.binary import TOLD
 from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
 from guard.agents.opencode2 import variables as later
 from guard.paths import REAL_CONFIG_HOME
@@ -36,10 +37,11 @@ class OpenCodeAdapter(Agent, OpenCode):
         """
         from guard.agents.opencode2.adapter import AGENT as LATER
 
+        TOLD.clear()
         harmless = self.kind(typed) == HARMLESS
         if not program or (harmless and LATER.kind(typed) == HARMLESS):
             return self
-        found = version(program, environ, self)
+        found = TOLD[program] = version(program, environ, self)
         # what calls no model in one may be the name of a directory to the other
         return LATER if found[0] >= 2 or (found == NO_VERSION and harmless) else self
 
@@ -61,7 +63,8 @@ class OpenCodeAdapter(Agent, OpenCode):
         """See `planner.survey`."""
         from guard.agents.opencode import planner
 
-        return planner.survey(typed, environ, program, cwd, write=write)
+        told = TOLD.pop(program, None)
+        return planner.survey(typed, environ, program, cwd, write=write, version=told)
 
     def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
         """See `planner.plan`."""

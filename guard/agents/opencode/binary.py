@@ -7,6 +7,10 @@ from guard.findings import Finding
 TESTED = (1, 18, 33)
 """The release on which every measure of the guard was tried."""
 
+TOLD: dict[str, tuple[int, int, int]] = {}
+"""The version of a program that a launch has just asked for, by its path: what stands in place of
+many programs is asked each time, and its answer decides on the adapter and on the plan."""
+
 OLDEST = (1, 18, 0)
 """The oldest release accepted. Older ones let `.opencode` override the inline config
 (github.com/anomalyco/opencode/issues/11628)."""

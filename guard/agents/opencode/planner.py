@@ -55,12 +55,22 @@ REAL_PERMISSION = "ROUTEGUARD_OPENCODE_PERMISSION"
 
 
 def survey(
-    typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    typed: list[str],
+    environ: Mapping[str, str],
+    program: str,
+    cwd: str,
+    *,
+    write: bool,
+    version: tuple[int, int, int] | None = None,
 ) -> Facts:
-    """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""
+    """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown.
+
+    `version` is the program's, if it was asked already.
+    """
     own = dict(environ)
     invocation = grammar.read(typed)
-    if invocation.kind() == adapter.HARMLESS:
+    harmless = invocation.kind() == adapter.HARMLESS
+    if harmless:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
     else:
@@ -74,7 +84,7 @@ def survey(
         invocation=invocation,
         environ=own,
         # also for a plan that is only shown: what is not known would be refused
-        version=binary.version(program, own, OpenCode(), ask=invocation.kind() != adapter.HARMLESS),
+        version=version or binary.version(program, own, OpenCode(), ask=not harmless),
         found=found,
         suffix=directories.suffix(own, create=write),
         directories=directories.Directories(own),

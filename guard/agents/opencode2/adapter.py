@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.agents.adapter import Agent
 from guard.agents.opencode import OpenCode
+from guard.agents.opencode.binary import TOLD
 from guard.agents.opencode2.variables import CA, PROXIES, REAL_STATE_HOME, SETS, SWITCHES
 
 TYPE_CHECKING = False
@@ -37,7 +38,8 @@ class OpenCode2Adapter(Agent, OpenCode):
         """See `planner.survey`."""
         from guard.agents.opencode2 import planner
 
-        facts = planner.survey(typed, environ, program, cwd, write=write)
+        told = TOLD.pop(program, None)
+        facts = planner.survey(typed, environ, program, cwd, write=write, version=told)
         facts.release = self
         return facts
 

@@ -61,13 +61,22 @@ _FORGET_CONSOLE = "delete from credential where integration_id = 'opencode'"
 
 
 def survey(
-    typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
+    typed: list[str],
+    environ: Mapping[str, str],
+    program: str,
+    cwd: str,
+    *,
+    write: bool,
+    version: tuple[int, int, int] | None = None,
 ) -> Facts:
-    """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown."""
+    """Gather what `plan` needs. `write` False leaves no trace, for a plan that is only shown.
+
+    `version` is the program's, if it was asked already.
+    """
     own = dict(environ)
     invocation = grammar.read(typed)
     harmless = invocation.kind() == adapter.HARMLESS
-    version = binary.version(program, own, OpenCode(), ask=not harmless)
+    version = version or binary.version(program, own, OpenCode(), ask=not harmless)
     if harmless:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         stored = store.Store()

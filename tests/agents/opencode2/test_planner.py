@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from opencode2_cases import GATEWAY_KEY, Bench
-from opencode2_guarded import launch, plan, program
+from opencode2_guarded import NOW, launch, plan, program
 
 from guard.agents.opencode.adapter import AGENT as FIRST
 from guard.agents.opencode2 import kept
@@ -18,6 +18,7 @@ from guard.agents.opencode2.adapter import AGENT
 from guard.agents.opencode2.inside import unpinned
 from guard.agents.opencode2.variables import SETS, SWITCHES
 from guard.agents.registry import without_guard
+from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy, PolicyException
 
 OURS = f"portkey-{'x' * 10}"
@@ -169,6 +170,23 @@ class TestRelease:
         path.chmod(0o755)
         assert FIRST.of_release(["db"], str(path), bench.environ) is AGENT
         assert FIRST.of_release(["--version"], str(path), bench.environ) is FIRST
+
+    def test_a_launch_asks_a_version_manager_once(
+        self, bench: Bench, policy: CompiledPolicy
+    ) -> None:
+        """It starts what it is told to, so it is asked in each launch, and that takes a second."""
+        asked = bench.root / "asked"
+        manager = bench.put("bin/mise", f"#!/bin/sh\necho x >> {asked}\necho opencode v2.2.7\n")
+        manager.chmod(0o755)
+        link = bench.root / "bin" / "opencode"
+        link.symlink_to(manager)
+        for times in (1, 2):
+            _, facts = plan_launch(
+                FIRST, ["run"], without_guard(bench.environ), [], str(link), policy,
+                str(bench.project), NOW, write=False,
+            )  # fmt: skip
+            assert facts.version == (2, 2, 7)
+            assert asked.read_text().count("x") == times
 
 
 class TestEnvironment:
