@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 
 import pytest
+from company import Authority, Tunnel, over_tls
 from harness.codex import CodexUser
+from harness.portkey import ANSWER
 from harness.sandbox import environ_of
 from harness.terminal import PATIENCE
 
 from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.facts import native
 from guard.agents.running import GUARDED, UNGUARDED, Running, find_running
+from guard.launch.recorder import LoopbackGateway
 from guard.launch.verify import guarded_launch
 from guard.policy import cache
 from guard.sources import processes
@@ -99,3 +102,17 @@ def await_true(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_the_certificates_and_the_proxy_of_a_company(codex_user: CodexUser) -> None:
+    user, host = codex_user, "gateway.company.example"
+    authority = Authority(user.root)
+    gateway = LoopbackGateway(user.gateway_key, ANSWER)
+    over_tls(gateway, authority.leaf(host))
+    with gateway, Tunnel(gateway.port) as tunnel:
+        way = f'proxy = "{tunnel.url}"\nca = "{authority.ca}"'
+        user.write_policy(front=f"https://{host}", way=way)
+        done = user.guarded("exec", "hi", env={"SSL_CERT_FILE": "/none"})
+        assert (done.status, done.out.strip(), done.asked) == (0, ANSWER, []), done
+        assert {one.path for one in gateway.requests} == {"/v1/responses"}
+        assert {head.split()[1] for head in tunnel.heads} == {f"{host}:443".encode()}
