@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,18 +91,6 @@ def test_an_agent_that_was_left_out_is_not_replaced(user: Sandbox) -> None:
         {"agent": {"review": {"prompt": "{file:./missing.txt}", "tools": {"bash": False}}}},
     )
     refused(user, user.guarded("run", "--agent", "review", "hi"), "RG302", "review", "missing.txt")
-
-
-def test_a_plugin_of_the_home_is_not_met_from_a_repository(user: Sandbox) -> None:
-    marker = user.root / "loaded"
-    write = f'require("node:fs").writeFileSync({json.dumps(str(marker))}, "loaded");'
-    plugin = f"{write}\nmodule.exports = {{ Marker: async () => ({{}}) }};\n"
-    user.write(user.home / ".opencode" / "plugin" / "mine.js", plugin)
-    below = user.home / "work"
-    subprocess.run(["git", "init", "-q", below], check=True, env=user.environ())
-    # by its bare name, too
-    through_gateway(user, user.guarded("run", "-m", "gpt-4", "hi", cwd=below), "gpt-4")
-    assert not marker.exists()
 
 
 def test_a_skill_and_a_command_of_a_project_do_nothing_unasked(user: Sandbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -95,13 +96,39 @@ def redirected(user: Sandbox) -> tuple[dict[str, str], Path]:
     }, marker
 
 
+def forge_what_is_kept(user: Sandbox, marker: Path, cwd: Path, env: dict[str, str]) -> Path:
+    """A compiled policy with another gateway of the same length, and code in the agent's directory:
+    it imports `esprima` from where it starts, and the stub there, which is returned, is empty."""
+    assert user.guarded("debug", "config", cwd=cwd, env=env).status == 0
+    cached = [p for p in (user.cache / "routeguard" / "policy").rglob("*") if p.is_file()]
+    assert cached
+    for path in cached:
+        raw = path.read_bytes()
+        path.write_bytes(raw.replace(b"127.0.0.1", b"127.0.0.9"))
+        assert path.read_bytes() != raw
+    (stub,) = user.state.glob("routeguard/opencode/*/empty/node_modules/esprima/index.js")
+    forged = marking(marker).encode() + b"//"
+    register = 0xFFFFFFFF  # four more bytes, and the checksum is that of an empty file
+    table = [zlib.crc32(bytes([n])) ^ zlib.crc32(b"\0") for n in range(256)]
+    for _ in range(4):
+        index = next(n for n, entry in enumerate(table) if entry >> 24 == register >> 24)
+        register = ((register ^ table[index]) << 8 | index) & 0xFFFFFFFF
+    forged += (register ^ zlib.crc32(forged) ^ 0xFFFFFFFF).to_bytes(4, "little")
+    assert zlib.crc32(forged) == zlib.crc32(b"")
+    stub.write_bytes(forged)
+    return stub
+
+
 def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
-    """All of them at once, of which each alone has to be kept from it."""
+    """All of them at once, of which each alone has to be kept from it: those of a repository below
+    the home, those of the home itself, and what an earlier launch has left, forged."""
     environ, marker = redirected(user)
     opencode = user.config / "opencode"
+    project = user.home / "work"
+    subprocess.run(["git", "init", "-q", project], check=True, env=user.environ())
     for path in (
-        user.project / "opencode.json",
-        user.project / ".opencode" / "opencode.jsonc",
+        project / "opencode.json",
+        project / ".opencode" / "opencode.jsonc",
         opencode / "opencode.json",
     ):
         user.write(path, HOSTILE)
@@ -113,11 +140,14 @@ def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
         mode=0o600,
     )
     before = stored.read_bytes()
-    below = user.project / "src"
+    below = project / "src"
     below.mkdir()
     inline = {"OPENCODE_CONFIG_CONTENT": json.dumps(HOSTILE)}
-    done = user.guarded("run", "hi", cwd=below, env=environ | inline)
-    through_gateway(user, done, planted=(stored,))
+    stub = forge_what_is_kept(user, marker, below, environ | inline)
+    # by its bare name, too
+    done = user.guarded("run", "-m", "gpt-4", "hi", cwd=below, env=environ | inline)
+    through_gateway(user, done, "gpt-4", planted=(stored,))
+    assert stub.read_bytes() == b""
     for call in done.calls:
         assert {h.lower() for h, _ in call.headers}.isdisjoint({"x-leak", "x-portkey-custom-host"})
     assert not marker.exists()
@@ -209,28 +239,3 @@ def test_a_directory_does_not_bring_its_own_policy_and_state(user: Sandbox) -> N
         done = user.guarded("run", "hi", env={name: str(evil)})
         refused(user, done, "RG504", name, str(evil))
         assert done.served == [], "the repository's gateway has the prompt"
-
-
-def test_what_is_kept_between_launches_is_not_believed(user: Sandbox) -> None:
-    """A compiled policy with another gateway of the same length, and code in the agent's directory:
-    it imports `esprima` from where it starts, and the stub there is empty."""
-    assert user.guarded("debug", "config").status == 0
-    cached = [p for p in (user.cache / "routeguard" / "policy").rglob("*") if p.is_file()]
-    assert cached
-    for path in cached:
-        raw = path.read_bytes()
-        path.write_bytes(raw.replace(b"127.0.0.1", b"127.0.0.9"))
-        assert path.read_bytes() != raw
-    marker = user.root / "loaded"
-    (stub,) = user.state.glob("routeguard/opencode/*/empty/node_modules/esprima/index.js")
-    forged = marking(marker).encode() + b"//"
-    register = 0xFFFFFFFF  # four more bytes, and the checksum is that of an empty file
-    table = [zlib.crc32(bytes([n])) ^ zlib.crc32(b"\0") for n in range(256)]
-    for _ in range(4):
-        index = next(n for n, entry in enumerate(table) if entry >> 24 == register >> 24)
-        register = ((register ^ table[index]) << 8 | index) & 0xFFFFFFFF
-    forged += (register ^ zlib.crc32(forged) ^ 0xFFFFFFFF).to_bytes(4, "little")
-    assert zlib.crc32(forged) == zlib.crc32(b"")
-    stub.write_bytes(forged)
-    through_gateway(user, user.guarded("run", "hi"))
-    assert not marker.exists()
