@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TESTED = "0.171.0"
 """The release on which every measure was tried."""
 
+_LONGEST = 128 * 1024
+"""What Linux takes as one argument, in bytes, its end included; macOS takes more."""
+
 PROVIDER = "portkey_"
 """How the provider's id begins. It ends in the user's suffix: a table of the same id in any
 settings file would be merged into ours (case 6). It stays the same, because a session belongs to
@@ -247,6 +250,17 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     pinned = _pinned(policy, facts, route, key, result)
     result.findings += _judge_managed(facts, pinned)
     pin = settings.words(pinned, settings.switches(facts))
+    if any(len(word.encode()) >= _LONGEST for word in pin):
+        result.findings.append(
+            Finding(
+                "RG303",
+                "mcp_servers",
+                f"the settings around {facts.home} and this directory define more MCP servers than "
+                "a launch can close",
+                where=facts.settings[-1].path,
+                fix="take servers that nobody uses out of these settings",
+            )
+        )
     _set_arguments(invocation, result, route, typed, pin)
 
 

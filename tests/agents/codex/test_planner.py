@@ -475,6 +475,22 @@ def test_servers_are_closed_by_their_names(machine: Machine) -> None:
     assert [(f.rule, f.severity) for f in plan.findings] == [("RG301", "note")]
 
 
+def test_more_servers_than_fit_into_an_argument(machine: Machine) -> None:
+    many = "".join(f"[mcp_servers.s{number}]\n" for number in range(5000))
+    machine.write("project/.codex/config.toml", many)
+    assert rules(machine.plan("exec", "hi")) == ["RG303"]
+
+
+@pytest.mark.parametrize("line", ["exec hi", "sandbox ls", "mcp list"])
+def test_what_it_starts_meets_the_shims_first(machine: Machine, line: str) -> None:
+    """And without a PATH no empty entry, which would be the current directory."""
+    shims = machine.home / ".local/share/routeguard/shims"
+    shims.mkdir(parents=True)
+    assert machine.plan(*line.split()).environ["PATH"] == f"{shims}:/usr/bin"
+    del machine.environ["PATH"]
+    assert all(machine.plan(*line.split()).environ["PATH"].split(":"))
+
+
 def test_the_directory_of_the_session_counts(machine: Machine) -> None:
     machine.write("other/.codex/config.toml", SERVER.format("elsewhere"))
     for words in (["-C", "../other"], [f"--cd={machine.root}/other"], ["-C../other", "-C."]):
