@@ -514,7 +514,7 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     if not same_directory(environ.get("PWD", ""), facts.working_directory):
         sets["PWD"] = facts.working_directory
     hosts = list(net.LOOPBACK)
-    if policy.base_url.startswith("http://"):
+    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
         hosts.append(net.host_of(policy.base_url))
     # the client asks its own server over HTTP, with the password of that server (run)
     sets.update(net.without_proxy(environ, *hosts))

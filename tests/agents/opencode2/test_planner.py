@@ -210,6 +210,11 @@ class TestEnvironment:
         policy.base_url = "http://gateway.corp.invalid/v1"
         child = plan(bench, policy, ["run", "hi"], write=False).plan.environ
         assert child["NO_PROXY"].split(",")[-1] == "gateway.corp.invalid"
+        # unless the policy says that it is reached through one
+        policy.gateway_proxy = "http://proxy.corp.invalid:3128"
+        child = plan(bench, policy, ["run", "hi"], write=False).plan.environ
+        assert child["NO_PROXY"] == "localhost,127.0.0.1,::1,[::1]"
+        assert child["HTTP_PROXY"] == policy.gateway_proxy
 
     def test_what_calls_no_model_gets_no_key(self, bench: Bench, policy: CompiledPolicy) -> None:
         for typed in ("session list", "mcp list", "auth list", "plugin check"):
