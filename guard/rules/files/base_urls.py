@@ -215,7 +215,7 @@ class BaseURLs:
         if table:
             yield _of_table(scope, judged, len(hosts))
         for one, use in judged:
-            if table and use == calls_in_code.KEPT and not one.local:
+            if table and use == calls_in_code.KEPT:
                 continue
             finding = _finding(scope, one, use)
             if finding is not None:

@@ -37,6 +37,8 @@ _TYPED = late(
     r"(?P<key>[A-Za-z_$][\w$.-]*)\??[ \t]*:[ \t]*[A-Za-z_][\w.]*(?:[\[<][^\]>=]{0,60}[\]>])?"
     r"(?:[ \t]*\|[ \t]*\w+){0,3}[ \t]*(?P<op>=)(?!>)\s*[({]?\s*[frbuFRBU@$]{0,2}\Z"
 )
+_CHOSEN = late(r"\s+if\s")
+"""What stands behind the string in Python's `"…" if x else y`."""
 _FALLBACK = late(r"(?:\|\||\?\?|\bor|\belse|\?|\?:|:-)\s*[frbuFRBU]{0,2}\Z")
 _TERNARY = late(r"\?[^?:{}\n]{0,120}:\s*\Z|\?\s*[\"'`][^\"'`\n]{0,200}[\"'`]\s*:\s*\Z")
 _RETURNED = late(r"(?:\breturn|=>|\byield)\s*\(?\s*[frbu]{0,2}\Z")
@@ -47,15 +49,13 @@ _DEFINITION = late(
     r"(?:\bdef|\bfunction\*?|\bfunc|\bfn|\bfun|\bconstructor|\bclass|\basync)\s*[\w$]*\s*\Z"
     r"|\bconstructor\s*\Z"
 )
-_METHOD = late(r"\s*(?:=>|\{|:\s*[\w<>\[\]| ]{1,40}\{|->)")
-_METHOD_NAME = late(r"\"?\s*(?:GET|POST|PUT|PATCH|DELETE)\"?", re.IGNORECASE)
 _VERB_FIRST = late(
     r"\s*(?:\w+\s*,\s*)?(?:[\"'](?:GET|POST|PUT|PATCH|DELETE)[\"']|[\w.]*\.(?:Method)?"
     r"(?:Get|Post|Put|Patch|Delete|GET|POST|PUT))\s*,\s*\Z"
 )
 _PROSE_BEHIND = late(r"[^\s`\"']*(?:\s)")
 
-_ENDPOINT = re.compile(r"https?://[^/\s\"']+/(?:[\w.-]+/)+[\w{$]|https?://[^/\s\"']+/(?!v\d)\w")
+_ENDPOINT = late(r"https?://[^/\s\"']+/(?:[\w.-]+/)+[\w{$]|https?://[^/\s\"']+/(?!v\d)\w")
 """An address with a path below that of the API's version: a made request to less goes nowhere."""
 
 _HTTP = frozenset(
@@ -97,13 +97,15 @@ _DATA = frozenset(
 
 _SAID = late(
     r"(?:.*_)?(?:placeholder|href|src|title|label|descr?|description|help|help_?text|hint|examples?"
-    r"|docs?|docs?_?(?:url|link)|documentation(?:_?(?:url|link))?|link|homepage|website|origin"
-    r"|referr?er|http_referer|issuer|scopes?|audience|aud|tooltip|text|message|error|name|id|info"
-    r"|note|comment|pattern|regexp?|matcher|match|allow(?:ed)?|allow_?list|white_?list|deny"
-    r"|block(?:ed)?|csp|connect_?src|.*claims?(?:_?key)?|namespace|schema|\$schema|xmlns|sign_?up(?:_?url)?"
-    r"|(?:api_?)?keys?_?(?:url|link|page)|get_?(?:api_?)?key(?:_?url)?|api_?key_?url|terms|privacy"
-    r"|prompt|content|body|summary|subject|caption|alt|default_?(?:text|label)|source|icon|logo"
-    r"|image|avatar|citation|reference|see|usage|tags?|aria_label|helper|subtitle|heading|copy)s?",
+    r"|docs?|docs?_?(?:url|link)|documentation(?:_?(?:url|link))?|homepage|website|referr?er"
+    r"|http_referer|issuer|tooltip|message|pattern|regexp?|matcher|allow(?:ed)?|allow_?list"
+    r"|white_?list|deny|block(?:ed)?|csp|connect_?src|claims?(?:_?key|_?path)?|prefix|namespace"
+    r"|sign_?up(?:_?url)?|(?:api_?)?keys?_?(?:url|link|page)|get_?(?:api_?)?key(?:_?url)?"
+    r"|api_?key_?url|terms|privacy|prompt|summary|caption|default_?(?:text|label)|icon|logo|avatar"
+    r"|citation|aria_label|helper|subtitle|heading)s?"
+    r"|\w*(?:claim_?path|claim_?key)|link|origin|scopes?|audience|aud|text|error|name|id|info|note"
+    r"|comment|match|schema|\$schema|xmlns|content|body|subject|alt|source|image|reference|see|usage"
+    r"|tags?|copy",
     re.IGNORECASE,
 )
 """Names of what is shown, matched or compared."""
@@ -113,6 +115,13 @@ _MAPPING = late(
     r"|registry|state|option|kwarg|meta|attr|prop|record|row|lookup|index"
 )
 """Names of what is looked into by its `get`, and is no client."""
+
+_PREDICATE = late(
+    r"(?:is|has|are|can|should|supports?|includes?|match(?:es)?|compare|equals?|same|detect|infer"
+    r"|validate|check|verify|mask|redact|format|escape|encode|quote|visit|goto|navigate|redirect)"
+    r"(?![a-z])"
+)
+"""Names of functions that ask something of an address, or show it, and send nothing to it."""
 
 _FLAG = late(r"[\"'`](?P<flag>--?[\w-]+)[\"'`]\s*,\s*[frbu]?\Z")
 _CLIENTS = late(r"[\[,]\s*[\"'`](?:[\w/]*/)?(?:curl|wget|http|https|xh|httpie)[\"'`]\s*,")
@@ -143,6 +152,8 @@ def use_of(text: str, quoted: Quoted, url: int, is_base: object) -> Use:
         return Use(NAMED)
     kind = innermost.kind if innermost else ""
     name = callees[0] if callees else ""
+    if _CHOSEN.match(behind):
+        return Use(KEPT)
     fallback = _is_fallback(lead) or _RETURNED.search(lead) or _TERNARY.search(lead)
     if not key and kind in ("[", "{") and not fallback:
         return Use(_element(text, quoted, lead, behind, kind), _flag(lead))
@@ -222,7 +233,7 @@ def _argument(lead: str, last: str, name: str, quoted: Quoted, text: str) -> Use
         return Use(CALLED, _last(name))
     if last in ("setenv", "putenv"):
         return Use(CALLED, _string_before(lead))
-    if _last(name)[:1].isupper() or (last in ("url", "uri") and first):
+    if name and (first or _last(name)[:1].isupper()) and not _PREDICATE.match(_last(name)):
         return Use(KEPT)
     if not name and (lead.rstrip()[-1:] == "," or _next(text, quoted) == ","):
         return Use(NAMED)

@@ -131,6 +131,13 @@ def test_hosts_that_are_also_websites_count_below_their_api() -> None:
     [
         ("a.py", 'AUTH_CLAIM_KEY = "https://api.openai.com/auth"', ""),
         ("a.py", 'CLAIM = "https://api.openai.com/v1"', ""),
+        ("a.ts", 'if (isProvider(x, "https://api.openai.com/v1")) {}', ""),
+        ("a.ts", 'if (isProvider("https://api.openai.com/v1")) {}', ""),
+        ("a.ts", 'return openAICompatible("https://api.openai.com/v1/", config)', "warning"),
+        ("a.py", 'join("https://api.openai.com/v1" if base is None else base, "x")', "warning"),
+        ("a.py", 'DEFAULT_ORIGIN: Final = "https://api.openai.com"', "warning"),
+        ("a.ts", 'const o = { jwtClaimPath: "https://api.openai.com/v1" }', ""),
+        ("a.py", 'FILES_PREFIX = "https://api.openai.com/v1/files/"', ""),
         (
             "a.py",
             'self.request = httpx.Request(method="POST", url="https://api.openai.com/v1")',
@@ -219,7 +226,8 @@ def test_hosts_that_are_also_websites_count_below_their_api() -> None:
             'P = {"a": {"base_url": "https://api.openai.com/v1"},'
             ' "b": {"base_url": "https://api.anthropic.com/v1"},'
             ' "c": {"base_url": "https://api.groq.com/openai/v1"},'
-            ' "d": {"base_url": "https://api.mistral.ai/v1"}}',
+            ' "d": {"base_url": "https://api.mistral.ai/v1"},'
+            ' "e": {"base_url": "http://localhost:11434/v1"}}',
             "note",
         ),
         ("a.py", 'url = (\n    "https://api.openai.com/v1"\n    "/chat/completions"\n)', "warning"),
