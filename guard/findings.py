@@ -84,6 +84,14 @@ def lower(severity: str) -> str:
     return SEVERITIES[max(SEVERITIES.index(severity) - 1, 0)]
 
 
+def allow(kind: str, thing: str, length: str = "2h") -> str:
+    """The command that lets `thing` pass for a while, as every fix names it.
+
+    `kind` is one of those of `routeguard allow`; `thing` is written for a shell.
+    """
+    return f'routeguard allow {kind} {thing} --for {length} --reason "…"'
+
+
 def mask(value: str) -> str:
     """`value` as it may be shown: two characters at each end if it is 16 or longer, else none."""
     if len(value) < _LONG_ENOUGH:

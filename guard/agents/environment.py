@@ -10,7 +10,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
-from guard.findings import Finding
+from guard.findings import Finding, allow
 from guard.net import PROXY_VARIABLES
 from guard.variables import judge
 
@@ -113,7 +113,7 @@ def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> l
                 f"{name} {verdict.words}",
                 where="environment",
                 fix=f"unset {name}\n"
-                f'or routeguard allow proxy {verdict.place} --for 2h --reason "…"'
+                f"or {allow('proxy', verdict.place)}"
                 + (f"\nor, {verdict.advice}" if verdict.advice else ""),
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )

@@ -292,7 +292,9 @@ def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
 
     outcome.skipped += 1
     outcome.passed[skipped.reason] += 1
-    finding = unread(skipped.path, skipped.reason) or _unchecked(skipped.path, skipped.reason)
+    finding = unread(skipped.path, skipped.reason, skipped.absolute) or _unchecked(
+        skipped.path, skipped.reason
+    )
     finding.context = context(skipped.path)
     if finding.rule in settings.selected:
         outcome.found.append((finding, baseline.fingerprint(finding, "")))

@@ -21,7 +21,7 @@ from guard.check import baseline, suppress
 from guard.check.ci_runners import Runner, handed_on
 from guard.check.result import Result, order, unchecked
 from guard.errors import GuardError, UsageError, printable
-from guard.findings import Finding
+from guard.findings import Finding, allow
 from guard.launch import resolve
 from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
@@ -188,12 +188,9 @@ def _of_variable(asked: Asked, name: str, value: str, consequence: str = "") -> 
     if verdict.advice:
         fix += f"\nor, {verdict.advice}"
     if kind == "unknown_key":
-        fix = (
-            f"if it opens a model provider: {fix}\n"
-            f"if not, add an [[exception]] with the subject env:{name} to your policy"
-        )
+        fix = f"if it opens a model provider: {fix}\nif not: {allow('env', name, '30d')}"
     elif kind == "http_proxy":
-        fix += f'\nor routeguard allow proxy {verdict.place} --for 2h --reason "…"'
+        fix += f"\nor {allow('proxy', verdict.place)}"
     return Finding(
         verdict.rule,
         name,

@@ -11,6 +11,7 @@ import click
 
 from guard.commands.groups import LazyGroup
 from guard.errors import ExitCode, UsageError, counted, printable
+from guard.findings import allow
 from guard.launch.process import load_policy
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.view import Listening, View, view_listeners
@@ -173,7 +174,7 @@ def _summary(view: View, everything: bool) -> list[str]:
             port = stoppable[0].found.port if len(stoppable) == 1 else "--all"
             said.append(f"  stop:  routeguard ports stop {port}")
         allowed_port = forbidden[0].found.port if number == 1 else "PORT"
-        said.append(f'  allow: routeguard allow port {allowed_port} --for 2h --reason "…"')
+        said.append(f"  allow: {allow('port', str(allowed_port))}")
     for one in view.seen:
         if one.state == "allowed" and one.exception is not None:
             said.append(

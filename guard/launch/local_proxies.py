@@ -6,7 +6,7 @@ judged by `guard.proxies.find`, which is imported only then.
 
 from __future__ import annotations
 
-from guard.findings import Finding
+from guard.findings import Finding, allow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def ways_out(found: Found) -> list[str]:
         ways.append(f"routeguard ports stop {found.port}")
     else:
         ways.append(f"routeguard ports   (shows what is known of port {found.port})")
-    ways.append(f'routeguard allow port {found.port} --for 2h --reason "…"')
+    ways.append(allow("port", str(found.port)))
     return ways
 
 

@@ -9,7 +9,7 @@ import os
 
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
-from guard.findings import Finding
+from guard.findings import Finding, allow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def chosen_program(
             continue
         fix = "install the agent outside of the project"
         if missing.path:
-            fix += "; or, if you trust this program as it is now:\nrouteguard allow file"
-            fix += f' {_word(missing.path)} --for 30d --reason "…"'
+            fix += "; or, if you trust this program as it is now:\n"
+            fix += allow("file", _word(missing.path), "30d")
         found.append(
             Finding(
                 "RG306",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from guard.errors import GuardError
+from guard.findings import allow
 from guard.net import address, authority, is_loopback, read_url
 from guard.policy.values import CompiledPolicy
 from guard.portkey.tls import has_directory, system_list
@@ -48,7 +49,7 @@ def proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> 
                 f"{name} leads through a proxy on this machine ({host}:{port})",
                 where="environment",
                 why="it would see the gateway key, and belongs to whoever bound the port first",
-                fix=f'unset {name}, or: routeguard allow proxy {host}:{port} --for 2h --reason "…"'
+                fix=f"unset {name}\nor {allow('proxy', f'{host}:{port}')}"
                 + (f"\nor, {advice}" if advice else ""),
                 rule="RG104",
             )

@@ -12,6 +12,7 @@ import os
 import sys
 
 from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.findings import allow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def message(start: Start, policy: CompiledPolicy) -> str:
     where = f"port {ports[0]} of this machine" if ports else "this machine"
     through = "it" if start.how == ROUTES else where
     if ports:
-        way_out = f'routeguard allow port {ports[0]} --for 2h --reason "…"   (then type it again)'
+        way_out = f"{allow('port', str(ports[0]))}   (then type it again)"
     else:
         way_out = 'proxies.prompt = "flag" in your policy'
     return GuardError(

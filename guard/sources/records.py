@@ -24,10 +24,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is there but was not read, and why."""
+    """A file that is there but was not read, and why; `absolute` is where it lies, if known."""
 
     path: str
     reason: str
+    absolute: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,11 +169,12 @@ def _source(
     entry: Entry, data: bytes | str | None, digest_key: bytes
 ) -> SourceFile | Skipped | None:
     if isinstance(data, str):
-        return Skipped(entry.path, data)
+        return Skipped(entry.path, data, entry.absolute)
     if data is None:
         return None
     if len(data) > LINE_LIMIT and _longest_line(data) > LINE_LIMIT:
-        return Skipped(entry.path, f"a line is longer than {LINE_LIMIT // 1024} KiB")
+        why = f"a line is longer than {LINE_LIMIT // 1024} KiB"
+        return Skipped(entry.path, why, entry.absolute)
     return SourceFile(
         entry.path, data, absolute=entry.absolute, digest_key=digest_key, other=entry.other
     )
@@ -295,7 +296,7 @@ class _Collector:
         return path[len(self._below) :] if path.startswith(self._below) else path
 
     def skip(self, path: str, reason: str) -> None:
-        self.skipped.append(Skipped(self.shown(path), reason))
+        self.skipped.append(Skipped(self.shown(path), reason, os.path.abspath(path)))
 
     def directory(self, directory: str) -> None:
         links: list[str] = []

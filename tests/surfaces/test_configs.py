@@ -22,7 +22,7 @@ from guard.policy.values import CompiledPolicy
 from guard.sources import tree
 
 Said = set[tuple[str, str, str]]
-"""(rule, file, message) of each refusal."""
+"""(rule, file, message and fix) of each refusal."""
 
 POLICY = CompiledPolicy()
 REFUSALS = ("RG301", "RG303")
@@ -49,7 +49,12 @@ class Project:
         )
         said = preflight.check_project(found, POLICY, self.environ, time.time())
         return {
-            (f.rule, str(Path(f.where).relative_to(self.root)), f.message)
+            # of a file behind a link `check` names the file itself: an exception holds for both
+            (
+                f.rule,
+                str(Path(f.where).relative_to(self.root)),
+                f"{f.message}\n{f.fix}".replace(f.where, str(Path(f.where).resolve())),
+            )
             for f in said
             if f.rule in REFUSALS
         }
@@ -57,7 +62,8 @@ class Project:
     def by_check(self) -> Said:
         found = tree.collect([str(self.root)], str(self.root))
         outcome = engine.check(found, engine.Settings(POLICY))
-        return {(f.rule, f.path, f.message) for f in outcome.findings if f.rule in REFUSALS}
+        said = [finding for finding in outcome.findings if finding.rule in REFUSALS]
+        return {(f.rule, f.path, f"{f.message}\n{f.fix}") for f in said}
 
 
 @pytest.fixture
@@ -491,5 +497,5 @@ def test_a_permission_that_cannot_be_read(project: Project, files: dict[str, byt
     environ = {**project.environ, "PATH": "/usr/bin:/bin", "PORTKEY_API_KEY": "k"}
     facts = planner.survey(["run", "hi"], environ, "/opencode", str(project.root), write=False)
     plan = planner.plan(POLICY, facts, "/opencode", time.time())
-    refused = {(f.rule, f.message) for f in plan.findings if f.rule == "RG303"}
+    refused = {(f.rule, f"{f.message}\n{f.fix}") for f in plan.findings if f.rule == "RG303"}
     assert {(rule, message) for rule, _, message in project.by_check()} == refused

@@ -8,7 +8,7 @@ from __future__ import annotations
 from guard.agents.adapter import REMOTE, SERVER
 from guard.agents.opencode.grammar import NETWORK, Invocation, Option
 from guard.agents.opencode.route import Route, Router
-from guard.findings import Finding
+from guard.findings import Finding, allow
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -199,8 +199,7 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
                 "another agent server would make the calls, with its own keys and config",
                 where="command line",
                 fix="start opencode without attach\n"
-                f"or routeguard allow server {url.rstrip('/') or 'URL'} --for 2h "
-                '--reason "…"',
+                f"or {allow('server', url.rstrip('/') or 'URL')}",
             )
         )
     listens = sorted({o.name for o in invocation.options if o.name.partition(".")[0] in NETWORK})
@@ -256,7 +255,7 @@ def login_server(
         )
     fix = without
     if url.startswith(("https://", "http://")):
-        fix += f'\nor routeguard allow server {shown([plain])} --for 2h --reason "…"'
+        fix += f"\nor {allow('server', shown([plain]))}"
     return Finding("RG305", plain, told, where=where, fix=fix)
 
 

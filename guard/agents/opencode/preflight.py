@@ -13,7 +13,7 @@ from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
 from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
 from guard.files import jsonc
-from guard.findings import Finding
+from guard.findings import Finding, allow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,17 +258,17 @@ def _direct(credentials: list[tuple[str, str]], where: str) -> list[Finding]:
 
 
 def _code(path: str, reason: str, missing: Uncovered) -> Finding:
-    fix = "remove it"
-    if missing.path:
-        fix += "; or, if you have read it and trust it as it is now:\nrouteguard allow file "
-        fix += f'{shown([missing.path])} --for 30d --reason "…"'
     return Finding(
-        "RG301",
-        path,
-        reason + SENDS + missing.why,
-        where=path,
-        fix=fix,
+        "RG301", path, reason + SENDS + missing.why, where=path, fix=without_code(missing)
     )
+
+
+def without_code(missing: Uncovered) -> str:
+    """What to do about code that no exception covers; `check` says the same."""
+    if not missing.path:
+        return "remove it"
+    trusted = allow("file", shown([missing.path]), "30d")
+    return f"remove it; or, if you have read it and trust it as it is now:\n{trusted}"
 
 
 def _unreadable(path: str, why: str) -> Finding:

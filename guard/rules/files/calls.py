@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
-from guard.findings import Finding
+from guard.findings import Finding, allow
 from guard.proxies import commands, starts
 from guard.rules.agents.calls import AGENTS
 from guard.rules.files import variables, written
@@ -153,7 +153,5 @@ def proxy_service(scope: Scope, proxy: local_proxies.Proxy, place: Placed) -> It
 
 
 def _way_out(policy: CompiledPolicy, ports: tuple[int, ...]) -> str:
-    return (
-        f"call the gateway ({policy.base_url}); or add an [[exception]] with the subject "
-        f"port:{ports[0] if ports else 'N'} to your policy"
-    )
+    way_out = f"call the gateway ({policy.base_url})"
+    return f"{way_out}\nor {allow('port', str(ports[0]))}" if ports else way_out

@@ -10,6 +10,7 @@ from guard import variables
 from guard.agents.registry import is_switch, keeps
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_values import is_placeholder
+from guard.findings import allow
 from guard.late import late
 from guard.rules.files import base_urls
 from guard.rules.files.secrets import catalogued_variables, variable_kind
@@ -130,7 +131,7 @@ def of_setting(
     if kind == "http_proxy":
         if policy.excepted(verdict.subject) is not None:
             return None
-        fix += f", or add an [[exception]] with the subject {verdict.subject} to your policy"
+        fix += f"\nor {allow('proxy', verdict.place)}"
         warning = sample or policy.proxies_action == "flag"
     return scope.finding(
         verdict.rule,
@@ -158,7 +159,10 @@ def _opens_a_provider(
 
 def fix_unknown(name: str) -> str:
     """What to do about a variable that may hold a model's key or not."""
-    return f"add {name} to keys.extra in your policy if it is a model key, or add an [[exception]]"
+    return (
+        f"if it opens a model provider: add {name} to keys.extra in your policy\n"
+        f"if not: {allow('env', name, '30d')}"
+    )
 
 
 def _key(scope: Scope, name: str, value: str | None, place: Placed, owner: str) -> Finding | None:

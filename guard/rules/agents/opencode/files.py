@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from guard.agents.covered import Coverage, content_digest
+from guard.agents.covered import Coverage, Uncovered, content_digest
 from guard.agents.opencode import frontmatter, keeping, markdown, preflight
 from guard.agents.opencode.outcome import FORBIDS
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
@@ -61,32 +61,32 @@ class OpencodeFiles:
                 return
             found = _config(scope, content, root)
             names = preflight.named_code(content)
-        covered = None
+        asked, missing = False, None
         for finding in found:
             if finding.rule == "RG301":
-                covered = _covered(scope, names) if covered is None else covered
-                if covered:
+                missing = missing if asked else _missing(scope, names)
+                asked = True
+                if missing is None:
                     continue
+                finding.message += missing.why
+                finding.fix = preflight.without_code(missing)
             yield finding
 
 
-def _covered(scope: Scope, names: Collection[str] | None) -> bool:
-    """Whether an exception covers the file, with the content that is checked, and what it needs.
+def _missing(scope: Scope, names: Collection[str] | None) -> Uncovered | None:
+    """What no exception covers of the file, with the content that is checked, and what it needs.
 
     `names` are those of the code that a configuration names.
     """
     file = scope.file
-    if Coverage(scope.policy, time.time()).missing(file.absolute, names) is not None:
-        return False
-    return content_digest(file.absolute) == hashlib.sha256(file.data).hexdigest()
+    missing = Coverage(scope.policy, time.time()).missing(file.absolute, names)
+    if missing is None and content_digest(file.absolute) != hashlib.sha256(file.data).hexdigest():
+        return Uncovered(file.absolute, "; it has changed since it was allowed")
+    return missing
 
 
 def _code(scope: Scope, place: Placed, subject: str, what: str) -> Finding:
-    fix = (
-        "remove it; or, if you have read it and trust it, add an [[exception]] with its sha256 and "
-        f"the subject file:{scope.file.absolute} to your own policy"
-    )
-    return scope.finding("RG301", place, subject, what + preflight.SENDS, fix=fix)
+    return scope.finding("RG301", place, subject, what + preflight.SENDS)
 
 
 def _forbids(scope: Scope, why: str) -> Finding:
@@ -94,13 +94,19 @@ def _forbids(scope: Scope, why: str) -> Finding:
     return scope.finding("RG303", Span(0, 0), scope.file.path, FORBIDS + why, fix=fix)
 
 
-def unread(path: str, why: str) -> Finding | None:
-    """The finding for a file of an agent that cannot be read; None for one that none reads."""
+def unread(path: str, why: str, absolute: str = "") -> Finding | None:
+    """The finding for a file of an agent that cannot be read; None for one that none reads.
+
+    `absolute` is where it lies, "" if that is not known.
+    """
     role = role_of(path)
     if role == CODE:
-        return Finding("RG301", path, preflight.IMPORTED + preflight.SENDS, path=path)
+        fix = preflight.without_code(Uncovered(absolute, ""))
+        return Finding("RG301", path, preflight.IMPORTED + preflight.SENDS, path=path, fix=fix)
     if role == CONFIG:
-        return Finding("RG303", path, preflight.UNREADABLE + why, path=path)
+        return Finding(
+            "RG303", path, preflight.UNREADABLE + why, path=path, fix="repair it or remove it"
+        )
     return None
 
 
