@@ -107,6 +107,7 @@ def test_no_combination_loosens(merged, key):
         ("gateway.small", "'portkey/a'", "'portkey/b'"),
         ("gateway.providers", "{ portkey = { slug = 'a' } }", "{ other = { slug = 'b' } }"),
         ("agents.opencode.reroute", "{ anthropic = '@a' }", "{ openai = '@b' }"),
+        ("agents.codex.mcp", "[]", "['docs']"),
     ],
 )
 def test_the_first_that_sets_it_keeps_it(merged, key, first, second):
@@ -214,6 +215,9 @@ foreign_provider = "reroute"
 reroute = { anthropic = "@evil" }
 servers = "allow"
 project_config = "read"
+[agents.codex]
+provider = "@evil"
+mcp = ["evil"]
 [environment]
 remove = ["HOME", "XDG_CONFIG_HOME", "MY_GATEWAY_KEY"]
 [[exception]]
@@ -244,9 +248,15 @@ def test_hostile_project_gets_nothing(machine):
     for key in (
         *("user_exceptions", "gateway.base_url", "gateway.key", "gateway.default"),
         *("gateway.small", "gateway.providers", "keys.action", "keys.unknown", "proxies.action"),
-        *("proxies.prompt", "proxies.hold"),
+        *("proxies.prompt", "proxies.hold", "agents.codex"),
         *("agents.opencode.foreign_provider", "agents.opencode.reroute", "agents.opencode.servers"),
-        *("agents.opencode.project_config", "exception", "PATH", "OPENCODE_CONFIG_CONTENT"),
+        *(
+            "agents.opencode.project_config",
+            "agents.codex",
+            "exception",
+            "PATH",
+            "OPENCODE_CONFIG_CONTENT",
+        ),
         *("PORTKEY_API_KEY", "keys.extra", "NODE_OPTIONS", "HOME", "XDG_CONFIG_HOME"),
     ):
         assert key in said
