@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from guard.sources.file import SourceFile
 
 _MANIFESTS = frozenset(("package.json", "composer.json", "deno.json", "deno.jsonc"))
-_TABLES = ("scripts", "tasks")
+_TABLES = (("scripts",), ("tasks",), ("husky", "hooks"), ("simple-git-hooks",), ("lint-staged",))
+"""Where a manifest has commands, its hooks for git included."""
 
 
 class PackageScripts(ShellTexts):
@@ -35,7 +36,7 @@ class PackageScripts(ShellTexts):
         yield from notes
         for root in roots:
             for table in _TABLES:
-                scripts = root.get(table)
+                scripts = root.get(*table)
                 if scripts is None:
                     continue
                 texts = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.files.package_scripts import DETECTOR
@@ -35,3 +37,17 @@ def test_not_those_of_installed_packages() -> None:
 
 def test_a_manifest_that_is_none_is_a_note() -> None:
     assert [f.rule for f in check('{"scripts": ')] == ["RG903"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ('{"scripts": {"ai": "ollama launch opencode"}}', ["RG401"]),
+        ('{"husky": {"hooks": {"pre-push": "opencode serve"}}}', ["RG203"]),
+        ('{"lint-staged": {"*.ts": ["eslint", "opencode run -m openai/x"]}}', ["RG201"]),
+        ('{"simple-git-hooks": {"pre-commit": "ollama serve"}}', ["RG401"]),
+        ('{"lint-staged": {"*.ts": "prettier"}, "husky": {}}', []),
+    ],
+)
+def test_hooks_in_a_manifest(text: str, rules: list[str]) -> None:
+    assert [f.rule for f in check(text)] == rules
