@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from guard.late import late
+
 AGENT_FILES = frozenset(("opencode.json", "opencode.jsonc"))
 """Names of configuration files of agents, anywhere."""
 
@@ -59,11 +61,13 @@ _SETTINGS = {
 """The ends of the paths at which an agent, or an editor with one, keeps its settings."""
 
 _OWNERS = [
-    (owner, re.compile(rf"(?:^|/)(?:{'|'.join(ends)})$", re.IGNORECASE))
+    (owner, late(rf"(?:.*/)?(?:{'|'.join(ends)})", re.I | re.S))
     for owner, ends in _SETTINGS.items()
 ]
 
 
 def settings_of(path: str) -> str:
     """Whose settings lie at `path`, one of the names above; "" if it is no such file."""
-    return next((owner for owner, pattern in _OWNERS if pattern.search(path)), "")
+    if not path.lower().endswith((".json", ".toml", ".yml", ".yaml")):
+        return ""
+    return next((owner for owner, pattern in _OWNERS if pattern.fullmatch(path)), "")

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.late import late
 from guard.rules.files import secrets, written
 from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
@@ -25,7 +26,7 @@ from guard.rules.files.structured import (
 )
 from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import MAP, SCALAR, Node
-from guard.sources.positions.templates import plain_name
+from guard.sources.positions.templates import SUFFIXES, plain_name
 from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
@@ -307,14 +308,19 @@ def _scripts(scope: Scope, scripts: Node | None) -> Iterator[Finding]:
     yield from check_texts(scope, texts)
 
 
-_PATTERNS = [(kind, re.compile(rf"(?:^|/)(?:{kind.files})$", re.IGNORECASE)) for kind in KINDS]
+_PATTERNS = [(kind, late(rf"(?:.*/)?(?:{kind.files})", re.I | re.S)) for kind in KINDS]
+_ENDS = (".yml", ".yaml", ".json", ".jsonc", ".toml", ".code-workspace", *SUFFIXES)
+"""How the names of all of them end: most files of a tree end in another way."""
+
 _TERMINALS = "terminal.integrated.env."
 
 
 def kinds_of(path: str) -> list[Kind]:
     """The kinds that a file at `path` may be of; what it says decides between them."""
+    if not path.lower().endswith(_ENDS):
+        return []
     plain = plain_name(path)
-    return [kind for kind, pattern in _PATTERNS if pattern.search(plain)]
+    return [kind for kind, pattern in _PATTERNS if pattern.fullmatch(plain)]
 
 
 class Kinds(ShellTexts):
