@@ -4,6 +4,8 @@ It uses clap. Commands, options and their values are those of 0.171.0: its `--he
 run:
 
 - the first word that is no option is a subcommand if it is the name of one, and a prompt if not;
+  behind that prompt a name is a subcommand again (`codex hi login` logs in), of `codex` and of
+  `codex exec`, which are the ones that take a prompt;
 - options cannot be shortened; `-cX`, `-c=X`, `-c X`, `--config=X` and `--config X` are the same;
 - behind a `--` everything is a prompt;
 - `-c`, `--enable` and `--disable` count behind every subcommand, and the last one wins; those
@@ -37,7 +39,7 @@ _SESSION = {
     **_EVERYWHERE,
     **_each(
         FLAG,
-        "--oss --worktree --strict-config --dangerously-bypass-approvals-and-sandbox "
+        "--oss --worktree --strict-config --dangerously-bypass-approvals-and-sandbox --yolo "
         "--dangerously-bypass-hook-trust --approve-for-me --version",
     ),
     **_each(
@@ -57,7 +59,8 @@ _ONCE = {
     **_SESSION,
     **_each(
         FLAG,
-        "--skip-git-repo-check --trust --ephemeral --ignore-user-config --ignore-rules --json",
+        "--skip-git-repo-check --trust --ephemeral --ignore-user-config --ignore-rules --json "
+        "--experimental-json",
     ),
     **_each(ONE, "--thread-source --cyber-access-program --output-schema"),
     **_each(ONE, "--output-last-message --color"),
@@ -133,16 +136,20 @@ _COMMANDS = {
         *(Command(name, LOCAL) for name in ("sandbox", "mcp", "plugin")),
         *(
             Command(name, HARMLESS)
-            for name in ("archive", "completion", "delete", "doctor", "features", "help", "logout")
+            for name in ("archive", "completion", "delete", "doctor", "execpolicy", "features")
         ),
         *(
             Command(name, HARMLESS)
-            for name in ("migrate-nfs-db", "migrate-rollouts", "unarchive", "update")
+            for name in ("help", "logout", "migrate-nfs-db", "migrate-rollouts", "unarchive")
         ),
+        Command("update", HARMLESS),
     )
 }
-_ALIASES = {"a": "apply", "e": "exec"}
+_ALIASES = {"a": "apply", "cloud-tasks": "cloud", "e": "exec"}
+"""Other names of subcommands; the second is in no help page."""
 _NAMES = frozenset((*(name for name in _COMMANDS if " " not in name), *_ALIASES))
+_TAKE_A_PROMPT = ("", "exec")
+"""Commands behind whose prompt the name of a subcommand can stand."""
 
 
 class Option(Record):
@@ -209,7 +216,7 @@ def read(argv: Sequence[str]) -> Invocation:
         if word.startswith("-") and word != "-":
             at = _option(found, words, at)
             continue
-        if found.operands or found.wrong or not _subcommand(found, word):
+        if found.wrong or not _subcommand(found, word):
             found.operands.append(at)
             if found.command.name == "sandbox":
                 # what follows is another program's
@@ -220,7 +227,9 @@ def read(argv: Sequence[str]) -> Invocation:
 
 
 def _subcommand(found: Invocation, word: str) -> bool:
-    """Whether `word`, the first operand so far, is the name of a subcommand; sets it."""
+    """Whether `word`, an operand, is the name of a subcommand; sets it."""
+    if found.operands and found.command.name not in _TAKE_A_PROMPT:
+        return False
     name = f"{found.command.name} {_ALIASES.get(word, word)}".strip()
     known = _COMMANDS.get(name)
     if known is None:

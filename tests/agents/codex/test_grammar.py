@@ -19,7 +19,20 @@ from guard.agents.codex import grammar
         ("exec hi", GUARDED, "exec"),
         ("e hi", GUARDED, "exec"),
         ("-m x exec hi", GUARDED, "exec"),
-        ("exec hi resume", GUARDED, "exec"),
+        # the name of a subcommand counts behind a prompt, too (run), and behind no second one
+        ("exec hi resume --last", GUARDED, "exec resume"),
+        ("exec hi review --uncommitted", GUARDED, "exec review"),
+        ("hi exec --ephemeral", GUARDED, "exec"),
+        ("resume hi app-server", GUARDED, "resume"),
+        ("--no-daemon hi app-server", SERVER, "app-server"),
+        ("--no-daemon hi login --with-api-key", REMOTE, "login"),
+        ("-mx hi cloud list", REMOTE, "cloud"),
+        ("hi sandbox -- env", LOCAL, "sandbox"),
+        ("hi -- login", GUARDED, ""),
+        ("cloud-tasks list", REMOTE, "cloud"),
+        ("execpolicy check x", HARMLESS, "execpolicy"),
+        ("exec --yolo hi", GUARDED, "exec"),
+        ("exec --experimental-json hi", GUARDED, "exec"),
         ("exec -- --version", GUARDED, "exec"),
         ("exec resume --last hi", GUARDED, "exec resume"),
         ("exec review --base main", GUARDED, "exec review"),
@@ -61,6 +74,7 @@ from guard.agents.codex import grammar
 def test_kind(line: str, kind: str, command: str) -> None:
     found = grammar.read(line.split())
     assert (found.kind, found.command.name) == (kind, command)
+    assert found.wrong == [] or kind != GUARDED
 
 
 @pytest.mark.parametrize(
