@@ -7,7 +7,6 @@ key cannot be tried on it. Lines may move; a line that changes its words is a ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -70,6 +69,8 @@ def skeleton(text: str) -> str:
 def fingerprint(finding: Finding, text: str) -> str:
     """The digest of a finding whose lines read `text`: the same when the lines move."""
     parts = (finding.rule, finding.path, skeleton(text))
+    import hashlib  # where something was found
+
     said = "\n".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha256(said).hexdigest()[:_DIGEST_LENGTH]
 

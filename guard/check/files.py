@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from guard.check import baseline, engine
 from guard.check.result import Result
@@ -14,7 +15,10 @@ from guard.findings import Finding
 from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
-from guard.sources import added, digest_key, index, tree
+from guard.sources import digest_key, index, tree
+
+if TYPE_CHECKING:
+    from guard.sources import added
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,11 @@ def check(
     if asked.stats and not asked.staged:
         left_out.append(("ignored by git", tree.ignored(found.root)))
     listing = time.monotonic() - began
-    base = added.base(asked.since, found.root) if asked.since else None
+    base = None
+    if asked.since:
+        from guard.sources import added
+
+        base = added.base(asked.since, found.root)
     known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
     if asked.baseline:
         known_at = os.path.join(cwd, asked.baseline)
@@ -118,6 +126,8 @@ def _only_new(
     then. A line of before counts if something else made it one: what stands around it, the name
     of the file, a comment that is gone. What is about a file as a whole stays if that changed."""
     entries = {entry.path: entry for entry in found.entries}
+    from guard.sources import added
+
     changes: dict[str, added.Change] = {}
     known: dict[str, set[tuple[str, str, str]]] = {}
 

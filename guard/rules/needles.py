@@ -63,25 +63,25 @@ class PlainSearch:
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._groups = groups
-        self._literals: list[tuple[bytes, ...] | None] = [None] * len(groups)
+        self._literals: list[tuple[tuple[bytes, bool], ...] | None] = [None] * len(groups)
 
     def __call__(self, data: bytes, wanted: Callable[[int], bool]) -> list[int]:
         lowered = data.lower()
         present: dict[bytes, bool] = {}
         found = []
         for number in filter(wanted, range(len(self._groups))):
-            for literal in self._literals[number] or self._read(number):
+            for literal, exact in self._literals[number] or self._read(number):
                 here = present.get(literal)
                 if here is None:
-                    here = literal in (data if _is_exact(literal) else lowered)
+                    here = literal in (data if exact else lowered)
                     present[literal] = here
                 if here:
                     found.append(number)
                     break
         return found
 
-    def _read(self, number: int) -> tuple[bytes, ...]:
-        literals = tuple(map(_literal, self._groups[number].needles))
+    def _read(self, number: int) -> tuple[tuple[bytes, bool], ...]:
+        literals = tuple((n, _is_exact(n)) for n in map(_literal, self._groups[number].needles))
         self._literals[number] = literals
         return literals
 
