@@ -12,6 +12,7 @@ methods.
 from __future__ import annotations
 
 from guard.agents import Identity
+from guard.agents.binary import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class Agent(Identity):
         """The adapter whose launch `environ` claims to come from: of this agent, some release."""
         return self
 
+    def tried(self, version: tuple[int, int, int]) -> bool:
+        """Whether the facts about it are known to hold in this `version`, which is no older than
+        the oldest that starts. Any other proves its route on this machine first."""
+        return version <= parse_version(self.tested)
+
     @property
     def install(self) -> str:
         """The command that installs it."""
@@ -174,6 +180,13 @@ class Agent(Identity):
     def proof_policy(self, model: str, small: str) -> str:
         """Its own part, as TOML, of the policy with which `verify` asks for `model` and `small`."""
         return ""
+
+    def hostile_project(self, host: str) -> Mapping[str, str]:
+        """Files of a project that would move its route to `http://HOST`, by relative path.
+
+        Of what the guard holds, not of what it refuses: the proof of a binary starts among them.
+        """
+        return {}
 
     def one_call(self, prompt: str, version: str) -> list[str]:
         """Arguments for one answer to `prompt` without a terminal, for `verify`.

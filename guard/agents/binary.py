@@ -63,21 +63,19 @@ def version(
 def judge_version(
     found: tuple[int, int, int], tested: str, program: str, agent: Identity
 ) -> list[Finding]:
-    """A finding if `found` is another version of `agent` than the one `tested`: an error below it,
-    and where it is not known; a note above."""
+    """A finding if `found` is an older version of `agent` than the one `tested`, or not known.
+
+    A newer one proves its route first, see `guard.agents.proved`.
+    """
     shown = ".".join(map(str, found))
-    if shown == tested:
-        return []
     fix = f"npm install -g {agent.packages[0]}@{tested}"
-    severity = "error"
     if found == NO_VERSION:
         message = "its version cannot be read"
     elif found < parse_version(tested):
         message = f"version {shown} is older than the restrictions that hold it ({tested})"
     else:
-        message = f"version {shown} is newer than the one that was tried ({tested})"
-        fix, severity = f"routeguard verify --agent {agent.id}", "note"
-    return [Finding("RG204", program, message, where=program, fix=fix, severity=severity)]
+        return []
+    return [Finding("RG204", program, message, where=program, fix=fix)]
 
 
 def identity(path: str) -> str:

@@ -25,6 +25,8 @@ class Plan(Record):
     `rewritten` tells in words what became of the arguments. `keys` are (variable, provider) pairs
     whose key is fetched by a command at launch. `directory` is where the process starts, ""
     for where we are. `stops` are the local proxies that the launch ends before it starts.
+    `unproved` says why the binary `on_trial` has to prove its route before this launch, "" if it
+    need not.
     """
 
     agent: str
@@ -41,6 +43,8 @@ class Plan(Record):
     guarded: bool = False
     directory: str = ""
     stops: list[Found] = []  # noqa: RUF012
+    unproved: str = ""
+    on_trial: str = ""
 
     @property
     def forbidden_by(self) -> list[Finding]:

@@ -1,7 +1,7 @@
-"""Which binaries have proved their route on this machine.
+"""Which binaries have proved their route on this machine, and which have to.
 
-`routeguard verify` writes down what it proved; a launch of a release that was never tried here
-asks. `is_proved` is the one place that answers.
+A release that the guard was never tried with proves its route before its first launch, and
+`routeguard verify` writes down what it proved as well. `judge` is the one place that answers.
 
 Hot-path module.
 """
@@ -9,37 +9,104 @@ Hot-path module.
 from __future__ import annotations
 
 import os
+from _imp import source_hash
 
-from guard import paths
+from guard import __version__, paths
 from guard.agents.binary import identity
 from guard.errors import GuardError
 from guard.files.read import read_own
 from guard.files.write import write
+from guard.findings import Finding
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
+    from guard.agents.adapter import Agent, Facts
+    from guard.policy.values import CompiledPolicy
+
+_KEY = 0x726F757465
 _MOST = 50
 """Proofs that are kept: an upgrade adds one."""
 
 
-def is_proved(program: str, version: tuple[int, int, int], environ: Mapping[str, str]) -> bool:
-    """Whether the binary `program` of this `version`, as it is now, has proved its route."""
-    return _line(program, version) in _lines(environ)
+def judge(
+    agent: Agent, policy: CompiledPolicy, program: str, facts: Facts, environ: Mapping[str, str]
+) -> tuple[str, list[Finding]]:
+    """Why the binary `program` has to prove its route before this launch, "" if it need not; and
+    what a person should know of that."""
+    version = facts.version
+    shown = ".".join(map(str, version))
+    when = policy.prove.get(agent.id, "first-use")
+    if when == "always":
+        return f"{agent.title} {shown} proves its route before each launch", []
+    if agent.tried(version):
+        return "", []
+    line = line_of(program, version, policy)
+    if line in _lines(environ):
+        return "", []
+    why = f"{agent.title} {shown} was never tried with routeguard"
+    if when == "off":
+        message = f"{why}, and your system policy lets it start without a proof"
+        fix = f"routeguard verify --agent {agent.id}"
+    else:
+        message = f"{why}: its next launch proves its route first, in about ten seconds"
+        fix = f"routeguard verify --agent {agent.id}   (to do it now)"
+    note = Finding("RG204", program, message, where=program, fix=fix, severity="note")
+    return "" if when == "off" else why, [note]
 
 
-def remember(program: str, version: tuple[int, int, int], environ: Mapping[str, str]) -> None:
-    """Write down that `program` has proved its route. Raises OSError and GuardError."""
-    line = _line(program, version)
-    if line == "\n":
-        raise GuardError(f"cannot tell {program} from other binaries", rule="RG503")
+def remember(line: str, environ: Mapping[str, str]) -> None:
+    """Write down that the binary of `line` has proved its route. Raises OSError and GuardError."""
     kept = [known for known in _lines(environ) if known != line][-_MOST + 1 :]
-    path = _path(environ)
-    paths.private_directory(paths.routeguard_state(environ))
-    paths.private_directory(os.path.dirname(path))
-    text = "".join(f"{each}\n" for each in (*kept, line))
-    write(path, text.encode("utf-8", "surrogateescape"))
+    _write((*kept, line), environ)
+
+
+def take(line: str, environ: Mapping[str, str]) -> bool:
+    """Whether the binary of `line` has proved its route, which then does not count once more."""
+    known = _lines(environ)
+    if line not in known:
+        return False
+    _write([each for each in known if each != line], environ)
+    return True
+
+
+def line_of(program: str, version: tuple[int, int, int], policy: CompiledPolicy) -> str:
+    """What tells this binary and the way it is held from any other. Raises GuardError.
+
+    The version is part of it: a version manager starts another binary under the same name. So are
+    our own release and the policy, as far as it shapes a launch.
+    """
+    known = identity(program)
+    if not known or "\n" in known:
+        raise GuardError(f"cannot tell {program} from other binaries", rule="RG503")
+    held = repr((__version__, *[_plain(getattr(policy, name)) for name in _SHAPES]))
+    digest = source_hash(_KEY, held.encode("utf-8", "surrogateescape")).hex()
+    return f"{'.'.join(map(str, version))} {digest} {known}"
+
+
+_SHAPES = (
+    *("base_url", "gateway_ca", "gateway_proxy", "providers", "default_model", "small_model"),
+    *("foreign_provider", "reroute", "servers", "routes", "project_config", "keys_extra", "remove"),
+)
+"""The values of a policy that decide what a launch becomes."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sorted(value.items())
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Record):
+        return [_plain(getattr(value, name)) for name in _names(value)]
+    return value
+
+
+def _names(record: Any) -> tuple[str, ...]:
+    names: tuple[str, ...] = record.__slots__
+    return names
 
 
 def _path(environ: Mapping[str, str]) -> str:
@@ -51,11 +118,9 @@ def _lines(environ: Mapping[str, str]) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def _line(program: str, version: tuple[int, int, int]) -> str:
-    """What tells the binary from any other, "\\n" where nothing does: no line holds that.
-
-    The version is part of it: a version manager starts another binary under the same name.
-    """
-    known = identity(program)
-    shown = ".".join(map(str, version))
-    return "\n" if not known or "\n" in known else f"{shown} {known}"
+def _write(lines: Iterable[str], environ: Mapping[str, str]) -> None:
+    path = _path(environ)
+    paths.private_directory(paths.routeguard_state(environ))
+    paths.private_directory(os.path.dirname(path))
+    text = "".join(f"{line}\n" for line in lines)
+    write(path, text.encode("utf-8", "surrogateescape"))

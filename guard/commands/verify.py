@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +14,16 @@ from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent, find_program
-from guard.launch.verify import Binary, Proof, Run, prove, throw_away, version_of
+from guard.launch.verify import (
+    TIMEOUT,
+    Binary,
+    Proof,
+    Run,
+    ended_with_us,
+    prove,
+    throw_away,
+    version_of,
+)
 from guard.report.document import show_document
 from guard.report.table import Column, table
 from guard.report.terminal import paint, say, show
@@ -24,12 +32,9 @@ from guard.rule_table import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import FrameType
 
     from guard.agents.adapter import Agent
     from guard.policy.values import CompiledPolicy
-
-DEFAULT_TIMEOUT = 60.0
 
 
 @click.command(
@@ -54,7 +59,7 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
 @click.option(
     "--timeout",
     type=click.FloatRange(min=1.0, max=3600.0),
-    default=DEFAULT_TIMEOUT,
+    default=TIMEOUT,
     show_default=True,
     metavar="SECONDS",
     help="How long each run of the agent may take.",
@@ -70,7 +75,13 @@ def verify(
     loopback server and the only way out is a proxy that records and refuses: once without the
     guard, to show that a leak would be seen, and once through it.
     """
-    _end_on_termination()
+    with ended_with_us():
+        return _verify(no_control, agent_id, fetch, timeout, keep, as_json)
+
+
+def _verify(
+    no_control: bool, agent_id: str | None, fetch: bool, timeout: float, keep: bool, as_json: bool
+) -> int:
     environ = dict(os.environ)
     own = own_environment(environ)
     policy = load_policy(own)
@@ -92,7 +103,7 @@ def verify(
                 say=say,
                 like=policy,
             )
-            proof.remember(own)
+            proof.remember(own, policy)
             proofs.append(proof)
         if not as_json:
             show(render(proofs[-1]))
@@ -191,15 +202,3 @@ def _contact(run: Run, host: str) -> str:
             keys = f", {' and '.join(contact.carried)} seen" if contact.carried else ""
             return _calls(contact.calls) + keys
     return ""
-
-
-def _end_on_termination() -> None:
-    """End as an exception would, so that children and directories go with us."""
-
-    def end(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # ignored means that somebody, nohup for one, wants us to go on
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)

@@ -10,6 +10,7 @@ import os
 import time
 
 from guard import paths
+from guard.agents import proved
 from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.keys import unusable_key
 from guard.agents.plan import Plan
@@ -115,6 +116,10 @@ def plan_launch(
         bare_calls.note(plan, policy, own)
     if plan.kind not in NO_MODEL:
         local_proxies.check(plan, policy, own, now, write=write)
+    if plan.guarded and program:
+        plan.on_trial = program
+        plan.unproved, notes = proved.judge(agent, policy, program, facts, own)
+        plan.findings += notes
     if plan.guarded and policy.proxies_fence == "require":
         from guard.launch import fence
 
@@ -145,6 +150,8 @@ def carry_out(
     if plan.forbidden_by:
         _record(plan, "refused", facts.environ, command, policy)
         raise refusal(plan)
+    if plan.unproved:
+        _prove(agent, plan, policy, facts, environ)
     if plan.stops:
         _stop(plan, policy, facts, command)
     last = fence_around(plan, policy, environ, fence)
@@ -162,6 +169,19 @@ def carry_out(
     if plan.directory:
         os.chdir(plan.directory)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ, last)
+
+
+def _prove(
+    agent: Agent, plan: Plan, policy: CompiledPolicy, facts: Facts, environ: Mapping[str, str]
+) -> None:
+    """Let the binary prove its route now. Raises GuardError if it does not, and records that."""
+    from guard.launch import first_use
+
+    try:
+        first_use.prove(agent, plan, policy, facts, environ, say)
+    except GuardError:
+        _record(plan, "refused", facts.environ, facts.command, policy)
+        raise
 
 
 def fence_around(

@@ -15,13 +15,14 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from guard.agents import proved
 from guard.agents.adapter import ENDPOINTS
@@ -37,6 +38,7 @@ from guard.policy.values import CompiledPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     from guard.agents.adapter import Agent
     from guard.launch.recorder import Request
@@ -48,6 +50,12 @@ MODEL, SMALL_MODEL = "verify-answer", "verify-title"
 FOREIGN_BASE_URL = {"ANTHROPIC_BASE_URL": "http://api.anthropic.invalid/v1"}
 """Where a bare agent takes its key in plain sight of the proxy, so that the control shows more
 than a host name. `.invalid` never resolves (RFC 2606): the key could not leave by another way."""
+
+HOSTILE = "hostile.invalid"
+"""The host to which the project of a proof tries to move the route; it never resolves."""
+
+TIMEOUT = 60.0
+"""Seconds that a run may take."""
 
 _KEPT = ("LANG", "LC_ALL", "LOGNAME", "PATH", "TERM", "USER")
 """What the throw-away surroundings take over from the caller's environment: no key among it."""
@@ -84,6 +92,10 @@ class Binary:
     agent: Agent
     path: str
     version: str
+
+    def line(self, policy: CompiledPolicy) -> str:
+        """What tells it, under `policy`, from any other. Raises GuardError."""
+        return proved.line_of(self.path, parse_version(self.version), policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +149,22 @@ class Proof:
     control: Run | None
     guarded: Run
     checks: tuple[Check, ...]
+    line: str
+    """What was on trial, as `guard.agents.proved` writes it down."""
 
     @property
     def passed(self) -> bool:
         """Whether every statement held."""
         return all(check.ok for check in self.checks)
 
-    def remember(self, environ: Mapping[str, str]) -> None:
-        """Write down for later launches that the binary proved its route, if it did.
+    def remember(self, environ: Mapping[str, str], policy: CompiledPolicy) -> None:
+        """Write down for later launches under `policy` that the binary proved its route, if it did.
 
-        Without a control it did not: nothing would show that a leak had been seen. Raises OSError
-        and GuardError.
+        Without a control it did not: nothing would show that a leak had been seen. Nor did a binary
+        that was replaced in the meantime. Raises OSError and GuardError.
         """
-        if self.passed and self.control is not None:
-            proved.remember(self.binary.path, parse_version(self.binary.version), environ)
+        if self.passed and self.control is not None and self.binary.line(policy) == self.line:
+            proved.remember(self.line, environ)
 
     def as_dict(self) -> dict[str, Any]:
         """The proof as the JSON output carries it."""
@@ -239,6 +253,8 @@ class Stage:
     agent: Agent = field(default_factory=default_agent)
     like: CompiledPolicy = field(default_factory=CompiledPolicy)
     """The policy whose launches are proved: its certificates count, its proxy is the recorder."""
+    hostile: Mapping[str, str] = field(default_factory=dict)
+    """Files of the project, by relative path."""
     _search: Search = field(init=False)
 
     def __post_init__(self) -> None:
@@ -271,6 +287,10 @@ class Stage:
         )
         policy.write_text(text)
         policy.chmod(0o600)
+        for name, content in self.hostile.items():
+            file = place.project / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
         return place
 
     @property
@@ -278,8 +298,11 @@ class Stage:
         """The recording proxy as a policy exception names it."""
         return f"proxy:{HOST}:{self.proxy.port}"
 
-    def run(self, argv: Sequence[str], place: Surroundings) -> Run:
-        """Run `argv` in `place` and gather what it did."""
+    def run(self, argv: Sequence[str], place: Surroundings, *, to_leak: bool = False) -> Run:
+        """Run `argv` in `place` and gather what it did; `to_leak` ends it once a key has left.
+
+        Some agents ask again and again where they are refused.
+        """
         self.gateway.requests.clear()
         self.proxy.requests.clear()
         pids: list[int] = []
@@ -297,6 +320,7 @@ class Stage:
                 cwd=str(place.project),
                 timeout=self.timeout,
                 started=pids.append,
+                enough=self._leaked if to_leak else None,
             )
         finally:
             self.gateway.watchers.remove(look)
@@ -306,6 +330,11 @@ class Stage:
             contacts=tuple(self._contacts()),
             found=tuple(sorted(set(self._found(place, ended, environs)))),
             environ_seen=bool(environs),
+        )
+
+    def _leaked(self) -> bool:
+        return any(
+            self._search.found(form) for request in self.proxy.requests for form in request.forms()
         )
 
     def _contacts(self) -> Iterator[Contact]:
@@ -380,22 +409,26 @@ def prove(
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:
         agent = binary.agent
-        stage = Stage(gateway, proxy, plant(), timeout, agent, like or CompiledPolicy())
+        policy = like or CompiledPolicy()
+        line = binary.line(policy)
+        release = agent.of_release(agent.one_call(PROMPT, ""), binary.path, environ)
+        hostile = release.hostile_project(HOSTILE)
+        stage = Stage(gateway, proxy, plant(), timeout, agent, policy, hostile)
         guarded_place = stage.surroundings(os.path.join(root, "guarded"), environ)
-        _require_stand_in(stage, guarded_place)
+        stand_in = _require_stand_in(stage, guarded_place)
         # on trial: a release that starts only once it is proved has to start here
-        proved.remember(binary.path, parse_version(binary.version), guarded_place.environ)
+        proved.remember(binary.line(stand_in), guarded_place.environ)
         bare_run = None
         if control:
             say("control: the agent without the guard")
             place = stage.surroundings(os.path.join(root, "control"), environ)
-            bare_run = stage.run(bare_launch(binary), place)
+            bare_run = stage.run(bare_launch(binary), place, to_leak=True)
         say("guarded: the agent through the guard")
         started_by = launch or guarded_launch(agent.names[0])
         run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
         checks = [_judge_control(bare_run)] if bare_run else []
         checks += judge_run(stage, run, word)
-    return Proof(binary, bare_run, run, tuple(checks))
+    return Proof(binary, bare_run, run, tuple(checks), line)
 
 
 def bare_launch(binary: Binary) -> list[str]:
@@ -403,8 +436,8 @@ def bare_launch(binary: Binary) -> list[str]:
     return [binary.path, *binary.agent.one_call(PROMPT, binary.version)]
 
 
-def _require_stand_in(stage: Stage, place: Surroundings) -> None:
-    """Raise PolicyError unless the policy that will apply leads to the loopback gateway."""
+def _require_stand_in(stage: Stage, place: Surroundings) -> CompiledPolicy:
+    """The policy that will apply. Raises PolicyError unless it leads to the loopback gateway."""
     policy = cache.load(str(place.project), place.environ)
     system = ", ".join(path for layer, path in policy.layers if layer == "system")
     why = ""
@@ -425,6 +458,7 @@ def _require_stand_in(stage: Stage, place: Surroundings) -> None:
             fix="run it on a machine or in a container without that policy; here, "
             "`routeguard explain` shows the route of a launch without proving it",
         )
+    return policy
 
 
 def _judge_control(run: Run) -> Check:
@@ -501,6 +535,25 @@ def _judge_calls(stage: Stage, run: Run) -> Check:
     return Check(
         name, True, f"{counted(len(run.gateway), 'call')}, with the gateway key and no other"
     )
+
+
+@contextlib.contextmanager
+def ended_with_us() -> Iterator[None]:
+    """While it holds, a signal that ends us is an exception, so children and directories go too."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # ignored means that somebody, nohup for one, wants us to go on
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

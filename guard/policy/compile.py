@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 from guard.net import address, host_of, is_loopback
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import AGENT_TABLES, GUARDED, ROUTED_TABLES, end_of
+from guard.policy.model import (
+    AGENT_TABLES,
+    GUARDED,
+    PROVED_TABLES,
+    ROUTED_TABLES,
+    Provable,
+    end_of,
+)
 from guard.policy.problems import InvalidPolicyError, Problem
 from guard.policy.values import (
     AgentRoute,
@@ -109,6 +116,11 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         project_config=values[f"{agent}.project_config"].value,
         unguarded=tuple(name for name in GUARDED if name not in values["agents.guard"].value),
         routes=tuple(filter(None, (_route(name, values) for name in ROUTED_TABLES))),
+        prove={
+            name: values[f"agents.{name}.prove"].value
+            for name in PROVED_TABLES
+            if values[f"agents.{name}.prove"].value != Provable().prove
+        },
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),

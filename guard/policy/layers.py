@@ -25,6 +25,7 @@ from guard.policy.model import (
     AGENT_TABLES,
     FORMER_TABLES,
     MAX_ITEMS,
+    PROVED_TABLES,
     ROUTED_TABLES,
     Policy,
     reserved,
@@ -73,6 +74,10 @@ _PROJECT_MAY_NOT: Final[dict[Path, str]] = {
     **{
         ("agents", agent, "reroute"): "a project cannot choose where calls go"
         for agent in AGENT_TABLES
+    },
+    **{
+        ("agents", agent, "prove"): "a project does not decide when a route is proved"
+        for agent in PROVED_TABLES
     },
     **{("agents", agent): "a project does not choose where calls go" for agent in ROUTED_TABLES},
     ("agents", "guard"): "a project does not choose which agents are guarded",

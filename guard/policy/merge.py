@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 from guard.policy.layers import Dropped, Layer
 from guard.policy.model import (
     AGENT_TABLES,
+    PROVED_TABLES,
     ROUTED_TABLES,
     Exemption,
     Policy,
@@ -70,7 +71,7 @@ def _orders(section: type[BaseModel] = Policy, prefix: str = "") -> dict[str, tu
     for name, info in section.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            found.update(_orders(kind, f"{prefix}{name}."))
+            found.update(_orders(kind, f"{prefix}{info.alias or name}."))
         elif get_origin(kind) is Literal and not info.alias:
             found[prefix + name] = get_args(kind)
     return found
@@ -95,6 +96,9 @@ SINGLE: Final = (
 
 LISTS: Final = ("keys.extra", "proxies.hold", "environment.remove")
 """Lists that only tighten: the items of every layer count."""
+
+_SYSTEM_LOOSENS: Final = tuple(f"agents.{name}.prove" for name in PROVED_TABLES)
+"""Choices of which only the system policy may take a looser value than the default."""
 
 _PROJECT_CEILING: Final = {
     "proxies.action": ("refuse", "a project cannot have processes stopped"),
@@ -145,7 +149,7 @@ def _drop(layer: Layer, key: Path, shown: str, why: str, dropped: list[Dropped])
 def _choose(
     key: str, order: tuple[str, ...], layers: Sequence[Layer], dropped: list[Dropped]
 ) -> Value:
-    """A choice: the user may loosen a default, nobody may loosen what a stronger layer set."""
+    """A choice: the user may loosen most defaults, nobody what a stronger layer set."""
     current = Value(_get(Policy(), key)[1])
     for layer in layers:
         is_set, value = _get(layer.policy, key)
@@ -158,6 +162,7 @@ def _choose(
                 _drop(layer, _path(key), key, why, dropped)
                 value = max(ceiling, current.value, key=order.index)
         bound = current.origin.layer != "default" or layer.layer == "project"
+        bound = bound or (key in _SYSTEM_LOOSENS and layer.layer != "system")
         if bound and order.index(value) < order.index(current.value):
             holder = current.origin.layer
             whose = "the default" if holder == "default" else f"the {holder} policy"

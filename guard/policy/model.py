@@ -477,7 +477,17 @@ class Proxies(Section):
     )
 
 
-class AgentRules(Section):
+class Provable(Section):
+    """When an agent has to prove its route on this machine before it starts."""
+
+    prove: Literal["off", "first-use", "always"] = Field(
+        default="first-use",
+        description="before the first launch of a release that was never tried, before each "
+        "launch, or (in the system policy alone) never",
+    )
+
+
+class AgentRules(Provable):
     """What one agent may do."""
 
     foreign_provider: Literal["reroute", "refuse"] = Field(
@@ -496,7 +506,7 @@ class AgentRules(Section):
     )
 
 
-class AgentRouting(Section):
+class AgentRouting(Provable):
     """Where the calls of one agent go behind the gateway."""
 
     provider: Slug = Field(
@@ -541,7 +551,9 @@ class Agents(Section):
 
 def _tables(kind: type[Section]) -> dict[str, tuple[str, ...]]:
     return {
-        info.alias or name: tuple(info.annotation.model_fields)
+        info.alias or name: tuple(
+            key for key in info.annotation.model_fields if key not in Provable.model_fields
+        )
         for name, info in Agents.model_fields.items()
         if isinstance(info.annotation, type) and issubclass(info.annotation, kind)
     }
@@ -552,6 +564,9 @@ AGENT_TABLES: Final = tuple(_tables(AgentRules))
 
 ROUTED_TABLES: Final = _tables(AgentRouting)
 """The agents that have a table [agents.ID] with a route of their own, and its keys."""
+
+PROVED_TABLES: Final = tuple(_tables(Provable))
+"""The agents that can be told when to prove their route."""
 
 FORMER_TABLES: Final = AGENT_TABLES[:1]
 """Agents whose table was called [ID] before there was [agents]; that name is still read."""

@@ -72,16 +72,17 @@ class PolicyException(Record):
 class CompiledPolicy(Record):
     """What is allowed, as plain values. The defaults are the policy of a machine with no file.
 
-    `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none.
-    `default_model` and `small_model` are `provider/model`; `reroute` maps a provider id to a
-    slug without `@`; `exceptions_refused_by` is the layer that accepts none of users, "" if they
-    count; `routes` are those of agents that have their own; `unguarded` are the ids
-    of agents that are left alone; `variables` maps a name to its (kind, owner), `harmless` are
-    those that are no finding where they are set; `layers` are the (layer name, path) pairs that
-    exist; `notes` say what a layer asked for and was not given; `proxies_hold` are TCP ports,
-    sorted; `proxy_ports` are those of the catalogue that only local proxies use, empty for a policy
-    that was not compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`, which hooks
-    look for in a typed line (`local_proxies.needles`).
+    `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none. `default_model`
+    and `small_model` are `provider/model`; `reroute` maps a provider id to a slug without `@`;
+    `exceptions_refused_by` is the layer that accepts none of users, "" if they count; `routes` are
+    those of agents that have their own; `unguarded` are the ids of agents that are left alone;
+    `prove` maps the id of an agent to when it has to prove its route, where that is not
+    "first-use"; `variables` maps a name to its (kind, owner), `harmless` are those that are no
+    finding where they are set; `layers` are the (layer name, path) pairs that exist; `notes` say
+    what a layer asked for and was not given; `proxies_hold` are TCP ports, sorted; `proxy_ports`
+    are those of the catalogue that only local proxies use, empty for a policy that was not
+    compiled, as are `proxy_programs`, `proxy_images` and `proxy_names`, which hooks look for in a
+    typed line (`local_proxies.needles`).
     """
 
     base_url: str = BASE_URL
@@ -107,6 +108,7 @@ class CompiledPolicy(Record):
     routes: tuple[AgentRoute, ...] = ()
     unguarded: tuple[str, ...] = ()
     project_config: str = "read"
+    prove: dict[str, str] = {}  # noqa: RUF012
     audit_required: bool = False
     remove: tuple[str, ...] = ()
     exceptions: tuple[PolicyException, ...] = ()

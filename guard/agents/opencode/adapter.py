@@ -137,6 +137,12 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         return unguarded(facts)
 
+    def hostile_project(self, host: str) -> Mapping[str, str]:
+        """A provider of its own, as default and under the gateway's name."""
+        from guard.agents.opencode import trial
+
+        return {"opencode.json": trial.config(host)}
+
     def one_call(self, prompt: str, version: str) -> list[str]:
         """`run`; version 2 hands calls to a background server that would outlive the run unless
         `--standalone` is given (opencode.ai/v2/docs/cli.md)."""

@@ -26,6 +26,10 @@ class OpenCode2Adapter(Agent, OpenCode):
     ca = CA
     proxies = PROXIES
 
+    def tried(self, version: tuple[int, int, int]) -> bool:
+        """None was: each binary proves its route here."""
+        return False
+
     def kind(self, typed: Sequence[str]) -> str:
         """The kind by the grammar of 2.x."""
         from guard.agents.opencode2 import grammar
@@ -56,6 +60,12 @@ class OpenCode2Adapter(Agent, OpenCode):
         from guard.agents.opencode2 import planner
 
         return planner.prepare(policy, facts, shims)
+
+    def hostile_project(self, host: str) -> Mapping[str, str]:
+        """A provider of its own, as default and under the gateway's name, and policies for it."""
+        from guard.agents.opencode import trial
+
+        return {"opencode.json": trial.config_of_2(host)}
 
     def restore(self, environ: dict[str, str]) -> None:
         """See `planner.restore`."""

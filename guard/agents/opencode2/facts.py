@@ -17,14 +17,13 @@ class Facts(Record, adapter.Facts):
     """What `planner.survey` found: the command line, the binary, the files around.
 
     `environ` is the user's environment with the traces of an outer guarded launch taken back;
-    `proved` tells that this binary has proved its route here; `running` is the user's background
+    `running` is the user's background
     service, `left` one that was left behind in our own state directory.
     """
 
     invocation: grammar.Invocation
     environ: dict[str, str]
     version: tuple[int, int, int]
-    proved: bool
     found: surroundings.Surroundings
     store: Store
     running: Service | None

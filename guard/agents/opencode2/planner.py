@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from guard import net, paths
-from guard.agents import adapter, binary, environment, proved
+from guard.agents import adapter, binary, environment
 from guard.agents.keys import without_gateway_keys
 from guard.agents.opencode import (
     KEEPS,
@@ -44,7 +44,6 @@ OLDEST = (2, 0, 30)
 """The oldest release accepted: it knows `integration.use` and the key `policies`, without which a
 plugin or MCP server of another directory would be started (read; the release from a third party)"""
 
-VERIFY = f"routeguard verify --agent {OpenCode.id}"
 """What proves the route of the binary that is here."""
 
 STANDALONE = "--standalone=true"
@@ -94,7 +93,6 @@ def survey(
         invocation=invocation,
         environ=own,
         version=version,
-        proved=not harmless and proved.is_proved(program, version, own),
         found=found,
         store=stored,
         running=store.service(places.real_state),
@@ -194,12 +192,6 @@ def _judge_version(facts: Facts, program: str) -> list[Finding]:
             f"directories out ({oldest} has)"
         )
         fix = "opencode upgrade"
-    elif not facts.proved:
-        message = (
-            f"version {shown} has not proved its route on this machine: how opencode 2 is held was "
-            "worked out from its source and from an earlier build"
-        )
-        fix = VERIFY
     else:
         return []
     return [Finding("RG204", program, message, where=program, fix=fix)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
+_LOOK = 0.1
 _GRACE = 2.0
 """Seconds between asking a process group to end and ending it."""
 
@@ -43,11 +44,13 @@ def run(
     timeout: float,
     stdin: bytes = b"",
     started: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> Ended:
     """Run `argv` in a session of its own, reading `stdin`, for `timeout` seconds at most.
 
-    `started` is told the process id. Whatever is left of its process group afterwards is ended:
-    also when we are interrupted. Raises OSError if the program cannot be started.
+    `started` is told the process id; `enough` is asked now and then whether we may end it.
+    Whatever is left of its process group afterwards is ended: also when we are interrupted. Raises
+    OSError if the program cannot be started.
     """
     begun = time.monotonic()
     timed_out = False
@@ -73,7 +76,10 @@ def run(
                 )
             if started is not None:
                 started(process.pid)
-            process.wait(timeout)
+            if enough is None:
+                process.wait(timeout)
+            else:
+                _wait_until(process, begun + timeout, enough)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
@@ -89,6 +95,17 @@ def run(
             seconds=time.monotonic() - begun,
             timed_out=timed_out,
         )
+
+
+def _wait_until(process: subprocess.Popen[bytes], end: float, enough: Callable[[], bool]) -> None:
+    """Wait for `process`, or until it is `enough`. Raises TimeoutExpired at `end`."""
+    while not enough():
+        try:
+            process.wait(_LOOK)
+            return
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,94 @@
+"""A release that was never tried proves its route before its first launch, or does not start."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from harness.claude import ClaudeUser
+from harness.codex import CodexUser
+from harness.portkey import ANSWER
+from harness.sandbox import Sandbox
+
+from guard.agents.registry import agent_of
+
+pytestmark = pytest.mark.e2e
+
+NEWER = "1.18.34"
+
+
+def install(user: Sandbox, version: str, script: str = "") -> str:
+    """The user's agent as an npm package of `version` outside the project; its folder for PATH.
+
+    With `script` a shell script stands in its place, which starts `$real`.
+    """
+    package = user.tmp.parent / "lib" / user.agent
+    agent = agent_of(user.agent)
+    assert agent is not None
+    user.write(package / "package.json", {"name": agent.packages[0], "version": version})
+    real = user.program.resolve()
+    program = package / "bin" / user.agent
+    if script:
+        user.write(program, f"#!/bin/bash\nreal={real}\n{script}\n", mode=0o755)
+    else:
+        program.parent.mkdir()
+        os.link(real, program)
+    return f"{program.parent}:{os.environ['PATH']}"
+
+
+def test_an_opencode_that_was_never_tried_is_proved_once(user: Sandbox) -> None:
+    search = {"PATH": install(user, NEWER)}
+    shown = json.loads(
+        user.routeguard("explain", "--json", "--", "opencode", "run", "hi", env=search).out
+    )
+    assert ["RG204", "note"] in [[one["rule"], one["severity"]] for one in shown["findings"]]
+
+    first = user.guarded("run", "hi", env=search)
+    assert (first.status, first.out.strip()) == (0, ANSWER), first
+    assert (
+        f"opencode {NEWER} was never tried with routeguard; it proves its route first" in first.err
+    )
+    assert "proved in" in first.err
+    assert first.asked == []
+    again = user.guarded("run", "hi", env=search)
+    assert (again.status, again.out.strip()) == (0, ANSWER), again
+    assert "proves its route" not in again.err
+    assert user.leaks() == []
+    assert list(user.tmp.glob("routeguard-verify-*")) == []
+
+
+IGNORES = {
+    "opencode": ("1.18.34", 'unset OPENCODE_CONFIG_CONTENT XDG_CONFIG_HOME\nexec $real "$@"'),
+    "claude": (
+        "2.1.999",
+        "for word; do shift; case ${skip-}$word in --settings | --managed-settings) skip=1 ;;"
+        ' 1*) skip= ;; *) set -- "$@" "$word" ;; esac; done\n'
+        'unset ANTHROPIC_BASE_URL CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST\nexec $real "$@"',
+    ),
+    "codex": (
+        "0.999.0",
+        'for word; do shift; case $word in --config=*) ;; *) set -- "$@" "$word" ;; esac; done\n'
+        'exec $real "$@"',
+    ),
+}
+"""A version that was never tried, and what drops the pin on the way to the real program."""
+
+
+@pytest.mark.parametrize("agent", IGNORES)
+def test_a_program_that_drops_the_pin_does_not_start(
+    agent: str, request: pytest.FixtureRequest
+) -> None:
+    fixture = {"opencode": "user", "claude": "claude_user", "codex": "codex_user"}[agent]
+    user: Sandbox | ClaudeUser | CodexUser = request.getfixturevalue(fixture)
+    words = {"opencode": ["run", "hi"], "claude": ["-p", "hi"], "codex": ["exec", "hi"]}[agent]
+    version, script = IGNORES[agent]
+    search = {"PATH": install(user, version, script)}
+    done = user.guarded(*words, env=search)
+    assert done.status == 126, done
+    assert f"{agent} was not started: version {version} did not prove its route" in done.err, done
+    assert "[RG204]" in done.err
+    assert (done.calls, done.asked) == ([], []), "the proof has servers of its own"
+    assert user.leaks() == []
+    assert list(Path(user.state).rglob("proved")) == []
