@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from guard.agents import proved
+from guard.agents.registry import agent_by_id
 from guard.errors import GuardError, PolicyError, printable
 from guard.launch import verify
 
@@ -36,7 +37,10 @@ def prove(
     """
     own = facts.environ
     version = ".".join(map(str, facts.version))
-    binary = verify.Binary(agent, plan.on_trial, version)
+    # the adapter of all releases: it knows how each is asked for one answer
+    known = agent_by_id(agent.id)
+    assert known is not None, "a registered agent is launched"
+    binary = verify.Binary(known, plan.on_trial, version)
     each_time = policy.prove.get(agent.id) == "always"
     if each_time and proved.take(binary.line(policy), own):
         return  # by the proof that this launch is a part of, or by `routeguard verify`

@@ -12,6 +12,7 @@ from fake_opencode2 import LATER, Build
 from opencode2_cases import Bench
 
 from guard.agents import proved
+from guard.agents.binary import parse_version
 from guard.agents.opencode2.facts import Facts
 from guard.agents.plan import Plan
 from guard.agents.registry import agent_by_id, without_guard
@@ -69,8 +70,7 @@ def plan(
     binary = program(bench, version)
     own = without_guard(bench.environ)
     if prove:
-        parts = [int(part) for part in version.split(".")]
-        proved.remember(binary, (parts[0], parts[1], parts[2]), own)
+        proved.remember(proved.line_of(binary, parse_version(version), policy), own)
     agent = agent_by_id("opencode")
     assert agent is not None
     made, facts = plan_launch(

@@ -13,7 +13,7 @@ from guard.agents.opencode.binary import OLDEST, TESTED, judge_version
         (TESTED, None),
         (OLDEST, None),
         ((1, 18, 99), None),
-        ((1, 19, 0), "note"),
+        ((1, 19, 0), None),
         ((1, 17, 99), "error"),
         ((0, 3, 1), "error"),
         ((2, 0, 0), "error"),

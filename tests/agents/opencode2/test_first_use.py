@@ -16,6 +16,7 @@ from forked import run
 from guard.agents import proved
 from guard.launch.proof.canary import plant
 from guard.launch.recorder import LoopbackGateway, RecordingProxy
+from guard.policy import cache
 
 POLICY = """
 [gateway]
@@ -64,39 +65,40 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_it_starts_only_once_its_route_is_proved(machine: Machine) -> None:
-    refused = machine.routeguard("exec", "--", "opencode", "run", "hi")
-    assert refused.returncode == 126
-    assert "has not proved its route on this machine" in refused.stderr
-    assert "routeguard verify --agent opencode" in refused.stderr
-    assert "[RG204]" in refused.stderr
-    assert machine.gateway.requests == []
-
-    proof = machine.prove()
-    assert proof.returncode == 0, proof.stdout + proof.stderr
+    first = machine.routeguard("exec", "--", "opencode", "run", "hi")
+    assert (first.returncode, first.stdout.strip()) == (0, "the-answer"), first.stderr
+    assert "opencode 2.2.7 was never tried with routeguard" in first.stderr
+    assert "proved in" in first.stderr
     done = machine.routeguard("exec", "--", "opencode", "run", "hi")
     assert (done.returncode, done.stdout.strip()) == (0, "the-answer"), done.stderr
+    assert "proved in" not in done.stderr
     assert {r.model for r in machine.gateway.requests} == {"gpt-4o", "gpt-4o-mini"}
     # what calls no model needs no proof, and an upgrade needs a new one
     install(machine.program, Build("2.2.8"))
-    assert machine.routeguard("exec", "--", "opencode", "--version").stdout == "opencode2 v2.2.8\n"
-    assert machine.routeguard("exec", "--", "opencode", "run", "hi").returncode == 126
+    version = machine.routeguard("exec", "--", "opencode", "--version")
+    assert (version.stdout, "prove" in version.stderr) == ("opencode2 v2.2.8\n", False)
+    assert "proved in" in machine.routeguard("exec", "--", "opencode", "run", "hi").stderr
 
 
-def test_a_binary_that_ignores_the_pin_is_not_proved(machine: Machine) -> None:
+def test_a_binary_that_ignores_the_pin_does_not_start(machine: Machine) -> None:
     real = machine.program.rename(machine.program.with_name("real"))
     machine.program.write_text(
         f'#!/bin/sh\nunset XDG_CONFIG_HOME OPENCODE_CONFIG_CONTENT\nexec {real} "$@"\n'
     )
     machine.program.chmod(0o755)
-    assert machine.prove().returncode == 1
     refused = machine.routeguard("exec", "--", "opencode", "run", "hi")
     assert refused.returncode == 126
-    assert "has not proved" in refused.stderr
+    assert "did not prove its route" in refused.stderr
+    assert "[RG204]" in refused.stderr
+    assert machine.gateway.requests == []
+    assert machine.prove().returncode == 1
 
 
 def test_a_service_that_runs_is_not_used_and_not_touched(machine: Machine) -> None:
     """It has the environment of whoever started it; `agents` names it and how to end it."""
-    proved.remember(str(machine.program), (2, 2, 7), machine.environ)
+    policy = cache.load(str(machine.project), machine.environ)
+    line = proved.line_of(str(machine.program), (2, 2, 7), policy)
+    proved.remember(line, machine.environ)
     state = machine.home / ".local" / "state" / "opencode" / "service.json"
     started = subprocess.run(
         [machine.program, "service", "start"],
