@@ -45,6 +45,9 @@ def test_every_key_is_merged_by_one_rule():
     assert known == {"schema", "exception", *ORDERS, *SINGLE, *LISTS}
 
 
+WHEN = ("off", "first-use", "always")
+
+
 def test_orders_end_with_the_strictest():
     assert ORDERS == {
         "user_exceptions": ("accept", "refuse"),
@@ -56,11 +59,34 @@ def test_orders_end_with_the_strictest():
         "agents.opencode.foreign_provider": ("reroute", "refuse"),
         "agents.opencode.servers": ("allow", "refuse"),
         "agents.opencode.project_config": ("read", "ignore"),
+        **{f"agents.{name}.prove": WHEN for name in ("opencode", "claude-code", "codex")},
         "audit.required": (False, True),
     }
 
 
-NOT_FOR_PROJECTS = ("user_exceptions", "proxies.prompt")
+NOT_FOR_PROJECTS = (
+    "user_exceptions",
+    "proxies.prompt",
+    *(key for key in ORDERS if key.endswith(".prove")),
+)
+
+
+@pytest.mark.parametrize("key", [key for key in ORDERS if key.endswith(".prove")])
+def test_only_the_system_policy_lets_an_agent_start_unproved(merged, key):
+    for system, user in itertools.product((None, *WHEN), repeat=2):
+        texts = {
+            name: choice(key, value)
+            for name, value in (("system", system), ("user", user))
+            if value is not None
+        }
+        result = merged(**texts)
+        least = system or "first-use"
+        assert result.values[key].value == max(least, user or least, key=WHEN.index), texts
+        loosened = user is not None and WHEN.index(user) < WHEN.index(least)
+        assert bool(result.dropped) == loosened, texts
+    result = merged(project=choice(key, "always"))
+    assert result.values[key].value == "first-use"
+    assert [entry.layer for entry in result.dropped] == ["project"]
 
 
 @pytest.mark.parametrize("key", [key for key in ORDERS if key not in NOT_FOR_PROJECTS])
