@@ -62,7 +62,6 @@ PROXY = {"HTTPS_PROXY": "http://127.1:8888"}
 SITUATIONS: dict[str, tuple[Situation, str]] = {
     "nothing in the way": (environment(), ""),
     "direct keys, which are removed": (environment(GROQ_API_KEY="x", OPENAI_API_KEY="y"), ""),
-    "a newer version": (packaged("1.99.0"), ""),
     "an older version": (packaged("1.17.0"), "RG204"),
     "version 2": (packaged("2.0.0"), "RG204"),
     "a download": (asked("sys.exit(print('1.18.33'))"), ""),
