@@ -41,7 +41,9 @@ def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> Run:
 
 
 def proof(*checks: Check, control: Run | None = None, guarded: Run | None = None) -> Proof:
-    return Proof(Binary(AGENT, "/bin/opencode", "1.18.33"), control, guarded or run(), checks, "line")
+    return Proof(
+        Binary(AGENT, "/bin/opencode", "1.18.33"), control, guarded or run(), checks, "line"
+    )
 
 
 def test_the_table_names_everybody_who_was_contacted() -> None:

@@ -49,7 +49,7 @@ WHEN = ("off", "first-use", "always")
 
 
 def test_orders_end_with_the_strictest():
-    assert ORDERS == {
+    assert {
         "user_exceptions": ("accept", "refuse"),
         "keys.action": ("flag", "scrub"),
         "keys.unknown": ("ignore", "flag"),
@@ -61,7 +61,7 @@ def test_orders_end_with_the_strictest():
         "agents.opencode.project_config": ("read", "ignore"),
         **{f"agents.{name}.prove": WHEN for name in ("opencode", "claude-code", "codex")},
         "audit.required": (False, True),
-    }
+    } == ORDERS
 
 
 NOT_FOR_PROJECTS = (
