@@ -9,6 +9,7 @@ imported when, the command line of the process, a terminal, resource limits) is 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -71,17 +72,19 @@ def run(
     python: str = sys.executable,
     place: str = HERE,
     called: str = "",
+    network: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run `routeguard WORDS` with nothing on standard input; like `subprocess.run`.
 
     `python` and `place` are of another environment than this one and of the guard in it; `called`
-    is the name by which that Python was started.
+    is the name by which that Python was started. `network` is the file of a network namespace,
+    which only root can enter.
     """
     server = _servers.get((python, place))
     if server is None:
         server = _servers[python, place] = Server(python, place)
     request = json.dumps(
-        [list(words), os.fspath(cwd or os.getcwd()), dict(env), called or python]
+        [list(words), os.fspath(cwd or os.getcwd()), dict(env), network, called or python]
     ).encode()
     with (
         tempfile.TemporaryFile() as out,
@@ -117,10 +120,14 @@ def _serve(source: socket.socket) -> list[str]:
         if not head:
             os._exit(0)
         head += _exactly(source, LENGTH.size - len(head))
-        words, cwd, environ, sys.executable = json.loads(_exactly(source, *LENGTH.unpack(head)))
+        words, cwd, environ, network, sys.executable = json.loads(
+            _exactly(source, *LENGTH.unpack(head))
+        )
         pid = os.fork()
         if pid == 0:
             source.close()
+            if network:
+                _enter(network)
             _become(files, cwd, environ)
             return list(words)
         for file in files:
@@ -130,6 +137,13 @@ def _serve(source: socket.socket) -> list[str]:
             source.sendall(PAIR.pack(0, pid))
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             source.sendall(PAIR.pack(status, pid))
+
+
+def _enter(network: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(network, "rb") as namespace:
+        if libc.setns(namespace.fileno(), 0):
+            raise OSError(ctypes.get_errno(), "setns", network)
 
 
 def _become(files: list[int], cwd: str, environ: dict[str, str]) -> None:

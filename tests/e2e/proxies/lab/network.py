@@ -58,7 +58,9 @@ class Network:
             raise NoNetworkError(f"no network namespace can be made here: {why}")
         enter = ["-n"] if os.getuid() == 0 else ["-U", "-n", "--preserve-credentials"]
         self._enter = ["nsenter", "-t", str(self._holder.pid), *enter, "--"]
-        self._namespace = os.readlink(f"/proc/{self._holder.pid}/ns/net")
+        self.namespace = f"/proc/{self._holder.pid}/ns/net"
+        """Its file."""
+        self._namespace = os.readlink(self.namespace)
         self._logs: dict[int, IO[bytes]] = {}
 
     def __enter__(self) -> Self:
