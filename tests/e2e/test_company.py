@@ -78,7 +78,7 @@ def company(user: Sandbox, missing_part: Callable[[str], NoReturn]) -> Iterator[
     )
     try:
         ca = state / "mitmproxy-ca-cert.pem"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while not (ca.exists() and _answers(own)):
             assert process.poll() is None
             assert time.monotonic() < until, "mitmproxy did not come up"

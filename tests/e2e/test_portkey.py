@@ -160,7 +160,7 @@ def test_a_key_for_each_provider_set_up_by_hand(person: Sandbox) -> None:
     )
     child = pexpect.spawn(
         ROUTEGUARD[0], [*ROUTEGUARD[1:], "setup", *SETUP], env=person.environ(),
-        cwd=str(person.project), timeout=60, echo=False, dimensions=(60, 400),
+        cwd=str(person.project), timeout=180, echo=False, dimensions=(60, 400),
     )  # fmt: skip
     try:
         for question, answer in (

@@ -53,7 +53,7 @@ def start(user: Sandbox) -> Iterator[Start]:
                 start_new_session=True,
             )
         begun.append(process)
-        for _ in range(300):
+        for _ in range(1200):
             if re.search(rb"listening on http", log.read_bytes()):
                 return process
             if process.poll() is not None:
@@ -75,7 +75,7 @@ def agents(user: Sandbox) -> dict[int, dict[str, Any]]:
         cwd=user.project,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     for secret in (user.gateway_key, *user.direct.values()):
         assert secret not in done.stdout + done.stderr

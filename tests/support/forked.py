@@ -68,7 +68,7 @@ def run(
     env: Mapping[str, str],
     cwd: str | os.PathLike[str] | None = None,
     errors: str = "strict",
-    timeout: float = 120,
+    timeout: float = 300,
     python: str = sys.executable,
     place: str = HERE,
     called: str = "",

@@ -108,7 +108,7 @@ def free_port() -> int:
 def _await_answer(url: str, process: subprocess.Popen[bytes], log: int) -> None:
     # a proxy in the environment of whoever runs the tests is none of the gateway's business
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
             opener.open(url, timeout=5).close()

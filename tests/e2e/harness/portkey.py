@@ -178,7 +178,7 @@ class PortkeyFront(plane.ControlPlane):
             for name, value in request.headers
             if name.lower().startswith("x-portkey-") and name.lower() not in resolved
         }
-        connection = http.client.HTTPConnection(self._gateway, timeout=60)
+        connection = http.client.HTTPConnection(self._gateway, timeout=180)
         try:
             connection.request(
                 request.method,

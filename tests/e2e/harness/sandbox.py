@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROUTEGUARD = [sys.executable, "-m", "guard"]
 
-LIMIT = 90.0
+LIMIT = 300.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
 
 POLICY = """

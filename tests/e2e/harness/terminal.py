@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PATIENCE = 60
+PATIENCE = 180
 """Seconds to wait for something that should happen."""
 
 

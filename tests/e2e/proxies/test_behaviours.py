@@ -144,7 +144,7 @@ def test_daemon(person: Person) -> None:
     person.bystander()
     process = person.start(named(person, listener("daemon", OLLAMA, ANSWER)))
     person.network.await_port(OLLAMA, process, ended=True)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     seen = forbidden(person, score, OLLAMA)
     assert seen["how"] == "program litellm"
     assert seen["process"]["pid"] in person.network.pids()
@@ -182,11 +182,11 @@ def test_static_binary(
     stopped(person, OLLAMA, score)
 
     behind = person.start(person.command("exec", "--fence", "--", *words))
-    score.set(fence=f"exit {behind.wait(30)}")
+    score.set(fence=f"exit {behind.wait(120)}")
     assert behind.returncode == 3, person.network.log(behind)
     person.hold(OLLAMA)
     again = person.start(words)
-    score.set(hold=f"exit {again.wait(30)}")
+    score.set(hold=f"exit {again.wait(120)}")
     assert again.returncode == 3, person.network.log(again)
     assert person.network.ports() == {BYSTANDER}
     assert bystander.poll() is None

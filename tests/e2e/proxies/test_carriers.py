@@ -60,7 +60,7 @@ def models(person: Person) -> Path:
     """The Unix socket on which a model server answers."""
     socket = person.root / "models"
     person.start([sys.executable, "-c", MODELS, str(socket)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not socket.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -186,5 +186,5 @@ def test_around_a_real_one_nothing_else_is_ended(person: Person, tmp_path: Path)
     done = person.routeguard("ports", "stop", str(PORT), "--yes")
     assert done.returncode == 0, done
     assert person.network.ports() == {BYSTANDER}
-    assert process.wait(10) is not None
+    assert process.wait(60) is not None
     assert [one.poll() for one in (*around, bystander)] == [None] * 5

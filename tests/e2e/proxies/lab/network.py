@@ -108,7 +108,7 @@ class Network:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
         )
 
     def log(self, process: subprocess.Popen[bytes]) -> str:
@@ -149,7 +149,7 @@ class Network:
         *,
         sockets: int = 1,
         ended: bool = False,
-        seconds: float = 90,
+        seconds: float = 300,
     ) -> None:
         """Wait until so many sockets listen on `port`; `process` may end before with `ended`."""
         until = time.monotonic() + seconds

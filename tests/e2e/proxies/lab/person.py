@@ -137,7 +137,7 @@ class Person:
     def hold(self, port: int) -> subprocess.Popen[bytes]:
         """Start `routeguard ports hold`, and wait until it says that it holds `port`."""
         process = self.start(self.command("ports", "hold", str(port)))
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until and process.poll() is None:
             if "holds 1 ports" in self.network.log(process):
                 return process
