@@ -58,7 +58,7 @@ _MODEL_WORDS = (
 _ENDINGS = ("url", "base", "host", "endpoint", "api", "server", "proxy")
 
 _COMMENT = late(r"\s*(?:#(?!define|include)|//|/\*|\*|--|;|<!--|%|REM\b|rem\b)")
-_TRAILING_COMMENTS = (" # ", "\t# ", " // ", "\t// ")
+_TRAILING_COMMENTS = (" # ", "\t# ", " ## ", " ### ", " // ", "\t// ")
 _LINE = 300
 """Characters before a URL in which a comment has to begin to be seen."""
 

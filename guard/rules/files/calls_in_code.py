@@ -225,7 +225,7 @@ def _argument(lead: str, last: str, name: str, quoted: Quoted, text: str) -> Use
     if last in _READS and first:
         owner = name.rpartition(".")[0].lower()
         return Use(CALLED if last in _HTTP and not _MAPPING.search(owner) else NAMED)
-    if last in _HTTP and (first or _VERB_FIRST.search(lead)):
+    if (last in _HTTP or last.startswith("fetch")) and (first or _VERB_FIRST.search(lead)):
         return Use(CALLED)
     if last in _READS or last.startswith(("getenv", "get_env", "env_")):
         return Use(KEPT, _string_before(lead))

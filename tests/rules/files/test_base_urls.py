@@ -133,6 +133,8 @@ def test_hosts_that_are_also_websites_count_below_their_api() -> None:
         ("a.py", 'CLAIM = "https://api.openai.com/v1"', ""),
         ("a.ts", 'if (isProvider(x, "https://api.openai.com/v1")) {}', ""),
         ("a.ts", 'if (isProvider("https://api.openai.com/v1")) {}', ""),
+        ("a.ts", 'await fetchWithTimeout("https://api.openai.com/v1/models", {})', "error"),
+        ("a.toml", 'llm = "x" ### or api_base = "https://api.openai.com/v1"', ""),
         ("a.ts", 'return openAICompatible("https://api.openai.com/v1/", config)', "warning"),
         ("a.py", 'join("https://api.openai.com/v1" if base is None else base, "x")', "warning"),
         ("a.py", 'DEFAULT_ORIGIN: Final = "https://api.openai.com"', "warning"),
