@@ -5,8 +5,8 @@
                                 [--detect-secrets PATH] [--rg PATH] [--runs 3] [--no-plain]
 
 Generates a git work tree of random but plausible text with planted keys (random strings of the
-vendors' forms), then measures in one run, taking turns: wall time, the memory of the largest
-process, and how many of the planted keys were found at their line. The yardsticks:
+vendors' forms), then measures in one run, taking turns: wall and processor time, the peak of its
+memory, and how many of the planted keys were found at their line. The yardsticks:
 
 - git's list and reading every file, in Python: what a tree without a hit should cost;
 - ripgrep with the literals that routeguard looks for, in any case, counting lines;
@@ -29,6 +29,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -153,19 +154,48 @@ def generate(root: Path, files: int, megabytes: int, planted: int) -> set[tuple[
     return places
 
 
-def measure(command: list[str], cwd: Path, environ: dict[str, str]) -> tuple[float, int, str, int]:
-    """(seconds, KiB of the largest process, standard output, status) of one run."""
+@dataclass
+class Run:
+    """One run of a command: `memory` is the peak of its own process, in KiB (0: not known)."""
+
+    seconds: float
+    processor: float
+    memory: int
+    text: str
+    status: int
+
+
+def measure(command: list[str], cwd: Path, environ: dict[str, str]) -> Run:
+    """Run `command` once. The peak is read while it runs: what `wait4` says has ours in it."""
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=cwd, env=environ, stdout=output, stderr=subprocess.DEVNULL
         )
+        ended = threading.Event()
+        peaks = [0]
+        watching = threading.Thread(target=watch, args=(process.pid, ended, peaks))
+        watching.start()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
+        ended.set()
+        watching.join()
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
-    return seconds, usage.ru_maxrss, text, process.returncode
+    return Run(seconds, usage.ru_utime + usage.ru_stime, max(peaks), text, process.returncode)
+
+
+def watch(pid: int, ended: threading.Event, peaks: list[int]) -> None:
+    """Note the peak of the process's memory until it has ended (Linux: VmHWM, proc(5))."""
+    while True:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return
+        peaks += [int(line.split()[1]) for line in status.splitlines() if line[:6] == "VmHWM:"]
+        if ended.wait(0.02):
+            return
 
 
 def patterns() -> list[str]:
@@ -211,6 +241,7 @@ class Contender:
     found: Callable[[str], str] = lambda text: ""
     environ: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     memory: int = 0
     text: str = ""
     status: int = 0
@@ -222,17 +253,18 @@ class Contender:
 
     def run(self, cwd: Path, environ: dict[str, str]) -> None:
         """Once more."""
-        seconds, memory, self.text, self.status = measure(
-            self.command, cwd, {**environ, **self.environ}
-        )
-        self.seconds.append(seconds)
-        self.memory = max(self.memory, memory)
+        run = measure(self.command, cwd, {**environ, **self.environ})
+        self.text, self.status = run.text, run.status
+        self.seconds.append(run.seconds)
+        self.processor.append(run.processor)
+        self.memory = max(self.memory, run.memory)
 
     def show(self, note: str = "") -> None:
-        """Its line of the table: the best and the median run."""
+        """Its line of the table: the best and the median run, and the least processor time."""
         middle = sorted(self.seconds)[len(self.seconds) // 2]
         print(
-            f"{self.name:36}{self.best:8.2f}{middle:9.2f}{self.memory / 1024:7.0f}  "
+            f"{self.name:36}{self.best:8.2f}{middle:9.2f}{min(self.processor):7.2f}"
+            f"{self.memory / 1024:6.0f}  "
             f"{self.found(self.text):18}{note}",
             flush=True,
         )
@@ -262,7 +294,7 @@ def main() -> int:
         sizes = {str(p.relative_to(root)): p.stat().st_size for p in root.rglob("f*.*")}
         total = sum(sizes.values())
         print(f"{len(sizes)} files, {total / 1e6:.0f} MB, {len(places)} planted keys\n")
-        print(f"{'':36}{'best s':>8}{'median':>9}{'MiB':>7}  found")
+        print(f"{'':36}{'best s':>8}{'median':>9}{'cpu s':>7}{'MiB':>6}  found")
 
         def ours(text: str) -> set[tuple[str, int]]:
             findings = json.loads(text)["findings"] if text else []
@@ -318,6 +350,7 @@ def main() -> int:
         for contender in rows:
             contender.run(root, environ)  # once before: caches, also the policy's
             contender.seconds.clear()
+            contender.processor.clear()
         for turn in range(arguments.runs):
             for contender in rows if turn % 2 else reversed(rows):
                 contender.run(root, environ)
