@@ -9,7 +9,7 @@ import os
 import sys
 
 from guard import paths
-from guard.agents.registry import names
+from guard.agents.registry import wrapped
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.policy import cache
@@ -162,7 +162,7 @@ def render(
     keys, others, allowed = _names(shell, policy)
     with_suffix = [name for name in keys if name.endswith(KEY_SUFFIX)]
     without_suffix = [name for name in keys if not name.endswith(KEY_SUFFIX)]
-    agents = names(policy.unguarded if policy else ())
+    agents = wrapped(policy)
     values = {
         "PYTHON": quote(python),
         "MAIN": quote(main_file),
@@ -170,7 +170,7 @@ def render(
         "ANY_ALIAS": " || ".join(f"\\builtin alias {name} >/dev/null" for name in agents),
         "DETAILS": "; ".join(f"builtin functions --details --verbose {name}" for name in agents),
         "FIFTH_LINES": " ".join(str(5 * number) for number, _ in enumerate(agents, 1)),
-        "DESCRIPTIONS": quote(" ".join(f"{name}, guarded by routeguard" for name in agents)),
+        "DESCRIPTIONS": quote(" ".join(f"{name}, started through routeguard" for name in agents)),
         "SHIMS": quote(shims),
         "SCRATCH": quote(scratch),
         "KEYS_ACTION": policy.keys_action if policy else "flag",
@@ -187,7 +187,7 @@ def render(
         "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
         "ALLOWED": " ".join(f"{name}={until}" for name, until in allowed),
         "ALLOWED_NAMES": " ".join(name for name, _ in allowed),
-        "PROXY_PROGRAMS": _any_of(shell, policy.proxy_programs if policy else ()),
+        "PROXY_PROGRAMS": _any_of(shell, _needles(policy) if policy else ()),
         "PROXY_IMAGES": _any_of(shell, policy.proxy_images if policy else ()),
         "PROXY_NAMES": " ".join(policy.proxy_names if policy else ()),
     }
@@ -242,6 +242,16 @@ def _any_of(shell: str, words: Iterable[str]) -> str:
     if shell == "fish":
         return quote_fish("|".join(word.replace(".", "\\.") for word in words))
     return "|".join(word.replace(" ", "\\ ") for word in words)
+
+
+def _needles(policy: CompiledPolicy) -> list[str]:
+    """What a typed line holds that the judge has to see, containers aside: a program that is a
+    local proxy, or a package of an agent that is refused."""
+    found = list(policy.proxy_programs)
+    for agent in policy.others:
+        if agent.launch == "refuse":
+            found += [name[name.rfind("/") :] if "/" in name else name for name in agent.packages]
+    return found
 
 
 def _names(

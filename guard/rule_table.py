@@ -38,6 +38,7 @@ _DECLARED = (
     Rule("RG204", "unsupported-agent-version", "error", "a version whose route cannot be held"),
     Rule("RG205", "ambiguous-arguments", "error", "arguments that can be read in two ways"),
     Rule("RG206", "unnamed-provider", "warning", "a call that leaves the provider to chance"),
+    Rule("RG207", "unguardable-agent", "error", "an agent that cannot be held to the gateway"),
     # the agent's own files
     Rule("RG301", "code-loading-config", "error", "files that load code into the agent"),
     Rule("RG302", "config-leaves-gateway", "error", "configuration that overrides the route"),

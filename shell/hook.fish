@@ -5,7 +5,7 @@
 
 # A shell that has lost the look at each prompt hands that on, for routeguard to say.
 # For each agent:
-function __AGENT__ --description '__AGENT__, guarded by routeguard'
+function __AGENT__ --description '__AGENT__, started through routeguard'
     if test -x __PYTHON__; and test -r __MAIN__
         status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
         __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ $argv
@@ -126,7 +126,7 @@ function __routeguard_aliases
     for name in __AGENTS__
         set -l about (builtin functions --details --verbose $name)
         # one that is gone was let go of
-        builtin contains -- "$about[5]" "$name, guarded by routeguard" n/a; and continue
+        builtin contains -- "$about[5]" "$name, started through routeguard" n/a; and continue
         builtin functions --erase $name
         builtin functions --copy __routeguard_$name $name
         set --append __routeguard_unaliased $name

@@ -59,6 +59,20 @@ def names(unguarded: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(name for agent in AGENTS if agent.id not in unguarded for name in agent.names)
 
 
+def wrapped(policy: CompiledPolicy | None) -> tuple[str, ...]:
+    """The names that the hook wraps and that get a shim under `policy`.
+
+    Those of the agents that it guards, and of the others that it does not leave alone. None is a
+    policy that cannot be read: then they are those of a machine with no file.
+    """
+    if policy is not None:
+        others = [name for agent in policy.others for name in agent.names]
+        return (*names(policy.unguarded), *others)
+    from guard.catalog.agents import refused
+
+    return (*names(), *refused())
+
+
 def holds_agent(package: str) -> bool:
     """Whether the npm package of this name holds one of the agents."""
     return any(package in agent.packages for agent in AGENTS)

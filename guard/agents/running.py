@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from guard import net
 from guard.agents import environment
 from guard.agents.adapter import Agent as Adapter
-from guard.agents.registry import agent_by_id, keeps
+from guard.agents.registry import AGENTS, agent_by_id, keeps
 from guard.catalog.agents import Agent, Recognised, agents, recognise
 from guard.catalog.classify import classify
 from guard.catalog.programs import Program, effective
@@ -39,7 +39,11 @@ UNGUARDED = "unguarded"
 UNKNOWN = "unknown"
 """States. `guarded`: this process is a launch by routeguard. `inherited`: below one, with its
 whole pinned configuration. `cleaned`: through routeguard, without direct keys, and nothing pinned
-(no configuration of this agent is). `unguarded`: none of these. `unknown`: not ours to judge."""
+(no configuration of this agent is): it counts as unguarded. `unguarded`: none of these.
+`unknown`: not ours to judge."""
+
+UNHELD = (UNGUARDED, CLEANED)
+"""The states in which an agent decides itself where its calls go."""
 
 GATEWAY, PROVIDER, LOOPBACK, PRIVATE, OTHER = (
     "gateway",
@@ -309,23 +313,33 @@ class Follower:
 
 def finding(one: Running) -> Finding | None:
     """What RG405 says about `one`, None if nothing."""
-    if one.state != UNGUARDED:
+    if one.state not in UNHELD:
         return None
     adapter = agent_by_id(one.agent)
-    if one.ended_by:
+    severity = "error"
+    if one.state == CLEANED:
+        severity = "warning"
+        fix = f"nothing more can be done for {one.name}; the agents that routeguard guards: " + (
+            ", ".join(agent.title for agent in AGENTS)
+        )
+    elif one.ended_by:
         fix = f"{one.ended_by}\nlaunches through routeguard do not use it"
     elif adapter is not None:
         name = adapter.names[0]
         fix = f"end it and start `{name}` from a hooked shell, or with: routeguard exec -- {name}"
     else:
-        known = next((a.names for a in agents() if a.id == one.agent), frozenset[str]())
+        known = next((agent for agent in agents() if agent.id == one.agent), None)
+        names = known.typed if known is not None else ()
         command = os.path.basename(one.program)
-        if known and (command not in known or "." in command):
-            command = min(known, key=len)  # `agent.js` is not what one types
-        fix = (
-            f"end it; routeguard has no profile for {one.name}, but this starts it without direct "
-            f"keys:\nrouteguard exec -- {command or one.agent}"
-        )
+        if names and command not in names:
+            command = min(names, key=len)  # `agent.js` is not what one types
+        if known is not None and known.launch == "refuse":
+            fix = f"end it; what works instead:\nrouteguard explain -- {command}"
+        else:
+            fix = (
+                f"end it; routeguard has no profile for {one.name}, but this starts it without "
+                f"direct keys:\nrouteguard exec -- {command or one.agent}"
+            )
     return Finding(
         "RG405",
         f"pid:{one.pid}",
@@ -333,6 +347,7 @@ def finding(one: Running) -> Finding | None:
         where=f"pid {one.pid}, {os.path.basename(one.program)}, user {one.user}"
         + (f", {one.tty}" if one.tty else ""),
         fix=fix,
+        severity=severity,
     )
 
 
@@ -411,7 +426,9 @@ def _own_keys(agent: Agent, seen: AgentProcess, policy: CompiledPolicy, now: flo
     environ = seen.environ or {}
     found = direct_keys(environ, policy, now)
     adapter = _adapter(agent, environ)
-    if adapter is None or not adapter.pins(environ):
+    if adapter is None:
+        return [key for key in found if environ[key.name] != agent.sets.get(key.name)]
+    if not adapter.pins(environ):
         return found
     if adapter.unpinned(environ, policy, seen.argv):
         return found

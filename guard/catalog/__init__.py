@@ -45,7 +45,7 @@ KIND_RULES = {
 """The rule for which a variable of a kind counts, unless its data says otherwise."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_FILES = ("providers.json", "variables.toml", "hosts.toml", "local_proxies.json")
+_FILES = ("agents.toml", "providers.json", "variables.toml", "hosts.toml", "local_proxies.json")
 
 
 class Provider(Record):

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,21 @@ class Agent:
     only: frozenset[str] = frozenset()
     unless: frozenset[str] = frozenset()
     helpers: frozenset[str] = frozenset()
+    commands: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
     bun: str = ""
     guarded: bool = False
+    launch: str = "leave"
+    unpinned: str = ""
+    vendor: str = ""
+    sets: dict[str, str] = field(default_factory=dict, hash=False)
+    still: str = ""
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The names that a person types to start it, sorted: no script with its suffix."""
+        names = self.names | self.scripts | self.commands
+        return tuple(sorted(name for name in names if "." not in name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,16 @@ def agents() -> tuple[Agent, ...]:
     """Every agent of the catalogue."""
     with open(_FILE, "rb") as file:
         return tuple(_agent(entry) for entry in tomllib.load(file)["agent"])
+
+
+def others() -> tuple[Agent, ...]:
+    """The agents that cannot be guarded."""
+    return tuple(agent for agent in agents() if not agent.guarded)
+
+
+def refused() -> tuple[str, ...]:
+    """The names of the agents that are refused where no policy says anything."""
+    return tuple(name for agent in others() if agent.launch == "refuse" for name in agent.typed)
 
 
 def recognise(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _ANY = ((),)
 _NODE = {
@@ -127,3 +127,16 @@ def package_name(spec: str) -> str:
     if name[:1] != "@" and "/" in name:
         name = name.rpartition("/")[2]
     return name
+
+
+def names_package(spec: str, packages: Collection[str]) -> bool:
+    """Whether the package specification `spec` names one of `packages`.
+
+    A repository or a path names the package that ends alike (`github:OWNER/NAME`,
+    `https://github.com/OWNER/NAME#main`, `./node_modules/@SCOPE/NAME`).
+    """
+    if package_name(spec) in packages:
+        return True
+    place, _, last = spec.partition("#")[0].removesuffix(".git").rpartition("/")
+    is_place = ":" in place or place.startswith((".", "/")) or (place and place[0] != "@")
+    return bool(is_place) and any(last == one.rpartition("/")[2] for one in packages)

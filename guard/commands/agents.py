@@ -29,7 +29,12 @@ _MEANINGS: dict[str, Meaning] = {
     running.CLEANED: "warning",
     running.UNGUARDED: "bad",
 }
-_CERTAIN = {running.GUARDED: True, running.INHERITED: True, running.UNGUARDED: False}
+_CERTAIN = {
+    running.GUARDED: True,
+    running.INHERITED: True,
+    running.CLEANED: False,
+    running.UNGUARDED: False,
+}
 
 _COLUMNS = (
     Column("PID", right=True),
@@ -51,13 +56,13 @@ Examples:
 \b
 guarded    a launch by routeguard, with its pinned configuration
 inherited  started below one, with the same pinned configuration
-cleaned    started through routeguard without direct keys; nothing pins this agent's configuration
+cleaned    started through routeguard without direct keys, but not guarded: nothing pins it [RG405]
 unguarded  none of these [RG405]
 unknown    another user's, or one the system does not let us see
 
 \b
 Arguments are never shown: they can hold a prompt or a key. Of variables only names are shown.
-Exit status: 0 none is unguarded, 1 one is, 2 usage, 3 policy, or no process table to read.""",
+Exit status: 0 none is unguarded or cleaned, 1 one is, 2 usage, 3 policy, or no process table.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -81,7 +86,7 @@ def agents(as_json: bool, resolve: bool) -> int:
         hosts=resolve_hosts(policy.base_url) if resolve else {},
         programs=lambda ports: programs_behind(ports, policy),
     )
-    unguarded = sum(one.state == running.UNGUARDED for one in found)
+    unguarded = sum(one.state in running.UNHELD for one in found)
     if as_json:
         show_document({"agents": [as_dict(one) for one in found], "unguarded": unguarded})
     else:

@@ -24,7 +24,7 @@ from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
 from guard.policy import allowed, exceptions, spans, subjects
 from guard.policy.merge import Value, merge
-from guard.policy.model import Exemption, end_of
+from guard.policy.model import OTHERS, Exemption, end_of
 from guard.policy.places import allowed_file, user_policy
 from guard.policy.subjects import named, refuse_key, validated
 from guard.policy.values import normal_subject
@@ -57,6 +57,7 @@ Examples:
   routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "to see traffic"
   routeguard allow server https://ai.example.com --for 1d --reason "pairing"
   routeguard allow file ./tools/plugin.js --for 1w --reason "ours, and read"
+  routeguard allow agent NAME --for 2h --reason "to compare answers"
   routeguard allow list
   routeguard allow revoke port:11434
 
@@ -92,6 +93,12 @@ def _name(word: str) -> str:
     if "=" in word:
         raise UsageError("give the name of a variable, not NAME=VALUE")
     return word
+
+
+def _agent(word: str) -> str:
+    """The id of the agent that is called, or started as, `word`."""
+    named = (agent.id for agent in OTHERS.values() if word in agent.typed)
+    return word if word in OTHERS else next(named, word)
 
 
 def _host_and_port(word: str) -> str:
@@ -163,6 +170,20 @@ _kind(
     exception; one for a folder covers everything in it.""",
     './tools/plugin.js --for 1w --reason "ours, and read"',
     os.path.realpath,
+)
+
+
+_kind(
+    "agent",
+    "NAME",
+    """Allow a start of an agent that routeguard refuses.
+
+    It starts without keys and is not guarded: its logins and its own files decide where its
+    prompts go. NAME is that of its table in the policy, [agents.NAME].""",
+    f"""{next(iter(OTHERS))} --for 2h --reason "to compare answers"
+See why it is refused:  routeguard explain -- {OTHERS[next(iter(OTHERS))].typed[0]}""",
+    _agent,
+    complete.agents,
 )
 
 

@@ -87,6 +87,15 @@ def credentials() -> Iterable[tuple[str, str]]:
 
 
 @_completer
+def agents() -> Iterable[tuple[str, str]]:
+    """The ids of the agents that cannot be guarded."""
+    from guard.catalog.agents import others
+
+    for agent in others():
+        yield agent.id, agent.name
+
+
+@_completer
 def proxies() -> Iterable[tuple[str, str]]:
     """The ports and ids of the local proxies that listen now."""
     from guard.launch.local_proxies import address

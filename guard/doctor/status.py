@@ -10,7 +10,7 @@ import os
 import sys
 
 from guard import hook, paths
-from guard.agents.registry import names, without_guard
+from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError
 from guard.launch import resolve
 from guard.policy import cache
@@ -103,6 +103,5 @@ def key_source(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
 
 def _starts_shims(environ: Mapping[str, str], policy: CompiledPolicy | None) -> bool:
     """Whether every guarded agent on PATH starts through a shim, and there is at least one."""
-    guarded = names(policy.unguarded if policy is not None else ())
-    found = [path for name in guarded if (path := resolve.typed(name, environ))]
+    found = [path for name in wrapped(policy) if (path := resolve.typed(name, environ))]
     return bool(found) and all(map(resolve.is_shim, found))

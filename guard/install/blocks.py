@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from guard.agents.registry import names
+from guard.agents.registry import wrapped
 from guard.hook import quote_bash, quote_fish, quote_zsh
 
 BEGIN = b"# >>> routeguard >>>"
@@ -141,8 +141,8 @@ def _posix(shell: str, loads: Loads) -> list[str]:
         f"    else echo {gone} >&2; fi",
         "    return 126",
         "}",
-        f"unalias {' '.join(names())} 2>/dev/null || :",
-        *(f"function {name} {{ _routeguard_blocked; }}" for name in names()),
+        f"unalias {' '.join(wrapped(None))} 2>/dev/null || :",
+        *(f"function {name} {{ _routeguard_blocked; }}" for name in wrapped(None)),
         "_routeguard_blocked || :",
     ]
     # not by quote_zsh: it is a script, which zsh itself reads line by line
@@ -169,7 +169,7 @@ def _fish(loads: Loads) -> list[str]:
         f"        else; echo {gone} >&2; end",
         "        return 126",
         "    end",
-        *(f"    function {name}; _routeguard_blocked; end" for name in names()),
+        *(f"    function {name}; _routeguard_blocked; end" for name in wrapped(None)),
         "    _routeguard_blocked; or true",
         "end",
         f"if status is-interactive; and test -r {completion}; source {completion}; end",

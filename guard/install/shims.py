@@ -15,13 +15,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from guard import paths
-from guard.agents.registry import names
+from guard.agents.registry import names, wrapped
+from guard.catalog import agents as known_agents
 from guard.errors import ExitCode, GuardError, PolicyError
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim, typed
 from guard.policy.places import user_policy
+from guard.policy.values import CompiledPolicy
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
 
@@ -89,16 +91,13 @@ def directory(environ: Mapping[str, str]) -> str:
     return paths.shims(environ)
 
 
-def scripts(unguarded: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of the scripts in the directory.
-
-    `unguarded` are the ids of agents that the policy leaves alone.
-    """
-    return (*names(unguarded), "routeguard")
+def scripts(policy: CompiledPolicy | None = None) -> tuple[str, ...]:
+    """The names of the scripts in the directory under `policy`, None where it cannot be read."""
+    return (*wrapped(policy), "routeguard")
 
 
-def _unguarded(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The ids of the agents that the policy leaves alone; none where no policy can be read.
+def _wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The names that get a shim, whether or not they have one: of the agents in the user's policy.
 
     A project has no say in it. Nothing is written, as loading the policy would do.
     """
@@ -110,8 +109,8 @@ def _unguarded(environ: Mapping[str, str]) -> tuple[str, ...]:
     try:
         policy, _ = compile_files(paths.SYSTEM_POLICY, user_policy(environ), ())
     except PolicyError:
-        return ()
-    return policy.unguarded
+        return scripts()
+    return scripts(policy)
 
 
 def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
@@ -121,7 +120,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimCh
     written, if a file in the way is not ours, and if the directory is not safe or cannot be
     written.
     """
-    found = _look_at_all(environ, _unguarded(environ))
+    found = _look_at_all(environ, _wanted(environ))
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -175,24 +174,24 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
     search = environ.get("PATH", os.defpath)
     entries = search.split(os.pathsep)
     on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
-    unguarded = _unguarded(environ)
+    wanted = _wanted(environ)
     resolved = []
-    for name in names(unguarded):
+    for name in wanted[:-1]:
         path = typed(name, environ)
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return Status(
         directory=home,
-        shims=tuple(_look_at_all(environ, unguarded)),
+        shims=tuple(_look_at_all(environ, wanted)),
         on_path=on_path,
         resolved=tuple(resolved),
         start_files=_start_files(environ, root),
     )
 
 
-def _look_at_all(environ: Mapping[str, str], unguarded: Collection[str]) -> list[Shim]:
+def _look_at_all(environ: Mapping[str, str], wanted: Collection[str]) -> list[Shim]:
     """Every shim that belongs in the directory, and those of ours that do not belong there."""
-    wanted = scripts(unguarded)
-    found = [_look(name, environ) for name in scripts()]
+    others = [name for agent in known_agents.others() for name in agent.typed]
+    found = [_look(name, environ) for name in dict.fromkeys((*names(), *others, *wanted))]
     for place, shim in enumerate(found):
         if shim.name not in wanted and shim.state in ("current", "outdated"):
             found[place] = replace(shim, state="needless")

@@ -14,7 +14,7 @@ from guard.agents import proved
 from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.keys import unusable_key
 from guard.agents.plan import Plan
-from guard.agents.registry import names, without_guard
+from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError, PolicyError
 from guard.launch import bare_calls, local_proxies, places, resolve
 from guard.launch.process import (
@@ -160,7 +160,7 @@ def carry_out(
 
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
-        shims = {name: shim_text(name) for name in names(policy.unguarded)}
+        shims = {name: shim_text(name) for name in wrapped(policy)}
         for sentence in agent.prepare(plan, policy, facts, shims):
             say(f"routeguard: {sentence}")
         tell(plan, environ)
@@ -182,6 +182,21 @@ def _prove(
     except GuardError:
         _record(plan, "refused", facts.environ, facts.command, policy)
         raise
+
+
+def settle(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> None:
+    """Log the launch of an agent that cannot be guarded; raise GuardError if `plan` forbids it.
+
+    `environ` is the user's own.
+    """
+    from guard import masking
+
+    masking.remember_names(entry.key_env for entry in policy.providers)
+    if plan.forbidden_by:
+        _record(plan, "refused", environ, "", policy)
+        raise refusal(plan)
+    if plan.kind not in NO_MODEL:
+        _record(plan, "launched", environ, "", policy)
 
 
 def fence_around(

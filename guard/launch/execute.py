@@ -11,9 +11,11 @@ import time
 from guard import paths
 from guard.agents.registry import agent_of, keeps, without_guard
 from guard.agents.runners import run_by_package_runner
+from guard.catalog import runners
 from guard.errors import ExitCode, GuardError, UsageError
 from guard.launch import resolve
 from guard.launch.process import (
+    already_running,
     become,
     environment_at_start,
     load_policy,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from guard.agents.adapter import Agent
     from guard.agents.plan import Plan
+    from guard.policy.values import CompiledPolicy
 
 
 def main(argv: list[str]) -> int:
@@ -51,6 +54,10 @@ def main(argv: list[str]) -> int:
         say_unless_quiet(f"routeguard: {said}", environ)
     else:
         plan = plan_other(words, environ)
+        if plan.agent:
+            from guard.launch.agent import settle
+
+            settle(plan, load_policy(environ), own_environment(environ))
     last = None
     if fence:
         from guard.launch.agent import fence_around
@@ -111,9 +118,11 @@ def command_of(argv: list[str]) -> list[str]:
 
 
 def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
-    """Plan the launch of a command that is no agent: a cleaned environment, shims in front.
+    """Plan the launch of a command that is no guarded agent: a cleaned environment, shims in front.
 
-    Raises GuardError if the command is missing, or is a package runner that would fetch an agent.
+    Where the policy has launches of an agent cleaned or refused that cannot be guarded, the plan
+    is that of `others.plan`. Raises GuardError if the command is missing, or is a package runner
+    that would fetch a guarded agent.
     """
     package = run_by_package_runner(words)
     if package:
@@ -129,27 +138,46 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
 
     own = own_environment(environ)
     policy = load_policy(own)
-    clean, changes, findings = environment.clean(
-        environ, policy, time.time(), keeps=keeps(), agent=False
-    )
+    plan = _plan_unguardable(words, environ, own, policy)
+    if plan is None:
+        clean, changes, findings = environment.clean(
+            environ, policy, time.time(), keeps=keeps(), agent=False
+        )
+        plan = Plan(
+            agent="", kind="other", program="", typed=words[1:], argv=words[1:],
+            environ=clean, changes=changes, findings=findings,
+        )  # fmt: skip
     shims = paths.shims(own)
     if os.path.isdir(shims):
-        clean["PATH"] = paths.behind_shims(clean.get("PATH", os.defpath), shims)
-    program = resolve.find_program(words[0], clean)
-    if not program:
+        plan.environ["PATH"] = paths.behind_shims(plan.environ.get("PATH", os.defpath), shims)
+    plan.program = plan.program or resolve.find_program(words[0], plan.environ)
+    if not plan.program:
         raise GuardError(
             f"{words[0]}: command not found",
             where="PATH",
             fix="check the name; shell functions and aliases are not programs",
             exit_code=ExitCode.NOT_FOUND,
         )
-    return Plan(
-        agent="",
-        kind="other",
-        program=program,
-        typed=words[1:],
-        argv=words[1:],
-        environ=clean,
-        changes=changes,
-        findings=findings,
-    )
+    return plan
+
+
+def _plan_unguardable(
+    words: list[str], environ: dict[str, str], own: Mapping[str, str], policy: CompiledPolicy
+) -> Plan | None:
+    """The plan where `words` start an agent that cannot be guarded, None for any other command.
+
+    `own` is `environ` without what an outer launch put into it.
+    """
+    name = os.path.basename(words[0])
+    if runners.read(words) is None and not any(name in one.names for one in policy.others):
+        return None
+    from guard.agents import others
+
+    # a script of the user's own that starts the agent of its name comes back here
+    avoid, wrappers = already_running(environ)
+    program = resolve.find_program(words[0], own, (*avoid, *wrappers))
+    program = program or resolve.find_program(words[0], own, avoid)
+    agent = others.typed(words, program, policy)
+    if agent is None:
+        return None
+    return others.plan(agent, words, program, environ, policy, time.time())

@@ -18,14 +18,20 @@ from guard import __version__, paths
 from guard.errors import GuardError, PolicyError
 from guard.files.read import read_own
 from guard.policy.places import allowed_file, exists, project_files, refuse_misplaced, user_policy
-from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import (
+    AgentRoute,
+    CompiledPolicy,
+    GatewayProvider,
+    OtherAgent,
+    PolicyException,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-_FORMAT = f"routeguard-policy 5 {sys.implementation.cache_tag} {sys.hexversion:x}"
+_FORMAT = f"routeguard-policy 6 {sys.implementation.cache_tag} {sys.hexversion:x}"
 """What a cache file begins with: `marshal` has another form in each Python."""
 
 _KEY = 0x726F757465
@@ -44,6 +50,7 @@ _SOURCES = tuple(
     for name in (
         "__init__.py",
         "catalog/__init__.py",
+        "catalog/agents.py",
         "catalog/classify.py",
         "catalog/key_shapes.py",
         "catalog/local_proxies.py",
@@ -242,6 +249,7 @@ _PARTS: tuple[tuple[str, type[Any]], ...] = (
     ("providers", GatewayProvider),
     ("exceptions", PolicyException),
     ("routes", AgentRoute),
+    ("others", OtherAgent),
 )
 
 
@@ -252,6 +260,7 @@ _NOT_OURS = (
 
 _LEAST: dict[type[Any], dict[str, str]] = {
     AgentRoute: {"agent": ""},
+    OtherAgent: {"agent": ""},
     PolicyException: {"subject": ""},
 }
 """What is needed to make one of _PARTS."""

@@ -10,6 +10,7 @@ from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import (
     AGENT_TABLES,
     GUARDED,
+    OTHERS,
     PROVED_TABLES,
     ROUTED_TABLES,
     Provable,
@@ -20,6 +21,7 @@ from guard.policy.values import (
     AgentRoute,
     CompiledPolicy,
     GatewayProvider,
+    OtherAgent,
     PolicyException,
     normal_subject,
 )
@@ -121,6 +123,11 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
             for name in PROVED_TABLES
             if values[f"agents.{name}.prove"].value != Provable().prove
         },
+        others=tuple(
+            _other(name, values)
+            for name in OTHERS
+            if values[f"agents.{name}.launch"].value != "leave"
+        ),
         audit_required=values["audit.required"].value,
         remove=tuple(remove),
         exceptions=tuple(compile_exception(item.value) for item in merged.exceptions),
@@ -148,6 +155,27 @@ def _route(agent: str, values: Mapping[str, Value]) -> AgentRoute | None:
         model=said["model"],
         small=said.get("small", ""),
         mcp=tuple(said.get("mcp", ())),
+    )
+
+
+def _other(name: str, values: Mapping[str, Value]) -> OtherAgent:
+    agent, said = OTHERS[name], values[f"agents.{name}.launch"]
+    return OtherAgent(
+        agent=name,
+        title=agent.name,
+        launch=said.value,
+        layer=said.origin.layer,
+        names=agent.typed,
+        scripts=tuple(sorted(agent.scripts)),
+        commands=tuple(sorted(agent.commands)),
+        paths=tuple(pattern.pattern for pattern in agent.paths),
+        packages=tuple(sorted(agent.packages)),
+        only=tuple(sorted(agent.only)),
+        unless=tuple(sorted(agent.unless)),
+        unpinned=agent.unpinned,
+        vendor=agent.vendor,
+        sets=agent.sets,
+        still=agent.still,
     )
 
 

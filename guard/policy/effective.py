@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 
 def single_values(merged: Merged, compiled: CompiledPolicy) -> list[tuple[str, Any, Value]]:
-    """Every key that has one value: the key, the value that holds, and who set it."""
+    """Every key that has one value: the key, the value that holds, and who set it.
+
+    Not those of the agents that cannot be guarded and that nobody mentions.
+    """
     rows = []
     for key, item in sorted(merged.values.items()):
         value = item.value
+        if value == "leave" and item.origin.layer == "default":
+            continue
         if key == "gateway.default":
             value = compiled.default_model
         elif key == "gateway.small":

@@ -25,6 +25,7 @@ from guard.policy.model import (
     AGENT_TABLES,
     FORMER_TABLES,
     MAX_ITEMS,
+    OTHERS,
     PROVED_TABLES,
     ROUTED_TABLES,
     Policy,
@@ -80,6 +81,7 @@ _PROJECT_MAY_NOT: Final[dict[Path, str]] = {
         for agent in PROVED_TABLES
     },
     **{("agents", agent): "a project does not choose where calls go" for agent in ROUTED_TABLES},
+    **{("agents", agent): "a project does not choose which agents start" for agent in OTHERS},
     ("agents", "guard"): "a project does not choose which agents are guarded",
     ("exception",): "a project cannot allow anything",
 }

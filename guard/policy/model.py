@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Annotated, Any, Final, Literal, get_args
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,10 +24,12 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainValidator,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from guard.catalog import agents as known_agents
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_shapes import looks_like_key
 from guard.net import host_of, is_loopback
@@ -264,17 +267,21 @@ ProxyUrl = Annotated[
     Field(json_schema_extra={"pattern": f"^{_PROXY}$"}),
 ]
 
+OTHERS: Final = {agent.id: agent for agent in known_agents.others()}
+"""The agents that cannot be guarded, by their ids."""
+
 _SUBJECTS = {
     "env": (rf"env:{_VARIABLE}", "env:NAME"),
     "server": (r"server:https?://[^\s{}\"'\\`?#@]+", "server:URL without user, password, ? and #"),
     "file": (r"file:/[^\u0000-\u001f\u007f]*", "file:/absolute/path"),
     "proxy": (r"proxy:(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "proxy:HOST:PORT"),
     "port": (r"port:[0-9]{1,5}", "port:NUMBER"),
+    "agent": (r"agent:[a-z0-9\-]{1,64}", "agent:NAME"),
 }
 
 
 def _subject(value: str) -> str:
-    kind = value.partition(":")[0]
+    kind, _, rest = value.partition(":")
     pattern, accepted = _SUBJECTS.get(kind, ("", ""))
     if not pattern:
         raise refuse("one of " + ", ".join(form for _, form in _SUBJECTS.values()))
@@ -282,6 +289,10 @@ def _subject(value: str) -> str:
         raise refuse(accepted)
     if kind == "env" and looks_like_key(value):
         raise refuse("env: and the name of a variable, never a key itself")
+    if kind == "agent" and rest not in OTHERS:
+        near = get_close_matches(rest, OTHERS, n=1)
+        fix = f"did you mean {near[0]}?" if near else ""
+        raise refuse("agent:NAME, where NAME is one of " + ", ".join(OTHERS), fix)
     if kind in ("port", "proxy") and not 0 < int(value.rpartition(":")[2]) <= _MAX_PORT:
         raise refuse(f"{accepted} with a port from 1 to {_MAX_PORT}")
     return value
@@ -536,8 +547,25 @@ GUARDED: Final = get_args(GuardedAgent)
 """The ids of the agents that can be guarded."""
 
 
-class Agents(Section):
-    """Which agents are guarded, and what each may do: a table for each, by its id."""
+class OtherAgent(Section):
+    """What the hook does with an agent that cannot be guarded."""
+
+    launch: Literal["leave", "clean", "refuse"] = Field(
+        default="leave",
+        description="a start of it: as it is, without keys and unguarded, or not at all",
+    )
+
+
+class RefusedAgent(Section):
+    """The same, for an agent that is refused by default."""
+
+    launch: Literal["clean", "refuse"] = Field(
+        default="refuse", description="a start of it: without keys and unguarded, or not at all"
+    )
+
+
+class NamedAgents(Section):
+    """The tables of agents that can be guarded."""
 
     guard: list[GuardedAgent] = Field(
         default=list(GUARDED),
@@ -547,6 +575,22 @@ class Agents(Section):
     opencode: AgentRules = Field(default_factory=AgentRules)
     claude_code: TwoModels = Field(default_factory=TwoModels, alias="claude-code")
     codex: OwnServers = Field(default_factory=OwnServers)
+
+
+def _table(agent: known_agents.Agent) -> tuple[type[Section], Any]:
+    kind = RefusedAgent if agent.launch == "refuse" else OtherAgent
+    return kind, Field(default_factory=kind, alias=agent.id)
+
+
+if TYPE_CHECKING:
+    Agents = NamedAgents
+else:
+    Agents = create_model(
+        "Agents",
+        __base__=NamedAgents,
+        __doc__="Which agents are guarded, and what each may do: a table for each, by its id.",
+        **{name.replace("-", "_"): _table(agent) for name, agent in OTHERS.items()},
+    )
 
 
 def _tables(kind: type[Section]) -> dict[str, tuple[str, ...]]:

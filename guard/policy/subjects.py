@@ -14,14 +14,14 @@ from guard.catalog.classify import classify
 from guard.errors import UsageError
 from guard.net import address, is_loopback
 from guard.policy.compile import compile_layers
-from guard.policy.model import Exemption
+from guard.policy.model import OTHERS, Exemption
 from guard.policy.problems import translate
 
 if TYPE_CHECKING:
     from guard.policy.layers import Layer
     from guard.policy.merge import Merged
 
-KINDS: Final = ("port", "env", "proxy", "server", "file")
+KINDS: Final = ("port", "env", "proxy", "server", "file", "agent")
 """What can be allowed: the first words of the subjects of an [[exception]]."""
 
 _UNTOUCHED: Final = frozenset(("", "ambient", "gateway_key", "gateway_setting", "other_service"))
@@ -40,6 +40,8 @@ def guess(word: str) -> str:
         return f"proxy {shlex.quote(word)}"
     if "/" in word or os.path.isfile(word):
         return f"file {shlex.quote(word)}"
+    if word in OTHERS:
+        return f"agent {word}"
     if re.fullmatch(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", word):
         return f"env {word}"
     return ""
@@ -110,6 +112,13 @@ def notes(subject: str, merged: Merged, layers: Sequence[Layer]) -> list[str]:
         host, port = address(merged.values["gateway.base_url"].value)
         if is_loopback(host) and rest == str(port):
             return ["this is your gateway's own port, which is never a local proxy"]
+    if kind == "agent":
+        launch = merged.values[f"agents.{rest}.launch"].value
+        says = {
+            "leave": f"{rest} is not refused, so this changes nothing",
+            "clean": f"{rest} starts without keys anyway, so this changes nothing",
+        }
+        return [says[launch]] if launch in says else [f"{rest} starts without keys and unguarded"]
     if kind != "env":
         return []
     policy = compile_layers(layers)

@@ -60,6 +60,32 @@ class AgentRoute(Record):
     mcp: tuple[str, ...] = ()
 
 
+class OtherAgent(Record):
+    """An agent that cannot be guarded, and whose launches are cleaned or refused.
+
+    `launch` is "clean" or "refuse", `layer` the one that says so ("default" for none). `names` are
+    all that one types for it; those among `scripts` count where they are one, those among
+    `commands` where one of `paths` (regular expressions) is what they start. The other fields are
+    those of guard/catalog/agents.toml.
+    """
+
+    agent: str
+    title: str = ""
+    launch: str = "refuse"
+    layer: str = "default"
+    names: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    unpinned: str = ""
+    vendor: str = ""
+    sets: dict[str, str] = {}  # noqa: RUF012 - Record copies it
+    still: str = ""
+
+
 class PolicyException(Record):
     """A reasoned, expiring allowance. `until` is in Unix seconds, inclusive."""
 
@@ -75,7 +101,8 @@ class CompiledPolicy(Record):
     `gateway_ca` is the path of a PEM file and `gateway_proxy` a URL, "" for none. `default_model`
     and `small_model` are `provider/model`; `reroute` maps a provider id to a slug without `@`;
     `exceptions_refused_by` is the layer that accepts none of users, "" if they count; `routes` are
-    those of agents that have their own; `unguarded` are the ids of agents that are left alone;
+    those of agents that have their own; `unguarded` are the ids of agents that are left alone,
+    `others` the agents that cannot be guarded and are not left alone;
     `prove` maps the id of an agent to when it has to prove its route, where that is not
     "first-use"; `variables` maps a name to its (kind, owner), `harmless` are those that are no
     finding where they are set; `layers` are the (layer name, path) pairs that exist; `notes` say
@@ -107,6 +134,7 @@ class CompiledPolicy(Record):
     servers: str = "refuse"
     routes: tuple[AgentRoute, ...] = ()
     unguarded: tuple[str, ...] = ()
+    others: tuple[OtherAgent, ...] = ()
     project_config: str = "read"
     prove: dict[str, str] = {}  # noqa: RUF012
     audit_required: bool = False
@@ -134,6 +162,10 @@ class CompiledPolicy(Record):
             if exception.until >= moment and normal_subject(exception.subject) == wanted:
                 return exception
         return None
+
+    def refuses(self, agent: OtherAgent, now: float | None = None) -> bool:
+        """Whether a start of `agent` is refused at `now`, as in `excepted`."""
+        return agent.launch == "refuse" and self.excepted(f"agent:{agent.agent}", now) is None
 
     def route_of(self, agent: str) -> AgentRoute:
         """The route of the agent with this id, an empty one if it has none of its own."""

@@ -18,9 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from guard.policy.values import CompiledPolicy
+    from guard.policy.values import CompiledPolicy, OtherAgent
     from guard.proxies.commands import Start
-    from guard.sources.positions.shell_calls import Call
+    from guard.sources.positions.shell_calls import Call, Script
     from guard.sources.positions.text import Text
     from guard.sources.shell_commands import Command, Word
 
@@ -67,7 +67,12 @@ def _judge(shell: str) -> int:
         raise GuardError("it is too long")
     line, *rest = data.decode("utf-8", "replace").split("\0")
     aliases = dict(zip(rest[::2], rest[1::2], strict=False))
-    for start in starts(line, shell, aliases):
+    script = _read(line, shell, aliases)
+    for agent in policy.others:
+        if policy.refuses(agent) and any(_fetches(call, agent) for call in script.calls):
+            _say("\n".join([*notes, _refusal(agent, policy)]))
+            return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
+    for start in _starts(script):
         if not is_allowed(policy, start):
             _say("\n".join([*notes, message(start, policy)]))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
@@ -80,17 +85,25 @@ def starts(line: str, shell: str, aliases: Mapping[str, str] | None = None) -> l
     `aliases` maps a name to the text that the shell puts in its place. Raises GuardError if the
     line is too long, or nested too deep.
     """
-    from guard.proxies.commands import start_of
+    return _starts(_read(line, shell, aliases or {}))
+
+
+def _read(line: str, shell: str, aliases: Mapping[str, str]) -> Script:
     from guard.sources.positions.shell_calls import read
     from guard.sources.positions.text import Text
     from guard.sources.shell_commands import UnparsedError
 
     text = Text.of(line)
     try:
-        typed = _Typed(text, shell, aliases or {})
-        script = read(text, typed.commands, elsewhere=ELSEWHERE, fish=shell == "fish")
+        typed = _Typed(text, shell, aliases)
+        return read(text, typed.commands, elsewhere=ELSEWHERE, fish=shell == "fish")
     except UnparsedError as error:
         raise GuardError(f"it {error}") from None
+
+
+def _starts(script: Script) -> list[Start]:
+    from guard.proxies.commands import start_of
+
     found = []
     container: Call | None = None
     for call in script.calls:
@@ -100,6 +113,24 @@ def starts(line: str, shell: str, aliases: Mapping[str, str] | None = None) -> l
         if start is not None:
             found.append(start)
     return found
+
+
+def _fetches(call: Call, agent: OtherAgent) -> bool:
+    """Whether `call` has a package runner start `agent`."""
+    from guard.catalog.runners import names_package
+
+    specs = [*call.packages, *([call.words[0].shown] if call.package else [])]
+    return any(names_package(spec, agent.packages) for spec in specs)
+
+
+def _refusal(agent: OtherAgent, policy: CompiledPolicy) -> str:
+    refused = policy.proxies_prompt == "refuse"
+    return GuardError(
+        f"{'refused' if refused else 'flagged'}: this line starts {agent.title}",
+        why=agent.unpinned and f"{agent.title} {agent.unpinned}",
+        fix=f"what works instead, and how to allow it: routeguard explain -- {agent.names[0]}",
+        rule="RG207",
+    ).render()
 
 
 def is_allowed(policy: CompiledPolicy, start: Start) -> bool:

@@ -43,7 +43,7 @@ UID = 1000
 BARE = {"HOME": "/home/u", "PATH": "/usr/bin:/bin"}
 
 OPENCODE, GEMINI = (
-    next(a for a in agents() if a.id == wanted) for wanted in ("opencode", "gemini")
+    next(a for a in agents() if a.id == wanted) for wanted in ("opencode", "gemini-cli")
 )
 
 
@@ -238,6 +238,10 @@ def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
     state, how, launch = verdict(environ, policy, agent=GEMINI)
     assert (state, launch) == (running.CLEANED, PID)
     assert "nothing pins the configuration of Gemini CLI" in how
+    # what a launch of it sets is no key
+    environ.update(GEMINI.sets)
+    state, how, _ = verdict(environ, policy, agent=GEMINI)
+    assert state == running.CLEANED, how
     environ["ANTHROPIC_API_KEY"] = CANARY
     state, how, _ = verdict(environ, policy, agent=GEMINI)
     assert state == running.UNGUARDED
@@ -270,15 +274,21 @@ def test_the_finding_is_about_unguarded_ones_alone() -> None:
             recognised="program x", program=program, state=state, how="because",
         )  # fmt: skip
 
-    for state in (running.GUARDED, running.INHERITED, running.CLEANED, running.UNKNOWN):
+    for state in (running.GUARDED, running.INHERITED, running.UNKNOWN):
         assert finding(one(state)) is None
+    cleaned = finding(one(running.CLEANED, "gemini-cli"))
+    assert cleaned is not None
+    assert (cleaned.rule, cleaned.severity) == ("RG405", "warning")
     said = finding(one(running.UNGUARDED))
     assert said is not None
     assert (said.rule, said.subject) == ("RG405", "pid:7")
     assert "routeguard exec -- opencode" in said.fix
-    other = finding(one(running.UNGUARDED, "gemini"))
+    other = finding(one(running.UNGUARDED, "gemini-cli"))
     assert other is not None
-    assert "routeguard exec -- gemini" in other.fix
+    assert "routeguard explain -- gemini" in other.fix, "a start of it is refused"
+    left = finding(one(running.UNGUARDED, "aider", "/opt/bin/aider"))
+    assert left is not None
+    assert "routeguard exec -- aider" in left.fix
     script = finding(one(running.UNGUARDED, "codex", "/opt/codex/bin/codex.js"))
     assert script is not None
     assert script.fix.endswith("routeguard exec -- codex")
@@ -391,7 +401,7 @@ def test_a_script_run_by_an_interpreter(
     program = script(tmp_path / "bin/gemini", interpreter, text)
     process = start(program, f"a prompt with {CANARY}", env={"OPENAI_API_KEY": CANARY})
     found = eventually(policy, process.pid)
-    assert (found.agent, found.program) == ("gemini", program)
+    assert (found.agent, found.program) == ("gemini-cli", program)
     assert found.state == running.UNGUARDED
     assert [key.name for key in found.keys] == ["OPENAI_API_KEY"]
     assert found.uid == os.getuid()
@@ -414,7 +424,7 @@ def test_a_title_that_overwrites_the_arguments(
 
 
 def test_through_exec_it_is_cleaned(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
-    program = script(tmp_path / "bin/gemini", "bash", "read -r line")
+    program = script(tmp_path / "bin/aider", "bash", "read -r line")
     main = Path(running.__file__).parents[1] / "__main__.py"
     process = start(
         sys.executable, "-I", "-S", str(main), "exec", "--", program,
@@ -541,7 +551,7 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd="/", timeout=60
     )
-    assert done.stdout == "gemini unknown root None ()\n", done.stderr
+    assert done.stdout == "gemini-cli unknown root None ()\n", done.stderr
     # the other way round: root could read it, and does not judge it
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)

@@ -50,7 +50,7 @@ def test_the_agents_that_are_launched_are_those_that_are_recognised() -> None:
         ("/home/u/.local/share/claude/versions/2.1.37", ["claude"], "claude-code"),
         ("/usr/bin/node", ["node", "/usr/local/bin/claude", "-p", "hi"], "claude-code"),
         ("/usr/bin/node", ["claude"], "claude-code"),
-        ("/usr/bin/node", ["node", "--no-warnings", "-r", "x.js", "/usr/bin/gemini"], "gemini"),
+        ("/usr/bin/node", ["node", "--no-warnings", "-r", "x.js", "/usr/bin/gemini"], "gemini-cli"),
         ("/usr/bin/node", ["node", "/x/lib/node_modules/@openai/codex/bin/codex.js"], "codex"),
         (
             "/x/node_modules/@openai/codex/vendor/x86_64-unknown-linux-musl/codex/codex",

@@ -116,8 +116,9 @@ def test_the_json() -> None:
     assert shown["launch"] is None
     assert shown["parents"] == [{"pid": 4000, "program": "zsh"}]
     assert command.as_dict(replace(ONE, state=running.INHERITED, launch=9))["guarded"] is True
-    # neither: nothing pins its configuration, and nothing is known to be wrong
-    assert command.as_dict(replace(ONE, state=running.CLEANED))["guarded"] is None
+    # nothing pins its configuration
+    assert command.as_dict(replace(ONE, state=running.CLEANED))["guarded"] is False
+    assert command.as_dict(replace(ONE, state=running.UNKNOWN))["guarded"] is None
 
 
 @pytest.fixture
@@ -138,7 +139,8 @@ def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
 def test_the_exit_status(listed: Callable[..., Any]) -> None:
     assert listed([]).return_value == 0
     assert listed([ONE]).return_value == 1
-    for state in (running.GUARDED, running.INHERITED, running.CLEANED, running.UNKNOWN):
+    assert listed([replace(ONE, state=running.CLEANED)]).return_value == 1
+    for state in (running.GUARDED, running.INHERITED, running.UNKNOWN):
         assert listed([replace(ONE, state=state)]).return_value == 0
     output = json.loads(listed([ONE, replace(ONE, state="guarded")], "--json").output)
     assert output["schema_version"] == 1

@@ -156,7 +156,7 @@ def test_a_proxy_comes_and_goes(machine: Machine) -> None:
 
 def test_what_is_there_at_the_start_is_said_once(machine: Machine) -> None:
     machine.found = [found(4000, 1)]
-    machine.follower.agents = [agent(), agent("guarded", 10), agent("cleaned", 11)]
+    machine.follower.agents = [agent(), agent("guarded", 10), agent("unknown", 11)]
     assert events(machine.look()) == [("present", "port:4000"), ("present", "pid:9")]
     assert machine.look() == []
     machine.follower.agents = []

@@ -139,7 +139,7 @@ def test_an_agent_that_the_policy_leaves_out_has_no_shim(
     shims.install(environ)
     there = set(os.listdir(shims.directory(environ)))
     assert "claude" in there
-    policy.write_text('[agents]\nguard = ["opencode"]\n')
+    policy.write_text('[agents]\nguard = ["opencode", "codex"]\n')
     policy.chmod(0o600)
     states = {shim.name: shim.state for shim in shims.status(environ).shims}
     assert (states["claude"], states["opencode"]) == ("needless", "current")
@@ -152,7 +152,12 @@ def test_an_agent_that_the_policy_leaves_out_has_no_shim(
     assert {change.action for change in shims.install(environ)} == {"unchanged"}
     assert mine.exists(), "what is not ours is nobody's business"
     mine.unlink()
+    policy.write_text('[agents.aider]\nlaunch = "refuse"\n[agents.gemini-cli]\nlaunch = "clean"\n')
+    shims.install(environ)
+    assert set(os.listdir(shims.directory(environ))) == there | {"aider"}
     policy.write_text("nonsense = 1\n")
+    states = {shim.name: shim.state for shim in shims.status(environ).shims}
+    assert states["aider"] == "needless"
     shims.install(environ)
     assert set(os.listdir(shims.directory(environ))) == there, "with a broken policy, all"
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,11 @@ DIRECT = "sk-canary9876543210fedcba"
 def one_message(err: str) -> bool:
     """Whether exactly one message of ours is in `err`, and no traceback."""
     return err.count("routeguard:") == 1 and "Traceback" not in err
+
+
+def last_logged(machine) -> dict[str, Any]:
+    log = machine.home / ".local/state/routeguard/audit.jsonl"
+    return json.loads(log.read_text().splitlines()[-1])
 
 
 class TestAgent:
@@ -255,6 +261,87 @@ class TestOtherCommands:
         machine.script(machine.project / "x", "#!/nonexistent/interpreter\n")
         done = machine.exec("./x", OPENAI_API_KEY=None)
         assert (done.status, one_message(done.err)) == (126, True)
+
+
+class TestUnguardable:
+    """An agent that cannot be guarded, behind a stand-in that notes that it was started."""
+
+    @pytest.fixture(autouse=True)
+    def gemini(self, machine) -> None:
+        for name in ("gemini", "aider", "npx"):
+            (machine.bin / name).symlink_to(machine.agent)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("gemini", "-p", "hi"),
+            ("npx", "-y", "@google/gemini-cli", "-p", "hi"),
+            ("npx", "https://github.com/google-gemini/gemini-cli"),
+            ("sh", "-c", "gemini -p hi"),
+        ],
+    )
+    def test_it_is_refused_by_name_by_package_and_below(self, machine, words) -> None:
+        machine.exec(command=("shim", "install"))
+        done = machine.exec(*words, OPENAI_API_KEY=None)
+        assert (done.status, machine.started) == (126, 0)
+        assert "gemini-cli was not started: Gemini CLI speaks only" in done.err
+        assert "[RG207]" in done.err
+        entry = last_logged(machine)
+        assert (entry["decision"], entry["agent"]) == ("refused", "gemini-cli")
+        assert entry["rules"] == ["RG207"]
+
+    def test_explain_says_the_same_and_starts_nothing(self, machine) -> None:
+        done = machine.exec(command=("explain", "--", "gemini", "-p", "hi"))
+        assert (done.status, machine.started) == (1, 0)
+        assert "it would be refused\n  Gemini CLI speaks only" in done.out
+
+    def test_cleaned_by_policy(self, machine) -> None:
+        machine.policy('[agents.gemini-cli]\nlaunch = "clean"\n')
+        done = machine.exec("gemini", "-p", "hi", GEMINI_API_KEY=DIRECT)
+        assert (done.status, done.out, machine.started) == (0, "", 1)
+        assert machine.argv == [b"-p", b"hi"]
+        assert machine.child["GEMINI_API_KEY"] == ""
+        assert not {"PORTKEY_API_KEY", "OPENAI_API_KEY"} & set(machine.child)
+        assert "starts without keys and is not guarded" in done.err
+        entry = last_logged(machine)
+        assert (entry["decision"], entry["agent"]) == ("launched", "gemini-cli")
+        quiet = machine.exec("gemini", "-p", "hi", ROUTEGUARD_QUIET="1")
+        assert (quiet.status, quiet.err) == (0, "")
+
+    def test_an_exception_made_with_allow(self, machine) -> None:
+        words = ("allow", "agent", "gemini", "--for", "2h", "--reason", "a comparison")
+        done = machine.exec(command=words)
+        assert 'subject = "agent:gemini-cli"' in done.out
+        assert machine.exec("gemini", "-p", "hi").status == 0
+        assert machine.exec(command=("allow", "revoke", "agent:gemini-cli")).status == 0
+        assert (machine.exec("gemini", "-p", "hi").status, machine.started) == (126, 1)
+        wrong = machine.exec(command=("allow", "agent", "gemni", *words[3:]))
+        assert (wrong.status, "did you mean gemini-cli?" in wrong.err) == (2, True)
+
+    def test_the_others_start_as_any_command_unless_the_policy_says_more(self, machine) -> None:
+        assert machine.exec("aider", "hi").status == 0
+        assert machine.child["PORTKEY_API_KEY"] == KEY
+        machine.policy('[agents.aider]\nlaunch = "refuse"\n')
+        assert (machine.exec("aider", "hi").status, machine.started) == (126, 1)
+
+    def test_a_policy_of_the_project_changes_nothing(self, machine) -> None:
+        text = (
+            '[agents.gemini-cli]\nlaunch = "clean"\n[[exception]]\nsubject = "agent:gemini-cli"\n'
+        )
+        (machine.project / ".routeguard.toml").write_text(text)
+        assert (machine.exec("gemini").status, machine.started) == (126, 0)
+
+    def test_a_script_of_the_users_own_that_starts_it(self, machine) -> None:
+        machine.policy('[agents.aider]\nlaunch = "clean"\n')
+        machine.exec(command=("shim", "install"))
+        first = machine.script(machine.root / "own/aider", '#!/bin/sh\nexec aider mine "$@"\n')
+        path = f"{machine.home}/.local/share/routeguard/shims:{first.parent}:{machine.bin}"
+        done = machine.exec("aider", "hi", PATH=f"{path}:{os.defpath}")
+        assert (done.status, machine.started, machine.argv) == (0, 1, [b"mine", b"hi"])
+
+    def test_with_a_broken_policy_it_does_not_start(self, machine) -> None:
+        machine.policy("[gateway\n")
+        assert (machine.exec("gemini").status, machine.started) == (ExitCode.CONFIG, 0)
 
 
 class TestUsage:

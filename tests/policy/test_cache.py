@@ -16,7 +16,13 @@ import guard
 from guard.errors import ExitCode, PolicyError
 from guard.policy import cache
 from guard.policy.places import project_files
-from guard.policy.values import BASE_URL, CompiledPolicy, GatewayProvider, PolicyException
+from guard.policy.values import (
+    BASE_URL,
+    CompiledPolicy,
+    GatewayProvider,
+    OtherAgent,
+    PolicyException,
+)
 
 FULL = r"""
 [gateway]
@@ -58,7 +64,7 @@ def values(policy: CompiledPolicy) -> dict[str, object]:
     """Everything a policy says, comparable."""
 
     def plain(thing: object) -> object:
-        if isinstance(thing, GatewayProvider | PolicyException):
+        if isinstance(thing, GatewayProvider | OtherAgent | PolicyException):
             return {name: getattr(thing, name) for name in thing.__slots__}
         return thing
 
@@ -74,6 +80,8 @@ class TestValues:
         found, default = values(machine.load()), values(CompiledPolicy())
         assert found.pop("variables")["OPENAI_API_KEY"][0] == "provider_key"
         assert 11434 in found.pop("proxy_ports")
+        assert [agent["agent"] for agent in found.pop("others")] == ["gemini-cli"]
+        default.pop("others")
         for name in ("harmless", "proxy_programs", "proxy_images", "proxy_names"):
             assert found.pop(name)
             default.pop(name)

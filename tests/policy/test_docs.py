@@ -13,9 +13,13 @@ import pytest
 from pydantic import BaseModel
 
 from guard.policy.layers import _PROJECT_MAY, Candidate, read_layer
-from guard.policy.model import KeySource, Policy
+from guard.policy.model import Agents, KeySource, OtherAgent, Policy
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
+
+
+LEFT_ALONE = [name for name, of in Agents.model_fields.items() if of.annotation is OtherAgent]
+"""The agents that share one row."""
 
 
 def rows(model: type[BaseModel] = Policy, prefix: str = ""):
@@ -23,6 +27,10 @@ def rows(model: type[BaseModel] = Policy, prefix: str = ""):
     for name, info in model.model_fields.items():
         key = prefix + (info.alias or name)
         kind = info.annotation
+        if kind is OtherAgent:
+            if name != LEFT_ALONE[0]:
+                continue
+            key = f"{prefix}NAME"
         if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not KeySource:
             yield from rows(kind, f"{key}.")
             continue
@@ -72,6 +80,11 @@ def shown(default: object) -> str:
     if isinstance(default, bool | int | float):
         return f"`{toml(default)}`"
     return f"`{default}`" if default and isinstance(default, str) else "–"  # noqa: RUF001
+
+
+def test_every_agent_that_has_that_row_is_listed():
+    listed = ", ".join(f"`{Agents.model_fields[name].alias}`" for name in LEFT_ALONE)
+    assert f"(NAME: {listed})" in DOCS.read_text()
 
 
 def test_keys_are_current():

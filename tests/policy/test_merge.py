@@ -8,7 +8,7 @@ import pytest
 
 from guard.policy.layers import Candidate, read_layer
 from guard.policy.merge import LISTS, ORDERS, SINGLE, merge
-from guard.policy.model import KeySource, Policy, Section
+from guard.policy.model import OTHERS, KeySource, Policy, Section
 from guard.policy.problems import InvalidPolicyError, keys
 
 
@@ -31,6 +31,9 @@ def choice(key: str, value: str | bool) -> str:
     table, _, name = key.rpartition(".")
     written = str(value).lower() if isinstance(value, bool) else f"'{value}'"
     return f"[{table}]\n{name} = {written}\n" if table else f"{name} = {written}\n"
+
+
+LAUNCHES = [f"agents.{name}.launch" for name in OTHERS if name != "gemini-cli"]
 
 
 def test_every_key_is_merged_by_one_rule():
@@ -60,6 +63,8 @@ def test_orders_end_with_the_strictest():
         "agents.opencode.servers": ("allow", "refuse"),
         "agents.opencode.project_config": ("read", "ignore"),
         **{f"agents.{name}.prove": WHEN for name in ("opencode", "claude-code", "codex")},
+        "agents.gemini-cli.launch": ("clean", "refuse"),
+        **dict.fromkeys(LAUNCHES, ("leave", "clean", "refuse")),
         "audit.required": (False, True),
     } == ORDERS
 
@@ -67,7 +72,7 @@ def test_orders_end_with_the_strictest():
 NOT_FOR_PROJECTS = (
     "user_exceptions",
     "proxies.prompt",
-    *(key for key in ORDERS if key.endswith(".prove")),
+    *(key for key in ORDERS if key.endswith((".prove", ".launch"))),
 )
 
 
@@ -244,6 +249,10 @@ project_config = "read"
 [agents.codex]
 provider = "@evil"
 mcp = ["evil"]
+[agents.gemini-cli]
+launch = "clean"
+[agents.aider]
+launch = "refuse"
 [environment]
 remove = ["HOME", "XDG_CONFIG_HOME", "MY_GATEWAY_KEY"]
 [[exception]]
@@ -263,15 +272,17 @@ def test_hostile_project_gets_nothing(machine):
     machine.write(machine.project, HOSTILE)
     after = machine.load()
     for name in after.__slots__:
-        if name in ("layers", "notes", "providers"):
+        if name in ("layers", "notes", "providers", "others"):
             continue
         assert getattr(after, name) == getattr(before, name), name
     (provider,) = after.providers
     assert (provider.name, provider.slug, provider.key_env) == ("portkey", "", "MY_GATEWAY_KEY")
     assert provider.key_command == ()
     assert after.excepted("env:OPENAI_API_KEY") is None
+    assert [(one.agent, one.launch) for one in after.others] == [("gemini-cli", "refuse")]
     said = "\n".join(after.notes)
     for key in (
+        *("agents.gemini-cli", "agents.aider"),
         *("user_exceptions", "gateway.base_url", "gateway.key", "gateway.default"),
         *("gateway.small", "gateway.providers", "keys.action", "keys.unknown", "proxies.action"),
         *("proxies.prompt", "proxies.hold", "agents.codex"),

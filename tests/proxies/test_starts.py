@@ -204,3 +204,24 @@ def test_a_line_beyond_all_measure_is_not_judged(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"litellm --port 4000")))
     assert starts.main(["bash"]) == 0
     assert "not checked: it is too long" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"npx @google/gemini-cli -p hi", 126),
+        (b"sh -c 'npx -y @google/gemini-cli@latest'", 126),
+        (b"FOO=1 sudo bunx https://github.com/google-gemini/gemini-cli", 126),
+        (b"npx -p @google/gemini-cli gemini", 126),
+        (b"npm install -g @google/gemini-cli", 0),
+        (b"echo npx @google/gemini-cli", 0),
+        (b"npx aider-chat", 0),
+    ],
+)
+def test_a_line_that_fetches_an_agent_that_is_refused(
+    tmp_path: Path, line: bytes, status: int
+) -> None:
+    done = judged(line, tmp_path)
+    assert done.returncode == status, done.stderr
+    assert (b"[RG207]" in done.stderr) == (status == 126)
+    assert (b"routeguard explain -- gemini" in done.stderr) == (status == 126)

@@ -185,3 +185,18 @@ def test_a_tmux_server_that_was_started_with_a_key(machine: Machine, missing_par
         assert left.read_text() == "gone\n"
     finally:
         subprocess.run([*tmux, "kill-server"], env=environ, check=False)
+
+
+def test_an_agent_that_cannot_be_guarded_is_not_started_by_name_shim_or_package(
+    machine: Machine, shell: Any
+) -> None:
+    programs = machine.directory / "bin"
+    for name in ("gemini", "npx"):
+        (programs / name).symlink_to(programs / "opencode")
+    machine.routeguard("shim", "install")
+    lines = ("gemini -p hi", "command gemini -p hi", "routeguard exec -- npx @google/gemini-cli")
+    text = "\n".join([load(shell), *(f"{line}\necho status {shell.status}" for line in lines)])
+    done = machine.run(script(machine, shell, text + "\n"))
+    assert done.stdout == "status 126\n" * 3, done.stderr
+    assert done.stderr.count("gemini-cli was not started: Gemini CLI speaks only") == 3
+    assert machine.called() == []

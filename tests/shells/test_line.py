@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from guard.policy.values import OtherAgent
+
 pytestmark = pytest.mark.shells
 
 Open = Callable[..., Any]
@@ -73,6 +75,20 @@ def test_what_starts_a_proxy_never_runs(machine: Any) -> None:
         assert session.refusals(output) == 1, line
         assert machine.marks() == [], line
     assert 'routeguard allow port 4000 --for 2h --reason "' in output
+
+
+def test_a_package_of_an_agent_that_is_refused_is_not_fetched(machine: Any) -> None:
+    if machine.by_name:
+        return  # `npx` is not asked about there
+    agent = OtherAgent(
+        agent="gemini-cli", title="Gemini CLI", names=("gemini",), packages=("@google/gemini-cli",)
+    )
+    session = machine.open(others=(agent,))
+    for line in ("npx -y @google/gemini-cli", "npx https://github.com/google-gemini/gemini-cli"):
+        output = session.run(line)
+        assert "refused: this line starts Gemini CLI [RG207]" in output
+    session.run("git clone https://github.com/google-gemini/gemini-cli")
+    assert machine.marks() == ["git clone https://github.com/google-gemini/gemini-cli"]
 
 
 def test_everything_else_runs_once_with_its_own_status(machine: Any) -> None:
