@@ -95,15 +95,23 @@ def clean(
     return keep, changes, findings
 
 
-def proxies(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Finding]:
+def proxies(
+    environ: Mapping[str, str],
+    policy: CompiledPolicy,
+    now: float,
+    names: tuple[str, ...] = PROXY_VARIABLES,
+) -> list[Finding]:
     """A finding for each HTTP proxy on this machine that the policy does not except.
+
+    `names` are the variables in which the agent looks for one.
 
     A proxy on loopback sees the prompt and the gateway key of a plain-http gateway, and of an
     https one whenever its certificate is trusted (run on 1.18.33).
     """
     findings = []
-    for name in PROXY_VARIABLES:
-        verdict = judge(name, "http_proxy", "", environ.get(name, ""), policy)
+    for name in names:
+        # the value is judged, as that of a variable that every agent reads
+        verdict = judge(PROXY_VARIABLES[0], "http_proxy", "", environ.get(name, ""), policy)
         if not verdict.rule or policy.excepted(verdict.subject, now) is not None:
             continue
         findings.append(

@@ -131,7 +131,9 @@ _COMMANDS = {
         Command("login", REMOTE, why=_LOGIN),
         *(Command(f"login {name}", HARMLESS) for name in ("status", "help")),
         Command("debug", SERVER, why=_SERVES),  # `debug app-server send-message-v2`
-        *(Command(f"debug {name}", HARMLESS) for name in ("help", "models", "prompt-input")),
+        *(Command(f"debug {name}", HARMLESS) for name in ("help", "models")),
+        # asks no model, and starts the MCP servers to know their tools (run)
+        Command("debug prompt-input", GUARDED, {**_EVERYWHERE, "--image": MANY}),
         # a command of the user's own, and servers that one asks about or logs in to
         *(Command(name, LOCAL) for name in ("sandbox", "mcp", "plugin")),
         *(
@@ -166,7 +168,7 @@ class Invocation:
 
     `operands` are the indices of its words that are no options, without those of the subcommand;
     `separator` is the index of the `--`, the length without one. `wrong` are findings about what
-    is not known: (word, what is wrong with it).
+    is not known: (word, what is wrong with it, fix).
     """
 
     __slots__ = ("argv", "command", "operands", "options", "separator", "wrong")
@@ -177,7 +179,7 @@ class Invocation:
         self.options: list[Option] = []
         self.operands: list[int] = []
         self.separator = len(argv)
-        self.wrong: list[tuple[str, str]] = []
+        self.wrong: list[tuple[str, str, str]] = []
 
     def named(self, *names: str) -> list[Option]:
         """The options called one of `names` (long names), in their order."""
@@ -263,7 +265,8 @@ def _take(found: Invocation, words: list[str], at: int, name: str, value: str | 
         if name in REFUSED:
             found.options.append(Option(name, at, end, ()))
         elif found.command.kind not in NO_MODEL:
-            found.wrong.append((name, "is not an option of Codex that routeguard knows"))
+            what = "is not an option of Codex that routeguard knows"
+            found.wrong.append((name, what, f"leave {name} out; codex --help lists the options"))
         return end
     if takes == FLAG or value is not None:
         found.options.append(Option(name, at, end, () if value is None else (value,)))
@@ -274,9 +277,10 @@ def _take(found: Invocation, words: list[str], at: int, name: str, value: str | 
             break
     if end == at + 1:
         # it would take the first word of the pin
-        found.wrong.append((name, "needs a value"))
+        found.wrong.append((name, "needs a value", "give it a value, or leave it out"))
     for taken in words[at + 2 : end]:
         if found.command is ROOT and taken in _NAMES:
-            found.wrong.append((taken, f"can be a value of {name} or a subcommand"))
+            what = f"can be a value of {name} or a subcommand"
+            found.wrong.append((taken, what, f"write {name}={words[at + 1]}"))
     found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
     return end

@@ -10,7 +10,7 @@ from guard.agents.behind import Route, headers, resolve
 from guard.agents.codex import DIRECTORIES, Codex, grammar, settings
 from guard.agents.codex import facts as read
 from guard.agents.codex.facts import Facts
-from guard.agents.codex.variables import KEY, PREFIXES, SETS
+from guard.agents.codex.variables import KEY, PREFIXES, PROXIES, SETS
 from guard.agents.keys import take_key, without_gateway_keys
 from guard.agents.plan import Plan
 from guard.agents.suffix import SUFFIX_LENGTH, suffix
@@ -114,7 +114,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
         return result
     result.findings += binary.judge_version(facts.version, TESTED, program, Codex())
     result.findings += judge_arguments(invocation)
-    result.findings += environment.proxies(facts.environ, policy, now)
+    result.findings += environment.proxies(facts.environ, policy, now, PROXIES)
     if result.kind != adapter.GUARDED:
         return result
     result.guarded = True
@@ -134,10 +134,8 @@ def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
         fix = "codex, or codex exec PROMPT"
         return [Finding(rule, command.name, message, where=where, fix=fix)]
     findings = [
-        Finding(
-            "RG205", word, f"{word} {what}", where=where, fix="give it a value, or leave it out"
-        )
-        for word, what in invocation.wrong
+        Finding("RG205", word, f"{word} {what}", where=where, fix=fix)
+        for word, what, fix in invocation.wrong
     ]
     for option in invocation.named(*grammar.REFUSED):
         rule, why = grammar.REFUSED[option.name]

@@ -20,7 +20,7 @@ The rest of its name is made anew for each launch: an MCP server can ask for any
 CA = "CODEX_CA_CERTIFICATE"
 """What adds to the certificates that Codex trusts (run on 0.171.0: case 25 of the facts)."""
 
-PROXIES = PROXY_VARIABLES
+PROXIES = (*PROXY_VARIABLES, "ALL_PROXY", "all_proxy")
 """Where Codex looks for its HTTP proxy (case 24)."""
 
 SETS = {

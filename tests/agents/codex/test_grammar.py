@@ -49,6 +49,7 @@ from guard.agents.codex import grammar
         ("features list", HARMLESS, "features"),
         ("login status", HARMLESS, "login status"),
         ("debug models", HARMLESS, "debug models"),
+        ("debug prompt-input hi -i a.png", GUARDED, "debug prompt-input"),  # starts MCP servers
         ("archive x", HARMLESS, "archive"),
         ("mcp list", LOCAL, "mcp"),
         ("mcp add x -- npx -y server --oss", LOCAL, "mcp"),
@@ -113,6 +114,7 @@ def test_every_spelling_of_an_override(words: list[str]) -> None:
 def test_what_is_not_known_is_wrong_and_never_harmless(line: str) -> None:
     found = grammar.read(line.split())
     assert found.wrong
+    assert all(fix for _, _, fix in found.wrong)
     assert found.kind == GUARDED
 
 

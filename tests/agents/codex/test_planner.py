@@ -392,6 +392,7 @@ def test_settings_that_cannot_be_read_refuse(machine: Machine, path: str, text: 
         ("OPENAI_API_KEY=sk-x", ["OPENAI_API_KEY"]),
         ("export  HTTPS_PROXY = http://127.0.0.1:9", ["HTTPS_PROXY"]),
         ("https_proxy=http://proxy.example.com:8080", ["https_proxy"]),
+        ("all_proxy=socks5://proxy.example.com:1080", ["all_proxy"]),
         ("PORTKEY_API_KEY='x'", ["PORTKEY_API_KEY"]),
         (f"{KEY}0=x", [f"{KEY}0"]),
         ("SSL_CERT_FILE=/x\nPATH=/evil\nHOME=/evil", ["SSL_CERT_FILE", "PATH", "HOME"]),
@@ -407,6 +408,15 @@ def test_what_dotenv_sets_over_a_launch(machine: Machine, text: str, names: list
     if names:
         assert ", ".join(names) in plan.forbidden_by[0].message
         assert plan.forbidden_by[0].where == str(file)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_on_this_machine(machine: Machine, name: str) -> None:
+    """Codex, other than the agents of Node, looks into ALL_PROXY."""
+    plan = machine.plan("exec", "hi", **{name: "http://127.0.0.1:9"})
+    assert [(f.rule, f.subject) for f in plan.forbidden_by] == [("RG104", name)]
+    assert f"unset {name}" in plan.forbidden_by[0].fix
+    assert machine.plan("exec", "hi", **{name: "http://proxy.example.com"}).forbidden_by == []
 
 
 def test_environments_on_other_machines_are_refused(machine: Machine) -> None:
