@@ -163,7 +163,7 @@ class Person:
             (folder / "package.json").write_text(f'{{"name":"{package}","version":"{version}"}}')
             self.program(folder / "bin" / name, AGENT)
             (self.bin / name).symlink_to(folder / "bin" / name)
-        for name in ("make", "gemini"):
+        for name in ("aider", "make", "gemini"):
             self.program(self.bin / name, AGENT)
         self.program(
             self.bin / "routeguard",
