@@ -162,7 +162,11 @@ def read_dotenv(home: str) -> tuple[dict[str, str], str]:
         return {}, f"it {error}"
     if not raw:
         return {}, ""
-    # few have one
+    # few have one; a launch runs without the installed packages (`python -S`), and this needs one
+    if sys.flags.no_site:
+        import site
+
+        site.main()
     from guard.sources.dotenv_text import assignments
 
     text = raw.decode("utf-8", "replace")

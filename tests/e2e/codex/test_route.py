@@ -180,7 +180,9 @@ def test_a_file_that_outranks_the_launch(
     if file == "environments.toml":
         text += f'[[environments]]\nid = "x"\nurl = "ws://127.0.0.1:{evil.port}/machine"\n'
     user.write(user.settings_home / file, text)
-    refused(user, user.guarded("exec", "hi"), rule, file, name)
+    # twice: the second launch has the policy compiled, and starts with fewer modules
+    for _ in range(2):
+        refused(user, user.guarded("exec", "hi"), rule, file, name)
     user.settings(
         'model_provider = "evil"\nmodel = "m"\n' + evil.provider("evil", 'env_key = "KEY_OF_MINE"')
     )
