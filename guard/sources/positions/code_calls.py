@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from guard.late import late
@@ -56,10 +56,13 @@ _IMPORTED = ("run", "call")
 """Names so common that alone they only count where they are imported from subprocess."""
 
 _CALL = late(
-    r"(?<![\w$.])(?P<owner>(?:[A-Za-z_$][\w$]{0,60}(?:\(\))?(?:\.|::|->)){0,4}?)"
     rf"(?P<name>{'|'.join(re.escape(name) for name in sorted((*_WORDS, *_TEXTS), key=len)[::-1])})"
     r"\s{0,3}\("
 )
+_OWNER = late(r"(?<![\w$.])(?P<owner>(?:[A-Za-z_$][\w$]{0,60}(?:\(\))?(?:\.|::|->)){0,4})\Z")
+_OWNER_SIZE = 4 * 66
+"""Characters in front of a call, in which its owner is looked for: behind the name that was found,
+because a search that begins with an owner tries one at every word of the file."""
 _TEMPLATE = late(r"(?<![\w$)\]])\$(?:\([^()\n]{0,200}\))?(?=`)")  # zx: $`command`
 _STRING = late(
     r"(?P<prefix>[fFrRbBuU$@]{0,2})(?P<quote>\"\"\"|'''|\"|'|`)(?P<body>(?:[^\\]|\\.)*?)(?P=quote)",
@@ -94,20 +97,20 @@ class CodeCall(NamedTuple):
     is_text: bool
 
 
-def calls(text: str, telling: Sequence[int]) -> Iterator[CodeCall]:
+def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
     """The calls in `text`, the code of a file, in their order.
 
-    `telling` are the offsets, sorted, of the words without which a call means nothing to the
-    caller: only what stands before one of them, or is given a name, is read.
+    `tells` is whether a part of the text, in lower case, holds one of the words without which a
+    call means nothing to the caller: only what stands before one of them, or is given a name, is
+    read.
     """
     read, given = 0, _Given(text)
     for found in _CALL.finditer(text):
         name, start = found["name"], found.end()
-        after = bisect_left(telling, start)
-        near = after < len(telling) and telling[after] < start + _LONGEST
-        if not near and not _FIRST_NAME.match(text, start, start + 200):
-            continue
         if not _starts(found, text):
+            continue
+        given_name = _FIRST_NAME.match(text, start, start + 200)
+        if not given_name and not tells(text[start : start + _LONGEST].lower()):
             continue
         read += 1
         if read > _MOST:
@@ -128,7 +131,10 @@ def calls(text: str, telling: Sequence[int]) -> Iterator[CodeCall]:
 
 def _starts(found: re.Match[str], text: str) -> bool:
     """Whether the function that is called starts programs, by what it belongs to."""
-    owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", found["owner"])
+    before = _OWNER.search(text[max(0, found.start() - _OWNER_SIZE) : found.start()])
+    if before is None:
+        return False
+    owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", before["owner"])
     if not owner and found["name"] in _IMPORTED:
         return "from subprocess import" in text
     return owner.rpartition(".")[2] in _OWNERS or owner.endswith("getRuntime")
