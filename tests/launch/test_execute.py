@@ -702,6 +702,7 @@ class TestNoKeyIsSaid:
 
     def test_without_a_heavy_module(self, machine) -> None:
         words = ("opencode", "run", "-m", f"anthropic/{self.TYPED}", "hi")
+        machine.forks = False
         machine.exec(*words)  # compiles the policy
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-X", "importtime", str(MAIN), "exec", "--", *words],
