@@ -21,7 +21,6 @@ from guard.files.read import UnreadableError, read_bytes
 from guard.hook import SHELLS
 from guard.install import answers, environment, files, keyring, way
 from guard.install.state import require_own_home
-from guard.launch.process import load_policy
 from guard.launch.resolve import find_program
 from guard.paths import here
 from guard.policy.places import user_policy
@@ -227,8 +226,10 @@ def _has_something_to_say(environ: Mapping[str, str]) -> bool:
 
 def _key_not_set(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The variable that the policy reads the gateway key from, where it is not set."""
+    from guard.policy.compile import compile_user
+
     try:
-        policy = load_policy(environ)
+        policy = compile_user(environ)
     except PolicyError:
         return ()  # said already, or by whatever is started
     entry = policy.default_provider

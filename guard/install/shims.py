@@ -22,7 +22,6 @@ from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim, typed
-from guard.policy.places import user_policy
 from guard.policy.values import CompiledPolicy
 from guard.sources import bounded_text
 from guard.sources.rc_files import startup_files
@@ -99,18 +98,17 @@ def scripts(policy: CompiledPolicy | None = None) -> tuple[str, ...]:
 def _wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The names that get a shim, whether or not they have one: of the agents in the user's policy.
 
-    A project has no say in it. Nothing is written, as loading the policy would do.
+    A project has no say in it.
     """
     try:
-        from guard.policy.compile import compile_files
+        from guard.policy.compile import compile_user
     except ModuleNotFoundError:
         # a dry run of install.sh, before there is an environment: its clone has no pydantic
         return ()
     try:
-        policy, _ = compile_files(paths.SYSTEM_POLICY, user_policy(environ), ())
+        return scripts(compile_user(environ))
     except PolicyError:
         return scripts()
-    return scripts(policy)
 
 
 def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:

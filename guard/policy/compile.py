@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.net import address, host_of, is_loopback
+from guard.paths import SYSTEM_POLICY
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import (
@@ -16,6 +17,7 @@ from guard.policy.model import (
     Provable,
     end_of,
 )
+from guard.policy.places import user_policy
 from guard.policy.problems import InvalidPolicyError, Problem
 from guard.policy.values import (
     AgentRoute,
@@ -55,6 +57,15 @@ def compile_files(
     layers = read_all(candidates(system, user, project))
     policy = compile_layers(layers)
     return policy, (*catalog.data_files(), *filter(None, [policy.gateway_ca]))
+
+
+def compile_user(environ: Mapping[str, str]) -> CompiledPolicy:
+    """The policy of the system and of the user of `environ`, whatever project there is.
+
+    Nothing is written, as loading it through the cache would do. Raises PolicyError.
+    """
+    policy, _ = compile_files(SYSTEM_POLICY, user_policy(environ), ())
+    return policy
 
 
 def compile_layers(layers: Sequence[Layer]) -> CompiledPolicy:
