@@ -129,8 +129,8 @@ function __routeguard_aliases {
         case ${aliases[$name]-${galiases[$name]-$name}} in
         ($name|$name\ *) ;;
         (*)
-            \builtin unalias $name
-            __routeguard_removed+=("alias $name")
+            # Ctrl-C in the middle makes every expansion empty, and then there is no such alias
+            \builtin unalias $name 2>/dev/null && __routeguard_removed+=("alias $name")
             ;;
         esac
         if [[ -n ${functions[$name]-} && ${functions[$name]} != ${functions[__routeguard_$name]-$functions[$name]} ]]; then

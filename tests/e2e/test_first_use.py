@@ -16,13 +16,11 @@ from guard.agents.registry import agent_of
 
 pytestmark = pytest.mark.e2e
 
-NEWER = "1.18.34"
 
+def install(user: Sandbox, version: str, script: str) -> str:
+    """An npm package of the user's agent that says `version`, outside the project, first on PATH.
 
-def install(user: Sandbox, version: str, script: str = "") -> str:
-    """The user's agent as an npm package of `version` outside the project; its folder for PATH.
-
-    With `script` a shell script stands in its place, which starts `$real`.
+    Its program is the shell text `script`, which starts `$real`.
     """
     package = user.tmp.parent / "lib" / user.agent
     agent = agent_of(user.agent)
@@ -30,29 +28,24 @@ def install(user: Sandbox, version: str, script: str = "") -> str:
     user.write(package / "package.json", {"name": agent.packages[0], "version": version})
     real = user.program.resolve()
     program = package / "bin" / user.agent
-    if script:
-        user.write(program, f"#!/bin/bash\nreal={real}\n{script}\n", mode=0o755)
-    else:
-        program.parent.mkdir()
-        os.link(real, program)
+    user.write(program, f"#!/bin/bash\nreal={real}\n{script}\n", mode=0o755)
     return f"{program.parent}:{os.environ['PATH']}"
 
 
-def test_an_opencode_that_was_never_tried_is_proved_once(user: Sandbox) -> None:
-    search = {"PATH": install(user, NEWER)}
+def test_a_release_that_was_never_tried_is_proved_once(codex_user: CodexUser) -> None:
+    user = codex_user
+    search = {"PATH": install(user, "0.999.0", 'exec $real "$@"')}
     shown = json.loads(
-        user.routeguard("explain", "--json", "--", "opencode", "run", "hi", env=search).out
+        user.routeguard("explain", "--json", "--", "codex", "exec", "hi", env=search).out
     )
     assert ["RG204", "note"] in [[one["rule"], one["severity"]] for one in shown["findings"]]
 
-    first = user.guarded("run", "hi", env=search)
+    first = user.guarded("exec", "hi", env=search)
     assert (first.status, first.out.strip()) == (0, ANSWER), first
-    assert (
-        f"opencode {NEWER} was never tried with routeguard; it proves its route first" in first.err
-    )
+    assert "Codex 0.999.0 was never tried with routeguard; it proves its route first" in first.err
     assert "proved in" in first.err
     assert first.asked == []
-    again = user.guarded("run", "hi", env=search)
+    again = user.guarded("exec", "hi", env=search)
     assert (again.status, again.out.strip()) == (0, ANSWER), again
     assert "proves its route" not in again.err
     assert user.leaks() == []

@@ -39,7 +39,7 @@ def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
     assert all(check["ok"] for check in proof["checks"])
     assert len(proof["checks"]) == 5
     seen = {contact["host"]: contact["keys_seen"] for contact in proof["control"]["contacts"]}
-    assert seen["api.anthropic.invalid:80"] == ["ANTHROPIC_API_KEY"]
+    assert seen["hostile.invalid:80"] == ["OPENAI_API_KEY"]
     assert proof["guarded"]["contacts"] == []
     assert proof["guarded"]["gateway_calls"] >= 1
     # neither the user's own keys nor the user's own proxy had any part in it

@@ -44,7 +44,7 @@ def test_what_is_printed_parses(
 
 QUESTIONS = {
     "sh": {"shim"},
-    "rules RG20": {"RG201", "RG202", "RG203", "RG204", "RG205", "RG206"},
+    "rules RG20": {"RG201", "RG202", "RG203", "RG204", "RG205", "RG206", "RG207"},
     "why ANTHROPIC_API": {"ANTHROPIC_API_KEY"},
     "portkey --e": set(),
     "portkey status --entry port": {"portkey"},

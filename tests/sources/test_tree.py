@@ -269,21 +269,27 @@ def read(path: Path) -> SourceFile | Skipped | None:
     return tree.read(tree.Entry(path.name, str(path)))
 
 
+def skipped(path: Path, reason: str) -> Skipped:
+    return Skipped(path.name, reason, str(path))
+
+
 def test_a_file_that_became_a_fifo_does_not_hold_us_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     found = read(tmp_path / "fifo")
-    assert found == Skipped("fifo", "a FIFO, not a file")
+    assert found == skipped(tmp_path / "fifo", "a FIFO, not a file")
 
 
 def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
-    assert read(tmp_path / "link") == Skipped("link", "a link")
+    assert read(tmp_path / "link") == skipped(tmp_path / "link", "a link")
 
 
 def test_gone_is_none_and_a_directory_is_a_note(tmp_path: Path) -> None:
     assert read(tmp_path / "nosuch") is None
     (tmp_path / "directory").mkdir()
-    assert read(tmp_path / "directory") == Skipped("directory", "not a regular file")
+    assert read(tmp_path / "directory") == Skipped(
+        "directory", "not a regular file", str(tmp_path / "directory")
+    )
 
 
 def test_binary_is_none_and_utf_16_is_text(tmp_path: Path) -> None:
@@ -300,13 +306,15 @@ def test_a_huge_sparse_file_costs_nothing(tmp_path: Path) -> None:
         with open(tmp_path / name, "wb") as file:
             file.write(head)
             file.truncate(1 << 30)
-    assert read(tmp_path / "text") == Skipped("text", "larger than 8 MiB")
+    assert read(tmp_path / "text") == skipped(tmp_path / "text", "larger than 8 MiB")
     assert read(tmp_path / "zeros") is None
 
 
 def test_a_long_line_is_a_note_and_a_long_file_is_not(tmp_path: Path) -> None:
     (tmp_path / "line").write_bytes(b"short\n" + b"x" * (tree.LINE_LIMIT + 1) + b"\nshort\n")
-    assert read(tmp_path / "line") == Skipped("line", "a line is longer than 1024 KiB")
+    assert read(tmp_path / "line") == Skipped(
+        "line", "a line is longer than 1024 KiB", str(tmp_path / "line")
+    )
     (tmp_path / "file").write_bytes(b"x" * 1023 + b"\n" + b"line\n" * 1_000_000)
     assert isinstance(read(tmp_path / "file"), SourceFile)
 
@@ -333,7 +341,7 @@ def test_what_changes_while_read_is_read_once_more(
         return data
 
     monkeypatch.setattr(os, "read", read_and_change)
-    assert read(path) == Skipped("file", "it changes while it is read")
+    assert read(path) == skipped(tmp_path / "file", "it changes while it is read")
     changes[:] = [b"d" * 9000]
     found = read(path)
     assert isinstance(found, SourceFile)
@@ -347,7 +355,9 @@ def test_an_unreadable_file_is_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "secret").write_text("x")
     # root, who may run the tests, is never denied
     monkeypatch.setattr(os, "open", denied)
-    assert read(tmp_path / "secret") == Skipped("secret", "permission denied")
+    assert read(tmp_path / "secret") == Skipped(
+        "secret", "permission denied", str(tmp_path / "secret")
+    )
 
 
 def test_a_directory_that_cannot_be_listed_is_a_note(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 MODEL = "theirs"
 _IDS = ("theirs", "portkey")
 """The second is the id that a project would guess for the gateway."""
@@ -11,6 +9,8 @@ _IDS = ("theirs", "portkey")
 
 def config(host: str) -> str:
     """An opencode.json of 1.x that takes the route to `host`, and a key with it."""
+    import json
+
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": f"http://{host}/v1", "apiKey": "{env:OPENAI_API_KEY}"},
@@ -28,6 +28,8 @@ def config(host: str) -> str:
 
 def config_of_2(host: str) -> str:
     """The same for 2.x, with policies that open every provider, in both places."""
+    import json
+
     provider = {
         "name": "Theirs",
         "package": "aisdk:@ai-sdk/openai-compatible",

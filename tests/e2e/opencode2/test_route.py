@@ -19,6 +19,7 @@ from harness.sandbox import Network, Outcome, Sandbox
 
 from guard.agents import proved
 from guard.launch.verify import parse_version, version_of
+from guard.policy import cache
 
 pytestmark = pytest.mark.e2e
 
@@ -64,7 +65,8 @@ class OpenCode2User(Sandbox):
             assert done.status == 0, done
             return
         version = parse_version(version_of(str(self.program), self.environ()))
-        proved.remember(str(self.program), version, self.environ())
+        policy = cache.load(str(self.project), self.environ())
+        proved.remember(proved.line_of(str(self.program), version, policy), self.environ())
 
     @property
     def program(self) -> Path:
