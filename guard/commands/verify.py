@@ -86,7 +86,7 @@ def _verify(
     own = own_environment(environ)
     policy = load_policy(own)
     named = agent_by_id(agent_id) if agent_id else None
-    agents = [named] if named else present(policy, lambda agent: find_program(agent.names[0], own))
+    agents = [named] if named else present(policy, lambda agent: _on_path(agent, own))
     binaries = [find(agent, environ, own, policy, fetch_missing=fetch) for agent in agents]
     proofs = []
     for binary in binaries:
@@ -129,7 +129,7 @@ def find(
     Raises GuardError (exit status 127, RG502) if there is none or it does not run.
     """
     try:
-        path = find_agent(agent, agent.names[0], environ)
+        path = _on_path(agent, environ) or find_agent(agent, agent.names[0], environ)
     except GuardError as error:
         if error.exit_code != ExitCode.NOT_FOUND:
             raise
@@ -162,6 +162,11 @@ def find(
             exit_code=ExitCode.NOT_FOUND,
         )
     return Binary(agent, path, version)
+
+
+def _on_path(agent: Agent, environ: Mapping[str, str]) -> str:
+    """The binary that the first of the agent's names starts, "" if none is on PATH."""
+    return next(filter(None, (find_program(name, environ) for name in agent.names)), "")
 
 
 def render(proof: Proof) -> str:

@@ -93,6 +93,12 @@ class Binary:
     path: str
     version: str
 
+    @property
+    def name(self) -> str:
+        """The name by which it is started: that of its file, where the agent has that name."""
+        name = os.path.basename(self.path)
+        return name if name in self.agent.names else self.agent.names[0]
+
     def line(self, policy: CompiledPolicy) -> str:
         """What tells it, under `policy`, from any other. Raises GuardError."""
         return proved.line_of(self.path, parse_version(self.version), policy)
@@ -424,7 +430,7 @@ def prove(
             place = stage.surroundings(os.path.join(root, "control"), environ)
             bare_run = stage.run(bare_launch(binary), place, to_leak=True)
         say("guarded: the agent through the guard")
-        started_by = launch or guarded_launch(agent.names[0])
+        started_by = launch or guarded_launch(binary.name)
         run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
         checks = [_judge_control(bare_run)] if bare_run else []
         checks += judge_run(stage, run, word)

@@ -94,6 +94,13 @@ def test_a_binary_that_ignores_the_pin_does_not_start(machine: Machine) -> None:
     assert machine.prove().returncode == 1
 
 
+def test_a_binary_of_its_other_name_alone(machine: Machine) -> None:
+    machine.program.rename(machine.program.with_name("opencode2"))
+    done = machine.routeguard("exec", "--", "opencode2", "run", "hi")
+    assert (done.returncode, done.stdout.strip()) == (0, "the-answer"), done.stderr
+    assert "proved in" in done.stderr
+
+
 def test_a_service_that_runs_is_not_used_and_not_touched(machine: Machine) -> None:
     """It has the environment of whoever started it; `agents` names it and how to end it."""
     policy = cache.load(str(machine.project), machine.environ)
