@@ -90,13 +90,12 @@ def _verify(
     binaries = [find(agent, environ, own, policy, fetch_missing=fetch) for agent in agents]
     proofs = []
     for binary in binaries:
-        path = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", "")))
         with throw_away(keep) as root:
             if keep:
                 say(f"the throw-away directory is kept: {root}")
             proof = prove(
                 binary,
-                {**environ, "PATH": path},
+                environ,
                 root,
                 timeout=timeout,
                 control=not no_control,

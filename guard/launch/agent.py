@@ -144,7 +144,7 @@ def carry_out(
     """
     from guard import masking
 
-    agent = facts.adapter(agent)
+    release = facts.adapter(agent)
     masking.remember_names(entry.key_env for entry in policy.providers)
     command = facts.command
     if plan.forbidden_by:
@@ -161,7 +161,7 @@ def carry_out(
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
         shims = {name: shim_text(name) for name in wrapped(policy)}
-        for sentence in agent.prepare(plan, policy, facts, shims):
+        for sentence in release.prepare(plan, policy, facts, shims):
             say(f"routeguard: {sentence}")
         tell(plan, environ)
     if plan.kind not in NO_MODEL:

@@ -5,12 +5,10 @@ Not on the hot path: a launch comes here once for each binary.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 from guard.agents import proved
-from guard.agents.registry import agent_by_id
 from guard.errors import GuardError, PolicyError, printable
 from guard.launch import verify
 
@@ -32,27 +30,23 @@ def prove(
 ) -> None:
     """Let the binary of `plan` prove its route, or return at once where it just has.
 
-    `environ` is that of this process. `say` gets a line before and after. Raises GuardError
-    (RG204) if the route was not proved, PolicyError where the system policy admits no proof.
+    `agent` is the adapter of all its releases, `environ` that of this process. `say` gets a line
+    before and after. Raises GuardError (RG204) if the route was not proved, PolicyError where the
+    system policy admits no proof.
     """
     own = facts.environ
     version = ".".join(map(str, facts.version))
-    # the adapter of all releases: it knows how each is asked for one answer
-    known = agent_by_id(agent.id)
-    assert known is not None, "a registered agent is launched"
-    binary = verify.Binary(known, plan.on_trial, version)
+    binary = verify.Binary(agent, plan.on_trial, version)
     each_time = policy.prove.get(agent.id) == "always"
     if each_time and proved.take(binary.line(policy), own):
         return  # by the proof that this launch is a part of, or by `routeguard verify`
     say(f"routeguard: {plan.unproved}; it proves its route first, in about ten seconds")
-    folder = os.path.dirname(plan.on_trial)
-    search = os.pathsep.join((folder, environ.get("PATH", os.defpath)))
     begun = time.monotonic()
     try:
         with verify.ended_with_us(), verify.throw_away(False) as root:
             proof = verify.prove(
                 binary,
-                {**environ, "PATH": search},
+                environ,
                 root,
                 timeout=verify.TIMEOUT,
                 control=True,

@@ -411,6 +411,8 @@ def prove(
     Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
     for the real one.
     """
+    search = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", os.defpath)))
+    environ = {**environ, "PATH": search}
     word = f"answer{secrets.token_hex(8)}"
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:
