@@ -6,13 +6,16 @@ the child gets, and they are never rendered.
 
 from __future__ import annotations
 
+from guard.agents import environment
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from guard.agents.environment import Change
     from guard.findings import Finding
-    from guard.policy.values import GatewayProvider
+    from guard.policy.values import CompiledPolicy, GatewayProvider
     from guard.proxies.found import Found
 
 
@@ -54,3 +57,31 @@ class Plan(Record):
     def removed(self) -> list[str]:
         """Names of the variables that the launch removes."""
         return [change.name for change in self.changes if change.action == "removed"]
+
+
+def begin(
+    agent: str,
+    kind: str,
+    program: str,
+    typed: Sequence[str],
+    environ: Mapping[str, str],
+    policy: CompiledPolicy,
+    now: float,
+    *,
+    keeps: frozenset[str],
+    prefixes: tuple[str, ...] = (),
+) -> Plan:
+    """The plan of `agent` as a planner takes it up: as it was typed, its environment cleaned."""
+    clean, changes, findings = environment.clean(
+        environ, policy, now, keeps=keeps, agent=True, prefixes=prefixes
+    )
+    return Plan(
+        agent=agent,
+        kind=kind,
+        program=program,
+        typed=list(typed),
+        argv=list(typed),
+        environ=clean,
+        changes=changes,
+        findings=findings,
+    )

@@ -9,7 +9,6 @@ Hot-path module.
 from __future__ import annotations
 
 import os
-from _imp import source_hash
 
 from guard import __version__, paths
 from guard.agents.binary import identity
@@ -17,6 +16,7 @@ from guard.errors import GuardError
 from guard.files.read import read_own
 from guard.files.write import write
 from guard.findings import Finding
+from guard.policy.cache import checksum
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Agent, Facts
     from guard.policy.values import CompiledPolicy
 
-_KEY = 0x726F757465
 _MOST = 50
 """Proofs that are kept: an upgrade adds one."""
 
@@ -83,7 +82,7 @@ def line_of(program: str, version: tuple[int, int, int], policy: CompiledPolicy)
     if not known or "\n" in known:
         raise GuardError(f"cannot tell {program} from other binaries", rule="RG503")
     held = repr((__version__, *[_plain(getattr(policy, name)) for name in _SHAPES]))
-    digest = source_hash(_KEY, held.encode("utf-8", "surrogateescape")).hex()
+    digest = checksum(held.encode("utf-8", "surrogateescape"))
     return f"{'.'.join(map(str, version))} {digest} {known}"
 
 

@@ -188,7 +188,7 @@ def _cache_file(environ: Mapping[str, str], user: str, project: tuple[str, ...])
     except KeyError:
         return ""
     key = "\0".join((str(os.geteuid()), user, *project)).encode("utf-8", "surrogateescape")
-    return f"{base}/policy/{source_hash(_KEY, key).hex()}"
+    return f"{base}/policy/{checksum(key)}"
 
 
 def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolicy | None:
@@ -266,12 +266,17 @@ _LEAST: dict[type[Any], dict[str, str]] = {
 """What is needed to make one of _PARTS."""
 
 
+def checksum(content: bytes) -> str:
+    """Hexadecimal digits that tell `content` from what is not meant to be the same."""
+    return source_hash(_KEY, content).hex()
+
+
 def _slots(part: Any) -> dict[str, Any]:
     return {name: getattr(part, name) for name in part.__slots__}
 
 
 def _head(body: bytes) -> bytes:
-    return f"{_FORMAT}\t{__version__}\t{len(body)}\t{source_hash(_KEY, body).hex()}".encode()
+    return f"{_FORMAT}\t{__version__}\t{len(body)}\t{checksum(body)}".encode()
 
 
 def _make_room(directory: str) -> None:

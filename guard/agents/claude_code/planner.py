@@ -17,7 +17,7 @@ from guard.agents.claude_code.facts import (
 )
 from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN, base_url
 from guard.agents.keys import take_key, without_gateway_keys
-from guard.agents.plan import Plan
+from guard.agents.plan import Plan, begin
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -63,19 +63,10 @@ def survey(
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
     """Decide what the launch becomes. Pure."""
     invocation = facts.invocation
-    clean, changes, findings = environment.clean(
-        facts.environ, policy, now, keeps=ClaudeCode.keeps, agent=True, prefixes=PREFIXES
-    )
-    result = Plan(
-        agent=ClaudeCode.id,
-        kind=invocation.kind,
-        program=program,
-        typed=list(invocation.argv),
-        argv=list(invocation.argv),
-        environ=clean,
-        changes=changes,
-        findings=findings,
-    )
+    result = begin(
+        ClaudeCode.id, invocation.kind, program, invocation.argv, facts.environ, policy, now,
+        keeps=ClaudeCode.keeps, prefixes=PREFIXES,
+    )  # fmt: skip
     if result.kind != adapter.GUARDED:
         without_gateway_keys(result, policy)
     if result.kind == adapter.HARMLESS:

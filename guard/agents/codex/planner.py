@@ -12,7 +12,7 @@ from guard.agents.codex import facts as read
 from guard.agents.codex.facts import Facts
 from guard.agents.codex.variables import KEY, PREFIXES, PROXIES, SETS
 from guard.agents.keys import take_key, without_gateway_keys
-from guard.agents.plan import Plan
+from guard.agents.plan import Plan, begin
 from guard.agents.suffix import SUFFIX_LENGTH, suffix
 from guard.findings import Finding
 
@@ -91,19 +91,10 @@ def _inside(environ: Mapping[str, str], cwd: str) -> list[tuple[str, str, str]]:
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
     """Decide what the launch becomes. Pure."""
     invocation = facts.invocation
-    clean, changes, findings = environment.clean(
-        facts.environ, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
-    )
-    result = Plan(
-        agent=Codex.id,
-        kind=invocation.kind,
-        program=program,
-        typed=list(invocation.argv),
-        argv=list(invocation.argv),
-        environ=clean,
-        changes=changes,
-        findings=findings,
-    )
+    result = begin(
+        Codex.id, invocation.kind, program, invocation.argv, facts.environ, policy, now,
+        keeps=Codex.keeps, prefixes=PREFIXES,
+    )  # fmt: skip
     if result.kind != adapter.GUARDED:
         without_gateway_keys(result, policy)
     if result.kind == adapter.HARMLESS:

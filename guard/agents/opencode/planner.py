@@ -37,7 +37,7 @@ from guard.agents.opencode.surroundings import (
     same_directory,
 )
 from guard.agents.opencode.variables import SETS, SWITCHES
-from guard.agents.plan import Plan
+from guard.agents.plan import Plan, begin
 from guard.files import jsonc
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
@@ -164,16 +164,8 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     `now` is in Unix seconds.
     """
     invocation, environ = facts.invocation, facts.environ
-    clean, changes, findings = environment.clean(environ, policy, now, keeps=KEEPS, agent=True)
-    result = Plan(
-        agent="opencode",
-        kind=invocation.kind(),
-        program=program,
-        typed=list(invocation.argv),
-        argv=list(invocation.argv),
-        environ=clean,
-        changes=changes,
-        findings=findings,
+    result = begin(
+        OpenCode.id, invocation.kind(), program, invocation.argv, environ, policy, now, keeps=KEEPS
     )
     _without_half_of_cloudflare(result)
     if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):

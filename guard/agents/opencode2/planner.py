@@ -30,7 +30,7 @@ from guard.agents.opencode2.directories import Places
 from guard.agents.opencode2.directories import prepare as make_directories
 from guard.agents.opencode2.facts import Facts
 from guard.agents.opencode2.variables import REAL_STATE_HOME, SETS, SWITCHES
-from guard.agents.plan import Plan
+from guard.agents.plan import Plan, begin
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
 
@@ -148,16 +148,8 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     `now` is in Unix seconds.
     """
     invocation, environ = facts.invocation, facts.environ
-    clean, changes, findings = environment.clean(environ, policy, now, keeps=KEEPS, agent=True)
-    result = Plan(
-        agent=OpenCode.id,
-        kind=invocation.kind(),
-        program=program,
-        typed=list(invocation.argv),
-        argv=list(invocation.argv),
-        environ=clean,
-        changes=changes,
-        findings=findings,
+    result = begin(
+        OpenCode.id, invocation.kind(), program, invocation.argv, environ, policy, now, keeps=KEEPS
     )
     if result.kind == adapter.HARMLESS:
         without_gateway_keys(result, policy)
