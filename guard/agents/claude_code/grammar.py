@@ -19,6 +19,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
+from guard.agents.options import CommandLine, Option
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -169,45 +170,21 @@ _FIRST_WORD = {
 """Subcommands that count only as the very first word."""
 
 
-class Option(Record):
-    """One option as it stands: `argv[start:end]`, its long or short name, and its values."""
-
-    name: str
-    start: int
-    end: int
-    values: tuple[str, ...]
-
-
-class Invocation:
+class Invocation(CommandLine):
     """A command line as Claude Code reads it.
 
-    `unknown` are words that look like options and are not in the tables; `operands` are indexes
-    of the words that are none; `separator` is the index of the `--`, or the length.
+    `unknown` are words that look like options and are not in the tables.
     `two_readings` tells that it cannot be known whether a subcommand or the model gets the words.
     """
 
-    __slots__ = (
-        "argv",
-        "command",
-        "operands",
-        "options",
-        "separator",
-        "two_readings",
-        "unknown",
-    )
+    __slots__ = ("two_readings", "unknown")
+
+    command: Command
 
     def __init__(self, argv: list[str]) -> None:
-        self.argv = argv
-        self.command = ROOT
-        self.options: list[Option] = []
-        self.operands: list[int] = []
-        self.separator = len(argv)
+        super().__init__(argv, ROOT)
         self.two_readings = False
         self.unknown: list[str] = []
-
-    def named(self, *names: str) -> list[Option]:
-        """The options called one of `names`, in their order."""
-        return [option for option in self.options if option.name in names]
 
     @property
     def kind(self) -> str:

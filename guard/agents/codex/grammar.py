@@ -20,6 +20,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, NO_MODEL, REMOTE, SERVER
+from guard.agents.options import CommandLine, Option
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -154,36 +155,19 @@ _TAKE_A_PROMPT = ("", "exec")
 """Commands behind whose prompt the name of a subcommand can stand."""
 
 
-class Option(Record):
-    """One option as it stands: `argv[start:end]`, its long name, and its values."""
-
-    name: str
-    start: int
-    end: int
-    values: tuple[str, ...]
-
-
-class Invocation:
+class Invocation(CommandLine):
     """A command line as Codex reads it.
 
-    `operands` are the indices of its words that are no options, without those of the subcommand;
-    `separator` is the index of the `--`, the length without one. `wrong` are findings about what
-    is not known: (word, what is wrong with it, fix).
+    `wrong` are findings about what is not known: (word, what is wrong with it, fix).
     """
 
-    __slots__ = ("argv", "command", "operands", "options", "separator", "wrong")
+    __slots__ = ("wrong",)
+
+    command: Command
 
     def __init__(self, argv: list[str]) -> None:
-        self.argv = argv
-        self.command = ROOT
-        self.options: list[Option] = []
-        self.operands: list[int] = []
-        self.separator = len(argv)
+        super().__init__(argv, ROOT)
         self.wrong: list[tuple[str, str, str]] = []
-
-    def named(self, *names: str) -> list[Option]:
-        """The options called one of `names` (long names), in their order."""
-        return [option for option in self.options if option.name in names]
 
     def values(self, name: str) -> list[str]:
         """The values of the option `name`, each time that it is given."""
