@@ -21,6 +21,7 @@ COMMANDS = {
     "exec": "guard.commands.exec:exec_command",
     "explain": "guard.commands.explain:explain",
     "hook": "guard.commands.hook:hook",
+    "key": "guard.commands.key:key",
     "log": "guard.commands.log:log",
     "manual": "guard.commands.manual:manual",
     "policy": "guard.commands.policy:policy",
@@ -64,6 +65,7 @@ SECTIONS = {
     },
     "Gateway": {
         "portkey": "Ask the gateway what your key can do",
+        "key": "Print the gateway key for a helper program",
     },
     "CI": {
         "check": "Find in files or the environment what bypasses the gateway",

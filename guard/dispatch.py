@@ -1,4 +1,4 @@
-"""Dispatch: `hook` and `exec` go straight to the hot path, everything else to the click group.
+"""Dispatch: `hook`, `exec` and `key` go straight to the hot path, all else to the click group.
 
 `line` is what the hook of a shell asks about a typed line, `bootstrap` what install.sh runs from
 its clone; no person calls either.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-HOT = ("exec", "hook", "line")
+HOT = ("exec", "hook", "key", "line")
 
 
 def _enter_site() -> None:
@@ -117,7 +117,7 @@ def main(argv: list[str]) -> int:
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
     if stderr is not None:
-        folds = hot == "line" or (hot == "exec" and stderr.isatty())
+        folds = hot == "line" or (hot in ("exec", "key") and stderr.isatty())
         sys.stderr = FoldedStream(stderr) if folds else MaskedStream(stderr)
     try:
         return _run(hot, argv)
@@ -140,6 +140,10 @@ def _run(hot: str, argv: list[str]) -> int:
             from guard.proxies.starts import main as run_line
 
             return run_line(argv[1:])
+        if hot == "key":
+            from guard.launch.print_key import main as run_key
+
+            return run_key(argv[1:])
         if hot == "status":
             from guard.doctor.status import main as run_status
 

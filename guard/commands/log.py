@@ -30,7 +30,7 @@ SHOWN = 20
 @click.command(
     epilog=f"""\b
 Examples:
-  routeguard log                          the last 20 launches, refusals and exceptions
+  routeguard log                          the last 20 entries
   routeguard log --refused --since 7d     what was refused in the last seven days, and why
   routeguard log --agent {AGENTS[0].names[0]} -n all  every entry of one agent
   routeguard log -f                       go on as they are written
@@ -152,6 +152,9 @@ def render(entry: LogEntry, home: str) -> str:
     # what was refused went nowhere, and may have named another model
     route = entry.text("route") if entry.decision != "refused" else ""
     parts = [words, route, short(entry.text("directory"), home)]
+    if entry.text("command") == "key" and not entry.text("agent"):
+        asked = f"for {entry.text('program')}" if entry.text("program") else ""
+        parts[1:2] = [entry.text("entry"), asked]
     lines = [head + "  ".join(printable(part) for part in parts if part)]
     for rule in entry.texts("rules"):
         known = RULES.get(rule)

@@ -10,7 +10,8 @@ from guard.agents.registry import AGENTS
 from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, GuardError, UsageError, printable
-from guard.portkey.session import find_key, read_account
+from guard.launch.keys import find_key
+from guard.portkey.session import read_account
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago

@@ -10,20 +10,21 @@ from guard.agents.registry import AGENTS
 from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, counted, printable
+from guard.launch.keys import find_key
 from guard.portkey import probe as canaries
 from guard.portkey import store
 from guard.portkey.client import GatewayError
-from guard.portkey.session import find_key, open_client, read_account, remember
+from guard.portkey.session import open_client, read_account, remember
 from guard.report.document import show_document
 from guard.report.terminal import Progress, can_ask, columns, paint, show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.launch.keys import Key
     from guard.policy.values import CompiledPolicy
     from guard.portkey.account import Account
     from guard.portkey.probe import Canary, ProbeResult
-    from guard.portkey.session import Key
     from guard.report.terminal import Meaning
 
 _ROOM_FOR_VERDICT = 30

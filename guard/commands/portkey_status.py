@@ -9,17 +9,18 @@ import click
 
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, printable
+from guard.launch.keys import find_key
 from guard.portkey import store
 from guard.portkey.account import SCOPES, Account, Reply
 from guard.portkey.routing import drawn, predict, sentence, tree
-from guard.portkey.session import find_key, read_account
+from guard.portkey.session import read_account
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago
 
 if TYPE_CHECKING:
+    from guard.launch.keys import Key
     from guard.policy.values import CompiledPolicy
-    from guard.portkey.session import Key
     from guard.portkey.shapes import ConfigRow, ProviderRow
 
 

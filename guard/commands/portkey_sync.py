@@ -12,9 +12,10 @@ from guard import paths
 from guard.commands import complete
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
+from guard.launch.keys import find_key
 from guard.policy.places import user_policy
 from guard.portkey import sync as edits
-from guard.portkey.session import find_key, read_account
+from guard.portkey.session import read_account
 from guard.report.terminal import Progress, can_ask, paint, show
 from guard.report.words import short
 

@@ -19,6 +19,7 @@ from guard.commands.portkey_sync import PolicyEdit, show_change
 from guard.errors import GuardError, PolicyError, UsageError, printable
 from guard.install import answers, keyring
 from guard.install.answers import PLAIN_KEY
+from guard.launch.keys import Key, find_key
 from guard.launch.process import own_environment
 from guard.policy.model import MAX_ITEMS
 from guard.policy.places import user_policy
@@ -26,7 +27,7 @@ from guard.portkey import shapes
 from guard.portkey import sync as edits
 from guard.portkey.account import Reply
 from guard.portkey.routing import sentence
-from guard.portkey.session import Key, find_key, read_account
+from guard.portkey.session import read_account
 from guard.report.terminal import Progress, show, show_error
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _providers_of(
 ) -> edits.Wish | None:
     """The entries for what the key reaches; None where it shows none."""
     if source.value:
-        key = Key(source.value, policy.default_provider, "what you typed")
+        key = Key(policy.default_provider, "what you typed", source.value)
     else:
         key = find_key(policy, environ)
     say(f"The key comes from {key.source} ({key.shown}) and goes to {policy.base_url} alone.")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from guard.agents.plan import Plan
     from guard.findings import Finding
     from guard.install.shims import Status
+    from guard.launch.keys import Key
     from guard.policy.values import CompiledPolicy
-    from guard.portkey.session import Key
 
 
 class Context:
@@ -72,7 +72,7 @@ class Context:
     @functools.cached_property
     def key(self) -> Key | GuardError:
         """The key that most calls use, or why there is none. May run the policy's key command."""
-        from guard.portkey.session import find_key
+        from guard.launch.keys import find_key
 
         try:
             return find_key(self.policy, self.environ)

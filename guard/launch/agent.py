@@ -12,7 +12,6 @@ import time
 from guard import paths
 from guard.agents import proved
 from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
-from guard.agents.keys import unusable_key
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError, PolicyError
@@ -20,6 +19,7 @@ from guard.launch import bare_calls, local_proxies, places, resolve
 from guard.launch.process import (
     already_running,
     become,
+    insist_on_log,
     load_policy,
     say,
     say_unless_quiet,
@@ -159,7 +159,7 @@ def carry_out(
         from guard.launch import keys
 
         for name, entry in plan.keys:
-            plan.environ[name] = keys.fetch(entry, facts.environ, unusable_key)
+            plan.environ[name] = keys.fetch(entry, facts.environ)
         shims = {name: shim_text(name) for name in wrapped(policy)}
         for sentence in release.prepare(plan, policy, facts, shims):
             say(f"routeguard: {sentence}")
@@ -240,18 +240,8 @@ def _record(
     from guard import audit
 
     why = audit.record(plan, decision, environ, command)
-    if not why:
-        return
-    if policy.audit_required and decision == "launched":
-        raise GuardError(
-            f"{plan.agent} was not started: the audit log cannot be written",
-            where=audit.log_file(environ),
-            why=f"{why}; your policy sets [audit] required = true",
-            fix="make that file writable, or free disk space",
-            rule="RG503",
-        )
-    if not audit.said_today(environ):
-        say(f"routeguard: the audit log cannot be written: {why} ({audit.log_file(environ)})")
+    required = policy.audit_required and decision == "launched"
+    insist_on_log(why, f"{plan.agent} was not started", environ, required=required)
 
 
 def refusal(plan: Plan) -> GuardError:

@@ -1,28 +1,75 @@
-"""Fetches a gateway key by the command that the policy names (`op read …`, `pass show …`).
+"""Where the gateway key of a launch comes from: a variable, or a command that the policy names
+(`op read …`, `pass show …`, the keyring).
 
 Hot-path module; `subprocess` is imported on use. The key is handed on in memory only.
 """
 
 from __future__ import annotations
 
-from guard.errors import GuardError
+from guard.agents.keys import unusable_key
+from guard.errors import GuardError, UsageError
+from guard.findings import mask
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from guard.policy.values import GatewayProvider
+    from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
-def fetch(
-    entry: GatewayProvider, environ: Mapping[str, str], unusable: Callable[[str], str]
-) -> str:
+class Key(Record):
+    """The gateway key of the provider entry `entry`. `source` says in words where it comes from."""
+
+    entry: GatewayProvider
+    source: str
+    value: str
+
+    @property
+    def shown(self) -> str:
+        """The key as it may be shown."""
+        return mask(self.value)
+
+
+def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = "") -> Key:
+    """The key that a launch would use for the provider entry called `entry`, by default the first.
+
+    `environ` is the user's own. Raises UsageError for an unknown entry, GuardError (RG106) if
+    there is no key or it cannot be one of Portkey's.
+    """
+    chosen = policy.provider(entry) if entry else policy.default_provider
+    if chosen is None:
+        names = ", ".join(p.name for p in policy.providers)
+        raise UsageError(f"no provider entry {entry!r} in the policy", fix=f"there are: {names}")
+    if chosen.key_command:
+        source = f"the command {chosen.key_command[0]} of your policy"
+        return Key(chosen, source, fetch(chosen, environ))
+    value = environ.get(chosen.key_env, "")
+    if not value.strip():
+        raise GuardError(
+            f"no gateway key: {chosen.key_env} is not set",
+            where="environment",
+            fix=f"export {chosen.key_env}=…  (a Portkey API key: dashboard, API Keys)",
+            rule="RG106",
+        )
+    wrong = unusable_key(value)
+    if wrong:
+        raise GuardError(
+            f"{chosen.key_env} {wrong}",
+            where=f"environment variable {chosen.key_env}",
+            why="nothing was sent",
+            fix=f"set {chosen.key_env} to a Portkey API key (dashboard, API Keys)",
+            rule="RG106",
+        )
+    return Key(chosen, f"the environment variable {chosen.key_env}", value)
+
+
+def fetch(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
     """The key that `entry.key_command` prints, without the line break at its end.
 
     The command gets the terminal, so that it can ask for a password; its errors reach the user
-    as they are. `unusable` says why a value cannot be a key, "" if it can. Raises GuardError
-    (RG106) if the command is missing, fails, takes longer than `entry.key_timeout` seconds, or
-    prints no usable key.
+    as they are. Raises GuardError (RG106) if the command is missing, fails, takes longer than
+    `entry.key_timeout` seconds, or prints no usable key.
     """
     import subprocess
 
@@ -60,7 +107,7 @@ def fetch(
     from guard.masking import remember
 
     remember(value)
-    wrong = unusable(value)
+    wrong = unusable_key(value)
     if wrong:
         raise _failed(where, f"its output {wrong}", "make it print only the Portkey key")
     return value

@@ -191,6 +191,27 @@ def _advise(plan: Plan, environ: Mapping[str, str]) -> None:
                 say(line)
 
 
+def insist_on_log(why: str, not_done: str, environ: Mapping[str, str], *, required: bool) -> None:
+    """Say, once a day, that the audit log cannot be written: `why` says it, "" if it was.
+
+    Raises GuardError (RG503), with what was `not_done`, where the policy has it `required`.
+    """
+    if not why:
+        return
+    from guard import audit
+
+    if required:
+        raise GuardError(
+            f"{not_done}: the audit log cannot be written",
+            where=audit.log_file(environ),
+            why=f"{why}; your policy sets [audit] required = true",
+            fix="make that file writable, or free disk space",
+            rule="RG503",
+        )
+    if not audit.said_today(environ):
+        say(f"routeguard: the audit log cannot be written: {why} ({audit.log_file(environ)})")
+
+
 def say_unless_quiet(line: str, environ: Mapping[str, str]) -> None:
     """`say`, where `environ` does not ask for silence of a launch that goes ahead."""
     if not _is_quiet(environ):

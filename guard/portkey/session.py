@@ -1,67 +1,16 @@
-"""One conversation with the gateway of the policy: which key, whence, and what is remembered."""
+"""One conversation with the gateway of the policy, and what is remembered of it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from guard.agents.keys import unusable_key
-from guard.errors import GuardError, UsageError
-from guard.findings import mask
-from guard.launch import keys
-from guard.policy.values import CompiledPolicy, GatewayProvider
+from guard.launch.keys import Key
+from guard.policy.values import CompiledPolicy
 from guard.portkey import store
 from guard.portkey.account import Account, gather
 from guard.portkey.client import Client, Timeouts
 from guard.portkey.probe import ProbeResult
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """The gateway key of one provider entry. `source` says in words where it comes from."""
-
-    value: str = field(repr=False)
-    entry: GatewayProvider
-    source: str
-
-    @property
-    def shown(self) -> str:
-        """The key as it may be shown."""
-        return mask(self.value)
-
-
-def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = "") -> Key:
-    """The key that a launch would use for the provider entry called `entry`, by default the first.
-
-    Raises UsageError for an unknown entry, GuardError (RG106) if there is no key or it cannot be
-    one of Portkey's.
-    """
-    chosen = policy.provider(entry) if entry else policy.default_provider
-    if chosen is None:
-        names = ", ".join(p.name for p in policy.providers)
-        raise UsageError(f"no provider entry {entry!r} in the policy", fix=f"there are: {names}")
-    if chosen.key_command:
-        value = keys.fetch(chosen, environ, unusable_key)
-        return Key(value, chosen, f"the command {chosen.key_command[0]} of your policy")
-    value = environ.get(chosen.key_env, "")
-    if not value.strip():
-        raise GuardError(
-            f"no gateway key: {chosen.key_env} is not set",
-            where="environment",
-            fix=f"export {chosen.key_env}=…  (a Portkey API key: dashboard, API Keys)",
-            rule="RG106",
-        )
-    wrong = unusable_key(value)
-    if wrong:
-        raise GuardError(
-            f"{chosen.key_env} {wrong}",
-            where=f"environment variable {chosen.key_env}",
-            why="nothing was sent",
-            fix=f"set {chosen.key_env} to a Portkey API key (dashboard, API Keys)",
-            rule="RG106",
-        )
-    return Key(value, chosen, f"the environment variable {chosen.key_env}")
 
 
 def open_client(

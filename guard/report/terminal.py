@@ -31,8 +31,8 @@ PATIENCE = 1.0
 """Seconds after which a person is told what takes so long."""
 
 COMMANDS = (
-    *("agents", "allow", "check", "completion", "doctor", "exec", "explain", "hook", "log"),
-    "manual",
+    *("agents", "allow", "check", "completion", "doctor", "exec", "explain", "hook", "key"),
+    *("log", "manual"),
     *("policy", "ports", "portkey", "rules", "setup", "shim", "status", "teardown", "verify"),
     *("watch", "why"),
 )

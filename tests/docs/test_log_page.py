@@ -28,6 +28,7 @@ def test_the_fields_are_those_that_are_written(tmp_path: Path) -> None:
     audit.record(plan, "launched", environ, "run")
     audit.record_failure("a", GuardError("no", rule="RG501"), environ)
     audit.record_exception("allowed", environ, subject="port:1", until="", reason="why")
+    audit.record_key("printed", environ, entry="portkey", source="x", program="/a")
     lines = [json.loads(line) for line in Path(audit.log_file(environ)).read_text().splitlines()]
     table = PAGE[PAGE.index("| field |") : PAGE.index("A launch that is refused before")]
     told = {

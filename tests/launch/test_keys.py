@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents.keys import unusable_key
 from guard.errors import ExitCode, GuardError
 from guard.launch.keys import fetch
 from guard.policy.values import GatewayProvider
@@ -35,7 +34,7 @@ def shell(script: str, timeout: float = 30.0) -> GatewayProvider:
     ],
 )
 def test_what_it_prints(script: str, key: str) -> None:
-    assert fetch(shell(script), ENVIRON, unusable_key) == key
+    assert fetch(shell(script), ENVIRON) == key
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_what_it_prints(script: str, key: str) -> None:
 )
 def test_failures(script: str, why: str) -> None:
     with pytest.raises(GuardError) as caught:
-        fetch(shell(script), ENVIRON, unusable_key)
+        fetch(shell(script), ENVIRON)
     text = caught.value.render()
     assert why in text
     assert "fix:" in text
@@ -71,14 +70,14 @@ def test_failures(script: str, why: str) -> None:
 
 def test_it_takes_too_long() -> None:
     with pytest.raises(GuardError, match="could not be fetched") as caught:
-        fetch(shell("exec sleep 60", timeout=0.05), ENVIRON, unusable_key)
+        fetch(shell("exec sleep 60", timeout=0.05), ENVIRON)
     assert "within 0.05 seconds" in caught.value.why
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/op", "no-such-op", "/", "/dev/null"])
 def test_no_such_command(command: str) -> None:
     with pytest.raises(GuardError) as caught:
-        fetch(entry(command, "read", "op://vault/canary"), ENVIRON, unusable_key)
+        fetch(entry(command, "read", "op://vault/canary"), ENVIRON)
     assert caught.value.rule == "RG106"
     assert command in caught.value.render()
     assert "canary" not in caught.value.render()
@@ -92,7 +91,7 @@ def test_it_may_ask_on_the_terminal(tmp_path: Path) -> None:
     saved = os.dup(0)
     os.dup2(read, 0)
     try:
-        assert fetch(shell("read word; echo pk-$word"), ENVIRON, unusable_key) == "pk-typed"
+        assert fetch(shell("read word; echo pk-$word"), ENVIRON) == "pk-typed"
     finally:
         os.dup2(saved, 0)
         os.close(saved)
@@ -101,4 +100,4 @@ def test_it_may_ask_on_the_terminal(tmp_path: Path) -> None:
 
 def test_words_are_not_a_shell_line() -> None:
     program = entry(sys.executable, "-c", "import sys; print(len(sys.argv))", "$(x)", "a b", ";")
-    assert fetch(program, ENVIRON, unusable_key) == "4"
+    assert fetch(program, ENVIRON) == "4"
