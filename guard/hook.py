@@ -6,6 +6,7 @@ Hot-path module: it runs at every start of an interactive shell.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from guard import paths
@@ -334,30 +335,90 @@ def _scratch(environ: Mapping[str, str]) -> str:
 def _keep(
     shell: str, text: str, made_from: str, policy: CompiledPolicy, environ: Mapping[str, str]
 ) -> None:
-    """Keep the hook `text` for the launcher, which then prints it without us.
+    """Keep the hook `text` in a private directory, for the launcher to have it used without us.
 
     `made_from` is what the launcher saw of everything that the text was made from, before we read
     any of it: a line for each file, its path last, and a line of those that are absent. The
-    launcher uses the text as long as it sees the same again. An exception runs out
-    without a file being changed, so a hook that holds one is not kept; nor is one that was made
-    from a file that changed a moment ago, which may change again unseen.
+    launcher has the shell load the text as long as it sees the same again, and the text itself
+    is as we wrote it. An exception runs out without a file being changed, so a hook that holds
+    one is not kept; nor is one that was made from a file that changed a moment ago, which may
+    change again unseen.
     """
     if any(exception.subject.startswith(_ENV) for exception in policy.exceptions):
         return
-    lines = made_from.split("\n")[:-1]
-    files = [os.path.join(_HERE, line.split(" ", _FIELDS)[-1]) for line in lines]
+    own = (f"/{_KEPT}/hook.{shell}", f"/{_KEPT}/hook.{shell}.zwc")
+    lines = [line for line in made_from.split("\n") if not line.endswith(own)]
+    files = [os.path.join(_HERE, line.split(" ", _FIELDS)[-1]) for line in lines[:-1]]
     if not cache.unchanged_lately(files):
         return
     from guard.files.write import write
 
-    content = f"made_from={quote_sh(made_from)}\nhook={quote_sh(text)}\n"
     try:
         directory = paths.private_directory(paths.routeguard_cache(environ))
         directory = paths.private_directory(os.path.join(directory, _KEPT))
-        # a launcher reads it as code: never the half of it
-        write(os.path.join(directory, shell), os.fsencode(content), 0o600, sync=True)
+        file = os.path.join(directory, f"hook.{shell}")
+        # a shell reads them as code: never the half of one
+        write(file, os.fsencode(text), 0o600, sync=True)
+        kept = [file, *_compiled(file)] if shell == "zsh" else [file]
+        seen = "\n".join([*map(identity, kept), *lines])
+        content = f"made_from={quote_sh(seen)}\nload={quote_sh(loading(shell, file))}\n"
+        write(f"{file}.seen", os.fsencode(content), 0o600, sync=True)
     except (GuardError, OSError, KeyError):
         pass
+
+
+def identity(path: str) -> str:
+    """What the launcher's `stat` prints for `path`."""
+    found = os.stat(path)
+    times = [divmod(moment, 10**9) for moment in (found.st_mtime_ns, found.st_ctime_ns)]
+    shown = " ".join(f"{seconds}.{fraction:09d}" for seconds, fraction in times)
+    mode = stat.S_IMODE(found.st_mode)
+    return f"{mode:o} {found.st_uid} {found.st_ino} {found.st_size} {shown} {path}"
+
+
+def loading(shell: str, file: str) -> str:
+    """What the launcher prints in the place of a hook that is kept in `file`.
+
+    Should the file have gone meanwhile, Python prints the hook. A restricted bash neither reads
+    a file nor calls a program by a path that holds a slash.
+    """
+    quote = _QUOTES[shell]
+    python, main_file = interpreter()
+    again = f"{quote(python)} -I -S {quote(main_file)} hook {shell}"
+    if shell == "fish":
+        return f"builtin source {quote(file)}; or {again} | builtin source"
+    if shell == "zsh":
+        return f'\\builtin . {quote(file)} || \\builtin eval "$({again})"'
+    return (
+        "case $- in\n"
+        f"*r*) \\eval \"$(routeguard hook --made-from '' bash)\" ;;\n"
+        f'*) \\. {quote(file)} || \\eval "$({again})" ;;\n'
+        "esac"
+    )
+
+
+def _compiled(file: str) -> list[str]:
+    """`file` as zsh reads it fastest, made by the zsh that asks; [] if it is not one or cannot.
+
+    zsh takes FILE.zwc in place of FILE if it is not older, and of its own version (zshbuiltins(1),
+    `source` and `zcompile`).
+    """
+    made = f"{file}.zwc"
+    try:
+        os.unlink(made)
+    except FileNotFoundError:
+        pass
+    try:
+        program = os.readlink(f"/proc/{os.getppid()}/exe")
+    except OSError:
+        return []
+    if not os.path.basename(program).startswith("zsh"):
+        return []
+    script = "umask 077; builtin zcompile -- $1"
+    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    pid = os.posix_spawn(program, ["zsh", "-f", "-c", script, "zsh", file], {}, file_actions=null)
+    _, status = os.waitpid(pid, 0)
+    return [made] if status == 0 and os.path.exists(made) else []
 
 
 def _runs(pid: int) -> bool:

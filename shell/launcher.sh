@@ -4,16 +4,18 @@
 # knows it, so keep it as it is. Words in capitals between double underscores are filled in by
 # guard/install/launcher.py.
 
-# What `routeguard hook SHELL` printed last is printed again without a start of Python, as long as
-# one `stat` shows that each file it was made from is the same: mode, owner, inode, size, both times
-# to the nanosecond. The kept text comes first, and is read only if it is this user's alone; `-O`
+# What `routeguard hook SHELL` printed last is used again without a start of Python, as long as one
+# `stat` shows that each file it was made from is the same: mode, owner, inode, size, both times to
+# the nanosecond. It lies in a private directory as hook.SHELL (hook.SHELL.zwc is what zsh makes of
+# it), and hook.SHELL.seen says what was seen then, of both as well, and how the shell loads it.
+# That file comes first, and is read only if it and the directories are this user's alone; `-O`
 # asks for the user that runs us, so that nobody's file is code for root. Only in the account's own
 # home, around which no project can lie that would choose these directories.
 # shellcheck disable=SC2050,SC2194 # words that are filled in
 if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME__ ] &&
     [ "${XDG_CONFIG_HOME:-$HOME/.config}:${XDG_CACHE_HOME:-$HOME/.cache}" = "$HOME/.config:$HOME/.cache" ] &&
     [ "${XDG_DATA_HOME:-$HOME/.local/share}:${ROUTEGUARD_CONFIG_HOME-}" = "$HOME/.local/share:" ]; then
-    rg_shell=$2 rg_kept='' rg_absent='' made_from='' hook=''
+    rg_shell=$2 rg_kept='' rg_absent='' made_from='' load=''
     # bash keeps a file for each of its shells there, which only Python clears away
     set -- "$HOME"/.cache/routeguard/prompt/*
     [ $# -lt 64 ] || rg_shell="$rg_shell, later"
@@ -27,31 +29,33 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
     done
     case $rg_shell in
     bash | zsh | fish)
-        rg_kept=$HOME/.cache/routeguard/hook/$rg_shell
+        rg_hook=$HOME/.cache/routeguard/hook/hook.$rg_shell
         # shellcheck disable=SC3067 # a sh without it starts Python
-        if [ -f "$rg_kept" ] && [ -O "$rg_kept" ]; then set -- "$rg_kept" "$@"; else rg_kept=''; fi
+        if [ -f "$rg_hook" ] && [ -f "$rg_hook.seen" ] && [ -O "$rg_hook.seen" ]; then
+            rg_kept='700 700 600'
+            [ ! -e "$rg_hook.zwc" ] || set -- "$rg_hook.zwc" "$@"
+            set -- "$HOME/.cache/routeguard" "$HOME/.cache/routeguard/hook" "$rg_hook.seen" "$rg_hook" "$@"
+        fi
         # shellcheck disable=SC2086 # patterns among them
         rg_seen=$(cd __GUARD__ && LC_ALL=C exec __STAT__ "$@" __FILES__ 2>/dev/null) || rg_seen=''
-        rg_first=''
-        if [ -n "$rg_kept" ]; then
-            rg_first=${rg_seen%%"
-"*} rg_seen=${rg_seen#*"
+        rg_private=$rg_kept
+        for rg_mode in $rg_kept; do
+            case $rg_seen in "$rg_mode __USER__ "*) ;; *) rg_private='' ;; esac
+            rg_seen=${rg_seen#*"
 "}
-        fi
+        done
         set -- hook "$rg_shell"
         if [ -n "$rg_seen" ]; then
             rg_seen="$rg_seen
 absent:$rg_absent"
-            case $rg_first in
-            "600 __USER__ "*)
+            if [ -n "$rg_private" ]; then
                 # shellcheck source=/dev/null
-                . "$rg_kept"
+                . "$rg_hook.seen"
                 if [ "$made_from" = "$rg_seen" ]; then
-                    printf '%s' "$hook"
+                    printf '%s\n' "$load"
                     exit 0
                 fi
-                ;;
-            esac
+            fi
             set -- hook --made-from "$rg_seen" "$rg_shell"
         fi
         ;;

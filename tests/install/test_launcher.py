@@ -1,4 +1,4 @@
-"""The launcher prints a kept hook without Python, while all that it was made from is the same."""
+"""A kept hook is loaded without Python while all that it was made from is the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -56,7 +57,7 @@ class Home:
         time.sleep(0.15)
 
     def ask(self, *words: str, sh: str = "", **environ: str) -> tuple[str, bool]:
-        """(what `routeguard WORDS` prints, whether Python was started)."""
+        """(the hook that `routeguard WORDS` prints or has loaded, whether Python was started)."""
         environment = {
             "HOME": str(self.root),
             "PATH": "/usr/bin:/bin",
@@ -72,6 +73,11 @@ class Home:
         said = done.stderr.splitlines()
         assert [line for line in said if not line.startswith(PYTHON_SAYS)] == []
         assert done.returncode == 0
+        for shell in hook.SHELLS:
+            kept = self.kept / f"hook.{shell}"
+            if f"{kept}'" in done.stdout and not said:
+                assert len(done.stdout) < 600
+                return kept.read_text(), False
         return done.stdout, bool(said)
 
     def complaint(self) -> str:
@@ -121,6 +127,47 @@ def test_the_kept_hook_is_the_hook(home: Home, shell: str) -> None:
     assert home.warm(shell) == plain
 
 
+LOADED = {
+    "bash": (["bash", "--norc", "-i", "-c"], 'eval "$(routeguard hook bash)"; type -t opencode'),
+    "zsh": (["zsh", "-f", "-i", "-c"], 'eval "$(routeguard hook zsh)"; whence -w opencode'),
+    "fish": (["fish", "--no-config", "-i", "-c"], "routeguard hook fish | source; type opencode"),
+}
+
+
+@pytest.mark.parametrize("shell", hook.SHELLS)
+def test_a_shell_loads_the_kept_hook(
+    home: Home, shell: str, missing_part: Callable[[str], NoReturn]
+) -> None:
+    """In two processes, sh and stat, none of them a Python; and whatever is left of it."""
+    if shutil.which(shell) is None or shutil.which("strace") is None:
+        missing_part(f"{shell} or strace is not installed")
+    words, script = LOADED[shell]
+    environ = {"HOME": str(home.root), "PATH": f"{home.launcher.parent}:/usr/bin:/bin"}
+    log = home.root / "log"
+
+    def loaded() -> list[str]:
+        """The programs that were started."""
+        trace = ["strace", "-f", "-qq", "-e", "trace=execve", "-o", str(log)]
+        done = subprocess.run(
+            [*trace, *words, script], env=environ, capture_output=True, text=True, check=False
+        )
+        assert "function" in done.stdout, done
+        lines = [line for line in log.read_text().splitlines() if line.endswith(" = 0")]
+        return [os.path.basename(line.split('"')[1]) for line in lines]
+
+    home.settle()
+    (home.kept / f"hook.{shell}.seen").unlink(missing_ok=True)
+    loaded()
+    assert loaded() == [shell, "routeguard", "stat"]
+    if shell == "zsh":
+        assert (home.kept / "hook.zsh.zwc").exists()
+    # gone between the look at it and the use of it
+    (home.kept / f"hook.{shell}.seen").write_text(
+        f"made_from=$rg_seen load={hook.quote_sh(hook.loading(shell, '/nonexistent/hook'))}\n"
+    )
+    assert loaded()[-1].startswith("python")
+
+
 @pytest.mark.parametrize("sh", ["dash", "bash", "busybox"])
 def test_whatever_sh_is(home: Home, sh: str) -> None:
     path = shutil.which(sh)
@@ -135,7 +182,7 @@ def test_whatever_sh_is(home: Home, sh: str) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("# Printed by")
+    assert f"{home.kept}/hook.zsh'" in done.stdout
     assert done.stderr == ""
 
 
@@ -211,42 +258,76 @@ class TestChanged:
 
 
 class TestNotOurs:
-    """What somebody else may have written is never read as code."""
+    """What somebody else may have written is never read as code, by us or by the shell."""
 
     @pytest.fixture
     def canary(self, home: Home) -> Iterator[Path]:
-        """A kept file that would leave a trace."""
+        """The kept file that the launcher reads; it would leave a trace."""
         home.warm()
         trace = home.root / "trace"
-        kept = home.kept / "zsh"
-        text = kept.read_text()
-        kept.write_text(text + f"touch {trace}\n")
-        yield trace
+        kept = home.kept / "hook.zsh.seen"
+        kept.write_text(f"{kept.read_text()}touch {trace}\n")
+        yield kept
         trace.unlink(missing_ok=True)
+        home.kept.chmod(0o700)
+        home.kept.parent.chmod(0o700)
         kept.unlink(missing_ok=True)
 
+    def ran(self, home: Home) -> bool:
+        """Whether what was added ran."""
+        text, started = home.ask("hook", "zsh")
+        assert not started or text.startswith("# Printed by")
+        trace = home.root / "trace"
+        assert started != trace.exists()
+        return trace.exists()
+
     def test_control(self, home: Home, canary: Path) -> None:
-        home.ask("hook", "zsh")
-        assert canary.exists()
+        assert self.ran(home)
 
     @pytest.mark.parametrize("mode", [0o644, 0o620, 0o602, 0o666, 0o700])
     def test_foreign_mode(self, home: Home, canary: Path, mode: int) -> None:
-        (home.kept / "zsh").chmod(mode)
-        text, started = home.ask("hook", "zsh")
-        assert started
-        assert text.startswith("# Printed by")
-        assert not canary.exists()
+        canary.chmod(mode)
+        assert not self.ran(home)
+
+    @pytest.mark.parametrize("above", [False, True])
+    def test_foreign_mode_of_the_directory(self, home: Home, canary: Path, above: bool) -> None:
+        (home.kept.parent if above else home.kept).chmod(0o777 if above else 0o720)
+        assert not self.ran(home)
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-    def test_foreign_owner(self, home: Home, canary: Path) -> None:
-        os.chown(home.kept / "zsh", 12345, -1)
-        assert home.ask("hook", "zsh")[1]
-        assert not canary.exists()
+    @pytest.mark.parametrize("what", ["seen", "directory", "above"])
+    def test_foreign_owner(self, home: Home, canary: Path, what: str) -> None:
+        path = {"seen": canary, "directory": home.kept, "above": home.kept.parent}[what]
+        os.chown(path, 12345, -1)
+        try:
+            assert not self.ran(home)
+        finally:
+            if path.exists():
+                os.chown(path, 0, -1)
 
     def test_what_is_no_file(self, home: Home, canary: Path) -> None:
-        (home.kept / "zsh").unlink()
-        os.mkfifo(home.kept / "zsh", 0o600)
-        assert home.ask("hook", "zsh")[1]
+        canary.unlink()
+        os.mkfifo(canary, 0o600)
+        assert not self.ran(home)
+
+    def test_the_text_has_to_be_the_one_that_was_kept(self, home: Home) -> None:
+        """Its mode, its owner, its content, and what zsh would read in its place."""
+        text = home.kept / "hook.zsh"
+        changes: list[Callable[[], object]] = [
+            lambda: text.chmod(0o622),
+            lambda: text.write_text("# Printed by somebody else\n"),
+            lambda: os.replace(shutil.copy(text, home.root / "copy"), text),
+            lambda: text.unlink(),
+            lambda: (home.kept / "hook.zsh.zwc").write_bytes(b"code"),
+        ]
+        if os.getuid() == 0:
+            changes.append(lambda: os.chown(text, 12345, -1))
+        for change in changes:
+            wanted = home.warm()
+            change()
+            assert home.ask("hook", "zsh") == (wanted, True)
+        home.warm()
+        assert not (home.kept / "hook.zsh.zwc").exists()
 
     @pytest.mark.parametrize(
         "name",
@@ -256,7 +337,7 @@ class TestNotOurs:
         other = tmp_path / "other"
         other.mkdir()
         assert home.ask("hook", "zsh", **{name: str(other)})[1]
-        assert not canary.exists()
+        assert not (home.root / "trace").exists()
 
 
 def test_other_words_go_to_python(home: Home) -> None:
@@ -307,7 +388,7 @@ def test_every_file_that_a_hook_is_made_from_is_looked_at(home: Home, tmp_path: 
         if "/__pycache__/" not in name and os.path.exists(name)
     }
     home.warm()
-    looked_at = (home.kept / "zsh").read_text().partition("\nabsent:")[0]
+    looked_at = (home.kept / "hook.zsh.seen").read_text().partition("\nabsent:")[0]
     names = {line.split(" ", 6)[-1].rstrip("'") for line in looked_at.splitlines()}
     assert {str(package / name) if name[0] != "/" else name for name in names} >= used
     assert len(used) > 30
