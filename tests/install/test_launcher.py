@@ -165,7 +165,10 @@ def test_a_shell_loads_the_kept_hook(
     (home.kept / f"hook.{shell}.seen").write_text(
         f"made_from=$rg_seen load={hook.quote_sh(hook.loading(shell, '/nonexistent/hook'))}\n"
     )
-    assert loaded()[-1].startswith("python")
+    try:
+        assert loaded()[-1].startswith("python")
+    finally:
+        (home.kept / f"hook.{shell}.seen").unlink()
 
 
 @pytest.mark.parametrize("sh", ["dash", "bash", "busybox"])
