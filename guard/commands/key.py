@@ -11,7 +11,7 @@ from guard.commands.portkey import entry_option
     epilog="""\b
 Examples:
   routeguard key | wc -c                      is there a key? its length
-  routeguard key --headers | jq keys          as a JSON object of headers
+  routeguard key --headers | wc -c            the same as a JSON object of headers
   "apiKeyHelper": "/usr/bin/routeguard key"   in an agent's settings
 
 \b

@@ -57,6 +57,8 @@ OTHERWISE = (
     Otherwise("routeguard verify", "parse", "runs the agent: tests/e2e/test_verify_command.py"),
     Otherwise("routeguard watch", "add --once", "ends by Ctrl-C"),
     Otherwise("routeguard key", "parse", "needs a pipe: tests/launch/test_print_key.py"),
+    Otherwise("routeguard key |", "shell", "needs a pipe"),
+    Otherwise("routeguard key --headers |", "shell", "needs a pipe"),
     Otherwise("routeguard log -f -n 0 --json |", "none", "writes into this machine's journal"),
     Otherwise("routeguard log -f", "parse", "ends by Ctrl-C: tests/commands/test_log.py"),
     Otherwise("routeguard ports stop", "parse", "ends programs: tests/commands/test_ports.py"),
