@@ -23,6 +23,7 @@ COMMANDS = {
     "hook": "guard.commands.hook:hook",
     "key": "guard.commands.key:key",
     "log": "guard.commands.log:log",
+    "managed": "guard.commands.managed:managed",
     "manual": "guard.commands.manual:manual",
     "policy": "guard.commands.policy:policy",
     "ports": "guard.commands.ports:ports",
@@ -55,6 +56,7 @@ SECTIONS = {
         "rules": "List the rules or explain one",
     },
     "Machine": {
+        "managed": "Write agents' own administrator files from the system policy",
         "agents": "List the running coding agents and whether each is guarded",
         "ports": "Show local proxies and model servers that listen here",
         "watch": "Watch for local proxies and unguarded agents",

@@ -16,6 +16,7 @@ FLOORS = (
     {
         "portkey": "the gateway asked about itself",
         "install": "rc blocks, shims, completion",
+        "managed": "agents' own files for administrators, from the system policy",
     },
     {"report": "the terminal, tables, JSON, SARIF, GitHub; words for times, paths and counts"},
     {"check": "the engine of `check`"},

@@ -16,8 +16,8 @@ from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]
 
-COLD = ("addresses.py", "inside.py", "running.py", "today.py")
-"""What `agents`, `watch` and `explain` ask of an agent; no launch waits for it."""
+COLD = ("addresses.py", "inside.py", "rendered.py", "running.py", "today.py")
+"""What `agents`, `watch`, `explain` and `managed` ask of an agent; no launch waits for it."""
 
 HOT = [
     *sorted(

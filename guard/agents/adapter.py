@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from guard.agents.managed import Machine, Managed
     from guard.agents.plan import Plan
     from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
@@ -172,6 +173,13 @@ class Agent(Identity):
     def managed_files(self, facts: Any) -> list[str]:
         """The files there are by which an administrator configures it, of those `facts` hold."""
         return []
+
+    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
+        """The same files as root writes them, so that every start follows the system `policy`.
+
+        They hold no key: a variable's name, or the command of `machine` that prints it.
+        """
+        raise NotImplementedError
 
     def today(self, facts: Any) -> Today:
         """Where the launch would go without the guard."""

@@ -34,7 +34,7 @@ def suffix(environ: Mapping[str, str], agent: str, *, create: bool) -> str:
         return "x" * SUFFIX_LENGTH
     paths.private_directory(paths.routeguard_state(environ))
     paths.private_directory(directory)
-    fresh = "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
+    fresh = random_suffix()
     try:
         if not write_new(path, f"{fresh}\n".encode()) and not _read(path):
             write(path, f"{fresh}\n".encode())  # what is there is damaged
@@ -44,6 +44,11 @@ def suffix(environ: Mapping[str, str], agent: str, *, create: bool) -> str:
     if not known:
         raise unusable(path, "does not keep what is written to it")
     return known
+
+
+def random_suffix() -> str:
+    """A suffix that nobody has heard of."""
+    return "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
 
 
 def unusable(path: str, why: str) -> GuardError:

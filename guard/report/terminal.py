@@ -32,7 +32,7 @@ PATIENCE = 1.0
 
 COMMANDS = (
     *("agents", "allow", "check", "completion", "doctor", "exec", "explain", "hook", "key"),
-    *("log", "manual"),
+    *("log", "managed", "manual"),
     *("policy", "ports", "portkey", "rules", "setup", "shim", "status", "teardown", "verify"),
     *("watch", "why"),
 )

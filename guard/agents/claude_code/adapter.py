@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.agents.claude_code.facts import Facts
+    from guard.agents.managed import Machine, Managed
     from guard.agents.plan import Plan
     from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
@@ -90,6 +91,12 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `facts.managed_files`."""
         return [settings.path for settings in facts.managed]
+
+    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
+        """See `rendered.render`.."""
+        from guard.agents.claude_code import rendered
+
+        return rendered.render(policy, machine)
 
     def today(self, facts: Facts) -> Today:
         """See `today.unguarded`."""

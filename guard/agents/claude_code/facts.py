@@ -56,12 +56,14 @@ def config_directory(environ: Mapping[str, str]) -> str:
     return environ.get("CLAUDE_CONFIG_DIR") or os.path.join(paths.home(environ), ".claude")
 
 
+def folder_of(*, macos: bool) -> str:
+    """Where an administrator's settings lie."""
+    return "/Library/Application Support/ClaudeCode" if macos else "/etc/claude-code"
+
+
 def managed_files(root: str = "") -> list[Settings]:
     """The administrator's settings that are there; `root` stands before their paths."""
-    if sys.platform == "darwin":
-        folder = f"{root}/Library/Application Support/ClaudeCode"
-    else:
-        folder = f"{root}/etc/claude-code"
+    folder = root + folder_of(macos=sys.platform == "darwin")
     found = []
     for path in (f"{folder}/managed-settings.json", *_parts(f"{folder}/managed-settings.d")):
         try:

@@ -17,7 +17,7 @@ from guard.files import jsonc
 if TYPE_CHECKING:
     from guard.agents.claude_code.facts import Facts
 
-_CLOUDS = {
+CLOUDS = {
     "CLAUDE_CODE_USE_ANTHROPIC_AWS": "Anthropic on AWS",
     "CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD": "Anthropic on Google Cloud",
     "CLAUDE_CODE_USE_BEDROCK": "Amazon Bedrock",
@@ -26,7 +26,7 @@ _CLOUDS = {
     "CLAUDE_CODE_USE_MANTLE": "Mantle",
     "CLAUDE_CODE_USE_VERTEX": "Google Vertex AI",
 }
-_CREDENTIALS = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
+CREDENTIALS = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
 def unguarded(facts: Facts) -> Today:
@@ -36,15 +36,15 @@ def unguarded(facts: Facts) -> Today:
     layers = [("environment", "", dict(facts.environ))]
     layers += [(layer, path, env) for layer, path, env in _files(facts)]
     for layer, path, env in layers:
-        for name, cloud in _CLOUDS.items():
+        for name, cloud in CLOUDS.items():
             if env.get(name, "0").strip().lower() not in ("", "0", "false", "no", "off"):
                 route = cloud
                 today.says.append(Say(layer, path or name, f"{name} turns on {cloud}"))
         address = env.get("ANTHROPIC_BASE_URL", "")
-        if address and route not in _CLOUDS.values():
+        if address and route not in CLOUDS.values():
             route = address
             today.says.append(Say(layer, path or "ANTHROPIC_BASE_URL", f"base URL {address}"))
-    named = [name for name in _CREDENTIALS if facts.environ.get(name)]
+    named = [name for name in CREDENTIALS if facts.environ.get(name)]
     for name in named:
         today.says.append(Say("environment", name, "is sent as the credential"))
     login = os.path.join(config_directory(facts.environ), ".credentials.json")

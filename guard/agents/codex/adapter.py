@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.agents.codex.facts import Facts
+    from guard.agents.managed import Machine, Managed
     from guard.agents.plan import Plan
     from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
@@ -69,6 +70,12 @@ class CodexAdapter(Agent, Codex):
         from guard.agents.codex import facts as read
 
         return [one.path for one in facts.of(read.MANAGED)]
+
+    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
+        """See `rendered.render`.."""
+        from guard.agents.codex import rendered
+
+        return rendered.render(policy, machine)
 
     def today(self, facts: Facts) -> Today:
         """See `today.unguarded`."""

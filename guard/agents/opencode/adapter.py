@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guard.agents.managed import Machine, Managed
     from guard.agents.opencode.facts import Facts
     from guard.agents.plan import Plan
     from guard.agents.today import Today
@@ -130,6 +131,12 @@ class OpenCodeAdapter(Agent, OpenCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""
         return [config.path for config in facts.found.managed]
+
+    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
+        """See `rendered.render`.."""
+        from guard.agents.opencode import rendered
+
+        return rendered.render(policy, machine)
 
     def today(self, facts: Facts) -> Today:
         """See `today.unguarded`."""

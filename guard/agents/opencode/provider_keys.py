@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 
+def key_variables(policy: CompiledPolicy) -> dict[str, str]:
+    """The variable in which each provider's key is at a launch, by its name; one for a command."""
+    commands: dict[tuple[str, ...], str] = {}
+    for entry in policy.providers:
+        if entry.key_command:
+            name = f"ROUTEGUARD_GATEWAY_KEY_{len(commands) + 1}"
+            commands.setdefault(entry.key_command, name)
+    return {p.name: commands.get(p.key_command, p.key_env) for p in policy.providers}
+
+
 def take_keys(
     policy: CompiledPolicy, environ: Mapping[str, str], result: Plan
 ) -> tuple[set[str], dict[str, str]]:
@@ -22,18 +32,16 @@ def take_keys(
     cannot be one becomes a finding.
     """
     usable: set[str] = set()
-    variables: dict[str, str] = {}
-    commands: dict[tuple[str, ...], str] = {}
+    variables = key_variables(policy)
+    fetched: set[str] = set()
     for entry in policy.providers:
         if entry.key_command:
-            if entry.key_command not in commands:
-                name = f"ROUTEGUARD_GATEWAY_KEY_{len(commands) + 1}"
-                commands[entry.key_command] = name
+            name = variables[entry.name]
+            if name not in fetched:
+                fetched.add(name)
                 result.keys.append((name, entry))
-            variables[entry.name] = commands[entry.key_command]
             usable.add(entry.name)
             continue
-        variables[entry.name] = entry.key_env
         value = environ.get(entry.key_env, "")
         if not value.strip():
             continue

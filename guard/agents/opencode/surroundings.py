@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
 """In this order; the first name that exists anywhere up to the worktree is the one used."""
 
-MANAGED = "/Library/Application Support/opencode" if sys.platform == "darwin" else "/etc/opencode"
+MANAGED_OF = {"darwin": "/Library/Application Support/opencode", "linux": "/etc/opencode"}
+MANAGED = MANAGED_OF.get(sys.platform, MANAGED_OF["linux"])
 """The administrator's config directory; it outranks the inline config."""
 
 OAUTH = "oauth"
@@ -58,7 +59,7 @@ _PATIENCE = 2.0
 _FIELDS = {"api": ("key",), OAUTH: ("refresh", "access")}
 """What a login of each type holds at least, as text (read in the source of 1.18.33)."""
 
-_MANAGED_PREFERENCES = "ai.opencode.managed.plist"
+MANAGED_DOMAIN = "ai.opencode.managed"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
 _MOST_TEXT = 64 * 1024
 """Bytes of a text that a config reads by `{file:…}`."""
@@ -492,7 +493,7 @@ def _look_at_preferences(found: Surroundings) -> None:
         return
     base = "/Library/Managed Preferences"
     for directory in (base, os.path.join(base, os.path.basename(found.home))):
-        path = os.path.join(directory, _MANAGED_PREFERENCES)
+        path = os.path.join(directory, f"{MANAGED_DOMAIN}.plist")
         try:
             raw = jsonc.read_bytes(path)
         except jsonc.UnreadableError as error:

@@ -1,0 +1,334 @@
+"""`routeguard managed`: agents' own files for administrators, from the system policy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.agents.managed import LINUX, MACOS
+from guard.commands.groups import Group
+from guard.errors import ExitCode, GuardError, printable
+from guard.managed import files
+from guard.managed.render import (
+    PLATFORM,
+    PROFILE,
+    Rendering,
+    machine,
+    plist,
+    policy_file,
+    profile,
+    read_policy,
+    render,
+)
+from guard.report.document import show_document
+from guard.report.table import fields
+from guard.report.terminal import paint, say, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.managed.files import Place, State, Step
+
+
+@click.group(
+    cls=Group,
+    epilog="""\b
+Examples:
+  routeguard managed render                         what would be written
+  routeguard managed diff
+  sudo routeguard managed install --dry-run
+  sudo routeguard managed install
+  routeguard managed status
+  sudo routeguard managed remove                    undo it
+  routeguard managed render --platform macos --to mdm      for a company's MDM""",
+)
+def managed() -> None:
+    """Write agents' own administrator files from the system policy.
+
+    They outrank users' and projects' settings, so they hold where no launch guard is: an agent
+    that is started by its full path, by an editor, or with a cleaned environment. They name the
+    gateway and hold no key. docs/managed.md says what they do not hold.
+    """
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_root = click.option(
+    "--root",
+    metavar="DIR",
+    default="/",
+    type=click.Path(file_okay=False),
+    help="A root to look at or install into, for packages and images. [default: /]",
+)
+_program = click.option(
+    "--program",
+    metavar="PATH",
+    default="",
+    help="The routeguard that agents ask for the gateway key.",
+)
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would change.")
+
+
+@managed.command(
+    "render",
+    epilog="""\b
+Examples:
+  routeguard managed render
+  routeguard managed render --policy draft.toml
+  routeguard managed render --platform macos --to mdm
+  routeguard managed render --json | jq -r '.files[].path'""",
+)
+@click.option(
+    "--platform",
+    type=click.Choice([LINUX, MACOS]),
+    default=PLATFORM,
+    show_default=True,
+    help="The system to render for.",
+)
+@click.option(
+    "--to", metavar="DIR", type=click.Path(file_okay=False), help="Write a tree of files there."
+)
+@click.option("--policy", metavar="FILE", default="", help="A policy file to render instead.")
+@_program
+@_json
+def render_command(platform: str, to: str | None, policy: str, program: str, as_json: bool) -> int:
+    """Show what is rendered from the system policy.
+
+    With --to the files lie in DIR as they would below the root, with the list by which a launch
+    recognises them; for macOS also a profile for an MDM, and each domain as a property list.
+    Running it again with the same DIR changes nothing that the policy does not.
+    """
+    source = policy or policy_file("/", platform)
+    place = policy_file(to or "/", platform)
+    state = files.read_state(place)
+    rendering, state = _rendered(source, platform, state, program)
+    if to:
+        places = files.look(to, rendering.files, state)
+        steps = files.install(to, place, places, state, replace_others=False, dry_run=False)
+        extra = {f"{domain}.plist": plist(values) for domain, values in rendering.domains.items()}
+        if rendering.domains:
+            extra[PROFILE] = profile(rendering.domains)
+        steps += [_wrote(os.path.join(to, name), content) for name, content in extra.items()]
+        _tell_steps(steps, rendering.notes, dry_run=False, as_json=as_json, root=to)
+        return ExitCode.OK
+    if as_json:
+        show_document(_as_dict(rendering))
+        return ExitCode.OK
+    for path, text in rendering.files.items():
+        show(f"{paint(path, 'strong')}\n{text}", whole=True)
+    _notes(rendering.notes)
+    return ExitCode.OK
+
+
+@managed.command(
+    epilog="""\b
+Examples:
+  routeguard managed diff
+  routeguard managed diff --root image
+
+Exit status: 0 no difference, 1 differences."""
+)
+@_root
+@_json
+def diff(root: str, as_json: bool) -> int:
+    """Show what differs between the files and the policy.
+
+    Files of somebody else's that are in the way are compared as well.
+    """
+    _, places, _ = _looked(root)
+    different = [place for place in places if place.content != place.wanted]
+    if as_json:
+        shown = [{**files.as_dict(place), "diff": _difference(place)} for place in different]
+        show_document({"files": shown})
+    else:
+        for place in different:
+            show(f"{paint(place.path, 'strong')}  {place.state}", whole=True)
+            show("".join(_difference(place)).rstrip("\n") + "\n", whole=True)
+        if not different:
+            say("no difference: the files are as the system policy renders them")
+    return ExitCode.FINDINGS if different else ExitCode.OK
+
+
+@managed.command(
+    epilog="""\b
+Examples:
+  sudo routeguard managed install --dry-run
+  sudo routeguard managed install
+  sudo routeguard managed install --replace          keep others' files aside until `remove`
+  routeguard managed install --root build/root
+
+Exit status: 0 done, 1 a file of somebody else's is in the way, 3 no valid system policy."""
+)
+@_root
+@_program
+@click.option("--replace", "replace_others", is_flag=True, help="Keep files of others aside.")
+@_dry_run
+@_json
+def install(root: str, program: str, replace_others: bool, dry_run: bool, as_json: bool) -> int:
+    """Write the files as root.
+
+    A file that routeguard did not write, or that was changed since, is shown and left. Run it
+    again after each change of the system policy.
+    """
+    if not dry_run:
+        _require_root(root)
+    place = policy_file(root)
+    rendering, state = _rendered(place, PLATFORM, files.read_state(place), program)
+    places = files.look(root, rendering.files, state)
+    steps = files.install(
+        root, place, places, state, replace_others=replace_others, dry_run=dry_run
+    )
+    _tell_steps(steps, rendering.notes, dry_run=dry_run, as_json=as_json, root=root)
+    if not dry_run and not as_json:
+        say("undo: sudo routeguard managed remove" + _under(root))
+    return ExitCode.OK
+
+
+@managed.command(
+    epilog="""\b
+Examples:
+  sudo routeguard managed remove --dry-run
+  sudo routeguard managed remove
+
+Exit status: 0 done, 1 a file was changed by somebody and stays."""
+)
+@_root
+@_dry_run
+@_json
+def remove(root: str, dry_run: bool, as_json: bool) -> int:
+    """Take the files away as root.
+
+    What was there before is put back, and directories that were made go if they are empty.
+    """
+    if not dry_run:
+        _require_root(root)
+    place = policy_file(root)
+    state = files.read_state(place)
+    places = files.look(root, {}, state)
+    steps, stay = files.remove(root, place, places, state, dry_run=dry_run)
+    notes = [f"{one.path} stays: somebody has changed it since it was written" for one in stay]
+    _tell_steps(steps, notes, dry_run=dry_run, as_json=as_json, root=root)
+    return ExitCode.FINDINGS if stay else ExitCode.OK
+
+
+@managed.command(
+    epilog="""\b
+Examples:
+  routeguard managed status
+  routeguard managed status --json | jq -r '.files[] | select(.state != "current").path'
+
+Exit status: 0 all files are in place, 1 not."""
+)
+@_root
+@_json
+def status(root: str, as_json: bool) -> int:
+    """Show whether the files are in place.
+
+    Also whether others than root could change them.
+    """
+    rendering, places, state = _looked(root)
+    good = all(place.state == files.CURRENT and not place.unsafe for place in places)
+    if as_json:
+        shown = [files.as_dict(place) for place in places]
+        show_document(
+            {
+                "installed": bool(state.entries),
+                "good": good,
+                "policy": policy_file(root),
+                "program": state.program,
+                "files": shown,
+                "notes": list(rendering.notes),
+            }
+        )
+        return ExitCode.OK if good else ExitCode.FINDINGS
+    rows = [("policy", printable(policy_file(root)))]
+    for place in places:
+        word = place.state if place.state == files.CURRENT else paint(place.state, "warning")
+        rows.append((word, printable(place.path)))
+        if place.unsafe:
+            rows.append((paint("unsafe", "bad"), printable(place.unsafe)))
+    if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
+        rows.append(("look", f"routeguard managed diff{_under(root)}"))
+    if not good:
+        rows.append(("fix", f"sudo routeguard managed install{_under(root)}"))
+    show(fields(rows))
+    _notes(rendering.notes)
+    return ExitCode.OK if good else ExitCode.FINDINGS
+
+
+def _rendered(source: str, platform: str, state: State, program: str) -> tuple[Rendering, State]:
+    """What the policy at `source` renders, and the `state` with what it was rendered for."""
+    chosen, notes = machine(platform, state.installed(), program)
+    rendering = render(read_policy(source), chosen, notes)
+    return rendering, replace(state, suffix=chosen.suffix, program=chosen.program)
+
+
+def _looked(root: str) -> tuple[Rendering, list[Place], State]:
+    place = policy_file(root)
+    known = files.read_state(place)
+    rendering, state = _rendered(place, PLATFORM, known, "")
+    return rendering, files.look(root, rendering.files, state), known
+
+
+def _require_root(root: str) -> None:
+    if root not in ("", "/") or os.geteuid() == 0:
+        return
+    words = shlex.join(["sudo", "routeguard", *sys.argv[1:]])
+    raise GuardError(
+        "nothing was changed: files for administrators are root's",
+        fix=words,
+        exit_code=ExitCode.FINDINGS,
+    )
+
+
+def _under(root: str) -> str:
+    return "" if root in ("", "/") else f" --root {shlex.quote(root)}"
+
+
+def _wrote(path: str, content: bytes) -> Step:
+    from guard.files.write import write
+
+    write(path, content, 0o644)
+    return files.Step("write", path)
+
+
+def _difference(place: Place) -> list[str]:
+    before, after = (
+        (content or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        for content in (place.content, place.wanted)
+    )
+    return list(difflib.unified_diff(before, after, "on this machine", "from the policy"))
+
+
+def _tell_steps(
+    steps: Sequence[Step], notes: Sequence[str], *, dry_run: bool, as_json: bool, root: str
+) -> None:
+    if as_json:
+        done = [{"action": step.action, "path": step.path} for step in steps]
+        show_document({"dry_run": dry_run, "root": root, "steps": done, "notes": list(notes)})
+        return
+    would = "would " if dry_run else ""
+    rows = [
+        (f"{would if step.action not in ('unchanged', 'leave') else ''}{step.action}", step.path)
+        for step in steps
+    ]
+    show(fields((label, printable(text)) for label, text in rows) or "nothing to do")
+    _notes(notes)
+
+
+def _notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        say(printable(f"note: {note}"))
+
+
+def _as_dict(rendering: Rendering) -> dict[str, Any]:
+    return {
+        "files": [{"path": path, "text": text} for path, text in rendering.files.items()],
+        "domains": rendering.domains,
+        "notes": list(rendering.notes),
+    }

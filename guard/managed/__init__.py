@@ -1,0 +1,1 @@
+"""Agents' own files for administrators: rendered from the system policy, compared, written."""

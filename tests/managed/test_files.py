@@ -1,0 +1,225 @@
+"""What `managed` writes below a root, and that it takes all of it away again."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guard.cli import main
+from guard.errors import GuardError
+from guard.managed import files
+
+POLICY = '[agents]\nguard = ["codex"]\n[agents.codex]\nprovider = "@openai-prod"\n'
+CONFIG, LIMITS = "etc/codex/managed_config.toml", "etc/codex/requirements.toml"
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place = tmp_path / "image"
+    policy = place / "etc" / "routeguard" / "policy.toml"
+    policy.parent.mkdir(parents=True)
+    for folder in (place, place / "etc", policy.parent):
+        folder.chmod(0o755)
+    policy.write_text(POLICY)
+    policy.chmod(0o644)
+    return place
+
+
+@pytest.fixture
+def managed(root: Path) -> Run:
+    def run(verb: str, *words: str) -> int:
+        return main(["managed", verb, "--root", str(root), *words])
+
+    return run
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    found = {}
+    for path in sorted(root.rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(root))] = (stat.S_IMODE(path.lstat().st_mode), content)
+    return found
+
+
+def test_install_status_and_remove(
+    root: Path, managed: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(root)
+    assert managed("status") == 1
+    assert managed("diff") == 1
+    assert managed("install", "--dry-run") == 0
+    assert tree(root) == before
+    assert managed("install", "--program", "/usr/bin/routeguard") == 0
+    assert stat.S_IMODE((root / CONFIG).stat().st_mode) == 0o644
+    assert managed("status") == 0
+    assert managed("diff") == 0
+    once = tree(root)
+    capsys.readouterr()
+    assert managed("install", "--json") == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert [step["action"] for step in steps] == ["unchanged", "unchanged"]
+    assert tree(root) == once
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_a_changed_policy_is_outdated_until_it_is_installed(root: Path, managed: Run) -> None:
+    before = tree(root)
+    managed("install")
+    policy = root / "etc/routeguard/policy.toml"
+    policy.write_text(POLICY + 'model = "gpt-5.5"\n')
+    assert managed("status") == 1
+    assert managed("install") == 0
+    assert 'model = "gpt-5.5"' in (root / CONFIG).read_text()
+    policy.write_text('[agents]\nguard = ["opencode"]\n')
+    assert managed("install") == 0
+    assert not (root / CONFIG).exists()
+    policy.write_text(POLICY)
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_file_of_somebody_else_is_left_or_kept_aside(root: Path, managed: Run, mode: int) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_text('allowed_sandbox_modes = ["read-only"]\n')
+    (root / LIMITS).chmod(mode)
+    before = tree(root)
+    with pytest.raises(GuardError) as refused:
+        managed("install")
+    assert refused.value.exit_code == 1
+    assert LIMITS in refused.value.where
+    assert CONFIG not in refused.value.where
+    assert tree(root) == before
+    assert managed("status") == 1
+    assert managed("install", "--replace") == 0
+    assert (root / f"{LIMITS}.before-routeguard").exists()
+    assert managed("status") == 0
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_the_same_content_of_somebody_else_stays(root: Path, managed: Run) -> None:
+    managed("install")
+    same = (root / LIMITS).read_bytes()
+    managed("remove")
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_bytes(same)
+    before = tree(root)
+    assert managed("install") == 0
+    assert managed("remove") == 0
+    assert tree(root) == before
+    # and it is put back where the policy has asked for another one since
+    managed("install")
+    policy = root / "etc/routeguard/policy.toml"
+    policy.write_text(POLICY + 'mcp = ["docs"]\n')
+    assert managed("install") == 0
+    assert (root / LIMITS).read_bytes() != same
+    policy.write_text(POLICY)
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_what_somebody_changed_stays(root: Path, managed: Run) -> None:
+    managed("install")
+    with (root / CONFIG).open("a") as file:
+        file.write("# mine\n")
+    with pytest.raises(GuardError, match="not routeguard's"):
+        managed("install")
+    assert managed("remove") == 1
+    assert (root / CONFIG).read_text().endswith("# mine\n")
+    assert managed("install", "--replace") == 0
+    assert (root / f"{CONFIG}.changed").read_text().endswith("# mine\n")
+    assert managed("remove") == 0
+    assert not (root / CONFIG).exists()
+
+
+def test_what_is_in_the_way_of_a_name_is_not_overwritten(root: Path, managed: Run) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    for name in (LIMITS, f"{LIMITS}.before-routeguard"):
+        (root / name).write_text("# theirs\n")
+    with pytest.raises(GuardError, match="in the way"):
+        managed("install", "--replace")
+    assert (root / LIMITS).read_text() == "# theirs\n"
+
+
+def test_a_link_is_not_followed(root: Path, managed: Run, tmp_path: Path) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    (tmp_path / "elsewhere").write_text("")
+    (root / LIMITS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GuardError, match="cannot look at"):
+        managed("install", "--replace")
+    assert (tmp_path / "elsewhere").read_text() == ""
+
+
+def test_an_interrupted_install_can_be_taken_away(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(root)
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_text("# theirs\n")
+    before = tree(root)
+    put = files._put
+    left: list[int] = []
+
+    def fails(path: str, content: bytes) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise GuardError("out of power")
+        put(path, content)
+
+    for stop in (2, 3, 4):
+        left[:] = [stop]
+        monkeypatch.setattr(files, "_put", fails)
+        with pytest.raises(GuardError, match="out of power"):
+            managed("install", "--replace")
+        monkeypatch.setattr(files, "_put", put)
+        assert managed("remove") == 0
+        assert tree(root) == before
+
+
+def test_a_directory_that_others_can_write_gets_nothing(root: Path, managed: Run) -> None:
+    (root / "etc/codex").mkdir()
+    (root / "etc/codex").chmod(0o777)
+    with pytest.raises(GuardError, match="others than root can change"):
+        managed("install")
+    assert list((root / "etc/codex").iterdir()) == []
+    (root / "etc/codex").chmod(0o755)
+    managed("install")
+    (root / CONFIG).chmod(0o666)
+    assert managed("status") == 1
+
+
+def test_a_damaged_memory_stops(root: Path, managed: Run) -> None:
+    managed("install")
+    (root / "etc/routeguard/managed.json").write_text("{}")
+    for verb in ("install", "remove", "status", "diff"):
+        with pytest.raises(GuardError, match="cannot tell what routeguard wrote"):
+            managed(verb)
+
+
+def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for verb in ("install", "remove"):
+        monkeypatch.setattr("sys.argv", ["routeguard", "managed", verb])
+        with pytest.raises(GuardError) as refused:
+            main(["managed", verb])
+        assert refused.value.fix == f"sudo routeguard managed {verb}"
+
+
+def test_a_tree_for_an_mdm(root: Path, tmp_path: Path) -> None:
+    policy = str(root / "etc/routeguard/policy.toml")
+    to = str(tmp_path / "mdm")
+    words = ["managed", "render", "--platform", "macos", "--policy", policy, "--to", to]
+    assert main(words) == 0
+    first = tree(Path(to))
+    assert {"routeguard.mobileconfig", "com.openai.codex.plist", CONFIG} <= first.keys()
+    assert "Library/Application Support/routeguard/managed.json" in first
+    assert main(words) == 0
+    assert tree(Path(to)) == first

@@ -1,0 +1,164 @@
+"""What the system policy renders into: parsed as the agents parse it, and without any key."""
+
+from __future__ import annotations
+
+import base64
+import json
+import plistlib
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from guard.agents.managed import LINUX, MACOS, Installed, Machine
+from guard.errors import PolicyError
+from guard.files import jsonc
+from guard.managed import render
+from guard.policy.compile import compile_layers
+from guard.policy.layers import Candidate, read_layer
+from guard.policy.values import CompiledPolicy
+
+POLICY = """
+[gateway]
+base_url = "https://gateway.example.com/v1"
+key = { env = "COMPANY_KEY" }
+default = "portkey/gpt-4o"
+[gateway.providers.portkey]
+models = ["gpt-4o"]
+[agents.codex]
+provider = "@openai-prod"
+model = "gpt-5.5"
+[agents.claude-code]
+provider = "@anthropic-prod"
+model = "claude-sonnet-4-5"
+"""
+COMMAND = POLICY.replace('{ env = "COMPANY_KEY" }', '{ command = ["op", "read", "op://x/y"] }')
+HOST = Machine(LINUX, "abcdefghij", "/usr/bin/routeguard")
+
+
+def compiled(tmp_path: Path, text: str) -> CompiledPolicy:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    path.chmod(0o644)
+    layer = read_layer(Candidate("system", str(path)))
+    assert layer is not None
+    return compile_layers([layer])
+
+
+def test_codex_gets_one_provider_and_limits(tmp_path: Path) -> None:
+    files = render.render(compiled(tmp_path, POLICY), HOST).files
+    settled = tomllib.loads(files["/etc/codex/managed_config.toml"])
+    assert settled["model_provider"] == "portkey_abcdefghij"
+    assert list(settled["model_providers"]) == ["portkey_abcdefghij"]
+    provider = settled["model_providers"]["portkey_abcdefghij"]
+    assert provider["base_url"] == "https://gateway.example.com/v1"
+    assert provider["env_http_headers"] == {"x-portkey-api-key": "COMPANY_KEY"}
+    assert provider["http_headers"] == {"x-portkey-provider": "@openai-prod"}
+    assert "auth" not in provider
+    assert settled["model"] == "gpt-5.5"
+    assert settled["otel"]["exporter"] == "none"
+    assert not any(settled["features"].values())
+    assert settled["shell_environment_policy"] == {"set": {"COMPANY_KEY": ""}}
+    limits = tomllib.loads(files["/etc/codex/requirements.toml"])
+    assert limits == {
+        "allowed_login_methods": ["api"],
+        "allowed_web_search_modes": ["disabled"],
+        "mcp_servers": {},
+    }
+
+
+def test_a_key_from_a_command_is_asked_of_routeguard(tmp_path: Path) -> None:
+    rendering = render.render(compiled(tmp_path, COMMAND), HOST)
+    settled = tomllib.loads(rendering.files["/etc/codex/managed_config.toml"])
+    provider = settled["model_providers"]["portkey_abcdefghij"]
+    assert provider["auth"] == {"command": "/usr/bin/routeguard", "args": ["key"]}
+    assert "env_http_headers" not in provider
+    assert "op://x/y" not in "".join(rendering.files.values())
+    assert any("opencode" in note for note in rendering.notes)
+
+
+def test_named_mcp_servers_are_not_closed(tmp_path: Path) -> None:
+    text = POLICY.replace("[agents.codex]\n", '[agents.codex]\nmcp = ["docs"]\n')
+    rendering = render.render(compiled(tmp_path, text), HOST)
+    assert "mcp_servers" not in tomllib.loads(rendering.files["/etc/codex/requirements.toml"])
+    assert any("MCP" in note for note in rendering.notes)
+
+
+def test_claude_code_gets_the_gateway_and_a_helper(tmp_path: Path) -> None:
+    path = "/etc/claude-code/managed-settings.json"
+    found = json.loads(render.render(compiled(tmp_path, POLICY), HOST).files[path])
+    env = found["env"]
+    assert env["ANTHROPIC_BASE_URL"] == "https://gateway.example.com"
+    assert env["ANTHROPIC_CUSTOM_HEADERS"] == "x-portkey-provider: @anthropic-prod"
+    assert env["ANTHROPIC_MODEL"] == "claude-sonnet-4-5"
+    taken = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK")
+    assert {env[name] for name in taken} == {""}
+    assert found["apiKeyHelper"] == "/usr/bin/routeguard key"
+    assert found["parentSettingsBehavior"] == "merge"
+    assert found["disableAllHooks"] is True
+    assert found["allowedMcpServers"] == []
+
+
+def test_opencode_gets_providers_that_nobody_can_name(tmp_path: Path) -> None:
+    text = render.render(compiled(tmp_path, POLICY), HOST).files["/etc/opencode/opencode.json"]
+    found = jsonc.parse(text)
+    assert found["enabled_providers"] == ["portkey-abcdefghij"]
+    assert found["model"] == "portkey-abcdefghij/gpt-4o"
+    provider = found["provider"]["portkey-abcdefghij"]
+    assert provider["options"]["baseURL"] == "https://gateway.example.com/v1"
+    assert provider["options"]["headers"] == {"x-portkey-api-key": "{env:COMPANY_KEY}"}
+    # an empty one would replace that of a launch
+    assert "disabled_providers" not in found
+
+
+def test_an_agent_that_the_policy_leaves_alone_gets_nothing(tmp_path: Path) -> None:
+    text = POLICY + '[agents]\nguard = ["codex"]\n'
+    files = render.render(compiled(tmp_path, text), HOST).files
+    assert {path.split("/")[2] for path in files} == {"codex"}
+
+
+def test_without_a_provider_the_gateway_refuses_and_it_is_said(tmp_path: Path) -> None:
+    rendering = render.render(compiled(tmp_path, "schema = 1\n"), HOST)
+    settled = tomllib.loads(rendering.files["/etc/codex/managed_config.toml"])
+    (provider,) = settled["model_providers"].values()
+    assert "http_headers" not in provider
+    assert len([note for note in rendering.notes if "names no provider" in note]) == 2
+
+
+def test_macos_gets_its_own_paths_and_a_profile(tmp_path: Path) -> None:
+    mac = Machine(MACOS, "abcdefghij", "/usr/local/bin/routeguard")
+    rendering = render.render(compiled(tmp_path, POLICY), mac)
+    assert set(rendering.files) == {
+        "/Library/Application Support/ClaudeCode/managed-settings.json",
+        "/Library/Application Support/opencode/opencode.json",
+        "/etc/codex/managed_config.toml",
+        "/etc/codex/requirements.toml",
+    }
+    profile = plistlib.loads(render.profile(rendering.domains))
+    assert profile["PayloadType"] == "Configuration"
+    payloads = {one["PayloadType"]: one for one in profile["PayloadContent"]}
+    assert set(payloads) == {"ai.opencode.managed", "com.anthropic.claudecode", "com.openai.codex"}
+    assert len({one["PayloadUUID"] for one in payloads.values()} | {profile["PayloadUUID"]}) == 4
+    settled = tomllib.loads(
+        base64.b64decode(payloads["com.openai.codex"]["config_toml_base64"]).decode()
+    )
+    assert settled["model_provider"] == "portkey_abcdefghij"
+    assert payloads["com.anthropic.claudecode"]["env"]["ANTHROPIC_BASE_URL"]
+    for domain, values in rendering.domains.items():
+        assert plistlib.loads(render.plist(values)) == values, domain
+    # what an MDM compares: the same content is the same profile
+    assert render.profile(rendering.domains) == render.profile(
+        render.render(compiled(tmp_path, POLICY), mac).domains
+    )
+
+
+def test_the_suffix_is_random_once_and_then_stays() -> None:
+    fresh = {render.machine(LINUX, Installed(), "/x")[0].suffix for _ in range(8)}
+    assert len(fresh) == 8
+    known = Installed(suffix="abcdefghij", program="/usr/bin/routeguard")
+    assert render.machine(LINUX, known)[0].suffix == "abcdefghij"
+
+
+def test_no_system_policy_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="no system policy"):
+        render.read_policy(str(tmp_path / "policy.toml"))
