@@ -159,7 +159,7 @@ def diff(root: str, as_json: bool) -> int:
 Examples:
   sudo routeguard managed install --dry-run
   sudo routeguard managed install
-  sudo routeguard managed install --replace          keep others' files aside until `remove`
+  sudo routeguard managed install --replace    keep others' files until `remove`
   routeguard managed install --root build/root
 
 Exit status: 0 done, 1 a file of somebody else's is in the way, 3 no valid system policy."""
@@ -220,7 +220,7 @@ def remove(root: str, dry_run: bool, as_json: bool) -> int:
     epilog="""\b
 Examples:
   routeguard managed status
-  routeguard managed status --json | jq -r '.files[] | select(.state != "current").path'
+  routeguard managed status --json | jq .good
 
 Exit status: 0 all files are in place, 1 not."""
 )
