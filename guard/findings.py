@@ -92,6 +92,20 @@ def allow(kind: str, thing: str, length: str = "2h") -> str:
     return f'routeguard allow {kind} {thing} --for {length} --reason "…"'
 
 
+READ_BY_AGENT = "the agent will read this file, and it cannot be checked: "
+FORBIDS = "what it forbids cannot be read: "
+
+
+def unreadable(
+    path: str, why: str, what: str = READ_BY_AGENT, fix: str = "repair it or remove it"
+) -> Finding:
+    """The finding for a file that an agent reads, which a launch and `check` cannot.
+
+    `why` completes "it …"; `what` begins the message.
+    """
+    return Finding("RG303", path, what + why, where=path, fix=fix)
+
+
 def mask(value: str) -> str:
     """`value` as it may be shown: two characters at each end if it is 16 or longer, else none."""
     if len(value) < _LONG_ENOUGH:

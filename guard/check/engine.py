@@ -231,7 +231,7 @@ def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
     seen = set()
     for finding in findings:
         key = (finding.rule, finding.path, finding.line, finding.column, finding.subject)
-        if not finding.line:
+        if not finding.line or finding.subject == finding.path:
             # about the file as a whole there may be several, told apart by their words
             key = (*key[:-1], finding.message)
         if key not in seen:

@@ -16,6 +16,7 @@ Hot-path module; `json` and `re` are imported on first use.
 from __future__ import annotations
 
 from guard.files.read import MAX_BYTES as MAX_BYTES
+from guard.files.read import MalformedError as MalformedError
 from guard.files.read import TooLargeError
 from guard.files.read import UnreadableError as UnreadableError
 from guard.files.read import read_bytes as read_bytes
@@ -32,14 +33,6 @@ MAX_PARTS = 20_000
 
 _WHITE = " \t\r\n"
 _tokens: re.Pattern[str] | None = None
-
-
-class MalformedError(UnreadableError):
-    """Not JSON, or JSON that is not accepted. `offset` is the character it was noticed at."""
-
-    def __init__(self, why: str, offset: int = 0) -> None:
-        super().__init__(why)
-        self.offset = offset
 
 
 def read(path: str) -> dict[str, Any] | None:

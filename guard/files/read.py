@@ -42,6 +42,14 @@ class TooLargeError(UnreadableError):
     """A file of more bytes than the caller wants."""
 
 
+class MalformedError(UnreadableError):
+    """Not of its format, or not accepted. `offset` is the character it was noticed at."""
+
+    def __init__(self, why: str, offset: int = 0) -> None:
+        super().__init__(why)
+        self.offset = offset
+
+
 def read_bytes(
     path: str,
     limit: int = MAX_BYTES,

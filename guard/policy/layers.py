@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
+from guard.files import toml
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import (
@@ -321,12 +322,6 @@ def _decoded(data: bytes, path: str) -> str:
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-# tomllib takes time that grows with the square of the parts of a dotted key: minutes for a line
-# of a megabyte. Every repetition is possessive, and starts only where a key can, to stay linear.
-_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_DEEP = re.compile(rf"(?<![A-Za-z0-9_.-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MAX_DEPTH},}}+")
-
-
 def _parsed(text: str, place: Candidate) -> dict[str, Any]:
     path = place.path
     if place.layer == "project":
@@ -339,9 +334,9 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
                 " at most",
                 fix="remove what is not policy; a policy is about a page of text",
             )
-    deep = _DEEP.search(text)
-    if deep:
-        raise _invalid(path, position(text, deep.start()), _TOO_DEEP)
+    deep = toml.long_key(text, _MAX_DEPTH)
+    if deep >= 0:
+        raise _invalid(path, position(text, deep), _TOO_DEEP)
     try:
         return tomllib.loads(text)
     except RecursionError:

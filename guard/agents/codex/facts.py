@@ -10,6 +10,7 @@ import sys
 
 from guard import paths
 from guard.agents import adapter
+from guard.files import toml
 from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
 
@@ -33,8 +34,8 @@ the last two (each step was run: section 3 of the facts)."""
 OWN = (SYSTEM, USER, PROFILE)
 """The layers that are the user's own, or the machine's."""
 
-_LIMIT = 128 * 1024
-"""Bytes of a settings file: a repository's own must not take long to read."""
+MAX_DOTENV = 128 * 1024
+"""Bytes of a dotenv file: it must not take long to read."""
 
 
 class Settings(Record):
@@ -132,36 +133,26 @@ def _upwards(directory: str) -> Iterable[str]:
 def read_toml(layer: str, path: str) -> Settings | None:
     """The settings file at `path`, None if there is none."""
     try:
-        raw = read_bytes(path, _LIMIT)
+        raw = read_bytes(path, toml.MAX_BYTES)
+        return None if raw is None else Settings(layer, path, toml.decode(raw))
     except UnreadableError as error:
-        return Settings(layer, path, {}, f"it {error}")
-    if raw is None:
-        return None
-    content, wrong = parse(raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))
-    return Settings(layer, path, content, wrong)
-
-
-def parse(text: str) -> tuple[dict[str, Any], str]:
-    """The tables of the TOML `text`, and why it is none."""
-    import tomllib
-
-    try:
-        return tomllib.loads(text), ""
-    except (ValueError, RecursionError) as error:
-        return {}, f"it is not valid TOML: {str(error) or 'nested too deeply'}"
+        return Settings(layer, path, {}, str(error))
 
 
 def read_dotenv(home: str) -> tuple[dict[str, str], str]:
-    """The variables of `$CODEX_HOME/.env`, and why they cannot be read.
+    """The variables of `$CODEX_HOME/.env`, and why they cannot be read."""
+    try:
+        raw = read_bytes(os.path.join(home, ".env"), MAX_DOTENV)
+    except UnreadableError as error:
+        return {}, str(error)
+    return dotenv_variables(raw) if raw else {}, ""
+
+
+def dotenv_variables(raw: bytes) -> dict[str, str]:
+    """The variables of a `$CODEX_HOME/.env` with the content `raw`.
 
     Codex sets them over what it was started with, all but `CODEX_*` (run: cases 16 and 17).
     """
-    try:
-        raw = read_bytes(os.path.join(home, ".env"), _LIMIT)
-    except UnreadableError as error:
-        return {}, f"it {error}"
-    if not raw:
-        return {}, ""
     # few have one; a launch runs without the installed packages (`python -S`), and this needs one
     if sys.flags.no_site:
         import site
@@ -170,7 +161,7 @@ def read_dotenv(home: str) -> tuple[dict[str, str], str]:
     from guard.sources.dotenv_text import assignments
 
     text = raw.decode("utf-8", "replace")
-    return {one.name: one.value for one in assignments(text) if one.name[:6] != "CODEX_"}, ""
+    return {one.name: one.value for one in assignments(text) if one.name[:6] != "CODEX_"}
 
 
 _TRIPLES = {

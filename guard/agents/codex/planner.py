@@ -14,7 +14,7 @@ from guard.agents.codex.variables import KEY, PREFIXES, PROXIES, SETS
 from guard.agents.keys import take_key, without_gateway_keys
 from guard.agents.plan import Plan, begin
 from guard.agents.suffix import SUFFIX_LENGTH, suffix
-from guard.findings import Finding
+from guard.findings import Finding, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,46 +156,44 @@ def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Findi
         )
         for name, path, tree in facts.inside
     ]
-    findings += [
-        Finding("RG303", one.path, f"{one.path}: {one.unreadable}", where=one.path, fix="repair it")
-        for one in facts.settings
-        if one.unreadable
-    ]
+    findings += [unreadable(one.path, one.unreadable) for one in facts.settings if one.unreadable]
     dotenv = os.path.join(facts.home, ".env")
     if facts.dotenv_wrong:
-        message = f"{dotenv}: {facts.dotenv_wrong}"
-        findings.append(Finding("RG303", dotenv, message, where=dotenv, fix="repair it"))
-    wrong = _overwritten(facts, policy, now)
-    if wrong:
-        findings.append(
-            Finding(
-                "RG302",
-                dotenv,
-                f"{dotenv} sets {', '.join(wrong)}, over what a launch starts Codex with",
-                where=dotenv,
-                fix=f"take {', '.join(wrong)} out of {dotenv}",
-            )
-        )
+        findings.append(unreadable(dotenv, facts.dotenv_wrong))
+    findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
     if facts.environments:
-        path = os.path.join(facts.home, "environments.toml")
-        message = f"{path} lets other machines run the agent's commands"
-        findings.append(Finding("RG202", path, message, where=path, fix=f"rename {path}"))
+        findings.append(elsewhere(os.path.join(facts.home, "environments.toml")))
     return findings
+
+
+def elsewhere(path: str) -> Finding:
+    """The finding for `$CODEX_HOME/environments.toml`; `check` says the same of the file."""
+    message = f"{path} lets other machines run the agent's commands"
+    return Finding("RG202", path, message, where=path, fix=f"rename {path}")
+
+
+def judge_dotenv(
+    path: str, variables: Mapping[str, str], policy: CompiledPolicy, now: float
+) -> list[Finding]:
+    """The finding for what `$CODEX_HOME/.env` sets; `check` says the same of the file at `path`."""
+    wrong = ", ".join(_overwritten(variables, policy, now))
+    if not wrong:
+        return []
+    message = f"{path} sets {wrong}, over what a launch starts Codex with"
+    return [Finding("RG302", path, message, where=path, fix=f"take {wrong} out of {path}")]
 
 
 _DIRECTORIES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 """Variables that would give Codex, or an agent below it, other directories of the user's."""
 
 
-def _overwritten(facts: Facts, policy: CompiledPolicy, now: float) -> list[str]:
-    """The names in `$CODEX_HOME/.env` that a launch removes or sets, or that move directories."""
+def _overwritten(variables: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[str]:
+    """The names in `variables` that a launch removes or sets, or that move directories."""
     kept, _, _ = environment.clean(
-        facts.dotenv, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
+        variables, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
     )
     ours = {*SETS, *_DIRECTORIES, *policy.gateway_keys}
-    return [
-        name for name in facts.dotenv if name not in kept or name in ours or name.startswith(KEY)
-    ]
+    return [name for name in variables if name not in kept or name in ours or name.startswith(KEY)]
 
 
 def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
@@ -237,7 +235,8 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
     _set(result, sets)
     pinned = _pinned(policy, facts, route, key, result)
-    result.findings += _judge_managed(facts, pinned)
+    for one in facts.of(read.MANAGED):
+        result.findings += judge_managed(one.path, one.content, pinned)
     pin = settings.words(pinned, settings.switches(facts))
     if any(len(word.encode()) >= _LONGEST for word in pin):
         result.findings.append(
@@ -315,18 +314,20 @@ def _pinned(
     return pinned
 
 
-def _judge_managed(facts: Facts, pinned: dict[str, Any]) -> list[Finding]:
-    """Findings for an administrator's file that overrides what holds the route."""
+def judge_managed(path: str, content: dict[str, Any], pinned: dict[str, Any]) -> list[Finding]:
+    """Findings for `content`, an administrator's file at `path`, over what `pinned` holds.
+
+    `check` says the same of such a file, of what every launch pins.
+    """
     return [
         Finding(
             "RG302",
             key,
-            f"{one.path} sets {key}, over what holds the route",
-            where=one.path,
+            f"{path} sets {key}, over what holds the route",
+            where=path,
             fix=f"an administrator can take {key} out of it",
         )
-        for one in facts.of(read.MANAGED)
-        for key in settings.against(one.content, pinned)
+        for key in settings.against(content, pinned)
     ]
 
 

@@ -9,6 +9,8 @@ name that Codex does not know, so a switch that is renamed does not open again. 
 from __future__ import annotations
 
 from guard.agents.codex import facts as read
+from guard.files import toml as toml_reader
+from guard.files.read import UnreadableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +100,10 @@ def typed(values: Iterable[str]) -> list[tuple[str, str]]:
 
 def typed_value(text: str) -> Any:
     """A value of `-c` as Codex takes it: TOML, and the text itself if it is none."""
-    content, wrong = read.parse(f"x = {text}")
-    return text if wrong else content.get("x")
+    try:
+        return toml_reader.parse(f"x = {text}").get("x")
+    except UnreadableError:
+        return text
 
 
 def provider(base_url: str, key: str, headers: dict[str, str]) -> dict[str, Any]:

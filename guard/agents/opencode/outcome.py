@@ -21,7 +21,7 @@ from guard.agents.opencode import (
 from guard.agents.opencode.facts import Outcome
 from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
-from guard.findings import Finding
+from guard.findings import FORBIDS, Finding, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from guard.agents.opencode.surroundings import Config
     from guard.policy.values import CompiledPolicy
 
-FORBIDS = "what it forbids cannot be read: "
 
 _SUBAGENTS = ("explore", "general")
 
@@ -75,7 +74,7 @@ def decide(
     project = keeping.side(of_project, refused_to_project, notes)
     others = _others(facts, notes)
     for side in (user, project, *others):
-        notes += [_unreadable(where, why) for where, why in side.errors]
+        notes += [unreadable(where, why, FORBIDS) for where, why in side.errors]
     named = _named(facts)
     kept = keeping.join(user, project, others, named, facts.environ.get("HOME", ""), notes)
     _check_default(kept, user, project, notes)
@@ -84,7 +83,7 @@ def decide(
             user, project, kept, facts.environ.get("HOME", ""), notes, found.skills, place_of
         )
     except permissions.PermissionFormError as error:
-        notes.append(_unreadable("a skill of the project", str(error)))
+        notes.append(unreadable("a skill of the project", str(error), FORBIDS))
         commands = {}
     _check_named(facts, kept, named, notes)
 
@@ -145,7 +144,7 @@ def decide(
                 result.primary_tools.append(tool)
     unsafe = config.unsafe_substitution(part, environ, withheld=withheld)
     if unsafe:
-        notes.append(_unreadable("your own opencode config", unsafe))
+        notes.append(unreadable("your own opencode config", unsafe, FORBIDS))
     result.parts.append(part)
     result.main = _main(facts, kept, named, agents, commands)
     return result
@@ -204,7 +203,7 @@ def _others(facts: Facts, notes: list[Finding]) -> list[keeping.Side]:
     import json
 
     found: list[tuple[str, dict[str, Any]]] = [(c.path, c.content) for c in facts.found.managed]
-    unreadable = []
+    unread = []
     for name in ("OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION"):
         text = facts.environ.get(name, "")
         if not text.strip() or (name == "OPENCODE_CONFIG_CONTENT" and facts.suffix in text):
@@ -216,10 +215,10 @@ def _others(facts: Facts, notes: list[Finding]) -> list[keeping.Side]:
                 found.append((name, jsonc.parse(text)))
         except (jsonc.UnreadableError, ValueError, RecursionError) as error:
             why = str(error) if isinstance(error, jsonc.UnreadableError) else "is not valid JSON"
-            unreadable.append((f"environment variable {name}", why))
+            unread.append((f"environment variable {name}", why))
     found += [(c.path, c.content) for c in facts.found.named]
-    unreadable += [(c.path, c.error) for c in facts.found.named if c.error]
-    notes += [_unreadable(where, why) for where, why in unreadable]
+    unread += [(c.path, c.error) for c in facts.found.named if c.error]
+    notes += [unreadable(where, why, FORBIDS) for where, why in unread]
     # each by itself: which of them opencode would let win does not matter to the stricter of all
     unsaid: list[Finding] = []
     sides = []
@@ -281,16 +280,6 @@ def _missing(agent: str, where: str, why: str) -> Finding:
         f"other permissions: {why}",
         where=where,
         fix="name another agent, or correct its definition; opencode agent list shows them",
-    )
-
-
-def _unreadable(where: str, why: str) -> Finding:
-    return Finding(
-        "RG303",
-        where,
-        FORBIDS + why,
-        where=where,
-        fix="repair it or remove it",
     )
 
 

@@ -13,7 +13,7 @@ from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
 from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
 from guard.files import jsonc
-from guard.findings import Finding, allow
+from guard.findings import Finding, allow, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
 SUBSTITUTED_KEY = "a key is only known after {env:…} is replaced"
-UNREADABLE = "the agent will read this file, and it cannot be checked: "
 IMPORTED = "the agent imports this file when it starts"
 SENDS = "; code inside the agent can send prompts and keys anywhere"
 
@@ -70,17 +69,17 @@ def check_project(
     for config in found.project:
         findings.extend(_of_project(config, coverage, environ))
     for path, why in found.unreadable:
-        findings.append(_unreadable(path, why))
+        findings.append(unreadable(path, why))
     return findings
 
 
 def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) -> list[Finding]:
     if config.error:
-        return [_unreadable(config.path, config.error)]
+        return [unreadable(config.path, config.error)]
     findings: list[Finding] = []
     unclear = unclear_in(config.content, environ)
     if unclear:
-        return [_unreadable(config.path, unclear)]
+        return [unreadable(config.path, unclear)]
     reasons = [reason for _, reason in code_in(config.content)]
     missing = coverage.missing(config.path, named_code(config.content)) if reasons else None
     if missing is not None:
@@ -127,7 +126,7 @@ def _of_user(found: Surroundings) -> list[Finding]:
     findings: list[Finding] = []
     for config in found.user:
         if config.error:
-            findings.append(_unreadable(config.path, config.error))
+            findings.append(unreadable(config.path, config.error))
     if found.user_code:
         findings.append(
             Finding(
@@ -144,7 +143,7 @@ def _of_user(found: Surroundings) -> list[Finding]:
 
 def _of_managed(config: Config) -> list[Finding]:
     if config.error:
-        return [_unreadable(config.path, config.error)]
+        return [unreadable(config.path, config.error)]
     keys = [key for key in ROUTE_KEYS if key in config.content]
     keys = [key for key in keys if not _changes_nothing(key, config.content[key])]
     for group in ("agent", "mode", "command", "agents", "commands"):
@@ -190,7 +189,7 @@ def check_store(found: Surroundings, policy: CompiledPolicy, now: float) -> list
     Every command of opencode that reads its configuration asks that server, and runs what it
     answers: MCP servers, plugins (`session list`, `stats`, `mcp list`: run on 1.18.33).
     """
-    findings = [_unreadable(path, why) for path, why in found.unreadable_store]
+    findings = [unreadable(path, why) for path, why in found.unreadable_store]
     findings += _logins(found.credentials, found.credentials_file, policy, now)
     for path, kind in found.accounts:
         if kind == ORGANISATION:
@@ -221,7 +220,7 @@ def check_inline_store(content: str, policy: CompiledPolicy, now: float) -> list
     try:
         credentials = credentials_in(jsonc.parse(content))
     except jsonc.UnreadableError as error:
-        return [_unreadable(where, str(error))]
+        return [unreadable(where, str(error))]
     return _logins(credentials, where, policy, now) + _direct(credentials, where)
 
 
@@ -269,16 +268,6 @@ def without_code(missing: Uncovered) -> str:
         return "remove it"
     trusted = allow("file", shown([missing.path]), "30d")
     return f"remove it; or, if you have read it and trust it as it is now:\n{trusted}"
-
-
-def _unreadable(path: str, why: str) -> Finding:
-    return Finding(
-        "RG303",
-        path,
-        UNREADABLE + why,
-        where=path,
-        fix="repair it or remove it",
-    )
 
 
 def named_code(content: dict[str, Any]) -> list[str]:

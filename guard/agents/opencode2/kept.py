@@ -14,7 +14,7 @@ from __future__ import annotations
 from guard.agents.opencode import permissions
 from guard.agents.opencode.config import merge, unsafe_substitution, with_our_model
 from guard.agents.opencode2.config import PERMISSION
-from guard.findings import Finding
+from guard.findings import FORBIDS, Finding, unreadable
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -131,7 +131,7 @@ def keep(
                 if usable(f"agents.{name}", entry, where):
                     agents[name] = merge(agents.get(name, {}), _agent(entry, name))
         except permissions.PermissionFormError as error:
-            kept.findings.append(_unreadable(where, str(error)))
+            kept.findings.append(unreadable(where, str(error), FORBIDS))
         for name, entry in _entries(content, ("command",), "commands"):
             if usable(f"commands.{name}", entry, where):
                 plain = {_RENAMED.get(k, k): v for k, v in entry.items()}
@@ -167,7 +167,7 @@ def _restrict(
                 if said:
                     single.setdefault(name, []).extend(said)
         except permissions.PermissionFormError as error:
-            kept.findings.append(_unreadable(config.path, str(error)))
+            kept.findings.append(unreadable(config.path, str(error), FORBIDS))
             continue
         kept.project += [s for s in _policies(config.content) if s["effect"] == "deny"]
         read = ("$schema", "permission", "permissions", "policies", "tools")
@@ -197,6 +197,17 @@ def _restrict(
                 *entry.get("permissions", []),
                 *_as_rules(permissions.rules(entries)),
             ]
+
+
+def unreadable_in(content: Mapping[str, Any]) -> list[str]:
+    """Why a launch would not read what the project's config `content` forbids; mostly nothing."""
+    try:
+        _rules(content, "")
+        for name, entry in _entries(content, ("agent", "mode"), "agents"):
+            _rules(entry, name)
+    except permissions.PermissionFormError as error:
+        return [str(error)]
+    return []
 
 
 def _entries(
@@ -311,8 +322,3 @@ def _skills(value: object) -> object:
 
 def _note(kept: Kept, subject: str, why: str, where: str) -> None:
     kept.findings.append(Finding("RG302", subject, why, where=where, severity="note"))
-
-
-def _unreadable(where: str, why: str) -> Finding:
-    message = f"what it forbids cannot be read: {why}"
-    return Finding("RG303", where, message, where=where, fix="repair it or remove it")

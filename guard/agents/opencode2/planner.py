@@ -31,7 +31,7 @@ from guard.agents.opencode2.directories import prepare as make_directories
 from guard.agents.opencode2.facts import Facts
 from guard.agents.opencode2.variables import REAL_STATE_HOME, SETS, SWITCHES
 from guard.agents.plan import Plan, begin
-from guard.findings import Finding
+from guard.findings import Finding, unreadable
 from guard.paths import REAL_CONFIG_HOME
 
 TYPE_CHECKING = False
@@ -283,16 +283,9 @@ def _judge_login(
 
 def _judge_store(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
     found = facts.store
-    unreadable = [*found.unreadable, *facts.found.unreadable_store]
     findings = [
-        Finding(
-            "RG303",
-            path,
-            f"{preflight.UNREADABLE}{why}",
-            where=path,
-            fix="close what holds it, repair it or move it away",
-        )
-        for path, why in dict.fromkeys(unreadable)
+        unreadable(path, why, fix="close what holds it, repair it or move it away")
+        for path, why in dict.fromkeys((*found.unreadable, *facts.found.unreadable_store))
     ]
     for path, url in found.sources:
         without = arguments.shown(["sqlite3", path, _FORGET_SOURCES])
@@ -333,15 +326,7 @@ def _judge_store(facts: Facts, policy: CompiledPolicy, now: float) -> list[Findi
 
 def _judge_user(facts: Facts) -> list[Finding]:
     findings = [
-        Finding(
-            "RG303",
-            c.path,
-            f"{preflight.UNREADABLE}{c.error}",
-            where=c.path,
-            fix="repair it or remove it",
-        )
-        for c in (*facts.found.user, *facts.found.managed)
-        if c.error
+        unreadable(c.path, c.error) for c in (*facts.found.user, *facts.found.managed) if c.error
     ]
     if facts.found.user_code:
         findings.append(

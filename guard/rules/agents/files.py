@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from guard.rules.agents import others
+from guard.rules.agents import codex_home, others
 from guard.rules.agents.opencode import files as opencode
 
-DETECTORS = (opencode.DETECTOR, others.DETECTOR)
+DETECTORS = (opencode.DETECTOR, codex_home.DETECTOR, others.DETECTOR)
 """The detectors of files that agents read."""
 
 unread = opencode.unread

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from guard.agents.claude_code.settings import HELPERS, NO_HELPER, without_helper
+from guard.files import jsonc, toml
+from guard.files.read import MalformedError, UnreadableError
 from guard.rules.agents import (
     AIDER,
     CLAUDE_CODE,
@@ -13,12 +15,12 @@ from guard.rules.agents import (
     GEMINI,
     settings_of,
 )
-from guard.rules.agents.settings import base_urls, is_gateway, leads_away, unreadable
+from guard.rules.agents.settings import base_urls, is_gateway, leads_away
 from guard.rules.files.calls import check_texts
 from guard.rules.files.scope import Scope, between
 from guard.rules.files.structured import check_call, check_variables, documents
 from guard.rules.files.variables import is_gateway_key
-from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
+from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -43,12 +45,14 @@ class OtherAgents:
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file."""
         scope = Scope(file, policy, "the agent", in_use=True)
-        try:
-            roots = documents(file.name, file.text)
-        except MalformedError as error:
-            yield unreadable(scope, error.offset, str(error))
-            return
         owner = settings_of(file.path)
+        try:
+            _as_a_launch_reads(file, owner)
+            roots = documents(file.name, file.text)
+        except UnreadableError as error:
+            offset = error.offset if isinstance(error, MalformedError) else 0
+            yield scope.unreadable(offset, str(error))
+            return
         for root in roots:
             if root.kind != MAP:
                 continue
@@ -60,6 +64,14 @@ class OtherAgents:
                 yield from _gemini(scope, root)
             elif owner == AIDER:
                 yield from _aider(scope, root)
+
+
+def _as_a_launch_reads(file: SourceFile, owner: str) -> None:
+    """Raises UnreadableError for what a launch of the settings' owner refuses to read."""
+    if owner == CODEX and file.name.lower().endswith(".toml"):
+        toml.decode(file.data)
+    elif owner == CLAUDE_CODE and "settings" in file.name.lower():
+        jsonc.decode(file.data)
 
 
 def _variables_and_urls(scope: Scope, root: Node) -> Iterator[Finding]:

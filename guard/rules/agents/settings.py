@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from guard import variables
 from guard.catalog.endpoints import is_provider_url
 from guard.net import is_within, read_url
-from guard.rules.files.scope import Placed, Scope, Span
+from guard.rules.files.scope import Placed, Scope
 from guard.rules.files.variables import references
 from guard.sources.positions.nodes import SCALAR, Node
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
-
-UNREADABLE = "the agent will read this file, and it cannot be checked: "
 
 _BASE_URL_KEYS = frozenset(
     (
@@ -36,13 +34,6 @@ _BASE_URL_KEYS = frozenset(
         "endpoint",
     )
 )
-
-
-def unreadable(scope: Scope, offset: int, why: str) -> Finding:
-    """The finding for a file that the agent reads and the check cannot."""
-    place = Span(offset, offset)
-    fix = "repair it or remove it"
-    return scope.finding("RG303", place, scope.file.path, UNREADABLE + why, fix=fix)
 
 
 def leads_away(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.catalog.key_values import is_drawn
-from guard.findings import Finding, digest, lower
+from guard.findings import READ_BY_AGENT, Finding, digest, lower, unreadable
 from guard.rule_table import RULES
 from guard.rules.files import file_names
 
@@ -124,6 +124,10 @@ class Scope:
             fix="set PORTKEY_API_KEY where the program starts, and leave this empty",
             placeholder=True,
         )
+
+    def unreadable(self, offset: int, why: str, what: str = READ_BY_AGENT) -> Finding:
+        """What a launch says of a file that cannot be read (`findings.unreadable`)."""
+        return self.placed(unreadable(self.file.path, why, what), Span(offset, offset))
 
     def placed(self, finding: Finding, place: Placed) -> Finding:
         """What a launch says, at the place in the file that it is about."""

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from guard.files.read import MalformedError
 from guard.late import late
 from guard.rules.files.calls import check_script, check_texts
 from guard.rules.files.scope import Scope, Span, between
 from guard.rules.files.variables import check_variable
 from guard.sources.positions import json_nodes
-from guard.sources.positions.nodes import LIST, MAP, SCALAR, MalformedError, Node
+from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.shell_calls import Script, follow
 from guard.sources.positions.templates import filled, is_template, plain_name
 from guard.sources.positions.text import Text, joined

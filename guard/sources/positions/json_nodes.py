@@ -7,8 +7,9 @@ are given their places, without recursion and in time that is linear in the leng
 from __future__ import annotations
 
 from guard.files import jsonc
+from guard.files.read import MalformedError
 from guard.late import late
-from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, MalformedError, Node
+from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, Node
 from guard.sources.positions.text import Text
 
 MAX_CHARACTERS = 2 * 1024 * 1024
@@ -24,11 +25,7 @@ def document(text: str) -> Node:
     """The value that `text` holds. Raises MalformedError."""
     if len(text) > MAX_CHARACTERS:
         raise MalformedError(f"is longer than {MAX_CHARACTERS // 1024} KiB of JSON")
-    try:
-        plain = jsonc.valid(text)
-    except jsonc.MalformedError as error:
-        raise MalformedError(str(error), error.offset) from None
-    return _root(plain)
+    return _root(jsonc.valid(text))
 
 
 def _root(text: str) -> Node:

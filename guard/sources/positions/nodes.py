@@ -17,14 +17,6 @@ MAX_DEPTH = 200
 """Nesting beyond which a file is given up: real ones have about ten levels."""
 
 
-class MalformedError(Exception):
-    """A file that cannot be parsed; says why, without its content, and at which offset."""
-
-    def __init__(self, why: str, offset: int = 0) -> None:
-        super().__init__(why)
-        self.offset = offset
-
-
 class Node:
     """One value. `start` and `end` are file offsets.
 

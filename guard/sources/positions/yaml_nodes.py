@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, MalformedError, Node
+from guard.files.read import MalformedError
+from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, Node
 from guard.sources.positions.text import Text
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from guard.agents.covered import Coverage, Uncovered, content_digest
 from guard.agents.opencode import frontmatter, keeping, markdown, preflight
-from guard.agents.opencode.outcome import FORBIDS
 from guard.agents.opencode.surroundings import CODE, CONFIG, MARKDOWN, role_of
+from guard.agents.opencode2 import kept
 from guard.files import jsonc
-from guard.findings import Finding
+from guard.files.read import MalformedError
+from guard.findings import FORBIDS, Finding, unreadable
 from guard.late import late
 from guard.rules.agents.opencode.calls import router
-from guard.rules.agents.settings import base_urls, is_gateway, leads_away, unreadable
+from guard.rules.agents.settings import base_urls, is_gateway, leads_away
 from guard.rules.files.scope import Placed, Scope, Span, between
 from guard.sources.positions import json_nodes
-from guard.sources.positions.nodes import MAP, SCALAR, MalformedError, Node
+from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.text import Text
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class OpencodeFiles:
                 if content is None:
                     return
                 root = json_nodes.document(file.text)
-            except (jsonc.UnreadableError, MalformedError) as error:
-                yield unreadable(scope, _noticed(file, error), str(error))
+            except jsonc.UnreadableError as error:
+                yield scope.unreadable(_noticed(file, error), str(error))
                 return
             found = _config(scope, content, root)
             names = preflight.named_code(content)
@@ -90,11 +91,6 @@ def _code(scope: Scope, place: Placed, subject: str, what: str) -> Finding:
     return scope.finding("RG301", place, subject, what + preflight.SENDS)
 
 
-def _forbids(scope: Scope, why: str) -> Finding:
-    fix = "repair it or remove it"
-    return scope.finding("RG303", Span(0, 0), scope.file.path, FORBIDS + why, fix=fix)
-
-
 def unread(path: str, why: str, absolute: str = "") -> Finding | None:
     """The finding for a file of an agent that cannot be read; None for one that none reads.
 
@@ -105,9 +101,9 @@ def unread(path: str, why: str, absolute: str = "") -> Finding | None:
         fix = preflight.without_code(Uncovered(absolute, ""))
         return Finding("RG301", path, preflight.IMPORTED + preflight.SENDS, path=path, fix=fix)
     if role == CONFIG:
-        return Finding(
-            "RG303", path, preflight.UNREADABLE + why, path=path, fix="repair it or remove it"
-        )
+        found = unreadable(path, why)
+        found.path = path
+        return found
     return None
 
 
@@ -115,10 +111,14 @@ def _config(scope: Scope, content: dict[str, Any], root: Node) -> Iterator[Findi
     policy = scope.policy
     unclear = preflight.unclear_in(content, {})
     if unclear:
-        yield unreadable(scope, _holding(root, unclear), unclear)
+        yield scope.unreadable(_holding(root, unclear), unclear)
         return
-    for why in keeping.unreadable_in(content) if policy.project_config == "read" else ():
-        yield _forbids(scope, why)
+    forbids: list[str] = []
+    if policy.project_config == "read":
+        # which release reads it is not known: each refuses what it cannot read
+        forbids = [*keeping.unreadable_in(content), *kept.unreadable_in(content)]
+    for why in dict.fromkeys(forbids):
+        yield scope.unreadable(0, why, FORBIDS)
     for keys, why in preflight.code_in(content):
         yield _code(scope, between(*_entry(root, keys)), ".".join(keys), why)
     yield from _providers(scope, root)
@@ -129,7 +129,7 @@ def _config(scope: Scope, content: dict[str, Any], root: Node) -> Iterator[Findi
 
 def _noticed(file: SourceFile, error: Exception) -> int:
     """Where `error` was noticed, or where the keys stand for which the file is refused."""
-    offset = error.offset if isinstance(error, (jsonc.MalformedError, MalformedError)) else 0
+    offset = error.offset if isinstance(error, MalformedError) else 0
     try:
         nodes = [] if offset else json_nodes.document(file.text).walk()
     except MalformedError:
@@ -273,7 +273,7 @@ def _markdown(scope: Scope) -> Iterator[Finding]:
         return
     if scope.policy.project_config == "read" and markdown.is_agent(file.path):
         for why in _unreadable_agent(file):
-            yield _forbids(scope, why)
+            yield scope.unreadable(0, why, FORBIDS)
     found = _FRONTMATTER.match(file.text)
     if found is None:
         return
