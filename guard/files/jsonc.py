@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from guard.files.read import MAX_BYTES as MAX_BYTES
 from guard.files.read import MalformedError as MalformedError
-from guard.files.read import TooLargeError
 from guard.files.read import UnreadableError as UnreadableError
 from guard.files.read import read_bytes as read_bytes
+from guard.files.read import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +49,7 @@ def decode(raw: bytes) -> dict[str, Any] | None:
 
     Raises UnreadableError.
     """
-    if len(raw) > MAX_BYTES:
-        raise TooLargeError(f"is larger than {MAX_BYTES} bytes")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnreadableError("is not UTF-8") from None
+    text = text_of(raw, MAX_BYTES)
     return parse(text) if text.strip(_WHITE) else None
 
 

@@ -120,6 +120,16 @@ def _too_large(limit: int) -> TooLargeError:
     return TooLargeError(f"is larger than {limit} bytes")
 
 
+def text_of(raw: bytes, limit: int) -> str:
+    """`raw` as UTF-8, without a byte order mark. Raises UnreadableError, and for more bytes."""
+    if len(raw) > limit:
+        raise _too_large(limit)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableError("is not UTF-8") from None
+
+
 def read_own(path: str, limit: int = MAX_BYTES) -> bytes | None:
     """The content of a file that this user alone wrote, or None: for what can be made again.
 

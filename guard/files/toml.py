@@ -5,7 +5,7 @@ Hot-path module; `tomllib` and `re` are imported on first use.
 
 from __future__ import annotations
 
-from guard.files.read import MalformedError, TooLargeError, UnreadableError
+from guard.files.read import MalformedError, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,13 +19,7 @@ MAX_DEPTH = 50
 
 def decode(raw: bytes) -> dict[str, Any]:
     """The tables of a file with the content `raw`. Raises UnreadableError."""
-    if len(raw) > MAX_BYTES:
-        raise TooLargeError(f"is larger than {MAX_BYTES} bytes")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnreadableError("is not UTF-8") from None
-    return parse(text)
+    return parse(text_of(raw, MAX_BYTES))
 
 
 def parse(text: str) -> dict[str, Any]:

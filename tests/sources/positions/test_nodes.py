@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from guard.files.read import MalformedError
 from guard.sources.positions import json_nodes, toml_nodes, yaml_nodes
-from guard.sources.positions.nodes import MAP, SCALAR, MalformedError, Node
+from guard.sources.positions.nodes import MAP, SCALAR, Node
 
 YAML = """\
 a: é plain \U0001d4b3 text
