@@ -84,7 +84,6 @@ NAMED = {
     "policy/model.py": "the table of an agent in the policy",
     "portkey/probe.py": "models and their vendors",
     "portkey/sync.py": "models and their vendors",
-    "rules/files/base_urls.py": "words that tell a model's address from another one",
 }
 """Files outside of an agent's rooms that name one, and what for."""
 

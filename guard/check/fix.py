@@ -11,8 +11,9 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from guard.agents.registry import names
 from guard.check import suppress
@@ -27,15 +28,15 @@ from guard.sources.file import SourceFile, wide_encoding
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace line `line` (from 1) by `after`; None takes the line away.
+    """Replace line `line` (from 1) by `after`, without its end; None takes the line away.
 
-    `before` is the line as it was read; both are without line ends. They may hold a secret, so
-    what is shown of them goes through `masked`.
+    The two may hold a secret: `shown` and `shown_after` are what a report may show of them.
     """
 
     line: int
-    before: str
     after: str | None
+    shown: str
+    shown_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,7 @@ _CALLS = (
 )
 _CALL_RULES = ("RG201", "RG205", "RG206")
 
-_MASKS = (
-    re.compile(r"(?P<keep>(?<![\w-])[A-Za-z_]\w*[ \t]*=[ \t]*)(?:\"[^\"]*\"?|'[^']*'?|[^\s#]+)"),
-    re.compile(
-        r"(?P<keep>\b(?i:bearer|basic|authorization|key|token|password)\b:?[ \t]+"
-        r"(?:(?i:bearer|basic)[ \t]+)?)\S+"
-    ),
-    re.compile(r"(?P<keep>)[^\s\"']*\w{20,}[^\s\"']*"),
-)
+_HIDDEN = "(a line that is not shown)"
 
 
 def plan(
@@ -124,16 +118,20 @@ def _change(
 
 def _edit(file: SourceFile, finding: Finding, policy: CompiledPolicy) -> Edit | None:
     line = file.line(finding.line)
-    after: str | None
+    shown = finding.excerpt.text if finding.excerpt else _HIDDEN
+    change: Callable[[str], str | None]
     if finding.rule == "RG101" and is_dotenv(file.name):
-        after = _commented_out(line, finding.subject)
+        change = partial(_commented_out, name=finding.subject)
     elif finding.rule in _CALL_RULES:
-        after = _with_known_form(line, policy)
+        change = partial(_with_known_form, policy=policy)
     elif finding.rule == "RG902":
-        return Edit(finding.line, line, None) if _is_only_that(file, finding) else None
+        return Edit(finding.line, None, shown) if _is_only_that(file, finding) else None
     else:
         return None
-    return Edit(finding.line, line, after) if after is not None and after != line else None
+    after = change(line)
+    if after is None or after == line:
+        return None
+    return Edit(finding.line, after, shown, change(shown) or _HIDDEN)
 
 
 def _commented_out(line: str, name: str) -> str | None:
@@ -177,13 +175,6 @@ def _lines(text: str) -> list[tuple[str, str]]:
     return [*found, (last, end[:-1])]
 
 
-def masked(line: str) -> str:
-    """`line` for a terminal: what is assigned, follows a word like "token" or is long is hidden."""
-    for pattern in _MASKS:
-        line = pattern.sub(lambda match: match["keep"] + "****", line)
-    return printable(line)
-
-
 def diff(changes: Iterable[FileChange]) -> str:
     """`changes` as a unified diff without context; values are masked, so it cannot be applied."""
     out = []
@@ -197,9 +188,9 @@ def diff(changes: Iterable[FileChange]) -> str:
                 gone += 1
             else:
                 out.append(f"@@ -{edit.line} +{edit.line - gone} @@")
-            out.append(f"-{masked(edit.before)}")
+            out.append(f"-{edit.shown}")
             if edit.after is not None:
-                out.append(f"+{masked(edit.after)}")
+                out.append(f"+{edit.shown_after}")
     return "\n".join(out)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.check import fix
+from guard.check import excerpt, fix
 from guard.errors import GuardError
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
@@ -20,6 +20,7 @@ POLICY = CompiledPolicy()
 
 
 def plan(path: Path, *findings: Finding) -> list[fix.FileChange]:
+    excerpt.add(SourceFile(path.name, path.read_bytes()), findings)
     return fix.plan(findings, [tree.Entry(path.name, str(path))], POLICY)
 
 
@@ -36,8 +37,8 @@ def test_a_key_in_a_dotenv_file_is_commented_out(tmp_path: Path) -> None:
     assert SECRET not in shown
     assert shown.splitlines()[2:] == [
         "@@ -2 +2 @@",
-        "- export OPENAI_API_KEY = **** # mine",
-        "+ # export OPENAI_API_KEY = **** # mine",
+        "- export OPENAI_API_KEY = 'sk****89' # mine",
+        "+ # export OPENAI_API_KEY = 'sk****89' # mine",
     ]
     assert path.read_bytes() == change.before
     fix.apply(change)
@@ -124,18 +125,34 @@ def test_of_two_ids_in_one_comment_none_goes(tmp_path: Path) -> None:
     assert not plan(path, at(path, "RG902", 1, "RG201", 3))
 
 
-def test_a_diff_shows_no_value_beside_the_change() -> None:
-    for line in (
+@pytest.mark.parametrize(
+    "line",
+    [
         f"KEY={SECRET} opencode run --provider portkey --model gpt-4o",
         "KEY=hunter2 opencode run --provider portkey --model gpt-4o",
         f"opencode run --provider portkey --model gpt-4o {SECRET}",
-        "curl -H 'Authorization: Bearer hunter2'; opencode run",
-    ):
-        shown = fix.masked(line)
-        assert SECRET not in shown
-        assert "hunter2" not in shown
-    assert fix.masked("--provider portkey --model=gpt-4o") == "--provider portkey --model=gpt-4o"
-    assert "\x1b" not in fix.masked("a\x1b[31m")
+        "curl -H 'Authorization: Bearer hunter2'; opencode run --provider portkey --model gpt-4o",
+    ],
+)
+def test_a_diff_shows_the_line_as_a_report_does(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text(f"{line} \x1b[31m\n")
+    (change,) = plan(path, at(path, "RG201", 1))
+    shown = fix.diff([change])
+    for hidden in (SECRET, "hunter2", "\x1b"):
+        assert hidden not in shown
+    gone, come = shown.splitlines()[-2:]
+    assert gone.removeprefix("-").replace(
+        "--provider portkey --model gpt-4o", "-m portkey/gpt-4o"
+    ) == come.removeprefix("+")
+
+
+def test_a_line_that_no_report_shows_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.sh"
+    path.write_text("opencode run --provider portkey --model gpt-4o\n")
+    (change,) = fix.plan([at(path, "RG201", 1)], [tree.Entry(path.name, str(path))], POLICY)
+    assert "gpt-4o" not in fix.diff([change])
+    assert change.after == b"opencode run -m portkey/gpt-4o\n"
 
 
 def test_a_file_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:

@@ -428,7 +428,7 @@ def test_fixes_are_shown_and_then_written(repository: Run) -> None:
     shown = repository.check("--fix", "--select", "RG101,RG902,RG203")
     assert shown.returncode == 1
     assert path.read_text() == text
-    assert "+# OPENAI_API_KEY=****" in shown.stderr
+    assert "+# OPENAI_API_KEY=sk****s0" in shown.stderr
     assert "--yes" in shown.stderr
     done = repository.check("--fix", "--yes", "--select", "RG101,RG902,RG203")
     assert done.returncode == 0

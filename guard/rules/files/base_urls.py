@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard import net, variables
+from guard.agents.registry import names as agent_names
 from guard.catalog import local_proxies
 from guard.catalog.endpoints import is_gateway_host, is_provider_url
 from guard.late import late
@@ -51,9 +52,8 @@ _BASE_NAMES = frozenset(
     )
 )  # fmt: skip
 _MODEL_WORDS = (
-    "openai", "anthropic", "claude", "gemini", "ollama", "litellm", "llm", "openrouter",
-    "lmstudio", "vllm", "deepseek", "mistral", "groq", "codex", "opencode", "goose", "copilot",
-    "completion",
+    "openai", "anthropic", "gemini", "ollama", "litellm", "llm", "openrouter", "lmstudio", "vllm",
+    "deepseek", "mistral", "groq", "goose", "copilot", "completion", *agent_names(),
 )  # fmt: skip
 _ENDINGS = ("url", "base", "host", "endpoint", "api", "server", "proxy")
 
