@@ -83,6 +83,7 @@ def test_a_login_at_a_server_runs_no_command_of_it(user: Sandbox, evil: LoginSer
 
 
 def test_stored_logins_are_not_made_use_of_and_not_lost(user: Sandbox) -> None:
+    user.with_every_provider()
     ours = {line.partition("/")[0] for line in user.guarded("models").out.split()}
     assert {name.rpartition("-")[0] for name in ours} == {"portkey", "portkey-openrouter"}
     expired = {"type": "oauth", "refresh": "canary-r", "access": "canary-a", "expires": 1000}

@@ -122,6 +122,7 @@ def forge_what_is_kept(user: Sandbox, marker: Path, cwd: Path, env: dict[str, st
 def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
     """All of them at once, of which each alone has to be kept from it: those of a repository below
     the home, those of the home itself, and what an earlier launch has left, forged."""
+    user.with_every_provider()
     environ, marker = redirected(user)
     opencode = user.config / "opencode"
     project = user.home / "work"

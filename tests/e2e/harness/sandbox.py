@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.catalogue import CATALOGUE
 from harness.parts import GATEWAY_PORTS
 
 from guard.launch.proof import child
@@ -134,6 +135,18 @@ class Sandbox:
         self._asked = len(network.proxy.requests)
         self._outcomes: list[Outcome] = []
         self.write_policy()
+        if self.agent == "opencode":
+            # half of what a short run costs: neither says anything about its route
+            self.write(self._catalogue, CATALOGUE)
+            self.write(self.config / "opencode" / "opencode.json", {"snapshot": False})
+
+    @property
+    def _catalogue(self) -> Path:
+        return self.cache / "opencode" / "models.json"
+
+    def with_every_provider(self) -> None:
+        """Give opencode the catalogue that it brings itself, instead of the short one."""
+        self._catalogue.unlink()
 
     @property
     def program(self) -> Path:
