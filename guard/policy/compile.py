@@ -166,6 +166,7 @@ def _route(agent: str, values: Mapping[str, Value]) -> AgentRoute | None:
         model=said["model"],
         small=said.get("small", ""),
         mcp=tuple(said.get("mcp", ())),
+        hooks=tuple(said.get("hooks", ())),
     )
 
 

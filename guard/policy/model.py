@@ -113,6 +113,9 @@ ConfigSlug = Annotated[
     Matching(r"pc-[A-Za-z0-9_\-]{1,125}", "the slug of a Portkey config, such as pc-prod-1a2b"),
 ]
 ServerName = Annotated[str, Matching(_MODEL, "the name of an MCP server, without { } \" ' ` \\")]
+HookEvent = Annotated[
+    str, Matching(r"[A-Z][A-Za-z]{1,63}", "the event of a hook, such as PreToolUse")
+]
 ModelId = Annotated[str, Matching(_MODEL, "a model id, without { } \" ' ` \\")]
 ModelRef = Annotated[
     str, Matching(rf"{_PROVIDER}/{_MODEL}", "PROVIDER/MODEL with a provider of gateway.providers")
@@ -542,6 +545,16 @@ class OwnServers(AgentRouting):
     )
 
 
+class OwnCode(TwoModels, OwnServers):
+    """The same, for an agent with both, and that can be given some of the user's own hooks."""
+
+    hooks: list[HookEvent] = Field(
+        default=[],
+        max_length=MAX_ITEMS,
+        description="the events at which hooks of your own settings run in a guarded launch",
+    )
+
+
 GuardedAgent = Literal["opencode", "claude-code", "codex"]
 GUARDED: Final = get_args(GuardedAgent)
 """The ids of the agents that can be guarded."""
@@ -573,7 +586,7 @@ class NamedAgents(Section):
         description="the agents that are guarded; the others are left as they are",
     )
     opencode: AgentRules = Field(default_factory=AgentRules)
-    claude_code: TwoModels = Field(default_factory=TwoModels, alias="claude-code")
+    claude_code: OwnCode = Field(default_factory=OwnCode, alias="claude-code")
     codex: OwnServers = Field(default_factory=OwnServers)
 
 

@@ -50,7 +50,8 @@ class AgentRoute(Record):
     """Where the calls of `agent` (an id) go behind the gateway, if not to the default model.
 
     `provider` is a slug without `@`, `model` and `small` are model names; "" for none. `mcp` are
-    the names of the user's own MCP servers that a launch starts.
+    the names of the user's own MCP servers that a launch starts, `hooks` the events at which hooks
+    of the user's own run.
     """
 
     agent: str
@@ -58,6 +59,7 @@ class AgentRoute(Record):
     model: str = ""
     small: str = ""
     mcp: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
 
 
 class OtherAgent(Record):

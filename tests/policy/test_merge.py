@@ -139,6 +139,8 @@ def test_no_combination_loosens(merged, key):
         ("gateway.providers", "{ portkey = { slug = 'a' } }", "{ other = { slug = 'b' } }"),
         ("agents.opencode.reroute", "{ anthropic = '@a' }", "{ openai = '@b' }"),
         ("agents.codex.mcp", "[]", "['docs']"),
+        ("agents.claude-code.mcp", "[]", "['docs']"),
+        ("agents.claude-code.hooks", "['Stop']", "['Stop', 'PreToolUse']"),
     ],
 )
 def test_the_first_that_sets_it_keeps_it(merged, key, first, second):
@@ -246,6 +248,9 @@ foreign_provider = "reroute"
 reroute = { anthropic = "@evil" }
 servers = "allow"
 project_config = "read"
+[agents.claude-code]
+mcp = ["evil"]
+hooks = ["SessionStart"]
 [agents.codex]
 provider = "@evil"
 mcp = ["evil"]

@@ -61,10 +61,10 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     def prepare(
         self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
     ) -> list[str]:
-        """Put a key that a command printed into its header."""
+        """See `planner.prepare`."""
         from guard.agents.claude_code import planner
 
-        planner.put_key(plan)
+        planner.prepare(plan, policy, facts)
         return []
 
     def pins(self, environ: Mapping[str, str]) -> bool:

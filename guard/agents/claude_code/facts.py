@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from guard import paths
 from guard.agents import adapter
 from guard.files import jsonc
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from guard.agents.claude_code import grammar
+    from guard.agents.claude_code.own import Own
 
 MERGE = "parentSettingsBehavior"
 """Key of an administrator's file: with the value "merge", the restrictions of the program that
@@ -33,27 +32,30 @@ class Settings(Record):
 class Facts(Record, adapter.Facts):
     """What was found: the command line, the binary, an administrator's files.
 
+    `managed_servers` tells that an administrator chose the MCP servers.
     `given` is what the user passed as `--settings`, `given_wrong` why that cannot be read.
-    `shims` is the directory of the shims, "" for none.
+    `shims` is the directory of the shims, "" for none. `own` is what the user's own settings start.
     """
 
     invocation: grammar.Invocation
     environ: dict[str, str]
     version: tuple[int, int, int]
     managed: list[Settings]
+    managed_servers: bool
     shims: str
     given: dict[str, Any]
     given_wrong: str
     working_directory: str
+    own: Own
     command: str = ""
 
     def _complete(self) -> None:
         self.command = self.invocation.command.name
 
 
-def config_directory(environ: Mapping[str, str]) -> str:
-    """Where Claude Code keeps the user's settings, login and sessions."""
-    return environ.get("CLAUDE_CONFIG_DIR") or os.path.join(paths.home(environ), ".claude")
+def managed_servers(root: str = "") -> str:
+    """The administrator's file of MCP servers; where there is one, no other server starts."""
+    return f"{root}{folder_of(macos=sys.platform == 'darwin')}/managed-mcp.json"
 
 
 def folder_of(*, macos: bool) -> str:

@@ -50,7 +50,7 @@ OPTIONS = {
     ),
     **_each(
         ONE,
-        "--agent --agents --append-subagent-system-prompt --append-subagent-system-prompt-file "
+        "--agent --append-subagent-system-prompt --append-subagent-system-prompt-file "
         "--append-system-prompt --append-system-prompt-file --autocompact --debug-file --effort "
         "--fallback-model --fast-mode --input-format --json-schema --max-budget-usd "
         "--max-thinking-tokens --max-turns --mcp-config-file --model --name --output-format "
@@ -94,6 +94,7 @@ REFUSED = {
     ),
     **_refused("RG202", _ELSEWHERE, "--cloud --remote --teleport --environment --web --pool"),
     **_refused("RG301", _CODE, "--plugin-dir --plugin-dir-no-mcp --plugin-url"),
+    **_refused("RG301", "defines agents, and with them hooks and MCP servers", "--agents"),
     **_refused("RG203", _BACKGROUND, "--bg --background --routine"),
     **_refused(
         "RG203",

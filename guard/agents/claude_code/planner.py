@@ -8,12 +8,13 @@ from guard import net, paths
 from guard.agents import adapter, environment
 from guard.agents.behind import Route, headers, resolve
 from guard.agents.binary import judge_version, version
-from guard.agents.claude_code import ClaudeCode, grammar, settings
+from guard.agents.claude_code import ClaudeCode, grammar, own, settings
 from guard.agents.claude_code.facts import (
     MERGE,
     Facts,
     given_settings,
     managed_files,
+    managed_servers,
 )
 from guard.agents.claude_code.variables import PREFIXES, SETS, SWITCHES, TOKEN, base_url
 from guard.agents.keys import take_key, without_gateway_keys
@@ -35,7 +36,8 @@ KEY = "ROUTEGUARD_GATEWAY_KEY"
 _LONGEST = 128 * 1024
 """What Linux takes as one argument, in bytes, its end included; macOS takes more."""
 
-_STRICT = ("--setting-sources=user", "--strict-mcp-config")
+_NO_SERVERS = "--strict-mcp-config"
+_STRICT = ("--setting-sources=user", _NO_SERVERS)
 """What holds a project's code without our restrictions: only the user's settings, no MCP server."""
 
 
@@ -53,10 +55,12 @@ def survey(
         environ=dict(environ),
         version=version(program, environ, ClaudeCode(), ask=calls),
         managed=managed_files(root) if calls else [],
+        managed_servers=calls and os.path.lexists(managed_servers(root)),
         shims=paths.installed_shims(environ),
         given=given,
         given_wrong=wrong,
         working_directory=cwd,
+        own=own.read(environ, cwd) if calls else own.Own(),
     )
 
 
@@ -168,21 +172,13 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     if not take_key(result, route.entry, facts.environ, KEY):
         return
     _set_route(policy, facts, result, route)
-    _set_arguments(facts, result, route, typed)
+    _set_arguments(policy, facts, result, route, typed)
 
 
 def _headers(route: Route, key: str) -> str:
     """ANTHROPIC_CUSTOM_HEADERS: the gateway's key, and who is behind the gateway."""
     lines = {"x-portkey-api-key": key, **headers(route)}
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
-
-
-def put_key(plan: Plan) -> None:
-    """Put the key that was fetched for `plan` into the header that waits for it."""
-    key = plan.environ.pop(KEY, "")
-    if key:
-        text = plan.environ["ANTHROPIC_CUSTOM_HEADERS"]
-        plan.environ["ANTHROPIC_CUSTOM_HEADERS"] = text.replace(": ", f": {key}", 1)
 
 
 def _set_route(policy: CompiledPolicy, facts: Facts, result: Plan, route: Route) -> None:
@@ -208,7 +204,35 @@ def _set(result: Plan, sets: dict[str, str]) -> None:
     result.changes += [environment.Change("set", name, "", SETS[name]) for name in sets]
 
 
-def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) -> None:
+def prepare(plan: Plan, policy: CompiledPolicy, facts: Facts) -> None:
+    """Make what the arguments of `plan` refer to; put the key of a command into its header.
+
+    Raises GuardError where there is no place for a file of ours.
+    """
+    key = plan.environ.pop(KEY, "")
+    if key:
+        text = plan.environ["ANTHROPIC_CUSTOM_HEADERS"]
+        plan.environ["ANTHROPIC_CUSTOM_HEADERS"] = text.replace(": ", f": {key}", 1)
+    own.prepare(facts.own, _handed_over(policy, facts), plan.argv)
+
+
+def _handed_over(policy: CompiledPolicy, facts: Facts) -> own.Chosen:
+    """The user's servers and hooks that this launch takes.
+
+    Beside an administrator's settings no hooks: these could undo what keeps a project's out.
+    Beside an administrator's servers none of the user's: Claude Code takes no other then.
+    """
+    chosen = own.choose(facts.own, policy.route_of(ClaudeCode.id), facts.invocation)
+    if facts.managed:
+        chosen.hooks = {}
+    if facts.managed_servers:
+        chosen.servers = {}
+    return chosen
+
+
+def _set_arguments(
+    policy: CompiledPolicy, facts: Facts, result: Plan, route: Route, typed: str | None
+) -> None:
     invocation = facts.invocation
     argv = list(invocation.argv)
     for option in reversed(invocation.options):
@@ -216,10 +240,13 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
             del argv[option.start : option.end]
         elif option.name == "--model" and route.model != typed:
             argv[option.start : option.end] = [f"--model={route.model}"]
+    chosen = _handed_over(policy, facts)
+    result.findings += own.findings(facts.own, policy.route_of(ClaudeCode.id), chosen)
+    plugin = own.PLUGIN if chosen.hooks else ""
     # in front: a `--` of the user's would end the options
     ours = [
-        f"--settings={settings.settings(facts.given, result.environ)}",
-        f"--managed-settings={settings.restrictions()}",
+        f"--settings={settings.settings(facts.given, result.environ, plugin)}",
+        f"--managed-settings={settings.restrictions(chosen.allowed(), plugin)}",
     ]
     helpers = [key for key in settings.HELPERS if key in facts.given]
     if helpers:
@@ -233,20 +260,26 @@ def _set_arguments(facts: Facts, result: Plan, route: Route, typed: str | None) 
                 severity="warning",
             )
         )
-    if len(ours[0].encode()) >= _LONGEST:
+    if any(len(word.encode()) >= _LONGEST for word in ours):
         result.findings.append(
             Finding(
                 "RG303",
                 "--settings",
-                "--settings holds more than fits into an argument, and a guarded launch passes it "
-                "as one",
+                "--settings, or the commands of your MCP servers, hold more than fits into an "
+                "argument, and a guarded launch passes them as one",
                 where="command line",
                 fix=f"put less than {_LONGEST // 1024} KiB into these settings",
             )
         )
+    if chosen.hooks:
+        ours.insert(0, f"--plugin-dir={facts.own.directory}")
+    if chosen.servers:
+        # takes every word up to the next option
+        ours[:0] = [own.SERVERS, _NO_SERVERS]
     loose = [f for f in facts.managed if f.unreadable or f.content.get(MERGE) != "merge"]
     if loose:
-        ours += _STRICT
+        # Claude Code does not start with both an administrator's servers and this option
+        ours += [word for word in _STRICT if not (facts.managed_servers and word == _NO_SERVERS)]
         result.findings += _other_sources(invocation)
         result.findings.append(
             Finding(

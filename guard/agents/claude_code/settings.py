@@ -71,6 +71,12 @@ def without_helper(name: str) -> str:
     return f"take {name} out of these settings"
 
 
+SHOWN_BY = ("fileSuggestion", "statusLine", "subagentStatusLine")
+"""Settings that start a program of a project where hooks are not off (run in a terminal)."""
+
+_NOTHING = {"type": "command", "command": ""}
+"""In place of one of SHOWN_BY: Claude Code does as if there were none."""
+
 RESTRICTIONS: dict[str, Any] = {
     # code: hooks (18, 19, 20), plugins (25), shell in skills (26, 27)
     "allowManagedHooksOnly": True,
@@ -80,6 +86,7 @@ RESTRICTIONS: dict[str, Any] = {
     "strictKnownMarketplaces": [],
     "strictPluginOnlyCustomization": ["hooks", "mcp"],
     "disableSkillShellExecution": True,
+    "disableCommandPluginSources": True,
     "disableSideloadFlags": True,
     # other servers: MCP (22, 23, 24, 61), remote control, connectors
     "allowedMcpServers": [],
@@ -94,19 +101,36 @@ RESTRICTIONS: dict[str, Any] = {
 It holds with all of an administrator's file or with none of it, see `planner`."""
 
 
-def settings(own: dict[str, Any], environ: Mapping[str, str]) -> str:
+_FOR_HOOKS = ("allowManagedHooksOnly", "disableAllHooks")
+_FOR_OWN = "disableSideloadFlags"
+"""What is left out of RESTRICTIONS where the user's own hooks, or either of both, are handed over.
+What else comes on the command line is refused by `grammar`."""
+
+
+def settings(own: dict[str, Any], environ: Mapping[str, str], plugin: str = "") -> str:
     """The text for `--settings`: `own`, which the user gave as one, with ours over it.
 
-    `environ` is what the agent starts with.
+    `environ` is what the agent starts with, `plugin` what holds the user's hooks, "" for nothing.
+    A project could switch off hooks, or that plugin, and with it what the user guards (run).
     """
     import json
 
     named = own.get("env")
+    plugins = own.get("enabledPlugins")
+    held: dict[str, Any] = {"disableAllHooks": True}
+    if plugin:
+        known = plugins if isinstance(plugins, dict) else {}
+        held = {
+            "disableAllHooks": False,
+            "enabledPlugins": {**known, f"{plugin}@inline": True},
+            **dict.fromkeys(SHOWN_BY, _NOTHING),
+        }
     content = {
         **{key: value for key, value in own.items() if key not in HELPERS},
         "skipWebFetchPreflight": True,
         # in a tmux pane an agent has the environment of the tmux server
         "teammateMode": "in-process",
+        **held,
         "env": {
             **(named if isinstance(named, dict) else {}),
             **_programs(environ),
@@ -128,8 +152,11 @@ def _programs(environ: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def restrictions() -> str:
-    """The text for `--managed-settings`."""
+def restrictions(servers: list[dict[str, Any]], plugin: str = "") -> str:
+    """The text for `--managed-settings`, with the `servers` and the `plugin` that are let in."""
     import json
 
-    return json.dumps(RESTRICTIONS, separators=(",", ":"))
+    content = {**RESTRICTIONS, "allowedMcpServers": servers}
+    for key in (*_FOR_HOOKS * bool(plugin), *(_FOR_OWN,) * bool(plugin or servers)):
+        del content[key]
+    return json.dumps(content, separators=(",", ":"))

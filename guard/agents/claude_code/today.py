@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from guard.agents.claude_code.facts import config_directory
+from guard.agents.claude_code.own import config_directory
 from guard.agents.today import Say, Today
 from guard.files import jsonc
 

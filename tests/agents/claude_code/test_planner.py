@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guard.agents.claude_code import facts, planner
+from guard.agents.claude_code import facts, own, planner
 from guard.agents.claude_code.adapter import AGENT
 from guard.agents.claude_code.variables import QUIET, SETS, SWITCHES
 from guard.agents.plan import Plan
@@ -46,14 +46,17 @@ class Machine:
         path.write_text(text)
         return path
 
-    def plan(self, *typed: str, **environ: str) -> Plan:
-        found = planner.survey(
+    def survey(self, *typed: str, **environ: str) -> facts.Facts:
+        return planner.survey(
             list(typed),
             {**self.environ, **environ},
             str(self.package / "claude"),
             str(self.project),
             root=str(self.root),
         )
+
+    def plan(self, *typed: str, **environ: str) -> Plan:
+        found = self.survey(*typed, **environ)
         return planner.plan(self.policy, found, str(self.package / "claude"), NOW)
 
 
@@ -112,7 +115,7 @@ def test_the_key_of_a_command_gets_into_its_header_alone(machine: Machine) -> No
     plan = machine.plan("-p", "hi")
     assert [name for name, _ in plan.keys] == [planner.KEY]
     plan.environ[planner.KEY] = "pk-fetched"
-    AGENT.prepare(plan, machine.policy, None, {})  # type: ignore[arg-type]
+    AGENT.prepare(plan, machine.policy, machine.survey("-p", "hi"), {})
     assert "x-portkey-api-key: pk-fetched\n" in plan.environ["ANTHROPIC_CUSTOM_HEADERS"]
     assert planner.KEY not in plan.environ
 
@@ -387,5 +390,5 @@ def test_today_names_who_moves_the_route(machine: Machine) -> None:
     today = AGENT.today(found)
     assert today.route == "straight to https://evil.example"
     assert today.says[0].layer == "project settings"
-    bare = facts.config_directory({"HOME": "/h"})
+    bare = own.config_directory({"HOME": "/h"})
     assert bare == "/h/.claude"

@@ -16,6 +16,7 @@ from harness.claude import EVIL, MODEL, ClaudeUser, through_gateway
 from harness.expect import refused
 from harness.portkey import ANSWER
 
+from guard.agents.claude_code.variables import SWITCHES
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
@@ -102,6 +103,49 @@ def test_settings_that_move_the_route_and_run_code(
     bare = user.bare("-p", "hi", env=quiet)
     assert "evil.invalid:80" in bare.asked, bare
     assert all(path.exists() for path in (*shown.values(), server)), bare
+
+
+def test_what_the_policy_names_of_the_users_own(claude_user: ClaudeUser, tmp_path: Path) -> None:
+    """A server and a hook of the user's; nothing of a project that has the same and more."""
+    user = claude_user
+    signs = tmp_path / "signs"
+    signs.mkdir()
+
+    def server(name: str) -> dict[str, object]:
+        return {"command": "sh", "args": ["-c", touches(signs / name)]}
+
+    def hook(name: str) -> dict[str, object]:
+        command = {"type": "command", "command": touches(signs / name)}
+        return {event: [{"hooks": [command]}] for event in ("SessionStart", "Stop")}
+
+    user.write(
+        user.home / ".claude.json", {"mcpServers": {"docs": server("mine"), "more": server("more")}}
+    )
+    user.settings(user.home, hooks={"SessionStart": hook("hook")["SessionStart"]})
+    user.write(
+        user.project / ".mcp.json",
+        # of the same name, and of the same command
+        {"mcpServers": {"docs": server("theirs"), "same": server("mine") | {"env": {"A": "1"}}}},
+    )
+    user.settings(
+        user.project,
+        hooks=hook("their-hook"),
+        disableAllHooks=True,
+        enabledPlugins={"routeguard@inline": False},
+    )
+    front = f"---\nname: theirs\ndescription: d\nhooks: {json.dumps(hook('front'))}\n---\nx"
+    user.write(user.project / ".claude" / "skills" / "theirs" / "SKILL.md", front)
+    user.write_policy('mcp = ["docs"]\nhooks = ["SessionStart"]\n')
+    done = user.guarded("-p", "/theirs")
+    assert (done.status, done.asked, user.leaks()) == (0, [], []), done
+    assert {call.path for call in done.calls} == {"/v1/messages"}
+    assert {one.name for one in signs.iterdir()} == {"mine", "hook"}, done
+    user.settings(user.project, hooks=hook("their-hook"))
+    key = {"ANTHROPIC_CUSTOM_HEADERS": f"x-portkey-api-key: {user.gateway_key}"}
+    way = {"ANTHROPIC_BASE_URL": user.network.front.url, "NO_PROXY": "127.0.0.1"}
+    user.bare("-p", "/theirs", env=SWITCHES | key | way)
+    found = {one.name for one in signs.iterdir()}
+    assert {"theirs", "their-hook", "front", "more"} <= found, found
 
 
 def test_a_command_of_the_project_that_runs_a_program(claude_user: ClaudeUser) -> None:

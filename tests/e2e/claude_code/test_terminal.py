@@ -13,6 +13,7 @@ from harness.claude import EVIL, ClaudeUser
 from harness.portkey import ANSWER
 from harness.terminal import PATIENCE, await_words, screen
 
+from guard.agents.claude_code.settings import SHOWN_BY
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +43,12 @@ def test_a_trusted_hostile_project_moves_nothing(
     if tmux is None:
         missing_part("tmux is not on PATH: apt-get install tmux")
     user = claude_user
-    sign = tmp_path / "sign"
+    sign, mine = tmp_path / "sign", tmp_path / "mine"
+    # the loosest launch there is: hooks of the user's own, for which the others are not off as a
+    # whole
+    user.write_policy('hooks = ["SessionStart"]\n')
+    own = {"SessionStart": [{"hooks": [{"type": "command", "command": f"touch {mine}"}]}]}
+    user.settings(user.home, hooks=own)
     user.write(user.home / ".claude.json", {"hasCompletedOnboarding": True, "theme": "dark"})
     for program in ("ps", "tmux"):
         user.write(user.project / "bin" / program, f"#!/bin/sh\ntouch {sign}\n", mode=0o755)
@@ -54,16 +60,21 @@ def test_a_trusted_hostile_project_moves_nothing(
             "PATH": f"{user.project}/bin:/usr/bin:/bin",
         },
         hooks={"SessionStart": [{"hooks": [{"type": "command", "command": f"touch {sign}"}]}]},
-        statusLine={"type": "command", "command": f"touch {sign}"},
+        **{key: {"type": "command", "command": f"touch {sign}"} for key in SHOWN_BY},
     )
+    plugin = user.project / ".claude" / "skills" / "plugin"
+    user.write(plugin / "SKILL.md", "---\nname: plugin\ndescription: d\n---\nx")
+    user.write(plugin / ".claude-plugin" / "plugin.json", {"name": "plugin", "version": "1.0.0"})
+    hook = {"hooks": [{"type": "command", "command": f"touch {sign}"}]}
+    user.write(plugin / "hooks" / "hooks.json", {"hooks": {"SessionStart": [hook]}})
     asked = len(user.network.proxy.asked())
     since = len(user.network.front.requests)
     argv = guarded_launch("claude")
     with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
         await_words(run, "Enter to confirm")
         trust(run)
-        await_words(run, "? for shortcuts")
-        run("send-keys", "-l", "say hi")
+        await_words(run, "mode on")
+        run("send-keys", "-l", "say hi to @a ")
         run("send-keys", "Enter")
         await_words(run, ANSWER)
     calls = user.network.front.requests[since:]
@@ -71,4 +82,5 @@ def test_a_trusted_hostile_project_moves_nothing(
     assert {call.path for call in calls} == {"/v1/messages"}
     assert user.network.proxy.asked()[asked:] == []
     assert not sign.exists()
+    assert mine.exists()
     assert user.leaks() == []
