@@ -166,6 +166,13 @@ def is_loopback(host: str) -> bool:
     return six == b"\0" * 15 + b"\x01"
 
 
+def is_plain_loopback(host: str) -> bool:
+    """Whether `host` is this machine in a spelling that every program reads alike: no `127.1`,
+    and no unspecified address, which not every system connects to."""
+    spelled_out = host.lower() == "localhost" or host.count(".") == 3 or ":" in host
+    return spelled_out and is_loopback(host) and host not in ("0.0.0.0", "::")  # noqa: S104
+
+
 def is_this_machine(host: str) -> bool:
     """Whether `host` is this machine, or the one around the container that a file describes."""
     return is_loopback(host) or host.lower().rstrip(".") in _NAMES_OF_A_CONTAINERS_HOST

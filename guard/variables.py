@@ -17,6 +17,7 @@ from guard.net import (
     authority,
     is_loopback,
     is_path_within,
+    is_plain_loopback,
     is_this_machine,
     read_url,
 )
@@ -197,8 +198,7 @@ def _proxy_for_good(found: Url) -> str:
     """How the policy names a proxy on this machine; "" for a kind that it does not take."""
     if found.scheme not in ("", "http", "https"):
         return ""
-    plain = found.host == "localhost" or ":" in found.host or found.host.count(".") == 3
-    host = found.host if plain and found.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    host = found.host if is_plain_loopback(found.host) else "127.0.0.1"
     place = authority(host, found.effective_port())
     return _for_good(f'proxy = "{found.scheme or "http"}://{place}"')
 

@@ -540,7 +540,7 @@ def classify_peer(
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return OTHER, ""
-    if parsed.is_loopback or parsed.is_unspecified:
+    if net.is_loopback(address):
         return LOOPBACK, ""
     if parsed.is_private or parsed.is_link_local or parsed in _CGNAT:
         return PRIVATE, ""

@@ -108,14 +108,14 @@ def hosts() -> frozenset[str]:
     """Hosts that serve models: no loopback host, none that also serves much else."""
     from guard.net import is_loopback
 
-    shared = _toml("hosts.toml")["shared"]["hosts"]
+    shared = data("hosts.toml")["shared"]["hosts"]
     own = {found.host for found in providers().values() if found.host}
     return frozenset(host for host in own if not is_loopback(host)) - set(shared)
 
 
 def provenance() -> str:
     """Where the provider list comes from, with version and date."""
-    return str(_json("providers.json")["_source"])
+    return str(data("providers.json")["_source"])
 
 
 def describe(name: str, kind: str, owner: str) -> Variable:
@@ -129,7 +129,7 @@ def describe(name: str, kind: str, owner: str) -> Variable:
         return known
     opens = known.providers if known is not None else ()
     if known is None:
-        for pattern in _toml("variables.toml")["pattern"]:
+        for pattern in data("variables.toml")["pattern"]:
             if pattern["kind"] == kind and _matches(name, pattern):
                 return Variable(
                     name, kind=kind, owner=owner, note=pattern["note"], rule=pattern["rule"]
@@ -146,9 +146,9 @@ def _matches(name: str, pattern: dict[str, str]) -> bool:
 def _read_providers() -> dict[str, Provider]:
     from guard.net import host_of
 
-    defaults = _toml("hosts.toml")["sdk_default"]
+    defaults = data("hosts.toml")["sdk_default"]
     found = {}
-    for key, entry in _json("providers.json").items():
+    for key, entry in data("providers.json").items():
         if key.startswith("_"):
             continue
         api = entry["api"] or ""
@@ -187,7 +187,7 @@ def _read_variables() -> dict[str, Variable]:
             source=source,
             sure="run",
         )
-    for group in _toml("variables.toml")["group"]:
+    for group in data("variables.toml")["group"]:
         owners = group.get("owners") or dict.fromkeys(group["names"], group["owner"])
         for name, owner in owners.items():
             ids = opened_by.get(name, []) + group.get("opens", [])
@@ -204,21 +204,17 @@ def _read_variables() -> dict[str, Variable]:
     return found
 
 
-def _json(name: str) -> dict[str, Any]:
+def data(name: str) -> dict[str, Any]:
+    """What the data file `name` here holds, JSON or TOML: read once, not to be changed."""
     if name not in _cache:
-        import json
-
-        with open(os.path.join(_HERE, name), encoding="utf-8") as file:
-            _cache[name] = json.load(file)
-    content: dict[str, Any] = _cache[name]
-    return content
-
-
-def _toml(name: str) -> dict[str, Any]:
-    if name not in _cache:
-        import tomllib
-
         with open(os.path.join(_HERE, name), "rb") as file:
-            _cache[name] = tomllib.load(file)
+            if name.endswith(".json"):
+                import json
+
+                _cache[name] = json.load(file)
+            else:
+                import tomllib
+
+                _cache[name] = tomllib.load(file)
     content: dict[str, Any] = _cache[name]
     return content

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from guard import catalog
+
 if TYPE_CHECKING:
     from guard.catalog.programs import Program
-
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agents.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,7 @@ class Recognised:
 @cache
 def agents() -> tuple[Agent, ...]:
     """Every agent of the catalogue."""
-    with open(_FILE, "rb") as file:
-        return tuple(_agent(entry) for entry in tomllib.load(file)["agent"])
+    return tuple(_agent(entry) for entry in catalog.data("agents.toml")["agent"])
 
 
 def others() -> tuple[Agent, ...]:

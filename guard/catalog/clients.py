@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients.toml")
+from guard import catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +25,11 @@ def clients() -> tuple[Client, ...]:
         Client(
             row["owner"], tuple(row["python"]), tuple(row["javascript"]), frozenset(row["names"])
         )
-        for row in _content()["client"]
+        for row in catalog.data("clients.toml")["client"]
     )
 
 
 @cache
 def address_arguments() -> frozenset[str]:
     """Arguments that give an address or something that holds one, letters alone, lower case."""
-    return frozenset(_content()["common"]["address"])
-
-
-@cache
-def _content() -> dict[str, Any]:
-    with open(_FILE, "rb") as file:
-        return tomllib.load(file)
+    return frozenset(catalog.data("clients.toml")["common"]["address"])

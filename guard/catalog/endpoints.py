@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from functools import cache
-from typing import Any
 
 from guard import catalog
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
 
 # parts of an API's host name, in front of the last two; a host without one may be a website
 _API_WORDS = frozenset(
@@ -30,7 +25,7 @@ def is_provider_url(host: str, path: str) -> bool:
     of their API.
     """
     first = path.lstrip("/").partition("/")[0].partition("?")[0]
-    if first in _endpoints()["pages"]["first"]:
+    if first in catalog.data("endpoints.toml")["pages"]["first"]:
         return False
     known = _paths().get(host)
     if known is not None:
@@ -41,23 +36,17 @@ def is_provider_url(host: str, path: str) -> bool:
         return first in _API_ROOTS or any(
             path == start or path.startswith(start + "/") for start in known
         )
-    api = _endpoints()["api"]
+    api = catalog.data("endpoints.toml")["api"]
     if host in api["hosts"] or host.endswith(tuple(api["suffixes"])):
         return True
-    bedrock = _endpoints()["bedrock"]
+    bedrock = catalog.data("endpoints.toml")["bedrock"]
     return host.startswith(tuple(bedrock["prefixes"])) and host.endswith(tuple(bedrock["suffixes"]))
 
 
 def is_gateway_host(host: str) -> bool:
     """Whether `host` (lower case) is one of Portkey's own."""
-    suffixes: list[str] = _endpoints()["gateway"]["suffixes"]
+    suffixes: list[str] = catalog.data("endpoints.toml")["gateway"]["suffixes"]
     return host.endswith(tuple(suffixes)) or any(host == end[1:] for end in suffixes)
-
-
-@cache
-def _endpoints() -> dict[str, Any]:
-    with open(os.path.join(_HERE, "endpoints.toml"), "rb") as file:
-        return tomllib.load(file)
 
 
 @cache

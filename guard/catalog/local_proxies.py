@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from functools import cache
 
+from guard import catalog
 from guard.catalog.programs import APPLICATION_SERVERS
 from guard.record import Record
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from guard.catalog.programs import Program
 
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_proxies.json")
 _INFORMS = frozenset(("--version", "-v", "-V", "--help", "-h", "version", "help", "stop", "status"))
 
 
@@ -191,8 +189,7 @@ class _Catalogue:
 
 @cache
 def _catalogue() -> _Catalogue:
-    with open(_FILE, encoding="utf-8") as file:
-        return _Catalogue(json.load(file))
+    return _Catalogue(catalog.data("local_proxies.json"))
 
 
 def words() -> frozenset[str]:
@@ -306,8 +303,7 @@ def needles() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     one of the first or of the second. The third are names of programs that can be the name of a
     function in bash.
     """
-    with open(_FILE, encoding="utf-8") as file:
-        entries = json.load(file)["proxies"]
+    entries = catalog.data("local_proxies.json")["proxies"]
     programs: set[str] = set()
     images: set[str] = set()
     names: set[str] = set()

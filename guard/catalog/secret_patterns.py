@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "secrets.toml")
+from guard import catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,7 @@ class SecretPatterns:
 @cache
 def secret_patterns() -> SecretPatterns:
     """The patterns in the order of the file, longer prefixes first."""
-    with open(_FILE, "rb") as file:
-        content = tomllib.load(file)
+    content = catalog.data("secrets.toml")
     rows = [{**entry, "words": tuple(entry["words"])} for entry in content["key"]]
     named = [{**entry, "words": tuple(entry["words"])} for entry in content["named"]]
     prefixed = [PrefixedKey(**row) for row in rows]

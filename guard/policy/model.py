@@ -32,7 +32,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from guard.catalog import agents as known_agents
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_shapes import looks_like_key
-from guard.net import host_of, is_loopback
+from guard.net import host_of, is_loopback, is_plain_loopback
 from guard.policy.values import BASE_URL, DEFAULT_MODEL, KEY_ENV, KEY_TIMEOUT
 
 MAX_ITEMS: Final = 1000
@@ -195,13 +195,6 @@ _BASE_URL_ACCEPTED = "an https URL such as " + BASE_URL
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 
 
-def _is_plain_loopback(host: str) -> bool:
-    """Whether `host` is this machine in a spelling that every program reads alike: no `127.1`,
-    and no unspecified address, which not every system connects to."""
-    spelled_out = host.lower() == "localhost" or host.count(".") == 3 or ":" in host
-    return spelled_out and is_loopback(host) and host not in ("0.0.0.0", "::")  # noqa: S104
-
-
 def _base_url(value: str) -> str:
     if not re.fullmatch(rf"(?:(?!\s){_PLAIN})+", value) or not value.isascii():
         raise refuse(_BASE_URL_ACCEPTED + ", without spaces, quotes or { }")
@@ -219,7 +212,7 @@ def _base_url(value: str) -> str:
         raise refuse("a URL without ? and #")
     if not _HOST.fullmatch(host):
         raise refuse(_BASE_URL_ACCEPTED)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_plain_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_plain_loopback(host)):
         raise refuse(
             "an https URL; http only for this machine itself (localhost, 127.0.0.1, [::1])",
             "without TLS, the key and every prompt can be read on the way",
@@ -259,7 +252,7 @@ def _proxy_url(value: str) -> str:
         raise refuse(_PROXY_ACCEPTED)
     value = value.rstrip("/")
     host, port = host_of(value), int(value.rpartition(":")[2])
-    if not 0 < port <= _MAX_PORT or (is_loopback(host) and not _is_plain_loopback(host)):
+    if not 0 < port <= _MAX_PORT or (is_loopback(host) and not is_plain_loopback(host)):
         raise refuse(_PROXY_ACCEPTED)
     return value
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -21,6 +20,7 @@ from pydantic import (
 
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import printable
+from guard.net import authority, read_url
 
 _KNOWN: Final = frozenset(
     (
@@ -224,8 +224,8 @@ def _is_secret(key: str) -> bool:
 
 def _address(url: str) -> str:
     """`url` without what can hold a password: user, query, fragment."""
-    try:
-        parts = urlsplit(url)
-        return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200])
-    except ValueError:
+    found = read_url(url)
+    if found is None:
         return ""
+    place = authority(found.host, found.port) if found.port > 0 else found.host
+    return printable(f"{found.scheme}://{place}{found.path}"[:200])

@@ -180,7 +180,7 @@ def test_names_outside_the_list_that_open_a_provider() -> None:
 
 
 def test_every_group_says_what_and_from_where() -> None:
-    content = catalog._toml("variables.toml")
+    content = catalog.data("variables.toml")
     seen: Counter[str] = Counter()
     for group in content["group"]:
         assert set(group) <= {
@@ -223,7 +223,7 @@ def test_hosts_serve_models() -> None:
 
 
 def test_each_provider_without_an_address_has_a_host_or_a_reason() -> None:
-    content = catalog._toml("hosts.toml")
+    content = catalog.data("hosts.toml")
     without = {provider.id for provider in PROVIDERS.values() if not provider.api}
     assert set(content["sdk_default"]) | set(content["no_default"]) == without
     assert not set(content["sdk_default"]) & set(content["no_default"])
@@ -266,7 +266,7 @@ def test_the_docs_name_every_kind_and_every_file() -> None:
         assert not kind or f"| `{kind}` |" in text
     for path in catalog.data_files():
         assert f"`{os.path.basename(path)}`" in text
-    for pattern in catalog._toml("variables.toml")["pattern"]:
+    for pattern in catalog.data("variables.toml")["pattern"]:
         assert f"`{pattern.get('prefix') or pattern['suffix']}`" in text
 
 

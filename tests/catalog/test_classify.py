@@ -78,7 +78,7 @@ def test_without_a_catalogue_the_patterns_still_hold() -> None:
 
 
 def test_patterns_are_those_of_the_data() -> None:
-    patterns = catalog._toml("variables.toml")["pattern"]
+    patterns = catalog.data("variables.toml")["pattern"]
     prefixes = tuple((p["prefix"], p["kind"], p["owner"]) for p in patterns if "prefix" in p)
     assert prefixes == PREFIXES
     assert [p["suffix"] for p in patterns if "suffix" in p] == [KEY_SUFFIX]

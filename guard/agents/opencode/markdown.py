@@ -9,6 +9,7 @@ import os
 
 from guard.agents.opencode import frontmatter
 from guard.files import jsonc
+from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -49,16 +50,9 @@ def programs(folder: str, unreadable: list[tuple[str, str]]) -> list[tuple[str, 
             unreadable.append((path[:-1], f"holds over {MOST_FILES} entries, or cannot be listed"))
             continue
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+            why = program(read_bytes(path, _HEAD, cut=True) or b"")
+        except UnreadableError:
             continue
-        try:
-            raw = os.read(handle, _HEAD)
-        except OSError:
-            continue
-        finally:
-            os.close(handle)
-        why = program(raw)
         if why:
             found.append((path, why))
     return found

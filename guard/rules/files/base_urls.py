@@ -93,27 +93,10 @@ _TESTS = late(r"test|spec|mock|fixture|e2e", re.IGNORECASE)
 _API_PATHS = ("/v1", "/api", "/anthropic", "/openai", "/chat", "/completions")
 
 
-class _Address:
-    """What a URL says about where it goes."""
-
-    __slots__ = ("host", "path", "port")
-
-    def __init__(self, host: str, port: int, path: str) -> None:
-        self.host = host
-        self.port = port
-        self.path = path
-
-    @property
-    def shown(self) -> str:
-        """The host, with the port if it is given, as a message may show it."""
-        return variables.shown(net.authority(self.host, self.port) if self.port else self.host)
-
-
-def address_of(url: str) -> _Address | None:
-    """Host (lower case, no brackets), port (0 if not given) and path of an http(s) URL.
+def address_of(url: str) -> net.Url | None:
+    """Where an http(s) URL leads, without the root's dot behind the host.
 
     The scheme may be missing. None if there is no host that could be read, as in a template.
-    User information is left out.
     """
     found = net.read_url(url)
     if found is None:
@@ -121,10 +104,10 @@ def address_of(url: str) -> _Address | None:
     host = found.host.rstrip(".")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*|::1?", host):
         return None
-    return _Address(host, max(found.port, 0), found.path)
+    return net.Url(found.scheme, host, max(found.port, 0), found.path)
 
 
-def is_gateway(address: _Address, policy: CompiledPolicy) -> bool:
+def is_gateway(address: net.Url, policy: CompiledPolicy) -> bool:
     """Whether the address is the policy's gateway, or one of Portkey's own hosts."""
     gateway = address_of(policy.base_url)
     if (
@@ -136,7 +119,7 @@ def is_gateway(address: _Address, policy: CompiledPolicy) -> bool:
     return is_gateway_host(address.host)
 
 
-def leaves_gateway(name: str, address: _Address) -> bool:
+def leaves_gateway(name: str, address: net.Url) -> bool:
     """Whether the variable `name` is a model's base URL, so that any host but ours is foreign.
 
     A GitLab instance's address says nothing about models, and a sample's host nothing at all.
@@ -233,7 +216,7 @@ class _Candidate(NamedTuple):
     start: int
     end: int
     url: str
-    address: _Address
+    address: net.Url
     key: str
     named: bool
     local: bool
@@ -320,8 +303,8 @@ def _finding(scope: Scope, one: _Candidate, use: str) -> Finding | None:
     return scope.finding(
         "RG103",
         place,
-        one.key or one.address.shown,
-        f"{what} {goes} {one.address.shown}{where}",
+        one.key or variables.shown(one.url),
+        f"{what} {goes} {variables.shown(one.url)}{where}",
         fix=fix_for(scope.policy),
         severity=severity,
     )
@@ -403,7 +386,7 @@ def _names_model(key: str) -> bool:
     return plain.endswith(_ENDINGS) and any(word in plain for word in _MODEL_WORDS)
 
 
-def _is_model_base(text: str, start: int, key: str, address: _Address) -> bool:
+def _is_model_base(text: str, start: int, key: str, address: net.Url) -> bool:
     """Whether a URL on this machine is where a program looks for models.
 
     By the name it is given to; else by a port that only model proxies use; else, for a name like
