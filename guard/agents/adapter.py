@@ -128,8 +128,12 @@ class Agent(Identity):
         raise NotImplementedError
 
     def plan(self, policy: CompiledPolicy, facts: Any, program: str, now: float) -> Plan:
-        """Decide what the launch becomes, from the `facts` of `survey`; `now` in Unix seconds."""
-        raise NotImplementedError
+        """Decide what the launch becomes, from the `facts` of `survey`; `now` in Unix seconds.
+
+        By `plan` of the module `planner` in the agent's folder.
+        """
+        made: Plan = self._module("planner").plan(policy, facts, program, now)
+        return made
 
     def prepare(
         self, plan: Plan, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]
@@ -177,13 +181,21 @@ class Agent(Identity):
     def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
         """The same files as root writes them, so that every start follows the system `policy`.
 
-        They hold no key: a variable's name, or the command of `machine` that prints it.
+        They hold no key: a variable's name, or the command of `machine` that prints it. By
+        `render` of the module `rendered` in the agent's folder.
         """
-        raise NotImplementedError
+        made: Managed = self._module("rendered").render(policy, machine)
+        return made
 
     def today(self, facts: Any) -> Today:
-        """Where the launch would go without the guard."""
-        raise NotImplementedError
+        """Where the launch would go without the guard: `unguarded` of the module `today`."""
+        told: Today = self._module("today").unguarded(facts)
+        return told
+
+    def _module(self, name: str) -> Any:
+        """The module `name` of the agent's folder, loaded when it is first asked for."""
+        folder = type(self).__module__.rpartition(".")[0]
+        return __import__(f"{folder}.{name}", fromlist=[name])
 
     def proof_policy(self, model: str, small: str) -> str:
         """Its own part, as TOML, of the policy with which `verify` asks for `model` and `small`."""

@@ -38,13 +38,13 @@ class Route(Record):
         return f"{self.entry.name}/{through + '/' if through else ''}{model}"
 
 
-def headers(route: Route) -> dict[str, str]:
+def headers(named: Route | GatewayProvider) -> dict[str, str]:
     """The headers of the gateway that say who is behind it, besides the one with the key."""
     found = {}
-    if route.slug:
-        found["x-portkey-provider"] = f"@{route.slug}"
-    if route.config:
-        found["x-portkey-config"] = route.config
+    if named.slug:
+        found["x-portkey-provider"] = f"@{named.slug}"
+    if named.config:
+        found["x-portkey-config"] = named.config
     return found
 
 

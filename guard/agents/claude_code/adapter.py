@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.agents.claude_code.facts import Facts
-    from guard.agents.managed import Machine, Managed
     from guard.agents.plan import Plan
-    from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
 
 
@@ -51,12 +49,6 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
         from guard.agents.claude_code import planner
 
         return planner.survey(typed, environ, program, cwd)
-
-    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-        """See `planner.plan`."""
-        from guard.agents.claude_code import planner
-
-        return planner.plan(policy, facts, program, now)
 
     def prepare(
         self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
@@ -91,18 +83,6 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `facts.managed_files`."""
         return [settings.path for settings in facts.managed]
-
-    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
-        """See `rendered.render`.."""
-        from guard.agents.claude_code import rendered
-
-        return rendered.render(policy, machine)
-
-    def today(self, facts: Facts) -> Today:
-        """See `today.unguarded`."""
-        from guard.agents.claude_code.today import unguarded
-
-        return unguarded(facts)
 
     def proof_policy(self, model: str, small: str) -> str:
         """A provider behind the gateway, which the default policy does not have."""

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.agents.codex.facts import Facts
-    from guard.agents.managed import Machine, Managed
-    from guard.agents.plan import Plan
-    from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
 
 
@@ -43,12 +40,6 @@ class CodexAdapter(Agent, Codex):
 
         return planner.survey(typed, environ, program, cwd, write=write)
 
-    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-        """See `planner.plan`."""
-        from guard.agents.codex import planner
-
-        return planner.plan(policy, facts, program, now)
-
     def pins(self, environ: Mapping[str, str]) -> bool:
         """By the variable of the key."""
         return any(name.startswith(KEY) for name in environ)
@@ -70,18 +61,6 @@ class CodexAdapter(Agent, Codex):
         from guard.agents.codex import facts as read
 
         return [one.path for one in facts.of(read.MANAGED)]
-
-    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
-        """See `rendered.render`.."""
-        from guard.agents.codex import rendered
-
-        return rendered.render(policy, machine)
-
-    def today(self, facts: Facts) -> Today:
-        """See `today.unguarded`."""
-        from guard.agents.codex.today import unguarded
-
-        return unguarded(facts)
 
     def proof_policy(self, model: str, small: str) -> str:
         """A provider behind the gateway, which the default policy does not have."""

@@ -14,10 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from guard.agents.managed import Machine, Managed
     from guard.agents.opencode.facts import Facts
     from guard.agents.plan import Plan
-    from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
 
 
@@ -66,12 +64,6 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         told = TOLD.pop(program, None)
         return planner.survey(typed, environ, program, cwd, write=write, version=told)
-
-    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-        """See `planner.plan`."""
-        from guard.agents.opencode import planner
-
-        return planner.plan(policy, facts, program, now)
 
     def prepare(
         self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
@@ -131,18 +123,6 @@ class OpenCodeAdapter(Agent, OpenCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""
         return [config.path for config in facts.found.managed]
-
-    def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
-        """See `rendered.render`.."""
-        from guard.agents.opencode import rendered
-
-        return rendered.render(policy, machine)
-
-    def today(self, facts: Facts) -> Today:
-        """See `today.unguarded`."""
-        from guard.agents.opencode.today import unguarded
-
-        return unguarded(facts)
 
     def hostile_project(self, host: str) -> Mapping[str, str]:
         """A provider of its own, as default and under the gateway's name."""

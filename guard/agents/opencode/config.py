@@ -9,6 +9,7 @@ Hot-path module; `json` is imported on first use. Pure.
 
 from __future__ import annotations
 
+from guard.agents.behind import headers
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -162,18 +163,14 @@ def _provider(
 ) -> dict[str, Any]:
     # the key goes only into x-portkey-api-key: in Authorization, beside a raw provider name,
     # Portkey forwards it to that provider (docs: api-reference/inference-api/headers)
-    headers = {"x-portkey-api-key": f"{{env:{key_variable}}}"}
-    if entry.slug:
-        headers["x-portkey-provider"] = f"@{entry.slug}"
-    if entry.config:
-        headers["x-portkey-config"] = entry.config
+    sent = {"x-portkey-api-key": f"{{env:{key_variable}}}", **headers(entry)}
     return {
         "npm": NPM,
         "name": entry.title,
         "api": base_url,
         "env": [],
         # an empty one, or a key that is stored under our id would go into Authorization (run)
-        "options": {"baseURL": base_url, "apiKey": "", "headers": headers},
+        "options": {"baseURL": base_url, "apiKey": "", "headers": sent},
         "whitelist": models,
         "blacklist": [],
         "models": {

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from guard.agents.opencode2.facts import Facts
     from guard.agents.plan import Plan
-    from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
 
 
@@ -46,12 +45,6 @@ class OpenCode2Adapter(Agent, OpenCode):
         facts = planner.survey(typed, environ, program, cwd, write=write, version=told)
         facts.release = self
         return facts
-
-    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-        """See `planner.plan`."""
-        from guard.agents.opencode2 import planner
-
-        return planner.plan(policy, facts, program, now)
 
     def prepare(
         self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
@@ -99,12 +92,6 @@ class OpenCode2Adapter(Agent, OpenCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""
         return [config.path for config in facts.found.managed]
-
-    def today(self, facts: Facts) -> Today:
-        """See `today.unguarded`."""
-        from guard.agents.opencode2.today import unguarded
-
-        return unguarded(facts)
 
 
 AGENT = OpenCode2Adapter()

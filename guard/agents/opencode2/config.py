@@ -10,6 +10,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
+from guard.agents.behind import headers
 from guard.agents.opencode.config import MAX_CONTENT as MAX_CONTENT
 from guard.agents.opencode.config import NPM
 from guard.record import Record
@@ -78,11 +79,7 @@ def _provider(
     entry: GatewayProvider, base_url: str, key_variable: str, models: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     # no apiKey: then there is no Authorization header (run)
-    headers = {"x-portkey-api-key": f"{{env:{key_variable}}}"}
-    if entry.slug:
-        headers["x-portkey-provider"] = f"@{entry.slug}"
-    if entry.config:
-        headers["x-portkey-config"] = entry.config
+    sent = {"x-portkey-api-key": f"{{env:{key_variable}}}", **headers(entry)}
     declared: dict[str, Any] = {}
     for model, variants in models.items():
         declared[model] = {"modelID": model, "name": model}
@@ -94,7 +91,7 @@ def _provider(
         "name": entry.title,
         "package": f"aisdk:{NPM}",
         "settings": {"baseURL": base_url},
-        "headers": headers,
+        "headers": sent,
         "models": declared,
     }
 
