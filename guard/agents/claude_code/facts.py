@@ -32,7 +32,7 @@ class Settings(Record):
 class Facts(Record, adapter.Facts):
     """What was found: the command line, the binary, an administrator's files.
 
-    `managed_servers` tells that an administrator chose the MCP servers.
+    `managed_servers` is the file by which an administrator chose the MCP servers, "" for none.
     `given` is what the user passed as `--settings`, `given_wrong` why that cannot be read.
     `shims` is the directory of the shims, "" for none. `own` is what the user's own settings start.
     """
@@ -41,7 +41,7 @@ class Facts(Record, adapter.Facts):
     environ: dict[str, str]
     version: tuple[int, int, int]
     managed: list[Settings]
-    managed_servers: bool
+    managed_servers: str
     shims: str
     given: dict[str, Any]
     given_wrong: str
@@ -54,8 +54,9 @@ class Facts(Record, adapter.Facts):
 
 
 def managed_servers(root: str = "") -> str:
-    """The administrator's file of MCP servers; where there is one, no other server starts."""
-    return f"{root}{folder_of(macos=sys.platform == 'darwin')}/managed-mcp.json"
+    """The administrator's file of MCP servers, "" for none: beside it no other server starts."""
+    path = f"{root}{folder_of(macos=sys.platform == 'darwin')}/managed-mcp.json"
+    return path if os.path.lexists(path) else ""
 
 
 def folder_of(*, macos: bool) -> str:

@@ -63,10 +63,12 @@ class Own(Record):
 
 
 class Chosen(Record):
-    """What a launch hands over, of what `Own` has."""
+    """What a launch hands over, of what `Own` has, or the administrator's file that forbids it."""
 
     servers: dict[str, dict[str, Any]] = {}  # noqa: RUF012
     hooks: dict[str, list[Any]] = {}  # noqa: RUF012
+    servers_closed_by: str = ""
+    hooks_closed_by: str = ""
 
     def allowed(self) -> list[dict[str, Any]]:
         """`allowedMcpServers`: what each server is, so that its name lets no other one in."""
@@ -221,6 +223,18 @@ def findings(own: Own, wanted: AgentRoute, chosen: Chosen) -> list[Finding]:
                     fix=f"name those that you want in your policy:\n[agents.{wanted.agent}]\n"
                     f"{key} = {_toml([*named, *out])}",
                     severity="note",
+                )
+            )
+    for key, path in (("mcp", chosen.servers_closed_by), ("hooks", chosen.hooks_closed_by)):
+        if path:
+            found.append(
+                Finding(
+                    "RG301",
+                    key,
+                    f"[agents.{wanted.agent}] {key} of your policy does not count: an "
+                    "administrator's file decides that",
+                    where=path,
+                    severity="warning",
                 )
             )
     others = sorted(

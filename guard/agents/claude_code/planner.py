@@ -55,7 +55,7 @@ def survey(
         environ=dict(environ),
         version=version(program, environ, ClaudeCode(), ask=calls),
         managed=managed_files(root) if calls else [],
-        managed_servers=calls and os.path.lexists(managed_servers(root)),
+        managed_servers=managed_servers(root) if calls else "",
         shims=paths.installed_shims(environ),
         given=given,
         given_wrong=wrong,
@@ -220,13 +220,16 @@ def _handed_over(policy: CompiledPolicy, facts: Facts) -> own.Chosen:
     """The user's servers and hooks that this launch takes.
 
     Beside an administrator's settings no hooks: these could undo what keeps a project's out.
-    Beside an administrator's servers none of the user's: Claude Code takes no other then.
+    Beside an administrator's servers none of the user's: Claude Code takes no other then, and with
+    `disableSideloadFlags` it does not start with `--mcp-config`.
     """
     chosen = own.choose(facts.own, policy.route_of(ClaudeCode.id), facts.invocation)
-    if facts.managed:
-        chosen.hooks = {}
-    if facts.managed_servers:
-        chosen.servers = {}
+    if facts.managed and chosen.hooks:
+        chosen.hooks, chosen.hooks_closed_by = {}, facts.managed[0].path
+    closed = [f.path for f in facts.managed if f.unreadable or f.content.get(settings.FOR_OWN)]
+    closed += [facts.managed_servers] * bool(facts.managed_servers)
+    if closed and chosen.servers:
+        chosen.servers, chosen.servers_closed_by = {}, closed[0]
     return chosen
 
 

@@ -102,7 +102,7 @@ It holds with all of an administrator's file or with none of it, see `planner`."
 
 
 _FOR_HOOKS = ("allowManagedHooksOnly", "disableAllHooks")
-_FOR_OWN = "disableSideloadFlags"
+FOR_OWN = "disableSideloadFlags"
 """What is left out of RESTRICTIONS where the user's own hooks, or either of both, are handed over.
 What else comes on the command line is refused by `grammar`."""
 
@@ -157,6 +157,6 @@ def restrictions(servers: list[dict[str, Any]], plugin: str = "") -> str:
     import json
 
     content = {**RESTRICTIONS, "allowedMcpServers": servers}
-    for key in (*_FOR_HOOKS * bool(plugin), *(_FOR_OWN,) * bool(plugin or servers)):
+    for key in (*_FOR_HOOKS * bool(plugin), *(FOR_OWN,) * bool(plugin or servers)):
         del content[key]
     return json.dumps(content, separators=(",", ":"))

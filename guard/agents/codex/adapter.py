@@ -60,7 +60,7 @@ class CodexAdapter(Agent, Codex):
         """See `facts.read_settings`."""
         from guard.agents.codex import facts as read
 
-        return [one.path for one in facts.of(read.MANAGED)]
+        return [one.path for one in facts.of(*read.ADMINISTRATORS)]
 
     def proof_policy(self, model: str, small: str) -> str:
         """A provider behind the gateway, which the default policy does not have."""

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
     from guard.agents.codex import grammar
 
-SYSTEM, USER, PROFILE, PROJECT, MANAGED = (
+SYSTEM, USER, PROFILE, PROJECT, MANAGED, REQUIRED = (
     "system settings",
     "user settings",
     "profile",
     "project settings",
     "managed settings",
+    "requirements",
 )
-"""The layers of Codex's settings, from the weakest to the strongest; the arguments stand between
-the last two (each step was run: section 3 of the facts)."""
+"""The layers of Codex's settings, from the weakest to the strongest; the arguments stand in front
+of the last two, which are an administrator's (each step was run: section 3 of the facts)."""
+
+ADMINISTRATORS = (MANAGED, REQUIRED)
 
 OWN = (SYSTEM, USER, PROFILE)
 """The layers that are the user's own, or the machine's."""
@@ -117,8 +120,8 @@ def read_settings(
         path = os.path.join(place, ".codex", "config.toml")
         if os.path.realpath(path) not in own and (read := read_toml(PROJECT, path)):
             found.append(read)
-    managed = read_toml(MANAGED, f"{folder}/managed_config.toml")
-    return [*found, managed] if managed else found
+    last = ((MANAGED, "managed_config.toml"), (REQUIRED, "requirements.toml"))
+    return found + [read for layer, name in last if (read := read_toml(layer, f"{folder}/{name}"))]
 
 
 def _upwards(directory: str) -> Iterable[str]:

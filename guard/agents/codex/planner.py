@@ -235,8 +235,10 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
     _set(result, sets)
     pinned = _pinned(policy, facts, route, key, result)
-    for one in facts.of(read.MANAGED):
-        result.findings += judge_managed(one.path, one.content, pinned)
+    for one in facts.of(*read.ADMINISTRATORS):
+        required = one.layer == read.REQUIRED
+        content = settings.demanded(one.content) if required else one.content
+        result.findings += judge_managed(one.path, content, pinned)
     pin = settings.words(pinned, settings.switches(facts))
     if any(len(word.encode()) >= _LONGEST for word in pin):
         result.findings.append(

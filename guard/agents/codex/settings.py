@@ -177,6 +177,22 @@ def against(content: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
     return [key for key, value in flat.items() if _differs(content, key.split("."), value)]
 
 
+def demanded(content: dict[str, Any]) -> dict[str, Any]:
+    """What the `content` of a `requirements.toml` sets over the arguments, as `against` reads it.
+
+    A feature that it demands stays on in spite of `--disable`, and its `otel` sends prompts in
+    spite of `-c` (both run on 0.171.0, the first under either name of its table).
+    """
+    features: dict[str, Any] = {}
+    for name in ("feature_requirements", "features"):
+        table = content.get(name)
+        features.update(table if isinstance(table, dict) else {})
+    if content.get("allow_managed_hooks_only") is True:
+        # the administrator's own
+        features.pop("hooks", None)
+    return {**content, "features": features}
+
+
 def _differs(content: Any, parts: list[str], value: Any) -> bool:
     for part in parts:
         if not isinstance(content, dict):

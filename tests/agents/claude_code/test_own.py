@@ -186,10 +186,15 @@ def test_beside_an_administrators_files(machine: Machine) -> None:
     plan = machine.plan("-p", "hi")
     assert own.SERVERS in plan.argv
     assert said(plan, "--managed-settings")["disableAllHooks"] is True
+    assert [f.subject for f in plan.findings if "does not count" in f.message] == ["hooks"]
+    # Claude Code would not start: `routeguard managed` writes this
+    machine.managed('{"parentSettingsBehavior": "merge", "disableSideloadFlags": true}')
+    assert own.SERVERS not in machine.plan("-p", "hi").argv
     machine.managed("{}")
     machine.managed("{}", "managed-mcp.json")
     plan = machine.plan("-p", "hi")
     assert own.SERVERS not in plan.argv
+    assert [f.subject for f in plan.findings if "does not count" in f.message] == ["mcp", "hooks"]
     # beside an administrator's servers Claude Code does not start with it
     assert "--strict-mcp-config" not in plan.argv
     assert "--setting-sources=user" in plan.argv

@@ -459,6 +459,30 @@ def test_an_administrators_file_that_overrides_the_pin(
     assert set(rules(plan)) == ({"RG302"} if keys else set())
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("[features]\nhooks = true\napps = false", ["features.hooks"]),
+        ("[feature_requirements]\nplugins = true", ["features.plugins"]),
+        (
+            "[features]\nhooks = false\n[feature_requirements]\nconnectors = true",
+            ["features.connectors"],
+        ),
+        ("allow_managed_hooks_only = true\n[features]\nhooks = true", []),
+        ('[otel.exporter.otlp-http]\nendpoint = "http://evil"\nprotocol = "json"', ["otel"]),
+        ('allowed_sandbox_modes = ["read-only"]\n[mcp_servers]\n', []),
+    ],
+)
+def test_what_an_administrator_demands_over_the_pin(
+    machine: Machine, text: str, keys: list[str]
+) -> None:
+    """Codex keeps to it, whatever the arguments say."""
+    machine.write("etc/codex/requirements.toml", text)
+    plan = machine.plan("exec", "hi")
+    assert [finding.subject for finding in plan.forbidden_by] == keys
+    assert {finding.rule for finding in plan.forbidden_by} <= {"RG302"}
+
+
 SERVER = '[mcp_servers.{}]\ncommand = "sh"\n'
 
 
