@@ -1,0 +1,145 @@
+#!/bin/sh
+# Installs routeguard for every user of a machine, or takes it away again. The recipes beside it
+# (ansible, debian, devcontainer) call this; run as root it can be used by itself.
+#
+#   for-all-users.sh SOURCE       SOURCE is what pip takes: a clone, a wheel, routeguard==1.2.3
+#   for-all-users.sh --remove
+#
+# Variables: ROOT, a folder that stands for / while a package or an image is built; PYTHON, 3.11 or
+# newer; PREFIX, where it goes; ETC, where the shells look; AGAIN, the command that mends it;
+# LINES=yes to have /etc/bash.bashrc and the zshrc of the machine load the hooks; VENV, an
+# environment with routeguard that is copied as it is, instead of SOURCE.
+set -eu
+umask 022
+
+ROOT=${ROOT-}
+PYTHON=${PYTHON:-/usr/bin/python3}
+PREFIX=${PREFIX:-/opt/routeguard}
+ETC=${ETC:-/etc}
+AGAIN=${AGAIN:-install routeguard again, as the administrator of this machine does}
+LINES=${LINES-no}
+VENV=${VENV-}
+to=$ROOT$PREFIX
+
+# A line in the files that no package may change: bash reads its own where it is no login shell, and
+# zsh reads no folder of hooks.
+remove_lines() {
+    for file in bash.bashrc zsh/zshrc zshrc; do
+        [ ! -f "$ROOT$ETC/$file" ] || sed -i '/ # routeguard, for all users$/d' "$ROOT$ETC/$file"
+    done
+}
+
+add_line() { # FILE LINE
+    [ ! -f "$ROOT$ETC/$1" ] || echo "$2 # routeguard, for all users" >>"$ROOT$ETC/$1"
+}
+
+remove_files() {
+    remove_lines
+    rm -rf "${to:?}/bin" "$to/shims" "$to/venv" "$to/venv.new"
+    rm -f "$to"/completion.*
+    rm -f "$ROOT$ETC/profile.d/routeguard.sh" "$ROOT$ETC/fish/conf.d/routeguard.fish" \
+        "$ROOT$ETC/zsh/zshrc.d/routeguard.zsh"
+    for folder in "$to" "$ROOT$ETC/zsh/zshrc.d"; do
+        [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder"
+    done
+}
+
+case ${1-} in
+--remove)
+    remove_files
+    exit 0
+    ;;
+'' | -*)
+    echo "usage: $0 SOURCE | --remove" >&2
+    exit 2
+    ;;
+esac
+
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "$0: needs Python 3.11 or newer; PYTHON=… names one" >&2
+    exit 2
+fi
+
+# what is in use stays until the new environment is whole
+rm -rf "$to/venv.new"
+mkdir -p "$to"
+if [ -n "$VENV" ]; then
+    cp -R "$VENV" "$to/venv.new"
+else
+    "$PYTHON" -m venv "$to/venv.new"
+    "$to/venv.new/bin/python" -I -m pip install -q --disable-pip-version-check --no-compile "$1"
+    # nobody needs pip there
+    "$to/venv.new/bin/python" -I -m pip uninstall -q -y --disable-pip-version-check pip setuptools
+fi
+# scripts would name the folder that they were made in, and are not used
+find "$to/venv.new/bin" -type f -delete
+rm -rf "$to/venv"
+mv "$to/venv.new" "$to/venv"
+# users may not write there, so that what Python compiles comes with it
+[ -n "$VENV" ] || "$to/venv/bin/python" -I -m compileall -q -s "$ROOT" "$to/venv/lib" >/dev/null
+
+sed -i '/^command = /d' "$to/venv/pyvenv.cfg"
+
+ROOT=$ROOT PREFIX=$PREFIX ETC=$ETC AGAIN=$AGAIN "$to/venv/bin/python" -I - <<'PY'
+import os
+import sys
+from pathlib import Path
+
+import guard
+from guard.hook import quote_fish, quote_sh, template
+from guard.install import blocks, launcher, shims
+from guard.install.way import Way
+from guard.launch.process import shim_text
+
+root, prefix, etc, again = (os.environ[name] for name in ("ROOT", "PREFIX", "ETC", "AGAIN"))
+main = f"{Path(guard.__file__).parent}/__main__.py".removeprefix(root)
+python = f"{prefix}/venv/bin/python"
+command = f"{prefix}/bin/routeguard"
+way = Way("package", f"{prefix}/venv", python, main, command, again, "")
+head = b"# routeguard, for all users of this machine. It comes with the installation and goes with it.\n"
+
+
+def put(path, text, mode=0o644):
+    path = Path(root + path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(text)
+    new.chmod(mode)
+    new.replace(path)
+
+
+put(command, launcher.text(way, ".".join(map(str, sys.version_info[:2]))), 0o755)
+for old in Path(f"{root}{prefix}/shims").glob("*"):
+    old.unlink()
+for name in shims.scripts():
+    # the one thing in a shim that depends on where it is made is this Python
+    text = shim_text(name).replace(root + prefix, prefix) if root else shim_text(name)
+    put(f"{prefix}/shims/{name}", text.encode(), 0o755)
+
+loads = {}
+for shell in ("bash", "zsh", "fish"):
+    put(f"{prefix}/completion.{shell}", template(f"complete.{shell}").encode())
+    block = blocks.block(shell, blocks.Loads(command, f"{prefix}/completion.{shell}", again))
+    # without the marks of a block in a file of somebody else's
+    loads[shell] = b"".join(block.splitlines(keepends=True)[2:-1])
+first = f"""\
+case ":$PATH:" in :{prefix}/shims:*) ;; *) PATH={quote_sh(prefix + "/shims")}:$PATH; export PATH ;; esac
+""".encode()
+put(f"{etc}/profile.d/routeguard.sh", head + first + loads["bash"])
+put(f"{etc}/zsh/zshrc.d/routeguard.zsh", head + first + loads["zsh"])
+first = f"""\
+if test "$PATH[1]" != {quote_fish(prefix + "/shims")}
+    set --export --global PATH {quote_fish(prefix + "/shims")} $PATH
+end
+""".encode()
+put(f"{etc}/fish/conf.d/routeguard.fish", head + first + loads["fish"])
+PY
+
+remove_lines
+if [ "$LINES" = yes ]; then
+    hook=$ETC/profile.d/routeguard.sh
+    add_line bash.bashrc "[ ! -r $hook ] || shopt -q login_shell || . $hook"
+    hook=$ETC/zsh/zshrc.d/routeguard.zsh
+    add_line zsh/zshrc "[ ! -r $hook ] || . $hook"
+    add_line zshrc "[ ! -r $hook ] || . $hook"
+fi
