@@ -6,16 +6,22 @@ chroot) was done by hand; docs/fleet.md says what.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
+
+from guard.commands.agents import as_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "docs" / "fleet"
@@ -175,3 +181,55 @@ def test_the_action_guards_the_agents_of_later_steps(
     # the control: without what the action wrote
     bare = {"PATH": f"{tmp_path / 'bin'}:{runner['PATH']}", "ANTHROPIC_API_KEY": "sk-ant-canary"}
     assert "started key=sk-ant-canary" in step("opencode serve", bare).stdout
+
+
+def shown(mark: str) -> str:
+    """The example of docs/fleet.md under this mark."""
+    page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    (text,) = re.findall(rf"<!-- test: {mark} -->\n```\w+\n(.*?)```", page, re.DOTALL)
+    return text
+
+
+def test_the_queries_of_the_inventory_find_an_unguarded_agent(tmp_path: Path) -> None:
+    """By SQLite, which is what osquery runs them with."""
+    running = {
+        "pid": 7, "user": "ada", "agent": "codex", "state": "unguarded", "program": "/x/codex",
+        "since": "2026-11-28T12:00:00+00:00", "rule": "RG405",
+    }  # fmt: skip
+    written = set(re.findall(r'^        "(\w+)":', inspect.getsource(as_dict), re.MULTILINE))
+    assert running.keys() <= written
+    path = tmp_path / "agents.db"
+    for agents in ([running, {**running, "state": "guarded"}], [running]):
+        subprocess.run(
+            [FLEET / "inventory.py", path],
+            input=json.dumps({"agents": agents}), text=True, check=True,
+        )  # fmt: skip
+    config = json.loads(shown("osquery"))
+    ((name, table),) = config["auto_table_construction"].items()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        rows = database.execute(table["query"])
+        assert [column[0] for column in rows.description] == table["columns"]
+        assert len(rows.fetchall()) == 1
+        database.execute(f"CREATE TEMP VIEW {name} AS {table['query']}")
+        found = database.execute(config["schedule"]["unguarded_agents"]["query"]).fetchall()
+    assert found == [("ada", "codex", "/x/codex", "2026-11-28T12:00:00+00:00")]
+
+
+def test_the_examples_use_what_the_recipes_offer() -> None:
+    feature = json.loads(shown("feature"))["features"]["./routeguard"]
+    about = json.loads((FLEET / "devcontainer/routeguard/devcontainer-feature.json").read_text())
+    assert feature.keys() <= about["options"].keys()
+    steps = yaml.safe_load(shown("guard-agents"))["jobs"]["review"]["steps"]
+    (used,) = [step for step in steps if "routeguard" in step.get("uses", "")]
+    action = used["uses"].partition("@")[0].removeprefix("OWNER/routeguard/")
+    inputs = yaml.safe_load((ROOT / action / "action.yml").read_text())["inputs"]
+    assert used["with"].keys() <= inputs.keys()
+    assert [step for step in steps if "env" in step] == [steps[-1]]
+
+
+def test_the_policy_of_the_recipes_is_valid(tmp_path: Path) -> None:
+    done = forked.run(
+        ["policy", "validate", str(FLEET / "policy.toml")],
+        env={"HOME": str(tmp_path), "PATH": os.defpath}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
