@@ -137,6 +137,21 @@ def changeable(path: str, root: str = "") -> tuple[str, str]:
     return "", ""
 
 
+def recognised(files: Iterable[str], known: Installed, root: str = "") -> list[Finding]:
+    """A note for each of `files` that was written by `routeguard managed install`."""
+    return [
+        Finding(
+            "RG302",
+            path,
+            "routeguard wrote it from the system policy, and nobody has changed it since",
+            where=path,
+            severity="note",
+        )
+        for path in files
+        if known.wrote(path, root)
+    ]
+
+
 def judge(files: Iterable[str], root: str = "") -> list[Finding]:
     """Findings for an administrator's files that others than root could change."""
     findings = []

@@ -159,7 +159,7 @@ def diff(root: str, as_json: bool) -> int:
 Examples:
   sudo routeguard managed install --dry-run
   sudo routeguard managed install
-  sudo routeguard managed install --replace    keep others' files until `remove`
+  sudo routeguard managed install --replace     keep others' files aside
   routeguard managed install --root build/root
 
 Exit status: 0 done, 1 a file of somebody else's is in the way, 3 no valid system policy."""

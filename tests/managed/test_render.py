@@ -9,40 +9,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from managed_policy import POLICY, compiled
 
 from guard.agents.managed import LINUX, MACOS, Installed, Machine
 from guard.errors import PolicyError
 from guard.files import jsonc
 from guard.managed import render
-from guard.policy.compile import compile_layers
-from guard.policy.layers import Candidate, read_layer
-from guard.policy.values import CompiledPolicy
 
-POLICY = """
-[gateway]
-base_url = "https://gateway.example.com/v1"
-key = { env = "COMPANY_KEY" }
-default = "portkey/gpt-4o"
-[gateway.providers.portkey]
-models = ["gpt-4o"]
-[agents.codex]
-provider = "@openai-prod"
-model = "gpt-5.5"
-[agents.claude-code]
-provider = "@anthropic-prod"
-model = "claude-sonnet-4-5"
-"""
 COMMAND = POLICY.replace('{ env = "COMPANY_KEY" }', '{ command = ["op", "read", "op://x/y"] }')
 HOST = Machine(LINUX, "abcdefghij", "/usr/bin/routeguard")
-
-
-def compiled(tmp_path: Path, text: str) -> CompiledPolicy:
-    path = tmp_path / "policy.toml"
-    path.write_text(text)
-    path.chmod(0o644)
-    layer = read_layer(Candidate("system", str(path)))
-    assert layer is not None
-    return compile_layers([layer])
 
 
 def test_codex_gets_one_provider_and_limits(tmp_path: Path) -> None:

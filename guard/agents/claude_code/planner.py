@@ -12,6 +12,7 @@ from guard.agents.claude_code import ClaudeCode, grammar, own, settings
 from guard.agents.claude_code.facts import (
     MERGE,
     Facts,
+    about_managed,
     given_settings,
     managed_files,
     managed_servers,
@@ -50,11 +51,13 @@ def survey(
     given, wrong = given_settings(
         [value for option in invocation.named("--settings") for value in option.values], cwd
     )
+    managed = managed_files(root) if calls else []
     return Facts(
         invocation=invocation,
         environ=dict(environ),
         version=version(program, environ, ClaudeCode(), ask=calls),
-        managed=managed_files(root) if calls else [],
+        managed=managed,
+        about_managed=about_managed(managed, root),
         managed_servers=managed_servers(root) if calls else "",
         shims=paths.installed_shims(environ),
         given=given,
@@ -85,6 +88,7 @@ def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan
     if result.kind != adapter.GUARDED:
         return result
     result.guarded = True
+    result.findings += facts.about_managed
     _pin(policy, facts, result)
     return result
 

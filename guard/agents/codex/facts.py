@@ -10,6 +10,7 @@ import sys
 
 from guard import paths
 from guard.agents import adapter
+from guard.agents import managed as administrators
 from guard.files import toml
 from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.codex import grammar
+    from guard.findings import Finding
 
 SYSTEM, USER, PROFILE, PROJECT, MANAGED, REQUIRED = (
     "system settings",
@@ -63,6 +65,8 @@ class Facts(Record, adapter.Facts):
     `environments` tells that a file there moves commands to other machines. `inside` are
     (variable, directory, project) of directories of the user's that lie inside of the project.
     `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
+    `ours` is the suffix of the file that routeguard wrote for the administrator, "" where there is
+    none or it was changed; `managed` is what there is to say about such files.
     """
 
     invocation: grammar.Invocation
@@ -79,6 +83,8 @@ class Facts(Record, adapter.Facts):
     suffix: str
     token: str
     login: bool = False
+    ours: str = ""
+    managed: list[Finding] = []  # noqa: RUF012
     command: str = ""
 
     def _complete(self) -> None:
@@ -122,6 +128,17 @@ def read_settings(
             found.append(read)
     last = ((MANAGED, "managed_config.toml"), (REQUIRED, "requirements.toml"))
     return found + [read for layer, name in last if (read := read_toml(layer, f"{folder}/{name}"))]
+
+
+def look_at_managed(found: Iterable[Settings], root: str = "") -> tuple[str, list[Finding]]:
+    """The suffix of our file among an administrator's, "" for none; and findings about them all."""
+    files = {one.path: one.layer for one in found if one.layer in ADMINISTRATORS}
+    if not files:
+        return "", []
+    known = administrators.installed(root)
+    notes = administrators.recognised(files, known, root)
+    ours = any(files[one.where] == MANAGED for one in notes)
+    return known.suffix if ours else "", [*administrators.judge(files, root), *notes]
 
 
 def _upwards(directory: str) -> Iterable[str]:

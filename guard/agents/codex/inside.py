@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from guard import net
 from guard.agents.codex import grammar, settings
 from guard.agents.codex.planner import PROVIDER
+from guard.agents.managed import installed
 from guard.agents.suffix import suffix
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[
     What a guarded launch gives it is written in `guard.agents.codex.settings`.
     """
     words = list(argv[1:])
-    identity = PROVIDER + suffix(environ, "codex", create=False)
     invocation = grammar.read(words)
     last = dict(settings.typed(invocation.values("--config")))
-    if last.get("model_provider") != settings.toml(identity):
+    # of the user's own launches, or of the file that routeguard wrote for the administrator
+    known = (suffix(environ, "codex", create=False), installed().suffix)
+    ids = [PROVIDER + one for one in known if one]
+    identity = next((i for i in ids if last.get("model_provider") == settings.toml(i)), "")
+    if not identity:
         return _NOT_OURS
     table = settings.typed_value(last.get(f"model_providers.{identity}", ""))
     address = table.get("base_url", "") if isinstance(table, dict) else ""

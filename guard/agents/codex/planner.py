@@ -54,10 +54,13 @@ def survey(
     home = read.codex_home(environ, cwd)
     found: list[read.Settings] = []
     dotenv: tuple[dict[str, str], str] = ({}, "")
+    ours: str = ""
+    managed: list[Finding] = []
     if calls:
         places = [cwd, *(os.path.join(cwd, value) for value in invocation.values("--cd"))]
         found = read.read_settings(home, invocation.values("--profile"), places, root)
         dotenv = read.read_dotenv(home)
+        ours, managed = read.look_at_managed(found, root)
     return Facts(
         invocation=invocation,
         environ=dict(environ),
@@ -73,6 +76,8 @@ def survey(
         suffix=suffix(environ, Codex.id, create=write and calls),
         token=os.urandom(8).hex() if write else "x" * SUFFIX_LENGTH,
         login=calls and os.path.lexists(os.path.join(home, "auth.json")),
+        ours=ours,
+        managed=managed,
     )
 
 
@@ -161,6 +166,7 @@ def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Findi
     if facts.dotenv_wrong:
         findings.append(unreadable(dotenv, facts.dotenv_wrong))
     findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
+    findings += facts.managed
     if facts.environments:
         findings.append(elsewhere(os.path.join(facts.home, "environments.toml")))
     return findings
@@ -221,24 +227,30 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         result.findings.append(route)
         return
     result.route = str(route)
-    key = KEY + facts.token
+    key = mark = KEY + facts.token
+    if facts.ours and route.entry.key_env:
+        # the administrator's file, which outranks the arguments, takes it from there
+        key = route.entry.key_env
     if not take_key(result, route.entry, facts.environ, key):
         return
     sets = _path(facts, result)
     if route.entry.key_env:
-        sets[key] = facts.environ[route.entry.key_env]
+        # by the mark a running one is known as guarded
+        sets |= dict.fromkeys((key, mark), facts.environ[route.entry.key_env])
     for entry in policy.providers:
-        if result.environ.pop(entry.key_env, None) is not None:
+        if result.environ.pop(entry.key_env, None) is not None and entry.key_env != key:
             why = f"Codex gets the key as {KEY}…, and its commands get none"
             result.changes.append(environment.Change("removed", entry.key_env, "", why))
     if policy.base_url.startswith("http://") and not policy.gateway_proxy:
         sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
     _set(result, sets)
+    result.findings += _judge_identity(facts)
     pinned = _pinned(policy, facts, route, key, result)
+    fix = "the policy has changed since: sudo routeguard managed install" if facts.ours else ""
     for one in facts.of(*read.ADMINISTRATORS):
         required = one.layer == read.REQUIRED
         content = settings.demanded(one.content) if required else one.content
-        result.findings += judge_managed(one.path, content, pinned)
+        result.findings += judge_managed(one.path, content, pinned, fix)
     pin = settings.words(pinned, settings.switches(facts))
     if any(len(word.encode()) >= _LONGEST for word in pin):
         result.findings.append(
@@ -261,10 +273,14 @@ def _path(facts: Facts, result: Plan) -> dict[str, str]:
     return {"PATH": paths.behind_shims(search, facts.shims)}
 
 
+def _why(name: str) -> str:
+    return SETS.get(name, "the gateway key, where the administrator's file takes it from")
+
+
 def _set(result: Plan, sets: dict[str, str]) -> None:
     result.environ.update(sets)
     result.changes += [
-        environment.Change("set", name, "", SETS[KEY if name.startswith(KEY) else name])
+        environment.Change("set", name, "", SETS[KEY] if name[: len(KEY)] == KEY else _why(name))
         for name in sets
     ]
 
@@ -273,12 +289,12 @@ def _pinned(
     policy: CompiledPolicy, facts: Facts, route: Route, key: str, result: Plan
 ) -> dict[str, Any]:
     """The settings by which a launch holds Codex, by their dotted keys."""
-    identity = PROVIDER + facts.suffix
+    identity = PROVIDER + (facts.ours or facts.suffix)
     pinned: dict[str, Any] = {
         "model_provider": identity,
         f"model_providers.{identity}": settings.provider(policy.base_url, key, headers(route)),
         **settings.PINNED,
-        settings.HIDDEN: settings.hidden(facts, f"{KEY}*"),
+        settings.HIDDEN: settings.hidden(facts, f"{KEY}*", *(key,) * bool(facts.ours)),
     }
     if route.model and not route.typed:
         pinned["model"] = route.model
@@ -316,7 +332,26 @@ def _pinned(
     return pinned
 
 
-def judge_managed(path: str, content: dict[str, Any], pinned: dict[str, Any]) -> list[Finding]:
+def _judge_identity(facts: Facts) -> list[Finding]:
+    """Findings for settings of the user's with a provider of the id in the administrator's file:
+    their headers would be merged into ours (case 6)."""
+    identity = PROVIDER + facts.ours
+    return [
+        Finding(
+            "RG302",
+            identity,
+            f"{one.path} changes the provider {identity}, which is the administrator's",
+            where=one.path,
+            fix=f"take [model_providers.{identity}] out of it",
+        )
+        for one in facts.of(*read.OWN)
+        if facts.ours and identity in one.table("model_providers")
+    ]
+
+
+def judge_managed(
+    path: str, content: dict[str, Any], pinned: dict[str, Any], fix: str = ""
+) -> list[Finding]:
     """Findings for `content`, an administrator's file at `path`, over what `pinned` holds.
 
     `check` says the same of such a file, of what every launch pins.
@@ -327,7 +362,7 @@ def judge_managed(path: str, content: dict[str, Any], pinned: dict[str, Any]) ->
             key,
             f"{path} sets {key}, over what holds the route",
             where=path,
-            fix=f"an administrator can take {key} out of it",
+            fix=fix or f"an administrator can take {key} out of it",
         )
         for key in settings.against(content, pinned)
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.agents.behind import Route, headers, resolve
 from guard.agents.codex import Codex, settings
+from guard.agents.codex.planner import PROVIDER
 from guard.agents.managed import KEY_COMMAND, NOTE, Managed
 from guard.findings import Finding
 
@@ -67,7 +68,7 @@ def _route(policy: CompiledPolicy) -> tuple[Route, list[str]]:
 
 def identity(suffix: str) -> str:
     """The id of the provider in the file that an administrator's machine has with this suffix."""
-    return f"portkey_{suffix}"
+    return PROVIDER + suffix
 
 
 def provider(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str, Any]:

@@ -150,8 +150,8 @@ def servers(
     return closed, taken
 
 
-def hidden(found: Facts, pattern: str) -> list[str]:
-    """The value of HIDDEN: what the user hides from the agent's commands, and `pattern`."""
+def hidden(found: Facts, *patterns: str) -> list[str]:
+    """The value of HIDDEN: what the user hides from the agent's commands, and `patterns`."""
     named: list[Any] = []
     for one in found.of(*read.OWN):
         named += _list(one.table("shell_environment_policy").get("exclude"))
@@ -161,7 +161,7 @@ def hidden(found: Facts, pattern: str) -> list[str]:
         elif key == HIDDEN.partition(".")[0]:
             value = typed_value(text)
             named += _list(value.get("exclude") if isinstance(value, dict) else None)
-    return list(dict.fromkeys((*(one for one in named if isinstance(one, str)), pattern)))
+    return list(dict.fromkeys((*(one for one in named if isinstance(one, str)), *patterns)))
 
 
 def _list(value: object) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard import net
+from guard.agents.managed import installed
 from guard.agents.opencode import planner
 from guard.agents.opencode.directories import Directories, suffix
 from guard.agents.opencode.variables import SWITCHES
@@ -43,8 +44,10 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     own = dict(environ)
     if REAL_CONFIG_HOME in own:
         planner.restore(own)
-    mark = "-" + suffix(own, create=False)
-    if not enabled or not all(str(name).endswith(mark) for name in enabled):
+    # of the user's own launches, or of the file that routeguard wrote for the administrator
+    known = (suffix(own, create=False), installed().suffix)
+    marks = tuple(f"-{one}" for one in known if one)
+    if not enabled or not all(str(name).endswith(marks) for name in enabled):
         return "its inline config names providers that are not the gateway's"
     if plugins or not disabled.isdisjoint(enabled):
         return "its inline config is not pinned by routeguard"

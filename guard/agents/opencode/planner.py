@@ -45,6 +45,7 @@ from guard.paths import REAL_CONFIG_HOME
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from guard.policy.values import CompiledPolicy
 
@@ -236,7 +237,8 @@ def _without_half_of_cloudflare(result: Plan) -> None:
 def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     environ = facts.environ
     usable, key_variables = take_keys(policy, environ, result)
-    ids = config.provider_ids(policy, facts.suffix)
+    installed = next((one for one in facts.found.managed if one.ours), None)
+    ids = config.provider_ids(policy, installed.ours if installed else facts.suffix)
     foreign = facts.provider_ids | {
         name
         for layer in (*facts.found.user, *facts.found.project)
@@ -268,6 +270,8 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
         pinned["model"] = f"{ids[route.provider]}/{route.model}"
     elif kept.main:
         result.route = str(router.resolve(kept.main, None))
+    if installed:
+        result.findings += _judge_installed(installed, pinned, ids)
     if kept.primary_tools:
         pinned["experimental"] = {**pinned["experimental"], "primary_tools": kept.primary_tools}
     instructions = []
@@ -308,6 +312,48 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
             )
         )
     _set_environment(policy, facts, result, text)
+
+
+def _judge_installed(
+    installed: surroundings.Config, pinned: dict[str, Any], ids: Mapping[str, str]
+) -> list[Finding]:
+    """Findings where the file that routeguard wrote for the administrator is not what pins this
+    launch, which it outranks. Its default models become those of `pinned`.
+    """
+    theirs = {key: installed.content[key] for key in installed.content if key in config.ROUTE_KEYS}
+    for key in ("model", "small_model"):
+        pinned[key] = theirs.get(key, pinned[key])
+    merged = config.merge(pinned, theirs)
+    names = {own: name for name, own in ids.items()}
+    for own, table in pinned["provider"].items():
+        taken = merged["provider"][own]["whitelist"]
+        closed = [model for model in table["whitelist"] if model not in taken]
+        if closed and own in merged["enabled_providers"]:
+            return [
+                Finding(
+                    "RG201",
+                    closed[0],
+                    f"the administrator's file allows no model {', '.join(closed)} of {names[own]}",
+                    where=installed.path,
+                    fix=f"name one of {', '.join(taken)}; or an administrator adds it to models "
+                    f"under [gateway.providers.{names[own]}], then: "
+                    "sudo routeguard managed install",
+                )
+            ]
+        table["whitelist"] = taken
+        table["models"] = {**merged["provider"][own]["models"]}
+    return [
+        Finding(
+            "RG302",
+            key,
+            f"{installed.path} says another {key} than the policy of this launch",
+            where=installed.path,
+            fix="where the system policy has changed since: sudo routeguard managed install\n"
+            "or take providers out of your own policy that the system's does not have",
+        )
+        for key in pinned
+        if merged[key] != pinned[key]
+    ][:1]
 
 
 def _model_of_environment(

@@ -14,6 +14,7 @@ import stat
 import sys
 
 from guard import paths
+from guard.agents import managed as administrators
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, markdown
 from guard.agents.opencode.instructions import is_asked_about, resolve
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.opencode.markdown import Definition
+    from guard.findings import Finding
 
 INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
 """In this order; the first name that exists anywhere up to the worktree is the one used."""
@@ -75,7 +77,8 @@ class Config(Record):
 
     `unresolved` maps (group, name) of an agent or command to why a `{file:…}` in it could not be
     replaced; in the others it is. `instructions` are the files that its `instructions` mean, and
-    `missing` are (entry, why) of those that mean none.
+    `missing` are (entry, why) of those that mean none. `ours` is the suffix of the provider ids in
+    a file that routeguard wrote for the administrator, "" for any other.
     """
 
     path: str
@@ -84,6 +87,7 @@ class Config(Record):
     unresolved: dict[tuple[str, str], str] = {}  # noqa: RUF012
     instructions: list[str] = []  # noqa: RUF012
     missing: list[tuple[str, str]] = []  # noqa: RUF012
+    ours: str = ""
 
 
 class Surroundings(Record):
@@ -91,7 +95,8 @@ class Surroundings(Record):
 
     `project` are config files of the working directory and its parents, nearest first; `code` are
     plugin files there; `user` are the user's global files, weakest first; `user_code` the plugin
-    and tool files beside them; `managed` the administrator's; `credentials` are (provider id,
+    and tool files beside them; `managed` the administrator's, and `about_managed` what there is to
+    say about who could change them and who wrote them; `credentials` are (provider id,
     type) pairs of the agent's store, see `credentials_in`; `accounts` are (database, kind) of
     Console logins that add configuration, see `_accounts`; `instructions` the instruction files of
     the project; `project_folders` its `.opencode` directories, nearest first; `imports` are (path,
@@ -111,6 +116,7 @@ class Surroundings(Record):
     user: list[Config] = []  # noqa: RUF012
     user_code: list[str] = []  # noqa: RUF012
     managed: list[Config] = []  # noqa: RUF012
+    about_managed: list[Finding] = []  # noqa: RUF012
     credentials: list[tuple[str, str]] = []  # noqa: RUF012
     credentials_file: str = ""
     accounts: list[tuple[str, str]] = []  # noqa: RUF012
@@ -166,6 +172,7 @@ def gather(
             found.imports += [i for i in imports.answers(start) if i not in found.imports]
     _look_at_user(found)
     found.managed = _configs(managed, _CONFIG_NAMES)
+    _look_at_administrators(found, "" if managed == MANAGED else managed)
     _look_at_preferences(found)
     data = os.path.join(paths.data_home(environ), "opencode")
     _look_at_data(found, data, environ.get("OPENCODE_DB", ""))
@@ -173,6 +180,18 @@ def gather(
     for path in _named_configs(environ, found.directory):
         found.named += _configs(os.path.dirname(path), (os.path.basename(path),))
     return found
+
+
+def _look_at_administrators(found: Surroundings, root: str) -> None:
+    if not found.managed:
+        return
+    files = [config.path for config in found.managed]
+    known = administrators.installed()
+    notes = administrators.recognised(files, known)
+    for config in found.managed:
+        if any(one.where == config.path for one in notes):
+            config.ours = known.suffix
+    found.about_managed = [*administrators.judge(files, root), *notes]
 
 
 def _named_configs(environ: Mapping[str, str], directory: str) -> list[str]:

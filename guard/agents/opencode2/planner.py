@@ -340,8 +340,10 @@ def _judge_user(facts: Facts) -> list[Finding]:
             )
         )
     # a release may read them above the global file; the newest one that was read does not
+    findings += facts.found.about_managed
     for c in facts.found.managed:
-        keys = [k for k in ROUTE_KEYS if c.content.get(k)]
+        # where a release reads the one that routeguard wrote, it allows the gateway alone
+        keys = [] if c.ours else [k for k in ROUTE_KEYS if c.content.get(k)]
         if keys:
             findings.append(
                 Finding(
