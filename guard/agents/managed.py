@@ -9,11 +9,11 @@ Hot-path module: `json` and `hashlib` are imported where there is a file to ask 
 from __future__ import annotations
 
 import os
-import stat
 
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
+from guard.policy.authority import ROOT, changed_by_others
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -115,26 +115,11 @@ def installed(root: str = "") -> Installed:
 
 
 def changeable(path: str, root: str = "") -> tuple[str, str]:
-    """What others than root could change on the way to `path`, and why; two "" for nothing.
-
-    The directories above it count: whoever writes to one puts another file there. Below a `root`
-    of their own, this user may.
+    """What others than root could change on the way to `path`, and why, as a clause; two "" for
+    nothing. Below a `root` of their own, this user may.
     """
-    owners = (0, os.geteuid()) if root else (0,)
-    end = os.path.realpath(root or "/")
-    at, is_file = os.path.realpath(path), True
-    while at not in (end, "/"):
-        try:
-            found = os.stat(at)
-        except OSError as error:
-            return at, f"it cannot be looked at: {error.strerror}"
-        if found.st_uid not in owners:
-            return at, f"it belongs to user id {found.st_uid}"
-        # nobody takes away what is another's in a sticky directory
-        if found.st_mode & 0o022 and (is_file or not found.st_mode & stat.S_ISVTX):
-            return at, f"its mode is {stat.S_IMODE(found.st_mode):04o}"
-        at, is_file = os.path.dirname(at), False
-    return "", ""
+    owners = (0, os.geteuid()) if root and os.geteuid() else ROOT
+    return changed_by_others(path, owners, root)
 
 
 def recognised(files: Iterable[str], known: Installed, root: str = "") -> list[Finding]:
@@ -163,7 +148,7 @@ def judge(files: Iterable[str], root: str = "") -> list[Finding]:
                 Finding(
                     "RG302",
                     path,
-                    f"{path} outranks the pinned route, and others than root can change {place}: "
+                    f"{path} outranks the pinned route, and others than root could change it: "
                     f"{why}",
                     where=path,
                     fix=f"read it, then: sudo chown root {word} && sudo chmod go-w {word}",

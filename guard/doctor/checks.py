@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from guard.agents.registry import AGENTS
-from guard.doctor import files, gateway, launch, shell
+from guard.doctor import files, gateway, launch, managed, shell
 from guard.doctor.context import Context
 from guard.doctor.result import Result, broken, of_error, skipped
 from guard.errors import GuardError
@@ -88,6 +88,13 @@ CHECKS = (
         "No file of an administrator, and none of yours, outranks the pinned route.",
         "Take the key that is named out of the file; leave the route to the policy.",
         policy=True,
+    ),
+    Check(
+        "managed", "Managed files", managed.managed,
+        "The agents' own files for administrators, which catch starts past the guard, are as the "
+        "system policy renders them; they and the system policy belong to root and cannot be "
+        "written by others ([managed.md](managed.md)).",
+        "`sudo routeguard managed install`; `routeguard managed diff` shows what somebody changed.",
     ),
     Check(
         "logins", "Stored logins", launch.logins,

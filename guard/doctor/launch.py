@@ -73,11 +73,16 @@ def launch(context: Context) -> Iterator[Result]:
 def agent_files(context: Context) -> Iterator[Result]:
     """Does an administrator's file or one of yours outrank the pinned route?"""
     for agent in present(context.policy, context.program):
-        found = context.findings(agent, *_FILES)
+        facts = context.launch(agent)[1]
+        managed = facts.adapter(agent).managed_files(facts)
+        told = context.findings(agent, *_FILES)
+        # a note on an administrator's file says that routeguard wrote it
+        ours = [one for one in told if one.severity == "note" and one.where in managed]
+        found = [one for one in told if one not in ours]
         yield from map(of_finding, found)
-        if not found:
-            facts = context.launch(agent)[1]
-            managed = facts.adapter(agent).managed_files(facts)
+        if managed and len(ours) == len(managed) and not found:
+            yield ok(f"{agent.title}: {', '.join(managed)} by routeguard, and the launch agrees")
+        elif not found:
             theirs = f"the administrator's {', '.join(managed)} leaves" if managed else "they leave"
             yield ok(f"{agent.title}: {theirs} the route as it is")
 

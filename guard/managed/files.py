@@ -169,7 +169,7 @@ def look(root: str, wanted: Mapping[str, str], state: State) -> list[Place]:
         unsafe = ""
         if content is not None:
             place, why = changeable(under(root, path), "" if root in ("", "/") else root)
-            unsafe = f"others than root can change {place}: {why}" if place else ""
+            unsafe = f"others than root could change it: {why}" if place else ""
         found.append(Place(path, _state(text, content, entry), text, content, unsafe))
     return found
 
@@ -356,7 +356,7 @@ def _require_safe(root: str, files: Iterable[str]) -> None:
         place, why = changeable(at, "" if root in ("", "/") else root)
         if place:
             raise GuardError(
-                "nothing was written: others than root can change where it would lie",
+                "nothing was written: others than root could change it there",
                 where=place,
                 why=why,
                 fix=f"sudo chown root {place} && sudo chmod go-w {place}",

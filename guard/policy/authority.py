@@ -1,6 +1,6 @@
-"""The file of `gateway.ca`: whose certificates every launch trusts, and who could change them.
+"""Who could change a file that decides where launches go, such as that of `gateway.ca`.
 
-Whoever writes to the file, or to a directory on the way to it, decides which servers count as the
+Whoever writes to that one, or to a directory on the way to it, decides which servers count as the
 gateway. So nobody but root and this user may, and no project: that is looked at before each
 launch. What is in the file is looked at where the policy is compiled.
 
@@ -20,6 +20,9 @@ from guard.files.read import UnreadableError, read_bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ROOT = (0,)
+"""The owners of what an administrator's files are: root, whose group may not write either."""
 
 MAX_BYTES = 4 << 20
 """Bytes of a file of certificates. Debian's bundle of every public authority has 220 KB."""
@@ -49,30 +52,37 @@ def changeable(path: str) -> str:
 
     Every link on the way counts, and every directory above each of them.
     """
-    seen = set()
+    return changed_by_others(path, (0, os.geteuid()))[1]
+
+
+def changed_by_others(path: str, owners: tuple[int, ...], top: str = "") -> tuple[str, str]:
+    """What others than the users `owners` could change on the way to `path`, and why, as a clause;
+    two "" for nothing. What lies above the directory `top` does not count.
+    """
+    seen = {os.path.realpath(top)} if top else set()
     *links, real = way(path)
     for start in (real, *links):
         at = start
         while at not in seen:
             seen.add(at)
-            why = _changed_by(at, is_file=at == real)
+            why = _changed_by(at, owners, is_file=at == real)
             if why:
-                return why
+                return at, why
             at = os.path.dirname(at)
-    return ""
+    return "", ""
 
 
-def _changed_by(path: str, *, is_file: bool) -> str:
+def _changed_by(path: str, owners: tuple[int, ...], *, is_file: bool) -> str:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
         return f"{path} cannot be looked at: {getattr(error, 'strerror', '') or error}"
     mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid not in (0, os.geteuid()):
+    if found.st_uid not in owners:
         return f"{path} belongs to user id {found.st_uid}"
     # nobody takes away what is another's in a sticky directory; and where every user has a group
     # of their own, new directories are often the group's to write (umask 002)
-    own_group = found.st_uid == found.st_gid == os.geteuid()
+    own_group = owners != ROOT and found.st_uid == found.st_gid == os.geteuid()
     others = 0o002 if own_group and not is_file else 0o022
     if mode & others and (is_file or not mode & stat.S_ISVTX):
         return f"others can write {path}: its mode is {mode:04o}"

@@ -21,6 +21,8 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.files import toml
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
+from guard.paths import SYSTEM_POLICY
+from guard.policy.authority import ROOT, changed_by_others
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import (
     AGENT_TABLES,
@@ -263,6 +265,8 @@ def _bytes(place: Candidate) -> bytes | None:
 
 
 def _trusted(path: str, found: os.stat_result) -> None:
+    if path == SYSTEM_POLICY:
+        _of_root(path)
     if found.st_uid not in (0, os.geteuid()):
         raise PolicyError(
             "a policy file belongs to another user",
@@ -276,6 +280,18 @@ def _trusted(path: str, found: os.stat_result) -> None:
             where=path,
             why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
             fix=f"read it, then: chmod go-w {_word(path)}",
+        )
+
+
+def _of_root(path: str) -> None:
+    """Raise PolicyError where others than root could change the system policy at `path`."""
+    place, why = changed_by_others(path, ROOT)
+    if place:
+        raise PolicyError(
+            "others than root could change the system policy",
+            where=path,
+            why=f"{why}; it outranks what every user says",
+            fix=f"read it, then: sudo chown root {_word(place)} && sudo chmod go-w {_word(place)}",
         )
 
 

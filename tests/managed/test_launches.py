@@ -1,4 +1,4 @@
-"""A launch beside the files that routeguard wrote for the administrator, and beside changed ones."""
+"""A launch beside the files that routeguard wrote for an administrator, and changed ones."""
 
 from __future__ import annotations
 
