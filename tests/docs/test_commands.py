@@ -55,6 +55,7 @@ OTHERWISE = (
     Otherwise("sysctl net.ipv4", "none", "changes the machine"),
     Otherwise("systemctl --user", "none", "changes the services of whoever runs the tests"),
     Otherwise("routeguard verify", "parse", "runs the agent: tests/e2e/test_verify_command.py"),
+    Otherwise("routeguard managed", "parse", "needs the system's policy: tests/managed"),
     Otherwise("routeguard watch", "add --once", "ends by Ctrl-C"),
     Otherwise("routeguard key", "parse", "needs a pipe: tests/launch/test_print_key.py"),
     Otherwise("routeguard key |", "shell", "needs a pipe"),
@@ -129,7 +130,13 @@ def plain(text: str) -> str:
     return re.sub(r" +# .*| …$", "", text)
 
 
-GROUPS = ("routeguard allow", "routeguard policy", "routeguard portkey", "routeguard shim")
+GROUPS = (
+    "routeguard allow",
+    "routeguard managed",
+    "routeguard policy",
+    "routeguard portkey",
+    "routeguard shim",
+)
 """The name of a group in a sentence: not for typing."""
 
 BLOCKS = [block for page in shown.PAGES for block in shown.blocks(page)]
