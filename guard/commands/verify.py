@@ -14,6 +14,7 @@ from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
 from guard.launch.resolve import find_agent, find_program
+from guard.launch.unguarded import observe
 from guard.launch.verify import (
     TIMEOUT,
     Binary,
@@ -43,6 +44,7 @@ Examples:
   routeguard verify           the agents on PATH, bare and guarded
   routeguard verify --fetch   get the tested release from npm if none is installed
   routeguard verify --json    the same proof for a machine
+  routeguard verify --unguarded     where they go when started past the guard
 
 Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let a loopback
 gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch."""
@@ -54,6 +56,9 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
     type=click.Choice([agent.id for agent in AGENTS]),
     default=None,
     help="The agent to prove. [default: each that is on PATH]",
+)
+@click.option(
+    "--unguarded", is_flag=True, help="Show where a start past the guard goes on this machine."
 )
 @click.option("--fetch", is_flag=True, help="Get the agent from npm if none is installed.")
 @click.option(
@@ -67,20 +72,35 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
 @click.option("--keep", is_flag=True, help="Keep the throw-away directory and print its path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 def verify(
-    no_control: bool, agent_id: str | None, fetch: bool, timeout: float, keep: bool, as_json: bool
+    no_control: bool,
+    agent_id: str | None,
+    unguarded: bool,
+    fetch: bool,
+    timeout: float,
+    keep: bool,
+    as_json: bool,
 ) -> int:
     """Prove that an agent reaches the gateway and nobody else.
 
     Runs the real agent with canary keys in throw-away surroundings, where the gateway is a
     loopback server and the only way out is a proxy that records and refuses: once without the
     guard, to show that a leak would be seen, and once through it.
+
+    With --unguarded it runs without the guard alone, under the administrator's files that this
+    machine has (`routeguard managed`), which name the real gateway: the proxy is asked for it.
     """
     with ended_with_us():
-        return _verify(no_control, agent_id, fetch, timeout, keep, as_json)
+        return _verify(no_control, agent_id, unguarded, fetch, timeout, keep, as_json)
 
 
 def _verify(
-    no_control: bool, agent_id: str | None, fetch: bool, timeout: float, keep: bool, as_json: bool
+    no_control: bool,
+    agent_id: str | None,
+    unguarded: bool,
+    fetch: bool,
+    timeout: float,
+    keep: bool,
+    as_json: bool,
 ) -> int:
     environ = dict(os.environ)
     own = own_environment(environ)
@@ -93,22 +113,27 @@ def _verify(
         with throw_away(keep) as root:
             if keep:
                 say(f"the throw-away directory is kept: {root}")
-            proof = prove(
-                binary,
-                environ,
-                root,
-                timeout=timeout,
-                control=not no_control,
-                say=say,
-                like=policy,
-            )
-            proof.remember(own, policy)
-            proofs.append(proof)
+            if unguarded:
+                proofs.append(observe(binary, environ, root, policy, timeout=timeout, say=say))
+            else:
+                proof = prove(
+                    binary,
+                    environ,
+                    root,
+                    timeout=timeout,
+                    control=not no_control,
+                    say=say,
+                    like=policy,
+                )
+                proof.remember(own, policy)
+                proofs.append(proof)
         if not as_json:
-            show(render(proofs[-1]))
+            show(render(proofs[-1], unguarded=unguarded))
     passed = all(proof.passed for proof in proofs)
     if as_json:
         documents = [proof.as_dict() for proof in proofs]
+        for document in documents if unguarded else ():
+            document["unguarded"] = document.pop("guarded")
         show_document({**documents[0], "passed": passed, "proofs": documents})
     return ExitCode.OK if passed else ExitCode.FINDINGS
 
@@ -168,16 +193,26 @@ def _on_path(agent: Agent, environ: Mapping[str, str]) -> str:
     return next(filter(None, (find_program(name, environ) for name in agent.names)), "")
 
 
-def render(proof: Proof) -> str:
-    """The proof as text: who was contacted in each run, the checks, the verdict."""
+def render(proof: Proof, *, unguarded: bool = False) -> str:
+    """The proof as text: who was contacted in each run, the checks, the verdict.
+
+    `unguarded` tells that its run was a start past the guard.
+    """
     binary = proof.binary
     lines = [f"{binary.agent.title} {binary.version}  {short(printable(binary.path))}", ""]
-    lines += [_table(proof), ""]
+    lines += [_table(proof, "unguarded" if unguarded else "guarded"), ""]
     for check in proof.checks:
         word = paint("ok", "good") + "  " if check.ok else paint("FAIL", "bad")
         lines.append(f"{word}  {check.name}: {printable(check.detail)}")
     lines.append("")
-    if proof.passed:
+    if proof.passed and unguarded:
+        verdict = paint("held", "good")
+        lines.append(f"{verdict}: a start past the guard goes to the gateway of the policy")
+    elif unguarded:
+        verdict = paint("not held", "bad")
+        lines.append(f"{verdict}: nothing sends a start past the guard to the gateway alone")
+        lines.append("fix: sudo routeguard managed install")
+    elif proof.passed:
         verdict = paint("proved", "good")
         lines.append(f"{verdict}: the gateway saw the call and nobody else saw anything")
     else:
@@ -186,12 +221,14 @@ def render(proof: Proof) -> str:
     return "\n".join(lines)
 
 
-def _table(proof: Proof) -> str:
-    runs = [("control", proof.control), ("guarded", proof.guarded)]
+def _table(proof: Proof, title: str) -> str:
+    runs = [("control", proof.control), (title, proof.guarded)]
     shown = [(title, run) for title, run in runs if run is not None]
     hosts = sorted({contact.host for _, run in shown for contact in run.contacts})
     columns = [Column(title, least=8) for title in ("contacted", *(title for title, _ in shown))]
-    rows = [["the gateway", *(_calls(len(run.gateway)) for _, run in shown)]]
+    rows = []
+    if title == "guarded":
+        rows.append(["the gateway", *(_calls(len(run.gateway)) for _, run in shown)])
     rows += [[host, *(_contact(run, host) for _, run in shown)] for host in hosts]
     return table(columns, rows)
 

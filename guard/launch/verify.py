@@ -304,8 +304,16 @@ class Stage:
         """The recording proxy as a policy exception names it."""
         return f"proxy:{HOST}:{self.proxy.port}"
 
-    def run(self, argv: Sequence[str], place: Surroundings, *, to_leak: bool = False) -> Run:
-        """Run `argv` in `place` and gather what it did; `to_leak` ends it once a key has left.
+    def run(
+        self,
+        argv: Sequence[str],
+        place: Surroundings,
+        *,
+        to_leak: bool = False,
+        enough: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Run `argv` in `place` and gather what it did; `to_leak` ends it once a key has left, and
+        so does `enough`.
 
         Some agents ask again and again where they are refused.
         """
@@ -326,7 +334,7 @@ class Stage:
                 cwd=str(place.project),
                 timeout=self.timeout,
                 started=pids.append,
-                enough=self._leaked if to_leak else None,
+                enough=self._leaked if to_leak else enough,
             )
         finally:
             self.gateway.watchers.remove(look)

@@ -58,6 +58,7 @@ _SOURCES = tuple(
         "errors.py",
         "files/around.py",
         "files/read.py",
+        "files/toml.py",
         "files/write.py",
         "findings.py",
         "net.py",

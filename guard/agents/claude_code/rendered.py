@@ -31,6 +31,12 @@ DOMAIN = "com.anthropic.claudecode"
 def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     """The file for `machine`."""
     route, notes = _route(policy)
+    own = policy.route_of(ClaudeCode.id)
+    if own.mcp or own.hooks:
+        notes.append(
+            f"{ClaudeCode.title}: this file cannot tell a user's MCP servers and hooks from a "
+            "project's, and closes them all, for guarded launches as well"
+        )
     content = values(policy, machine, route)
     text = json.dumps({"//": NOTE, **content}, indent=2) + "\n"
     folder = folder_of(macos=machine.platform == MACOS)
