@@ -58,6 +58,8 @@ PINNED: dict[str, Any] = {
     "feedback.enabled": False,
     "check_for_update_on_startup": False,
     "notify": [],
+    # /etc/profile would put the shims out of PATH, and agents below this one past the guard (run)
+    "allow_login_shell": False,
 }
 """Settings that have the same value in every launch."""
 
@@ -171,7 +173,7 @@ def _list(value: object) -> list[Any]:
 def against(content: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
     """The keys of `content`, an administrator's file, that would override `pinned`."""
     flat = {**pinned, **{f"features.{name}": False for name in (*SWITCHES, FORMER)}}
-    for key in ("mcp_servers", "model", HIDDEN):
+    for key in ("mcp_servers", "model", "allow_login_shell", HIDDEN):
         # an administrator's choice, and it moves no route
         flat.pop(key, None)
     return [key for key, value in flat.items() if _differs(content, key.split("."), value)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +17,8 @@ import pytest
 from harness.claude import EVIL, MODEL, ClaudeUser, through_gateway
 from harness.expect import refused
 from harness.portkey import ANSWER
+from harness.sandbox import start_agent
+from harness.terminal import PATIENCE
 
 from guard.agents.claude_code.variables import SWITCHES
 from guard.launch.verify import guarded_launch
@@ -176,13 +180,20 @@ def test_forms(claude_user: ClaudeUser, words: str, model: str) -> None:
     through_gateway(claude_user, done, model)
 
 
-def test_where_the_shims_are_installed(claude_user: ClaudeUser) -> None:
-    """As `setup` leaves a machine: an agent below this one meets the guard."""
+def test_an_agent_below_this_one_meets_the_guard(claude_user: ClaudeUser) -> None:
+    """By its name, as `setup` leaves a machine: started by a hook, which is any program of it."""
     user = claude_user
     assert user.routeguard("shim", "install").status == 0
+    user.write_policy('hooks = ["SessionStart"]\n')
+    below = user.project / "below"
+    command = f"[ -e {below} ] || {{ : > {below}; claude -p from-below > {below}; }}"
+    hook = {"hooks": [{"type": "command", "command": command}]}
+    user.settings(user.home, hooks={"SessionStart": [hook]})
     done = user.guarded("-p", "hi")
     through_gateway(user, done)
     assert done.environ_seen["PATH"].startswith(f"{user.data}/routeguard/shims:")
+    assert below.read_text().strip() == ANSWER
+    assert any(b"from-below" in call.body for call in done.calls)
 
 
 def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
@@ -213,6 +224,22 @@ def test_a_gateway_that_refuses_is_the_only_one_asked(claude_user: ClaudeUser) -
     assert done.status != 0
     assert done.asked == [], done
     assert ANSWER not in done.out
+
+
+def test_a_gateway_that_is_silent_and_a_user_who_gives_up(claude_user: ClaudeUser) -> None:
+    """Ctrl-C is the agent's own: 2.1.332 says so and ends with 0, as it does bare (run)."""
+    user = claude_user
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        user.write_policy(front=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        process = start_agent(user, "-p", "hi")
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out.strip()) == (0, b"Execution error")
+    assert user.network.proxy.asked()[user._asked :] == []
 
 
 def test_the_agent_connects_to_the_gateway_and_to_nothing_else(

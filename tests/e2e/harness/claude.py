@@ -28,12 +28,11 @@ class ClaudeUser(Sandbox):
         """The real agent."""
         return self.network.parts.claude
 
-    def write_policy(self, more: str = "") -> Path:
+    def write_policy(self, more: str = "", *, way: str = "", front: str = "") -> Path:
         """A policy that names the provider behind the gateway, plus `more`."""
-        return super().write_policy(
-            f'[agents.claude-code]\nprovider = "{PROVIDER}"\nmodel = "{MODEL}"\n'
-            f'small = "{MODEL}"\n{more}'
-        )
+        route = f'[agents.claude-code]\nprovider = "{PROVIDER}"\nmodel = "{MODEL}"\n'
+        route += f'small = "{MODEL}"\n{more}'
+        return super().write_policy(route, way=way, front=front)
 
     def settings(self, place: Path, **content: object) -> Path:
         """Write `content` as a settings file into the `.claude` folder of `place`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -332,6 +333,20 @@ class Sandbox:
             if Path(path) not in planted
         ]
         return found
+
+
+def start_agent(user: Sandbox, *argv: str) -> subprocess.Popen[bytes]:
+    """Start the guarded agent of `user`, to be sent signals."""
+    return subprocess.Popen(
+        [*guarded_launch(user.agent), *argv],
+        env=user.environ(),
+        cwd=user.project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # whoever runs the tests in the background may ignore SIGINT, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def environ_of(pid: int) -> dict[str, str]:
