@@ -60,7 +60,7 @@ _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class DirectKey:
     """A variable in an agent's environment that reaches models past the gateway. No value."""
 
     name: str
@@ -99,7 +99,7 @@ class Running:
     state: str
     how: str
     launch: int = 0
-    keys: tuple[Key, ...] = ()
+    keys: tuple[DirectKey, ...] = ()
     peers: tuple[Peer, ...] | None = None
     listens: tuple[tuple[str, int], ...] | None = None
     tty: str = ""
@@ -404,7 +404,7 @@ def judge_process(
     return INHERITED, f"{said}; its own arguments were not planned", launch
 
 
-def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[Key]:
+def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[DirectKey]:
     """The variables of `environ` that reach models past the gateway, or may: names only.
 
     What the policy excepts is not among them.
@@ -417,11 +417,13 @@ def direct_keys(environ: Mapping[str, str], policy: CompiledPolicy, now: float) 
         kind, owner = classify(name, policy.variables, gateway)
         unknown = kind == "unknown_key" and policy.keys_unknown == "flag"
         if name in removed or (unknown and policy.excepted(f"env:{name}", now) is None):
-            found.append(Key(name, kind, owner))
+            found.append(DirectKey(name, kind, owner))
     return found
 
 
-def _own_keys(agent: Agent, seen: AgentProcess, policy: CompiledPolicy, now: float) -> list[Key]:
+def _own_keys(
+    agent: Agent, seen: AgentProcess, policy: CompiledPolicy, now: float
+) -> list[DirectKey]:
     """`direct_keys` without the variables by which a launch has pinned `agent` to the gateway."""
     environ = seen.environ or {}
     found = direct_keys(environ, policy, now)
@@ -457,7 +459,7 @@ def _undoing(
     return sorted(change.name for change in changes if adapter.undone_by(change.name))
 
 
-def _is_direct(key: Key) -> bool:
+def _is_direct(key: DirectKey) -> bool:
     return key.kind != "unknown_key"
 
 

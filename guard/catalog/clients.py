@@ -9,7 +9,7 @@ from guard import catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ModelClient:
     """What is called of some modules; `owner` is whom it reaches when it is given no address."""
 
     owner: str
@@ -19,10 +19,10 @@ class Client:
 
 
 @cache
-def clients() -> tuple[Client, ...]:
+def clients() -> tuple[ModelClient, ...]:
     """Every client."""
     return tuple(
-        Client(
+        ModelClient(
             row["owner"], tuple(row["python"]), tuple(row["javascript"]), frozenset(row["names"])
         )
         for row in catalog.data("clients.toml")["client"]

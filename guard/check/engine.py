@@ -137,7 +137,7 @@ def check_entries(
     return outcome
 
 
-def _search(detectors: Sequence[Detector], size: int) -> needles.Search:
+def _search(detectors: Sequence[Detector], size: int) -> needles.NeedleSearch:
     """The search for the detectors' needles, by their numbers, and then for suppressions."""
     return needles.search([*detectors, suppress], size)
 
@@ -158,7 +158,7 @@ def check_file(
     settings: Settings,
     detectors: Sequence[Detector],
     outcome: Outcome,
-    search: needles.Search | None = None,
+    search: needles.NeedleSearch | None = None,
 ) -> None:
     """Run `detectors` on `file` and add what comes out to `outcome`.
 

@@ -42,7 +42,7 @@ Place = Callable[[str], tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EnvironmentRequest:
     """What is asked about: the environment, the directory, the policy, the time (Unix seconds).
 
     `runner` is set under CI. `root` stands for `/` in the paths of the system's startup files.
@@ -56,7 +56,7 @@ class Asked:
     root: str = "/"
 
 
-def check(asked: Asked, selected: frozenset[str]) -> Result:
+def check(asked: EnvironmentRequest, selected: frozenset[str]) -> Result:
     """Check the process environment and what lies around a launch from here."""
     agent = default_agent()
     program = _program(agent, asked)
@@ -85,7 +85,7 @@ def check(asked: Asked, selected: frozenset[str]) -> Result:
     return _result(asked, findings, selected, remarks)
 
 
-def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
+def check_file(asked: EnvironmentRequest, path: str, selected: frozenset[str]) -> Result:
     """Check the variables in the dotenv file `path`, as if they were the environment.
 
     Raises UsageError if it cannot be read.
@@ -107,7 +107,9 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
     def place(name: str) -> tuple[str, int]:
         return (absolute, lines[name]) if name in lines else (absolute, 0)
 
-    of_file = Asked(environ, asked.cwd, asked.policy, asked.now, asked.runner, asked.root)
+    of_file = EnvironmentRequest(
+        environ, asked.cwd, asked.policy, asked.now, asked.runner, asked.root
+    )
     findings = [
         finding
         for finding in _of_launch(of_file, default_agent(), "", place)
@@ -121,7 +123,7 @@ def check_file(asked: Asked, path: str, selected: frozenset[str]) -> Result:
 
 
 def _of_launch(
-    asked: Asked, agent: Agent, program: str, place: Place = lambda _: ("", 0)
+    asked: EnvironmentRequest, agent: Agent, program: str, place: Place = lambda _: ("", 0)
 ) -> Iterator[Finding]:
     """The findings of the plan of a bare launch, and one for each variable it would remove."""
     own, wrong = _own(asked)
@@ -154,14 +156,14 @@ def _of_launch(
             yield finding
 
 
-def _own(asked: Asked) -> tuple[dict[str, str], list[paths.Misplaced]]:
+def _own(asked: EnvironmentRequest) -> tuple[dict[str, str], list[paths.Misplaced]]:
     """The environment as a launch takes it, and the places that it leaves out of it."""
     own = without_guard(asked.environ)
     wrong = paths.misplaced(own, asked.cwd)
     return paths.without_misplaced(own, wrong), wrong
 
 
-def _program(agent: Agent, asked: Asked) -> str:
+def _program(agent: Agent, asked: EnvironmentRequest) -> str:
     """The program of `agent`; "" if there is none here: in CI it may be installed later."""
     try:
         return resolve.find_agent(agent, agent.names[0], _own(asked)[0])
@@ -169,7 +171,9 @@ def _program(agent: Agent, asked: Asked) -> str:
         return ""
 
 
-def _of_variable(asked: Asked, name: str, value: str, consequence: str = "") -> Finding | None:
+def _of_variable(
+    asked: EnvironmentRequest, name: str, value: str, consequence: str = ""
+) -> Finding | None:
     """The finding for a variable with this value; None if nothing is wrong with it by itself."""
     if not value:
         return None
@@ -205,7 +209,7 @@ def _classified(name: str, policy: CompiledPolicy) -> tuple[str, str]:
     return classify(name, policy.variables, policy.gateway_keys)
 
 
-def _removal(asked: Asked, name: str) -> str:
+def _removal(asked: EnvironmentRequest, name: str) -> str:
     if asked.runner is not None:
         return f"remove {name} from {asked.runner.set_in}"
     if not name.isidentifier():
@@ -213,7 +217,7 @@ def _removal(asked: Asked, name: str) -> str:
     return f"unset {name}   (where it comes from: routeguard why {name})"
 
 
-def _placed(finding: Finding, place: tuple[str, int], asked: Asked) -> Finding:
+def _placed(finding: Finding, place: tuple[str, int], asked: EnvironmentRequest) -> Finding:
     path, line = place
     if not path:
         return finding
@@ -232,7 +236,7 @@ _SECRETS = ("provider_key", "unknown_key")
 
 
 def _of_assignments(
-    asked: Asked,
+    asked: EnvironmentRequest,
     assignments: Iterable[Assignment],
     consequence: str,
     *,
@@ -255,7 +259,7 @@ def _of_assignments(
             yield _placed(finding, (found.path, found.line), asked)
 
 
-def _of_handed_on(asked: Asked) -> Iterator[Finding]:
+def _of_handed_on(asked: EnvironmentRequest) -> Iterator[Finding]:
     """The files by which a step of a job sets variables for the steps after it."""
     consequence = "later steps get it"
     assignments: list[Assignment] = []
@@ -287,7 +291,10 @@ def _shown(path: str, root: str) -> str:
 
 
 def _result(
-    asked: Asked, findings: Iterable[Finding], selected: frozenset[str], remarks: list[str]
+    asked: EnvironmentRequest,
+    findings: Iterable[Finding],
+    selected: frozenset[str],
+    remarks: list[str],
 ) -> Result:
     root = os.path.realpath(asked.cwd)
     unique: dict[tuple[str, str, str, int], Finding] = {}

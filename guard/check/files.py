@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FileRequest:
     """What to check and what to do with it.
 
     `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
@@ -58,7 +58,7 @@ class Done:
 
 
 def check(
-    asked: Asked,
+    asked: FileRequest,
     environ: Mapping[str, str],
     cwd: str,
     tell: Callable[[str], None] | None = None,
@@ -128,7 +128,7 @@ def _only_new(
     entries = {entry.path: entry for entry in found.entries}
     from guard.sources import added
 
-    changes: dict[str, added.Change] = {}
+    changes: dict[str, added.FileSinceCommit] = {}
     known: dict[str, set[tuple[str, str, str]]] = {}
 
     def is_new(finding: Finding) -> bool:

@@ -50,7 +50,7 @@ class Answer:
     assignments: tuple[Assignment, ...]
     dotenv: tuple[Assignment, ...]
     skipped: tuple[Skipped, ...]
-    origin: parents.Origin
+    origin: parents.VariableOrigin
     refused: str
 
     @property

@@ -174,7 +174,7 @@ def _details(one: Running, home: str) -> list[str]:
     return lines
 
 
-def _key(key: running.Key) -> str:
+def _key(key: running.DirectKey) -> str:
     return printable(key.name) + (f" ({key.owner})" if key.owner else "")
 
 

@@ -175,7 +175,7 @@ def _install(
 
 def _show_files(
     way: Way,
-    planned: files.Plan,
+    planned: files.StartFilesPlan,
     options: Mapping[str, list[str]],
     environ: Mapping[str, str],
 ) -> None:

@@ -174,7 +174,7 @@ def check(
             from guard.check import files
 
             known = "" if no_baseline else baseline
-            asked = files.Asked(
+            asked = files.FileRequest(
                 paths,
                 selected,
                 exclude,
@@ -234,7 +234,7 @@ def check_environment(
         runner = ci_runners.OTHER
     policy = cache.load(cwd, own_environment(environ))
     remember_names(policy.gateway_keys)
-    asked = environment.Asked(environ, cwd, policy, time.time(), runner)
+    asked = environment.EnvironmentRequest(environ, cwd, policy, time.time(), runner)
     if env_file is not None:
         return environment.check_file(asked, env_file, selected)
     return environment.check(asked, selected)

@@ -241,7 +241,7 @@ def _without_text(word: str, what: str) -> None:
         step(word, what)
 
 
-def _say_next(this: way.Way, planned: files.Plan) -> None:
+def _say_next(this: way.Way, planned: files.StartFilesPlan) -> None:
     launcher = typed(this.launcher)
     if not planned.start_files:
         say("Done. No start file was changed; to guard a shell, add to its own:")

@@ -102,7 +102,7 @@ _ON_PATH = {
 }
 
 
-def _rows(found: shims.Status) -> list[tuple[str, str]]:
+def _rows(found: shims.ShimStatus) -> list[tuple[str, str]]:
     rows = [("directory", f"{short(found.directory)}: {_ON_PATH[found.on_path]}")]
     rows += [("shim", f"{place.name}: {place.state}") for place in found.shims]
     for program in found.resolved:

@@ -17,9 +17,9 @@ from guard.launch.resolve import find_agent, find_program
 from guard.launch.unguarded import observe
 from guard.launch.verify import (
     TIMEOUT,
+    AgentRun,
     Binary,
     Proof,
-    Run,
     ended_with_us,
     prove,
     throw_away,
@@ -237,7 +237,7 @@ def _calls(number: int) -> str:
     return counted(number, "call") if number else ""
 
 
-def _contact(run: Run, host: str) -> str:
+def _contact(run: AgentRun, host: str) -> str:
     for contact in run.contacts:
         if contact.host == host:
             keys = f", {' and '.join(contact.carried)} seen" if contact.carried else ""

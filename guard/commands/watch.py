@@ -10,7 +10,7 @@ import click
 from guard.agents.running import see_processes
 from guard.errors import ExitCode, printable
 from guard.launch.process import own_environment, working_directory
-from guard.launch.watcher import Policy, Watcher
+from guard.launch.watcher import PolicyInForce, Watcher
 from guard.proxies.watch import GONE, NEW, PRESENT, Event
 from guard.report.document import show_document
 from guard.report.notices import Notices
@@ -66,7 +66,7 @@ def watch(interval: float, as_json: bool, notify: bool | None, on_find: str, onc
     """
     # inside a guarded agent the directories of the outer launch are not the user's own
     environ = own_environment(os.environ)
-    policy = Policy(working_directory(), environ)
+    policy = PolicyInForce(working_directory(), environ)
     see_processes()
     notices = Notices(environ, wanted=False if once and notify is None else notify)
 

@@ -18,7 +18,7 @@ from typing import Any
 from guard.agents.registry import AGENTS
 from guard.doctor import files, gateway, launch, managed, shell
 from guard.doctor.context import Context
-from guard.doctor.result import Result, broken, of_error, skipped
+from guard.doctor.result import Diagnosis, broken, of_error, skipped
 from guard.errors import GuardError
 
 SECONDS = 8.0
@@ -34,7 +34,7 @@ class Check:
 
     id: str
     title: str
-    look: Callable[[Context], Iterable[Result]]
+    look: Callable[[Context], Iterable[Diagnosis]]
     meaning: str
     mend: str
     policy: bool = False
@@ -165,7 +165,7 @@ CHECKS = (
 """Every check, in the order in which it is told."""
 
 
-Found = list[tuple[Check, Result]]
+Found = list[tuple[Check, Diagnosis]]
 """The results, with the check that each is of."""
 
 
@@ -185,13 +185,13 @@ def run(
     if not isinstance(context.loaded, GuardError) and any(c.look is gateway.key for c in checks):
         _ = context.key
     _ = context.shims
-    done: queue.SimpleQueue[tuple[str, list[Result]]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[str, list[Diagnosis]]] = queue.SimpleQueue()
     for check in checks:
         # a thread that hangs (the name of a host has no timeout) must not keep us: daemon
         threading.Thread(
             target=lambda check=check: done.put((check.id, _looked(check, context))), daemon=True
         ).start()
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[Diagnosis]] = {}
     until = time.monotonic() + seconds
     while len(found) < len(checks) and (left := until - time.monotonic()) > 0:
         try:
@@ -227,7 +227,7 @@ def as_dict(found: Found) -> dict[str, Any]:
     }
 
 
-def _looked(check: Check, context: Context) -> list[Result]:
+def _looked(check: Check, context: Context) -> list[Diagnosis]:
     if check.network and context.offline:
         return [skipped("the network was left out (--offline)")]
     if check.policy and isinstance(context.loaded, GuardError):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Agent, Facts
     from guard.agents.plan import Plan
     from guard.findings import Finding
-    from guard.install.shims import Status
+    from guard.install.shims import ShimStatus
     from guard.launch.keys import Key
     from guard.policy.values import CompiledPolicy
 
@@ -80,7 +80,7 @@ class Context:
             return error
 
     @functools.cached_property
-    def shims(self) -> Status:
+    def shims(self) -> ShimStatus:
         """What the shims cover in the shell that asks."""
         from guard.install import shims
 

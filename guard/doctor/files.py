@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from guard import __version__, audit, hook, paths
 from guard.doctor.context import Context
-from guard.doctor.result import Result, broken, ok, warning
+from guard.doctor.result import Diagnosis, broken, ok, warning
 
 
-def audit_log(context: Context) -> Iterator[Result]:
+def audit_log(context: Context) -> Iterator[Diagnosis]:
     """Can the audit log be written?"""
     path = audit.log_file(context.environ)
     why = unwritable(path)
@@ -25,7 +25,7 @@ def audit_log(context: Context) -> Iterator[Result]:
     yield broken(what, fix, "RG503") if required else warning(what, fix, "RG503")
 
 
-def cache(context: Context) -> Iterator[Result]:
+def cache(context: Context) -> Iterator[Diagnosis]:
     """Can the compiled policy be kept? Without it every launch reads the policy again."""
     path = paths.routeguard_cache(context.environ)
     why = unwritable(os.path.join(path, "policy", "entry"))
@@ -38,7 +38,7 @@ def cache(context: Context) -> Iterator[Result]:
         yield ok(f"{path} can be written")
 
 
-def version(context: Context) -> Iterator[Result]:
+def version(context: Context) -> Iterator[Diagnosis]:
     """Which routeguard runs, by which Python? Newer releases are not asked for."""
     python, main_file = hook.interpreter()
     release = ".".join(map(str, sys.version_info[:3]))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from guard import net
-from guard.doctor.result import Result, broken, of_error, ok, skipped, warning
+from guard.doctor.result import Diagnosis, broken, of_error, ok, skipped, warning
 from guard.errors import GuardError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _UNREACHED = "the gateway was not reached"
 
 
-def key(context: Context) -> Iterator[Result]:
+def key(context: Context) -> Iterator[Diagnosis]:
     """Is the gateway key there, and could it be one of Portkey's?"""
     if isinstance(context.key, GuardError):
         yield of_error(context.key)
@@ -33,7 +33,7 @@ def key(context: Context) -> Iterator[Result]:
             )
 
 
-def reachable(context: Context) -> Iterator[Result]:
+def reachable(context: Context) -> Iterator[Diagnosis]:
     """Does the gateway's name resolve, and can its port be reached?"""
     host, port, variable, proxy = _way(context)
     place = net.authority(host, port)
@@ -50,7 +50,7 @@ def reachable(context: Context) -> Iterator[Result]:
         yield ok(f"{place} can be reached{through}")
 
 
-def tls(context: Context) -> Iterator[Result]:
+def tls(context: Context) -> Iterator[Diagnosis]:
     """Which CA signed the gateway's certificate?"""
     from guard.portkey import network
     from guard.portkey import tls as handshake
@@ -96,7 +96,7 @@ def _by_policy(context: Context, connect: Callable[[], socket.socket], host: str
     )
 
 
-def accepted(context: Context) -> Iterator[Result]:
+def accepted(context: Context) -> Iterator[Diagnosis]:
     """Does the gateway know the key?"""
     if isinstance(context.key, GuardError):
         yield skipped("there is no key to ask with")
@@ -117,7 +117,7 @@ def accepted(context: Context) -> Iterator[Result]:
         yield ok("the gateway knows the key")
 
 
-def _refusal(error: GatewayError) -> Result:
+def _refusal(error: GatewayError) -> Diagnosis:
     if error.kind in ("dns", "offline", "tls"):
         return skipped(_UNREACHED)  # a check of its own says why
     if error.kind == "open-source-gateway":

@@ -17,7 +17,7 @@ from guard.sources.listener import SocketsUnreadableError
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HeadRow:
     """One line: what it is about, how it is, and in which state (ok, warning, broken)."""
 
     label: str
@@ -30,7 +30,7 @@ class Head:
     """The status with what stands around it."""
 
     status: status.Status
-    rows: tuple[Row, ...]
+    rows: tuple[HeadRow, ...]
     document: dict[str, Any]
 
     @property
@@ -52,7 +52,7 @@ def read_head(context: Context) -> Head:
     by = _by(found)
     verdict = f"{found.state}{f' by {by}' if by and found.state == status.GUARDED else ''}"
     bad = "broken" if found.state != status.GUARDED else "warning" if found.why else "ok"
-    rows = [Row("launches", f"{verdict}: {found.why}" if found.why else verdict, bad)]
+    rows = [HeadRow("launches", f"{verdict}: {found.why}" if found.why else verdict, bad)]
     document: dict[str, Any] = {
         "state": found.state,
         "guarded": found.state == status.GUARDED,
@@ -70,24 +70,26 @@ def read_head(context: Context) -> Head:
             {"id": agent.id, "program": program, "on_path": starts, "shim": shim}
         )
         text = f"{program}{', through a shim' if shim else ''}" if program else "not on PATH"
-        rows.append(Row(agent.id, text))
+        rows.append(HeadRow(agent.id, text))
     if found.policy is None:
         assert found.error is not None
         document["policy"] = {"valid": False, "error": found.error.what, "layers": []}
         where = f" ({found.error.where})" if found.error.where else ""
-        rows.append(Row("policy", f"{found.error.what}{where}", "broken"))
+        rows.append(HeadRow("policy", f"{found.error.what}{where}", "broken"))
         return Head(found, tuple(rows), document)
     policy = found.policy
     layers = [{"layer": layer, "path": path} for layer, path in policy.layers]
     shown = ", ".join(f"{layer} {path}" for layer, path in policy.layers)
-    rows.append(Row("policy", shown or "built in (no file)"))
+    rows.append(HeadRow("policy", shown or "built in (no file)"))
     document["policy"] = {"valid": True, "error": "", "layers": layers}
-    rows.append(Row("gateway", f"{policy.base_url}, model {policy.default_model}"))
+    rows.append(HeadRow("gateway", f"{policy.base_url}, model {policy.default_model}"))
     document["gateway"] = {"base_url": policy.base_url, "model": policy.default_model}
     entry = policy.default_provider
     source = status.key_source(entry, context.environ)
     missing = f"{entry.key_env} is not set"
-    rows.append(Row("key", f"from {source}" if source else missing, "ok" if source else "warning"))
+    rows.append(
+        HeadRow("key", f"from {source}" if source else missing, "ok" if source else "warning")
+    )
     document["key"] = {"present": bool(source), "source": source}
     rows.append(_proxies(context, document))
     return Head(found, tuple(rows), document)
@@ -98,18 +100,18 @@ def _by(found: status.Status) -> str:
     return " and ".join(words[one] for one in found.by)
 
 
-def _proxies(context: Context, document: dict[str, Any]) -> Row:
+def _proxies(context: Context, document: dict[str, Any]) -> HeadRow:
     """What a launch would find: see `glance`."""
     document["proxies"] = []
     try:
         found = glance(context.policy, context.environ, context.now, write=False)
     except (SocketsUnreadableError, GuardError) as error:
         document["proxies"] = None
-        return Row("proxies", f"cannot be listed: {error}", "warning")
+        return HeadRow("proxies", f"cannot be listed: {error}", "warning")
     document["proxies"] = [{"port": one.port, "name": one.name} for one in found]
     if not found:
-        return Row("proxies", "none listens that the policy forbids")
+        return HeadRow("proxies", "none listens that the policy forbids")
     listed = ", ".join(f"{one.name or 'unknown'} on {address(one)}" for one in found)
     refused = context.policy.proxies_action == "refuse"
     told = f"{listed}; launches are refused" if refused else listed
-    return Row("proxies", told, "broken" if refused else "warning")
+    return HeadRow("proxies", told, "broken" if refused else "warning")

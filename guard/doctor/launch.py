@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from guard.agents.registry import present
 from guard.doctor.context import Context
-from guard.doctor.result import Result, of_error, of_finding, ok, skipped, warning
+from guard.doctor.result import Diagnosis, of_error, of_finding, ok, skipped, warning
 from guard.errors import GuardError
 from guard.launch import resolve
 
@@ -18,7 +18,7 @@ _ELSEWHERE = ("RG106", "RG402", *_VERSION, *_FILES, *_LOGINS)
 """Rules that a check of their own tells about."""
 
 
-def policy(context: Context) -> Iterator[Result]:
+def policy(context: Context) -> Iterator[Diagnosis]:
     """Can the policy be read and trusted, and which layers make it?"""
     if isinstance(context.loaded, GuardError):
         yield of_error(context.loaded)
@@ -31,7 +31,7 @@ def policy(context: Context) -> Iterator[Result]:
     yield ok(f"valid: {layers}" if layers else "no file: the built-in policy holds")
 
 
-def agents(context: Context) -> Iterator[Result]:
+def agents(context: Context) -> Iterator[Diagnosis]:
     """Which agents are here, in which version, and are there other copies on PATH?"""
     for agent in present(context.policy, context.program):
         program = context.program(agent)
@@ -55,7 +55,7 @@ def agents(context: Context) -> Iterator[Result]:
             )
 
 
-def launch(context: Context) -> Iterator[Result]:
+def launch(context: Context) -> Iterator[Diagnosis]:
     """Would a launch from this directory be refused for another reason?"""
     for agent in present(context.policy, context.program):
         if not context.program(agent):
@@ -70,7 +70,7 @@ def launch(context: Context) -> Iterator[Result]:
             yield ok(f"{agent.title} from this directory goes to {plan.route}{removed}")
 
 
-def agent_files(context: Context) -> Iterator[Result]:
+def agent_files(context: Context) -> Iterator[Diagnosis]:
     """Does an administrator's file or one of yours outrank the pinned route?"""
     for agent in present(context.policy, context.program):
         facts = context.launch(agent)[1]
@@ -87,18 +87,18 @@ def agent_files(context: Context) -> Iterator[Result]:
             yield ok(f"{agent.title}: {theirs} the route as it is")
 
 
-def logins(context: Context) -> Iterator[Result]:
+def logins(context: Context) -> Iterator[Diagnosis]:
     """Are there logins in an agent's store that lead past the gateway?"""
     for agent in present(context.policy, context.program):
         found = context.findings(agent, *_LOGINS)
         for finding in found:
             one = of_finding(finding)
-            yield Result(one.state, f"{finding.subject}: {one.what}", one.fix, one.rule)
+            yield Diagnosis(one.state, f"{finding.subject}: {one.what}", one.fix, one.rule)
         if not found:
             yield ok(f"{agent.title}: none stored")
 
 
-def proxies(context: Context) -> Iterator[Result]:
+def proxies(context: Context) -> Iterator[Diagnosis]:
     """Does a local proxy listen that the policy forbids?"""
     from guard.launch.local_proxies import finding
     from guard.proxies.view import view_listeners
@@ -114,7 +114,7 @@ def proxies(context: Context) -> Iterator[Result]:
         yield warning(view.remark)
 
 
-def running(context: Context) -> Iterator[Result]:
+def running(context: Context) -> Iterator[Diagnosis]:
     """Does an agent run that is not guarded?"""
     from guard.agents import running as agents_running
 
@@ -122,7 +122,7 @@ def running(context: Context) -> Iterator[Result]:
     found = agents_running.find_running(context.policy, time.time(), connections=False)
     unguarded = [said for one in found if (said := agents_running.finding(one)) is not None]
     for said in unguarded:
-        yield Result("warning", f"{said.message} ({said.where})", said.fix, said.rule)
+        yield Diagnosis("warning", f"{said.message} ({said.where})", said.fix, said.rule)
     if not unguarded:
         guarded = [one for one in found if one.state != agents_running.UNKNOWN]
         yield ok(f"{len(guarded)} running, all guarded" if guarded else "none is running")

@@ -15,7 +15,7 @@ should know. `skipped`: it was not looked at, and `what` says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Diagnosis:
     """One thing that a check found: its state, what is so, and what to type. Holds no secret."""
 
     state: str
@@ -24,36 +24,36 @@ class Result:
     rule: str = ""
 
 
-def ok(what: str) -> Result:
+def ok(what: str) -> Diagnosis:
     """Nothing to do."""
-    return Result("ok", what)
+    return Diagnosis("ok", what)
 
 
-def warning(what: str, fix: str = "", rule: str = "") -> Result:
+def warning(what: str, fix: str = "", rule: str = "") -> Diagnosis:
     """It works, and one should know."""
-    return Result("warning", what, fix, rule)
+    return Diagnosis("warning", what, fix, rule)
 
 
-def broken(what: str, fix: str = "", rule: str = "") -> Result:
+def broken(what: str, fix: str = "", rule: str = "") -> Diagnosis:
     """A launch is refused, or not guarded."""
-    return Result("broken", what, fix, rule)
+    return Diagnosis("broken", what, fix, rule)
 
 
-def skipped(what: str) -> Result:
+def skipped(what: str) -> Diagnosis:
     """Not looked at; `what` says why."""
-    return Result("skipped", what)
+    return Diagnosis("skipped", what)
 
 
-def of_error(error: GuardError) -> Result:
+def of_error(error: GuardError) -> Diagnosis:
     """The failure as a result."""
     what = f"{error.what} ({error.where})" if error.where else error.what
     return broken(f"{what}: {error.why}" if error.why else what, error.fix, error.rule)
 
 
-def of_finding(finding: Finding) -> Result:
+def of_finding(finding: Finding) -> Diagnosis:
     """The finding as a result: an error is broken, everything else is a warning."""
     where = finding.where if finding.where not in ("", "environment", finding.subject) else ""
     what = f"{finding.message} ({where})" if where else finding.message
-    return Result(
+    return Diagnosis(
         "broken" if finding.severity == "error" else "warning", what, finding.fix, finding.rule
     )

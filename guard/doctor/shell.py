@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from guard import hook
 from guard.doctor.context import Context
-from guard.doctor.result import Result, broken, ok, skipped, warning
+from guard.doctor.result import Diagnosis, broken, ok, skipped, warning
 from guard.files.read import UnreadableError
 from guard.install import start_files, way
 from guard.install.blocks import DamagedBlockError, Loads
@@ -27,12 +27,12 @@ _MANAGERS = {
 default places in the installation guide of each."""
 
 
-def prompt_hook(context: Context) -> Iterator[Result]:
+def prompt_hook(context: Context) -> Iterator[Diagnosis]:
     """Does this shell run the hook at its prompt? The hook's own function `routeguard` says so."""
     lost = hook.lost(context.given)
     shell = hook.live(context.given)
     if lost is not None:
-        yield Result("broken", lost.message, lost.fix, lost.rule)
+        yield Diagnosis("broken", lost.message, lost.fix, lost.rule)
     elif shell:
         yield ok(f"live in this {shell}")
     elif context.shims.start_files:
@@ -44,7 +44,7 @@ def prompt_hook(context: Context) -> Iterator[Result]:
         yield broken("this shell has no hook", "routeguard setup\nthen open a new shell")
 
 
-def start_file(context: Context) -> Iterator[Result]:
+def start_file(context: Context) -> Iterator[Diagnosis]:
     """Which start file loads the hook, and is its block whole?"""
     wanted = _shell(context)
     found = context.shims.start_files
@@ -58,7 +58,7 @@ def start_file(context: Context) -> Iterator[Result]:
         yield skipped("no shell with a hook: $SHELL is not bash, zsh or fish")
 
 
-def _block(context: Context, shell: str, path: str) -> Result:
+def _block(context: Context, shell: str, path: str) -> Diagnosis:
     """The state of the block of `shell` in the start file `path`."""
     told = f"{path} loads the hook of {shell}"
     try:
@@ -86,7 +86,7 @@ def _block(context: Context, shell: str, path: str) -> Result:
     return ok(told)
 
 
-def path_shims(context: Context) -> Iterator[Result]:
+def path_shims(context: Context) -> Iterator[Diagnosis]:
     """Are the shims whole, and does every agent on PATH start through one?"""
     found = context.shims
     wrong = [shim for shim in found.shims if shim.state != "current"]

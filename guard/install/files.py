@@ -33,18 +33,18 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StartFilesPlan:
     """Each start file with its shell, in the order in which they are written."""
 
     start_files: tuple[tuple[str, str], ...]
     zshrc: str
 
 
-def plan(choices: Choices, environ: Mapping[str, str]) -> Plan:
+def plan(choices: Choices, environ: Mapping[str, str]) -> StartFilesPlan:
     """Which start files get a block."""
     zshrc = os.path.join(start_files.zsh_directory(environ), ".zshrc")
     if not choices.rc:
-        return Plan((), zshrc)
+        return StartFilesPlan((), zshrc)
     shells = choices.shells or start_files.chosen_shells(environ, zshrc)
     if "all" in shells:
         shells = SHELLS
@@ -54,10 +54,10 @@ def plan(choices: Choices, environ: Mapping[str, str]) -> Plan:
         if shell in shells
         for path in start_files.files_of(shell, environ, zshrc)
     ]
-    return Plan(tuple(found), zshrc)
+    return StartFilesPlan(tuple(found), zshrc)
 
 
-def check(way: Way, planned: Plan) -> None:
+def check(way: Way, planned: StartFilesPlan) -> None:
     """Raise NotPossibleError, before anything is written, where one of the files cannot be."""
     launcher.require_free(way.launcher)
     place = start_files.nearest(way.launcher)
@@ -69,7 +69,7 @@ def check(way: Way, planned: Plan) -> None:
         start_files.check(path)
 
 
-def ours(environ: Mapping[str, str], way: Way, planned: Plan) -> list[str]:
+def ours(environ: Mapping[str, str], way: Way, planned: StartFilesPlan) -> list[str]:
     """The directories that something of ours may make."""
     made = [
         os.path.dirname(way.launcher),
@@ -84,7 +84,7 @@ def ours(environ: Mapping[str, str], way: Way, planned: Plan) -> list[str]:
 
 def put(
     way: Way,
-    planned: Plan,
+    planned: StartFilesPlan,
     choices: Choices,
     environ: Mapping[str, str],
     say: Say,
@@ -103,7 +103,7 @@ def put(
 
 def _put(
     way: Way,
-    planned: Plan,
+    planned: StartFilesPlan,
     choices: Choices,
     environ: Mapping[str, str],
     say: Say,

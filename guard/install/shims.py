@@ -67,7 +67,7 @@ class StartFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ShimStatus:
     """How far the shims guard a launch from this environment.
 
     `on_path` is "first", "later" or "absent": where the directory of the shims stands on PATH.
@@ -166,7 +166,7 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Shim
     return changes
 
 
-def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
+def status(environ: Mapping[str, str], *, root: str = "/") -> ShimStatus:
     """What the shims cover in `environ`. `root` stands for `/` in the system's start files."""
     home = directory(environ)
     search = environ.get("PATH", os.defpath)
@@ -177,7 +177,7 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> Status:
     for name in wanted[:-1]:
         path = typed(name, environ)
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
-    return Status(
+    return ShimStatus(
         directory=home,
         shims=tuple(_look_at_all(environ, wanted)),
         on_path=on_path,

@@ -31,7 +31,7 @@ from guard.agents.registry import AGENTS, default_agent
 from guard.errors import PolicyError, counted, printable
 from guard.findings import mask
 from guard.launch.proof import child
-from guard.launch.proof.canary import Search, plant
+from guard.launch.proof.canary import CanarySearch, plant
 from guard.launch.recorder import HOST, LoopbackGateway, RecordingProxy, destination
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
@@ -114,7 +114,7 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class AgentRun:
     """What one run of the agent did. `found` are (canary name, place) pairs."""
 
     ended: child.Ended
@@ -139,7 +139,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Statement:
     """One statement of the proof and whether it held."""
 
     name: str
@@ -152,9 +152,9 @@ class Proof:
     """Both runs and what they prove."""
 
     binary: Binary
-    control: Run | None
-    guarded: Run
-    checks: tuple[Check, ...]
+    control: AgentRun | None
+    guarded: AgentRun
+    checks: tuple[Statement, ...]
     line: str
     """What was on trial, as `guard.agents.proved` writes it down."""
 
@@ -205,7 +205,7 @@ def version_of(binary: str, environ: Mapping[str, str]) -> str:
     Some print `1.18.33`, some `NAME v2.0.10`, some `2.1.332 (NAME)`.
     """
     with tempfile.TemporaryDirectory(prefix="routeguard-verify-") as folder:
-        place = Surroundings(folder, environ)
+        place = ProofHome(folder, environ)
         try:
             ended = child.run(
                 [binary, "--version"], environ=place.environ, cwd=str(place.project), timeout=30
@@ -216,7 +216,7 @@ def version_of(binary: str, environ: Mapping[str, str]) -> str:
     return ".".join(map(str, found)) if found != NO_VERSION else ""
 
 
-class Surroundings:
+class ProofHome:
     """A home, a project and a temporary directory that nobody else uses, and the environment."""
 
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
@@ -261,14 +261,14 @@ class Stage:
     """The policy whose launches are proved: its certificates count, its proxy is the recorder."""
     hostile: Mapping[str, str] = field(default_factory=dict)
     """Files of the project, by relative path."""
-    _search: Search = field(init=False)
+    _search: CanarySearch = field(init=False)
 
     def __post_init__(self) -> None:
-        self._search = Search({**self.direct, KEY: self.gateway.key})
+        self._search = CanarySearch({**self.direct, KEY: self.gateway.key})
 
-    def surroundings(self, root: str, environ: Mapping[str, str]) -> Surroundings:
+    def surroundings(self, root: str, environ: Mapping[str, str]) -> ProofHome:
         """Fresh surroundings under `root` with the keys, the proxy and a policy for the gateway."""
-        place = Surroundings(root, environ)
+        place = ProofHome(root, environ)
         place.make_repository()
         place.environ |= {
             **self.direct,
@@ -307,11 +307,11 @@ class Stage:
     def run(
         self,
         argv: Sequence[str],
-        place: Surroundings,
+        place: ProofHome,
         *,
         to_leak: bool = False,
         enough: Callable[[], bool] | None = None,
-    ) -> Run:
+    ) -> AgentRun:
         """Run `argv` in `place` and gather what it did; `to_leak` ends it once a key has left, and
         so does `enough`.
 
@@ -338,7 +338,7 @@ class Stage:
             )
         finally:
             self.gateway.watchers.remove(look)
-        return Run(
+        return AgentRun(
             ended=ended,
             gateway=tuple(self.gateway.requests),
             contacts=tuple(self._contacts()),
@@ -360,7 +360,7 @@ class Stage:
             yield Contact(host, calls, tuple(sorted(carried)))
 
     def _found(
-        self, place: Surroundings, ended: child.Ended, environs: list[bytes]
+        self, place: ProofHome, ended: child.Ended, environs: list[bytes]
     ) -> Iterator[tuple[str, str]]:
         for request in self.proxy.requests:
             for form in request.forms():
@@ -452,7 +452,7 @@ def bare_launch(binary: Binary) -> list[str]:
     return [binary.path, *binary.agent.one_call(PROMPT, binary.version)]
 
 
-def _require_stand_in(stage: Stage, place: Surroundings) -> CompiledPolicy:
+def _require_stand_in(stage: Stage, place: ProofHome) -> CompiledPolicy:
     """The policy that will apply. Raises PolicyError unless it leads to the loopback gateway."""
     policy = cache.load(str(place.project), place.environ)
     system = ", ".join(path for layer, path in policy.layers if layer == "system")
@@ -477,10 +477,10 @@ def _require_stand_in(stage: Stage, place: Surroundings) -> CompiledPolicy:
     return policy
 
 
-def _judge_control(run: Run) -> Check:
+def _judge_control(run: AgentRun) -> Statement:
     keys = sorted({name for name, where in run.found if where.startswith("sent to ")})
     if not run.contacts:
-        return Check(
+        return Statement(
             "the proof can see a leak",
             False,
             "the agent contacted nobody even without the guard, so its silence with "
@@ -489,10 +489,10 @@ def _judge_control(run: Run) -> Check:
     detail = f"without the guard it contacted {len(run.contacts)} other hosts"
     if keys:
         detail += f" and sent {', '.join(keys)}"
-    return Check("the proof can see a leak", True, detail)
+    return Statement("the proof can see a leak", True, detail)
 
 
-def judge_run(stage: Stage, run: Run, word: str) -> list[Check]:
+def judge_run(stage: Stage, run: AgentRun, word: str) -> list[Statement]:
     """What a guarded run proves: one check per statement.
 
     `word` is what the gateway answered, `endpoint` the path at which it had to be asked.
@@ -500,13 +500,13 @@ def judge_run(stage: Stage, run: Run, word: str) -> list[Check]:
     return [
         _judge_answer(stage, run, word),
         _judge_calls(stage, run),
-        Check(
+        Statement(
             "nobody else was contacted",
             not run.contacts,
             ", ".join(contact.host for contact in run.contacts)
             or "the proxy was asked for no host",
         ),
-        Check(
+        Statement(
             "no key left its place",
             not run.found,
             "; ".join(f"{name} {where}" for name, where in run.found)
@@ -516,19 +516,19 @@ def judge_run(stage: Stage, run: Run, word: str) -> list[Check]:
     ]
 
 
-def _judge_answer(stage: Stage, run: Run, word: str) -> Check:
+def _judge_answer(stage: Stage, run: AgentRun, word: str) -> Statement:
     name = "the agent answered through the gateway"
     ended = run.ended
     if ended.timed_out:
-        return Check(name, False, f"it was still running after {stage.timeout:g} s")
+        return Statement(name, False, f"it was still running after {stage.timeout:g} s")
     if ended.status != 0:
-        return Check(name, False, f"exit status {ended.status}: {stage.tail(ended.err)}")
+        return Statement(name, False, f"exit status {ended.status}: {stage.tail(ended.err)}")
     if word.encode() not in ended.out:
-        return Check(name, False, f"it printed something else: {stage.tail(ended.out)}")
-    return Check(name, True, "exit status 0 and the words of the gateway")
+        return Statement(name, False, f"it printed something else: {stage.tail(ended.out)}")
+    return Statement(name, True, "exit status 0 and the words of the gateway")
 
 
-def _judge_calls(stage: Stage, run: Run) -> Check:
+def _judge_calls(stage: Stage, run: AgentRun) -> Statement:
     endpoint = ENDPOINTS[stage.agent.wire]
     name = "the gateway received a correct call"
     wrong = []
@@ -547,8 +547,8 @@ def _judge_calls(stage: Stage, run: Run) -> Check:
     if unknown := models - {MODEL, SMALL_MODEL}:
         wrong.append(f"calls for other models: {', '.join(sorted(unknown))}")
     if wrong:
-        return Check(name, False, printable("; ".join(dict.fromkeys(wrong))))
-    return Check(
+        return Statement(name, False, printable("; ".join(dict.fromkeys(wrong))))
+    return Statement(
         name, True, f"{counted(len(run.gateway), 'call')}, with the gateway key and no other"
     )
 

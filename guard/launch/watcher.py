@@ -27,7 +27,7 @@ _SWEEP = 120
 """Rounds after which the listeners are judged again though none has changed."""
 
 
-class Lines(Protocol):
+class EventSink(Protocol):
     """Where it is written what happens."""
 
     def event(self, event: Event) -> None:
@@ -37,7 +37,7 @@ class Lines(Protocol):
         """Something about the watch itself, or what became of a proxy that was stopped."""
 
 
-class Policy:
+class PolicyInForce:
     """The policy as it is now; one that turns invalid keeps the last good one in force."""
 
     def __init__(self, cwd: str, environ: Mapping[str, str]) -> None:
@@ -70,8 +70,8 @@ class Watcher:
 
     def __init__(
         self,
-        policy: Policy,
-        lines: Lines,
+        policy: PolicyInForce,
+        lines: EventSink,
         notify: Callable[[Iterable[Event]], None] | None = None,
         *,
         stops: bool = False,

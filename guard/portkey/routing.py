@@ -19,11 +19,11 @@ _MODES = ("single", "loadbalance", "fallback", "conditional")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ConfigLine:
     """One line of a config's tree: `text`, and the lines below it."""
 
     text: str
-    below: tuple[Node, ...] = ()
+    below: tuple[ConfigLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +39,20 @@ class Prediction:
     sentence: str
     target: str = ""
     config: str = ""
-    tree: Node | None = None
+    tree: ConfigLine | None = None
 
 
-def tree(config: dict[str, Any], title: str = "") -> Node:
+def tree(config: dict[str, Any], title: str = "") -> ConfigLine:
     """`config` as a tree: strategy, targets in their order, retries, cache."""
-    return Node(title or _headline(config), tuple(_lines(config, 0)))
+    return ConfigLine(title or _headline(config), tuple(_lines(config, 0)))
 
 
-def drawn(node: Node) -> list[str]:
+def drawn(node: ConfigLine) -> list[str]:
     """`node` as lines with branches, for a terminal."""
     return [node.text, *_branches(node, "")]
 
 
-def _branches(node: Node, prefix: str) -> list[str]:
+def _branches(node: ConfigLine, prefix: str) -> list[str]:
     lines = []
     for index, child in enumerate(node.below):
         last = index == len(node.below) - 1
@@ -274,32 +274,32 @@ def _headline(config: dict[str, Any]) -> str:
     }.get(mode, f"{mode} (not a mode that Portkey accepts)")
 
 
-def _lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
+def _lines(config: dict[str, Any], depth: int) -> Iterator[ConfigLine]:
     if depth > _MAX_DEPTH:
-        yield Node("…")
+        yield ConfigLine("…")
         return
     mode = _mode(config)
     if mode and depth == 0:
-        yield Node(_headline(config), tuple(_target_lines(config, depth)))
+        yield ConfigLine(_headline(config), tuple(_target_lines(config, depth)))
     else:
         if depth == 0 and _who(config):
-            yield Node(_who(config))
+            yield ConfigLine(_who(config))
         yield from _target_lines(config, depth)
     retry, cache = config.get("retry"), config.get("cache")
     if isinstance(retry, dict) and retry.get("attempts"):
         times = "once" if retry["attempts"] == 1 else f"{retry['attempts']} times"
-        yield Node(f"retries {times}{_codes(retry.get('on_status_codes'), '')}")
+        yield ConfigLine(f"retries {times}{_codes(retry.get('on_status_codes'), '')}")
     if isinstance(cache, dict) and cache.get("mode"):
         age = f", {cache['max_age']} s" if cache.get("max_age") else ""
-        yield Node(f"cache {cache['mode']}{age}")
+        yield ConfigLine(f"cache {cache['mode']}{age}")
     if isinstance(config.get("request_timeout"), int):
-        yield Node(f"gives up after {config['request_timeout']} ms")
+        yield ConfigLine(f"gives up after {config['request_timeout']} ms")
     for name in ("input_guardrails", "output_guardrails"):
         if config.get(name):
-            yield Node(name.replace("_", " "))
+            yield ConfigLine(name.replace("_", " "))
 
 
-def _target_lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
+def _target_lines(config: dict[str, Any], depth: int) -> Iterator[ConfigLine]:
     mode, targets = _mode(config), _targets(config)
     weights = [t.get("weight", 1) for t in targets]
     total = sum(w for w in weights if isinstance(w, int | float))
@@ -318,7 +318,7 @@ def _target_lines(config: dict[str, Any], depth: int) -> Iterator[Node]:
             if name and name == _strategy(config, "default"):
                 when.append("otherwise")
             text = f"{' or '.join(when) or 'never'}: {text}"
-        yield Node(text, tuple(_lines(target, depth + 1)))
+        yield ConfigLine(text, tuple(_lines(target, depth + 1)))
 
 
 def _conditions(config: dict[str, Any]) -> list[tuple[str, str]]:

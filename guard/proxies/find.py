@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from guard.catalog.local_proxies import Proxy
     from guard.proxies import fingerprint
-    from guard.proxies.identify import Identity
+    from guard.proxies.identify import ProxyIdentity
     from guard.sources.listener import Listener
     from guard.sources.processes import Snapshot
 
@@ -49,7 +49,7 @@ class _Case(Record):
     listeners: list[Listener]
     pids: Sequence[int]
     snapshot: Snapshot | None = None
-    identity: Identity | None = None
+    identity: ProxyIdentity | None = None
     parents: Sequence[Snapshot] = ()
     others: Sequence[Snapshot] = ()
     verdict: str = ""
@@ -135,7 +135,7 @@ def _cases(listeners: list[Listener]) -> list[_Case]:
 
 def _identify(case: _Case) -> None:
     """Look at the owners, and keep those that are still the ones that hold the socket."""
-    looked: list[tuple[Snapshot, list[Snapshot], Identity]] = []
+    looked: list[tuple[Snapshot, list[Snapshot], ProxyIdentity]] = []
     for pid in case.pids:
         snapshot = processes.snapshot(pid)
         if snapshot is None:
@@ -157,7 +157,7 @@ def _identify(case: _Case) -> None:
         case.settled = False
 
 
-def _rank(identity: Identity) -> int:
+def _rank(identity: ProxyIdentity) -> int:
     if identity.proxy is not None:
         return 1 if identity.activator else 0
     if identity.activator:

@@ -29,7 +29,7 @@ _MAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ROOT = os.path.dirname(os.path.dirname(_MAIN))
 
 
-class Identity(Record):
+class ProxyIdentity(Record):
     """What a process is.
 
     `program` is a name to show: a file or module, no directory, no argument. `proxy` and `how`
@@ -54,7 +54,7 @@ class Identity(Record):
 
 def identify(
     snapshot: Snapshot, *, ports: Collection[int] = (), parents: Sequence[Snapshot] = ()
-) -> Identity:
+) -> ProxyIdentity:
     """What `snapshot` is; `ports` are those it listens on, `parents` what started it.
 
     Raises nothing; what could not be read counts as absent.
@@ -95,18 +95,18 @@ def program_of(snapshot: Snapshot) -> str:
     return _effective(snapshot).shown
 
 
-def _judge(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Identity:
+def _judge(snapshot: Snapshot, program: Program, ports: Collection[int]) -> ProxyIdentity:
     name = program.shown
     if name == "systemd-socket-activate":
         return _activated(snapshot, program, ports)
     proxy, how = _proxy(snapshot, program, ports)
     if proxy is not None and proxy.general:
-        return Identity(name, other=f"{proxy.name}, which serves much else", sure=False)
+        return ProxyIdentity(name, other=f"{proxy.name}, which serves much else", sure=False)
     if proxy is not None:
-        return Identity(name, proxy=proxy, how=how)
+        return ProxyIdentity(name, proxy=proxy, how=how)
     if _ours(snapshot, program):
-        return Identity(name, other="routeguard itself", sure=True)
-    found = Identity(name, interpreted=program.interpreted)
+        return ProxyIdentity(name, other="routeguard itself", sure=True)
+    found = ProxyIdentity(name, interpreted=program.interpreted)
     # only root's word is that of the system, but a program with such a name starts nothing else
     found.activator = not program.interpreted and local_proxies.activates(name)
     found.forwarder = not program.interpreted and local_proxies.forwards(name)
@@ -190,7 +190,7 @@ def _ours(snapshot: Snapshot, program: Program) -> bool:
     )
 
 
-def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Identity:
+def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> ProxyIdentity:
     """systemd-socket-activate(1): its operands are the command that a connection starts."""
     at = 0
     words = program.arguments
@@ -198,7 +198,7 @@ def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> 
         valued = words[at] in ("-l", "--listen", "-E", "--setenv", "--fdname")
         at += 2 if valued else 1
     command = tuple(words[at:])
-    found = Identity(program.shown, activator=True)
+    found = ProxyIdentity(program.shown, activator=True)
     if command:
         # no kernel has resolved its interpreter line yet, so only what is named counts
         behind = Snapshot(0, argv=command, exe=command[0], cwd=snapshot.cwd)

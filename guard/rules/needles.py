@@ -31,7 +31,7 @@ Needle = bytes | Form
 in every file. Only ASCII letters have a case here."""
 
 
-class Group(Protocol):
+class HasNeedles(Protocol):
     """What has needles, such as a detector."""
 
     @property
@@ -40,7 +40,7 @@ class Group(Protocol):
         ...
 
 
-class Search(Protocol):
+class NeedleSearch(Protocol):
     """Looks for groups of needles in bytes."""
 
     def __call__(self, data: bytes, wanted: Callable[[int], bool]) -> list[int]:
@@ -48,7 +48,7 @@ class Search(Protocol):
         ...
 
 
-def search(groups: Sequence[Group], size: int) -> Search:
+def search(groups: Sequence[HasNeedles], size: int) -> NeedleSearch:
     """The quicker search for about `size` bytes, of what this machine has."""
     if size >= FAST_FROM:
         try:
@@ -61,7 +61,7 @@ def search(groups: Sequence[Group], size: int) -> Search:
 class PlainSearch:
     """Python's own search: one literal after the other, until one of a group is found."""
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[HasNeedles]) -> None:
         self._groups = groups
         self._literals: list[tuple[tuple[bytes, bool], ...] | None] = [None] * len(groups)
 
@@ -92,7 +92,7 @@ class FastSearch:
     Raises ImportError where it is not installed or does not run (it needs SSSE3 on x86).
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[HasNeedles]) -> None:
         import hyperscan
 
         bits: dict[tuple[bytes, bool], int] = {}

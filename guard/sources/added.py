@@ -133,7 +133,7 @@ def _changes(listed: bytes) -> tuple[dict[str, str], frozenset[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileSinceCommit:
     """What became of a file since the commit.
 
     `lines` are the numbers of those that the commit does not have. `old` and `new` are what there
@@ -147,11 +147,11 @@ class Change:
     same: bool = False
 
 
-_EVERY = Change(range(1, 1 << 62))
-_SAME = Change(frozenset(), same=True)
+_EVERY = FileSinceCommit(range(1, 1 << 62))
+_SAME = FileSinceCommit(frozenset(), same=True)
 
 
-def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> Change:
+def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> FileSinceCommit:
     """What became of `entry` since the commit `found`.
 
     What cannot be compared counts as new if git says that it changed. Raises GuardError if git
@@ -174,7 +174,7 @@ def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> Change:
         return _EVERY if touched or isinstance(old, SourceFile) else _SAME
     if old.data == new.data and not moved:
         return _SAME
-    return Change(frozenset(added(_lines(old.text), _lines(new.text))), old, new)
+    return FileSinceCommit(frozenset(added(_lines(old.text), _lines(new.text))), old, new)
 
 
 def _lines(text: str) -> list[str]:

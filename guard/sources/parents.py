@@ -36,7 +36,7 @@ def ancestors(pid: int | None = None) -> list[Ancestor]:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class VariableOrigin:
     """Where a variable entered the chain of processes.
 
     `holder` is the farthest process that had it from the start (None: not even our parent did).
@@ -48,7 +48,7 @@ class Origin:
     setter: Ancestor | None
 
 
-def origin(name: str, chain: list[Ancestor]) -> Origin:
+def origin(name: str, chain: list[Ancestor]) -> VariableOrigin:
     """Where in `chain` (nearest first) the variable `name` comes from.
 
     A process that may not be read is passed over: only those that can be read testify.
@@ -59,4 +59,4 @@ def origin(name: str, chain: list[Ancestor]) -> Origin:
             holder = index
     above = chain[holder + 1] if holder + 1 < len(chain) else None
     setter = above if above is not None and above.names is not None else None
-    return Origin(chain[holder] if holder >= 0 else None, setter)
+    return VariableOrigin(chain[holder] if holder >= 0 else None, setter)

@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from guard.commands.watch import INTERVAL, Lines
-from guard.launch.watcher import Policy, Watcher
+from guard.launch.watcher import PolicyInForce, Watcher
 
 MOST = 3000
 """Processes or sockets that are made at most."""
@@ -75,7 +75,7 @@ def main() -> None:
         sockets = listeners(options.listeners)
         try:
             pids = idle_processes(options.processes)
-            watcher = Watcher(Policy(home, environ), Lines(as_json=True))
+            watcher = Watcher(PolicyInForce(home, environ), Lines(as_json=True))
             begun = cpu()
             watcher.look()
             start = cpu() - begun

@@ -40,8 +40,8 @@ class Machine:
 
     def asked(
         self, *, runner: ci_runners.Runner | None = None, **environ: str
-    ) -> environment.Asked:
-        return environment.Asked(
+    ) -> environment.EnvironmentRequest:
+        return environment.EnvironmentRequest(
             {"HOME": str(self.home), "PORTKEY_API_KEY": "pk-key", **environ},
             str(self.project),
             self.policy,

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from guard.agents import running
 from guard.agents.addresses import resolve_hosts
-from guard.agents.running import Key, Peer, Running
+from guard.agents.running import DirectKey, Peer, Running
 from guard.commands import agents as command
 from guard.errors import GuardError, PolicyError
 from guard.policy.values import CompiledPolicy
@@ -39,7 +39,10 @@ ONE = Running(
     program="/home/ada/.opencode/bin/opencode",
     state=running.UNGUARDED,
     how="nothing in its environment comes from a launch by routeguard; it holds OPENAI_API_KEY",
-    keys=(Key("OPENAI_API_KEY", "provider_key", "OpenAI"), Key("MY_API_KEY", "unknown_key", "")),
+    keys=(
+        DirectKey("OPENAI_API_KEY", "provider_key", "OpenAI"),
+        DirectKey("MY_API_KEY", "unknown_key", ""),
+    ),
     peers=(
         Peer("loopback", "127.0.0.1", 4000, "LiteLLM", 2),
         Peer("incoming", "::1", 0),

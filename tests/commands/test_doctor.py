@@ -17,7 +17,7 @@ from private_network import PrivateNetwork
 
 from guard.commands.doctor import render
 from guard.doctor.checks import CHECKS
-from guard.doctor.result import Result, broken, ok, warning
+from guard.doctor.result import Diagnosis, broken, ok, warning
 from guard.report.terminal import columns_of, fold, plain
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_paths_below_the_home_are_short(machine: Machine) -> None:
     assert str(machine.home) not in said
 
 
-RESULTS: list[tuple[Any, Result]] = [
+RESULTS: list[tuple[Any, Diagnosis]] = [
     (CHECKS[0], ok("live in this zsh")),
     (CHECKS[1], broken("no start file " * 12, "one\ntwo " + "w " * 90, "RG503")),
     (CHECKS[1], warning("日本語 " * 20 + "\x1b[2J")),

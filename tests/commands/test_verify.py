@@ -13,7 +13,7 @@ import pytest
 from guard.agents.opencode.adapter import AGENT
 from guard.commands.verify import render
 from guard.launch.proof.child import Ended
-from guard.launch.verify import Binary, Check, Contact, Proof, Run
+from guard.launch.verify import AgentRun, Binary, Contact, Proof, Statement
 
 SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'
 
@@ -36,11 +36,13 @@ def routeguard(
     return forked.run(["verify", *words], env=base | environ, cwd=tmp_path)
 
 
-def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> Run:
-    return Run(Ended(0, b"", b"", 1.0, False), (), contacts, found, environ_seen=True)
+def run(*contacts: Contact, found: tuple[tuple[str, str], ...] = ()) -> AgentRun:
+    return AgentRun(Ended(0, b"", b"", 1.0, False), (), contacts, found, environ_seen=True)
 
 
-def proof(*checks: Check, control: Run | None = None, guarded: Run | None = None) -> Proof:
+def proof(
+    *checks: Statement, control: AgentRun | None = None, guarded: AgentRun | None = None
+) -> Proof:
     return Proof(
         Binary(AGENT, "/bin/opencode", "1.18.33"), control, guarded or run(), checks, "line"
     )
@@ -48,7 +50,9 @@ def proof(*checks: Check, control: Run | None = None, guarded: Run | None = None
 
 def test_the_table_names_everybody_who_was_contacted() -> None:
     control = run(Contact("api.x.test:443", 2, ()), Contact("y.test:80", 1, ("A_KEY", "B_KEY")))
-    text = click.unstyle(render(proof(Check("a", True, "fine"), control=control, guarded=run())))
+    text = click.unstyle(
+        render(proof(Statement("a", True, "fine"), control=control, guarded=run()))
+    )
     assert text.splitlines() == [
         "opencode 1.18.33  /bin/opencode",
         "",
@@ -64,7 +68,9 @@ def test_the_table_names_everybody_who_was_contacted() -> None:
 
 
 def test_a_failed_check_makes_the_verdict() -> None:
-    text = click.unstyle(render(proof(Check("a", True, "fine"), Check("b", False, "not\x1b"))))
+    text = click.unstyle(
+        render(proof(Statement("a", True, "fine"), Statement("b", False, "not\x1b")))
+    )
     assert "control" not in text
     assert "FAIL  b: not\\x1b" in text.splitlines()
     assert text.endswith("not proved: 1 of 2 checks failed")

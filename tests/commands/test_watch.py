@@ -21,7 +21,7 @@ from guard.agents.running import Running
 from guard.commands.watch import Lines, watch
 from guard.errors import PolicyError
 from guard.findings import Finding
-from guard.launch.watcher import Policy, Watcher
+from guard.launch.watcher import PolicyInForce, Watcher
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies.found import OTHER, PROXY, SUSPECT, Found, Process
 from guard.proxies.watch import GONE, NEW, Event
@@ -56,7 +56,7 @@ def found(
     )
 
 
-class FixedPolicy(Policy):
+class FixedPolicy(PolicyInForce):
     """A policy in memory."""
 
     def __init__(self, policy: CompiledPolicy) -> None:
@@ -317,7 +317,7 @@ def write_policy(home: Path, text: str) -> None:
 
 def test_a_policy_that_turns_invalid_keeps_the_last_good_one(home: Path) -> None:
     write_policy(home, '[proxies]\naction = "flag"\n')
-    policy = Policy("/", {"HOME": str(home)})
+    policy = PolicyInForce("/", {"HOME": str(home)})
     assert policy.current.proxies_action == "flag"
     write_policy(home, "[proxies\n")
     said = policy.reload()
@@ -332,7 +332,7 @@ def test_a_policy_that_turns_invalid_keeps_the_last_good_one(home: Path) -> None
 
 def test_a_home_that_vanishes_does_not_loosen_the_policy(home: Path) -> None:
     write_policy(home, '[proxies]\naction = "stop"\n')
-    policy = Policy("/", {"HOME": str(home)})
+    policy = PolicyInForce("/", {"HOME": str(home)})
     home.rename(home.with_name("away"))
     assert "the home directory is gone" in policy.reload()
     assert policy.current.proxies_action == "stop"
@@ -343,7 +343,7 @@ def test_a_home_that_vanishes_does_not_loosen_the_policy(home: Path) -> None:
 def test_a_policy_that_is_broken_at_the_start_is_an_error(home: Path) -> None:
     write_policy(home, "[proxies\n")
     with pytest.raises(PolicyError):
-        Policy("/", {"HOME": str(home)})
+        PolicyInForce("/", {"HOME": str(home)})
 
 
 # Notifications -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from guard.cli import COMMANDS
 from guard.doctor import context
 from guard.doctor.checks import CHECKS, Check, document, run
 from guard.doctor.context import Context
-from guard.doctor.result import Result, ok
+from guard.doctor.result import Diagnosis, ok
 
 DOCS = Path(__file__).parents[2] / "docs/doctor.md"
 
@@ -40,7 +40,7 @@ def test_every_command_of_the_page_is_one() -> None:
 def test_what_takes_too_long_is_left_alone(machine: Machine) -> None:
     released = threading.Event()
 
-    def slow(_: Context) -> Iterator[Result]:
+    def slow(_: Context) -> Iterator[Diagnosis]:
         released.wait(30)
         yield ok("late")
 
@@ -54,7 +54,7 @@ def test_what_takes_too_long_is_left_alone(machine: Machine) -> None:
 
 
 def test_a_check_that_fails_hides_no_other(machine: Machine) -> None:
-    def fails(_: Context) -> Iterator[Result]:
+    def fails(_: Context) -> Iterator[Diagnosis]:
         raise ValueError("sk-canary-0123456789abcdefghij")
         yield
 

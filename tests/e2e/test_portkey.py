@@ -16,7 +16,7 @@ import pytest
 from harness.portkey import ANSWER
 from harness.sandbox import ROUTEGUARD, Outcome, Sandbox
 
-from guard.launch.proof.canary import Search
+from guard.launch.proof.canary import CanarySearch
 
 pytestmark = pytest.mark.e2e
 
@@ -294,7 +294,7 @@ def test_explain_says_what_becomes_of_the_call_and_so_it_does(person: Sandbox) -
 def test_no_key_is_in_the_process_list_or_in_a_file_while_the_gateway_is_asked(
     person: Sandbox,
 ) -> None:
-    search = Search({**person.direct, "PORTKEY_API_KEY": person.gateway_key})
+    search = CanarySearch({**person.direct, "PORTKEY_API_KEY": person.gateway_key})
     found: set[str] = set()
     looks = 0
 

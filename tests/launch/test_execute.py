@@ -18,7 +18,7 @@ from guard.findings import Finding
 from guard.launch.agent import refusal
 from guard.launch.execute import command_of
 from guard.launch.process import shim_text
-from guard.launch.proof.canary import Search
+from guard.launch.proof.canary import CanarySearch
 
 MAIN = Path(__file__).resolve().parents[2] / "guard" / "__main__.py"
 KEY = "pk-canary0123456789abcdef"
@@ -574,7 +574,9 @@ def test_no_key_is_left_anywhere(machine) -> None:
     config = machine.home / ".config" / "opencode"
     config.mkdir(parents=True)
     (config / "opencode.json").write_text('{"username":"{env:PORTKEY_API_KEY}","theme":"x"}')
-    search = Search({"PORTKEY_API_KEY": KEY, "OPENAI_API_KEY": DIRECT, "MY_LLM": "canary-mine-123"})
+    search = CanarySearch(
+        {"PORTKEY_API_KEY": KEY, "OPENAI_API_KEY": DIRECT, "MY_LLM": "canary-mine-123"}
+    )
     calls = [
         ["opencode", "--version"],
         ["opencode", "run", "hi"],
@@ -586,7 +588,7 @@ def test_no_key_is_left_anywhere(machine) -> None:
         done = machine.exec(*words, MY_LLM="canary-mine-123")
         assert search.found((done.out + done.err).encode()) == set()
     for bad in ("sk-ant-canary-abcdefghijk", 'canary-"quoted"-abcdefg', "canary {env:X} abcdef"):
-        spoiled = Search({"PORTKEY_API_KEY": bad})
+        spoiled = CanarySearch({"PORTKEY_API_KEY": bad})
         done = machine.exec("opencode", "run", "hi", PORTKEY_API_KEY=bad)
         assert (done.status, "[RG106]" in done.err) == (126, True)
         assert spoiled.found((done.out + done.err).encode()) == set()

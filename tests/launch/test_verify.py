@@ -177,7 +177,7 @@ def test_the_callers_own_keys_and_settings_stay_outside(
     monkeypatch.setenv("MISTRAL_API_KEY", "the callers own")
     monkeypatch.setenv("NO_PROXY", "*")
     with throw_away(keep=False) as place:
-        surroundings = verify.Surroundings(place, os.environ)
+        surroundings = verify.ProofHome(place, os.environ)
     assert not {"MISTRAL_API_KEY", "NO_PROXY"} & surroundings.environ.keys()
     assert surroundings.environ["PATH"] == os.environ["PATH"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.proxies.identify import Identity, identify, names_port, program_of
+from guard.proxies.identify import ProxyIdentity, identify, names_port, program_of
 from guard.sources.processes import Snapshot
 
 PY = "/usr/bin/python3.11"
@@ -20,12 +20,12 @@ def of(
     ports: tuple[int, ...] = (),
     parents: tuple[Snapshot, ...] = (),
     comm: str = "",
-) -> Identity:
+) -> ProxyIdentity:
     snapshot = Snapshot(4711, argv=argv, exe=exe, cwd=cwd, comm=comm)
     return identify(snapshot, ports=ports, parents=parents)
 
 
-def proxy(found: Identity) -> str:
+def proxy(found: ProxyIdentity) -> str:
     return found.proxy.id if found.proxy is not None else ""
 
 
@@ -245,7 +245,7 @@ def test_arguments_do_not_leave() -> None:
     found = of("python3", "/v/bin/litellm", "--api_key", secret, exe=PY)
     titled = of(f"litellm --api_key {secret}", exe=PY)
     for one in (found, titled):
-        shown = [str(getattr(one, name)) for name in Identity.__slots__]
+        shown = [str(getattr(one, name)) for name in ProxyIdentity.__slots__]
         assert not any(secret in text for text in shown)
     assert secret not in repr(Snapshot(1, argv=("x", secret)))
 

@@ -17,7 +17,7 @@ from guard.policy.values import CompiledPolicy
 from guard.rules import needles
 from guard.rules.detectors import DETECTORS
 from guard.rules.files.secrets import _NAMED, _NAMED_FORM
-from guard.rules.needles import Form, PlainSearch, Search
+from guard.rules.needles import Form, NeedleSearch, PlainSearch
 from guard.sources import tree
 from guard.sources.file import SourceFile
 
@@ -42,7 +42,7 @@ class NoSearch:
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_literal_in_lower_case_stands_in_any_case_and_one_with_a_capital_as_it_is(
-    search: type[Search],
+    search: type[NeedleSearch],
 ) -> None:
     sk = Bearer(Form(b"sk-", rb"sk-[a-z]{4}"))
     looks = search([Bearer(b"a.b"), Bearer(b"A_KEY", b"other"), Bearer(b""), sk])
@@ -151,7 +151,7 @@ def files(draw: st.DrawFn) -> SourceFile:
     return SourceFile(draw(st.sampled_from(NAMES)), data)
 
 
-def found(file: SourceFile, search: Search) -> list[tuple[str, int, int, str]]:
+def found(file: SourceFile, search: NeedleSearch) -> list[tuple[str, int, int, str]]:
     outcome = engine.Outcome()
     engine.check_file(file, engine.Settings(CompiledPolicy()), DETECTORS, outcome, search)
     every: list[Finding] = [finding for finding, _ in outcome.found]

@@ -10,7 +10,7 @@ import pytest
 from guard.agents.opencode import surroundings
 from guard.doctor.checks import CHECKS, run
 from guard.doctor.context import Context
-from guard.doctor.result import Result
+from guard.doctor.result import Diagnosis
 from guard.install import shims
 
 CANARIES = {
@@ -79,7 +79,7 @@ class Machine:
             system=str(self.system),
         )
 
-    def check(self, name: str, *, offline: bool = False) -> list[Result]:
+    def check(self, name: str, *, offline: bool = False) -> list[Diagnosis]:
         """What the check `name` finds; none of it holds a canary."""
         check = next(check for check in CHECKS if check.id == name)
         found = [result for _, result in run(self.context(offline=offline), checks=[check])]
@@ -87,7 +87,7 @@ class Machine:
             assert not [value for value in CANARIES.values() if value in repr(result)]
         return found
 
-    def one(self, name: str, *, offline: bool = False) -> Result:
+    def one(self, name: str, *, offline: bool = False) -> Diagnosis:
         (result,) = self.check(name, offline=offline)
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from guard.rules.needles import FastSearch, Needle, PlainSearch, Search
+from guard.rules.needles import FastSearch, Needle, NeedleSearch, PlainSearch
 
 
 class Bearer:
@@ -15,7 +15,7 @@ class Bearer:
         self.needles = needles
 
 
-SEARCHES: list[type[Search]] = [PlainSearch]
+SEARCHES: list[type[NeedleSearch]] = [PlainSearch]
 # it is a dependency of routeguard: an environment without it is an old one, which CI has not
 if importlib.util.find_spec("hyperscan") or os.environ.get("CI"):
     SEARCHES.append(FastSearch)

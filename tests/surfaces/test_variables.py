@@ -51,10 +51,12 @@ class Place:
         self.project.mkdir(parents=True)
         self.policy = policy_without_files()
 
-    def asked(self, **more: str) -> environment.Asked:
+    def asked(self, **more: str) -> environment.EnvironmentRequest:
         environ = {"HOME": str(self.home), "PORTKEY_API_KEY": "pk-key", **more}
         root = str(self.root / "system")
-        return environment.Asked(environ, str(self.project), self.policy, time.time(), None, root)
+        return environment.EnvironmentRequest(
+            environ, str(self.project), self.policy, time.time(), None, root
+        )
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def forms(value: str) -> tuple[bytes, ...]:
     return tuple(sorted(written))
 
 
-class Search:
+class CanarySearch:
     """Looks for canaries, by name, in bytes and in files."""
 
     def __init__(self, canaries: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard.catalog.clients import Client, address_arguments, clients
+from guard.catalog.clients import ModelClient, address_arguments, clients
 from guard.rules.files import file_names
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
@@ -75,7 +75,7 @@ class _Called(NamedTuple):
     """A client as it is called in a file: the expression, and whose it is."""
 
     expression: str
-    client: Client
+    client: ModelClient
 
 
 class Clients:
@@ -211,7 +211,7 @@ def _of_javascript(text: str) -> Iterator[_Called]:
                         yield _Called(f"{alias}.{member}", client)
 
 
-def _main(client: Client, module: str) -> bool:
+def _main(client: ModelClient, module: str) -> bool:
     """Whether the default export of `module` is the client: a vendor's own SDK."""
     return module in ("openai", "@anthropic-ai/sdk", "groq-sdk", "together-ai") and (
         "AzureOpenAI" not in client.names

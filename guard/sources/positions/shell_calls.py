@@ -35,8 +35,8 @@ from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import (
     FISH,
     POSIX,
-    Assignment,
     Command,
+    ShellAssignment,
     Word,
     commands,
     declarations,
@@ -67,7 +67,7 @@ class Call:
     """
 
     words: list[Word]
-    environment: list[Assignment] = field(default_factory=list)
+    environment: list[ShellAssignment] = field(default_factory=list)
     package: bool = False
     image: bool = False
     packages: list[str] = field(default_factory=list)
@@ -257,7 +257,7 @@ class _Reading:
     def _call(
         self,
         words: list[Word],
-        environment: Sequence[Assignment] = (),
+        environment: Sequence[ShellAssignment] = (),
         stdin: Text | None = None,
         *,
         package: bool = False,
@@ -302,7 +302,7 @@ class _Reading:
 
     def _wrapped(
         self, program: str, wrapper: Wrapper, rest: list[Word], stdin: Text | None
-    ) -> tuple[list[Word], list[Assignment]]:
+    ) -> tuple[list[Word], list[ShellAssignment]]:
         """The command that a wrapper starts, and what is set for it; texts are read at once."""
         if program == "concurrently":
             self.texts(_operands(rest, wrapper))
@@ -646,11 +646,11 @@ def _operands(words: list[Word], wrapper: Wrapper) -> list[Word]:
     return words[at:]
 
 
-def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[Assignment]]:
+def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[ShellAssignment]]:
     words = _operands(words, wrapper)
     if wrapper.assigns and words and words[0].shown == "-":
         words = _operands(words[1:], wrapper)  # `env -` is `env -i`
-    environment: list[Assignment] = []
+    environment: list[ShellAssignment] = []
     at = 0
     while wrapper.assigns and at < len(words):
         assignment = as_assignment(words[at], quoted=True)

@@ -17,7 +17,7 @@ from guard.sources.positions.text import Text
 from guard.sources.shell_commands.fish import FishReader
 from guard.sources.shell_commands.posix import PosixReader
 from guard.sources.shell_commands.reader import MAX_CHARACTERS, MAX_DEPTH, MAX_NESTING, Reader
-from guard.sources.shell_commands.words import Assignment, Command, UnparsedError, Word
+from guard.sources.shell_commands.words import Command, ShellAssignment, UnparsedError, Word
 
 __all__ = [
     "FISH",
@@ -25,8 +25,8 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_NESTING",
     "POSIX",
-    "Assignment",
     "Command",
+    "ShellAssignment",
     "UnparsedError",
     "Word",
     "commands",

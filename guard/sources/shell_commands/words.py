@@ -73,7 +73,7 @@ class Word:
         return f"Word({self.shown!r})"
 
 
-class Assignment(Record):
+class ShellAssignment(Record):
     """`name=value` before a command, or alone."""
 
     name: str
@@ -96,7 +96,7 @@ class Command:
     def __init__(
         self,
         words: list[Word] | None = None,
-        assignments: list[Assignment] | None = None,
+        assignments: list[ShellAssignment] | None = None,
         stdin: Text | None = None,
     ) -> None:
         self.words = [] if words is None else words
@@ -120,12 +120,12 @@ def assignment_name(written: str) -> bool:
     return _ASSIGNMENT.fullmatch(written) is not None
 
 
-def as_assignment(word: Word, *, quoted: bool = False) -> Assignment | None:
+def as_assignment(word: Word, *, quoted: bool = False) -> ShellAssignment | None:
     """`word` as `NAME=value`, or None; the name may be `quoted` in an argument alone."""
     found = _ASSIGNMENT.match(word.content.value)
     if found is None or (not quoted and word.bare <= len(found.group(1))):
         return None
-    return Assignment(found.group(1), word.after(found.end()), word.start, word.end)
+    return ShellAssignment(found.group(1), word.after(found.end()), word.start, word.end)
 
 
 def handed_on(command: Command) -> Text | None:

@@ -15,7 +15,7 @@ from harness.catalogue import CATALOGUE
 from harness.parts import GATEWAY_PORTS
 
 from guard.launch.proof import child
-from guard.launch.proof.canary import DIRECT_KEYS, Search, plant
+from guard.launch.proof.canary import DIRECT_KEYS, CanarySearch, plant
 from guard.launch.verify import guarded_launch, without_key
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class Sandbox:
         """
         network = self.network
         keys = {"PORTKEY_API_KEY": self.gateway_key, **self.own_keys}
-        search = Search({**self.direct, **keys})
+        search = CanarySearch({**self.direct, **keys})
         found = []
         for call in network.front.requests[self._marks[0] :]:
             for form in call.forms():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from guard.launch.proof.canary import DIRECT_KEYS, Search, forms, plant
+from guard.launch.proof.canary import DIRECT_KEYS, CanarySearch, forms, plant
 
 VALUE = "canary0123456789abcdef0123456789abcdef01"
-SEARCH = Search({"THE_KEY": VALUE, "OTHER": "canaryfedcba98765432100000000000000000fe"})
+SEARCH = CanarySearch({"THE_KEY": VALUE, "OTHER": "canaryfedcba98765432100000000000000000fe"})
 
 
 def test_planted_values_are_fresh_and_of_letters_and_digits() -> None:

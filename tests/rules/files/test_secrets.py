@@ -16,7 +16,7 @@ from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider
 from guard.rules.files import secrets
 from guard.rules.files.secrets import DETECTOR, variable_kind
-from guard.rules.needles import Search
+from guard.rules.needles import NeedleSearch
 from guard.sources.file import SourceFile
 
 LETTERS = string.ascii_letters + string.digits
@@ -228,7 +228,7 @@ def test_every_pattern_says_where_it_is_from_and_compiles() -> None:
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_every_prefix_and_word_is_behind_a_needle(search: type[Search]) -> None:
+def test_every_prefix_and_word_is_behind_a_needle(search: type[NeedleSearch]) -> None:
     looks = search([DETECTOR])
     patterns = secret_patterns()
     for prefixed in patterns.prefixed:
