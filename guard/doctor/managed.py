@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from guard import paths
 from guard.agents.managed import changeable
 from guard.doctor.context import Context
-from guard.doctor.result import Result, broken, ok, skipped, warning
+from guard.doctor.result import Diagnosis, broken, ok, skipped, warning
 from guard.managed import files
 from guard.managed.render import PLATFORM, machine, read_policy, render
 
 _INSTALL = "sudo routeguard managed install"
 
 
-def managed(context: Context) -> Iterator[Result]:
+def managed(context: Context) -> Iterator[Diagnosis]:
     """Are the administrator's files as the system policy renders them, and root's alone?"""
     policy = context.system
     if not os.path.lexists(policy):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from guard.errors import PolicyError
 from guard.launch.proof.canary import plant
 from guard.launch.recorder import LoopbackGateway, RecordingProxy
-from guard.launch.verify import HOSTILE, KEY, Binary, Check, Proof, Run, Stage, bare_launch
+from guard.launch.verify import HOSTILE, KEY, AgentRun, Binary, Proof, Stage, Statement, bare_launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ def _place(base_url: str) -> str:
     return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
 
 
-def _judge(run: Run, gateway: str) -> list[Check]:
+def _judge(run: AgentRun, gateway: str) -> list[Statement]:
     from guard import catalog
 
     serve_models = catalog.hosts()
@@ -91,18 +91,18 @@ def _judge(run: Run, gateway: str) -> list[Check]:
     ]
     others = [host for host in asked if host != gateway and host not in wrong]
     return [
-        Check(
+        Statement(
             "it asked for the gateway",
             gateway in asked,
             gateway if gateway in asked else f"it did not ask for {gateway}",
         ),
-        Check(
+        Statement(
             "no other model was asked",
             not wrong,
             ", ".join(wrong)
             or (f"it also asked for {', '.join(others)}" if others else "nor anybody else"),
         ),
-        Check(
+        Statement(
             "no key left its place",
             not sent,
             "; ".join(f"{name} {where}" for name, where in sent) or "none was sent elsewhere",
