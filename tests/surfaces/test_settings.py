@@ -242,9 +242,25 @@ MANAGED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "keys"), MANAGED)
-def test_an_administrators_file_of_codex(project: Project, text: str, keys: list[str]) -> None:
-    file = "etc/codex/managed_config.toml"
+REQUIRED = [
+    ("[features]\nhooks = true\napps = false", ["features.hooks"]),
+    ("[feature_requirements]\nplugins = true", ["features.plugins"]),
+    ("allow_managed_hooks_only = true\n[features]\nhooks = true", []),
+    ('[otel]\nexporter = {otlp-http = {endpoint = "https://x.example"}}', ["otel"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "keys"),
+    [
+        *(("managed_config.toml", *row) for row in MANAGED),
+        *(("requirements.toml", *row) for row in REQUIRED),
+    ],
+)
+def test_an_administrators_file_of_codex(
+    project: Project, name: str, text: str, keys: list[str]
+) -> None:
+    file = f"etc/codex/{name}"
     project.put(config(text, file))
     wanted = {
         (
@@ -262,6 +278,7 @@ def test_an_administrators_file_of_codex(project: Project, text: str, keys: list
 
 def test_every_key_that_a_launch_pins_is_judged_of_an_administrators_file() -> None:
     assert {"model_provider", *pinned.PINNED} <= {key for text, keys in MANAGED for key in keys} | {
+        "allow_login_shell",  # may be an administrator's choice: moves no route
         "chatgpt_base_url",
         "check_for_update_on_startup",
     }

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_FILES = late(r"(?:.*/)?\.?codex/(?:\.env|environments\.toml|managed_config\.toml)", re.I | re.S)
+_REQUIREMENTS = "requirements.toml"
+_ADMINISTRATORS = ("managed_config.toml", _REQUIREMENTS)
+_FILES = late(
+    r"(?:.*/)?\.?codex/(?:\.env|(?:environments|managed_config|requirements)\.toml)", re.I | re.S
+)
 
 
 class CodexHome:
@@ -39,8 +43,8 @@ class CodexHome:
         name = file.name.lower()
         if name == "environments.toml":
             yield scope.placed(planner.elsewhere(file.path), Span(0, len(file.line(1))))
-        elif name == "managed_config.toml":
-            yield from _managed(scope)
+        elif name in _ADMINISTRATORS:
+            yield from _managed(scope, required=name == _REQUIREMENTS)
         elif len(file.data) > facts.MAX_DOTENV:
             yield scope.unreadable(0, f"is larger than {facts.MAX_DOTENV} bytes")
         else:
@@ -49,7 +53,7 @@ class CodexHome:
                 yield scope.placed(found, Span(0, 0))
 
 
-def _managed(scope: Scope) -> Iterator[Finding]:
+def _managed(scope: Scope, *, required: bool) -> Iterator[Finding]:
     file = scope.file
     try:
         content = toml.decode(file.data)
@@ -58,6 +62,7 @@ def _managed(scope: Scope) -> Iterator[Finding]:
         return  # `others` says so of every file of settings
     # every launch has a provider of its own
     pinned = {"model_provider": planner.PROVIDER, **settings.PINNED}
+    content = settings.demanded(content) if required else content
     for found in planner.judge_managed(file.path, content, pinned):
         keys = found.subject.split(".")
         nodes = [root.get(*keys[:length]) for length in range(len(keys), 0, -1)]
