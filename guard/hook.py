@@ -81,7 +81,7 @@ def template_places(name: str, *, package: str = _HERE) -> list[str]:
 
 
 def template(name: str, *, package: str = _HERE) -> str:
-    """The text of `shell/<name>`, from the first place that has it.
+    """The text of `shell/<name>`, from the first directory that has it.
 
     Raises GuardError (RG503) if it is in none.
     """
@@ -199,7 +199,7 @@ def render(
 
 
 def _for_each(agents: tuple[str, ...], text: str) -> str:
-    """`text` with what stands between the two comments once for each agent."""
+    """`text` with the part between the two marker comments repeated for each agent."""
     before, _, rest = text.partition("# For each agent:\n")
     wrapper, _, after = rest.partition("# So much for each agent.\n")
     return before + "\n".join(fill(wrapper, {"AGENT": name}) for name in agents) + after

@@ -1,4 +1,4 @@
-"""What is done with a variable, under which rule and in which words: the one answer.
+"""The one judge of variables: what is done with one, under which rule, in which words.
 
 A launch, `why`, `check --env` and the detectors of files all ask `judge`. They differ in what they
 know of a value: an environment has it, and what is set there counts whatever it is; a text may hold
@@ -50,7 +50,7 @@ _REMOVED = frozenset(("provider_key", "provider_setting", "base_url", "agent_red
 
 
 class Verdict(Record):
-    """What holds for one variable.
+    """What is done with one variable, and why.
 
     `rule` is "" where nothing is wrong; `words` complete its name to a sentence. `removed` tells
     that a launch of an agent takes it away, `place` is what an address leads to ("" for none),
@@ -122,7 +122,7 @@ def judge(
 
 
 def ca_for_good(name: str, value: str) -> str:
-    """How the policy trusts for good what the variable `name` makes programs trust; "" if none."""
+    """The policy setting that replaces the CA variable `name` permanently; "" if there is none."""
     if name not in AUTHORITIES or value.strip().lower() in OFF:
         return ""
     path = value if name != "SSL_CERT_DIR" else ""
@@ -151,7 +151,7 @@ def rule_of(name: str, kind: str, policy: CompiledPolicy) -> str:
 
 
 def words_of(name: str, kind: str, owner: str) -> str:
-    """What is wrong with a variable of this kind, to stand behind its name."""
+    """What is wrong with a variable of this kind, as the predicate after its name."""
     of = f" ({owner})" if owner else ""
     if kind == "provider_key":
         return f"reaches a model provider directly{of}"
@@ -195,7 +195,7 @@ def _proxy(
 
 
 def _proxy_for_good(found: Url) -> str:
-    """How the policy names a proxy on this machine; "" for a kind that it does not take."""
+    """The policy setting for a proxy on this machine; "" for a scheme that it does not accept."""
     if found.scheme not in ("", "http", "https"):
         return ""
     host = found.host if is_plain_loopback(found.host) else "127.0.0.1"

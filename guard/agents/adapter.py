@@ -1,4 +1,4 @@
-"""What an agent is to the rest of the house: the methods that its folder has to fill in.
+"""The adapter protocol: what an agent's folder provides, and the defaults.
 
 An agent is one folder under `guard.agents`: the package says who it is (`guard.agents.Identity`),
 its `adapter.py` holds a subclass of `Agent`. One line in `guard.agents.registry` makes it known.
@@ -74,9 +74,9 @@ class Agent(Identity):
     tested = ""
     """The release that the facts about it were taken from, and that `verify --fetch` gets."""
     authorization = ""
-    """What it sends as Authorization beside the gateway's key: a constant that opens nothing."""
+    """The Authorization header it sends beside the gateway's key: a constant, no credential."""
     vendors: tuple[str, ...] = ()
-    """Whose models it can use behind the gateway, as Portkey calls them; empty for anybody's."""
+    """The providers whose models it can use behind the gateway, by Portkey's names; () is all."""
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
@@ -121,7 +121,7 @@ class Agent(Identity):
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
     ) -> Facts:
-        """Read what lies around the launch of `program` with the arguments `typed` in `cwd`.
+        """Read the files that a launch of `program` with the arguments `typed` in `cwd` depends on.
 
         `write` False leaves no trace, for a plan that is only shown.
         """
@@ -151,7 +151,7 @@ class Agent(Identity):
         raise NotImplementedError
 
     def restore(self, environ: dict[str, str]) -> None:
-        """Take back in `environ` what a guarded launch of this agent set, if it was one."""
+        """Undo in `environ` what a guarded launch of this agent set, if it was one."""
 
     def pins(self, environ: Mapping[str, str]) -> bool:
         """Whether `environ` claims to be that of a pinned launch of this agent."""

@@ -71,7 +71,7 @@ def begin(
     keeps: frozenset[str],
     prefixes: tuple[str, ...] = (),
 ) -> Plan:
-    """The plan of `agent` as a planner takes it up: as it was typed, its environment cleaned."""
+    """A new plan of `agent`: the arguments as typed, the environment cleaned."""
     clean, changes, findings = environment.clean(
         environ, policy, now, keeps=keeps, agent=True, prefixes=prefixes
     )

@@ -27,7 +27,7 @@ def adapters() -> list[Agent]:
 
 
 def default_agent() -> Agent:
-    """The agent that a command is about where none is named."""
+    """The agent that a command uses if none is named."""
     return AGENTS[0].adapter()
 
 
@@ -43,7 +43,7 @@ def agent_by_id(identifier: str) -> Agent | None:
 
 
 def present(policy: CompiledPolicy, program: Callable[[Agent], str]) -> list[Agent]:
-    """The adapters of the agents that `policy` guards and that are here; the first if none is.
+    """The adapters of the installed agents that `policy` guards; without any, the first one.
 
     `program` tells where an agent is, "" for nowhere.
     """

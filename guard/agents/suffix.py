@@ -47,7 +47,7 @@ def suffix(environ: Mapping[str, str], agent: str, *, create: bool) -> str:
 
 
 def random_suffix() -> str:
-    """A suffix that nobody has heard of."""
+    """A new random suffix."""
     return "".join(_ALPHABET[b % len(_ALPHABET)] for b in os.urandom(SUFFIX_LENGTH))
 
 

@@ -1,4 +1,4 @@
-"""The baseline: findings that are known and wait for their turn, so that new ones stand out.
+"""The baseline: known findings that are set apart, so that only new ones are reported.
 
 An entry stands for a place, not for a value: rule, path, and a digest of the line's words after
 everything that could be a value was taken out. So the file can be committed, and a guess at a

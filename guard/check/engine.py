@@ -35,7 +35,7 @@ SECONDS = 10.0
 """How long the detectors may take on one file, all together."""
 
 _TOLD_EVERY = 100
-"""Files after which a person is told how far the check is."""
+"""After how many files the progress is reported."""
 
 _VARIABLE_RULES = frozenset(("RG101", "RG102", "RG103", "RG105", "RG106", "RG108", "RG112"))
 
@@ -58,7 +58,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some files. `found` are findings with their fingerprints.
+    """The outcome of checking some files. `found` are findings with their fingerprints.
 
     `size` are the bytes of the `checked` files, `passed` counts the others by why.
     """

@@ -1,4 +1,4 @@
-"""The environment lint: what a launch of the agent would meet here, judged by the launch itself.
+"""`check --env`: the findings that a launch from here would have, by the launch's own plan.
 
 The plan of a launch is made and not carried out; what it would remove, miss or refuse becomes a
 finding, in the launch's own words. Around it: startup files and dotenv files that would set such
@@ -43,7 +43,7 @@ Place = Callable[[str], tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRequest:
-    """What is asked about: the environment, the directory, the policy, the time (Unix seconds).
+    """What to check: the environment, the directory, the policy, the time (Unix seconds).
 
     `runner` is set under CI. `root` stands for `/` in the paths of the system's startup files.
     """
@@ -57,7 +57,7 @@ class EnvironmentRequest:
 
 
 def check(asked: EnvironmentRequest, selected: frozenset[str]) -> Result:
-    """Check the process environment and what lies around a launch from here."""
+    """Check the process environment, and the files that a launch from here would read."""
     agent = default_agent()
     program = _program(agent, asked)
     findings = list(_of_launch(asked, agent, program))

@@ -86,7 +86,7 @@ class _Secrets:
             self._begins = {self._whole[at : at + _PART] for at in range(len(self._whole))}
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where one of them, or a word that is part of one, stands in `text`."""
+        """The spans in `text` of each secret, and of each word that is part of one."""
         for value in self._long:
             at = text.find(value)
             while at >= 0:

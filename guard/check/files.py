@@ -1,4 +1,4 @@
-"""One check of files, from what was asked to the result: what is looked at, baseline, fixes."""
+"""One check of files, from request to result: which files, the baseline, fixes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check(
     cwd: str,
     tell: Callable[[str], None] | None = None,
 ) -> Done:
-    """Check the files that `asked` names; `tell` hears what is being done.
+    """Check the files that `asked` names; `tell` is called with the progress.
 
     Raises UsageError, PolicyError, GuardError.
     """

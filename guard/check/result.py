@@ -1,4 +1,4 @@
-"""What one check found: the only thing that a reporter is given."""
+"""The result of one check: a reporter gets nothing else."""
 
 from __future__ import annotations
 

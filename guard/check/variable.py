@@ -1,4 +1,4 @@
-"""What is known of one environment variable: what it is, what happens to it, who set it."""
+"""One environment variable explained: its kind, what a launch does with it, who set it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _scrubbed(environ: Mapping[str, str]) -> list[str]:
 
 
 def _exceptions_refused(policy: CompiledPolicy) -> str:
-    """Why an exception in the user's policy would be dropped; "" if it would count."""
+    """Why an exception in the user's policy would have no effect; "" if it would have one."""
     layer = policy.exceptions_refused_by
     return f"the {layer} policy accepts no exceptions of users" if layer else ""
 

@@ -178,7 +178,7 @@ def _announce(steps: Sequence[Step], chosen: Sequence[Listening], grace: float) 
 
 
 def _agreed(number: int, as_json: bool, targets: Sequence[str]) -> bool:
-    """Whether the user says yes. Raises UsageError where nobody can be asked."""
+    """Whether the user says yes. Raises UsageError without a terminal to ask on."""
     if as_json or not can_ask():
         words = " ".join(printable(word) for word in targets) or "--all"
         raise UsageError(

@@ -202,7 +202,7 @@ def settle(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> No
 def fence_around(
     plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str], asked: bool | None
 ) -> Callable[[str, list[str]], tuple[str, list[str]]] | None:
-    """What raises the fence that the policy, or `asked`, wants around `plan`; None for no fence.
+    """A function that raises the fence that the policy, or `asked`, wants; None for no fence.
 
     It takes and returns the program and its arguments. Raises GuardError if there has to be a
     fence and `asked` is False, or the machine cannot do it.
@@ -216,7 +216,7 @@ def fence_around(
 
 
 def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> None:
-    """End the local proxies of `plan`. Raises GuardError if one listens all the same."""
+    """Stop the local proxies of `plan`. Raises GuardError if one still listens."""
     for sentence in local_proxies.stop(plan.stops):
         say(f"routeguard: {sentence} [RG402]")
     plan.findings = [f for f in plan.findings if f.rule != "RG402"]

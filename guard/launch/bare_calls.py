@@ -41,7 +41,7 @@ def account_path(base_url: str, key: str, environ: Mapping[str, str]) -> str:
 
 
 def note(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> None:
-    """Add a finding to `plan` where its route is known to be refused by the gateway."""
+    """Add a finding to `plan` if the gateway is known to refuse its route."""
     name, _, model = plan.route.partition("/")
     entry = policy.provider(name)
     if entry is None or entry.slug or entry.config or model.startswith("@") or not entry.key_env:

@@ -81,7 +81,7 @@ def _record_failure(agent: Agent, error: GuardError, environ: Mapping[str, str])
 
 
 def _tell_lost_hook(environ: dict[str, str]) -> None:
-    """Say that the shell has lost its prompt hook; what is launched does not inherit the news."""
+    """Warn that the shell has lost its prompt hook; the program does not inherit the mark."""
     if paths.HOOK in environ:
         from guard import hook
 

@@ -99,7 +99,7 @@ class Fence:
 def of_policy(
     policy: CompiledPolicy, environ: Mapping[str, str], now: float | None = None
 ) -> Fence:
-    """The fence that `policy` wants for a launch with `environ` at `now` (Unix seconds).
+    """The fence that `policy` asks for around a launch with `environ` at `now` (Unix seconds).
 
     The catalogue's distinctive ports and `proxies.hold`, without those of a `port:N` exception.
     The gateway's port and that of an HTTP proxy in `environ` stay reachable; DNS is left alone,
@@ -124,7 +124,7 @@ def distinctive(policy: CompiledPolicy) -> frozenset[int]:
 
 
 def _port(url: str) -> int:
-    """The port that `url` leads to, -1 if that cannot be told."""
+    """The port that `url` leads to, -1 if unknown."""
     found = net.read_url(url)
     return -1 if found is None or found.port < 0 else found.effective_port(default=SOCKS)
 
@@ -154,7 +154,7 @@ def refusal(why: str, *, asked: bool) -> GuardError:
 
 
 def missing(why: str) -> Finding:
-    """The finding of a plan that the policy wants fenced and this machine cannot."""
+    """The finding for a launch that the policy wants fenced on a machine that cannot."""
     said = refusal(why, asked=False)
     return Finding("RG404", "proxies.fence", f"{_UNFENCED}: {why}", where=said.where, fix=said.fix)
 
@@ -547,7 +547,7 @@ for port in sys.argv[1:]:
 
 
 def _on_macos(fence: Fence, program: str, argv: list[str]) -> tuple[str, list[str]]:
-    """What to become behind a profile. Raises UnavailableError unless a trial of it holds.
+    """What to `exec` behind a profile. Raises UnavailableError if a trial run fails.
 
     A sandbox cannot be entered twice: below a fenced launch `holds` tells.
     """

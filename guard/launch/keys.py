@@ -27,7 +27,7 @@ class Key(Record):
 
     @property
     def shown(self) -> str:
-        """The key as it may be shown."""
+        """The key, masked."""
         return mask(self.value)
 
 

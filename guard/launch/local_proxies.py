@@ -1,4 +1,4 @@
-"""The check for local proxies that every launch of an agent makes: look, judge, stop.
+"""The check for local proxies before each launch of an agent: find, judge, stop.
 
 Hot-path module. With nothing new listening it costs one question to the kernel; what is found is
 judged by `guard.proxies.find`, which is imported only then.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def check(
     plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str], now: float, *, write: bool
 ) -> None:
-    """Add to `plan` a finding for each local proxy that listens, and whom the launch will stop.
+    """Add to `plan` a finding for each local proxy that listens, and those that it will stop.
 
     `now` is in Unix seconds. `write` False leaves no trace on disk.
     """
@@ -84,7 +84,7 @@ def owner(found: Found) -> list[str]:
 
 
 def ways_out(found: Found) -> list[str]:
-    """What ends `found` for good, or allows it: commands, the best first."""
+    """Commands that end `found` for good, or allow it; the best first."""
     ways = []
     if found.answered:
         ways.append(f"routeguard ports stop {found.port}   (stops nothing; names what to end)")
@@ -116,7 +116,7 @@ def stop(found: Iterable[Found]) -> list[str]:
 
 
 def _within_reach(found: list[Found]) -> list[Found]:
-    """Those of `found` that no fence around this process keeps away from it.
+    """Those of `found` that this process can reach in spite of a fence.
 
     Below a fenced launch a nested one sees their sockets and not their owners.
     """

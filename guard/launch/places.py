@@ -1,4 +1,4 @@
-"""What the project around a launch must not choose: the user's directories, and the program.
+"""Refuses what a project must not choose: the user's directories, and the program to start.
 
 Hot-path module.
 """
@@ -22,7 +22,7 @@ _MAX_INTERPRETERS = 4
 
 
 def chosen_directories(wrong: Iterable[Misplaced]) -> list[Finding]:
-    """A finding for each variable that makes a directory of the project one of the user's."""
+    """A finding for each variable that moves a directory of the user's into the project."""
     return [
         Finding("RG504", one.variable, one.what, where="environment", fix=one.fix) for one in wrong
     ]

@@ -80,7 +80,7 @@ def options(argv: list[str]) -> tuple[str, bool]:
 
 
 def _insist_on_pipe(output: int) -> None:
-    """Raise GuardError unless `output` is a pipe, or the socket that stands for one.
+    """Raise GuardError unless `output` is a pipe, or a socket used as one.
 
     Node and Bun read their children through a pair of Unix sockets. A socket of the network is
     none: a shell can open one as a file (`/dev/tcp/…`).

@@ -1,4 +1,4 @@
-"""This process: what it was started with, what it says, and becoming another program.
+"""This process: its environment at start, its messages, and `execve`.
 
 Hot-path module. The real program replaces this process, so exit status, signals, job control and
 the terminal are its own.
@@ -70,7 +70,7 @@ def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
 
 
 def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` as the user's: without what an outer launch or the project put into it.
+    """The user's own `environ`: without what an outer launch or the project set in it.
 
     Says which directories of the project do not count. Raises PolicyError where nothing is left.
     """
@@ -78,7 +78,7 @@ def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What not to start (again): programs to avoid, and those to start only for want of others.
+    """Programs not to start (again): those to avoid, and those to start as a last resort.
 
     execve keeps the process id, so our own id in the marker means that the program we started
     was a wrapper that starts us again. A script in the marker that is not this process has asked
@@ -163,7 +163,7 @@ def _default_signals() -> None:
 
 
 def tell(plan: Plan, environ: Mapping[str, str]) -> None:
-    """One line on what the launch changed, if it changed anything one would want to know."""
+    """One line about what the launch changed, if it changed anything worth knowing."""
     parts = [plan.rewritten] if plan.rewritten else []
     if not _marker(environ)[0]:
         names = [c.name for c in plan.changes if c.action == "removed" and c.rule]

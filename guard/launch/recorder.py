@@ -1,4 +1,4 @@
-"""Loopback servers that keep every byte they are sent: a stand-in gateway and a refusing proxy.
+"""Loopback servers that record every byte they receive: a fake gateway and a refusing proxy.
 
 They listen on 127.0.0.1 only, on a port the kernel picks, and never connect to anything. Used by
 `routeguard verify` (guard/launch/verify.py) and by the end-to-end tests. Not on the hot path.
@@ -247,7 +247,7 @@ class RecordingServer:
 
 
 class RecordingProxy(RecordingServer):
-    """An HTTP proxy that lets nobody through: records which host was asked for, answers 403.
+    """An HTTP proxy that refuses every request with 403 and records the host asked for.
 
     Tunnels (CONNECT) are refused before any TLS, so of them it sees the host and the headers
     meant for a proxy; of plain requests it sees everything.

@@ -1,6 +1,6 @@
-"""Finds the program a launch really means: the next one on PATH that is not us.
+"""Finds the program that a launch starts: the first one on PATH that is not a shim of ours.
 
-Shims are told by what they are, not by what they are called, so a launch can never reach itself.
+Shims are recognised by content, not by name, so a launch can never start itself.
 
 Hot-path module.
 """

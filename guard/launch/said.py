@@ -1,4 +1,4 @@
-"""What a launch says once, and again only when it changes.
+"""Messages that a launch prints once, and again only when they change.
 
 Hot-path module; a launch that has nothing to say does not import it.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_new(kind: str, text: str, environ: Mapping[str, str]) -> bool:
-    """Whether `text` is not what was said last of this `kind`; from now on it is.
+    """Whether `text` differs from the last message of this `kind`; remembers it.
 
     A digest of it is kept in the cache. Where that cannot be written, it is said again.
     """

@@ -95,12 +95,12 @@ class Binary:
 
     @property
     def name(self) -> str:
-        """The name by which it is started: that of its file, where the agent has that name."""
+        """The name it is started by: its file's name if that is one of the agent's names."""
         name = os.path.basename(self.path)
         return name if name in self.agent.names else self.agent.names[0]
 
     def line(self, policy: CompiledPolicy) -> str:
-        """What tells it, under `policy`, from any other. Raises GuardError."""
+        """A line that identifies this binary under `policy`. Raises GuardError."""
         return proved.line_of(self.path, parse_version(self.version), policy)
 
 

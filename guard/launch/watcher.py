@@ -1,4 +1,4 @@
-"""One look after another at the local proxies and agents of this machine, and what changed."""
+"""Watches local proxies and agents on this machine and reports what changes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _SWEEP = 120
 
 
 class EventSink(Protocol):
-    """Where it is written what happens."""
+    """Where events are written."""
 
     def event(self, event: Event) -> None:
-        """One thing that was found or has gone."""
+        """Something appeared or disappeared."""
 
     def said(self, at: float, what: str, message: str, fix: str = "") -> None:
-        """Something about the watch itself, or what became of a proxy that was stopped."""
+        """A message about the watch itself, or the result of stopping a proxy."""
 
 
 class PolicyInForce:
@@ -48,7 +48,7 @@ class PolicyInForce:
         self.broken = ""
 
     def reload(self) -> str:
-        """Read it again. Returns a sentence the first time it is broken, or good again; else ""."""
+        """Read it again. Returns a sentence when it turns invalid, or valid again; else ""."""
         try:
             # without the home there is no policy of the user's, which is not the same as none
             if not os.path.isdir(self._home):
@@ -215,7 +215,7 @@ def _stop(found: Found) -> tuple[str, str, str]:
 
 
 def _socket(one: Listener) -> object:
-    """What a socket is known by: the kernel's own number, where there is one."""
+    """What identifies a socket: the kernel's own number, where there is one."""
     return one.cookie or (one.address, one.port, one.inode)
 
 

@@ -53,7 +53,7 @@ class ExceptionChange:
 
 
 def entries(environ: Mapping[str, str]) -> tuple[Exemption, ...]:
-    """What `allow` has written and nobody has taken back, expired or not.
+    """The exceptions that `allow` wrote and that were not removed, expired ones included.
 
     Raises PolicyError (InvalidPolicyError with every problem) if the file cannot be read,
     understood or trusted.

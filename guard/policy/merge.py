@@ -149,7 +149,7 @@ def _drop(layer: Layer, key: Path, shown: str, why: str, dropped: list[Dropped])
 def _choose(
     key: str, order: tuple[str, ...], layers: Sequence[Layer], dropped: list[Dropped]
 ) -> Value:
-    """A choice: the user may loosen most defaults, nobody what a stronger layer set."""
+    """A choice: a user may loosen most defaults; no layer loosens what a stronger one set."""
     current = Value(_get(Policy(), key)[1])
     for layer in layers:
         is_set, value = _get(layer.policy, key)

@@ -23,7 +23,7 @@ _NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O"}
 """The object identifiers 2.5.4.3 (common name) and 2.5.4.10 (organisation), X.520."""
 _SHOWN = 120
 UNKNOWN_CA = (18, 19, 20, 21)
-"""X509_V_ERR_… of OpenSSL (x509_vfy.h) for a chain that ends at nobody who is trusted."""
+"""X509_V_ERR_… of OpenSSL (x509_vfy.h) for a chain without a trusted root."""
 
 
 class ProxyError(OSError):

@@ -1,4 +1,4 @@
-"""What listens behind each socket: local proxies, programs that are none, and what nobody can say.
+"""What listens behind each socket: local proxies, other programs, and unidentified ones.
 
 Cold path, asked on a hit only. Who holds a socket is asked of the system, then the program is
 looked up in the catalogue, then, where that says nothing and the probing rules allow it, the port

@@ -1,4 +1,4 @@
-"""What was found behind a listening socket: plain records, made by `find`, judged by nobody here.
+"""Records of what was found behind a listening socket; `find` makes them.
 
 Hot-path module. A command line can hold a key, so no record keeps one: programs are named by
 their file or by the catalogue, never by their arguments.

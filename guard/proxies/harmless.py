@@ -147,7 +147,7 @@ def _scope() -> str:
 
 
 def _read(path: str) -> str:
-    """The text of a file that is ours and nobody else's to write, "" for any other."""
+    """The text of a file that only this user can write, "" for any other."""
     try:
         return (read_own(path, _MOST) or b"").decode("ascii")
     except UnicodeDecodeError:

@@ -47,7 +47,7 @@ def utc(moment: float) -> str:
 
 
 def _at(moment: float) -> datetime:
-    """`moment` in UTC; the last day there is stands for what lies behind it."""
+    """`moment` in UTC; later than the last representable day becomes that day."""
     try:
         return datetime.fromtimestamp(int(moment), UTC)
     except (ValueError, OverflowError, OSError):

@@ -15,7 +15,7 @@ FAST_FROM = 4_000_000
 
 
 class Form(NamedTuple):
-    """A needle that stands in too many files: `literal`, and somewhere also the regex `form`.
+    """A needle for common words: `literal`, and somewhere in the file the regex `form`.
 
     `form` is for bytes, in the syntax that `re` and Hyperscan share, letters in any case. It has
     to match in every file in which the detector finds something by this literal. Python's search

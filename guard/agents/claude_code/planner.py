@@ -1,4 +1,4 @@
-"""Plans one launch of Claude Code: reads what lies around, decides. Hot-path module."""
+"""Plans one launch of Claude Code: reads its files, decides. Hot-path module."""
 
 from __future__ import annotations
 

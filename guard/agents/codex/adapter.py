@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CodexAdapter(Agent, Codex):
-    """Codex: arguments behind the user's own pin it, with a provider id that nobody else knows."""
+    """Codex: pinned by arguments after the user's own, with a random provider id."""
 
     tested = "0.171.0"
     # the open-source gateway hands its format on to this vendor; to Anthropic and Google it

@@ -1,4 +1,4 @@
-"""Plans one launch of Codex: reads what lies around, decides. Hot-path module."""
+"""Plans one launch of Codex: reads its files, decides. Hot-path module."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
 
 
 def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
-    """Findings for what lies in CODEX_HOME and in the settings, and cannot be pinned."""
+    """Findings for files in CODEX_HOME and settings that a launch cannot override."""
     findings = [
         Finding(
             "RG504",

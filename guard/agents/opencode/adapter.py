@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class OpenCodeAdapter(Agent, OpenCode):
-    """opencode 1.x: an inline config with a provider id that nobody else can name pins it."""
+    """opencode 1.x: pinned by an inline config with a random provider id."""
 
     tested = "1.18.33"
-    # of both releases: an environment does not say which one it is going to meet
+    # of both releases: an environment does not say which release will read it
     switches = later.SWITCHES | SWITCHES
     sets = later.SETS | SETS
     ca = CA

@@ -1,4 +1,4 @@
-"""Plans one launch of opencode 1.x: reads what lies around, decides, and prepares the way.
+"""Plans one launch of opencode 1.x: reads files and stores, decides, prepares directories.
 
 `survey` reads, `plan` decides (pure), `prepare` writes the private directories.
 

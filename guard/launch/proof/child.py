@@ -110,7 +110,7 @@ def _wait_until(process: subprocess.Popen[bytes], end: float, enough: Callable[[
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let our handlers of signals wait: a child that already runs, but that nobody knows of yet,
+    """Delay our signal handlers: a child that runs already, but is not registered yet,
     would stay behind if one of them raised. In a thread none does."""
     if threading.current_thread() is not threading.main_thread():
         yield

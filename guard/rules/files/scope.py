@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Placed(Protocol):
-    """Anything that stands in the file: offsets of characters in its text, the end exclusive."""
+    """Anything with a place in the file: offsets of characters in its text, the end exclusive."""
 
     @property
     def start(self) -> int:
