@@ -174,7 +174,7 @@ def _by_config(account: Account, name: str, what: str, provider: str, model: str
 
 
 def _unusable(account: Account, targets: list[str]) -> str:
-    """The targets whose provider is disabled at present."""
+    """A clause about the `targets` whose provider is not active, "" if all are."""
     named = {target.partition("/")[0].removeprefix("@") for target in targets}
     said = [
         f"@{row.slug} is {row.status}"
