@@ -551,19 +551,8 @@ class TestRules:
         assert "RG301" in {finding["rule"] for finding in run.explained(*words)["findings"]}
 
     def test_port_at_the_prompt(self, run):
-        script = "import sys; from guard.proxies.starts import main; sys.exit(main(['bash']))"
-
         def typed(line: str) -> tuple[int, str]:
-            done = subprocess.run(
-                [sys.executable, "-c", script],
-                input=line,
-                cwd=run.work,
-                env=run.environ,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
+            done = forked.run(["line", "bash"], stdin=line.encode(), env=run.environ, cwd=run.work)
             return done.returncode, done.stderr
 
         status, said = typed("ollama serve")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pexpect
+import forked
+import pexpect.fdpexpect
 import pytest
 
 from guard.commands import bootstrap
@@ -28,7 +29,7 @@ sys.path.append(str(Path(__file__).parent.parent / "portkey"))
 import control_plane as plane
 
 KEY = "mY+canary/0000000000000000setup="
-SETUP = [sys.executable, "-m", "guard", "setup", "--no-rc", "--no-shims", "--no-verify"]
+SETUP = ["setup", "--no-rc", "--no-shims", "--no-verify"]
 LIMIT = 60
 
 WHICH = "Which (1, 2)"
@@ -45,10 +46,10 @@ class Dialogue:
     """One run of setup in a terminal, wide enough that no line is broken."""
 
     def __init__(self, environ: dict[str, str], home: Path, *options: str) -> None:
-        self.child = pexpect.spawn(
-            SETUP[0], [*SETUP[1:], *options], env=environ, cwd=str(home), timeout=LIMIT, echo=False,
-            encoding="utf-8", dimensions=(60, 400),
-        )  # fmt: skip
+        master, self.run = forked.on_terminal(
+            [*SETUP, *options], env=environ, cwd=home, dimensions=(60, 400)
+        )
+        self.child = pexpect.fdpexpect.fdspawn(master, timeout=LIMIT, encoding="utf-8")
         self.said = ""
 
     def expect(self, text: str) -> None:
@@ -72,7 +73,7 @@ class Dialogue:
         if not question.endswith(": "):
             self.expect(": ")
         for _ in range(LIMIT // 5):
-            self.child.sendintr()
+            self.child.send("\3")
             if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=5) == 0:
                 break
         self.said += str(self.child.before)
@@ -81,10 +82,8 @@ class Dialogue:
     def end(self) -> int:
         self.child.expect(pexpect.EOF)
         self.said += str(self.child.before)
-        self.child.close()
         assert "Traceback" not in self.said, self.said
-        assert self.child.exitstatus is not None, self.said
-        return int(self.child.exitstatus)
+        return self.run.wait(LIMIT)
 
 
 class Person:
@@ -126,15 +125,11 @@ class Person:
                 found.answer(GATEWAY, "")
             yield found
         finally:
-            found.child.close(force=True)
+            found.child.close()  # which ends what still runs there
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """routeguard without a terminal; never raises on its exit status."""
-        return subprocess.run(
-            [sys.executable, "-m", "guard", *words],
-            env=self.environ, cwd=self.home, check=False, text=True,
-            capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT,
-        )  # fmt: skip
+        return forked.run(words, env=self.environ, cwd=self.home, timeout=LIMIT)
 
     def gateway(self) -> dict[str, Any]:
         found: dict[str, Any] = tomllib.loads(self.path.read_text())["gateway"]
@@ -420,7 +415,7 @@ def test_ctrl_c_while_it_works_does_not_say_that_nothing_was_changed(person: Per
         deadline = time.monotonic() + LIMIT
         while not person.server.requests and time.monotonic() < deadline:
             time.sleep(0.05)
-        asked.child.sendintr()
+        asked.child.send("\3")
         assert asked.end() == 130
         assert "interrupted; run it again to finish" in asked.said
 

@@ -7,17 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import forked
 import pytest
 
-import guard
 from guard.errors import GuardError, UsageError
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import starts
 from guard.proxies.commands import Start
 
-MAIN = Path(guard.__file__).with_name("__main__.py")
 FOREVER = 4102444800.0
 
 
@@ -164,23 +162,16 @@ def test_it_takes_a_shell_and_nothing_else(argv: list[str]) -> None:
         starts.main(argv)
 
 
-def judged(line: bytes, home: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-I", "-S", str(MAIN), "line", "bash"],
-        input=line,
-        env={"HOME": str(home), "PATH": os.defpath},
-        capture_output=True,
-        check=False,
-        **options,
-    )
+def judged(line: bytes, home: Path) -> subprocess.CompletedProcess[str]:
+    return forked.run(["line", "bash"], stdin=line, env={"HOME": str(home), "PATH": os.defpath})
 
 
 def test_the_answer_is_a_status_and_a_message_without_the_line(tmp_path: Path) -> None:
     done = judged(b"OPENAI_API_KEY=sk-canary litellm --api-key sk-canary\0x\0y", tmp_path)
-    assert (done.returncode, done.stdout) == (126, b"")
-    assert b"[RG403]" in done.stderr
-    assert b"routeguard allow port 4000 --for 2h" in done.stderr
-    assert b"canary" not in done.stderr
+    assert (done.returncode, done.stdout) == (126, "")
+    assert "[RG403]" in done.stderr
+    assert "routeguard allow port 4000 --for 2h" in done.stderr
+    assert "canary" not in done.stderr
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"canary" not in path.read_bytes()
     assert judged(b"\xff\0\xfe", tmp_path).returncode == 0
@@ -192,7 +183,7 @@ def test_a_broken_policy_is_no_verdict(tmp_path: Path) -> None:
     policy.write_text("[x\n")
     done = judged(b"litellm", tmp_path)
     assert done.returncode == 0
-    (line,) = done.stderr.decode().splitlines()
+    (line,) = done.stderr.splitlines()
     assert line.startswith("routeguard: this line was not checked: ")
 
 
@@ -223,5 +214,5 @@ def test_a_line_that_fetches_an_agent_that_is_refused(
 ) -> None:
     done = judged(line, tmp_path)
     assert done.returncode == status, done.stderr
-    assert (b"[RG207]" in done.stderr) == (status == 126)
-    assert (b"routeguard explain -- gemini" in done.stderr) == (status == 126)
+    assert ("[RG207]" in done.stderr) == (status == 126)
+    assert ("routeguard explain -- gemini" in done.stderr) == (status == 126)

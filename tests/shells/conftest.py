@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import forked
 import pexpect
 import pytest
 from prompt_words import SCRUBBED
@@ -273,7 +274,7 @@ class Machine:
             )
             path.chmod(0o755)
         guarded.main = Path(guard.__file__).with_name("__main__.py")
-        guarded.python = Path(sys.executable)
+        guarded.python = forked.judge(guarded.directory / "judge", str(guarded.main))
         self._open = open_session
         # where Enter is not judged, only programs that are nothing but proxies are, one by one
         self.by_name = shell.name == "bash" and shell.version < (5, 0)
