@@ -8,9 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -48,7 +46,7 @@ def test_a_home_behind_a_link_of_the_system_is_a_home(home, tmp_path: Path) -> N
 
 
 def test_what_routeguard_made_at_run_time_goes_or_is_named(home, snapshot) -> None:
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     kept = {".local/state/routeguard/audit.log": "x", ".config/routeguard/policy.toml": "y"}
     for name, content in {**kept, ".cache/routeguard/policy/z": "z"}.items():
         (home.path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +56,7 @@ def test_what_routeguard_made_at_run_time_goes_or_is_named(home, snapshot) -> No
     assert files == set(kept)
     for name in kept:
         assert f"kept       ~/{os.path.dirname(name)}/ (--purge removes it)" in result.stdout
-    home.install("--uninstall", "--purge")
+    home.set_up("--uninstall", "--purge")
     assert not [name for name in snapshot(home.path) if (home.path / name).is_file()]
 
 
@@ -125,7 +123,7 @@ def test_removing_what_was_never_installed_changes_nothing(empty_home, snapshot)
 
 
 def test_the_same_version_is_not_built_again(home) -> None:
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     before = versions(home), os.readlink(home.data / "venv"), home.launcher.stat().st_mtime_ns
     result = home.install("--no-rc", PIP_NO_INDEX="1", PIP_FIND_LINKS="/nonexistent")
     assert "unchanged" in result.stdout
@@ -141,13 +139,15 @@ def test_a_new_version_replaces_the_old_one_and_the_clone_is_not_needed(
 ) -> None:
     home.use(uv)
     clone = private_clone(home, tmp_path)
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     (old,) = versions(home)
     text = home.launcher.read_text()
     leftover = home.data / "versions/19700101T000000Z-1"
     leftover.mkdir()
+    lock = lock_of_an_earlier_version(home, "link")
     change_version(clone, "9.9.9")
     home.install("--no-rc")
+    assert not os.path.lexists(lock)
     shutil.rmtree(clone)
     assert home.run(str(home.launcher), "--version").stdout.strip().endswith("9.9.9")
     assert home.launcher.read_text() == text, "shells that are open hold this path"
@@ -160,7 +160,7 @@ def test_a_failed_build_leaves_the_old_version_working(home, uv: Path, tmp_path:
     home.use(uv)
     clone = private_clone(home, tmp_path)
     (home.path / ".zshrc").write_bytes(b"export A=1\n")
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     before = versions(home), os.readlink(home.data / "venv")
     working = home.run(str(home.launcher), "--version").stdout
     (clone / "pyproject.toml").write_text("no longer a project")
@@ -177,7 +177,7 @@ def test_a_version_that_does_not_start_is_not_taken_into_use(
 ) -> None:
     home.use(uv)
     clone = private_clone(home, tmp_path)
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     before = os.readlink(home.data / "venv")
     project = (clone / "pyproject.toml").read_text()
     start = project.index("dependencies = [")
@@ -188,40 +188,38 @@ def test_a_version_that_does_not_start_is_not_taken_into_use(
     assert home.run(str(home.launcher), "--version").returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_installation_leaves_the_old_version_working(
-    home, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_an_interrupted_installation_leaves_the_old_version_working(home, tmp_path: Path) -> None:
     clone = private_clone(home, tmp_path)
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     (old,) = versions(home)
     working = home.run(str(home.launcher), "--version").stdout
     original = (clone / "guard/__init__.py").read_bytes()
     change_version(clone, "9.9.9")
-    process = subprocess.Popen(
-        ["/bin/sh", str(clone / "install.sh"), "--no-rc", "--no-shims"],
-        env=home.environ,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while len(versions(home)) == 1 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, number)
-    assert process.wait() != 0
-    assert os.readlink(home.data / "venv") == f"versions/{old}"
-    assert home.run(str(home.launcher), "--version").stdout == working
-    if number != signal.SIGKILL:
-        assert versions(home) == {old}
-        assert not (home.data / "lock").exists()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(
+            ["/bin/sh", str(clone / "install.sh"), "--no-rc", "--no-shims"],
+            env=home.environ,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while len(versions(home)) == 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        assert process.wait() != 0
+        assert os.readlink(home.data / "venv") == f"versions/{old}"
+        assert home.run(str(home.launcher), "--version").stdout == working
+        if number != signal.SIGKILL:
+            assert versions(home) == {old}
+            assert not (home.data / "lock").exists()
     # and the next one is not held up by what is left
     (clone / "guard/__init__.py").write_bytes(original)
     home.install("--no-rc")
 
 
 def test_two_installations_at_once_are_one_too_many(home) -> None:
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     handle = os.open(home.data, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -231,22 +229,23 @@ def test_two_installations_at_once_are_one_too_many(home) -> None:
             assert home.launcher.exists()
     finally:
         os.close(handle)
-    home.install("--no-rc")
+    home.set_up("--no-rc")
 
 
-@pytest.mark.parametrize("kind", ["link", "directory"])
-@pytest.mark.parametrize("options", [("--no-rc", "--force"), ("--uninstall",)])
-def test_the_lock_of_an_earlier_version_is_no_lock(
-    home, uv: Path, kind: str, options: tuple[str, ...]
-) -> None:
-    home.use(uv)
+def lock_of_an_earlier_version(home, kind: str) -> Path:
     lock = home.data / "lock"
     if kind == "directory":
         lock.mkdir()
         (lock / "pid").write_text(f"{os.getpid()}\n")
     else:
         lock.symlink_to(str(os.getpid()))
-    home.install(*options)
+    return lock
+
+
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_the_lock_of_an_earlier_version_goes_with_the_rest(home, kind: str) -> None:
+    lock = lock_of_an_earlier_version(home, kind)
+    home.install("--uninstall")
     assert not os.path.lexists(lock)
 
 
@@ -326,14 +325,6 @@ def test_a_wrapper_and_an_active_environment_are_looked_behind(empty_home, tmp_p
     assert str(tools) not in line
 
 
-def test_uv_is_used_when_there_is_one(empty_home, uv: Path) -> None:
-    empty_home.use(uv)
-    result = empty_home.install("--no-rc")
-    assert str(uv) in result.stdout
-    assert home_is_complete(empty_home)
-    assert not (empty_home.path / ".cache/uv").exists(), "a cache of uv was made"
-
-
 def home_is_complete(home) -> bool:
     """Whether the launcher starts, with third-party packages and with compiled modules."""
     assert home.run(str(home.launcher), "--version").returncode == 0
@@ -342,7 +333,7 @@ def home_is_complete(home) -> bool:
 
 
 def test_the_launcher_runs_isolated_and_finds_its_packages(home) -> None:
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     hostile = home.path / "hostile"
     hostile.mkdir()
     for name in ("sitecustomize.py", "click.py", "json.py"):
@@ -359,7 +350,7 @@ def test_what_was_installed_can_be_removed_by_a_python_that_could_not_install_it
     home, tmp_path: Path
 ) -> None:
     (home.path / ".zshrc").write_bytes(b"export A=1")
-    home.install("--shell", "zsh")
+    home.set_up("--shell", "zsh")
     (home.data / "venv").unlink()
     tools = bare_path(tmp_path)
     fake_python(tools / "python3", "no-venv 3.11")
@@ -448,38 +439,21 @@ def test_settings_of_the_caller_send_it_nowhere_else_and_removed_the_home_is_as_
     assert snapshot(home.path) == before
 
 
-def test_the_index_of_the_caller_is_asked(empty_home, tmp_path: Path) -> None:
+def test_pip_is_given_the_index_of_the_caller(tmp_path: Path) -> None:
     """Named in a pip.conf, in either of its sections, or by a variable, which wins."""
-    home = empty_home
-    asked: list[str] = []
-
-    class Index(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path.split("/")[1])
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None: ...
-
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
-        home.environ.pop(name, None)
-    for name in [name for name in home.environ if name.lower().endswith("_proxy")]:
-        del home.environ[name]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        at = f"http://127.0.0.1:{server.server_port}"
-        file = tmp_path / "pip.conf"
-        environ = {"PIP_CONFIG_FILE": str(file)}
-        text = f"[global]\nindex-url = {at}/global\nretries = 0\n"
-        file.write_text(text)
-        home.install("--no-rc", status=1, **environ)
-        # others on this machine may ask every port that listens
-        assert {one for one in asked if one in ("global", "install", "variable")} == {"global"}
-        # what pip is given, without an environment made for each
-        file.write_text(f"{text}[install]\nindex-url = {at}/install\n")
-        for more, wanted in (({}, "install"), ({"PIP_INDEX_URL": f"{at}/variable"}, "variable")):
-            given = pip_environ(sys.executable, home.environ | environ | more)
-            assert given["PIP_INDEX_URL"] == f"{at}/{wanted}"
-        server.shutdown()
+    file = tmp_path / "pip.conf"
+    environ = {"HOME": str(tmp_path), "PATH": os.defpath, "PIP_CONFIG_FILE": str(file)}
+    text = "[global]\nindex-url = http://127.0.0.1:1/global\nretries = 0\n"
+    install = "[install]\nindex-url = http://127.0.0.1:1/install\n"
+    for content, more, wanted in (
+        (text, {}, "global"),
+        (text + install, {}, "install"),
+        (text + install, {"PIP_INDEX_URL": "http://127.0.0.1:1/variable"}, "variable"),
+    ):
+        file.write_text(content)
+        given = pip_environ(sys.executable, environ | more)
+        assert given["PIP_INDEX_URL"] == f"http://127.0.0.1:1/{wanted}"
+        assert given["PIP_RETRIES"] == "0"
 
 
 def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
@@ -487,7 +461,7 @@ def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
 ) -> None:
     home.use(uv)
     private_clone(home, tmp_path)
-    home.install("--no-rc")
+    home.set_up("--no-rc")
     (home.data / "venv").unlink()
     version = home.data / "versions/without"
     (version / "bin").mkdir(parents=True)
@@ -501,9 +475,13 @@ def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
     assert "Homebrew" in result.stderr
     assert "Fix: " not in result.stderr, "that is for a launcher that is gone"
     (fix,) = [line for line in result.stderr.splitlines() if line.startswith("  fix:   ")]
+    lock = lock_of_an_earlier_version(home, "directory")
     mended = home.run("sh", "-c", fix.removeprefix("  fix:   ") + " --no-rc --no-shims")
     assert mended.returncode == 0, mended.stderr
-    assert home.run(str(home.launcher), "--version").returncode == 0
+    assert not os.path.lexists(lock)
+    assert str(uv) in mended.stdout, "uv makes it where there is one"
+    assert home_is_complete(home)
+    assert not (home.path / ".cache/uv").exists(), "a cache of uv was made"
     shutil.rmtree(home.clone)
     (home.data / "venv").unlink()
     result = home.run(str(home.launcher), "--version")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
@@ -118,8 +119,18 @@ def installed(environ: dict[str, str], source: Path) -> Path:
             ]
             script = place / "step.sh"
             script.write_text(steps[0]["run"])
+            # its environments have the pip of this one: to install and compile another takes longer
+            # than to install routeguard
+            python = place / "python3"
+            pip = Path(sysconfig.get_path("purelib"), "pip")
+            python.write_text(
+                f"#!/bin/sh\n[ \"$1 $2\" = '-m venv' ] || exec '{sys.executable}' \"$@\"\n"
+                f"shift 2; '{sys.executable}' -m venv --without-pip \"$@\" && shift &&"
+                f" ln -s '{pip}' \"$1\"/lib/python*/site-packages/\n"
+            )
+            python.chmod(0o755)
             given = {
-                "INPUT_PYTHON": sys.executable,
+                "INPUT_PYTHON": str(python),
                 "GITHUB_ACTION_PATH": str(source),
                 "RUNNER_TEMP": str(place),
             }

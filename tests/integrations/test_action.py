@@ -182,10 +182,11 @@ def test_paths_excludes_and_selections_are_lists(job: Job, key: str) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [("paths", "exclude", "baseline"), ("fail-on",), ("select", "ignore"), ("since",)],
+    # in groups: what is wrong with the second ends a check before it reads the others
+    [("paths", "exclude", "baseline"), ("fail-on", "select", "ignore"), ("since",)],
     ids=" ".join,
 )
-@pytest.mark.parametrize("text", ["$(touch pwned)", "`touch pwned`", "'; touch pwned; '", "--fix"])
+@pytest.mark.parametrize("text", ["$(touch pwned)`touch pwned`'; touch pwned; '", "--fix"])
 def test_text_in_an_input_is_never_a_command(job: Job, names: tuple[str, ...], text: str) -> None:
     (job.project / "a.txt").write_text("nothing")
     status, _ = job.check(**dict.fromkeys(names, text))

@@ -36,8 +36,10 @@ class Way:
         self.name = name
         self.home = home
         (wheel,) = (built / "wheel").glob("*.whl")
-        # the packages once for all homes; nothing of uv's own below the home
+        # the packages once for all homes; nothing of uv's own below the home; and what is used
+        # once is not worth compiling whole
         self.environ = {
+            "PIP_NO_COMPILE": "1",
             "PATH": f"{home}/.local/bin:{tools}/bin:/usr/bin:/bin", "SHELL": "/bin/bash",
             "UV_CACHE_DIR": str(built / "uv-cache"), "UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1",
             "UV_PYTHON_DOWNLOADS": "never", "TERM": "dumb",
