@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ALPHABET = string.ascii_letters + string.digits
 QUICK = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

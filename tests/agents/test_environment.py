@@ -60,10 +60,12 @@ def test_removed(name: str, rule: str, policy: CompiledPolicy) -> None:
     assert CANARY not in str(changes[0].as_dict())
 
 
-@pytest.mark.parametrize("name", [n for n, v in NAMES.items() if v.kind == "provider_key"])
-def test_every_provider_key_of_the_catalogue_is_removed(name: str, policy: CompiledPolicy) -> None:
-    assert kept({name: CANARY}, policy) == set()
-    assert kept({name: CANARY}, policy, agent=False) == set()
+def test_every_provider_key_of_the_catalogue_is_removed(policy: CompiledPolicy) -> None:
+    names = [name for name, variable in NAMES.items() if variable.kind == "provider_key"]
+    assert len(names) > 200
+    for name in names:
+        assert kept({name: CANARY}, policy) == set()
+        assert kept({name: CANARY}, policy, agent=False) == set()
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ import base64
 import html
 import json
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import control_plane as plane
 import pytest
 from conftest import ADMIN_KEY, Account
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.cli import main
@@ -46,6 +47,7 @@ def is_free_of(text: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=25)
 @given(before=st.text(max_size=20), after=st.text(max_size=20))
 def test_every_form_in_every_text(form: str, before: str, after: str) -> None:
     own = OwnKeys([KEY])
@@ -72,34 +74,37 @@ KEPT = frozenset(("object", "status", "type", "provider", "key"))
 """Fields that decide what is done with a row; `key` is Portkey's own mask."""
 
 
-def planted(value: Any, form: str, *, names: bool) -> Any:
-    """`value` with `form` in every text; with `names`, also in those that name a thing."""
+def planted(value: Any, forms: Iterator[str], *, names: bool) -> Any:
+    """`value` with the next of `forms` in every text; with `names`, also in the names of things."""
     if isinstance(value, dict):
-        more = {form: form, "message": f"about {form}"}
+        more = {next(forms): next(forms), "message": f"about {next(forms)}"}
         return {
             name: inner
             if name in KEPT or (not names and name in ("slug", "id", "config_id"))
-            else planted(inner, form, names=names)
+            else planted(inner, forms, names=names)
             for name, inner in {**value, **more}.items()
         }
     if isinstance(value, list):
-        return [planted(item, form, names=names) for item in value]
+        return [planted(item, forms, names=names) for item in value]
     if isinstance(value, str) and value.startswith("{"):
-        return json.dumps(planted(json.loads(value), form, names=names))
-    return f"{value}-{form}" if isinstance(value, str) else value
+        return json.dumps(planted(json.loads(value), forms, names=names))
+    return f"{value}-{next(forms)}" if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize(
-    ("form", "names"),
+    ("named", "names"),
     [
-        *((form, False) for form in FORMS),
+        # each text has the next one, so that each of them comes in many fields
+        (list(FORMS), False),
+        (list(reversed(FORMS)), False),
         # where a name is the key, nothing can be asked by that name
-        *((form, True) for form in ("plain", "its first half", "in a URL", "as JSON")),
+        *(([form], True) for form in ("plain", "its first half", "in a URL", "as JSON")),
     ],
+    ids=["each", "each from the last", "plain", "first half", "in a URL", "as JSON"],
 )
 def test_a_gateway_that_repeats_the_key_everywhere(
     account: Account,
-    form: str,
+    named: list[str],
     names: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,12 +119,18 @@ def test_a_gateway_that_repeats_the_key_everywhere(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PORTKEY_API_KEY", ADMIN_KEY)
     monkeypatch.chdir(tmp_path)
-    text = FORMS[form](ADMIN_KEY)
+    forms = cycle(FORMS[form](ADMIN_KEY) for form in named)
     send = account.server.send
 
     def repeat(exchange: Any, status: int, body: Any, headers: Any = None) -> None:
-        body = f"{body} {text}" if isinstance(body, str) else planted(body, text, names=names)
-        more = {"x-portkey-provider": f"p {text}", "x-portkey-last-used-option-index": text}
+        if isinstance(body, str):
+            body = f"{body} {next(forms)}"
+        else:
+            body = planted(body, forms, names=names)
+        more = {
+            "x-portkey-provider": f"p {next(forms)}",
+            "x-portkey-last-used-option-index": next(forms),
+        }
         send(exchange, status, body, {**(headers or {}), **more})
 
     monkeypatch.setattr(account.server, "send", repeat)
