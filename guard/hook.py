@@ -153,6 +153,7 @@ def render(
     main_file: str,
     shims: str,
     scratch: str = "",
+    comments: bool = True,
 ) -> str:
     """The hook of `shell` for `policy`; with None only the wrappers and PATH.
 
@@ -195,7 +196,10 @@ def render(
     text = template(f"hook.{shell}")
     if policy is not None and policy.proxies_prompt != "off":
         text += template(f"line.{shell}")
-    return fill(_for_each(agents, text), values)
+    text = _for_each(agents, text if comments else _without_comments(text))
+    while _LATE in text:
+        text = _late(shell, text, values)
+    return fill(text, values)
 
 
 def _for_each(agents: tuple[str, ...], text: str) -> str:
@@ -203,6 +207,45 @@ def _for_each(agents: tuple[str, ...], text: str) -> str:
     before, _, rest = text.partition("# For each agent:\n")
     wrapper, _, after = rest.partition("# So much for each agent.\n")
     return before + "\n".join(fill(wrapper, {"AGENT": name}) for name in agents) + after
+
+
+_LATE = "# Until "
+_LATE_END = "# So much until then.\n"
+_MARKS = (_LATE, "# For each agent:", "# So much ")
+_STUBS = {
+    "bash": "function {0} {{\n    {{ \\builtin eval __{1}__; }} 2>/dev/null && {0}\n}}\n",
+    # a here-document costs a third of a quoted word
+    "bash 5": "function {0} {{\n    \\builtin local __rg_code\n"
+    "    {{ \\builtin mapfile -d '' __rg_code <<'__rg_end__' &&\n__{1}____rg_end__\n"
+    '        \\builtin eval "${{__rg_code-}}"; }} 2>/dev/null && {0}\n}}\n',
+    "fish": "function {0} --no-scope-shadowing\n    eval __{1}__; and {0}\nend\n",
+}
+
+
+def _without_comments(text: str) -> str:
+    """A template without the lines that are nothing but a comment: bash reads each character."""
+    lines = text.splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not line.lstrip().startswith("#") or line.startswith(_MARKS)
+    )
+
+
+def _late(shell: str, text: str, values: dict[str, str]) -> str:
+    """`text` with its first part between `# Until NAME is called:` and `# So much until then.` as
+    one word, which becomes code when the function NAME is first called.
+
+    A shell reads a quoted word at a tenth of what the same text costs it as commands, and most
+    shells that are started never need it. `values` gets the word. Nothing is read from a file
+    later, so what is read belongs to the rest.
+    """
+    before, _, rest = text.partition(_LATE)
+    part, _, after = rest.partition(_LATE_END)
+    heading, _, part = part.partition("\n")
+    name, _, where = heading.removesuffix(":").partition(" is called")
+    word = f"LATE{len(values)}"
+    part = fill(part, values)
+    values[word] = part if where else _QUOTES[shell](part)
+    return before + _STUBS[where.removeprefix(", in ") or shell].format(name, word) + after
 
 
 def live(environ: Mapping[str, str]) -> str:
@@ -492,7 +535,8 @@ def main(argv: list[str]) -> int:
     policy that cannot be read the hook still wraps every agent, and the launch says what is
     wrong; the status is then 0 all the same, because what was printed guards the shell, and a
     start file would take anything else for "no hook".
-    With `--made-from`, which only our launcher gives, the text is kept as well, see `_keep`.
+    With `--made-from`, which only our launcher gives, the text is without comments and kept as
+    well, see `_keep`.
     Raises UsageError for a shell without a hook, GuardError (RG503) if our files are damaged.
     """
     made_from = ""
@@ -517,6 +561,7 @@ def main(argv: list[str]) -> int:
         main_file=main_file,
         shims=paths.shims(environ),
         scratch=_scratch(environ) if shell == "bash" else "",
+        comments=not made_from,
     )
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(text))

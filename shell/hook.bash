@@ -30,15 +30,19 @@ function __AGENT__ {
 # then nothing here can be relied on, not even `return`.
 function __routeguard_probe {
     \builtin local __rg_word=ok
-    \builtin printf -v __rg_ok '%s' "$__rg_word"
+    \builtin eval "\builtin printf -v __rg_ok '%s' \"\$__rg_word\""
     \builtin return 0
     # shellcheck disable=SC2317 # reached where `return` is not bash's own
     __rg_ok=''
 } 2>/dev/null
 
-# Which known *_API_KEY are set, without that ending.
+# Which known *_API_KEY are set, without that ending. Most shells never ask that, so it is made when
+# it is first asked.
 function __routeguard_known {
-    __rg_known=__SET_STEMS__
+    \builtin eval "function __routeguard_known {
+        __rg_known=$__rg_stems
+    }"
+    __routeguard_known
 }
 
 # Looks at the exported names; adds what is new to $__rg_scrubbed and $__rg_flagged. With $__rg_again
@@ -76,9 +80,23 @@ function __routeguard_check {
     # the same names as the last time, and nothing was or has to be done about them
     [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
     [[ -n ${__rg_again-} ]] || \builtin printf -v "$__rg_same" '%s' "$__rg_exported"
+    [[ -z $__rg_exported ]] || __routeguard_sort
+    __rg_unknown=$__rg_new
+    if [[ -n ${__rg_again-} ]]; then
+        __rg_seen+=$__rg_seen_now __rg_late=${__rg_seen_now# }
+    else
+        __rg_seen=$__rg_seen_now$__rg_late
+    fi
+    [[ -z $__rg_late ]] || __rg_same_all='?' __rg_same_known='?'
+    [[ -n ${__rg_again-} ]] || __rg_late=''
+}
 
+# Until __routeguard_sort is called:
+# What is to be done about $__rg_exported, names that were not all seen at the last look.
+function __routeguard_sort {
     \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
     \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
+    [[ -z ${__rg_start-} ]] || __rg_flag=ignore
     __rg_allowed=(__ALLOWED__)
     if [[ -n ${__rg_allowed-} ]]; then
         __rg_now=${EPOCHSECONDS-}
@@ -89,8 +107,6 @@ function __routeguard_check {
         # printed stays allowed in this shell
         __rg_now=${__rg_now:-0}
     fi
-    __routeguard_known
-    __rg_known=" $__rg_known"
     while [[ -n $__rg_exported ]]; do
         __rg_name=${__rg_exported%% *} __rg_exported=${__rg_exported#* }
         for __rg_entry in ${__rg_allowed[@]+"${__rg_allowed[@]}"}; do
@@ -100,7 +116,7 @@ function __routeguard_check {
             fi
         done
         # a name without the ending is only here because it is known
-        if [[ $__rg_name != *_API_KEY || $__rg_known == *" ${__rg_name%_API_KEY} "* ]]; then
+        if [[ $__rg_name != *_API_KEY || $__rg_stems == *"+${__rg_name%_API_KEY} }"* ]]; then
             if [[ $__rg_action != scrub ]]; then
                 __rg_entry=$__rg_name
             elif \builtin unset -v "$__rg_name" 2>/dev/null; then
@@ -133,15 +149,8 @@ function __routeguard_check {
             __rg_flagged+="${__rg_flagged:+, }$__rg_entry"
         fi
     done
-    __rg_unknown=$__rg_new
-    if [[ -n ${__rg_again-} ]]; then
-        __rg_seen+=$__rg_seen_now __rg_late=${__rg_seen_now# }
-    else
-        __rg_seen=$__rg_seen_now$__rg_late
-    fi
-    [[ -z $__rg_late ]] || __rg_same_all='?' __rg_same_known='?'
-    [[ -n ${__rg_again-} ]] || __rg_late=''
 }
+# So much until then.
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
 # `printf -v` reports a readonly PATH; an assignment would end the function that makes it.
@@ -226,7 +235,7 @@ function __routeguard_broken {
         # shellcheck disable=SC2016 # nothing to expand
         \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
             '  why:   there is a function named builtin, or `enable -n` has switched one off' \
-            '  fix:   unset -f builtin; enable builtin local printf return' >&2
+            '  fix:   unset -f builtin; enable builtin eval local printf return' >&2
     fi
 }
 
@@ -264,7 +273,9 @@ function __routeguard_prompt {
 
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup {
-    # the first look is for known names only: a script (BASH_ENV) needs no more, and no file
+    # the first look is for known names only; a script (BASH_ENV) needs no more, and no file
+    # what says which known *_API_KEY are set; nothing is expanded yet
+    __rg_stems='__SET_STEMS__'
     __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''
     __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
     case $- in
@@ -276,8 +287,11 @@ function __routeguard_setup {
         __routeguard_broken
         \return 0
     fi
+    \builtin local __rg_start=1
     __routeguard_path
+    [[ $- != *i* ]] || __rg_rest=0
     __routeguard_check
+    __rg_same_all='?' __rg_rest=0
     [[ $- == *i* ]] || \builtin return 0
     __routeguard_aliases
     __routeguard_hide

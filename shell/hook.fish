@@ -25,12 +25,26 @@ function routeguard --description 'routeguard, told about the hook of this shell
     command routeguard $argv
 end
 
+# Until __routeguard_known is called:
 # Whether a direct key is exported. `set --query` answers how many of many names are not there, up
 # to 255, so guard/hook.py asks for at most 200 at a time.
 function __routeguard_any
     __QUERIES__
     return 1
 end
+
+# Adds the known names that are exported to $names of its caller.
+function __routeguard_known --no-scope-shadowing
+    for name in $__routeguard_unknown
+        set --query --export -- $name; and set --append names $name
+    end
+    if __routeguard_any
+        for name in __KEYS__
+            set --query --export -- $name; and set --append names $name
+        end
+    end
+end
+# So much until then.
 
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 function __routeguard_check
@@ -40,14 +54,7 @@ function __routeguard_check
     if set --query __routeguard_rest[1]
         set same __routeguard_same_known
         set --erase __routeguard_rest[1]
-        for name in $__routeguard_unknown
-            set --query --export -- $name; and set --append names $name
-        end
-        if __routeguard_any
-            for name in __KEYS__
-                set --query --export -- $name; and set --append names $name
-            end
-        end
+        __routeguard_known
     else
         # neither the substitution nor the pipe forks: all in it is part of fish
         set names (set --names --export | string match --regex -- '^(?:__PATTERN__)$')
@@ -59,13 +66,21 @@ function __routeguard_check
         return 0
     end
     set $same "$names"
+    set -l unknown
+    set -l seen
+    set --query names[1]; and __routeguard_sort
+    set --append __routeguard_seen $seen
+    set __routeguard_last $seen
+    set __routeguard_unknown $unknown
+end
 
+# Until __routeguard_sort is called:
+# What is to be done about $names of its caller, which were not all seen at the last look.
+function __routeguard_sort --no-scope-shadowing
     set -l keys __KEYS__
     set -l others __OTHER_NAMES__
     set -l allowed __ALLOWED_NAMES__
     set -l action __KEYS_ACTION__
-    set -l unknown
-    set -l seen
     for name in $names
         set -l entry $name
         # fish cannot tell the time without a fork: what was allowed when this text was printed
@@ -86,7 +101,7 @@ function __routeguard_check
                     or set --global --export ROUTEGUARD_SCRUBBED (string join : -- $before $name)
                 end
             end
-        else if test __KEYS_UNKNOWN__ != flag; or builtin contains -- $name $others
+        else if test __KEYS_UNKNOWN__ != flag; or set --query __routeguard_starts; or builtin contains -- $name $others
             continue
         else
             switch $name
@@ -105,10 +120,8 @@ function __routeguard_check
             set --append __routeguard_scrubbed $name
         end
     end
-    set --append __routeguard_seen $seen
-    set __routeguard_last $seen
-    set __routeguard_unknown $unknown
 end
+# So much until then.
 
 # Puts the directory of the shims first on PATH, if there is one, and leaves the rest in order.
 function __routeguard_path
@@ -189,8 +202,7 @@ function __routeguard_setup
     set --global __routeguard_scrubbed
     set --global __routeguard_flagged
     set --global __routeguard_unaliased
-    # the first look is for known names only: a script needs no more
-    set --global __routeguard_rest x
+    set --global __routeguard_rest
     set --global __routeguard_pause
     set -l name
     for name in __AGENTS__
@@ -198,7 +210,11 @@ function __routeguard_setup
         builtin functions --copy $name __routeguard_$name
     end
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
+    # the first look is for known names only: a script needs no more
+    set --global __routeguard_starts x
     __routeguard_check
+    set --erase __routeguard_starts
+    set __routeguard_same_all '?'
     if status is-interactive
         # listing many names costs as much as a fork: then only at every so many prompts, at the
         # others known names are asked for; $__routeguard_pause has a word for each of these

@@ -2,6 +2,7 @@
 # Added to hook.bash unless proxies.prompt is "off": a typed line that starts a local model proxy is
 # refused before it runs. A line without one of the words below is not looked at any further.
 
+# Until __routeguard_functions is called:
 # Runs program $1 with the other arguments, if they do not start a proxy.
 function __routeguard_start {
     if [[ ! -x __PYTHON__ || ! -r __MAIN__ ]]; then
@@ -32,10 +33,59 @@ function __routeguard_functions {
         \builtin eval "function $__rg_name {"' __routeguard_start '"$__rg_name"' "$@"; }'
     done
 }
+# So much until then.
 
 if ((BASH_VERSINFO[0] < 5)); then
     [[ $- != *i* || $- == *r* ]] || __routeguard_functions
 else
+    # Whether bash's builtins are its own, and every variable of ours can be set: `local` says so,
+    # where an assignment to a readonly one would end whatever runs, and let the line go.
+    function __routeguard_able {
+        if \builtin local __rg_action __rg_again __rg_allowed __rg_begin __rg_code __rg_command __rg_entry \
+            __rg_event __rg_exported __rg_first __rg_flag __rg_flagged __rg_found __rg_front \
+            __rg_known __rg_last __rg_late __rg_line __rg_more __rg_name __rg_names __rg_new \
+            __rg_now __rg_number __rg_ok='' __rg_others __rg_path __rg_patterns __rg_rest \
+            __rg_result __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch \
+            __rg_scrubbed __rg_seen __rg_seen_now __rg_send __rg_start __rg_stems __rg_text \
+            __rg_typed __rg_unaliased __rg_unknown __rg_word __rg_words; then
+            __rg_ok=''
+            __routeguard_probe
+            [[ -n $__rg_ok ]]
+        else
+            [[ -n '' ]]
+        fi
+    } 2>/dev/null
+
+    # For a shell in which the line cannot be judged: in $1 it has small letters, $2 to $5 are the
+    # patterns. A line with one of the words is refused unread, any other runs. Needs no builtin and
+    # no variable; what it says is an error of an expansion, which also ends it.
+    function __routeguard_unread {
+        # shellcheck disable=SC2053 # they are patterns
+        if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
+            READLINE_LINE=''
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin eval local printf return} ]]
+        fi
+    }
+
+    # Enter runs this, then accepts what it leaves in the line. A refused line becomes a comment, as
+    # readline's insert-comment makes one: it is on the screen, it is in the history as bash keeps
+    # any line, and nothing of it runs. Its argument is $_, which is so kept. Patterns are compared,
+    # not regular expressions, so that BASH_REMATCH stays the user's; they are in variables, because
+    # bash 3.2 has to be able to read this.
+    function __routeguard_enter {
+        # a function that asks with `read -e` gets no command; a restricted shell: see the prompt
+        if ((${#FUNCNAME[@]} > 1)) || [[ $- == *r* ]]; then
+            \builtin return 0
+        fi
+        if __routeguard_able && __routeguard_consider; then
+            \builtin return 0
+        else
+            __routeguard_unread "${READLINE_LINE,,}" '*@(__PROXY_PROGRAMS__)*' \
+                '*@(docker|podman|nerdctl|finch|container)*' '*@(__PROXY_IMAGES__)*' '*![!\ =\(\"]*'
+        fi
+    }
+
+# Until __routeguard_consider is called, in bash 5:
     # Adds the texts of the aliases that stand in $__rg_words to it, and to $__rg_send.
     function __routeguard_expand {
         \builtin local __rg_name __rg_more=1
@@ -73,53 +123,6 @@ else
             \builtin printf '%s' "$__rg_text"
             ((${#__rg_send[@]} == 0)) || \builtin printf '\0%s' "${__rg_send[@]}"
         } 2>/dev/null | __PYTHON__ -I -S __MAIN__ line bash 2>&1 >/dev/null)
-    }
-
-    # Whether bash's builtins are its own, and every variable of ours can be set: `local` says so,
-    # where an assignment to a readonly one would end whatever runs, and let the line go.
-    function __routeguard_able {
-        if \builtin local __rg_action __rg_again __rg_allowed __rg_begin __rg_command __rg_entry \
-            __rg_event __rg_exported __rg_first __rg_flag __rg_flagged __rg_found __rg_front \
-            __rg_known __rg_last __rg_late __rg_line __rg_more __rg_name __rg_names __rg_new __rg_now \
-            __rg_number __rg_ok='' __rg_others __rg_path __rg_patterns __rg_rest __rg_result \
-            __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch __rg_scrubbed __rg_seen \
-            __rg_seen_now __rg_send __rg_text __rg_typed __rg_unaliased __rg_unknown __rg_word \
-            __rg_words; then
-            __rg_ok=''
-            __routeguard_probe
-            [[ -n $__rg_ok ]]
-        else
-            [[ -n '' ]]
-        fi
-    } 2>/dev/null
-
-    # For a shell in which the line cannot be judged: in $1 it has small letters, $2 to $5 are the
-    # patterns. A line with one of the words is refused unread, any other runs. Needs no builtin and
-    # no variable; what it says is an error of an expansion, which also ends it.
-    function __routeguard_unread {
-        # shellcheck disable=SC2053 # they are patterns
-        if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
-            READLINE_LINE=''
-            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin local printf return} ]]
-        fi
-    }
-
-    # Enter runs this, then accepts what it leaves in the line. A refused line becomes a comment, as
-    # readline's insert-comment makes one: it is on the screen, it is in the history as bash keeps
-    # any line, and nothing of it runs. Its argument is $_, which is so kept. Patterns are compared,
-    # not regular expressions, so that BASH_REMATCH stays the user's; they are in variables, because
-    # bash 3.2 has to be able to read this.
-    function __routeguard_enter {
-        # a function that asks with `read -e` gets no command; a restricted shell: see the prompt
-        if ((${#FUNCNAME[@]} > 1)) || [[ $- == *r* ]]; then
-            \builtin return 0
-        fi
-        if __routeguard_able; then
-            __routeguard_consider
-        else
-            __routeguard_unread "${READLINE_LINE,,}" '*@(__PROXY_PROGRAMS__)*' \
-                '*@(docker|podman|nerdctl|finch|container)*' '*@(__PROXY_IMAGES__)*' '*![!\ =\(\"]*'
-        fi
     }
 
     # The line, and all that comes with it: keys, aliases, the history.
@@ -183,26 +186,35 @@ else
         fi
         \builtin return 0
     }
+# So much until then.
+
+    # Which keys accept the line, in words of readline's. A command without a key is no failure,
+    # which would end a shell under `set -e`.
+    function __routeguard_keys {
+        for __rg_map in emacs-standard vi-insert vi-command; do
+            \builtin bind -m "$__rg_map" -q accept-line
+            \builtin bind -m "$__rg_map" -q operate-and-get-next
+        done
+        \builtin return 0
+    } 2>/dev/null
 
     # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
     # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
-    # stays. Each question to `bind` is one line of the answer: one fork for all of them.
+    # stays. Each question to `bind` is one line of the answer, which a private file takes: `$(…)`
+    # would fork.
     function __routeguard_bind {
-        \builtin local __rg_map __rg_key __rg_keys __rg_does __rg_all
-        __rg_all=$(
-            for __rg_map in emacs-standard vi-insert vi-command; do
-                \builtin bind -m "$__rg_map" -q accept-line
-                \builtin bind -m "$__rg_map" -q operate-and-get-next
-            done 2>/dev/null
-            \builtin : # a command without a key is no failure, which would end a shell under `set -e`
-        )$'\n'
+        \builtin local __rg_map __rg_key __rg_keys __rg_does __rg_all __rg_scratch=__SCRATCH__
+        if [[ -z $__rg_scratch ]] || ! { __routeguard_keys >|"$__rg_scratch/$$" &&
+            \builtin mapfile -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null; then
+            \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"
+        fi
         __rg_bound=()
         for __rg_map in emacs-standard vi-insert vi-command; do
             # shellcheck disable=SC2016 # expanded when the key is pressed
             \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
             for __rg_does in 2accept-line 3operate-and-get-next; do
                 \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}"
-                __rg_keys=${__rg_all%%$'\n'*} __rg_all=${__rg_all#*$'\n'}
+                __rg_keys=${__rg_all-} __rg_all=("${__rg_all[@]:1}")
                 while [[ $__rg_keys == *\"*\"* ]]; do
                     __rg_key=${__rg_keys#*\"} __rg_keys=${__rg_keys#*\"*\"}
                     __rg_key="\"${__rg_key%%\"*}\""

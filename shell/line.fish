@@ -2,6 +2,7 @@
 # Added to hook.fish unless proxies.prompt is "off": a typed line that starts a local model proxy is
 # refused before it runs. A line without one of the words below is not looked at any further.
 
+# Until __routeguard_enter is called:
 # Judges the command line; 126 if it may not run. What is typed goes through a pipe: it may hold a
 # key, and everybody can read an argument.
 function __routeguard_judge
@@ -80,6 +81,7 @@ function __routeguard_enter
     end
     builtin commandline --function execute
 end
+# So much until then.
 
 # Enter belongs to the user: where it is bound already, it stays so.
 function __routeguard_setup
@@ -100,5 +102,5 @@ end
 if status is-interactive
     __routeguard_setup
 else
-    builtin functions --erase __routeguard_setup __routeguard_judge __routeguard_enter
+    builtin functions --erase __routeguard_setup __routeguard_enter
 end

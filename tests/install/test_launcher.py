@@ -118,7 +118,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.mark.parametrize("shell", hook.SHELLS)
 def test_the_kept_hook_is_the_hook(home: Home, shell: str) -> None:
     plain = subprocess.run(
-        [home.python, "-I", "-S", MAIN, "hook", shell],
+        [home.python, "-I", "-S", MAIN, "hook", "--made-from", "nothing", shell],
         env={"HOME": str(home.root)},
         capture_output=True,
         text=True,

@@ -400,7 +400,7 @@ def test_bash_asks_about_every_variable_of_its_own() -> None:
     asked = line[line.index("function __routeguard_able") :]
     asked = asked[: asked.index("__routeguard_probe")]
     judged = line[line.index("function __routeguard_expand") :]
-    judged = judged[: judged.index("function __routeguard_bind")]
+    judged = judged[: judged.index("function __routeguard_keys")]
     looked = hook[hook.index("function __routeguard_probe") : hook.index("# Some programs take")]
     looked += hook[hook.index("function __routeguard_look") : hook.index("# Said once")]
     names = re.compile("__rg_[a-z_]+")
