@@ -354,7 +354,8 @@ Moment = Annotated[
 class Section(BaseModel):
     """A table of the policy: no other keys, no coercion, no change after reading."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # built when first used: `Policy` alone is, with all others in it
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class KeySource(Section):

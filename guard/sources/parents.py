@@ -26,12 +26,11 @@ class Ancestor:
 
 def ancestors(pid: int | None = None) -> list[Ancestor]:
     """The processes above `pid` (by default this one), nearest first. Values are not kept."""
-    start = processes.snapshot(os.getpid() if pid is None else pid)
     found = []
-    for above in processes.parents(start, _DEPTH) if start is not None else ():
-        environment = processes.environment(above.pid)
+    for above, name in processes.lineage(os.getpid() if pid is None else pid, _DEPTH):
+        environment = processes.environment(above)
         names = None if environment is None else frozenset(environment)
-        found.append(Ancestor(above.pid, above.comm or "?", names))
+        found.append(Ancestor(above, name or "?", names))
     return found
 
 

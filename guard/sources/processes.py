@@ -251,6 +251,45 @@ def parents(of: Snapshot, most: int = 16) -> list[Snapshot]:
     return found
 
 
+def lineage(pid: int, most: int) -> list[tuple[int, str]]:
+    """Pid and name of what started `pid`, the nearest first, at most `most`, up to pid 1.
+
+    As `parents`, without all else about them: on Linux that takes no psutil, whose import is the
+    longest part of a command that answers at once.
+    """
+    if not _LINUX:
+        start = snapshot(pid)
+        return [(one.pid, one.comm) for one in parents(start, most)] if start is not None else []
+    found: list[tuple[int, str]] = []
+    seen: set[int] = set()
+    fields = _stat(pid)
+    while len(found) < most and len(fields) > 19:
+        seen.add(pid)
+        pid, born = int(fields[1]), int(fields[19])
+        fields = _stat(pid) if pid > 0 and pid not in seen else []
+        if len(fields) > 19 and fields[0] not in (b"Z", b"X", b"x") and int(fields[19]) <= born:
+            found.append((pid, _name(pid)))
+        else:
+            break
+    return found
+
+
+def _name(pid: int) -> str:
+    """What psutil calls `pid` on Linux: the kernel's name of it, whole where its arguments begin
+    with what the kernel cut off after 15 bytes."""
+    try:
+        with open(f"{PROC}/{pid}/comm", "rb", buffering=0) as file:
+            name = os.fsdecode(file.read(64).rstrip(b"\n"))
+        if len(name) >= 15:
+            with open(f"{PROC}/{pid}/cmdline", "rb", buffering=0) as file:
+                program = os.fsdecode(os.path.basename(file.read(4096).partition(b"\0")[0]))
+            if program.startswith(name):
+                return program
+    except OSError:
+        return ""
+    return name
+
+
 def program_file(pid: int) -> str:
     """The program file of `pid`, "" where it cannot be known."""
     return _asked(pid, lambda process: process.exe(), "")
@@ -259,7 +298,14 @@ def program_file(pid: int) -> str:
 def environment(pid: int) -> dict[str, str] | None:
     """The environment `pid` was started with, None if it may not be read."""
     none: dict[str, str] | None = None
-    return _asked(pid, lambda process: process.environ(), none)
+    if not _LINUX:
+        return _asked(pid, lambda process: process.environ(), none)
+    try:
+        with open(f"{PROC}/{pid}/environ", "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return None
+    return {name: value for name, sign, value in (one.partition("=") for one in entries) if sign}
 
 
 def terminal(pid: int) -> str:

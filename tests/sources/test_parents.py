@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
-import psutil
 import pytest
 
-from guard.sources import parents
+from guard.sources import parents, processes
 from guard.sources.parents import Ancestor, origin
 
 
@@ -67,11 +67,12 @@ def test_this_process_has_ancestors() -> None:
 
 
 def test_processes_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(_: psutil.Process) -> None:
-        raise psutil.AccessDenied
+    def denied(path: str, *arguments: Any, **options: Any) -> Any:
+        if path.endswith(("/environ", "/comm")):
+            raise PermissionError(path)
+        return open(path, *arguments, **options)
 
-    monkeypatch.setattr(psutil.Process, "environ", denied)
-    monkeypatch.setattr(psutil.Process, "name", denied)
+    monkeypatch.setattr(processes, "open", denied, raising=False)
     found = parents.ancestors()
     assert found
     assert all(a.names is None and a.program == "?" for a in found)
