@@ -281,6 +281,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0, help="files for detect-secrets; 0: all")
     parser.add_argument("--detect-secrets", default=shutil.which("detect-secrets") or "")
     parser.add_argument("--rg", default=shutil.which("rg") or "")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory:
@@ -366,6 +367,19 @@ def main() -> int:
             if contender is three:
                 note = f"{contender.best / empty.best:.1f} x an empty Python"
             contender.show(note)
+        if arguments.json:
+            figures = {
+                "files": len(sizes),
+                "megabytes": round(total / 1e6),
+                "keys": len(places),
+                "found": len(places & ours(main_row.text)),
+                "false": len(ours(main_row.text) - places),
+                "literals": len(literals()),
+                "best_s": {row.name: row.best for row in rows},
+                "cpu_s": {row.name: min(row.processor) for row in rows},
+                "mib": {row.name: round(row.memory / 1024) for row in rows},
+            }
+            arguments.json.write_text(json.dumps(figures) + "\n")
         if arguments.detect_secrets:
             detect_secrets(arguments, root, environ, places, sizes, main_row.best)
         judged_rows = [row for row in rows if row in (main_row, plain)]

@@ -11,6 +11,7 @@ own, and prints seconds and ratios. Judges nothing.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import shutil
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=12, help="pairs of runs (12)")
     parser.add_argument("--agent", choices=PROGRAMS, default="opencode", help="which (opencode)")
     parser.add_argument("--program", type=Path, help="the agent, by default that of tests/parts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     agent = agent_by_id(options.agent)
     assert agent is not None
@@ -160,6 +162,15 @@ def main() -> None:
     print(f"guarded takes {more * 1000:.0f} ms more (medians; aim {AIM_MORE * 1000:.0f})")
     ratios = sorted(g / b for g, b in zip(times["guarded"], times["by hand"], strict=True))
     quarter = len(ratios) // 4
+    if options.json:
+        figures = {
+            "by_hand_s": statistics.median(times["by hand"]),
+            "guarded_s": statistics.median(times["guarded"]),
+            "ratio": statistics.median(ratios),
+            "ratio_middle_half": [ratios[quarter], ratios[-1 - quarter]],
+            "pairs": options.pairs,
+        }
+        options.json.write_text(json.dumps(figures) + "\n")
     print(
         f"guarded / by hand: {statistics.median(ratios):.3f} (median of {len(ratios)} pairs;"
         f" middle half {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}; aim {AIM})"

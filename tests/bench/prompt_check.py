@@ -1,13 +1,15 @@
 """What one prompt costs: the hook's check beside an external `true`, in the same shell and run.
 
-Run by hand: python tests/bench/prompt_check.py [--rounds N]. Prints microseconds of processor time
-(user and system, the shell's own and its children's) for 60, 200 and 1,000 exported names, and
-the ratio to the external command; trust the ratio, not the time.
+Run by hand: python tests/bench/prompt_check.py [--rounds N] [--json FILE]. Prints microseconds of
+processor time (user and system, the shell's own and its children's) for 60, 200 and 1,000 exported
+names, and the ratio to the external command; trust the ratio, not the time. Where direnv is on
+PATH, what its hook takes at one prompt stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -32,6 +34,7 @@ START = {
     "zsh": ["zsh", "-f", "-i", "+Z"],
     "fish": ["fish", "--no-config", "-i"],
 }
+DIRENV = {"bash": "_direnv_hook", "zsh": "_direnv_hook", "fish": "__direnv_export_eval"}
 CHECK = {"bash": "__routeguard_prompt", "zsh": "__routeguard_precmd", "fish": "__routeguard_prompt"}
 
 
@@ -67,8 +70,9 @@ def processor_time(argv: list[str], environ: dict[str, str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def measure(shell: str, count: int, rounds: int, directory: Path) -> tuple[float, float]:
-    """Microseconds of one check and of one external `true`, each the least of `rounds`."""
+def measure(shell: str, count: int, rounds: int, directory: Path) -> dict[str, float]:
+    """Microseconds of one check, of one external `true` and of direnv's hook where it is
+    installed, each the least of `rounds`."""
     policy = CompiledPolicy(
         variables={name: (each.kind, each.owner) for name, each in catalog.variables().items()}
     )
@@ -82,35 +86,49 @@ def measure(shell: str, count: int, rounds: int, directory: Path) -> tuple[float
         shims=str(directory / "shims"),
         scratch=str(scratch),
     )
-    path = directory / f"hook.{shell}"
-    path.write_bytes(os.fsencode(text))
+    ours = directory / f"hook.{shell}"
+    ours.write_bytes(os.fsencode(text))
     environ = environment(count)
 
-    def least(what: str) -> float:
+    def least(what: str, hook_file: Path = ours) -> float:
         script = directory / f"script.{shell}"
-        script.write_text(LOOPS[shell].format(hook=path, calls=CALLS, what=what))
+        script.write_text(LOOPS[shell].format(hook=hook_file, calls=CALLS, what=what))
         argv = [*START[shell], str(script)]
         return min(processor_time(argv, environ) for _ in range(rounds))
 
     nothing = least("true")
-    check, external = least(CHECK[shell]), least("/bin/true")
-    return (check - nothing) / CALLS * 1e6, (external - nothing) / CALLS * 1e6
+    found = {"check": least(CHECK[shell]), "true": least("/bin/true")}
+    if shutil.which("direnv"):
+        theirs = directory / f"direnv.{shell}"
+        words = ["direnv", "hook", shell]
+        theirs.write_bytes(subprocess.run(words, capture_output=True, check=True).stdout)
+        found["direnv"] = least(DIRENV[shell], theirs)
+    return {name: (seconds - nothing) / CALLS * 1e6 for name, seconds in found.items()}
 
 
 def main() -> None:
     """Measure every shell that is there, and print one line for each number of names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="the least of so many (default 3)")
-    rounds = parser.parse_args().rounds
-    print(f"{'shell':6}{'names':>6}{'check µs':>10}{'true µs':>10}{'ratio':>8}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    options = parser.parse_args()
+    print(f"{'shell':6}{'names':>6}{'check µs':>10}{'true µs':>10}{'ratio':>8}{'direnv µs':>11}")
+    figures: dict[str, dict[int, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
         for shell in hook.SHELLS:
             if shutil.which(shell) is None:
                 print(f"{shell:6} not installed")
                 continue
+            figures[shell] = {}
             for count in COUNTS:
-                check, external = measure(shell, count, rounds, Path(directory))
-                print(f"{shell:6}{count:6}{check:10.0f}{external:10.0f}{check / external:8.2f}")
+                found = measure(shell, count, options.rounds, Path(directory))
+                figures[shell][count] = found
+                check, external = found["check"], found["true"]
+                beside = f"{found['direnv']:11.0f}" if "direnv" in found else ""
+                ratio = check / external
+                print(f"{shell:6}{count:6}{check:10.0f}{external:10.0f}{ratio:8.2f}{beside}")
+    if options.json:
+        options.json.write_text(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":
