@@ -152,6 +152,12 @@ def _run(hot: str, argv: list[str]) -> int:
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])
+        if argv in (["--version"], ["-V"]):
+            from guard import __version__
+
+            sys.stdout.write(f"routeguard, version {__version__}\n")  # as click would say it
+            sys.stdout.flush()
+            return ExitCode.OK
         if argv[:1] == ["bootstrap"]:
             # without third-party packages: there are none yet
             from guard.commands.bootstrap import main as run_bootstrap
