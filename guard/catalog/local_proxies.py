@@ -202,11 +202,6 @@ def proxies() -> tuple[Proxy, ...]:
     return tuple(_catalogue().proxies.values())
 
 
-def by_id(id: str) -> Proxy | None:  # noqa: A002
-    """The entry of that id."""
-    return _catalogue().proxies.get(id)
-
-
 @cache
 def distinctive() -> frozenset[int]:
     """Ports that only local proxies use: whatever listens there is suspect."""

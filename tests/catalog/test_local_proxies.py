@@ -62,10 +62,8 @@ def test_distinctive_ports() -> None:
     assert all(1024 <= port < 65536 for port in ports)
 
 
-def test_by_id_and_by_port() -> None:
-    assert local_proxies.by_id("nothing") is None
-    found = local_proxies.by_id("ollama")
-    assert found is not None
+def test_by_port() -> None:
+    (found,) = (one for one in local_proxies.proxies() if one.id == "ollama")
     assert (found.name, found.alone) == ("Ollama", (11434,))
     assert local_proxies.on_port(20128)[0].id == "omniroute"
     assert [one.id for one in local_proxies.on_port(8672)] == ["antigravity-claude-proxy"]

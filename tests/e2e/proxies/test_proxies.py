@@ -16,9 +16,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize("server", PROXIES, ids=lambda server: server.case)
 def test_found_refused_fenced_stopped(server: Server, person: Person, start: Start) -> None:
-    proxy = local_proxies.by_id(server.proxy)
-    assert proxy is not None
-    name = proxy.name
+    (name,) = (one.name for one in local_proxies.proxies() if one.id == server.proxy)
     score = Score(server.case, program=name, port=str(server.port), **{"is": "a proxy"})
     person.policy(hold=[server.port])
     process = start(server)
