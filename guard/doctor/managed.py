@@ -34,7 +34,7 @@ def managed(context: Context) -> Iterator[Diagnosis]:
         )
         return
     chosen, notes = machine(PLATFORM, state.installed())
-    places = files.look("/", render(read_policy(policy), chosen, notes).files, state)
+    places = files.look(context.root, render(read_policy(policy), chosen, notes).files, state)
     for one in places:
         if one.unsafe:
             yield broken(f"{one.path}: {one.unsafe}", "routeguard managed status", "RG302")

@@ -65,7 +65,7 @@ def observe(
             return bool(asked) and time.monotonic() - asked[0] > _SETTLED
 
         run = stage.run(bare_launch(binary), place, enough=settled)
-    return Proof(binary, None, run, tuple(_judge(run, gateway)), "")
+    return Proof(binary, None, run, tuple(judge_unguarded(run, gateway)), "")
 
 
 def _place(base_url: str) -> str:
@@ -73,7 +73,8 @@ def _place(base_url: str) -> str:
     return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
 
 
-def _judge(run: AgentRun, gateway: str) -> list[Statement]:
+def judge_unguarded(run: AgentRun, gateway: str) -> list[Statement]:
+    """What a start past the guard shows, whose `gateway` is `host:port`."""
     from guard import catalog
 
     serve_models = catalog.hosts()

@@ -12,8 +12,11 @@ import pytest
 
 from guard.agents.opencode.adapter import AGENT
 from guard.commands.verify import render
+from guard.errors import PolicyError
 from guard.launch.proof.child import Ended
+from guard.launch.unguarded import judge_unguarded, observe
 from guard.launch.verify import AgentRun, Binary, Contact, Proof, Statement
+from guard.policy.values import CompiledPolicy
 
 SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'
 
@@ -171,3 +174,40 @@ def test_each_agent_on_path_is_proved(tmp_path: Path) -> None:
     assert found["agent"] == found["proofs"][0]["agent"]
     one = routeguard(tmp_path, "--json", "--no-control", "--agent", "claude-code")
     assert [proof["agent"]["id"] for proof in json.loads(one.stdout)["proofs"]] == ["claude-code"]
+
+
+GATEWAY = "gateway.example.com:443"
+
+
+@pytest.mark.parametrize(
+    ("contacts", "found", "wrong"),
+    [
+        ((Contact(GATEWAY, 2, ()),), (), ""),
+        ((Contact(GATEWAY, 2, ()), Contact("registry.npmjs.org:443", 1, ())), (), ""),
+        ((), (), "did not ask"),
+        ((Contact("registry.npmjs.org:443", 1, ()),), (), "did not ask"),
+        ((Contact(GATEWAY, 1, ()), Contact("api.openai.com:443", 1, ())), (), "api.openai.com"),
+        ((Contact(GATEWAY, 1, ()), Contact("hostile.invalid:80", 1, ())), (), "hostile.invalid"),
+        ((Contact("gateway.example.com:80", 1, ()),), (), "did not ask"),
+        ((Contact(GATEWAY, 1, ()),), (("A_KEY", "sent to x.test:80"),), "A_KEY"),
+        ((Contact(GATEWAY, 1, ()),), (("A_KEY", f"sent to {GATEWAY}"),), "A_KEY"),
+        # a plain-http gateway gets its own key in sight of the proxy
+        ((Contact(GATEWAY, 1, ()),), (("PORTKEY_API_KEY", f"sent to {GATEWAY}"),), ""),
+    ],
+)
+def test_a_start_past_the_guard_is_judged_by_whom_it_asked(
+    contacts: tuple[Contact, ...], found: tuple[tuple[str, str], ...], wrong: str
+) -> None:
+    statements = judge_unguarded(run(*contacts, found=found), GATEWAY)
+    failed = [one.detail for one in statements if not one.ok]
+    assert bool(failed) == bool(wrong)
+    assert wrong in "; ".join(failed)
+    text = click.unstyle(render(proof(*statements, guarded=run(*contacts)), unguarded=True))
+    assert ("routeguard managed install" in text) == bool(wrong)
+
+
+def test_a_proxy_of_the_policy_is_past_the_recorder(tmp_path: Path) -> None:
+    policy = CompiledPolicy(gateway_proxy="http://proxy.example.com:8080")
+    binary = Binary(AGENT, "/bin/opencode", "1.18.33")
+    with pytest.raises(PolicyError, match="past the guard"):
+        observe(binary, {}, str(tmp_path), policy, timeout=1.0, say=print)

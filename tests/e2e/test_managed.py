@@ -188,6 +188,12 @@ def test_codex(company: Company, parts: Parts) -> None:
     ran.unlink()
     company.answered(company.run(hostile))
     assert not ran.exists()
+    # as the user sees it
+    os.symlink(codex, Path(company.environ["PATH"].partition(":")[0]) / "codex")
+    words = ["routeguard", "verify", "--unguarded", "--agent", "codex", "--json"]
+    for managed in (True, False):
+        told = json.loads(company.run(words, managed=managed).out)
+        assert told["passed"] is managed, told
     # no environment, and a login: without the files it is used
     claims = {"chatgpt_plan_type": "enterprise", "chatgpt_account_id": "a", "chatgpt_user_id": "u"}
     settings.write_text(trusted)
@@ -216,7 +222,6 @@ def test_codex(company: Company, parts: Parts) -> None:
             "arguments": json.dumps({"cmd": nested, "yield_time_ms": 20000}),
         }
     ]
-    os.symlink(codex, Path(company.environ["PATH"].partition(":")[0]) / "codex")
     words = ["exec", "--", "codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "hi"]
     company.answered(company.run(["routeguard", *words]))
     inner = [one for one in company.gateway.requests if b"nested" in one.body and not key_of(one)]

@@ -464,3 +464,34 @@ class TestShared:
     def test_fifo_is_ignored(self, machine):
         os.mkfifo(machine.pyproject)
         assert machine.load().layers == ()
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_the_system_policy_is_roots_alone(machine, monkeypatch, mode):
+    """Whoever could change it, or put another in its place, decides for every user."""
+    path = machine.system
+    machine.write(path, "schema = 1\n")
+    monkeypatch.setattr(layers, "SYSTEM_POLICY", str(path))
+    # the directories of the tests are the user's; what counts is who else could write
+    monkeypatch.setattr(layers, "ROOT", (0, os.geteuid()))
+    path.chmod(0o644)
+    assert read_layer(Candidate("system", str(path))) is not None
+    path.chmod(mode)
+    with pytest.raises(PolicyError, match="others than root could change the system policy"):
+        read_layer(Candidate("system", str(path)))
+    path.chmod(0o644)
+    path.parent.chmod(0o777)
+    with pytest.raises(PolicyError, match="others than root"):
+        read_layer(Candidate("system", str(path)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to somebody else")
+def test_the_system_policy_of_a_user_counts_for_nothing(machine, monkeypatch):
+    path = machine.system
+    machine.write(path, "schema = 1\n")
+    monkeypatch.setattr(layers, "SYSTEM_POLICY", str(path))
+    os.chown(path, 12345, 12345)
+    with pytest.raises(PolicyError, match="others than root") as caught:
+        read_layer(Candidate("system", str(path)))
+    assert "user id 12345" in caught.value.why
+    assert caught.value.fix.startswith("read it, then: sudo chown root ")
