@@ -7,19 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import forked
 from harness.catalogue import CATALOGUE
 from harness.parts import GATEWAY_PORTS
 
 from guard.launch.proof import child
 from guard.launch.proof.canary import DIRECT_KEYS, CanarySearch, plant
 from guard.launch.verify import guarded_launch, without_key
+from guard.policy import cache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.parts import Parts
     from harness.portkey import PortkeyFront, Upstream
@@ -140,6 +143,8 @@ class Sandbox:
             # half of what a short run costs: neither says anything about its route
             self.write(self._catalogue, CATALOGUE)
             self.write(self.config / "opencode" / "opencode.json", {"snapshot": False})
+        # compiled as by an earlier launch; the policy that a test writes is not
+        cache.load(str(self.project), self.environ())
 
     @property
     def _catalogue(self) -> Path:
@@ -229,11 +234,26 @@ class Sandbox:
         return self.run([self.agent, *argv], self.environ(env), cwd, stdin)
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
-        """Run `routeguard WORDS` in the project, without a terminal."""
-        done = self.run([*ROUTEGUARD, *words], self.environ(env))
-        # the user's own, not an agent's
-        done.environ_seen.clear()
-        return done
+        """Run `routeguard WORDS` in the project, without a terminal, as a fork."""
+
+        def run(_: list[int]) -> child.Ended:
+            begun = time.monotonic()
+            done = forked.run(
+                words,
+                env=self.environ(env),
+                cwd=self.project,
+                errors="surrogateescape",
+                timeout=LIMIT,
+            )
+            return child.Ended(
+                status=done.returncode if done.returncode >= 0 else 128 - done.returncode,
+                out=os.fsencode(done.stdout),
+                err=os.fsencode(done.stderr),
+                seconds=time.monotonic() - begun,
+                timed_out=False,
+            )
+
+        return self._gathered(run)
 
     def pinned_by_hand(self) -> dict[str, str]:
         """Variables that take a bare agent to the gateway, for a comparison with a guarded one."""
@@ -262,6 +282,19 @@ class Sandbox:
         stdin: bytes = b"",
     ) -> Outcome:
         """Run `argv` to its end and gather what it did."""
+        return self._gathered(
+            lambda pids: child.run(
+                argv,
+                environ=environ,
+                cwd=str(cwd or self.project),
+                timeout=LIMIT,
+                stdin=stdin,
+                started=pids.append,
+            )
+        )
+
+    def _gathered(self, run: Callable[[list[int]], child.Ended]) -> Outcome:
+        """What the network saw of `run`, which adds the process whose environment counts."""
         network = self.network
         front, upstream = len(network.front.requests), len(network.upstream.requests)
         asked = len(network.proxy.requests)
@@ -274,14 +307,7 @@ class Sandbox:
 
         network.front.watchers.append(look)
         try:
-            ended = child.run(
-                argv,
-                environ=environ,
-                cwd=str(cwd or self.project),
-                timeout=LIMIT,
-                stdin=stdin,
-                started=pids.append,
-            )
+            ended = run(pids)
         finally:
             network.front.watchers.remove(look)
         outcome = Outcome(
