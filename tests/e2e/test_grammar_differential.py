@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.catalogue import CATALOGUE
 from harness.parts import Parts
 
 from guard.agents.opencode.grammar import GUARDED, read
@@ -80,6 +81,7 @@ def pinned_to(stub: LoopbackGateway) -> str:
             "model": f"stub/{DEFAULT}",
             "small_model": "stub/title",
             "share": "disabled",
+            "snapshot": False,
             "provider": {"stub": provider},
         }
     )
@@ -97,6 +99,9 @@ def bare(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Bare:
     (config / "package.json").write_text(json.dumps(package))
     lock = {"name": "opencode", "lockfileVersion": 3, "requires": True, "packages": {"": package}}
     (config / "package-lock.json").write_text(json.dumps(lock))
+    cache = root / "home" / ".cache" / "opencode"
+    cache.mkdir(parents=True)
+    (cache / "models.json").write_text(json.dumps(CATALOGUE))
     return Bare(parts, root)
 
 

@@ -11,6 +11,7 @@ import pytest
 from harness.expect import through_gateway
 from harness.sandbox import Outcome, Sandbox
 
+from guard.agents.opencode.directories import suffix
 from guard.launch.recorder import Exchange, RecordingServer, Request
 
 pytestmark = pytest.mark.e2e
@@ -84,8 +85,8 @@ def test_a_login_at_a_server_runs_no_command_of_it(user: Sandbox, evil: LoginSer
 
 def test_stored_logins_are_not_made_use_of_and_not_lost(user: Sandbox) -> None:
     user.with_every_provider()
-    ours = {line.partition("/")[0] for line in user.guarded("models").out.split()}
-    assert {name.rpartition("-")[0] for name in ours} == {"portkey", "portkey-openrouter"}
+    mark = suffix(user.environ(), create=True)
+    ours = {f"{name}-{mark}" for name in ("portkey", "portkey-openrouter")}
     expired = {"type": "oauth", "refresh": "canary-r", "access": "canary-a", "expires": 1000}
     logins: dict[str, object] = {
         name: expired for name in (*EVERYBODY, "of-tomorrow") if not name.startswith("_")
@@ -96,11 +97,12 @@ def test_stored_logins_are_not_made_use_of_and_not_lost(user: Sandbox) -> None:
     before = kept.read_bytes()
     # through it, and without `Authorization`
     through_gateway(user, user.guarded("run", "hi"))
+    assert suffix(user.environ(), create=False) == mark
     done = user.guarded("auth", "list")
     assert (done.status, done.asked) == (0, []), done
     assert kept.read_bytes() == before
     # the control: the same store, the same route, and two logins are renewed over the network
-    done = user.bare("run", "hi", env=user.pinned_by_hand())
+    done = user.bare("models", env=user.pinned_by_hand())
     assert {"gitlab.com:443", "api.githubcopilot.com:443"} <= set(done.asked), done
 
 

@@ -19,8 +19,7 @@ from guard.agents.opencode.adapter import AGENT
 
 pytestmark = pytest.mark.e2e
 
-# beside opencode lies what npm made of Claude Code, which is no program without its install script
-VERIFY = [sys.executable, "-m", "guard", "verify", "--agent", "opencode"]
+VERIFY = [sys.executable, "-m", "guard", "verify", "--agent"]
 
 
 def kept_directories(user: Sandbox) -> list[Path]:
@@ -31,7 +30,7 @@ def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
     # with a company's CA and proxy, for which the recorder stands in
     ca = user.write(user.home / "ca.pem", Path(certifi.where()).read_text())
     user.write_policy(way=f'ca = "{ca}"\nproxy = "http://proxy.invalid:8080"')
-    done = user.run([*VERIFY, "--json"], user.environ())
+    done = user.run([*VERIFY, "opencode", "--json"], user.environ())
     assert done.status == 0, done
     proof = json.loads(done.out)
     assert proof["passed"] is True
@@ -47,10 +46,16 @@ def test_it_proves_the_route_and_leaves_nothing(user: Sandbox) -> None:
     assert kept_directories(user) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_agent_too_and_leaves_nothing(user: Sandbox, number: int) -> None:
+@pytest.mark.parametrize(
+    ("fixture", "command", "number"),
+    [("user", "run", signal.SIGINT), ("codex_user", "exec", signal.SIGTERM)],
+)
+def test_a_signal_ends_the_agent_too_and_leaves_nothing(
+    request: pytest.FixtureRequest, fixture: str, command: str, number: int
+) -> None:
+    user: Sandbox = request.getfixturevalue(fixture)
     process = subprocess.Popen(
-        VERIFY,
+        [*VERIFY, user.agent],
         env=user.environ(),
         cwd=user.project,
         stdout=subprocess.PIPE,
@@ -59,7 +64,7 @@ def test_a_signal_ends_the_agent_too_and_leaves_nothing(user: Sandbox, number: i
         # whoever runs the tests in the background may ignore SIGINT, and that is inherited
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    agent = await_agent(process.pid)
+    agent = await_agent(process.pid, command)
     os.kill(process.pid, number)
     process.communicate(timeout=180)
     assert process.returncode == 128 + number
@@ -67,13 +72,13 @@ def test_a_signal_ends_the_agent_too_and_leaves_nothing(user: Sandbox, number: i
     assert kept_directories(user) == []
 
 
-def await_agent(pid: int) -> psutil.Process:
-    """The agent's process below `pid` that runs a prompt, once it is there."""
+def await_agent(pid: int, command: str) -> psutil.Process:
+    """The agent's process below `pid` whose `command` runs a prompt, once it is there."""
     until = time.monotonic() + 180
     while time.monotonic() < until:
         for process in psutil.Process(pid).children(recursive=True):
             try:
-                if "run" in process.cmdline():
+                if command in process.cmdline():
                     return process
             except psutil.NoSuchProcess:
                 continue

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from harness.claude import EVIL, MODEL, ClaudeUser, through_gateway
+from harness.claude import EVIL, ClaudeUser, through_gateway
 from harness.expect import refused
 from harness.portkey import ANSWER
 from harness.sandbox import start_agent
@@ -78,8 +78,11 @@ def test_a_shell_full_of_other_routes(claude_user: ClaudeUser) -> None:
         "BUN_OPTIONS": f"--preload={preload}",
     }
     through_gateway(user, user.guarded("-p", "hi", env=environ))
+    # of another provider, as it is asked for
+    words = ("-p", "--model", "@anthropic-prod/claude-x", "hi")
     cloud = {"CLAUDE_CODE_USE_BEDROCK": "1", "AWS_REGION": "us-east-1", "AWS_PROFILE": "dev"}
-    through_gateway(user, user.guarded("-p", "hi", env={**environ, **cloud}))
+    done = user.guarded(*words, env={**environ, **cloud})
+    through_gateway(user, done, "@anthropic-prod/claude-x")
     assert not sign.exists()
     bare = user.bare("-p", "hi", env=environ)
     assert "evil.invalid:80" in bare.asked, bare
@@ -166,20 +169,6 @@ def test_a_command_of_the_project_that_runs_a_program(claude_user: ClaudeUser) -
     assert sign.exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "model"),
-    [
-        ("-p --model @anthropic-prod/claude-x hi", "@anthropic-prod/claude-x"),
-        ("-p --model=portkey/claude-y hi", "claude-y"),
-        ("-p -- --version", MODEL),
-        ("-p mcp list", MODEL),
-    ],
-)
-def test_forms(claude_user: ClaudeUser, words: str, model: str) -> None:
-    done = claude_user.guarded(*words.split())
-    through_gateway(claude_user, done, model)
-
-
 def test_an_agent_below_this_one_meets_the_guard(claude_user: ClaudeUser) -> None:
     """By its name, as `setup` leaves a machine: started by a hook, which is any program of it."""
     user = claude_user
@@ -189,7 +178,8 @@ def test_an_agent_below_this_one_meets_the_guard(claude_user: ClaudeUser) -> Non
     command = f"[ -e {below} ] || {{ : > {below}; claude -p from-below > {below}; }}"
     hook = {"hooks": [{"type": "command", "command": command}]}
     user.settings(user.home, hooks={"SessionStart": [hook]})
-    done = user.guarded("-p", "hi")
+    # words of the prompt, and no command
+    done = user.guarded("-p", "mcp", "list")
     through_gateway(user, done)
     assert done.environ_seen["PATH"].startswith(f"{user.data}/routeguard/shims:")
     assert below.read_text().strip() == ANSWER
@@ -197,9 +187,10 @@ def test_an_agent_below_this_one_meets_the_guard(claude_user: ClaudeUser) -> Non
 
 
 def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
-    done = claude_user.guarded("-p", stdin=b"word " * 20_000)
+    """Before words that are no option."""
+    done = claude_user.guarded("-p", "--", "--version", stdin=b"word " * 20_000)
     through_gateway(claude_user, done)
-    assert any(b"word word" in call.body for call in done.calls)
+    assert any(b"word word" in call.body and b"--version" in call.body for call in done.calls)
 
 
 def test_what_cannot_be_held_is_refused(claude_user: ClaudeUser) -> None:
@@ -251,10 +242,20 @@ def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
     if strace is None:
         missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path / "log"
-    traced = [strace, "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
-    done = user.run([*traced, *guarded_launch("claude"), "-p", "hi"], user.environ())
+    traced = [
+        strace,
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-o",
+        str(log),
+        "-e",
+        "trace=connect,sendto,sendmsg",
+    ]
+    words = ("-p", "--model=portkey/claude-y", "hi")
+    done = user.run([*traced, *guarded_launch("claude"), *words], user.environ())
     done.environ_seen.clear()  # of strace
-    through_gateway(user, done)
+    through_gateway(user, done, "claude-y")
     reached = [
         line for line in log.read_text(errors="replace").splitlines() if "sa_family=AF_INET" in line
     ]

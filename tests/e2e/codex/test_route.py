@@ -124,7 +124,10 @@ def test_where_the_policy_names_a_server(codex_user: CodexUser, evil: Evil, tmp_
     server = f'[mcp_servers.{{0}}]\ncommand = "sh"\nargs = ["-c", "touch {tmp_path}/{{0}}"]\n'
     user.settings(server.format("docs") + server.format("more"))
     user.write_policy('mcp = ["docs"]\n')
-    through_gateway(user, user.guarded("exec", "hi"))
+    # of a model that is asked for, with words that are no option
+    done = user.guarded("exec", "--model=portkey/gpt-y", "--", "--version")
+    through_gateway(user, done, "gpt-y")
+    assert any(b"--version" in call.body for call in done.calls)
     assert (tmp_path / "docs").exists()
     assert not (tmp_path / "more").exists()
 
@@ -160,7 +163,9 @@ def test_a_login_of_a_company(codex_user: CodexUser) -> None:
     """Without the guard its token fetches settings first, and Codex does not start without."""
     user = codex_user
     stored = user.login("business").read_bytes()
-    through_gateway(user, user.guarded("exec", "hi"))
+    done = user.guarded("exec", "-", stdin=b"word " * 20_000)
+    through_gateway(user, done)
+    assert any(b"word word" in call.body for call in done.calls)
     assert (user.settings_home / "auth.json").read_bytes() == stored
     bare = user.bare("exec", "hi")
     assert set(bare.asked) == {"chatgpt.com:443"}, bare
@@ -277,21 +282,6 @@ def test_sessions_are_continued(codex_user: CodexUser, evil: Evil) -> None:
     assert evil.took() == []
 
 
-@pytest.mark.parametrize(
-    ("words", "model", "stdin"),
-    [
-        ("exec -m @openai-prod/gpt-x hi", "@openai-prod/gpt-x", b""),
-        ("exec --model=portkey/gpt-y -- --version", "gpt-y", b""),
-        ("exec -", "gpt-4o", b"word " * 20_000),
-    ],
-)
-def test_forms(codex_user: CodexUser, words: str, model: str, stdin: bytes) -> None:
-    done = codex_user.guarded(*words.split(), stdin=stdin)
-    through_gateway(codex_user, done, model)
-    wanted = b"word word" if stdin else words.split()[-1].encode()
-    assert any(wanted in call.body for call in done.calls)
-
-
 def test_a_gateway_that_refuses_is_the_only_one_asked(codex_user: CodexUser) -> None:
     user = codex_user
     user.network.front.workspace.keys.clear()
@@ -326,10 +316,20 @@ def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
     if strace is None:
         missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path / "log"
-    traced = [strace, "-f", "-qq", "-o", str(log), "-e", "trace=connect,sendto,sendmsg"]
-    done = user.run([*traced, *guarded_launch("codex"), "exec", "hi"], user.environ())
+    traced = [
+        strace,
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-o",
+        str(log),
+        "-e",
+        "trace=connect,sendto,sendmsg",
+    ]
+    words = ("exec", "-m", "@openai-prod/gpt-x", "hi")
+    done = user.run([*traced, *guarded_launch("codex"), *words], user.environ())
     done.environ_seen.clear()  # of strace
-    through_gateway(user, done)
+    through_gateway(user, done, "@openai-prod/gpt-x")
     reached = [
         line for line in log.read_text(errors="replace").splitlines() if "sa_family=AF_INET" in line
     ]
