@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,7 +53,15 @@ def hooked(
     environ["PRE_COMMIT_HOME"] = str(source.parent / "pre-commit")
     config = example("pre-commit").replace("https://git.example.com/routeguard.git", str(source))
     (project / ".pre-commit-config.yaml").write_text(config)
-    run(sys.executable, "-m", "pre_commit", "install", "--install-hooks", cwd=project, env=environ)
+    # and the hook of git that pre-commit writes is the same in every repository
+    kept, hook = source.parent / "hook of git", project / ".git/hooks/pre-commit"
+    with open(source.parent / "hook.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            install = ("-m", "pre_commit", "install", "--install-hooks")
+            run(sys.executable, *install, cwd=project, env=environ)
+            shutil.copy(hook, kept)
+    shutil.copy(kept, hook)
     hooked = Hooked(project, environ, run)
     hooked.git("add", ".pre-commit-config.yaml")
     return hooked

@@ -738,6 +738,7 @@ class TestLaunch:
         self, machine, fence_word: str, option: tuple[str, ...], status: int, failure: str
     ) -> None:
         machine.policy(f'[proxies]\nfence = "{fence_word}"\naction = "flag"\n')
+        machine.exec("true")  # so that a fork compiles the policy
         words = [*PYTHON, str(MAIN), "exec", *option, "--", "opencode", "run", "hi"]
         done = subprocess.run(
             [*denying(failure), *words],

@@ -269,7 +269,7 @@ def test_the_editor_is_as_it_was(machine: Any) -> None:
     session.child.sendintr()
     time.sleep(0.5)  # the terminal throws away what was typed before the signal arrived
     assert session.value("fine") == "fine"
-    assert session.messages(session.run(": " + "long " * 500)) == []
+    assert session.messages(session.run(": " + "long " * 200)) == []
     assert machine.marks() == []
 
 
