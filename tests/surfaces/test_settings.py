@@ -217,7 +217,7 @@ def test_a_dotenv_file_of_codex(project: Project, text: str, names: str) -> None
 
 
 def test_a_dotenv_file_that_is_too_large(project: Project) -> None:
-    project.put({".codex/.env": b"#\n" * 70_000})
+    project.put({".codex/.env": (b"#" * 999 + b"\n") * 140})
     message = f"{READ_BY_AGENT}is larger than 131072 bytes\nrepair it or remove it"
     assert by_codex(project) == by_check(project, *REFUSALS) == {("RG303", "error", message)}
 
