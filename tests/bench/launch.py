@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What the guard adds to `opencode run` and `codex exec`: guarded against pinned by hand.
+"""What the guard adds to `opencode run`, `claude -p` and `codex exec`: guarded against pinned by
+hand.
 
-    tests/bench/launch.py [--agent ID] [--pairs N] [--program PATH]
+    tests/bench/launch.py [--agent ID] [--version] [--pairs N] [--program PATH] [--json FILE]
 
 Both ask the same server on loopback, with the same pin; the one pinned by hand gets it in its
-environment or its arguments and starts the agent directly. Runs in pairs, each in a home of its
-own, and prints seconds and ratios. Judges nothing.
+environment or its arguments and starts the agent directly. `--version` measures that option
+instead, which calls no model, against the bare program. Runs in pairs, each in a home of its own,
+and prints seconds, processor time of all processes of a run, and ratios. Judges nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import secrets
 import shutil
 import statistics
@@ -35,8 +38,12 @@ AIM = 1.05
 AIM_MORE = 0.060
 """Seconds that a guarded launch may take more."""
 
-PROGRAMS = {"opencode": "opencode", "codex": "codex"}
-"""What is measured, by the agent's id, and what npm calls it."""
+PROGRAMS = {
+    "opencode": ".bin/opencode",
+    "claude-code": "@anthropic-ai/claude-code-*/claude",
+    "codex": "@openai/codex/bin/codex.js",
+}
+"""What is measured, by the agent's id, and where it lies below `node_modules`."""
 
 LIMIT = 120
 ANSWER = "The word is quokka."
@@ -49,6 +56,11 @@ default = "portkey/gpt-4o"
 [agents.codex]
 provider = "@bench"
 model = "gpt-4o"
+
+[agents.claude-code]
+provider = "@bench"
+model = "claude-bench"
+small = "claude-bench"
 
 [[exception]]
 subject = "proxy:127.0.0.1:{proxy}"
@@ -79,8 +91,9 @@ class Place:
         policy.parent.mkdir(parents=True)
         policy.write_text(POLICY.format(gateway=gateway.url, proxy=proxy.rsplit(":", 1)[1]))
 
-    def run(self, argv: list[str]) -> float:
-        """Wall-clock seconds of one run. Raises SystemExit if it did not answer."""
+    def run(self, argv: list[str], answer: str) -> tuple[float, float]:
+        """Wall-clock and processor seconds of one run. Raises SystemExit without `answer`."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         begun = time.perf_counter()
         done = subprocess.run(
             argv,
@@ -93,9 +106,11 @@ class Place:
             check=False,
         )
         taken = time.perf_counter() - begun
-        if done.returncode or ANSWER not in done.stdout:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode or answer not in done.stdout:
             sys.exit(f"launch.py: {argv[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return taken
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return taken, used
 
 
 def pinned(place: Place, agent: Agent, program: Path, words: list[str]) -> Plan:
@@ -114,27 +129,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=12, help="pairs of runs (12)")
     parser.add_argument("--agent", choices=PROGRAMS, default="opencode", help="which (opencode)")
+    parser.add_argument("--version", action="store_true", help="of --version, not of a call")
     parser.add_argument("--program", type=Path, help="the agent, by default that of tests/parts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     agent = agent_by_id(options.agent)
     assert agent is not None
-    name = PROGRAMS[options.agent]
     parts = Path(os.environ.get("ROUTEGUARD_TEST_PARTS") or ROOT / "tests/parts")
-    program = options.program or parts / "node_modules/.bin" / name
-    if not program.exists():
-        program = Path(shutil.which(name) or program)
-    if not program.exists():
-        parser.error(f"{program} is not there: run `npm ci` in tests/parts")
-    program = program.absolute()
-    words = agent.one_call("Which word?", "")
+    found = sorted((parts / "node_modules").glob(PROGRAMS[options.agent]))
+    real = options.program or next(iter(found), None) or shutil.which(agent.names[0])
+    if not real or not Path(real).exists():
+        parser.error(f"there is no {agent.names[0]}: run `npm ci` in tests/parts")
+    answer = agent.tested if options.version else ANSWER
+    words = ["--version"] if options.version else agent.one_call("Which word?", "")
     wrapped = [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py")]
-    times: dict[str, list[float]] = {"by hand": [], "guarded": []}
+    times: dict[str, list[tuple[float, float]]] = {"by hand": [], "guarded": []}
     with (
         tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory,
         LoopbackGateway(f"bench-{secrets.token_hex(12)}", ANSWER) as gateway,
         RecordingProxy() as proxy,
     ):
+        program = Path(directory, "bin", agent.names[0])
+        program.parent.mkdir()
+        program.symlink_to(Path(real).resolve())
         places = {
             name: Place(Path(directory, name.replace(" ", "-")), program, gateway, proxy.url)
             for name in times
@@ -147,34 +164,44 @@ def main() -> None:
             "guarded": [*wrapped, "exec", "--", agent.names[0], *words],
         }
         for name, place in places.items():  # databases, caches, the compiled policy
-            place.run(argv[name])
+            place.run(argv[name], answer)
         for pair in range(options.pairs):
             for name in sorted(times, reverse=bool(pair % 2)):
-                times[name].append(places[name].run(argv[name]))
+                times[name].append(places[name].run(argv[name], answer))
             print(".", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
+    figures: dict[str, object] = {"pairs": options.pairs}
+    for index, (what, unit) in enumerate((("seconds", "s"), ("of processors", "cpu_s"))):
+        of_runs = {name: [run[index] for run in taken] for name, taken in times.items()}
+        figures |= report(what, of_runs, unit)
+    if options.json:
+        options.json.write_text(json.dumps(figures) + "\n")
+
+
+def report(what: str, times: dict[str, list[float]], unit: str) -> dict[str, object]:
+    """Print medians, what the guard adds, and the ratio of the pairs; the same as figures."""
+    print(what)
+    middle = {name: statistics.median(taken) for name, taken in times.items()}
     for name, taken in times.items():
         print(
-            f"{name:<9} median {statistics.median(taken):6.3f} s"
+            f"  {name:<9} median {middle[name]:6.3f} s"
             f"   lowest {min(taken):6.3f}   highest {max(taken):6.3f}"
         )
-    more = statistics.median(times["guarded"]) - statistics.median(times["by hand"])
-    print(f"guarded takes {more * 1000:.0f} ms more (medians; aim {AIM_MORE * 1000:.0f})")
+    more = middle["guarded"] - middle["by hand"]
+    print(f"  guarded takes {more * 1000:.0f} ms more (medians; aim {AIM_MORE * 1000:.0f})")
     ratios = sorted(g / b for g, b in zip(times["guarded"], times["by hand"], strict=True))
     quarter = len(ratios) // 4
-    if options.json:
-        figures = {
-            "by_hand_s": statistics.median(times["by hand"]),
-            "guarded_s": statistics.median(times["guarded"]),
-            "ratio": statistics.median(ratios),
-            "ratio_middle_half": [ratios[quarter], ratios[-1 - quarter]],
-            "pairs": options.pairs,
-        }
-        options.json.write_text(json.dumps(figures) + "\n")
     print(
-        f"guarded / by hand: {statistics.median(ratios):.3f} (median of {len(ratios)} pairs;"
+        f"  guarded / by hand: {statistics.median(ratios):.3f} (median of {len(ratios)} pairs;"
         f" middle half {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}; aim {AIM})"
     )
+    suffix = "" if unit == "s" else "_cpu"
+    return {
+        f"by_hand_{unit}": middle["by hand"],
+        f"guarded_{unit}": middle["guarded"],
+        f"ratio{suffix}": statistics.median(ratios),
+        f"ratio{suffix}_middle_half": [ratios[quarter], ratios[-1 - quarter]],
+    }
 
 
 if __name__ == "__main__":

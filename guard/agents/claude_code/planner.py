@@ -7,7 +7,7 @@ import os
 from guard import net, paths
 from guard.agents import adapter, environment
 from guard.agents.behind import Route, headers, resolve
-from guard.agents.binary import judge_version, version
+from guard.agents.binary import NO_VERSION, judge_version, version
 from guard.agents.claude_code import ClaudeCode, grammar, own, settings
 from guard.agents.claude_code.facts import (
     MERGE,
@@ -55,7 +55,10 @@ def survey(
     return Facts(
         invocation=invocation,
         environ=dict(environ),
-        version=version(program, environ, ClaudeCode(), ask=calls),
+        # what calls no model is not judged by it, and it takes longer to read than all else
+        version=NO_VERSION
+        if invocation.kind in adapter.NO_MODEL
+        else version(program, environ, ClaudeCode(), ask=calls),
         managed=managed,
         about_managed=about_managed(managed, root),
         managed_servers=managed_servers(root) if calls else "",

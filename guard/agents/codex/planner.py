@@ -64,7 +64,10 @@ def survey(
     return Facts(
         invocation=invocation,
         environ=dict(environ),
-        version=binary.version(program, environ, Codex(), ask=calls),
+        # what calls no model is not judged by it, and it takes longer to read than all else
+        version=binary.NO_VERSION
+        if invocation.kind in adapter.NO_MODEL
+        else binary.version(program, environ, Codex(), ask=calls),
         program=read.native(program) if calls and program else program,
         home=home,
         settings=found,
