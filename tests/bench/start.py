@@ -30,8 +30,12 @@ from guard.install.way import Way  # noqa: E402
 
 EMPTY = "python -c pass"
 ISOLATED = "python -I -S -c pass"
+ONE = "one-agent"
+"""The hook where the policy guards one agent, beside that of every agent."""
+
 TOOLS = {
     "routeguard": ("routeguard hook {shell}", {"bash": 6, "zsh": 4, "fish": 4}),
+    ONE: ("routeguard hook {shell}", {}),
     "direnv": ("direnv hook {shell}", {}),
     "zoxide": ("zoxide init {shell}", {}),
     "mise": ("mise activate {shell}", {}),
@@ -92,9 +96,13 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
         if program is None:
             continue
         for tool in ("", *TOOLS):
-            if tool not in ("", "routeguard") and shutil.which(tool) is None:
+            if tool not in ("", "routeguard", ONE) and shutil.which(tool) is None:
                 continue
             home, environ = home_of(root, f"{shell}-{tool}", python, main)
+            if tool == ONE:
+                policy = home / ".config/routeguard/policy.toml"
+                policy.parent.mkdir(parents=True)
+                policy.write_text('[agents]\nguard = ["opencode"]\n')
             file = home / start_file
             file.parent.mkdir(parents=True, exist_ok=True)
             call = TOOLS[tool][0].format(shell=shell) if tool else ""
