@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import pytest
 from harness.catalogue import CATALOGUE
 from harness.parts import Parts
+from harness.sandbox import GATEWAYS_EXCEPTED
 
 from guard.agents.codex.facts import native
 from guard.cli import main
@@ -81,7 +82,8 @@ class Company:
             0o755,
         )
         policy = self.image / "etc" / "routeguard" / "policy.toml"
-        self.write(policy, POLICY.format(gateway=self.gateway.url, proxy=self.proxy.port))
+        text = POLICY.format(gateway=self.gateway.url, proxy=self.proxy.port)
+        self.write(policy, text + GATEWAYS_EXCEPTED)
         for folder in (self.image, self.image / "etc", policy.parent):
             folder.chmod(0o755)
         install = ["managed", "install", "--root", str(self.image), "--program", str(routeguard)]

@@ -34,6 +34,17 @@ ROUTEGUARD = [sys.executable, "-m", "guard"]
 LIMIT = 300.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
 
+GATEWAYS_EXCEPTED = "".join(
+    f"""
+[[exception]]
+subject = "port:{port}"
+reason = "the gateway behind the front of the end-to-end tests"
+until = 2099-12-31
+"""
+    for port in GATEWAY_PORTS
+)
+"""For the end of every policy: the gateways of all workers are local proxies to a launch."""
+
 POLICY = """
 [gateway]
 base_url = "{front}/v1"
@@ -55,15 +66,7 @@ models = ["mistralai/mistral-7b-instruct"]
 subject = "proxy:127.0.0.1:{proxy}"
 reason = "the recorder of the end-to-end tests"
 until = 2099-12-31
-""" + "".join(
-    f"""
-[[exception]]
-subject = "port:{port}"
-reason = "the gateway behind the front of the end-to-end tests"
-until = 2099-12-31
 """
-    for port in GATEWAY_PORTS
-)
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,7 @@ class Sandbox:
             proxy=self.network.proxy.port,
             more=f"\n{more}\n",
         )
+        text += GATEWAYS_EXCEPTED
         return self.write(self.config / "routeguard" / "policy.toml", text, mode=0o600)
 
     def write(self, path: Path, content: str | dict[str, object], mode: int = 0o644) -> Path:
