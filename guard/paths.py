@@ -227,9 +227,20 @@ def routeguard_data(environ: Mapping[str, str]) -> str:
     return os.path.join(data_home(environ), "routeguard")
 
 
-def shims(environ: Mapping[str, str]) -> str:
-    """The directory of the PATH shims; it need not exist."""
+def own_shims(environ: Mapping[str, str]) -> str:
+    """The directory of the user's own PATH shims; it need not exist."""
     return os.path.join(routeguard_data(environ), "shims")
+
+
+def shims(environ: Mapping[str, str]) -> str:
+    """The directory of the PATH shims in use; it need not exist.
+
+    Where the user has none, it is that of an installation for all users, which lies in the
+    environment that our own code is in.
+    """
+    own = own_shims(environ)
+    of_machine = os.path.join(os.path.dirname(os.path.dirname(sys.executable or "")), "shims")
+    return own if os.path.isdir(own) or not os.path.isdir(of_machine) else of_machine
 
 
 def installed_shims(environ: Mapping[str, str]) -> str:

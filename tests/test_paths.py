@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,19 @@ def test_the_user_database_is_not_asked_for_nothing(
     machine.cwd = machine.account / "project"
     (machine.cwd / ".git").mkdir(parents=True)
     assert machine.misplaced(XDG_CACHE_HOME=tmp_path / "cache") == []
+
+
+def test_the_shims_of_the_machine_count_where_the_user_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"HOME": str(tmp_path / "home")}
+    own = f"{tmp_path}/home/.local/share/routeguard/shims"
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/opt/venv/bin/python")
+    assert paths.shims(environ) == own
+    (tmp_path / "opt/venv/shims").mkdir(parents=True)
+    # beside the environment anybody's folder may lie: a project's, around an environment of its own
+    (tmp_path / "opt/shims").mkdir()
+    assert paths.shims(environ) == paths.installed_shims(environ) == f"{tmp_path}/opt/venv/shims"
+    assert paths.own_shims(environ) == own
+    Path(own).mkdir(parents=True)
+    assert paths.shims(environ) == own

@@ -35,7 +35,7 @@ add_line() { # FILE LINE
 
 remove_files() {
     remove_lines
-    rm -rf "${to:?}/bin" "$to/shims" "$to/venv" "$to/venv.new"
+    rm -rf "${to:?}/bin" "$to/venv" "$to/venv.new" "$to/venv.old"
     rm -f "$to"/completion.*
     rm -f "$ROOT$ETC/profile.d/routeguard.sh" "$ROOT$ETC/fish/conf.d/routeguard.fish" \
         "$ROOT$ETC/zsh/zshrc.d/routeguard.zsh"
@@ -73,14 +73,12 @@ else
 fi
 # scripts would name the folder that they were made in, and are not used
 find "$to/venv.new/bin" -type f -delete
-rm -rf "$to/venv"
-mv "$to/venv.new" "$to/venv"
+sed -i '/^command = /d' "$to/venv.new/pyvenv.cfg"
 # users may not write there, so that what Python compiles comes with it
-[ -n "$VENV" ] || "$to/venv/bin/python" -I -m compileall -q -s "$ROOT" "$to/venv/lib" >/dev/null
+[ -n "$VENV" ] || "$to/venv.new/bin/python" -I -m compileall -q -s "$to/venv.new" \
+    -p "$PREFIX/venv" "$to/venv.new/lib" >/dev/null
 
-sed -i '/^command = /d' "$to/venv/pyvenv.cfg"
-
-ROOT=$ROOT PREFIX=$PREFIX ETC=$ETC AGAIN=$AGAIN "$to/venv/bin/python" -I - <<'PY'
+ROOT=$ROOT PREFIX=$PREFIX ETC=$ETC AGAIN=$AGAIN "$to/venv.new/bin/python" -I - <<'PY'
 import os
 import sys
 from pathlib import Path
@@ -92,7 +90,8 @@ from guard.install.way import Way
 from guard.launch.process import shim_text
 
 root, prefix, etc, again = (os.environ[name] for name in ("ROOT", "PREFIX", "ETC", "AGAIN"))
-main = f"{Path(guard.__file__).parent}/__main__.py".removeprefix(root)
+made, stays = f"{root}{prefix}/venv.new", f"{prefix}/venv"
+main = f"{Path(guard.__file__).parent}/__main__.py".replace(made, stays)
 python = f"{prefix}/venv/bin/python"
 command = f"{prefix}/bin/routeguard"
 way = Way("package", f"{prefix}/venv", python, main, command, again, "")
@@ -109,12 +108,8 @@ def put(path, text, mode=0o644):
 
 
 put(command, launcher.text(way, ".".join(map(str, sys.version_info[:2]))), 0o755)
-for old in Path(f"{root}{prefix}/shims").glob("*"):
-    old.unlink()
 for name in shims.scripts():
-    # the one thing in a shim that depends on where it is made is this Python
-    text = shim_text(name).replace(root + prefix, prefix) if root else shim_text(name)
-    put(f"{prefix}/shims/{name}", text.encode(), 0o755)
+    put(f"{prefix}/venv.new/shims/{name}", shim_text(name).replace(made, stays).encode(), 0o755)
 
 loads = {}
 for shell in ("bash", "zsh", "fish"):
@@ -123,17 +118,23 @@ for shell in ("bash", "zsh", "fish"):
     # without the marks of a block in a file of somebody else's
     loads[shell] = b"".join(block.splitlines(keepends=True)[2:-1])
 first = f"""\
-case ":$PATH:" in :{prefix}/shims:*) ;; *) PATH={quote_sh(prefix + "/shims")}:$PATH; export PATH ;; esac
+case ":$PATH:" in :{stays}/shims:*) ;; *) PATH={quote_sh(stays + "/shims")}:$PATH; export PATH ;; esac
 """.encode()
 put(f"{etc}/profile.d/routeguard.sh", head + first + loads["bash"])
 put(f"{etc}/zsh/zshrc.d/routeguard.zsh", head + first + loads["zsh"])
 first = f"""\
-if test "$PATH[1]" != {quote_fish(prefix + "/shims")}
-    set --export --global PATH {quote_fish(prefix + "/shims")} $PATH
+if test "$PATH[1]" != {quote_fish(stays + "/shims")}
+    set --export --global PATH {quote_fish(stays + "/shims")} $PATH
 end
 """.encode()
 put(f"{etc}/fish/conf.d/routeguard.fish", head + first + loads["fish"])
 PY
+
+# shims and all in one step: an agent never starts past them
+rm -rf "$to/venv.old"
+[ ! -d "$to/venv" ] || mv "$to/venv" "$to/venv.old"
+mv "$to/venv.new" "$to/venv"
+rm -rf "$to/venv.old"
 
 remove_lines
 if [ "$LINES" = yes ]; then

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from guard import paths
 from guard.commands.groups import Group
 from guard.errors import ExitCode, printable
 from guard.install import shims
@@ -61,8 +62,8 @@ def uninstall(dry_run: bool, as_json: bool) -> int:
 
 @shim.command()
 def path() -> int:
-    """Print the directory of the shims."""
-    click.echo(shims.directory(os.environ))
+    """Print the directory of the shims in use."""
+    click.echo(paths.shims(os.environ))
     return ExitCode.OK
 
 

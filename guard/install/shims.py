@@ -86,8 +86,8 @@ class ShimStatus:
 
 
 def directory(environ: Mapping[str, str]) -> str:
-    """The directory of the shims; it need not exist."""
-    return paths.shims(environ)
+    """The directory of the user's own shims; it need not exist."""
+    return paths.own_shims(environ)
 
 
 def scripts(policy: CompiledPolicy | None = None) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimCh
     written, if a file in the way is not ours, and if the directory is not safe or cannot be
     written.
     """
-    found = _look_at_all(environ, _wanted(environ))
+    found = _look_at_all(directory(environ), _wanted(environ))
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -168,7 +168,7 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Shim
 
 def status(environ: Mapping[str, str], *, root: str = "/") -> ShimStatus:
     """What the shims cover in `environ`. `root` stands for `/` in the system's start files."""
-    home = directory(environ)
+    home = paths.shims(environ)
     search = environ.get("PATH", os.defpath)
     entries = search.split(os.pathsep)
     on_path = "first" if entries[0] == home else "later" if home in entries else "absent"
@@ -179,25 +179,25 @@ def status(environ: Mapping[str, str], *, root: str = "/") -> ShimStatus:
         resolved.append(Resolved(name, path, bool(path) and is_shim(path)))
     return ShimStatus(
         directory=home,
-        shims=tuple(_look_at_all(environ, wanted)),
+        shims=tuple(_look_at_all(home, wanted)),
         on_path=on_path,
         resolved=tuple(resolved),
         start_files=_start_files(environ, root),
     )
 
 
-def _look_at_all(environ: Mapping[str, str], wanted: Collection[str]) -> list[Shim]:
-    """Every shim that belongs in the directory, and those of ours that do not belong there."""
+def _look_at_all(home: str, wanted: Collection[str]) -> list[Shim]:
+    """Every shim that belongs in the directory `home`, and those of ours that do not."""
     others = [name for agent in known_agents.others() for name in agent.typed]
-    found = [_look(name, environ) for name in dict.fromkeys((*names(), *others, *wanted))]
+    found = [_look(name, home) for name in dict.fromkeys((*names(), *others, *wanted))]
     for place, shim in enumerate(found):
         if shim.name not in wanted and shim.state in ("current", "outdated"):
             found[place] = replace(shim, state="needless")
     return [shim for shim in found if shim.name in wanted or shim.state == "needless"]
 
 
-def _look(name: str, environ: Mapping[str, str]) -> Shim:
-    path = os.path.join(directory(environ), name)
+def _look(name: str, home: str) -> Shim:
+    path = os.path.join(home, name)
     try:
         found = os.lstat(path)
     except FileNotFoundError:

@@ -61,7 +61,7 @@ def test_the_devcontainer_feature_guards_every_shell_and_leaves_nothing(
     tmp_path: Path, machine: dict[str, str], run: Callable, missing_part: Callable
 ) -> None:
     about = json.loads((FLEET / "devcontainer/routeguard/devcontainer-feature.json").read_text())
-    assert about["containerEnv"]["PATH"].startswith("/opt/routeguard/shims:")
+    assert about["containerEnv"]["PATH"].startswith("/opt/routeguard/venv/shims:")
     feature = tmp_path / "feature"
     shutil.copytree(FLEET / "devcontainer/routeguard", feature)
     script = (feature / "install.sh").read_text()
@@ -93,6 +93,18 @@ def test_the_devcontainer_feature_guards_every_shell_and_leaves_nothing(
         done = run(shell, "-c", lines, cwd=tmp_path, env=environ, status=126)
         assert done.stdout.splitlines() == ["started key=removed"] * 2, done
         assert "[RG203]" in done.stderr
+    status = json.loads(
+        run(
+            prefix / "bin/routeguard",
+            "shim",
+            "status",
+            "--json",
+            cwd=tmp_path,
+            env=environ | {"PATH": f"{prefix}/venv/shims:/usr/bin:/bin"},
+        ).stdout
+    )
+    assert status["directory"] == f"{prefix}/venv/shims"
+    assert {shim["state"] for shim in status["shims"]} == {"current"}
     # bash.bashrc leaves a login shell to /etc/profile.d
     login = f". {etc}/bash.bashrc; command -v opencode"
     assert run("bash", "--noprofile", "-lc", login, cwd=tmp_path, env=environ).stdout.endswith(
@@ -114,12 +126,16 @@ def test_the_debian_package(tmp_path: Path, machine: dict[str, str], run: Callab
     (package,) = tmp_path.glob("routeguard_*.deb")
     root = tmp_path / "root"
     run("dpkg-deb", "--raw-extract", package, root, cwd=tmp_path, env=built)
+    shims = root / "opt/routeguard/venv/shims"
     # the hooks go when the package is removed; a conffile would stay
     assert (root / "DEBIAN/conffiles").read_text() == "/etc/routeguard/policy.toml\n"
     assert os.readlink(root / "usr/bin/routeguard") == "/opt/routeguard/bin/routeguard"
-    assert (root / "opt/routeguard/shims/opencode").stat().st_mode & 0o7777 == 0o755
+    assert (shims / "opencode").stat().st_mode & 0o7777 == 0o755
     written = [path for path in root.rglob("*") if path.is_file() and "venv" not in path.parts]
-    assert not [path for path in written if str(tmp_path) in path.read_text()], "a build's path"
+    written += shims.iterdir()
+    for path in written:
+        assert str(tmp_path) not in path.read_text(), "a path of the build"
+        assert "venv.new" not in path.read_text()
     hooks = [path for path in written if path.is_relative_to(root / "etc")]
     assert len(hooks) == 4
     assert not list(tmp_path.glob("tmp.*")), "the build leaves its folder"
