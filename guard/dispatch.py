@@ -164,6 +164,12 @@ def _run(hot: str, argv: list[str]) -> int:
 
             return run_bootstrap(argv[1:])
         _enter_site()
+        if argv[:1] == ["check"]:
+            from guard.commands.checking import plainly
+
+            status = plainly(argv[1:])
+            if status is not None:
+                return status
         from guard.cli import main as run_cli
 
         return run_cli(argv)

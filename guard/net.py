@@ -57,7 +57,9 @@ class Url(Record):
 
 def read_url(text: str) -> Url | None:
     """The parts of a URL or of an `address[:port][/path]`; None if it names no host."""
-    rest = "".join(c for c in text.strip() if c.isprintable())
+    rest = text.strip()
+    if not rest.isprintable():
+        rest = "".join(c for c in rest if c.isprintable())
     scheme = ""
     head, colon, tail = rest.partition(":")
     if colon and head.lower() in ("http", "https"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, dataclass_transform
+    from typing import Any, Self, dataclass_transform
 else:
 
     def dataclass_transform():
@@ -21,12 +21,14 @@ class _Fields(type):
     """Makes slots of the annotated names of a class, with their values as defaults."""
 
     _defaults: dict[str, Any]
+    _copied: list[str]
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Fields:
         names = tuple(namespace.get("__annotations__", ()))
         defaults = {one: namespace.pop(one, _REQUIRED) for one in names}
         made = super().__new__(mcs, name, bases, {**namespace, "__slots__": names})
         made._defaults = defaults
+        made._copied = [n for n, one in defaults.items() if type(one) in (dict, list, set)]
         return made
 
 
@@ -41,23 +43,31 @@ class Record(metaclass=_Fields):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         kind = type(self)
-        fields = dict(zip(kind.__slots__, given, strict=False))  # type: ignore[attr-defined]
-        if len(given) > len(kind._defaults) or not fields.keys().isdisjoint(named):
-            raise TypeError(f"{kind.__name__} takes each field once")
-        fields.update(named)
-        for name, default in kind._defaults.items():
-            value = fields.pop(name, default)
+        if given:
+            fields = dict(zip(kind._defaults, given, strict=False))
+            if len(given) > len(fields) or not fields.keys().isdisjoint(named):
+                raise TypeError(f"{kind.__name__} takes each field once")
+            named = {**fields, **named}
+        values = {**kind._defaults, **named}
+        if len(values) > len(kind._defaults):
+            unknown = ", ".join(name for name in named if name not in kind._defaults)
+            raise TypeError(f"{kind.__name__} has no {unknown}")
+        for name, value in values.items():
             if value is _REQUIRED:
                 raise TypeError(f"{kind.__name__} needs {name}")
-            if value is default and type(value) in (dict, list, set):
-                value = value.copy()
             setattr(self, name, value)
-        if fields:
-            raise TypeError(f"{kind.__name__} has no {', '.join(fields)}")
+        for name in kind._copied:
+            if name not in named:
+                setattr(self, name, values[name].copy())
         self._complete()
 
     def _complete(self) -> None:
         """Set what depends on other fields."""
+
+    def changed(self, **fields: Any) -> Self:
+        """A record like this one with other values in `fields`. Raises TypeError for no field."""
+        kind = type(self)
+        return kind(**{**{name: getattr(self, name) for name in kind._defaults}, **fields})
 
     def __repr__(self) -> str:
         kind = type(self)

@@ -21,7 +21,7 @@ from guard.catalog.key_shapes import OTHER_VENDORS, looks_like_key
 from guard.catalog.key_values import is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.check.result import Result
-from guard.commands.check import FORMATS, report
+from guard.commands.checking import FORMATS, report
 from guard.dispatch import MaskedStream, main
 from guard.errors import GuardError
 from guard.findings import SEVERITIES, Excerpt, Finding

@@ -205,16 +205,50 @@ def _read_variables() -> dict[str, Variable]:
 
 
 def data(name: str) -> dict[str, Any]:
-    """What the data file `name` here holds, JSON or TOML: read once, not to be changed."""
+    """What the data file `name` here holds, JSON or TOML: read once, not to be changed.
+
+    TOML is parsed once and then kept where Python keeps what it compiled, under the same condition,
+    the time and size of the source: parsing takes as long as the start of Python.
+    """
     if name not in _cache:
-        with open(os.path.join(_HERE, name), "rb") as file:
-            if name.endswith(".json"):
-                import json
-
-                _cache[name] = json.load(file)
-            else:
-                import tomllib
-
-                _cache[name] = tomllib.load(file)
+        path = os.path.join(_HERE, name)
+        _cache[name] = _json(path) if name.endswith(".json") else _toml(path)
     content: dict[str, Any] = _cache[name]
+    return content
+
+
+def _json(path: str) -> Any:
+    import json
+
+    with open(path, "rb") as file:
+        return json.load(file)
+
+
+def _toml(path: str) -> dict[str, Any]:
+    import sys
+    from importlib.util import cache_from_source
+
+    found = os.stat(path)
+    state = [found.st_mtime_ns, found.st_size]
+    kept = f"{os.path.dirname(cache_from_source(path))}/{os.path.basename(path)}.json"
+    content: dict[str, Any]
+    try:
+        of, content = _json(kept)
+        if of == state:
+            return content
+    except (OSError, ValueError, TypeError):
+        pass
+    import tomllib
+
+    with open(path, "rb") as source:
+        content = tomllib.load(source)
+    if not sys.dont_write_bytecode:
+        import json
+
+        from guard.files import write
+
+        try:
+            write.write(kept, json.dumps([state, content]).encode(), 0o644)
+        except OSError:
+            pass  # not ours to write, as in an installation of root's
     return content

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from guard import catalog
 
 
-@dataclass(frozen=True, slots=True)
-class ModelClient:
+class ModelClient(NamedTuple):
     """What is called of some modules; `owner` is whom it reaches when it is given no address."""
 
     owner: str

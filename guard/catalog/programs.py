@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 
+from guard.late import late
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -25,16 +26,16 @@ SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash"))
 """Shells; busybox, which is one among much else, is told apart."""
 
 # python3.13t is the free-threaded build, …d a debug build; a framework build of macOS is Python
-_PYTHON = re.compile(r"(?:[Pp]ython|pypy|graalpy)[0-9.]*[tdw]*(?:-dbg)?|py")
+_PYTHON = late(r"(?:[Pp]ython|pypy|graalpy)[0-9.]*[tdw]*(?:-dbg)?|py")
 _SCRIPTED = frozenset(
     ("node", "nodejs", "bun", "deno", "tsx", "ts-node", "ruby", "perl", "php", "java")
 )
-_LOADERS = re.compile(r"ld-(?:linux|musl).*|ld\.so.*|ape(?:-[a-z0-9_.]+)?")
+_LOADERS = late(r"ld-(?:linux|musl).*|ld\.so.*|ape(?:-[a-z0-9_.]+)?")
 # modules of Python that run the module behind a `-m` of their own
 _LENDS = frozenset(
     ("pdb", "cProfile", "profile", "trace", "coverage", "debugpy", "memray", "scalene")
 )
-_SUFFIX = re.compile(r"\.(?:py[cw]?|[mc]?js|[mc]?ts|rb|jar)$")
+_SUFFIX = late(r"\.(?:py[cw]?|[mc]?js|[mc]?ts|rb|jar)$")
 
 # options that take the next word
 _VALUED = frozenset(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from guard import catalog
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixedKey:
+class PrefixedKey(NamedTuple):
     """A key that begins in its own way.
 
     `prefix` is exact, `charset` the inside of a regex class, `body` a regex for all that follows
@@ -27,8 +26,7 @@ class PrefixedKey:
     sure: str
 
 
-@dataclass(frozen=True, slots=True)
-class NamedKey:
+class NamedKey(NamedTuple):
     """A key without a form of its own, recognised by one of `words` (lower case) in its name."""
 
     owner: str
@@ -39,8 +37,7 @@ class NamedKey:
     sure: str
 
 
-@dataclass(frozen=True, slots=True)
-class SecretPatterns:
+class SecretPatterns(NamedTuple):
     """All of them, the lower-case words of placeholders, and the examples of vendors' pages."""
 
     prefixed: tuple[PrefixedKey, ...]

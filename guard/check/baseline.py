@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.errors import ExitCode, GuardError
 from guard.files import write as files
 from guard.findings import Finding
+from guard.late import late
 from guard.rule_table import RULES
 from guard.sources import bounded_text
 from guard.sources.records import Skipped
@@ -35,10 +35,10 @@ _TEXT_LIMIT = 4096
 
 # everything that can hold a value; `keep` is what stays of a match
 _VALUES = (
-    re.compile(r"(?P<keep>[:=])[ \t]*(?:\"[^\"]*\"?|'[^']*'?|[^\s\"':=][^\s\"']*)"),
-    re.compile(r"(?P<keep>)(?:\"[^\"]*\"?|'[^']*'?|`[^`]*`?)"),
-    re.compile(r"(?P<keep>(?i:key|token|secret|pass|passwd|password|auth|login|bearer)\b\s)\s*\S+"),
-    re.compile(r"(?P<keep>)(?:\S*\d\S*|\S{20,})"),
+    late(r"(?P<keep>[:=])[ \t]*(?:\"[^\"]*\"?|'[^']*'?|[^\s\"':=][^\s\"']*)"),
+    late(r"(?P<keep>)(?:\"[^\"]*\"?|'[^']*'?|`[^`]*`?)"),
+    late(r"(?P<keep>(?i:key|token|secret|pass|passwd|password|auth|login|bearer)\b\s)\s*\S+"),
+    late(r"(?P<keep>)(?:\S*\d\S*|\S{20,})"),
 )
 _MARK = "\N{SYMBOL FOR SUBSTITUTE}"
 
@@ -46,8 +46,7 @@ Key = tuple[str, str, str]
 """(rule, path, digest) of an entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(NamedTuple):
     """Known findings: how often each entry may occur. `path` is where it was read, "" if new."""
 
     entries: Mapping[Key, int]

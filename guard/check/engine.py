@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from guard.check import baseline, excerpt, suppress
+from guard.check import baseline, excerpt, share, suppress
 from guard.check.result import Result, Stats, order, unchecked
 from guard.findings import Finding
+from guard.record import Record
 from guard.rule_table import RULES
 from guard.rules import needles
 from guard.rules.files.file_names import context
@@ -40,8 +40,7 @@ _TOLD_EVERY = 100
 _VARIABLE_RULES = frozenset(("RG101", "RG102", "RG103", "RG105", "RG106", "RG108", "RG112"))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """What holds for every file of one check. `now` is in Unix seconds.
 
     `index` is the top of the work tree whose index the files are read from, "" for the files
@@ -56,21 +55,40 @@ class Settings:
     strict: bool = False
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Record):
     """The outcome of checking some files. `found` are findings with their fingerprints.
 
     `size` are the bytes of the `checked` files, `passed` counts the others by why.
     """
 
-    found: list[tuple[Finding, str]] = field(default_factory=list)
-    suppressed: list[Finding] = field(default_factory=list)
-    excepted: list[Finding] = field(default_factory=list)
-    placeholders: list[Finding] = field(default_factory=list)
+    found: list[tuple[Finding, str]] = []  # noqa: RUF012
+    suppressed: list[Finding] = []  # noqa: RUF012
+    excepted: list[Finding] = []  # noqa: RUF012
+    placeholders: list[Finding] = []  # noqa: RUF012
     checked: int = 0
     skipped: int = 0
     size: int = 0
-    passed: Counter[str] = field(default_factory=Counter)
+    passed: dict[str, int] = {}  # noqa: RUF012
+
+    def pass_over(self, why: str, number: int = 1) -> None:
+        """So many more are not checked."""
+        self.passed[why] = self.passed.get(why, 0) + number
+
+    def passed_over(self) -> tuple[tuple[str, int], ...]:
+        """(why, how many) of what is not checked, the most first."""
+        return tuple(sorted(self.passed.items(), key=lambda item: (-item[1], item[0])))
+
+    def add(self, other: Outcome) -> None:
+        """What became of other files, too."""
+        self.found += other.found
+        self.suppressed += other.suppressed
+        self.excepted += other.excepted
+        self.placeholders += other.placeholders
+        self.checked += other.checked
+        self.skipped += other.skipped
+        self.size += other.size
+        for why, number in other.passed.items():
+            self.pass_over(why, number)
 
 
 def check(
@@ -110,7 +128,10 @@ def check(
         files_skipped=outcome.skipped,
         root=found.root,
         remarks=tuple(remarks),
-        stats=Stats(outcome.size, tuple(outcome.passed.most_common())),
+        stats=Stats(
+            outcome.size,
+            tuple(sorted(outcome.passed.items(), key=lambda item: (-item[1], item[0]))),
+        ),
     )
 
 
@@ -119,21 +140,35 @@ def check_entries(
     settings: Settings,
     tell: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Read and check files one after another: no more than one is held at a time."""
+    """Read and check files: no more than one is held at a time, by each process that does it."""
     from guard.rules.detectors import DETECTORS
 
-    outcome = Outcome()
-    search = _search(DETECTORS, sum(entry.size for entry in entries))
-    for number, file in enumerate(_read(entries, settings)):
-        if tell is not None and number % _TOLD_EVERY == 0:
-            tell(f"checking: {number:,} of {len(entries):,} files")
-        if isinstance(file, Skipped):
-            _note(outcome, settings, file)
-        elif file is None:
-            outcome.passed["binary"] += 1
-        else:
-            outcome.size += len(file.data)
-            check_file(file, settings, DETECTORS, outcome, search)
+    size = sum(entry.size for entry in entries)
+    search = _search(DETECTORS, size)
+    parts = share.count(size)
+
+    def work(part: int, tell: Callable[[str], None] | None) -> Outcome:
+        outcome = Outcome()
+        for number, file in enumerate(_read(entries[part::parts], settings)):
+            if tell is not None and number % _TOLD_EVERY == 0:
+                tell(f"checking: {number * parts:,} of {len(entries):,} files")
+            if isinstance(file, Skipped):
+                _note(outcome, settings, file)
+            elif file is None:
+                outcome.pass_over("binary")
+            else:
+                outcome.size += len(file.data)
+                check_file(file, settings, DETECTORS, outcome, search)
+        return outcome
+
+    others = [share.Share(partial(work, part, None)) for part in range(1, parts)]
+    try:
+        outcome = work(0, tell)
+        for other in others:
+            outcome.add(other.outcome())
+    finally:
+        for other in others:
+            other.end()
     return outcome
 
 
@@ -290,7 +325,7 @@ def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
     from guard.rules.agents.files import unread
 
     outcome.skipped += 1
-    outcome.passed[skipped.reason] += 1
+    outcome.pass_over(skipped.reason)
     finding = unread(skipped.path, skipped.reason, skipped.absolute) or _unchecked(
         skipped.path, skipped.reason
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.check import baseline, engine
 from guard.check.result import Result
@@ -15,14 +14,14 @@ from guard.findings import Finding
 from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
+from guard.record import Record
 from guard.sources import digest_key, index, tree
 
 if TYPE_CHECKING:
     from guard.sources import added
 
 
-@dataclass(frozen=True, slots=True)
-class FileRequest:
+class FileRequest(NamedTuple):
     """What to check and what to do with it.
 
     `baseline` None is the default one if it exists, "" is none. `staged` reads files from git's
@@ -44,8 +43,7 @@ class FileRequest:
     stats: bool = False
 
 
-@dataclass(slots=True)
-class Done:
+class Done(Record):
     """The result, the fixes as a diff, and what to tell about baseline and fixes.
 
     `nothing` says that a fix was asked for and none is possible: that is all there is to tell.
@@ -54,7 +52,7 @@ class Done:
     result: Result
     diff: str = ""
     nothing: bool = False
-    said: list[str] = field(default_factory=list)
+    said: list[str] = []  # noqa: RUF012
 
 
 def check(
@@ -90,7 +88,7 @@ def check(
         known = baseline.read(known_at)
     # digests look like what a detector looks for, and hold nothing
     real = os.path.realpath(known_at)
-    found = replace(found, entries=tuple(e for e in found.entries if e.absolute != real))
+    found = found._replace(entries=tuple(e for e in found.entries if e.absolute != real))
     settings = engine.Settings(
         policy=cache.load(found.root, own, here=cwd),
         selected=asked.selected,
@@ -109,8 +107,8 @@ def check(
         if stats is not None:
             passed = (*stats.passed, *(pair for pair in left_out if pair[1]))
             took = time.monotonic() - started
-            stats = replace(stats, passed=passed, listing=listing, checking=took)
-        every = replace(every, stats=stats)
+            stats = stats._replace(passed=passed, listing=listing, checking=took)
+        every = every.changed(stats=stats)
         return every if base is None else _only_new(every, found, base, settings)
 
     done = Done(result())
@@ -153,8 +151,7 @@ def _only_new(
     kept = [
         pair for pair in zip(result.findings, result.fingerprints, strict=True) if is_new(pair[0])
     ]
-    return replace(
-        result,
+    return result.changed(
         findings=tuple(finding for finding, _ in kept),
         fingerprints=tuple(digest for _, digest in kept),
         older=len(result.findings) - len(kept),
@@ -177,8 +174,7 @@ def _write_baseline(
     baseline.write(new, path)
     left, waiting, _ = baseline.apply(new, pairs)
     return Done(
-        replace(
-            result,
+        result.changed(
             findings=tuple(finding for finding, _ in left),
             fingerprints=tuple(digest for _, digest in left),
             baselined=tuple(waiting),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from guard.findings import SEVERITIES, Finding
+from guard.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """What a check of files read and what it passed over.
 
     `size` are the bytes of the files that were checked. `passed` has (why, how many) of what was
@@ -21,8 +21,7 @@ class Stats:
     checking: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Record):
     """The outcome of one check.
 
     `findings` are sorted (path, line, column, rule) and are what is reported. `fingerprints` stand
@@ -51,7 +50,7 @@ class Result:
     root: str = ""
     kind: str = "files"
     seconds: float = 0.0
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
     stats: Stats | None = None
 
     def count(self, severity: str) -> int:

@@ -9,11 +9,11 @@ baseline and the policy's exceptions do the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from guard.errors import printable
 from guard.findings import Finding
 from guard.late import late
+from guard.record import Record
 from guard.rule_table import RULES
 from guard.sources.file import SourceFile
 
@@ -40,8 +40,7 @@ _PROSE = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".txt")
 """Where a suppression may be an example of one, so that nothing is said about it."""
 
 
-@dataclass(slots=True)
-class Suppression:
+class Suppression(Record):
     """One comment. `line`, `column` and `end_column` count from 1, the end is exclusive.
 
     `alone` says that nothing else stands on its line, `covers` are the lines it holds for, `used`
@@ -55,7 +54,7 @@ class Suppression:
     reason: str
     alone: bool
     covers: frozenset[int]
-    used: set[str] = field(default_factory=set)
+    used: set[str] = set()  # noqa: RUF012
 
     @property
     def holds(self) -> bool:

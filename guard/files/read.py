@@ -150,15 +150,15 @@ def _only_ours(found: os.stat_result) -> None:
 _NOT_REGULAR = "is not a regular file"
 
 
-def _up_to(handle: int, limit: int, expected: int = _CHUNK) -> bytes:
-    """What can be read, `limit` bytes at most; `expected` is how many there may be."""
-    parts = []
-    while limit > 0:
+def _up_to(handle: int, limit: int, expected: int) -> bytes:
+    """What can be read, `limit` bytes at most; `expected` is one more than there should be."""
+    first = os.read(handle, min(limit, max(expected, _SMALLEST), _CHUNK))
+    if len(first) == expected - 1:
+        return first  # as long as the file says it is, and more was asked for: the end
+    parts, part = [first], first
+    while part and (limit := limit - len(part)) > 0:
         part = os.read(handle, min(limit, max(expected, _SMALLEST), _CHUNK))
-        if not part:
-            break
         parts.append(part)
-        limit -= len(part)
     return b"".join(parts)
 
 

@@ -61,6 +61,7 @@ _SOURCES = tuple(
         "files/toml.py",
         "files/write.py",
         "findings.py",
+        "late.py",
         "net.py",
         "paths.py",
         "policy/authority.py",

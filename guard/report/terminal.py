@@ -16,6 +16,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from guard.errors import printable
+from guard.late import late
 from guard.masking import masked
 from guard.report.words import short
 
@@ -51,27 +52,27 @@ SEVERITIES: dict[str, Meaning] = {"error": "bad", "warning": "warning", "note": 
 
 _START = {meaning: f"\x1b[{code}m" for meaning, code in _CODES.items()}
 _END = "\x1b[0m"
-_PAINT = re.compile("|".join(map(re.escape, (*_START.values(), _END))))
+_PAINT = late("|".join(map(re.escape, (*_START.values(), _END))))
 
 _ENDS = r"(?=  |[;,.)`](?: |$)|: | (?:or|and|then|to|shows|lists|tells)\b|$)"
-_WHOLE = re.compile(
+_WHOLE = late(
     rf"`[^`]+`|routeguard (?:{'|'.join(COMMANDS)})\b"
     rf"(?:\"[^\"]*\"|'[^']*'|.)*?{_ENDS}"
 )
 """What is not broken: it is there to be copied."""
 
-_COMMAND_LINE = re.compile(
+_COMMAND_LINE = late(
     r"\s*(?:\w+: +)?(?:or )?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
     r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|PATH=\S*) "
 )
 """A line that is a command of another program: never folded, so that it can be pasted."""
 
-_PLACE = re.compile(r"\S+:\d+: ")
+_PLACE = late(r"\S+:\d+: ")
 """Where a finding is; what follows is set in a little."""
 
-_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+_GAP = late(r"(?<=\S) {2,}(?=\S)")
 
-_LABEL = re.compile(r"[ │├└─]*(?:\w+: +|\d+\. |[-*] )?")
+_LABEL = late(r"[ │├└─]*(?:\w+: +|\d+\. |[-*] )?")
 
 
 def columns(stream: TextIO | None = None) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
@@ -48,6 +51,8 @@ def utc(moment: float) -> str:
 
 def _at(moment: float) -> datetime:
     """`moment` in UTC; later than the last representable day becomes that day."""
+    from datetime import UTC, datetime  # few texts have a time in them
+
     try:
         return datetime.fromtimestamp(int(moment), UTC)
     except (ValueError, OverflowError, OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 
 from guard.errors import UsageError, printable
 from guard.rule_table import RULES
@@ -31,6 +30,8 @@ def _rules(lists: Iterable[str]) -> Iterator[str]:
         elif word.lower() in by_name:
             yield by_name[word.lower()]
         else:
+            from difflib import get_close_matches
+
             near = get_close_matches(word.upper(), RULES, n=1, cutoff=0.7)
             near = near or get_close_matches(word.lower(), by_name, n=1)
             meant = [f"did you mean: {near[0]}"] if near else []

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.late import late
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 LIMIT = 256 * 1024
 """Bytes. A dotenv file beyond this is not one that a person wrote; it would take seconds."""
 
-_NAME = re.compile(r"\s*(?:export[^\S\r\n]+)?'?")
-_VALUE = re.compile(
+_NAME = late(r"\s*(?:export[^\S\r\n]+)?'?")
+_VALUE = late(
     r"'?[^\S\r\n]*=[^\S\r\n]*"
     r"(?:\"(?P<double>(?:\\.|[^\"\\])*)\"|'(?P<single>(?:\\.|[^'\\])*)'|(?P<plain>[^\r\n]*))",
     re.DOTALL,
 )
-_GIVEN_UP = re.compile(
+_GIVEN_UP = late(
     r"^[^\S\r\n]*(?:export[^\S\r\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)[^\S\r\n]*"
     r"(?:=|:[^\S\r\n])[^\S\r\n]*(?P<value>[^\r\n]*)",
     re.MULTILINE,
 )
-_COMMENT = re.compile(r"(?:^|\s)#")
+_COMMENT = late(r"(?:^|\s)#")
 _QUOTES = "\"'`"
-_NEW_LINE = re.compile(r"\r\n|\n|\r")
-_BLANKS = re.compile(r"[^\S\r\n]{64,}")
+_NEW_LINE = late(r"\r\n|\n|\r")
+_BLANKS = late(r"[^\S\r\n]{64,}")
 
 
 class DotenvAssignment(NamedTuple):

@@ -18,10 +18,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_WIDE_STARTS = frozenset(mark[:1] for mark, _ in _MARKS[1:])
 
 
 def wide_encoding(data: bytes) -> str:
     """The encoding that a UTF-16 or UTF-32 byte order mark announces, "" if there is none."""
+    if data[:1] not in _WIDE_STARTS:
+        return ""  # nearly every file
     for mark, encoding in _MARKS[1:]:
         if data.startswith(mark):
             return encoding

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.errors import GuardError, UsageError, printable
 from guard.sources import git, tree
@@ -25,8 +25,7 @@ _BATCH = 32 * 1024 * 1024
 _LARGE_FILE = b"version https://git-lfs.github.com/spec/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Staged:
+class _Staged(NamedTuple):
     mode: str
     blob: str
     status: str

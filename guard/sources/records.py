@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A place that gives an environment variable its value.
 
     `line` counts from 1. `how` is the form it is written in ("export", "set -gx", "dotenv", …).
@@ -19,11 +18,13 @@ class Assignment:
     line: int
     how: str
     exported: bool = True
-    value: str = field(default="?", repr=False)
+    value: str = "?"
+
+    def __repr__(self) -> str:
+        return f"Assignment({self.name!r}, {self.path!r}, {self.line}, {self.how!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A file that is there but was not read, and why; `absolute` is where it lies, if known."""
 
     path: str
@@ -31,8 +32,7 @@ class Skipped:
     absolute: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a source found in files: assignments in reading order, and what it could not read."""
 
     assignments: tuple[Assignment, ...]

@@ -10,7 +10,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from guard.sources import bounded_text
 from guard.sources.positions.text import Text
@@ -43,7 +43,7 @@ class _Found:
 
     def assign(self, found: Assignment) -> None:
         if found.exported or self.all_export or found.name in self.exported:
-            found = replace(found, exported=True)
+            found = found._replace(exported=True)
             self.exported.add(found.name)
         else:
             self.unexported.setdefault(found.name, []).append(len(self.assignments))
@@ -58,7 +58,7 @@ class _Found:
             if (old.path, old.line) != (path, line):
                 place = f"line {line}" if old.path == path else f"{path}:{line}"
                 form = f"{old.how}, exported on {place}"
-            self.assignments[index] = replace(old, how=form, exported=True)
+            self.assignments[index] = old._replace(how=form, exported=True)
         if not earlier and name not in self.exported:
             self.assignments.append(Assignment(name, path, line, how))
         self.exported.add(name)

@@ -11,7 +11,7 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
@@ -62,8 +62,7 @@ _MAX_ALIASES = 20_000
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file to check: `path` as it is shown, `absolute` where it lies, its size in bytes.
 
     With `blob`, its content is that object of the repository, not the file in the work tree.
@@ -77,8 +76,7 @@ class Entry:
     other: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """What a check looks at.
 
     `root` is the directory to which the entries' paths are relative; what lies outside it has an
@@ -172,7 +170,7 @@ def _source(
         return Skipped(entry.path, data, entry.absolute)
     if data is None:
         return None
-    if len(data) > LINE_LIMIT and _longest_line(data) > LINE_LIMIT:
+    if _has_long_line(data):
         why = f"a line is longer than {LINE_LIMIT // 1024} KiB"
         return Skipped(entry.path, why, entry.absolute)
     return SourceFile(
@@ -213,12 +211,15 @@ def _is_binary(head: bytes, path: str) -> bool:
     return b"\0" in head and not wide_encoding(head) and not path.lower().endswith(_TEXTS)
 
 
-def _longest_line(data: bytes) -> int:
-    longest = start = 0
-    while (end := data.find(b"\n", start)) >= 0:
-        longest = max(longest, end - start)
+def _has_long_line(data: bytes) -> bool:
+    """Whether a line is longer than LINE_LIMIT: no line end in as many bytes, and one more."""
+    start = 0
+    while len(data) - start > LINE_LIMIT:
+        end = data.rfind(b"\n", start, start + LINE_LIMIT + 1)
+        if end < 0:
+            return True
         start = end + 1
-    return max(longest, len(data) - start)
+    return False
 
 
 def _reason(error: OSError) -> str:
@@ -366,7 +367,7 @@ class _Collector:
                 self.skip(path, "one of too many links to folders")
                 return
             alias = path + entry.absolute[len(real) :]
-            self.entries.setdefault(alias, replace(entry, path=self.shown(alias), other=entry.path))
+            self.entries.setdefault(alias, entry._replace(path=self.shown(alias), other=entry.path))
 
     def _files(self, directory: str) -> Iterable[str]:
         repository = worktree(directory)

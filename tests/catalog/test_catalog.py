@@ -277,3 +277,34 @@ def test_agent_variables_that_a_launch_leaves_are_those_that_mean_nothing() -> N
     for name in SWITCHES:
         assert VARIABLES[name].kind == "agent_redirect"
         assert VARIABLES[name].rule == ""
+
+
+def test_a_table_is_parsed_once_for_each_state_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    source, kept = tmp_path / "t.toml", tmp_path / "__pycache__/t.toml.json"
+    monkeypatch.setattr(catalog, "_HERE", str(tmp_path))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+
+    def read() -> object:
+        monkeypatch.setattr(catalog, "_cache", {})
+        return catalog.data("t.toml")
+
+    source.write_text('a = ["1", 2]\n')
+    assert read() == {"a": ["1", 2]}
+    assert kept.stat().st_mode & 0o777 == 0o644
+    monkeypatch.setattr("tomllib.load", lambda _: {})
+    assert read() == {"a": ["1", 2]}
+    monkeypatch.undo()
+    monkeypatch.setattr(catalog, "_HERE", str(tmp_path))
+    for other in ("b = 1\n", "b = 2\n"):
+        source.write_text(other)
+        os.utime(source, ns=(0, len(other) if other[4] == "1" else 9))
+        assert read() == {"b": int(other[4])}
+    for damaged in ("", "[]", "{", "7", '[[1], {"c": 1}]'):
+        kept.write_text(damaged)
+        assert read() == {"b": 2}
+    kept.unlink()
+    (tmp_path / "__pycache__").rmdir()
+    assert read() == {"b": 2}

@@ -15,7 +15,7 @@ import forked
 import pytest
 
 from guard.commands import complete
-from guard.commands.check import default_format
+from guard.commands.checking import default_format
 from guard.errors import UsageError
 from guard.rule_table import RULES
 from guard.rules.chosen import chosen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from guard.check.result import Result
 from guard.findings import Finding
@@ -76,7 +75,7 @@ def test_a_note_is_a_notice_and_a_variable_has_no_file(result: Result) -> None:
 
 def test_the_log_lists_the_places_and_runs_nothing_from_them(result: Result) -> None:
     bad = Finding("RG201", "x", "##[error]hi", path="::error::x.sh", line=1, column=1)
-    said = lines(replace(result, findings=(*result.findings, bad), fingerprints=("0" * 16,) * 6))
+    said = lines(result.changed(findings=(*result.findings, bad), fingerprints=("0" * 16,) * 6))
     places = said[said.index("::group::routeguard: where") + 1 : said.index("::endgroup::")]
     assert len(places) == 6 + len(result.remarks)
     assert "- b.sh:1:1: warning: RG206 opencode run: names no model" in "\n".join(places)

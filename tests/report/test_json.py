@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +101,6 @@ def test_nothing_in_it_reaches_a_terminal_raw(result: Result) -> None:
 
 
 def test_an_empty_result_is_a_document_too() -> None:
-    said = document(replace(Result(), root="/x"))
+    said = document(Result(root="/x"))
     assert said["findings"] == []
     assert said["summary"]["errors"] == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,4 +140,4 @@ def test_paths_are_seen_from_where_one_stands(result: Result) -> None:
 def test_nothing_found_is_one_line() -> None:
     text = render(Result(files_checked=1), "/")
     assert text == "no findings; 1 file checked (0.0 s)"
-    assert render(replace(Result(), kind="environment"), "/") == "no findings (0.0 s)"
+    assert render(Result(kind="environment"), "/") == "no findings (0.0 s)"

@@ -7,6 +7,7 @@ local proxy answers. A URL in a comment, in prose or in a page for people is nei
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard import net, variables
@@ -93,6 +94,7 @@ _TESTS = late(r"test|spec|mock|fixture|e2e", re.IGNORECASE)
 _API_PATHS = ("/v1", "/api", "/anthropic", "/openai", "/chat", "/completions")
 
 
+@lru_cache(4096)  # the same few addresses in most files, the gateway's at each of them
 def address_of(url: str) -> net.Url | None:
     """Where an http(s) URL leads, without the root's dot behind the host.
 
@@ -344,6 +346,8 @@ def _owner(host: str) -> str:
 
 def _addresses(scope: Scope) -> Iterable[Finding]:
     file = scope.file
+    if "_HOST" not in file.text and "_API_BASE" not in file.text:
+        return  # sooner told than by the regex
     for match in _ADDRESS.finditer(file.text):
         address = address_of(match["value"])
         if address is None or _in_comment(file, match.start()):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.catalog.clients import ModelClient, address_arguments, clients
+from guard.late import late
 from guard.rules.files import file_names
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
@@ -28,34 +30,31 @@ if TYPE_CHECKING:
 _PYTHON = frozenset(("py", "pyi"))
 _JAVASCRIPT = frozenset(("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "vue", "svelte"))
 
-_FROM = re.compile(
-    r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+"
-    r"(?P<names>\([^()]{1,2000}\)|[^\n(]{1,500})",
-    re.MULTILINE,
+_FROM = late(
+    r"from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+"
+    r"(?P<names>\([^()]{1,2000}\)|[^\n(]{1,500})"
 )
-_IMPORT = re.compile(
-    r"^[ \t]*import[ \t]+(?P<names>[\w.]+(?:[ \t]+as[ \t]+\w+)?(?:,[ \t]*[\w.]+)*)", re.MULTILINE
-)
-_ES_IMPORT = re.compile(
+_IMPORT = late(r"import[ \t]+(?P<names>[\w.]+(?:[ \t]+as[ \t]+\w+)?(?:,[ \t]*[\w.]+)*)")
+_ES_IMPORT = late(
     r"\bimport\s+(?!type\b)(?P<what>[\w$*{},\s]{1,2000}?)\s+from\s+[\"'](?P<module>[^\"'\n]+)[\"']"
     r"|\b(?:const|let|var)\s+(?P<required>[\w$]+|\{[\w$,:\s]{1,500}\})\s*=\s*"
     r"(?:require|await\s+import)\s*\(\s*[\"'](?P<from>[^\"'\n]+)[\"']\s*\)"
 )
-_NAME = re.compile(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
+_NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
 
-_GATEWAY = re.compile(r"portkey", re.IGNORECASE)
-_ADDRESSED = re.compile(
+_GATEWAY = "portkey"
+_ADDRESSED = late(
     r"[A-Z]_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b|\.(?:base_url|api_base|baseURL)\s*=(?!=)"
 )
 """A variable that SDKs read their address from, or an address that is set elsewhere in the file."""
 
-_SPREAD = re.compile(r"\*\*|\.\.\.")
-_ARGUMENT = re.compile(
+_SPREAD = late(r"\*\*|\.\.\.")
+_ARGUMENT = late(
     r"(?P<name>[A-Za-z_][\w-]*)[\"']?\s*(?:=(?!=)|:)|(?<=[{,])\s*(?P<short>\w+)\s*(?=[,}])"
 )
-_KEY_NAME = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_)?KEY\b")
-_DEFINED = re.compile(r"(?:\bclass|\bdef|\bfunction|\binterface|\btype|\bextends)\s+\Z")
-_OPTIONS = re.compile(
+_KEY_NAME = late(r"\b[A-Z][A-Z0-9_]*_(?:API_)?KEY\b")
+_DEFINED = late(r"(?:\bclass|\bdef|\bfunction|\binterface|\btype|\bextends)\s+\Z")
+_OPTIONS = late(
     r"\s*(?![\w$.]*(?:key|env|token)\b)[A-Za-z_$][\w$.]*\s*(?:,|!|\bas\b|\Z)", re.IGNORECASE
 )
 """The first argument is a name that may hold an object with options."""
@@ -94,10 +93,10 @@ class Clients:
         text = file.text
         if "import" not in text and "require" not in text:
             return
-        if _GATEWAY.search(text) or _ADDRESSED.search(text) or _gateway(policy) in text:
-            return
         called = _imports(file)
         if not called:
+            return
+        if _GATEWAY in text.lower() or _ADDRESSED.search(text) or _gateway(policy) in text:
             return
         names = {one.expression: one.client for one in called}
         pattern = re.compile(
@@ -107,6 +106,8 @@ class Clients:
             r"(?:\.completions\.create)?)?\s*(?:<[\w.]{1,60}>\s*)?\("
         )
         found = list(pattern.finditer(text))
+        if not found:
+            return
         ends = code_text.bare(text, file.name, [match.end() - 1 for match in found])
         scope = Scope(file, policy)
         javascript = _extension(file.name) in _JAVASCRIPT
@@ -164,15 +165,29 @@ def _imports(file: SourceFile) -> list[_Called]:
 
 def _of_python(text: str) -> Iterator[_Called]:
     for match in _FROM.finditer(text):
+        if match["module"].partition(".")[0] not in _python_roots() or not _begins(match):
+            continue
         names = re.sub(r"#[^\n]*", "", match["names"]).strip("()\n ")
         for name, alias in _names(names):
             yield from _python_name(match["module"], name, alias)
-    for match in _IMPORT.finditer(text):
+    for match in filter(_begins, _IMPORT.finditer(text)):
         for module, alias in _names(match["names"]):
             for client in clients():
                 if module in client.python:
                     for name in client.names:
                         yield _Called(f"{alias}.{name}", client)
+
+
+def _begins(match: re.Match[str]) -> bool:
+    """Whether a line begins with it. Asked afterwards: `^` would be tried at every character."""
+    text, start = match.string, match.start()
+    return not text[text.rfind("\n", 0, start) + 1 : start].strip(" \t")
+
+
+@cache
+def _python_roots() -> frozenset[str]:
+    """The first parts of the modules' names."""
+    return frozenset(module.partition(".")[0] for one in clients() for module in one.python)
 
 
 def _python_name(module: str, name: str, alias: str) -> Iterator[_Called]:

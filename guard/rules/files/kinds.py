@@ -323,6 +323,14 @@ def kinds_of(path: str) -> list[Kind]:
     return [kind for kind, pattern in _PATTERNS if pattern.fullmatch(plain)]
 
 
+def _is_any(path: str) -> bool:
+    """Whether a file at `path` may be of a kind. The widest is asked first."""
+    if not path.lower().endswith(_ENDS):
+        return False
+    plain = plain_name(path)
+    return any(pattern.fullmatch(plain) for _, pattern in reversed(_PATTERNS))
+
+
 class Kinds(ShellTexts):
     """Agent calls, variables, local proxies and keys in the files of the table."""
 
@@ -335,7 +343,7 @@ class Kinds(ShellTexts):
 
     def wants(self, path: str, name: str) -> bool:
         """The files of the table, by their names alone."""
-        return bool(kinds_of(path))
+        return _is_any(path)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file, as the first kind that it fits says."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.catalog.key_values import is_drawn
@@ -39,8 +38,7 @@ def between(first: Placed, last: Placed) -> Span:
     return Span(first.start, last.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A file, the policy, and what gets the variables that the file sets.
 
     `where` names that in words ("the container"); `ci` tells that it is a CI job, `in_use` that a
@@ -55,7 +53,7 @@ class Scope:
 
     def given_to(self, where: str) -> Scope:
         """The same for what sets variables of `where`."""
-        return replace(self, where=where)
+        return self._replace(where=where)
 
     def finding(
         self,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.catalog.classify import classify
 from guard.catalog.key_values import LONGEST, entropy, is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
 from guard.late import late
+from guard.record import Record
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.needles import Form, Needle
 
@@ -146,12 +146,20 @@ def catalogued_variables() -> Mapping[str, tuple[str, str]]:
     return {name: (known.kind, known.owner) for name, known in variables().items()}
 
 
-@cache
-def _scans() -> tuple[tuple[str, re.Pattern[str], tuple[PrefixedKey, ...]], ...]:
-    """(literal, regex for what begins with it, the patterns it may be), one entry per literal.
+class _Scan(NamedTuple):
+    """What begins with `literal`: the regex for what may be a key or the first part of one, that
+    for another part, and the patterns that it may be."""
 
-    A prefix that begins with another one is found with it: `sk-ant-` with `sk-`.
-    """
+    literal: str
+    start: re.Pattern[str]
+    part: re.Pattern[str]
+    patterns: tuple[PrefixedKey, ...]
+
+
+@cache
+def _scans() -> tuple[_Scan, ...]:
+    """One for each literal. A prefix that begins with another is found with it: `sk-ant-` with
+    `sk-`."""
     patterns = secret_patterns().prefixed
     literals = sorted({p.prefix for p in patterns}, key=len)
     shortest = [
@@ -166,8 +174,10 @@ def _scans() -> tuple[tuple[str, re.Pattern[str], tuple[PrefixedKey, ...]], ...]
         escaped = re.escape(literal)
         # behind the literal, so that it stays a literal prefix: not inside a word, unless the
         # word is an escape such as \n in a JSON string
-        scan = late(rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|(?<=\\[nrt]{escaped}))[{charset}]*+")
-        scans.append((literal, scan, group))
+        start = rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|(?<=\\[nrt]{escaped}))"
+        # as long as a key, or up to what ends a text that may go on in another one
+        rest = rf"(?:[{charset}]{{{_SHORTEST - len(literal)},}}+|[{charset}]*+(?=[\"'`\\]))"
+        scans.append(_Scan(literal, late(start + rest), late(rf"[{charset}]*+"), group))
     return tuple(scans)
 
 
@@ -185,8 +195,7 @@ def _compiled(regex: str) -> re.Pattern[str]:
     return re.compile(regex)
 
 
-@dataclass(slots=True)
-class _Budget:
+class _Budget(Record):
     """How many more names may be looked behind; `spent` once one had to be left out."""
 
     left: int
@@ -199,8 +208,7 @@ class _Budget:
         return not self.spent
 
 
-@dataclass(frozen=True, slots=True)
-class _Literal:
+class _Literal(NamedTuple):
     """A key that was found: where it stands, whose it is, the variable that holds it, itself.
 
     A `placeholder` only stands for one.
@@ -248,10 +256,9 @@ def _lowered(text: str) -> str:
 
 
 def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
-    for literal, scan, patterns in _scans():
+    for literal, scan, part, patterns in _scans():
         if literal not in text:
             continue
-        part = _compiled(scan.pattern[scan.pattern.rindex("[") :])
         for match in scan.finditer(text):
             start, end = match.span()
             candidate, pattern = _fitting(match.group(), patterns)
@@ -431,7 +438,7 @@ def _character_kind(character: str) -> int:
 @cache
 def _needles() -> tuple[Needle, ...]:
     return (
-        *(_form_needle(literal, patterns) for literal, _, patterns in _scans()),
+        *(_form_needle(scan.literal, scan.patterns) for scan in _scans()),
         _NAME_TAIL.encode(),
         *(
             Form(word.encode(), _NAMED_FORM)
@@ -494,7 +501,10 @@ def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
 def encoded() -> tuple[bytes, ...]:
     """How base64 of a known prefix begins, to look for."""
     return (
-        *(base64.b64encode(prefix.encode())[: len(prefix) * 8 // 6] for prefix, _, _ in _scans()),
+        *(
+            base64.b64encode(scan.literal.encode())[: len(scan.literal) * 8 // 6]
+            for scan in _scans()
+        ),
         *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
     )
 

@@ -55,10 +55,18 @@ _OWNERS = frozenset(
 _IMPORTED = ("run", "call")
 """Names so common that alone they only count where they are imported from subprocess."""
 
-_CALL = late(
-    rf"(?P<name>{'|'.join(re.escape(name) for name in sorted((*_WORDS, *_TEXTS), key=len)[::-1])})"
-    r"\s{0,3}\("
+_STEMS = (
+    *("exec", "spawn", "open", "run", "call", "output", "system", "shell", "fork", "Command"),
+    *("ProcessBuilder", "Process.Start", "capture", "passthru"),
 )
+_BY_STEM = tuple(
+    (stem, [n for n in (*_WORDS, *_TEXTS) if stem == next(one for one in _STEMS if one in n)])
+    for stem in _STEMS
+)
+"""The functions by a part of their names. Most files have few of these parts, and looking for a
+part takes far less time than a regex of all names."""
+
+_BRACKET = late(r"\s{0,3}\(")
 _OWNER = late(r"(?<![\w$.])(?P<owner>(?:[A-Za-z_$][\w$]{0,60}(?:\(\))?(?:\.|::|->)){0,4})\Z")
 _OWNER_SIZE = 4 * 66
 """Characters in front of a call, in which its owner is looked for: behind the name that was found,
@@ -90,6 +98,14 @@ _MOST = 500
 _MOST_NAMES = 50
 
 
+class _Named(NamedTuple):
+    """The name of a function: where it begins, the offset behind its bracket."""
+
+    start: int
+    end: int
+    name: str
+
+
 class CodeCall(NamedTuple):
     """One call: the words that are started, or the one text that a shell gets."""
 
@@ -105,8 +121,8 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
     read.
     """
     read, given = 0, _Given(text)
-    for found in _CALL.finditer(text):
-        name, start = found["name"], found.end()
+    for found in _named(text):
+        name, start = found.name, found.end
         if not _starts(found, text):
             continue
         given_name = _FIRST_NAME.match(text, start, start + 200)
@@ -123,19 +139,41 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
         if words and words[0].shown != _UNKNOWN:
             is_text = len(words) == 1 and (name in _TEXTS or " " in words[0].shown)
             yield CodeCall(words, is_text)
-    for found in _TEMPLATE.finditer(text):
-        string = _STRING.match(text, found.end(), found.end() + _LONGEST)
+    if "$`" not in text and ")`" not in text:
+        return
+    for template in _TEMPLATE.finditer(text):
+        string = _STRING.match(text, template.end(), template.end() + _LONGEST)
         if string is not None:
             yield CodeCall([_word(string)], is_text=True)
 
 
-def _starts(found: re.Match[str], text: str) -> bool:
+def _named(text: str) -> Iterator[_Named]:
+    """Where the functions are named in front of a bracket: the first, and the longest name."""
+    found = []
+    for stem, names in _BY_STEM:
+        if stem not in text:
+            continue
+        for name in names:
+            at = text.find(name)
+            while at >= 0:
+                bracket = _BRACKET.match(text, at + len(name))
+                if bracket is not None:
+                    found.append(_Named(at, bracket.end(), name))
+                at = text.find(name, at + 1)
+    past = 0
+    for one in sorted(found):
+        if one.start >= past:
+            past = one.end
+            yield one
+
+
+def _starts(found: _Named, text: str) -> bool:
     """Whether the function that is called starts programs, by what it belongs to."""
-    before = _OWNER.search(text[max(0, found.start() - _OWNER_SIZE) : found.start()])
+    before = _OWNER.search(text[max(0, found.start - _OWNER_SIZE) : found.start])
     if before is None:
         return False
     owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", before["owner"])
-    if not owner and found["name"] in _IMPORTED:
+    if not owner and found.name in _IMPORTED:
         return "from subprocess import" in text
     return owner.rpartition(".")[2] in _OWNERS or owner.endswith("getRuntime")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 
 from guard.catalog import runners
 from guard.catalog.programs import SHELLS
@@ -31,6 +30,7 @@ from guard.catalog.starters import (
 )
 from guard.late import late
 from guard.net import is_this_machine
+from guard.record import Record
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import (
     FISH,
@@ -58,8 +58,7 @@ _REFERENCE = late(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Record):
     """A program that is started: its words (the program first) and what is set for it alone.
 
     `package` tells that the program is named by a package that is fetched, `image` that it is the
@@ -67,10 +66,10 @@ class Call:
     """
 
     words: list[Word]
-    environment: list[ShellAssignment] = field(default_factory=list)
+    environment: list[ShellAssignment] = []  # noqa: RUF012
     package: bool = False
     image: bool = False
-    packages: list[str] = field(default_factory=list)
+    packages: list[str] = []  # noqa: RUF012
 
     @property
     def program(self) -> str:
@@ -81,17 +80,16 @@ class Call:
         return "" if any(c in last for c in "$`(") else last
 
 
-@dataclass(slots=True)
-class Script:
+class Script(Record):
     """What a text does: calls, settings, and the variables that have one known value in it.
 
     `files` are those that it writes whole or adds to, with what is known of their content.
     """
 
-    calls: list[Call] = field(default_factory=list)
-    files: list[tuple[Word, Text]] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
-    constants: dict[str, str] = field(default_factory=dict)
+    calls: list[Call] = []  # noqa: RUF012
+    files: list[tuple[Word, Text]] = []  # noqa: RUF012
+    settings: list[Setting] = []  # noqa: RUF012
+    constants: dict[str, str] = {}  # noqa: RUF012
 
     def value(self, word: Word) -> str | None:
         """What the program gets for `word`, as far as the text itself tells; else None."""
@@ -176,7 +174,7 @@ class _Reading:
     def script(self) -> Script:
         found = self._found
         found.settings = [
-            replace(one, exported=one.exported or one.name in self._exported)
+            one._replace(exported=one.exported or one.name in self._exported)
             for one in found.settings
         ]
         for name, values in self._values.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.sources.positions.text import joined
 from guard.sources.shell_commands.words import Command, Word
@@ -14,8 +14,7 @@ _DECLARING = frozenset(("export", "declare", "typeset", "local", "readonly", "in
 _FISH_NOT_SETTING = frozenset(("--erase", "--query", "--names", "--show", "--unexport"))
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A variable that a text sets, for what it starts if `exported`.
 
     `value` is None for one that is only exported. `how` is the form it is written in:
