@@ -68,6 +68,9 @@ def test_claude_code_gets_the_gateway_and_a_helper(tmp_path: Path) -> None:
     assert env["ANTHROPIC_MODEL"] == "claude-sonnet-4-5"
     taken = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK")
     assert {env[name] for name in taken} == {""}
+    # a repository's settings can set these, too
+    tls = ("NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "LD_PRELOAD", "BASH_ENV")
+    assert {env[name] for name in tls} == {""}
     assert found["apiKeyHelper"] == "/usr/bin/routeguard key"
     assert found["parentSettingsBehavior"] == "merge"
     assert found["disableAllHooks"] is True
@@ -137,3 +140,13 @@ def test_the_suffix_is_random_once_and_then_stays() -> None:
 def test_no_system_policy_is_said(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="no system policy"):
         render.read_policy(str(tmp_path / "policy.toml"))
+
+
+def test_a_companys_ca_and_proxy_reach_claude_code(tmp_path: Path) -> None:
+    policy = compiled(tmp_path, POLICY)
+    policy.gateway_ca = "/etc/ssl/company.pem"
+    policy.gateway_proxy = "http://proxy.example.com:8080"
+    path = "/etc/claude-code/managed-settings.json"
+    env = json.loads(render.render(policy, HOST).files[path])["env"]
+    assert env["NODE_EXTRA_CA_CERTS"] == "/etc/ssl/company.pem"
+    assert env["HTTPS_PROXY"] == "http://proxy.example.com:8080"

@@ -27,6 +27,25 @@ if TYPE_CHECKING:
 DOMAIN = "com.anthropic.claudecode"
 """Preferences with the same keys (https://code.claude.com/docs/en/settings; not run)."""
 
+CLOSED = (
+    # a project's settings took the check of certificates away, or brought some of its own, and read
+    # prompt and key (run; empty, both counted no longer, also where the shell had set them)
+    "NODE_TLS_REJECT_UNAUTHORIZED",
+    CA,
+    # programs and code that it would choose; `PATH` and the like have a value of the user's own
+    "BASH_ENV",
+    "BUN_OPTIONS",
+    "CLAUDE_CODE_SHELL",
+    "CLAUDE_CODE_SHELL_PREFIX",
+    "CLAUDE_CODE_TEAMMATE_COMMAND",
+    "CLAUDE_ENV_FILE",
+    "DYLD_INSERT_LIBRARIES",
+    "ENV",
+    "LD_AUDIT",
+    "LD_PRELOAD",
+)
+"""Variables that are emptied, because the `env` of a repository's settings can set them."""
+
 
 def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     """The file for `machine`."""
@@ -73,7 +92,7 @@ def environment(policy: CompiledPolicy, route: Route) -> dict[str, str]:
 
     Empty ones take away what would choose another cloud, or be sent in the helper's place.
     """
-    found = dict.fromkeys((*CREDENTIALS, *CLOUDS), "")
+    found = dict.fromkeys((*CREDENTIALS, *CLOUDS, *CLOSED), "")
     found["ANTHROPIC_BASE_URL"] = base_url(policy)
     found["ANTHROPIC_CUSTOM_HEADERS"] = "\n".join(
         f"{name}: {value}" for name, value in headers(route).items()
