@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -230,15 +231,7 @@ class TestAdd:
         run.allow("port", "4000", "--until", date.today().isoformat(), "--reason", "it's first")
         out = run.allow("port", "4000", *SHORT)
         undo = out.splitlines()[-1].partition("routeguard ")[2]
-        done = subprocess.run(
-            ["sh", "-c", f"exec {sys.executable} -m guard {undo}"],
-            cwd=run.work,
-            env=run.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = forked.run(shlex.split(undo), env=run.environ, cwd=run.work)
         assert done.returncode == 0, done.stderr
         (entry,) = run.entries()
         assert (entry["reason"], entry["until"]) == ("it's first", date.today())
@@ -610,24 +603,13 @@ def test_completion_of_kinds_and_of_what_can_be_revoked(run):
 
     def complete(words: str, last: str) -> list[str]:
         # as click's own completion script asks
-        done = subprocess.run(
-            [
-                *(sys.executable, "-c"),
-                "from guard import cli; cli.group(prog_name='routeguard')",
-            ],
-            cwd=run.work,
-            env={
-                **run.environ,
-                "_ROUTEGUARD_COMPLETE": "bash_complete",
-                "COMP_WORDS": f"routeguard {words} {last}".rstrip(),
-                "COMP_CWORD": str(len(words.split()) + 1),
-                "OPENAI_API_KEY": KEY,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        environ = {
+            "_ROUTEGUARD_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"routeguard {words} {last}".rstrip(),
+            "COMP_CWORD": str(len(words.split()) + 1),
+            "OPENAI_API_KEY": KEY,
+        }
+        done = forked.run([], env={**run.environ, **environ}, cwd=run.work)
         assert "canary" not in done.stdout
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
