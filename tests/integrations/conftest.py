@@ -126,7 +126,9 @@ def installed(environ: dict[str, str], source: Path) -> Path:
             python.write_text(
                 f"#!/bin/sh\n[ \"$1 $2\" = '-m venv' ] || exec '{sys.executable}' \"$@\"\n"
                 f"shift 2; '{sys.executable}' -m venv --without-pip \"$@\" && shift &&"
-                f" ln -s '{pip}' \"$1\"/lib/python*/site-packages/\n"
+                f" ln -s '{pip}' \"$1\"/lib/python*/site-packages/ &&"
+                ' printf \'#!/bin/sh\nexec "%s/bin/python" -m pip "$@"\n\' "$1" >"$1/bin/pip" &&'
+                ' chmod +x "$1/bin/pip"\n'
             )
             python.chmod(0o755)
             given = {
