@@ -272,7 +272,7 @@ def _in_configuration(file: SourceFile, found: list[_Candidate]) -> list[tuple[_
     data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
     judged = []
     for one in found:
-        if _in_comment(file, one.start):
+        if in_comment(file, one.start):
             continue
         before = file.text[max(0, one.start - _BEFORE) : one.start].rpartition("\n")[2]
         use = calls_in_code.KEPT if _DEFAULT.search(before) else calls_in_code.CALLED
@@ -350,7 +350,7 @@ def _addresses(scope: Scope) -> Iterable[Finding]:
         return  # sooner told than by the regex
     for match in _ADDRESS.finditer(file.text):
         address = address_of(match["value"])
-        if address is None or _in_comment(file, match.start()):
+        if address is None or in_comment(file, match.start()):
             continue
         if match["value"].lower() in ("http", "https") or not (
             net.is_this_machine(address.host) or is_provider_url(address.host, "")
@@ -361,7 +361,8 @@ def _addresses(scope: Scope) -> Iterable[Finding]:
             yield finding
 
 
-def _in_comment(file: SourceFile, start: int) -> bool:
+def in_comment(file: SourceFile, start: int) -> bool:
+    """Whether the offset `start` is in a comment, as far as its line tells."""
     text = file.text
     line = text.rfind("\n", max(0, start - _LINE), start) + 1
     before = text[line or max(0, start - _LINE) : start]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.catalog.clients import ModelClient, address_arguments, clients
 from guard.late import late
 from guard.rules.files import file_names
+from guard.rules.files.base_urls import in_comment
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 from guard.rules.needles import Form, Needle
@@ -42,7 +43,7 @@ _ES_IMPORT = late(
 )
 _NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
 
-_GATEWAY = "portkey"
+_GATEWAY = late(r"[Pp]ort[Kk]ey|PORTKEY")
 _ADDRESSED = late(
     r"[A-Z]_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b|\.(?:base_url|api_base|baseURL)\s*=(?!=)"
 )
@@ -96,7 +97,7 @@ class Clients:
         called = _imports(file)
         if not called:
             return
-        if _GATEWAY in text.lower() or _ADDRESSED.search(text) or _gateway(policy) in text:
+        if _names_gateway(file) or _ADDRESSED.search(text) or _gateway(policy) in text:
             return
         names = {one.expression: one.client for one in called}
         pattern = re.compile(
@@ -132,6 +133,11 @@ class Clients:
                 fix=f"give it the gateway's address, {policy.base_url}, and the gateway's key",
                 severity="error" if own else "",
             )
+
+
+def _names_gateway(file: SourceFile) -> bool:
+    """Whether code in `file` names the gateway; a comment that does sends nothing there."""
+    return any(not in_comment(file, found.start()) for found in _GATEWAY.finditer(file.text))
 
 
 def _may_be_addressed(arguments: str) -> bool:

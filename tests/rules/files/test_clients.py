@@ -56,6 +56,9 @@ def found(path: str, text: str) -> list[tuple[str, str]]:
         ("a.ts", 'import { ChatOpenAI } from "@langchain/openai"\nnew ChatOpenAI({ model: "x" })',
          "ChatOpenAI"),
         ("a.ts", 'import { GoogleGenAI } from "@google/genai"\nnew GoogleGenAI({})', "GoogleGenAI"),
+        # a comment that names the gateway sends nothing there
+        ("a.py", "# Portkey\nfrom openai import OpenAI\nc = OpenAI()  # not portkey", "OpenAI"),
+        ("a.ts", '/*\n * portkey one day\n */\nimport O from "openai"\nnew O() // PORTKEY', "O"),
     ],
 )  # fmt: skip
 def test_a_client_without_an_address(path: str, text: str, what: str) -> None:
