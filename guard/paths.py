@@ -33,6 +33,9 @@ LAUNCH_MARKER = "ROUTEGUARD_LAUNCH"
 WRAPPERS = "ROUTEGUARD_WRAPPERS"
 """The scripts, separated by colons, through which a launch came before the one in the marker."""
 
+KEY_MARKER = "ROUTEGUARD_KEY"
+"""Set for a command that prints the gateway key: it may not ask routeguard for what it prints."""
+
 HOOK = "ROUTEGUARD_HOOK"
 """What the shell functions of the hook set for one command. `lost:SHELL`: the shell no longer runs
 the hook at its prompt. `live:SHELL`: it does; only the function `routeguard` says so."""

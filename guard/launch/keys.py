@@ -6,9 +6,13 @@ Hot-path module; `subprocess` is imported on use. The key is handed on in memory
 
 from __future__ import annotations
 
+import os
+
+from guard import paths
 from guard.agents.keys import unusable_key
 from guard.errors import GuardError, UsageError
 from guard.findings import mask
+from guard.launch.resolve import users_own
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -69,16 +73,32 @@ def fetch(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
 
     The command gets the terminal, so that it can ask for a password; its errors reach the user
     as they are. Raises GuardError (RG106) if the command is missing, fails, takes longer than
-    `entry.key_timeout` seconds, or prints no usable key.
+    `entry.key_timeout` seconds, prints no usable key, or asks routeguard for it again: each of
+    those would wait for the next one, and outlive it.
     """
     import subprocess
 
     program = entry.key_command[0]
     where = f"policy: the key command of {entry.name} ({program} …)"
+    if os.environ.get(paths.KEY_MARKER):
+        raise _failed(
+            where,
+            "it asks routeguard for the key that it has to print",
+            "name the program that has the key, such as op, pass or the keyring",
+        )
+    found = users_own(program, environ)
+    if not found:
+        raise _failed(
+            where,
+            f"there is no {program} on PATH outside of the project that you are in"
+            if "/" not in program
+            else f"{program} is a relative path, and means another program in each directory",
+            f"install {program}" if "/" not in program else "write its absolute path",
+        )
     try:
         done = subprocess.run(
-            list(entry.key_command),
-            env=dict(environ),
+            [found, *entry.key_command[1:]],
+            env={**environ, paths.KEY_MARKER: "1"},
             stdout=subprocess.PIPE,
             timeout=entry.key_timeout,
             check=False,

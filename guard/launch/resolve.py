@@ -58,6 +58,26 @@ def typed(name: str, environ: Mapping[str, str]) -> str:
     return ""
 
 
+def users_own(name: str, environ: Mapping[str, str]) -> str:
+    """The program that `name` is for the user, wherever they are; "" if there is none.
+
+    Neither a relative path nor an entry of PATH counts that is relative or lies in the project
+    around the working directory (direnv, `node_modules/.bin`): a repository chooses no program
+    that we run for the user. A `name` that is an absolute path is itself.
+    """
+    if "/" in name:
+        return name if name.startswith("/") else ""
+    around = None
+    for directory in environ.get("PATH", os.defpath).split(":"):
+        path = os.path.join(directory, name)
+        if not directory.startswith("/") or not _is_program(path):
+            continue
+        around = around or paths.around(environ, paths.here())
+        if not around.tree_of(path):
+            return path
+    return ""
+
+
 def copies(name: str, environ: Mapping[str, str]) -> list[str]:
     """Every program `name` on PATH, the one that `find` chooses first; links to one count once."""
     found: list[str] = []

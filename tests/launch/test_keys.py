@@ -83,6 +83,38 @@ def test_no_such_command(command: str) -> None:
     assert "canary" not in caught.value.render()
 
 
+def test_a_project_chooses_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # direnv and node_modules/.bin put a folder of the repository first
+    project, own = tmp_path / "project", tmp_path / "own"
+    for folder, key in ((project, "pk-theirs"), (project / "bin", "pk-theirs"), (own, "pk-own")):
+        folder.mkdir()
+        (folder / "op").write_text(f"#!/bin/sh\necho {key}\n")
+        (folder / "op").chmod(0o755)
+    (project / ".git").mkdir()
+    monkeypatch.chdir(project)
+    for first in (str(project / "bin"), str(project), "bin", ".", ""):
+        environ = {"PATH": f"{first}:{own}:{os.defpath}"}
+        assert fetch(entry("op"), environ) == "pk-own"
+        with pytest.raises(GuardError, match="could not be fetched"):
+            fetch(entry("op"), {"PATH": first})
+    for relative in ("./op", "bin/op"):
+        with pytest.raises(GuardError) as caught:
+            fetch(entry(relative), {"PATH": os.defpath})
+        assert "a relative path" in caught.value.why
+
+
+def test_it_does_not_ask_routeguard_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    script = f"echo $ROUTEGUARD_KEY >> {asked}; echo pk-abc"
+    assert fetch(shell(script), ENVIRON) == "pk-abc"
+    # what the command starts has its environment
+    monkeypatch.setenv("ROUTEGUARD_KEY", asked.read_text().strip())
+    with pytest.raises(GuardError) as caught:
+        fetch(shell(script), ENVIRON)
+    assert "asks routeguard for the key" in caught.value.why
+    assert asked.read_text() == "1\n"
+
+
 def test_it_may_ask_on_the_terminal(tmp_path: Path) -> None:
     # standard input is ours, so that it can read a password
     read, write = os.pipe()
