@@ -1,8 +1,9 @@
 """A client that names no address (RG113): it calls its provider, and no gateway is in sight.
 
 Python and JavaScript, by what a file imports: `OpenAI()`, `new Anthropic()`, `litellm.completion`.
-Silent where an argument may hold the address, where a file speaks of the gateway, or of a variable
-by which the client finds one.
+Silent where an argument may hold the address or names the gateway, and in a file that sets an
+address elsewhere or speaks of a variable by which a client finds one. What a file says of the
+gateway besides is about its other clients.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.catalog.clients import ModelClient, address_arguments, clients
 from guard.late import late
 from guard.rules.files import file_names
-from guard.rules.files.base_urls import in_comment
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 from guard.rules.needles import Form, Needle
@@ -45,9 +45,11 @@ _NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>
 
 _GATEWAY = late(r"[Pp]ort[Kk]ey|PORTKEY")
 _ADDRESSED = late(
-    r"[A-Z]_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b|\.(?:base_url|api_base|baseURL)\s*=(?!=)"
+    r"\b(?!PORTKEY)[A-Z][A-Z0-9_]*_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b"
+    r"|\.(?:base_url|api_base|baseURL)\s*=(?!=)|\.with_?[Oo]ptions\s*\("
 )
-"""A variable that SDKs read their address from, or an address that is set elsewhere in the file."""
+"""A variable that SDKs read their address from (none reads the gateway's own), or an address that
+is set elsewhere in the file."""
 
 _SPREAD = late(r"\*\*|\.\.\.")
 _ARGUMENT = late(
@@ -97,7 +99,7 @@ class Clients:
         called = _imports(file)
         if not called:
             return
-        if _names_gateway(file) or _ADDRESSED.search(text) or _gateway(policy) in text:
+        if _ADDRESSED.search(text):
             return
         names = {one.expression: one.client for one in called}
         pattern = re.compile(
@@ -119,7 +121,11 @@ class Clients:
             arguments = text[match.end() : end - 1]
             last = match["what"].rpartition(".")[2]
             options = javascript and (last[:1].isupper() or last.startswith("create"))
-            if _may_be_addressed(arguments) or (options and _OPTIONS.match(arguments)):
+            if (
+                _may_be_addressed(arguments)
+                or _GATEWAY.search(arguments)
+                or (options and _OPTIONS.match(arguments))
+            ):
                 continue
             client = names[match["what"]]
             own = _own_key(arguments)
@@ -133,11 +139,6 @@ class Clients:
                 fix=f"give it the gateway's address, {policy.base_url}, and the gateway's key",
                 severity="error" if own else "",
             )
-
-
-def _names_gateway(file: SourceFile) -> bool:
-    """Whether code in `file` names the gateway; a comment that does sends nothing there."""
-    return any(not in_comment(file, found.start()) for found in _GATEWAY.finditer(file.text))
 
 
 def _may_be_addressed(arguments: str) -> bool:
@@ -157,10 +158,6 @@ def _own_key(arguments: str) -> str:
         if catalogued_variables().get(match.group(), ("", ""))[0] == "provider_key":
             return match.group()
     return ""
-
-
-def _gateway(policy: CompiledPolicy) -> str:
-    return policy.base_url.partition("://")[2].partition("/")[0]
 
 
 def _imports(file: SourceFile) -> list[_Called]:

@@ -56,7 +56,14 @@ def found(path: str, text: str) -> list[tuple[str, str]]:
         ("a.ts", 'import { ChatOpenAI } from "@langchain/openai"\nnew ChatOpenAI({ model: "x" })',
          "ChatOpenAI"),
         ("a.ts", 'import { GoogleGenAI } from "@google/genai"\nnew GoogleGenAI({})', "GoogleGenAI"),
-        # a comment that names the gateway sends nothing there
+        # what names the gateway elsewhere sends nothing there
+        ("a.py", '"""With Portkey."""\nfrom openai import OpenAI\nOpenAI()', "OpenAI"),
+        ("a.py", "from openai import OpenAI\nfrom portkey_ai import Portkey\nPortkey()\nOpenAI()",
+         "OpenAI"),
+        ("a.py", "from openai import OpenAI\nimport os\na = OpenAI(base_url="
+         "os.environ['PORTKEY_BASE_URL'])\nb = OpenAI(timeout=3)", "OpenAI"),
+        ("a.ts", 'import OpenAI from "openai"\nconst p = new OpenAI({ baseURL: '
+         '"https://api.portkey.ai/v1" })\nnew OpenAI()', "OpenAI"),
         ("a.py", "# Portkey\nfrom openai import OpenAI\nc = OpenAI()  # not portkey", "OpenAI"),
         ("a.ts", '/*\n * portkey one day\n */\nimport O from "openai"\nnew O() // PORTKEY', "O"),
     ],
@@ -85,7 +92,8 @@ def test_with_the_providers_own_key_it_is_an_error(path: str, text: str) -> None
         ("a.py", "from openai import OpenAI\nOpenAI(http_client=client)"),
         ("a.py", "from openai import OpenAI\nc = OpenAI()\nc.base_url = url"),
         ("a.py", "from openai import OpenAI\nx = os.environ['OPENAI_BASE_URL']\nOpenAI()"),
-        ("a.py", "from openai import OpenAI\nfrom portkey_ai import createHeaders\nOpenAI()"),
+        ("a.py", "import litellm\nlitellm.completion(portkey_model, messages=m)"),
+        ("a.py", "from openai import OpenAI\nc = OpenAI().with_options(base_url=url)"),
         ("a.py", "from openai import OpenAI\nOpenAI(default_headers=headers)"),
         ("a.py", "from openai import OpenAI\n# OpenAI()\n'''OpenAI()'''\nx = 'OpenAI()'"),
         ("a.py", "from openai import OpenAI\nclass A(OpenAI): pass\ndef OpenAI(): pass"),

@@ -79,6 +79,43 @@ def test_a_key_after_an_escape_in_a_json_string_is_found() -> None:
     assert subjects('{"text": "key:\\n' + KEYS["Anthropic"](3) + '"}') == ["Anthropic"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"t": "\\u0027KEY\\u0027"}',
+        'k = b"\\x20KEY"',
+        "https://x.example/?key%3DKEY",
+        '{"traceback": ["\\u001b[0;32mKEY\\u001b[0m"]}',
+        "\x1b[38;5;124mKEY\x1b[0m",
+        "\x1b[mKEY",
+    ],
+)
+def test_a_key_after_an_escape_is_found(text: str) -> None:
+    assert subjects(text.replace("KEY", KEYS["Anthropic"](1))) == ["Anthropic"]
+
+
+@pytest.mark.parametrize("owner", KEYS)
+def test_a_key_in_base64_or_hex_is_found(owner: str) -> None:
+    for seed in range(8):
+        key = KEYS[owner](seed).encode()
+        for coded in (base64.b64encode(key), base64.urlsafe_b64encode(key + b"\n")):
+            text = f"key: !!binary {coded.decode()}\n"
+            assert subjects(text) == [owner]
+        for digits in (key.hex(), key.hex().upper()):
+            assert subjects(f"k = '{digits}'") == [owner]
+    (finding,) = checked(SourceFile("x", text.encode()))
+    assert (finding.column, finding.end_column) == (15, 15 + len(coded))
+
+
+def test_base64_and_hex_of_other_things_are_silent() -> None:
+    for seed in range(300):
+        coded = base64.b64encode(b"sk-" + drawn(LETTERS, 2000, seed).encode()[:seed]).decode()
+        assert subjects(f"data:image/png;base64,{drawn(LETTERS, 400, seed)}{coded}") == []
+    key = KEYS["Anthropic"](1).encode()
+    assert subjects("d41d8cd9" + key.hex()) == []
+    assert subjects(base64.b64encode(b"sk-ant-api03-your-key-here-for-the-example").decode()) == []
+
+
 def test_the_place_is_the_key_itself() -> None:
     key = KEYS["Groq"](5)
     (finding,) = DETECTOR.check(SourceFile("a.py", f"x = 1\nk = '{key}'\n".encode()), POLICY)
