@@ -146,6 +146,14 @@ def catalogued_variables() -> Mapping[str, tuple[str, str]]:
     return {name: (known.kind, known.owner) for name, known in variables().items()}
 
 
+_ESCAPES = (
+    # in a string, in a URL, and what colours a terminal: \n, \x27, \u0027, %3D, ESC [ 0 ; 32 m
+    *(r"\\[nrt]", r"\\x[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}", r"%[0-9A-Fa-f]{2}"),
+    *(r"\[m", r"[\[;][0-9]m", r"[\[;][0-9]{2}m", r"[\[;][0-9]{3}m"),
+)
+"""What may stand right before a key though it ends in a letter or a digit."""
+
+
 class _Scan(NamedTuple):
     """What begins with `literal`: the regex for what may be a key or the first part of one, that
     for another part, and the patterns that it may be."""
@@ -173,8 +181,9 @@ def _scans() -> tuple[_Scan, ...]:
         charset = "".join(dict.fromkeys(p.charset for p in group))
         escaped = re.escape(literal)
         # behind the literal, so that it stays a literal prefix: not inside a word, unless the
-        # word is an escape such as \n in a JSON string
-        start = rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|(?<=\\[nrt]{escaped}))"
+        # word is the end of an escape
+        escapes = "|".join(rf"(?<={escape}{escaped})" for escape in _ESCAPES)
+        start = rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|{escapes})"
         # as long as a key, or up to what ends a text that may go on in another one
         rest = rf"(?:[{charset}]{{{_SHORTEST - len(literal)},}}+|[{charset}]*+(?=[\"'`\\]))"
         scans.append(_Scan(literal, late(start + rest), late(rf"[{charset}]*+"), group))
@@ -233,6 +242,7 @@ def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
     for source in (
         _prefixed(text, lower),
         _service_accounts(text),
+        _coded(text),
         _assigned(text, policy, budget),
         _named(text, lower, budget),
     ):
@@ -339,6 +349,28 @@ def _service_accounts(text: str) -> Iterator[_Literal]:
             at = text.find(begin, end)
 
 
+def _coded(text: str) -> Iterator[_Literal]:
+    """The keys with a known prefix that stand in base64 or in hex, with nothing before them."""
+    for begins, run, decode in (
+        (_in_base64(), r"[A-Za-z0-9+/_-]*+={0,2}", _from_base64),
+        (_in_hex(), r"[0-9A-Fa-f]*+", _from_hex),
+    ):
+        for begin in begins:
+            at = text.find(begin)
+            while at >= 0:
+                match = _compiled(run).match(text, at)
+                end = match.end() if match else at + len(begin)
+                if not text[at - 1 : at].isalnum() and end - at >= _LEAST_CODED:
+                    plain = decode(text[at:end])
+                    for found in _prefixed(plain, _lowered(plain)):
+                        # with the surroundings that tell whose it is
+                        yield found._replace(start=at, end=end, value=text[at:end])
+                        break
+                at = text.find(begin, end)
+
+
+_LEAST_CODED = 27
+"""Characters of the shortest key in base64."""
 _LEAST_PRIVATE_KEY = 800
 """Characters of a private key of 1024 bits in PKCS #8, in base64; Google's have 2048."""
 _LEAST_ACCOUNT = 1200
@@ -350,7 +382,16 @@ def _is_private_key(key: str) -> bool:
 
 def _from_base64(text: str) -> str:
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4)).decode()
+        return base64.b64decode(
+            text + "=" * (-len(text) % 4), b"-_" if re.search("[-_]", text) else None
+        ).decode()
+    except ValueError:
+        return ""
+
+
+def _from_hex(text: str) -> str:
+    try:
+        return bytes.fromhex(text[: len(text) // 2 * 2]).decode()
     except ValueError:
         return ""
 
@@ -447,6 +488,14 @@ def _needles() -> tuple[Needle, ...]:
         ),
         _PRIVATE_KEY.encode(),
         *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
+        *(
+            Form(begin.lower().encode(), begin.encode() + rb"[A-Za-z0-9+/_-]{20}")
+            for begin in _in_base64()
+        ),
+        *(
+            Form(begin.lower().encode(), begin.encode() + rb"[0-9A-Fa-f]{34}")
+            for begin in _in_hex()
+        ),
     )
 
 
@@ -500,13 +549,23 @@ def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
 @cache
 def encoded() -> tuple[bytes, ...]:
     """How base64 of a known prefix begins, to look for."""
-    return (
-        *(
-            base64.b64encode(scan.literal.encode())[: len(scan.literal) * 8 // 6]
-            for scan in _scans()
-        ),
-        *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
+    return tuple(begin.encode() for begin in (*_in_base64(), *_ACCOUNTS_IN_BASE64))
+
+
+@cache
+def _in_base64() -> tuple[str, ...]:
+    """How base64 of each literal begins, whatever follows it."""
+    return tuple(
+        base64.b64encode(scan.literal.encode())[: len(scan.literal) * 8 // 6].decode()
+        for scan in _scans()
     )
+
+
+@cache
+def _in_hex() -> tuple[str, ...]:
+    """The literals in hex, in lower case and in upper case."""
+    plain = [scan.literal.encode().hex() for scan in _scans()]
+    return tuple(dict.fromkeys((*plain, *(digits.upper() for digits in plain))))
 
 
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:
