@@ -25,15 +25,26 @@ to=$ROOT$PREFIX
 # zsh reads no folder of hooks.
 remove_lines() {
     for file in bash.bashrc zsh/zshrc zshrc; do
-        [ ! -f "$ROOT$ETC/$file" ] || sed -i '/ # routeguard, for all users$/d' "$ROOT$ETC/$file"
+        [ ! -f "$ROOT$ETC/$file" ] ||
+            sed -i --follow-symlinks '/ # routeguard, for all users$/d' "$ROOT$ETC/$file"
     done
 }
 
 add_line() { # FILE LINE
-    [ ! -f "$ROOT$ETC/$1" ] || echo "$2 # routeguard, for all users" >>"$ROOT$ETC/$1"
+    [ -f "$ROOT$ETC/$1" ] || return 0
+    # behind a last line without an end ours would be a part of it, and it would go with ours
+    [ -z "$(tail -c 1 "$ROOT$ETC/$1")" ] || echo >>"$ROOT$ETC/$1"
+    echo "$2 # routeguard, for all users" >>"$ROOT$ETC/$1"
+}
+
+# Agents' own files ask the command that goes for the key.
+remove_managed() {
+    [ -z "$ROOT" ] && [ -e "$ETC/routeguard/managed.json" ] && [ -x "$to/bin/routeguard" ] || return 0
+    "$to/bin/routeguard" managed remove >&2 || echo "$0: files above stay, and agents follow them" >&2
 }
 
 remove_files() {
+    remove_managed
     remove_lines
     rm -rf "${to:?}/bin" "$to/venv" "$to/venv.new" "$to/venv.old"
     rm -f "$to"/completion.*

@@ -69,6 +69,10 @@ def test_the_devcontainer_feature_guards_every_shell_and_leaves_nothing(
         assert re.search(rf"\$\{{{option.upper()}\b", script), "an option that nobody reads"
     shutil.copy(FLEET / "for-all-users.sh", feature)
     etc, prefix = Path(machine["ETC"]), Path(machine["PREFIX"])
+    # links, and a last line that has no end
+    (tmp_path / "bashrc").write_text("# bash\nalias mine=true")
+    (etc / "bash.bashrc").unlink()
+    (etc / "bash.bashrc").symlink_to(tmp_path / "bashrc")
     before = tree(etc)
     options = {"SOURCE": "unused", "BASEURL": "https://gateway.example.com/v1"}
     run("sh", feature / "install.sh", cwd=feature, env={**machine, **options})
@@ -111,9 +115,15 @@ def test_the_devcontainer_feature_guards_every_shell_and_leaves_nothing(
         f"{tmp_path}/bin/opencode\n"
     )
 
+    policy = etc / "routeguard/policy.toml"
+    policy.write_text("# of the image\n")
+    done = run("sh", feature / "install.sh", cwd=feature, env={**machine, **options})
+    assert policy.read_text() == "# of the image\n"
+    assert "stays as it is" in done.stderr
     shutil.rmtree(etc / "routeguard")
     run("sh", feature / "for-all-users.sh", "--remove", cwd=tmp_path, env=machine)
-    assert tree(etc) == {**before, "profile.d": ""}
+    assert tree(etc) == {**before, "bash.bashrc": "# bash\nalias mine=true\n", "profile.d": ""}
+    assert (etc / "bash.bashrc").is_symlink()
     assert not prefix.exists()
 
 
@@ -129,6 +139,8 @@ def test_the_debian_package(tmp_path: Path, machine: dict[str, str], run: Callab
     shims = root / "opt/routeguard/venv/shims"
     # the hooks go when the package is removed; a conffile would stay
     assert (root / "DEBIAN/conffiles").read_text() == "/etc/routeguard/policy.toml\n"
+    assert "managed remove" in (root / "DEBIAN/prerm").read_text()
+    assert (root / "DEBIAN/prerm").stat().st_mode & 0o777 == 0o755
     assert os.readlink(root / "usr/bin/routeguard") == "/opt/routeguard/bin/routeguard"
     assert (shims / "opencode").stat().st_mode & 0o7777 == 0o755
     written = [path for path in root.rglob("*") if path.is_file() and "venv" not in path.parts]

@@ -32,6 +32,16 @@ next=$("$PYTHON" -c 'import sys; print("%d.%d" % (sys.version_info[0], sys.versi
 mkdir "$tree/DEBIAN"
 # the policy is the administrator's; the hooks are code, and go when the package is removed
 echo /etc/routeguard/policy.toml >"$tree/DEBIAN/conffiles"
+# agents' own files ask the command that goes for the key
+cat >"$tree/DEBIAN/prerm" <<'EOF'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -e /etc/routeguard/managed.json ]; then
+    /opt/routeguard/bin/routeguard managed remove >&2 ||
+        echo "routeguard: files above stay, and agents follow them" >&2
+fi
+EOF
+chmod 755 "$tree/DEBIAN/prerm"
 cat >"$tree/DEBIAN/control" <<EOF
 Package: routeguard
 Version: $version

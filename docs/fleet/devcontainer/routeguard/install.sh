@@ -15,10 +15,15 @@ PYTHON=$python LINES=yes AGAIN='build the container again' \
     "$here/for-all-users.sh" "${SOURCE:-routeguard}"
 
 policy=${ETC:-/etc}/routeguard/policy.toml
-mkdir -p "$(dirname "$policy")"
-cat >"$policy" <<EOF
-# Written by the devcontainer feature routeguard.
+mark='# Written by the devcontainer feature routeguard.'
+if [ -e "$policy" ] && [ "$(head -n 1 "$policy")" != "$mark" ]; then
+    echo "routeguard: the image has a policy, which stays as it is: $policy" >&2
+else
+    mkdir -p "$(dirname "$policy")"
+    cat >"$policy" <<EOF
+$mark
 [gateway]
 base_url = "${BASEURL:-https://api.portkey.ai/v1}"
 EOF
+fi
 "${PREFIX:-/opt/routeguard}/bin/routeguard" policy validate "$policy"
