@@ -187,6 +187,21 @@ class Agent(Identity):
         made: Managed = self._module("rendered").render(policy, machine)
         return made
 
+    def managed_by_user(
+        self, policy: CompiledPolicy, environ: Mapping[str, str], *, create: bool
+    ) -> Managed:
+        """Files of the user's own that hold where no administrator's would: mostly none.
+
+        `create` makes the random suffix of this user's provider ids.
+        """
+        from guard.agents.managed import Managed
+
+        return Managed([], [])
+
+    def unfit_for_user(self, program: str, environ: Mapping[str, str]) -> tuple[str, str]:
+        """Why those files must not be where `program` is started, and the fix; "" if they may."""
+        return "", ""
+
     def today(self, facts: Any) -> Today:
         """Where the launch would go without the guard: `unguarded` of the module `today`."""
         told: Today = self._module("today").unguarded(facts)

@@ -18,7 +18,7 @@ from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 LINUX, MACOS = "linux", "macos"
@@ -100,6 +100,23 @@ def installed(root: str = "") -> Installed:
     path = root + state_file(paths.SYSTEM_POLICY)
     if not os.path.lexists(path) or changeable(path, root)[0]:
         return Installed()
+    return _remembered(path)
+
+
+def user_state_file(environ: Mapping[str, str]) -> str:
+    """Where it is kept what was installed for the user of `environ` alone (`--user`)."""
+    return os.path.join(paths.routeguard_state(environ), "managed.json")
+
+
+def installed_by_user(environ: Mapping[str, str]) -> Installed:
+    """The same of `managed install --user`, nothing where others could change what it says."""
+    path = user_state_file(environ)
+    if not os.path.lexists(path) or changed_by_others(path, (0, os.geteuid()))[0]:
+        return Installed()
+    return _remembered(path)
+
+
+def _remembered(path: str) -> Installed:
     import json
 
     try:
@@ -122,13 +139,15 @@ def changeable(path: str, root: str = "") -> tuple[str, str]:
     return changed_by_others(path, owners, root)
 
 
-def recognised(files: Iterable[str], known: Installed, root: str = "") -> list[Finding]:
-    """A note for each of `files` that was written by `routeguard managed install`."""
+def recognised(
+    files: Iterable[str], known: Installed, root: str = "", source: str = "the system policy"
+) -> list[Finding]:
+    """A note for each of `files` that was written by `routeguard managed install` from `source`."""
     return [
         Finding(
             "RG302",
             path,
-            "routeguard wrote it from the system policy, and nobody has changed it since",
+            f"routeguard wrote it from {source}, and nobody has changed it since",
             where=path,
             severity="note",
         )

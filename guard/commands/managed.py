@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.agents.managed import LINUX, MACOS
+from guard import paths
+from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
 from guard.commands.groups import Group
-from guard.errors import ExitCode, GuardError, printable
+from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.launch.process import own_environment
 from guard.managed import files
 from guard.managed.render import (
     PLATFORM,
@@ -24,8 +26,12 @@ from guard.managed.render import (
     policy_file,
     profile,
     read_policy,
+    refuse_older_releases,
     render,
+    render_user,
 )
+from guard.policy.compile import compile_user
+from guard.policy.places import refuse_misplaced, user_policy
 from guard.report.document import show_document
 from guard.report.table import fields
 from guard.report.terminal import paint, say, show
@@ -33,7 +39,7 @@ from guard.report.terminal import paint, say, show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.managed.files import Place, State, Step
+    from guard.managed.files import Ground, Place, State, Step
 
 
 @click.group(
@@ -46,6 +52,7 @@ Examples:
   sudo routeguard managed install
   routeguard managed status
   sudo routeguard managed remove                    undo it
+  routeguard managed install --user                 your own, without root
   routeguard managed render --platform macos --to mdm      for a company's MDM""",
 )
 def managed() -> None:
@@ -54,6 +61,9 @@ def managed() -> None:
     They outrank users' and projects' settings, so they hold where no launch guard is: an agent
     that is started by its full path, by an editor, or with a cleaned environment. They name the
     gateway and hold no key. docs/managed.md says what they do not hold.
+
+    For an agent that reads no such file, --user writes your own global one, from your policy,
+    without root.
     """
 
 
@@ -71,6 +81,7 @@ _program = click.option(
     default="",
     help="The routeguard that agents ask for the gateway key.",
 )
+_user = click.option("--user", "own", is_flag=True, help="Your own file instead.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show what would change.")
 
 
@@ -95,27 +106,38 @@ Examples:
 )
 @click.option("--policy", metavar="FILE", default="", help="A policy file to render instead.")
 @_program
+@_user
 @_json
-def render_command(platform: str, to: str | None, policy: str, program: str, as_json: bool) -> int:
+def render_command(
+    platform: str, to: str | None, policy: str, program: str, own: bool, as_json: bool
+) -> int:
     """Show what is rendered from the system policy.
 
     With --to the files lie in DIR as they would below the root, with the list by which a launch
     recognises them; for macOS also a profile for an MDM, and each domain as a property list.
     Running it again with the same DIR changes nothing that the policy does not.
     """
+    if own:
+        _only_user(own, "/", to or policy or program or platform != PLATFORM)
+        rendering = _rendered_user(create=False)
+        return _show_rendering(rendering, as_json=as_json)
     source = policy or policy_file("/", platform)
-    place = policy_file(to or "/", platform)
-    state = files.read_state(place)
+    ground = files.Ground(to or "/", state_file(policy_file(to or "/", platform)))
+    state = files.read_state(ground.memory)
     rendering, state = _rendered(source, platform, state, program)
     if to:
-        places = files.look(to, rendering.files, state)
-        steps = files.install(to, place, places, state, replace_others=False, dry_run=False)
+        places = files.look(ground, rendering.files, state)
+        steps = files.install(ground, places, state, replace_others=False, dry_run=False)
         extra = {f"{domain}.plist": plist(values) for domain, values in rendering.domains.items()}
         if rendering.domains:
             extra[PROFILE] = profile(rendering.domains)
         steps += [_wrote(os.path.join(to, name), content) for name, content in extra.items()]
         _tell_steps(steps, rendering.notes, dry_run=False, as_json=as_json, root=to)
         return ExitCode.OK
+    return _show_rendering(rendering, as_json=as_json)
+
+
+def _show_rendering(rendering: Rendering, *, as_json: bool) -> int:
     if as_json:
         show_document(_as_dict(rendering))
         return ExitCode.OK
@@ -134,13 +156,14 @@ Examples:
 Exit status: 0 no difference, 1 differences."""
 )
 @_root
+@_user
 @_json
-def diff(root: str, as_json: bool) -> int:
+def diff(root: str, own: bool, as_json: bool) -> int:
     """Show what differs between the files and the policy.
 
     Files of somebody else's that are in the way are compared as well.
     """
-    _, places, _ = _looked(root)
+    _, _, places, _ = _looked(root, own)
     different = [place for place in places if place.content != place.wanted]
     if as_json:
         shown = [{**files.as_dict(place), "diff": _difference(place)} for place in different]
@@ -150,7 +173,7 @@ def diff(root: str, as_json: bool) -> int:
             show(f"{paint(place.path, 'strong')}  {place.state}", whole=True)
             show("".join(_difference(place)).rstrip("\n") + "\n", whole=True)
         if not different:
-            say("no difference: the files are as the system policy renders them")
+            say(f"no difference: the files are as {_whose(own)} renders them")
     return ExitCode.FINDINGS if different else ExitCode.OK
 
 
@@ -161,31 +184,36 @@ Examples:
   sudo routeguard managed install
   sudo routeguard managed install --replace     keep others' files aside
   routeguard managed install --root build/root
+  routeguard managed install --user             your own, without root
 
 Exit status: 0 done, 1 a file of somebody else's is in the way, 3 no valid system policy."""
 )
 @_root
 @_program
 @click.option("--replace", "replace_others", is_flag=True, help="Keep files of others aside.")
+@_user
 @_dry_run
 @_json
-def install(root: str, program: str, replace_others: bool, dry_run: bool, as_json: bool) -> int:
-    """Write the files as root.
+def install(
+    root: str, program: str, replace_others: bool, own: bool, dry_run: bool, as_json: bool
+) -> int:
+    """Write the files as root, or your own with --user.
 
     A file that routeguard did not write, or that was changed since, is shown and left. Run it
-    again after each change of the system policy.
+    again after each change of the policy.
     """
+    _only_user(own, root, program)
     if not dry_run:
-        _require_root(root)
-    place = policy_file(root)
-    rendering, state = _rendered(place, PLATFORM, files.read_state(place), program)
-    places = files.look(root, rendering.files, state)
-    steps = files.install(
-        root, place, places, state, replace_others=replace_others, dry_run=dry_run
-    )
+        _require_owner(root, own)
+    if own:
+        refuse_older_releases(own_environment(os.environ))
+    ground, rendering, places, state = _looked(root, own, program, create=not dry_run)
+    if own and not dry_run:
+        paths.private_directory(os.path.dirname(ground.memory))
+    steps = files.install(ground, places, state, replace_others=replace_others, dry_run=dry_run)
     _tell_steps(steps, rendering.notes, dry_run=dry_run, as_json=as_json, root=root)
     if not dry_run and not as_json:
-        say("undo: sudo routeguard managed remove" + _under(root))
+        say(f"undo: {ground.command('remove')}{_under(root)}")
     return ExitCode.OK
 
 
@@ -198,19 +226,21 @@ Examples:
 Exit status: 0 done, 1 a file was changed by somebody and stays."""
 )
 @_root
+@_user
 @_dry_run
 @_json
-def remove(root: str, dry_run: bool, as_json: bool) -> int:
-    """Take the files away as root.
+def remove(root: str, own: bool, dry_run: bool, as_json: bool) -> int:
+    """Take the files away as root, or your own with --user.
 
     What was there before is put back, and directories that were made go if they are empty.
     """
+    _only_user(own, root)
     if not dry_run:
-        _require_root(root)
-    place = policy_file(root)
-    state = files.read_state(place)
-    places = files.look(root, {}, state)
-    steps, stay = files.remove(root, place, places, state, dry_run=dry_run)
+        _require_owner(root, own)
+    ground = _ground(root, own)
+    state = files.read_state(ground.memory)
+    places = files.look(ground, {}, state)
+    steps, stay = files.remove(ground, places, state, dry_run=dry_run)
     notes = [f"{one.path} stays: somebody has changed it since it was written" for one in stay]
     _tell_steps(steps, notes, dry_run=dry_run, as_json=as_json, root=root)
     return ExitCode.FINDINGS if stay else ExitCode.OK
@@ -225,13 +255,15 @@ Examples:
 Exit status: 0 all files are in place, 1 not."""
 )
 @_root
+@_user
 @_json
-def status(root: str, as_json: bool) -> int:
+def status(root: str, own: bool, as_json: bool) -> int:
     """Show whether the files are in place.
 
-    Also whether others than root could change them.
+    Also whether others than their owner could change them.
     """
-    rendering, places, state = _looked(root)
+    ground, rendering, places, state = _looked(root, own)
+    policy = user_policy(own_environment(os.environ)) if own else policy_file(root)
     good = all(place.state == files.CURRENT and not place.unsafe for place in places)
     if as_json:
         shown = [files.as_dict(place) for place in places]
@@ -239,23 +271,23 @@ def status(root: str, as_json: bool) -> int:
             {
                 "installed": bool(state.entries),
                 "good": good,
-                "policy": policy_file(root),
-                "program": state.program,
+                "policy": policy,
+                "program": state.program if state.entries else "",
                 "files": shown,
                 "notes": list(rendering.notes),
             }
         )
         return ExitCode.OK if good else ExitCode.FINDINGS
-    rows = [("policy", printable(policy_file(root)))]
+    rows = [("policy", printable(policy))]
     for place in places:
         word = place.state if place.state == files.CURRENT else paint(place.state, "warning")
         rows.append((word, printable(place.path)))
         if place.unsafe:
             rows.append((paint("unsafe", "bad"), printable(place.unsafe)))
     if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
-        rows.append(("look", f"routeguard managed diff{_under(root)}"))
+        rows.append(("look", f"{ground.command('diff')}{_under(root)}"))
     if not good:
-        rows.append(("fix", f"sudo routeguard managed install{_under(root)}"))
+        rows.append(("fix", f"{ground.command('install')}{_under(root)}"))
     show(fields(rows))
     _notes(rendering.notes)
     return ExitCode.OK if good else ExitCode.FINDINGS
@@ -268,14 +300,51 @@ def _rendered(source: str, platform: str, state: State, program: str) -> tuple[R
     return rendering, replace(state, suffix=chosen.suffix, program=chosen.program)
 
 
-def _looked(root: str) -> tuple[Rendering, list[Place], State]:
-    place = policy_file(root)
-    known = files.read_state(place)
-    rendering, state = _rendered(place, PLATFORM, known, "")
-    return rendering, files.look(root, rendering.files, state), known
+def _rendered_user(*, create: bool) -> Rendering:
+    """What this user's policy renders; `create` makes the random suffix of the ids."""
+    environ = own_environment(os.environ)
+    refuse_misplaced(environ, paths.here())
+    return render_user(compile_user(environ), environ, create=create)
 
 
-def _require_root(root: str) -> None:
+def _ground(root: str, own: bool) -> Ground:
+    if own:
+        return files.Ground("/", user_state_file(own_environment(os.environ)), own=True)
+    return files.Ground(root, state_file(policy_file(root)))
+
+
+def _looked(
+    root: str, own: bool, program: str = "", *, create: bool = False
+) -> tuple[Ground, Rendering, list[Place], State]:
+    """What is rendered for these files and what is there; the state is that of a next install."""
+    _only_user(own, root)
+    ground = _ground(root, own)
+    state = files.read_state(ground.memory)
+    if own:
+        rendering = _rendered_user(create=create)
+    else:
+        rendering, state = _rendered(policy_file(root), PLATFORM, state, program)
+    return ground, rendering, files.look(ground, rendering.files, state), state
+
+
+def _whose(own: bool) -> str:
+    return "your policy" if own else "the system policy"
+
+
+def _only_user(own: bool, root: str, others: object = None) -> None:
+    """Raise UsageError for options of the administrator's files beside --user."""
+    if own and (root != "/" or others):
+        raise UsageError(
+            "--user is about your own file, and takes only --replace, --dry-run and --json",
+            fix="leave the other options out",
+        )
+
+
+def _require_owner(root: str, own: bool) -> None:
+    """Raise GuardError where the files are not this process's to write."""
+    if own:
+        _require_user()
+        return
     if root not in ("", "/") or os.geteuid() == 0:
         return
     words = shlex.join(["sudo", "routeguard", *sys.argv[1:]])
@@ -284,6 +353,25 @@ def _require_root(root: str) -> None:
         fix=words,
         exit_code=ExitCode.FINDINGS,
     )
+
+
+def _require_user() -> None:
+    if paths.REAL_CONFIG_HOME in os.environ:
+        raise GuardError(
+            "nothing was changed: an agent cannot change what holds it",
+            why="this command runs inside a guarded agent, and what an agent reads can tell it what"
+            " to run",
+            fix="run it in a shell of your own",
+        )
+    home = paths.home(own_environment(os.environ))
+    if os.path.isdir(home) and os.stat(home).st_uid != os.geteuid():
+        raise GuardError(
+            "nothing was changed: --user writes your own file",
+            where=home,
+            why="this home belongs to another user",
+            fix="run it as that user, without sudo",
+            exit_code=ExitCode.FINDINGS,
+        )
 
 
 def _under(root: str) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from guard import paths
-from guard.agents.managed import changeable
+from guard.agents.managed import changeable, state_file
 from guard.doctor.context import Context
 from guard.doctor.result import Diagnosis, broken, ok, skipped, warning
 from guard.managed import files
@@ -26,7 +26,8 @@ def managed(context: Context) -> Iterator[Diagnosis]:
     if place:
         fix = f"sudo chown root {place} && sudo chmod go-w {place}"
         yield broken(f"others than root could change the system policy: {why}", fix, "RG501")
-    state = files.read_state(policy)
+    ground = files.Ground(context.root, state_file(policy))
+    state = files.read_state(ground.memory)
     if not state.entries:
         yield skipped(
             "not installed: an agent that starts past the guard follows its user's settings "
@@ -34,7 +35,7 @@ def managed(context: Context) -> Iterator[Diagnosis]:
         )
         return
     chosen, notes = machine(PLATFORM, state.installed())
-    places = files.look(context.root, render(read_policy(policy), chosen, notes).files, state)
+    places = files.look(ground, render(read_policy(policy), chosen, notes).files, state)
     for one in places:
         if one.unsafe:
             yield broken(f"{one.path}: {one.unsafe}", "routeguard managed status", "RG302")

@@ -1,22 +1,24 @@
 """What routeguard wrote for agents on a machine: looked at, written, taken away again.
 
-One file of our own beside the system policy remembers the SHA-256 of each file that was written,
-what lay there before, and which directories were made. Nothing is merged: a file that is not ours,
-or that somebody has changed, is shown and left. `root` stands before every path, for packages and
-images.
+One file of our own (beside the system policy, or in a user's own state) remembers the SHA-256 of
+each file that was written, what lay there before, and which directories were made. Nothing is
+merged: a file that is not ours, or that somebody has changed, is shown and left. A `Ground` says
+where they lie, and whose they are.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from guard.agents.managed import NOTE, Installed, changeable, digest, state_file
+from guard.agents.managed import NOTE, Installed, changeable, digest
 from guard.errors import ExitCode, GuardError
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
+from guard.policy.authority import changed_by_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,12 +100,39 @@ class Step:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where files lie: below `root`. `memory` is the path of the file that remembers them. `own`
+    tells that they are this user's and not root's."""
+
+    root: str
+    memory: str
+    own: bool = False
+
+    def unsafe(self, path: str) -> tuple[str, str]:
+        """What others than the owner could change on the way to `path`, and why; "" for nothing."""
+        if self.own:
+            return changed_by_others(path, (0, os.geteuid()))
+        return changeable(path, "" if self.root in ("", "/") else self.root)
+
+    @property
+    def owner(self) -> str:
+        """Who may change the files, as a word."""
+        return "you" if self.own else "root"
+
+    def command(self, words: str) -> str:
+        """`routeguard managed WORDS` for these files, as it is typed."""
+        if self.own:
+            return f"routeguard managed {words} --user"
+        return f"{'' if words == 'diff' else 'sudo '}routeguard managed {words}"
+
+
 class BlockedError(GuardError):
     """Somebody else's file is in the way; nothing was changed. Exit status 1."""
 
     def __init__(self, places: list[Place], fix: str) -> None:
         super().__init__(
-            "files for administrators that are not routeguard's, and nothing was changed",
+            "there are files that are not routeguard's, and nothing was changed",
             where="\n".join(place.path for place in places),
             why="\n".join(f"{place.path}: {_WHY[place.state]}" for place in places),
             fix=fix,
@@ -122,10 +151,9 @@ def under(root: str, path: str) -> str:
     return os.path.join(root, path.lstrip("/")) if root not in ("", "/") else path
 
 
-def read_state(policy: str) -> State:
-    """What is remembered beside the system policy at `policy`. Raises GuardError if it is damaged:
-    what lay there before could not be put back."""
-    path = state_file(policy)
+def read_state(path: str) -> State:
+    """What the file at `path` remembers. Raises GuardError if it is damaged: what lay there before
+    could not be put back."""
     try:
         raw = read_bytes(path, links=False)
     except UnreadableError as error:
@@ -152,24 +180,25 @@ def _damaged(path: str, why: str) -> GuardError:
         "cannot tell what routeguard wrote on this machine",
         where=path,
         why=why,
-        fix=f"look at it; where you remove it, each file counts as somebody else's: sudo rm {path}",
+        fix=f"look at it; where you remove it, each file counts as somebody else's: "
+        f"{'' if os.access(os.path.dirname(path), os.W_OK) else 'sudo '}rm {shlex.quote(path)}",
         rule="RG503",
         exit_code=ExitCode.CONFIG,
     )
 
 
-def look(root: str, wanted: Mapping[str, str], state: State) -> list[Place]:
+def look(ground: Ground, wanted: Mapping[str, str], state: State) -> list[Place]:
     """What each file is that is wanted or remembered. Raises GuardError for one that cannot be
     read."""
     found = []
     for path in sorted({*wanted, *state.entries}):
-        content = _content(under(root, path))
+        content = _content(under(ground.root, path))
         text = wanted[path].encode() if path in wanted else None
         entry = state.entries.get(path)
         unsafe = ""
         if content is not None:
-            place, why = changeable(under(root, path), "" if root in ("", "/") else root)
-            unsafe = f"others than root could change it: {why}" if place else ""
+            place, why = ground.unsafe(under(ground.root, path))
+            unsafe = f"others than {ground.owner} could change it: {why}" if place else ""
         found.append(Place(path, _state(text, content, entry), text, content, unsafe))
     return found
 
@@ -192,7 +221,7 @@ def _content(path: str) -> bytes | None:
         return read_bytes(path, links=False)
     except UnreadableError as error:
         raise GuardError(
-            "cannot look at a file for administrators",
+            "cannot look at a file that routeguard would write",
             where=path,
             why=f"it {error}",
             fix=f"ls -l {path}",
@@ -201,8 +230,7 @@ def _content(path: str) -> bytes | None:
 
 
 def install(
-    root: str,
-    policy: str,
+    ground: Ground,
     places: list[Place],
     state: State,
     *,
@@ -218,26 +246,27 @@ def install(
     if blocked and not replace_others:
         raise BlockedError(
             blocked,
-            "routeguard managed diff\n"
+            f"{ground.command('diff')}\n"
             f"then move them away, or let them be kept as FILE{ASIDE} until `remove`:\n"
-            "sudo routeguard managed install --replace",
+            f"{ground.command('install --replace')}",
         )
+    root = ground.root
     steps, entries = _planned(root, places, state.entries)
     missing = [directory for place in places for directory in _missing(root, place)]
     after = replace(state, entries=entries, made=tuple(dict.fromkeys((*state.made, *missing))))
     if dry_run:
         return steps
-    _require_safe(root, [place.path for place in places])
+    _require_safe(ground, [place.path for place in places])
     keep = {
         path: Entry((*entry.digests, *_before(state, path)), entry.before)
         for path, entry in entries.items()
     }
     left = {p.path: state.entries[p.path] for p in places if p.state == LEFT}
     # first what is about to be there: whoever is interrupted can still take all of it away
-    _put(state_file(policy), replace(after, entries={**left, **keep}).text())
+    _put(ground, ground.memory, replace(after, entries={**left, **keep}).text())
     for place in places:
-        _install_one(root, place, state)
-    _put(state_file(policy), after.text())
+        _install_one(ground, place, state)
+    _put(ground, ground.memory, after.text())
     return steps
 
 
@@ -287,13 +316,13 @@ def _missing(root: str, place: Place) -> list[str]:
     return found
 
 
-def _install_one(root: str, place: Place, state: State) -> None:
-    path = under(root, place.path)
+def _install_one(ground: Ground, place: Place, state: State) -> None:
+    path = under(ground.root, place.path)
     if place.content == place.wanted:
         return
     if _content(path) != place.content:
         raise GuardError(
-            "a file for administrators changed while it was looked at",
+            "a file changed while it was looked at",
             where=path,
             why="another program writes it",
             fix="run it again",
@@ -301,17 +330,13 @@ def _install_one(root: str, place: Place, state: State) -> None:
         )
     if place.wanted is None:
         if place.state == LEFT:
-            _take_away(root, place.path)
+            _take_away(ground.root, place.path)
         return
     if _is_theirs(place, state.entries):
         _keep(path, path + ASIDE)
     elif place.state == EDITED:
         _keep(path, path + CHANGED)
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    except OSError as error:
-        raise _not_written(path, error) from None
-    _put(path, place.wanted)
+    _put(ground, path, place.wanted)
 
 
 def _keep(path: str, aside: str) -> None:
@@ -329,17 +354,18 @@ def _keep(path: str, aside: str) -> None:
         raise _not_written(path, error) from None
 
 
-def _put(path: str, content: bytes) -> None:
+def _put(ground: Ground, path: str, content: bytes) -> None:
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        write(path, content, 0o644, sync=True)
+        # the random id of a user's provider is for this user alone
+        _make(os.path.dirname(path), 0o700 if ground.own else 0o755)
+        write(path, content, 0o600 if ground.own else 0o644, sync=True)
     except OSError as error:
         raise _not_written(path, error) from None
 
 
 def _not_written(path: str, error: OSError) -> GuardError:
     return GuardError(
-        "a file for administrators could not be written",
+        "a file could not be written",
         where=path,
         why=error.strerror or str(error),
         fix="run it again when it can; the file is as it was",
@@ -347,19 +373,29 @@ def _not_written(path: str, error: OSError) -> GuardError:
     )
 
 
-def _require_safe(root: str, files: Iterable[str]) -> None:
-    """Raise GuardError where others than root could change a directory of one of `files`."""
+def _make(path: str, mode: int) -> None:
+    """Make the directory `path`, and what is missing above it, which `os.makedirs` would give
+    another mode than `mode`."""
+    if not os.path.isdir(path):
+        _make(os.path.dirname(path), mode)
+        os.mkdir(path, mode)
+
+
+def _require_safe(ground: Ground, files: Iterable[str]) -> None:
+    """Raise GuardError where others than the owner could change a directory of one of `files`."""
     for path in files:
-        at = os.path.dirname(under(root, path))
+        at = os.path.dirname(under(ground.root, path))
         while not os.path.isdir(at):
             at = os.path.dirname(at)
-        place, why = changeable(at, "" if root in ("", "/") else root)
+        place, why = ground.unsafe(at)
         if place:
+            word = shlex.quote(place)
+            root = f"sudo chown root {word} && sudo chmod go-w {word}"
             raise GuardError(
-                "nothing was written: others than root could change it there",
+                f"nothing was written: others than {ground.owner} could change it there",
                 where=place,
                 why=why,
-                fix=f"sudo chown root {place} && sudo chmod go-w {place}",
+                fix=f"chmod go-w {word}" if ground.own else root,
                 exit_code=ExitCode.FINDINGS,
             )
 
@@ -384,12 +420,13 @@ def _take_away(root: str, path: str) -> None:
 
 
 def remove(
-    root: str, policy: str, places: list[Place], state: State, *, dry_run: bool
+    ground: Ground, places: list[Place], state: State, *, dry_run: bool
 ) -> tuple[list[Step], list[Place]]:
     """Take away what was written; the steps, and the places that somebody has changed, which stay.
 
     What lay there before is put back, and directories that were made go if they are empty.
     """
+    root = ground.root
     steps: list[Step] = []
     stay = [place for place in places if place.state == EDITED]
     entries = dict(state.entries)
@@ -408,14 +445,14 @@ def remove(
     if dry_run:
         return steps, stay
     if entries:
-        _put(state_file(policy), replace(state, entries=entries).text())
+        _put(ground, ground.memory, replace(state, entries=entries).text())
         return steps, stay
     try:
-        os.unlink(state_file(policy))
+        os.unlink(ground.memory)
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise _not_written(state_file(policy), error) from None
+        raise _not_written(ground.memory, error) from None
     for directory in sorted(state.made, key=len, reverse=True):
         try:
             os.rmdir(under(root, directory))

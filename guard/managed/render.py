@@ -1,4 +1,5 @@
-"""The system policy, rendered into every agent's own files for administrators."""
+"""The system policy, rendered into every agent's own files for administrators; and a user's, into
+the file of the agent that has none for them."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ from guard import paths
 from guard.agents.managed import LINUX, MACOS, POLICIES, Machine, changeable
 from guard.agents.registry import adapters
 from guard.agents.suffix import random_suffix
-from guard.errors import PolicyError
+from guard.errors import ExitCode, GuardError, PolicyError
+from guard.launch.resolve import copies
 from guard.policy.compile import compile_layers
 from guard.policy.layers import Candidate, read_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guard.agents.managed import Installed
     from guard.policy.values import CompiledPolicy
@@ -103,6 +105,36 @@ def render(policy: CompiledPolicy, machine: Machine, notes: Sequence[str] = ()) 
         if machine.platform == MACOS:
             domains.update(made.domains)
     return Rendering(files, domains, tuple(told))
+
+
+def render_user(
+    policy: CompiledPolicy, environ: Mapping[str, str], *, create: bool = False
+) -> Rendering:
+    """What the user of `environ` gets who has `policy`: files of agents that read no
+    administrator's. `create` makes the suffix of their providers' ids, where no launch has yet."""
+    files: dict[str, str] = {}
+    told: list[str] = []
+    for agent in adapters():
+        if agent.id not in policy.unguarded:
+            made = agent.managed_by_user(policy, environ, create=create)
+            files.update(made.files)
+            told += made.notes
+    return Rendering(files, notes=tuple(told))
+
+
+def refuse_older_releases(environ: Mapping[str, str]) -> None:
+    """Raise GuardError where a program on PATH would read what a user gets, and not obey it."""
+    for agent in adapters():
+        for program in (path for name in agent.names for path in copies(name, environ)):
+            why, fix = agent.unfit_for_user(program, environ)
+            if why:
+                raise GuardError(
+                    "nothing was written: another release is on PATH, which does not obey the file",
+                    where=program,
+                    why=why,
+                    fix=fix,
+                    exit_code=ExitCode.FINDINGS,
+                )
 
 
 def plist(values: dict[str, Any]) -> bytes:

@@ -168,11 +168,11 @@ def test_an_interrupted_install_can_be_taken_away(
     put = files._put
     left: list[int] = []
 
-    def fails(path: str, content: bytes) -> None:
+    def fails(ground: files.Ground, path: str, content: bytes) -> None:
         left[0] -= 1
         if not left[0]:
             raise GuardError("out of power")
-        put(path, content)
+        put(ground, path, content)
 
     for stop in (2, 3, 4):
         left[:] = [stop]

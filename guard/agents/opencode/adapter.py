@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guard.agents.managed import Managed
     from guard.agents.opencode.facts import Facts
     from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
@@ -123,6 +124,21 @@ class OpenCodeAdapter(Agent, OpenCode):
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""
         return [config.path for config in facts.found.managed]
+
+    def managed_by_user(
+        self, policy: CompiledPolicy, environ: Mapping[str, str], *, create: bool
+    ) -> Managed:
+        """The global file of opencode 2, see `guard.agents.opencode2.rendered`."""
+        from guard.agents.opencode.directories import suffix
+        from guard.agents.opencode2 import rendered
+
+        return rendered.render(policy, environ, suffix(environ, create=create))
+
+    def unfit_for_user(self, program: str, environ: Mapping[str, str]) -> tuple[str, str]:
+        """See `guard.agents.opencode2.rendered.unfit`."""
+        from guard.agents.opencode2 import rendered
+
+        return rendered.unfit(version(program, environ, self))
 
     def hostile_project(self, host: str) -> Mapping[str, str]:
         """A provider of its own, as default and under the gateway's name."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guard.agents.managed import Machine
     from guard.policy.values import CompiledPolicy
 
-_KEY_FROM_COMMAND = (
+KEY_FROM_COMMAND = (
     "opencode takes the key from a variable, and the policy names a command: a start past "
     "routeguard has no key, and the gateway refuses it"
 )
@@ -30,7 +30,7 @@ def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     content = values(policy, machine.suffix)
     text = f"// {NOTE}\n" + json.dumps(content, indent=2) + "\n"
     folder = surroundings.MANAGED_OF["darwin" if machine.platform == MACOS else "linux"]
-    notes = [_KEY_FROM_COMMAND] if policy.default_provider.key_command else []
+    notes = [KEY_FROM_COMMAND] if policy.default_provider.key_command else []
     return Managed(
         [(f"{folder}/opencode.json", text)], [(surroundings.MANAGED_DOMAIN, content)], notes
     )

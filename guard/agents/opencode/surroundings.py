@@ -18,6 +18,7 @@ from guard.agents import managed as administrators
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode import imports, markdown
 from guard.agents.opencode.instructions import is_asked_about, resolve
+from guard.agents.suffix import suffix
 from guard.files import jsonc
 from guard.files.around import worktree
 from guard.record import Record
@@ -78,7 +79,7 @@ class Config(Record):
     `unresolved` maps (group, name) of an agent or command to why a `{file:…}` in it could not be
     replaced; in the others it is. `instructions` are the files that its `instructions` mean, and
     `missing` are (entry, why) of those that mean none. `ours` is the suffix of the provider ids in
-    a file that routeguard wrote for the administrator, "" for any other.
+    a file that `routeguard managed` wrote, "" for any other.
     """
 
     path: str
@@ -94,17 +95,18 @@ class Surroundings(Record):
     """What a launch will meet. Paths are absolute.
 
     `project` are config files of the working directory and its parents, nearest first; `code` are
-    plugin files there; `user` are the user's global files, weakest first; `user_code` the plugin
-    and tool files beside them; `managed` the administrator's, and `about_managed` what there is to
-    say about who could change them and who wrote them; `credentials` are (provider id,
-    type) pairs of the agent's store, see `credentials_in`; `accounts` are (database, kind) of
-    Console logins that add configuration, see `_accounts`; `instructions` the instruction files of
-    the project; `project_folders` its `.opencode` directories, nearest first; `imports` are (path,
-    why) of what would answer the agent's optional imports from its working directory; `unreadable`
-    are (path, why) of folders, `unreadable_store` of the agent's own data; `looked_through` the
-    real paths of the Markdown folders that were read; `user_definitions` and `project_definitions`
-    are Markdown files of agents and commands, `skills` those of a project's skills; `named` the
-    configs that variables name; `outside` instruction files that lead out of the project.
+    plugin files there; `user` are the user's global files, weakest first, and `about_user` what
+    there is to say about who wrote them; `user_code` the plugin and tool files beside them;
+    `managed` the administrator's, and `about_managed` what there is to say about who could change
+    them and who wrote them; `credentials` are (provider id, type) pairs of the agent's store, see
+    `credentials_in`; `accounts` are (database, kind) of Console logins that add configuration, see
+    `_accounts`; `instructions` the instruction files of the project; `project_folders` its
+    `.opencode` directories, nearest first; `imports` are (path, why) of what would answer the
+    agent's optional imports from its working directory; `unreadable` are (path, why) of folders,
+    `unreadable_store` of the agent's own data; `looked_through` the real paths of the Markdown
+    folders that were read; `user_definitions` and `project_definitions` are Markdown files of
+    agents and commands, `skills` those of a project's skills; `named` the configs that variables
+    name; `outside` instruction files that lead out of the project.
     """
 
     home: str = "/"
@@ -114,6 +116,7 @@ class Surroundings(Record):
     project: list[Config] = []  # noqa: RUF012
     code: list[str] = []  # noqa: RUF012
     user: list[Config] = []  # noqa: RUF012
+    about_user: list[Finding] = []  # noqa: RUF012
     user_code: list[str] = []  # noqa: RUF012
     managed: list[Config] = []  # noqa: RUF012
     about_managed: list[Finding] = []  # noqa: RUF012
@@ -170,7 +173,7 @@ def gather(
     if not elsewhere:
         for start in dict.fromkeys(os.path.realpath(start) for start in starts):
             found.imports += [i for i in imports.answers(start) if i not in found.imports]
-    _look_at_user(found)
+    _look_at_user(found, environ)
     found.managed = _configs(managed, _CONFIG_NAMES)
     _look_at_administrators(found, "" if managed == MANAGED else managed)
     _look_at_preferences(found)
@@ -431,8 +434,15 @@ def _look_at_project(found: Surroundings, starts: list[str], *, meets_home: bool
             found.project_folders.append(dot)
 
 
-def _look_at_user(found: Surroundings) -> None:
+def _look_at_user(found: Surroundings, environ: Mapping[str, str]) -> None:
     found.user = _configs(found.config_directory, _GLOBAL_NAMES)
+    if found.user:
+        known = administrators.installed_by_user(environ)
+        files = [config.path for config in found.user]
+        found.about_user = administrators.recognised(files, known, source="your policy")
+        for config in found.user:
+            if any(one.where == config.path for one in found.about_user):
+                config.ours = suffix(environ, "opencode", create=False)
     # over the global files, and closed to the agent by the private home (run on 1.18.33)
     found.user += _configs(os.path.join(found.home, ".opencode"), _CONFIG_NAMES)
     for base in (found.config_directory, os.path.join(found.home, ".opencode")):

@@ -328,6 +328,7 @@ def _judge_user(facts: Facts) -> list[Finding]:
     findings = [
         unreadable(c.path, c.error) for c in (*facts.found.user, *facts.found.managed) if c.error
     ]
+    findings += facts.found.about_user
     if facts.found.user_code:
         findings.append(
             Finding(
@@ -364,9 +365,11 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     if not calls:
         result.findings = [f for f in result.findings if f.rule != "RG106"]
     ids = ids_of(policy, facts.suffix)
+    # what routeguard wrote there says what the pin says
+    own = [layer for layer in facts.found.user if not layer.ours]
     foreign = facts.provider_ids | {
         name
-        for layer in (*facts.found.user, *facts.found.project)
+        for layer in (*own, *facts.found.project)
         for group in ("provider", "providers")
         for name in layer.content.get(group) or ()
     }
@@ -388,7 +391,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     reachable = with_keys(policy, usable) if usable else policy
     withheld = policy.gateway_keys
     project = facts.found.project if policy.project_config == "read" else []
-    found = kept.keep(facts.found.user, project, router, ids, result.environ, withheld)
+    found = kept.keep(own, project, router, ids, result.environ, withheld)
     result.findings += found.findings
     result.findings += _judge_named(facts, found)
     pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *found.routes])
