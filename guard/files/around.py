@@ -131,30 +131,32 @@ class Around:
 
     def _judge(self, identity: tuple[int, int]) -> bool:
         path = self._here[identity]
+        # first what is asked once: over a hundred names are looked for in a directory without marks
+        if path == "/" or _is_shared(path):
+            return False
         marked = (
             identity == self._unmarked
             or _holds(path, (*TREES, *ENVIRONMENTS))
             or (_holds(path, PROJECTS) and not self._is_versioned())
         )
-        return marked and self._may_be_tree(identity)
+        return marked and not self._is_above_account(identity)
 
     def _is_versioned(self) -> bool:
         if self._versioned is None:
             self._versioned = any(
-                _holds(path, TREES) and self._may_be_tree(identity)
+                _holds(path, TREES)
+                and not (path == "/" or _is_shared(path) or self._is_above_account(identity))
                 for identity, path in self._here.items()
             )
         return self._versioned
 
-    def _may_be_tree(self, identity: tuple[int, int]) -> bool:
-        path = self._here[identity]
-        if path == "/" or _is_shared(path):
-            return False
+    def _is_above_account(self, identity: tuple[int, int]) -> bool:
+        """Whether the account's home is the directory of `identity`, or lies in it."""
         if self._own is None:
             account = self._account()
             above = _upwards(os.path.realpath(account)) if account else []
             self._own = [other for other, _ in above]
-        return identity not in self._own
+        return identity in self._own
 
 
 def way(path: str) -> list[str]:

@@ -10,12 +10,11 @@ import os
 import time
 
 from guard import paths
-from guard.agents import proved
 from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError, PolicyError
-from guard.launch import bare_calls, local_proxies, places, resolve
+from guard.launch import places, resolve
 from guard.launch.process import (
     already_running,
     become,
@@ -54,7 +53,7 @@ def plan_agent(
     own = paths.without_misplaced(own, wrong)
     program = resolve.find_agent(agent, words[0], own, *already_running(environ))
     try:
-        policy = load_policy(own)
+        policy = load_policy(own, asked=not wrong)
     except PolicyError as error:
         policy = CompiledPolicy()
         chosen = places.chosen_program(program, policy, own, working_directory(), time.time())
@@ -113,10 +112,16 @@ def plan_launch(
         plan.findings[:0] = places.chosen_directories(wrong)
     plan.findings[:0] = chosen
     if plan.guarded:
+        from guard.launch import bare_calls
+
         bare_calls.note(plan, policy, own)
     if plan.kind not in NO_MODEL:
+        from guard.launch import local_proxies
+
         local_proxies.check(plan, policy, own, now, write=write)
     if plan.guarded and program:
+        from guard.agents import proved
+
         plan.on_trial = program
         plan.unproved, notes = proved.judge(agent, policy, program, facts, own)
         plan.findings += notes
@@ -217,6 +222,8 @@ def fence_around(
 
 def _stop(plan: Plan, policy: CompiledPolicy, facts: Facts, command: str) -> None:
     """Stop the local proxies of `plan`. Raises GuardError if one still listens."""
+    from guard.launch import local_proxies
+
     for sentence in local_proxies.stop(plan.stops):
         say(f"routeguard: {sentence} [RG402]")
     plan.findings = [f for f in plan.findings if f.rule != "RG402"]

@@ -64,9 +64,14 @@ def working_directory() -> str:
         ) from None
 
 
-def load_policy(environ: Mapping[str, str]) -> CompiledPolicy:
-    """The policy of the current directory, by the user's own config home."""
-    return cache.load(working_directory(), own_environment(environ))
+def load_policy(environ: Mapping[str, str], *, asked: bool = False) -> CompiledPolicy:
+    """The policy of the current directory, by the user's own config home.
+
+    `asked` says that `environ` is the user's own, and that `paths.misplaced` found nothing in it
+    here: it is not asked again, which takes longer than to read the policy.
+    """
+    own = environ if asked else own_environment(environ)
+    return cache.load(working_directory(), own, asked=asked)
 
 
 def own_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -82,15 +82,22 @@ _SOURCES = tuple(
 
 
 def load(
-    cwd: str, environ: Mapping[str, str], *, system: str = paths.SYSTEM_POLICY, here: str = ""
+    cwd: str,
+    environ: Mapping[str, str],
+    *,
+    system: str = paths.SYSTEM_POLICY,
+    here: str = "",
+    asked: bool = False,
 ) -> CompiledPolicy:
     """The policy that holds for a launch in `cwd`: from the cache, else compiled and cached.
 
-    `here` is the directory we are in, if it is another. Raises PolicyError if a layer cannot be
+    `here` is the directory we are in, if it is another. `asked` says that `paths.misplaced` found
+    nothing in `environ` there, a moment ago. Raises PolicyError if a layer cannot be
     read, understood or trusted, or if `environ` takes it from the project. A cache that cannot be
     written costs time, not the launch.
     """
-    refuse_misplaced(environ, here or cwd)
+    if not asked:
+        refuse_misplaced(environ, here or cwd)
     policy = _load(cwd, environ, system)
     if policy.gateway_ca:
         from guard.policy.authority import refuse_changeable
