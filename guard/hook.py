@@ -14,6 +14,7 @@ from guard.agents.registry import wrapped
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.policy import cache
+from guard.policy.places import allowed_file, user_policy
 from guard.policy.values import CompiledPolicy
 
 TYPE_CHECKING = False
@@ -223,7 +224,8 @@ _STUBS = {
 
 
 def _without_comments(text: str) -> str:
-    """A template without the lines that are nothing but a comment: bash reads each character."""
+    """A template without its comments, which have lines of their own: bash reads each character,
+    and its `eval` runs them as commands after `shopt -u interactive_comments`."""
     lines = text.splitlines(keepends=True)
     return "".join(
         line for line in lines if not line.lstrip().startswith("#") or line.startswith(_MARKS)
@@ -243,7 +245,8 @@ def _late(shell: str, text: str, values: dict[str, str]) -> str:
     heading, _, part = part.partition("\n")
     name, _, where = heading.removesuffix(":").partition(" is called")
     word = f"LATE{len(values)}"
-    part = fill(part, values)
+    # read by `eval`, where bash takes a comment for a command after `shopt -u interactive_comments`
+    part = fill(_without_comments(part), values)
     values[word] = part if where else _QUOTES[shell](part)
     return before + _STUBS[where.removeprefix(", in ") or shell].format(name, word) + after
 
@@ -391,14 +394,20 @@ def _keep(
         return
     own = (f"/{_KEPT}/hook.{shell}", f"/{_KEPT}/hook.{shell}.zwc")
     lines = [line for line in made_from.split("\n") if not line.endswith(own)]
-    files = [os.path.join(_HERE, line.split(" ", _FIELDS)[-1]) for line in lines[:-1]]
-    if not cache.unchanged_lately(files):
-        return
+    from guard.files.lock import lock
     from guard.files.write import write
 
+    handle = -1
     try:
         directory = paths.private_directory(paths.routeguard_cache(environ))
+        os.chmod(directory, 0o700)
         directory = paths.private_directory(os.path.join(directory, _KEPT))
+        os.chmod(directory, 0o700)
+        # whoever was slower may have an older policy: it may not write between our steps, and not
+        # once the policy is another one
+        handle = lock(directory, 0, directory=True)
+        if not _still(lines, environ):
+            return
         file = os.path.join(directory, f"hook.{shell}")
         # a shell reads them as code: never the half of one
         write(file, os.fsencode(text), 0o600, sync=True)
@@ -408,6 +417,26 @@ def _keep(
         write(f"{file}.seen", os.fsencode(content), 0o600, sync=True)
     except (GuardError, OSError, KeyError):
         pass
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
+    """Whether the files of `lines`, the last of which is about absent ones, are as it says, have
+    been so for a while, and no layer of the policy has come."""
+    seen = {}
+    for line in lines[:-1]:
+        shown = line.split(" ", _FIELDS)[-1]
+        seen[os.path.join(_HERE, shown)] = line.removesuffix(shown)
+    looked_at = {os.path.normpath(path) for path in seen}
+    user = user_policy(environ)
+    for layer in (paths.SYSTEM_POLICY, user, allowed_file(user)):
+        if (os.path.normpath(layer) in looked_at) != os.path.lexists(layer):
+            return False
+    if not all(identity(path).removesuffix(path) == line for path, line in seen.items()):
+        return False
+    return cache.unchanged_lately(seen)
 
 
 def identity(path: str) -> str:
@@ -435,7 +464,7 @@ def loading(shell: str, file: str) -> str:
     return (
         "case $- in\n"
         f"*r*) \\eval \"$(routeguard hook --made-from '' bash)\" ;;\n"
-        f'*) \\. {quote(file)} || \\eval "$({again})" ;;\n'
+        f'*) \\builtin . {quote(file)} || \\eval "$({again})" ;;\n'
         "esac"
     )
 
@@ -472,6 +501,14 @@ def _runs(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def _piped() -> bool:
+    """Whether stdout is a pipe, as in `$(…)` and `… | source`."""
+    try:
+        return stat.S_ISFIFO(os.fstat(1).st_mode)
+    except OSError:
+        return False
 
 
 def _say(line: str) -> None:
@@ -531,12 +568,12 @@ def _shell(argv: list[str]) -> str:
 def main(argv: list[str]) -> int:
     """`routeguard hook [--made-from TEXT] SHELL`: print the hook; returns the exit status.
 
+    What is evaluated comes through a pipe and has no comments; a file or a terminal gets them.
     The project layer has no say: a shell outlives the directory in which it was started. With a
     policy that cannot be read the hook still wraps every agent, and the launch says what is
     wrong; the status is then 0 all the same, because what was printed guards the shell, and a
     start file would take anything else for "no hook".
-    With `--made-from`, which only our launcher gives, the text is without comments and kept as
-    well, see `_keep`.
+    With `--made-from`, which only our launcher gives, the text is kept as well, see `_keep`.
     Raises UsageError for a shell without a hook, GuardError (RG503) if our files are damaged.
     """
     made_from = ""
@@ -561,7 +598,7 @@ def main(argv: list[str]) -> int:
         main_file=main_file,
         shims=paths.shims(environ),
         scratch=_scratch(environ) if shell == "bash" else "",
-        comments=not made_from,
+        comments=not _piped(),
     )
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(text))

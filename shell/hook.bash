@@ -111,7 +111,8 @@ function __routeguard_sort {
         __rg_name=${__rg_exported%% *} __rg_exported=${__rg_exported#* }
         for __rg_entry in ${__rg_allowed[@]+"${__rg_allowed[@]}"}; do
             if [[ ${__rg_entry%%=*} == "$__rg_name" && ${__rg_entry#*=} -ge $__rg_now ]]; then
-                __rg_same_all='?' __rg_same_known='?' # it may have run out by the next prompt
+                # it may have run out by the next prompt
+                __rg_same_all='?' __rg_same_known='?'
                 \builtin continue 2
             fi
         done
@@ -261,7 +262,8 @@ function __routeguard_prompt {
         __routeguard_broken
         (\exit "$__rg_status")
     else
-        case $- in # x: see the first comment; a: no program may get our variables
+        # x: see the first comment; a: no program may get our variables
+        case $- in
         *[ax]*) ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)) || { \builtin local - && \builtin set +ax; } 2>/dev/null ;;
         esac
         __routeguard_hide

@@ -11,14 +11,39 @@
 # That file comes first, and is read only if it and the directories are this user's alone; `-O`
 # asks for the user that runs us, so that nobody's file is code for root. Only in the account's own
 # home, around which no project can lie that would choose these directories.
+#
+# A shell asks through a pipe; whoever keeps the text in a file, or reads it, gets all of it.
+
+# Starts Python, or says why it cannot.
+start() {
+    if [ -x __PYTHON__ ] && [ -r __MAIN__ ]; then
+        exec __PYTHON__ -I -S __MAIN__ "$@"
+    fi
+    [ "${1-}" != hook ] || exit 126 # the block in the start file says it
+    {
+        echo 'routeguard: cannot start, and coding agents stay blocked until it can [RG503]'
+        if [ -x __PYTHON__ ]; then
+            printf '  where: %s\n  why:   routeguard itself is gone from there\n' __MAIN__
+        else
+            printf '  where: %s\n' __PYTHON__
+            echo '  why:   its Python (__VERSION__) is gone: upgraded or removed, as Homebrew does'
+        fi
+        printf '  fix:   %s\n' __AGAIN__
+        __OR_ANOTHER__
+    } >&2
+    exit 126
+}
+
 # shellcheck disable=SC2050,SC2194 # words that are filled in
-if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME__ ] &&
+if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME__ ] && [ -p /dev/fd/1 ] &&
     [ "${XDG_CONFIG_HOME:-$HOME/.config}:${XDG_CACHE_HOME:-$HOME/.cache}" = "$HOME/.config:$HOME/.cache" ] &&
     [ "${XDG_DATA_HOME:-$HOME/.local/share}:${ROUTEGUARD_CONFIG_HOME-}" = "$HOME/.local/share:" ]; then
     rg_shell=$2 rg_kept='' rg_absent='' made_from='' load=''
     # bash keeps a file for each of its shells there, which only Python clears away
     set -- "$HOME"/.cache/routeguard/prompt/*
     [ $# -lt 64 ] || rg_shell="$rg_shell, later"
+    # ... and so does it make the directory
+    rg_scratch=$HOME/.cache/routeguard/prompt
     set --
     for rg_file in __SYSTEM_POLICY__ "$HOME/.config/routeguard/policy.toml" "$HOME/.config/routeguard/allowed.toml"; do
         if [ -e "$rg_file" ] || [ -L "$rg_file" ]; then
@@ -30,8 +55,9 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
     case $rg_shell in
     bash | zsh | fish)
         rg_hook=$HOME/.cache/routeguard/hook/hook.$rg_shell
+        [ "$rg_shell" != bash ] || [ -w "$rg_scratch" ] || rg_hook=''
         # shellcheck disable=SC3067 # a sh without it starts Python
-        if [ -f "$rg_hook" ] && [ -f "$rg_hook.seen" ] && [ -O "$rg_hook.seen" ]; then
+        if [ -n "$rg_hook" ] && [ -f "$rg_hook" ] && [ -f "$rg_hook.seen" ] && [ -O "$rg_hook.seen" ]; then
             rg_kept='700 700 600'
             [ ! -e "$rg_hook.zwc" ] || set -- "$rg_hook.zwc" "$@"
             set -- "$HOME/.cache/routeguard" "$HOME/.cache/routeguard/hook" "$rg_hook.seen" "$rg_hook" "$@"
@@ -48,34 +74,22 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
         if [ -n "$rg_seen" ]; then
             rg_seen="$rg_seen
 absent:$rg_absent"
+            set -- hook --made-from "$rg_seen" "$rg_shell"
             if [ -n "$rg_private" ]; then
+                # a file that is damaged ends some kinds of sh, and then Python answers
+                trap 'start "$@"' EXIT
                 # shellcheck source=/dev/null
-                . "$rg_hook.seen"
-                if [ "$made_from" = "$rg_seen" ]; then
+                . "$rg_hook.seen" 2>/dev/null
+                trap - EXIT
+                if [ -n "$load" ] && [ "$made_from" = "$rg_seen" ]; then
                     printf '%s\n' "$load"
                     exit 0
                 fi
             fi
-            set -- hook --made-from "$rg_seen" "$rg_shell"
         fi
         ;;
     *) set -- hook "${rg_shell%, later}" ;;
     esac
 fi
 
-if [ -x __PYTHON__ ] && [ -r __MAIN__ ]; then
-    exec __PYTHON__ -I -S __MAIN__ "$@"
-fi
-[ "${1-}" != hook ] || exit 126 # the block in the start file says it
-{
-    echo 'routeguard: cannot start, and coding agents stay blocked until it can [RG503]'
-    if [ -x __PYTHON__ ]; then
-        printf '  where: %s\n  why:   routeguard itself is gone from there\n' __MAIN__
-    else
-        printf '  where: %s\n' __PYTHON__
-        echo '  why:   its Python (__VERSION__) is gone: upgraded or removed, as Homebrew does'
-    fi
-    printf '  fix:   %s\n' __AGAIN__
-    __OR_ANOTHER__
-} >&2
-exit 126
+start "$@"

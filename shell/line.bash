@@ -148,7 +148,8 @@ else
             __rg_said=$(__routeguard_event); then
             __rg_words+=" $__rg_said" __rg_text=$__rg_typed$__rg_said
         fi
-        __rg_words=${__rg_words//I/i} # whose small letter is another one in Turkish
+        # whose small letter is another one in Turkish
+        __rg_words=${__rg_words//I/i}
         __rg_words=${__rg_words,,}
         __rg_patterns=('*@(__PROXY_PROGRAMS__)*' '*@(docker|podman|nerdctl|finch|container)*' '*@(__PROXY_IMAGES__)*')
         # shellcheck disable=SC2053 # they are patterns

@@ -40,6 +40,7 @@ _KEY = 0x726F757465
 
 _CACHE_BYTES = 4 * 1024 * 1024
 _CACHE_ENTRIES = 128
+_SECOND_NS = 1_000_000_000
 _SETTLED_NS = 100_000_000
 """Nanoseconds. A file that changed this recently can change again within one tick of the file
 system's clock, so what was read from it is not kept."""
@@ -171,11 +172,17 @@ def _identities(files: Iterable[str]) -> tuple[tuple[str | int, ...], ...]:
 
 
 def _settled(identities: Iterable[tuple[str | int, ...]]) -> bool:
-    """Whether every file is there to be read, or absent, and none changed a moment ago."""
-    limit = time.time_ns() - _SETTLED_NS
+    """Whether every file is there to be read, or absent, and none changed a moment ago, which is
+    longer where a file system tells whole seconds only."""
+    now = time.time_ns()
     for _, state, *rest in identities:
-        if state == "unreadable" or (rest and int(rest[0]) > limit):
+        if state == "unreadable":
             return False
+        if rest:
+            changed = int(rest[0])
+            fine = changed % _SECOND_NS
+            if changed > now - (_SETTLED_NS if fine else 2 * _SECOND_NS):
+                return False
     return True
 
 

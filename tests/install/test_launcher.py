@@ -15,8 +15,10 @@ from typing import NoReturn
 import pytest
 
 from guard import hook
+from guard.files.lock import lock
 from guard.install import launcher
 from guard.install.way import Way
+from guard.policy import cache
 
 MAIN = str(Path(hook.__file__).with_name("__main__.py"))
 PYTHON_SAYS = "started: "
@@ -360,8 +362,139 @@ def test_leftover_files_of_bash_are_cleared(home: Home) -> None:
         (prompt / str(4_000_000 + number)).touch()
     text, started = home.ask("hook", "bash")
     assert started
-    assert text.startswith("# shellcheck shell=bash")
+    assert text.startswith("\nfunction opencode")
     assert list(prompt.iterdir()) == []
+
+
+def test_a_cleaner_that_removed_the_directory_of_bash(home: Home) -> None:
+    """Without it bash asks for known keys only; loading what is kept would never make it."""
+    wanted = home.warm("bash")
+    prompt = home.root / ".cache/routeguard/prompt"
+    prompt.rmdir()
+    assert home.ask("hook", "bash") == (wanted, True)
+    assert prompt.is_dir()
+    assert home.ask("hook", "bash") == (wanted, False)
+
+
+@pytest.mark.parametrize("sh", ["dash", "bash", "busybox"])
+def test_a_damaged_file_makes_python_answer(home: Home, sh: str) -> None:
+    """Some kinds of sh end at a syntax error in a file that they read, and so would the guard."""
+    if shutil.which(sh) is None:
+        pytest.skip(f"no {sh}")
+    wanted = home.warm()
+    seen = home.kept / "hook.zsh.seen"
+    for damage in (0, 9, "made_from='", "(\n", "x=${a\n"):
+        whole = seen.read_text()
+        line = whole.index("\nload=") + 1
+        damaged = whole[: line + damage] if isinstance(damage, int) else damage
+        seen.write_text(damaged)
+        assert home.ask("hook", "zsh", sh=sh) == (wanted, True), damage
+        assert home.ask("hook", "zsh", sh=sh) == (wanted, False), damage
+
+
+def test_a_file_gets_the_text_itself(home: Home) -> None:
+    """For BASH_ENV, and to read it: what is kept is looked at by the launcher alone."""
+    home.warm("bash")
+    written = home.root / "written"
+    with written.open("w") as file:
+        subprocess.run(
+            [home.launcher, "hook", "bash"],
+            env={"HOME": str(home.root), "PATH": "/usr/bin:/bin"},
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    assert "\n# The wrappers stand alone" in written.read_text()
+    assert str(home.kept) not in written.read_text()
+
+
+def test_a_bash_that_takes_comments_for_commands(home: Home, tmp_path: Path) -> None:
+    """`shopt -u interactive_comments` holds for `eval`: the hook, and what it reads later."""
+    python = f"'{sys.executable}' -I -S '{MAIN}' hook bash"
+    off = "shopt -u interactive_comments"
+    late = "READLINE_LINE=ls; __routeguard_consider; __rg_exported='X '; __routeguard_sort"
+
+    def functions(script: str) -> str:
+        done = subprocess.run(
+            ["bash", "--norc", "-i", "-c", f"{script}; {late}; declare -f"],
+            env={"HOME": str(home.root), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = [line for line in done.stderr.splitlines() if "terminal process group" not in line]
+        assert [line for line in said if "no job control" not in line] == []
+        return done.stdout
+
+    written = tmp_path / "hook"
+    wanted = functions(f'eval "$({python})"')
+    assert "__routeguard_judge ()" in wanted
+    assert functions(f'{off}; eval "$({python})"') == wanted
+    assert functions(f"{python} >{written}; {off}; . {written}") == wanted
+
+
+def test_directories_that_were_restored_with_another_mode(home: Home) -> None:
+    for directory in (home.kept, home.kept.parent):
+        directory.chmod(0o755)
+    home.warm()
+    assert home.kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_function_named_dot(home: Home) -> None:
+    home.warm("bash")
+    done = subprocess.run(
+        ["bash", "--norc", "-c", '.() { :; }; eval "$(routeguard hook bash)"; type -t opencode'],
+        env={"HOME": str(home.root), "PATH": f"{home.launcher.parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "function\n"
+
+
+class TestTwoAtOnce:
+    """Of two shells that start while the policy changes, the slower one may have the older."""
+
+    TEXT = "older"
+
+    @pytest.fixture
+    def keep(self, home: Home) -> Iterator[Callable[[], bool]]:
+        """Keep another text for what is now seen; whether it was kept."""
+        home.warm("fish")
+        kept = home.kept / "hook.fish"
+        seen = (home.kept / "hook.fish.seen").read_text()
+        made_from = seen.removeprefix("made_from='").partition("'\nload=")[0]
+        environ = {"HOME": str(home.root)}
+        policy = cache.load("/", environ)
+
+        def again() -> bool:
+            hook._keep("fish", self.TEXT, made_from, policy, environ)
+            return kept.read_text() == self.TEXT
+
+        yield again
+        (home.kept / "hook.fish.seen").unlink()
+        home.policy.with_name("allowed.toml").unlink(missing_ok=True)
+
+    def test_control(self, keep: Callable[[], bool]) -> None:
+        assert keep()
+
+    def test_while_another_keeps_its_own(self, home: Home, keep: Callable[[], bool]) -> None:
+        handle = lock(str(home.kept), 0, directory=True)
+        try:
+            assert not keep()
+        finally:
+            os.close(handle)
+
+    def test_when_the_policy_is_another_one(self, home: Home, keep: Callable[[], bool]) -> None:
+        home.policy.write_text("[keys]\naction = 'scrub'\n")
+        home.settle()
+        assert not keep()
+
+    def test_when_a_layer_has_come(self, home: Home, keep: Callable[[], bool]) -> None:
+        home.policy.with_name("allowed.toml").write_text("")
+        home.settle()
+        assert not keep()
 
 
 def test_not_in_another_home(tmp_path: Path) -> None:

@@ -299,6 +299,20 @@ class TestCache:
         machine.load()
         assert not machine.cache.exists()
 
+    def test_nor_where_a_file_system_tells_whole_seconds(self, monkeypatch):
+        """What changed in this second can change in it again, with the same time."""
+        second = 10**9
+        monkeypatch.setattr(cache.time, "time_ns", lambda: 1000 * second)
+
+        def settled(written: float, changed: float) -> bool:
+            times = [int(moment * second) for moment in (written, changed)]
+            return cache._settled([("policy.toml", *times, 1, 1, 0o644, 0)])
+
+        assert not settled(999, 999)
+        assert not settled(5, 999)
+        assert settled(999, 998)
+        assert settled(999, 999.25)
+
     def test_oldest_entries_go(self, machine, monkeypatch, tmp_path):
         monkeypatch.setattr(cache, "_CACHE_ENTRIES", 3)
         for number in range(6):
