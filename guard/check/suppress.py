@@ -35,6 +35,7 @@ _ONLY_OPENER = late(
 )
 _CLOSER = late(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
 _WORD = late(r"\w")
+_LONE_RETURN = late(r"\r(?!\n|\Z)")
 
 _PROSE = (".md", ".mdx", ".markdown", ".rst", ".adoc", ".txt")
 """Where a suppression may be an example of one, so that nothing is said about it."""
@@ -79,6 +80,9 @@ def suppressions(file: SourceFile) -> list[Suppression]:
     for match in _MARK.finditer(text):
         line, column = file.position(match.start())
         before = text[match.start() - column + 1 : match.start()]
+        if _LONE_RETURN.search(before + match["rest"]):
+            # to what reads the file these are several lines: it would hold for all of them
+            continue
         alone = _ONLY_OPENER.match(before) is not None
         if not alone and not _OPENER.search(before):
             continue

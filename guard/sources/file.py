@@ -21,18 +21,31 @@ _MARKS = (
 _WIDE_STARTS = frozenset(mark[:1] for mark, _ in _MARKS[1:])
 
 
+_GUESSED_BY = 32
+"""Bytes at the beginning by which UTF-16 without a mark is told."""
+_PLAIN = bytes((9, 10, 13, *range(32, 127)))
+
+
 def wide_encoding(data: bytes) -> str:
-    """The encoding that a UTF-16 or UTF-32 byte order mark announces, "" if there is none."""
-    if data[:1] not in _WIDE_STARTS:
+    """The encoding that a UTF-16 or UTF-32 byte order mark announces, or that of UTF-16 without one
+    which begins with ASCII; "" for any other."""
+    if data[:1] in _WIDE_STARTS:
+        for mark, encoding in _MARKS[1:]:
+            if data.startswith(mark):
+                return encoding
+    if b"\0" not in data[:2]:
         return ""  # nearly every file
-    for mark, encoding in _MARKS[1:]:
-        if data.startswith(mark):
+    head = data[: min(_GUESSED_BY, len(data) // 2 * 2)]
+    for first, encoding in ((0, "utf-16-le"), (1, "utf-16-be")):
+        plain, high = head[first::2], head[1 - first :: 2]
+        if len(plain) >= 4 and not plain.strip(_PLAIN) and not high.strip(b"\0"):
             return encoding
     return ""
 
 
 def decode(data: bytes) -> str:
-    """`data` as text: by its byte order mark, which is dropped, else UTF-8.
+    """`data` as text: by its byte order mark, which is dropped, else UTF-8, or UTF-16 where that
+    shows without one.
 
     Never raises. Invalid UTF-8 becomes lone surrogates (`surrogateescape`), so that positions
     stay right; what is invalid in UTF-16 and UTF-32 becomes U+FFFD. Line ends stay as they are.
@@ -41,6 +54,8 @@ def decode(data: bytes) -> str:
         if data.startswith(mark):
             errors = "surrogateescape" if encoding == "utf-8" else "replace"
             return data[len(mark) :].decode(encoding, errors)
+    if encoding := wide_encoding(data):
+        return data.decode(encoding, "replace")
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -59,6 +59,10 @@ def ask(
     except OSError as error:
         raise GitError((error.strerror or str(error)).lower()) from None
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise GitError(said.removeprefix("fatal: ") or f"status {done.returncode}")
+        lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
+        # a hint or a warning may stand before what went wrong
+        said = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[0])
+        raise GitError(
+            said.removeprefix("fatal: ").removeprefix("error: ") or f"status {done.returncode}"
+        )
     return done.stdout

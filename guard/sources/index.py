@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,7 +23,11 @@ _MOST_LINKS = 20
 _LONGEST_PATH = 4096
 _BATCH = 32 * 1024 * 1024
 """Bytes of content that are asked for at once."""
-_LARGE_FILE = b"version https://git-lfs.github.com/spec/"
+_LARGE_FILE = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-\d-[\w-]+ sha256:[0-9a-f]+\n)*"
+    rb"oid sha256:[0-9a-f]+\nsize \d+\n?"
+)
+"""A whole pointer (git-lfs, docs/spec.md). What only begins like one is a file."""
 
 
 class _Staged(NamedTuple):
@@ -125,7 +130,7 @@ def _contents(
         at += len(head) + 1
         data = answer[at : at + size]
         at += size + 1
-        if data.startswith(_LARGE_FILE):
+        if _LARGE_FILE.fullmatch(data):
             yield Skipped(entry.path, "a Git LFS pointer: its content is not in the index")
         else:
             yield tree.source(entry, data, digest_key)

@@ -58,6 +58,8 @@ SKIPPED_DIRECTORIES = frozenset(
 """Directories that are not entered where git cannot be asked what is ignored."""
 
 _HEAD = 8 * 1024
+_CONTROLS = bytes((*range(8), 11, *range(14, 27), *range(28, 32), 127))
+"""What no text holds: not a tab, a line or page end, a backspace or an escape."""
 _MAX_ALIASES = 20_000
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
@@ -207,8 +209,12 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def _is_binary(head: bytes, path: str) -> bool:
-    """Whether a file is no text: a NUL in its head, unless its name says what reads it anyway."""
-    return b"\0" in head and not wide_encoding(head) and not path.lower().endswith(_TEXTS)
+    """Whether a file is no text: a NUL in its head, unless its name says what reads it anyway, or
+    everything else in it is text: one NUL must not hide a file."""
+    if b"\0" not in head or wide_encoding(head) or path.lower().endswith(_TEXTS):
+        return False
+    rest = head.translate(None, b"\0")
+    return len(rest) * 2 < len(head) or len(rest.translate(None, _CONTROLS)) < len(rest)
 
 
 def _has_long_line(data: bytes) -> bool:

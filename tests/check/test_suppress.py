@@ -66,6 +66,9 @@ def test_any_comment_syntax_silences_its_own_line(comment: str) -> None:
         "routeguard: ignore[RG201] why",
         "x-routeguard: ignore[RG201] why",
         "https://routeguard: ignore[RG201] why",
+        # with lone carriage returns a file is one line here, and several to what reads it
+        "# routeguard: ignore[RG201] why\rcall\rcall",
+        "call\rcall # routeguard: ignore[RG201] why\r",
     ],
 )
 def test_what_is_no_comment_silences_nothing(text: str) -> None:

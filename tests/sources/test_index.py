@@ -169,6 +169,8 @@ def test_what_cannot_be_judged_is_said(repository: Repository) -> None:
     other.commit(x="1")
     repository.git("submodule", "--quiet", "add", str(other.top), "module")
     repository.write("large", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+    repository.write("like", pointer + "k=1\n")
     repository.write("huge", b"a\n" * (tree.LIMIT // 2 + 1))
     repository.write("binary", b"\0\1")
     repository.write("line", b"a" * (tree.LINE_LIMIT + 1))
@@ -176,6 +178,7 @@ def test_what_cannot_be_judged_is_said(repository: Repository) -> None:
     found = repository.staged()
     assert found["module"] == "(nested)"
     assert "LFS" in found["large"]
+    assert found["like"].startswith("version")
     assert found["huge"] == f"({tree.TOO_LARGE})"
     assert found["binary"] == "(None)"
     assert "a line is longer" in found["line"]

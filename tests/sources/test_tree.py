@@ -301,6 +301,33 @@ def test_binary_is_none_and_utf_16_is_text(tmp_path: Path) -> None:
     assert found.text == "KEY=1\r\n"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        *("key = 1\nk = 2\n".encode(encoding) for encoding in ("utf-16-le", "utf-16-be")),
+        "key = 1\nk = 'caf\u00e9 \u4e2d'\n".encode("utf-16-le"),
+        *(
+            b"key = 1\n\0",
+            b"\0key = 1\n",
+            b"\0\0\0\0# k\xc3\xa9y\nkey = 1\n",
+            b"\x1b[1mkey = 1\0\n",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.ps1", "a.cfg", "a"])
+def test_a_nul_hides_no_text(tmp_path: Path, data: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    found = read(tmp_path / name)
+    assert isinstance(found, SourceFile)
+    assert "key = 1" in found.text
+
+
+def test_what_is_half_nul_or_has_controls_is_binary(tmp_path: Path) -> None:
+    for data in (b"\0" * 100, b"ab\0\0\0", b"\x89PNG\r\n\x1a\n\0ab", b"a\x01\0\0bcdefgh"):
+        (tmp_path / "x").write_bytes(data)
+        assert read(tmp_path / "x") is None, data
+
+
 def test_a_huge_sparse_file_costs_nothing(tmp_path: Path) -> None:
     for name, head in (("text", b"x" * 20_000), ("zeros", b"")):
         with open(tmp_path / name, "wb") as file:
