@@ -119,6 +119,33 @@ def test_an_unused_suppression_alone_on_its_line_goes(tmp_path: Path) -> None:
     assert "@@ -2 +1,0 @@" in fix.diff([change])
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "goes"),
+    [
+        ("/* IGNORE */\nint x;\n", 1, True),
+        ("<!-- IGNORE -->\n<p>\n", 1, True),
+        ("/*\n * IGNORE\n */\n", 2, True),
+        # a longer comment would lose its beginning or its end
+        ("/* IGNORE\n*/\nint x;\n", 1, False),
+        ("/*\n * IGNORE */\nint x;\n", 2, False),
+        ("<!-- IGNORE\n-->\n", 1, False),
+        ("{- IGNORE\n-}\n", 1, False),
+        ("{# IGNORE\n#}\n", 1, False),
+        # without it the next line would go on with the one before
+        ("x=1 \\\n# IGNORE\ny\n", 2, False),
+        ("// IGNORE \\\nint x;\n", 1, False),
+    ],
+)
+def test_what_stands_around_a_suppression_stays_whole(
+    tmp_path: Path, text: str, line: int, goes: bool
+) -> None:
+    path = tmp_path / "x.c"
+    text = text.replace("IGNORE", "routeguard: ignore[RG201] why")
+    path.write_text(text)
+    (found,) = suppress.suppressions(SourceFile("x.c", text.encode()))
+    assert bool(plan(path, at(path, "RG902", line, "RG201", found.column))) is goes
+
+
 def test_of_two_ids_in_one_comment_none_goes(tmp_path: Path) -> None:
     path = tmp_path / "run.sh"
     path.write_text("# routeguard: ignore[RG201,RG101] why\nb\n")

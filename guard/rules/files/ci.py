@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.structured import check_variables, expressions_out, parse
-from guard.rules.files.variables import handed_to_ci, is_gateway_key
+from guard.rules.files.variables import check_variable, handed_to_ci, is_gateway_key
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text
 
@@ -30,6 +31,11 @@ _NAMES = late(
 _FOLDERS = late(
     r"(?:^|/)(?:\.circleci|\.buildkite|\.woodpecker|\.azure-pipelines|\.gitlab/ci|\.gitlab-ci|\.semaphore)/"
     r".*\.ya?ml$"
+)
+# what a pipeline includes may be called anything; by habit it lies in such a folder
+_HABITS = late(r"(?:^|/)(?:\.?ci|\.?pipelines|gitlab-ci|\.gitlab)/.*\.ya?ml$")
+_JOB = late(
+    r"^ +(?:script|before_script|steps|jobs)[ \t]*:[ \t]*(?:\[|[|>][+-]?[ \t]*$|$)", re.MULTILINE
 )
 
 # keys whose value is shell text, or a list of it, in one of the systems; a step of another kind
@@ -78,10 +84,13 @@ class Pipelines(ShellTexts):
             or _NAMES.match(lower)
             or _GITHUB.search(path)
             or _FOLDERS.search(path)
+            or _HABITS.search(path)
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the pipeline's steps, variables and inputs."""
+        if _only_by_habit(file) and not _JOB.search(file.text):
+            return
         scope = Scope(file, policy, "a CI job", ci=True)
         roots, notes = parse(scope)
         yield from notes
@@ -111,6 +120,8 @@ class Pipelines(ShellTexts):
             name = key.value
             if name in _SHELL_KEYS and not foreign_shell:
                 texts.extend(expressions_out(item.text) for item in _shell_texts(value))
+            elif name in ("secrets", "with") and value.kind == MAP:
+                yield from _handed(scope, value, reported)
             elif name in _VARIABLE_KEYS:
                 for finding in check_variables(scope, value):
                     reported.add(finding.line)
@@ -125,6 +136,12 @@ class Pipelines(ShellTexts):
                     yield from check_image(scope, image.value, image)
 
 
+def _only_by_habit(file: SourceFile) -> bool:
+    path, lower = file.path, file.name.lower()
+    known = lower in ("action.yml", "action.yaml") or _NAMES.match(lower)
+    return not (known or _GITHUB.search(path) or _FOLDERS.search(path))
+
+
 def _steps(scope: Scope) -> list[AgentSteps]:
     return [steps for steps in STEPS if steps.ID not in scope.policy.unguarded]
 
@@ -134,6 +151,35 @@ def _shell_texts(value: Node) -> list[Node]:
         # CircleCI: `run: {name: …, command: …}` is met as its own map; GitHub has none
         return []
     return [item for item in value.strings() if item.value.strip()]
+
+
+def _handed(scope: Scope, given: Node, reported: set[int]) -> Iterator[Finding]:
+    """A provider's key under the name that a job's secret or an action's input has, from wherever:
+    `secrets: {OPENAI_API_KEY: {vault: …}}` (GitLab), `openai-api-key: ${{ secrets.X }}` (GitHub).
+    """
+    for key, value in given.entries():
+        if value.kind == SCALAR:
+            held = _SECRET.search(value.value)
+            if held is None or is_gateway_key(held.group(1) or held.group(2), scope.policy):
+                continue
+        elif not any(value.get(name) is not None for name in _STORES):
+            continue  # what a reusable workflow only declares
+        variable = key.value.replace("-", "_").upper()
+        if variable_kind(variable, scope.policy)[0] == "provider_key":
+            for finding in check_variable(scope, variable, None, key):
+                reported.add(finding.line)
+                yield finding
+
+
+_STORES = (
+    "vault",
+    "gcp_secret_manager",
+    "azure_key_vault",
+    "aws_secrets_manager",
+    "gitlab_secrets_manager",
+    "akeyless",
+)
+"""Where GitLab has a job's secret from (docs.gitlab.com/ci/yaml, "secrets")."""
 
 
 def _inherited(scope: Scope, uses: Node, secrets: Node | None) -> Iterator[Finding]:

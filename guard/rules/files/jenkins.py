@@ -26,9 +26,13 @@ _STEP = late(
     r"(?:script[ \t]{0,4}:[ \t]{0,4})?(?=[\"'])"
 )
 _SET = late(
-    r"^[ \t]*+(?:env\.)?(?P<name>[A-Za-z_]\w*+)[ \t]*+=[ \t]*+"
-    r"(?:(?P<kept>credentials\()|(?=[\"']))",
+    # on a line of its own, or in a block on one line
+    r"(?P<before>^|\benvironment[ \t]*+\{|;)[ \t]*+(?:env\.)?(?P<name>[A-Za-z_]\w*+)[ \t]*+=[ \t]*+"
+    r"(?:(?P<kept>credentials[ \t]*+\()|(?=[\"']))",
     re.MULTILINE,
+)
+_PIPELINE = late(
+    r"^[ \t]*(?:pipeline|node|withCredentials|withEnv|environment)\b[^\n]{0,200}\{", re.MULTILINE
 )
 _LIST = late(r"\bwithEnv[ \t]{0,4}\(\s{0,20}\[")
 _ITEM = late(r"[\s,]{0,200}+(?=[\"'])")
@@ -43,15 +47,21 @@ class Jenkins(ShellTexts):
     name = "jenkins"
 
     def wants(self, path: str, name: str) -> bool:
-        """Jenkinsfile, with a prefix or a suffix."""
+        """Jenkinsfile, with a prefix or a suffix; Groovy may be a part of one."""
         plain = plain_name(name).lower()
-        return plain.startswith("jenkinsfile") or plain.endswith(".jenkinsfile")
+        return plain.startswith("jenkinsfile") or plain.endswith((".jenkinsfile", ".groovy"))
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in steps, `environment`, `withEnv`, `withCredentials` and images."""
         scope = Scope(file, policy, "a CI job", ci=True)
         text = file.text
+        if plain_name(file.name).lower().endswith(".groovy") and not _PIPELINE.search(text):
+            return
         for found in _SET.finditer(text):
+            if found["before"] and _is_comment(text, found.start()):
+                continue
+            if found["before"] == ";" and not found["kept"]:
+                continue  # as likely in a text for a shell
             value = None if found["kept"] else string_at(text, found.end())
             if found["kept"] or value is not None:
                 shown = None if value is None else value.shown

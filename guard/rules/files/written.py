@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from guard.rules.files.secrets import variable_kind
+from guard.rules.files.variables import handed_to_ci
 from guard.rules.needles import PlainSearch
 from guard.sources.file import SourceFile
 from guard.sources.positions.text import Text
@@ -71,7 +73,13 @@ def check(scope: Scope, target: str, text: Text) -> Iterator[Finding]:
     for number in _search(data, lambda n: _detectors[n].wants(path, name)):
         for finding in _detectors[number].check(file, scope.policy):
             if scope.ci and finding.rule == "RG101" and finding.severity == "warning":
-                continue  # a reference to a secret is a finding of its own there (RG112)
+                if path == target.removeprefix("~/").removeprefix("./"):
+                    continue  # a reference to a secret is a finding of its own there (RG112)
+                # every later step has it, whatever the secret is called
+                _, owner = variable_kind(finding.subject, scope.policy)
+                said = handed_to_ci(scope, finding.subject, owner, text)
+                finding.rule, finding.severity = said.rule, said.severity
+                finding.message, finding.fix = said.message, said.fix
             finding.message = f"{name}, written here: {finding.message}"
             yield finding
 

@@ -1,0 +1,6 @@
+class Settings {
+  def names() {
+    ANTHROPIC_API_KEY = "x"
+    image "python"
+  }
+}
