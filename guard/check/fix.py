@@ -158,10 +158,17 @@ def _with_known_form(line: str, policy: CompiledPolicy) -> str | None:
 
 
 def _is_only_that(file: SourceFile, finding: Finding) -> bool:
-    """Whether the line holds a suppression of this one rule, which is unused, and nothing else."""
+    """Whether the line holds a suppression of this one rule, which is unused, and nothing else: no
+    end or beginning of a longer comment, and nothing that a backslash joins to it."""
+    if file.line(finding.line - 1).endswith("\\") or file.line(finding.line).endswith("\\"):
+        return False
     for suppression in suppress.suppressions(file):
         if suppression.line == finding.line and suppression.column == finding.column:
-            return suppression.alone and suppression.ids == (finding.subject,)
+            return (
+                suppression.alone
+                and suppression.ids == (finding.subject,)
+                and suppress.is_whole(file.line(finding.line))
+            )
     return False
 
 

@@ -34,6 +34,7 @@ _ONLY_OPENER = late(
     r"|\{#-?|\{\{-?!(?:--)?|<%-?#?)[ \t]*\Z"
 )
 _CLOSER = late(r"\*+/|--+!?>|-\}|\*\)|-?#\}|--\}\}|\}\}|-?%>")
+_BLOCK = late(r"[ \t]*(?:/\*|<!--|\{-|\(\*|\{#|\{\{-?!|<%)")
 _WORD = late(r"\w")
 _LONE_RETURN = late(r"\r(?!\n|\Z)")
 
@@ -107,6 +108,13 @@ def suppressions(file: SourceFile) -> list[Suppression]:
             covered[suppression.line] = covered.get(below, below)
             suppression.covers = frozenset((suppression.line, covered[suppression.line]))
     return found
+
+
+def is_whole(line: str) -> bool:
+    """Whether a comment that is alone on `line` begins and ends there, or is one line of a longer
+    one that does neither there."""
+    opened = _BLOCK.match(line) is not None
+    return len(_CLOSER.findall(line)) == opened
 
 
 _MAX_JOINED = 200

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.check import excerpt, fix
+from guard.check import excerpt, fix, suppress
 from guard.errors import GuardError
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
