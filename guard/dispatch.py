@@ -110,7 +110,7 @@ def main(argv: list[str]) -> int:
     hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
     if argv == ["status", "--short"]:
         hot = "status"  # at every prompt of whoever shows it there
-    if hot in ("", "status") and sys.stdout is None:
+    if hot in ("", "status", "hook") and sys.stdout is None:
         # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     stdout, stderr = sys.stdout, sys.stderr

@@ -39,11 +39,12 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
     [ "${XDG_CONFIG_HOME:-$HOME/.config}:${XDG_CACHE_HOME:-$HOME/.cache}" = "$HOME/.config:$HOME/.cache" ] &&
     [ "${XDG_DATA_HOME:-$HOME/.local/share}:${ROUTEGUARD_CONFIG_HOME-}" = "$HOME/.local/share:" ]; then
     rg_shell=$2 rg_kept='' rg_absent='' made_from='' load=''
-    # bash keeps a file for each of its shells there, which only Python clears away
-    set -- "$HOME"/.cache/routeguard/prompt/*
-    [ $# -lt 64 ] || rg_shell="$rg_shell, later"
-    # ... and so does it make the directory
-    rg_scratch=$HOME/.cache/routeguard/prompt
+    if [ "$rg_shell" = bash ]; then
+        # it keeps a file for each of its shells here, which only Python clears away
+        rg_scratch=$HOME/.cache/routeguard/prompt
+        set -- "$rg_scratch"/*
+        [ $# -lt 64 ] || rg_shell="$rg_shell, later"
+    fi
     set --
     for rg_file in __SYSTEM_POLICY__ "$HOME/.config/routeguard/policy.toml" "$HOME/.config/routeguard/allowed.toml"; do
         if [ -e "$rg_file" ] || [ -L "$rg_file" ]; then
@@ -55,6 +56,7 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
     case $rg_shell in
     bash | zsh | fish)
         rg_hook=$HOME/.cache/routeguard/hook/hook.$rg_shell
+        # ... and so does it make the directory
         [ "$rg_shell" != bash ] || [ -w "$rg_scratch" ] || rg_hook=''
         # shellcheck disable=SC3067 # a sh without it starts Python
         if [ -n "$rg_hook" ] && [ -f "$rg_hook" ] && [ -f "$rg_hook.seen" ] && [ -O "$rg_hook.seen" ]; then

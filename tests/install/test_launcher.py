@@ -360,6 +360,8 @@ def test_leftover_files_of_bash_are_cleared(home: Home) -> None:
     prompt = home.root / ".cache/routeguard/prompt"
     for number in range(70):
         (prompt / str(4_000_000 + number)).touch()
+    wanted = home.warm("zsh")
+    assert home.ask("hook", "zsh") == (wanted, False), "they are no matter of another shell"
     text, started = home.ask("hook", "bash")
     assert started
     assert text.startswith("\nfunction opencode")
