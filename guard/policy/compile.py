@@ -97,6 +97,7 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     extra = whole.extra_keys(variables)
     remove = [item.value for item in whole.without_gateway_key("environment.remove")]
     hold = whole.hold()
+    whole.check_models()
     if whole.problems:
         raise InvalidPolicyError(whole.problems)
     merged.sort_dropped(layers)
@@ -158,13 +159,16 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
 
 def _route(agent: str, values: Mapping[str, Value]) -> AgentRoute | None:
     said = {key: values[f"agents.{agent}.{key}"].value for key in ROUTED_TABLES[agent]}
+    models = tuple(said.get("models", ()))
     if not any(said.values()):
         return None
     return AgentRoute(
         agent=agent,
         provider=said["provider"].removeprefix("@"),
         model=said["model"],
-        small=said.get("small", ""),
+        # the agent's own for small tasks may be another one
+        small=said.get("small", "") or next(iter(models), ""),
+        models=models,
         mcp=tuple(said.get("mcp", ())),
         hooks=tuple(said.get("hooks", ())),
     )
@@ -289,6 +293,39 @@ class _Whole:
                 accepted=", ".join(names),
                 fix=f"add [gateway.providers.{name}], or name an existing provider",
             )
+
+    def check_models(self) -> None:
+        """The models of an agent are among those that it may ask for.
+
+        One of the user's beside a list of the system's is dropped, anything else is a mistake.
+        """
+        for agent, keys in ROUTED_TABLES.items():
+            if "models" not in keys:
+                continue
+            allowed = self.merged.values[f"agents.{agent}.models"]
+            for name in ("model", "small"):
+                key = f"agents.{agent}.{name}"
+                item = self.merged.values[key]
+                if not allowed.value or not item.value or item.value in allowed.value:
+                    continue
+                named = ", ".join(allowed.value)
+                if (item.origin.layer, allowed.origin.layer) == ("user", "system"):
+                    self.drop(key, item, f"the system policy allows only {named}")
+                    self.merged.values[key] = Value("", allowed.origin)
+                    continue
+                if item.origin.path != allowed.origin.path:
+                    # the user's list beside a model of the system's
+                    message = f"lacks {item.value}, which is {name} in the system policy"
+                    self.refuse(f"agents.{agent}.models", allowed, message, fix="add it")
+                    continue
+                self.refuse(
+                    key,
+                    item,
+                    f"is not one of agents.{agent}.models",
+                    found=f'"{item.value}"',
+                    accepted=named,
+                    fix="add it there, or name another model",
+                )
 
     def check_base_url(self, hosts: frozenset[str]) -> None:
         """Whether the gateway is none of the model providers at `hosts`."""

@@ -540,7 +540,14 @@ class OwnServers(AgentRouting):
 
 
 class OwnCode(TwoModels, OwnServers):
-    """The same, for an agent with both, and that can be given some of the user's own hooks."""
+    """The same, for an agent with both, that can be held to some models, and that can be given
+    some of the user's own hooks."""
+
+    models: list[ModelId] = Field(
+        default=[],
+        max_length=MAX_ITEMS,
+        description="the only models that it may ask for; without it, any",
+    )
 
     hooks: list[HookEvent] = Field(
         default=[],

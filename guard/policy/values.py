@@ -49,7 +49,8 @@ class GatewayProvider(Record):
 class AgentRoute(Record):
     """Where the calls of `agent` (an id) go behind the gateway, if not to the default model.
 
-    `provider` is a slug without `@`, `model` and `small` are model names; "" for none. `mcp` are
+    `provider` is a slug without `@`, `model` and `small` are model names; "" for none. `models` are
+    the only ones that may be asked for, any if there are none. `mcp` are
     the names of the user's own MCP servers that a launch starts, `hooks` the events at which hooks
     of the user's own run.
     """
@@ -58,6 +59,7 @@ class AgentRoute(Record):
     provider: str = ""
     model: str = ""
     small: str = ""
+    models: tuple[str, ...] = ()
     mcp: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
 

@@ -75,6 +75,13 @@ def test_claude_code_gets_the_gateway_and_a_helper(tmp_path: Path) -> None:
     assert found["parentSettingsBehavior"] == "merge"
     assert found["disableAllHooks"] is True
     assert found["allowedMcpServers"] == []
+    assert "availableModels" not in found
+    listed = POLICY + 'models = ["claude-sonnet-4-5", "claude-opus-4-5"]\n'
+    found = json.loads(render.render(compiled(tmp_path, listed), HOST).files[path])
+    assert found["availableModels"] == ["claude-sonnet-4-5", "claude-opus-4-5"]
+    assert found["enforceAvailableModels"] is True
+    # of small tasks, too: the agent's own is not in the list
+    assert found["env"]["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "claude-sonnet-4-5"
 
 
 def test_opencode_gets_providers_that_nobody_can_name(tmp_path: Path) -> None:

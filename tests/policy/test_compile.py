@@ -166,3 +166,25 @@ def test_the_gateways_port_is_not_held(machine, host):
     (problem,) = caught.value.problems
     assert (problem.where, problem.key) == (f"{machine.user}:4:3", "proxies.hold")
     assert problem.found == "8443"
+
+
+LISTED = '[agents.claude-code]\nmodels = ["a", "b"]\n'
+
+
+def test_an_agents_models_are_among_those_it_may_ask_for(machine):
+    machine.write(machine.user, LISTED + 'model = "b"\n')
+    route = machine.load().route_of("claude-code")
+    assert (route.models, route.model, route.small) == (("a", "b"), "b", "a")
+    problem = refused(machine, LISTED + 'small = "c"\n')
+    assert (problem.key, problem.found) == ("agents.claude-code.small", '"c"')
+
+
+def test_a_user_adds_no_model_to_the_systems(machine):
+    machine.write(machine.system, LISTED, 0o644)
+    machine.write(machine.user, '[agents.claude-code]\nmodels = ["c"]\nmodel = "c"\nsmall = "b"\n')
+    policy = machine.load()
+    route = policy.route_of("claude-code")
+    assert (route.models, route.model, route.small) == (("a", "b"), "", "b")
+    assert len([note for note in policy.notes if "agents.claude-code.model" in note]) == 2
+    machine.write(machine.system, '[agents.claude-code]\nmodel = "z"\n', 0o644)
+    assert refused(machine, LISTED).key == "agents.claude-code.models"

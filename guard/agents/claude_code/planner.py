@@ -165,6 +165,18 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     if isinstance(route, Finding):
         result.findings.append(route)
         return
+    allowed = policy.route_of(ClaudeCode.id).models
+    if allowed and route.typed and route.model not in allowed:
+        result.findings.append(
+            Finding(
+                "RG201",
+                route.model,
+                f"the policy does not let {ClaudeCode.title} ask for the model {route.model}",
+                where="command line",
+                fix=f"name one of: {', '.join(allowed)}",
+            )
+        )
+        return
     result.route = str(route)
     if facts.given_wrong:
         result.findings.append(
@@ -253,10 +265,11 @@ def _set_arguments(
     chosen = _handed_over(policy, facts)
     result.findings += own.findings(facts.own, policy.route_of(ClaudeCode.id), chosen)
     plugin = own.PLUGIN if chosen.hooks else ""
+    models = policy.route_of(ClaudeCode.id).models
     # in front: a `--` of the user's would end the options
     ours = [
         f"--settings={settings.settings(facts.given, result.environ, plugin)}",
-        f"--managed-settings={settings.restrictions(chosen.allowed(), plugin)}",
+        f"--managed-settings={settings.restrictions(chosen.allowed(), plugin, models)}",
     ]
     helpers = [key for key in settings.HELPERS if key in facts.given]
     if helpers:

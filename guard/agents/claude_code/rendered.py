@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guard.agents.behind import Route, headers, resolve
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.claude_code.facts import MERGE, folder_of
-from guard.agents.claude_code.settings import ENVIRONMENT, RESTRICTIONS
+from guard.agents.claude_code.settings import ENVIRONMENT, RESTRICTIONS, limits
 from guard.agents.claude_code.today import CLOUDS, CREDENTIALS
 from guard.agents.claude_code.variables import CA, base_url
 from guard.agents.managed import KEY_COMMAND, MACOS, NOTE, Managed
@@ -82,6 +82,7 @@ def values(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str, 
         "apiKeyHelper": f"{shlex.quote(machine.program)} {KEY_COMMAND}",
         "skipWebFetchPreflight": True,
         **RESTRICTIONS,
+        **limits(policy.route_of(ClaudeCode.id).models),
         # a launch's own restrictions count beside these
         MERGE: "merge",
     }

@@ -10,7 +10,7 @@ from guard.agents.claude_code.variables import QUIET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 ENVIRONMENT = {
@@ -152,11 +152,25 @@ def _programs(environ: Mapping[str, str]) -> dict[str, str]:
     return own
 
 
-def restrictions(servers: list[dict[str, Any]], plugin: str = "") -> str:
-    """The text for `--managed-settings`, with the `servers` and the `plugin` that are let in."""
+def limits(models: Sequence[str]) -> dict[str, Any]:
+    """What holds Claude Code to `models`, nothing where there are none.
+
+    In the place of another one, whoever names it (`--model`, a variable, a project's settings with
+    a list of their own, `modelOverrides`, an agent file), it asks for the first of them and says
+    "restricted by your organization's settings"; for an alias of a listed model (`sonnet`), for
+    that model's dated release (run with `--managed-settings`, and in an administrator's file).
+    """
+    return {"availableModels": [*models], "enforceAvailableModels": True} if models else {}
+
+
+def restrictions(
+    servers: list[dict[str, Any]], plugin: str = "", models: Sequence[str] = ()
+) -> str:
+    """The text for `--managed-settings`, with the `servers` and the `plugin` that are let in, and
+    the only `models` that may be asked for."""
     import json
 
-    content = {**RESTRICTIONS, "allowedMcpServers": servers}
+    content = {**RESTRICTIONS, "allowedMcpServers": servers, **limits(models)}
     for key in (*_FOR_HOOKS * bool(plugin), *(FOR_OWN,) * bool(plugin or servers)):
         del content[key]
     return json.dumps(content, separators=(",", ":"))

@@ -110,6 +110,27 @@ def test_what_is_set_is_declared(machine: Machine) -> None:
     assert "127.0.0.1" in plan.environ["NO_PROXY"]
 
 
+def test_no_other_models_than_the_policy_lists(machine: Machine) -> None:
+    listed = ("claude-sonnet-4-5", "claude-haiku-4-5")
+    limits = {"availableModels": [*listed], "enforceAvailableModels": True}
+
+    def restrictions(plan: Plan) -> dict[str, Any]:
+        (word,) = (w for w in plan.argv if w.startswith("--managed-settings="))
+        found: dict[str, Any] = json.loads(word.partition("=")[2])
+        return found
+
+    assert "availableModels" not in restrictions(machine.plan("-p", "hi"))
+    machine.policy.routes = (AgentRoute(agent="claude-code", provider="a", models=listed),)
+    for typed in ((), ("--model", listed[1]), (f"--model=portkey/{listed[0]}",)):
+        plan = machine.plan("-p", "hi", *typed)
+        assert not rules(plan)
+        assert limits.items() <= restrictions(plan).items()
+    for other in ("opus", "claude-opus-4-5", "@other/claude-sonnet-4-5", "portkey/gpt-4o"):
+        refused = machine.plan("-p", "hi", "--model", other)
+        assert rules(refused) == ["RG201"]
+        assert listed[1] in next(f for f in refused.findings if f.rule == "RG201").fix
+
+
 def test_the_key_of_a_command_gets_into_its_header_alone(machine: Machine) -> None:
     machine.policy.providers = (GatewayProvider(key_env="", key_command=("pass", "key")),)
     plan = machine.plan("-p", "hi")
