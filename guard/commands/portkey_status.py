@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.agents.adapter import ENDPOINTS
+from guard.agents.registry import adapters
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, printable
 from guard.launch.keys import find_key
@@ -14,6 +16,7 @@ from guard.portkey import store
 from guard.portkey.account import SCOPES, Account, Reply
 from guard.portkey.routing import drawn, predict, sentence, tree
 from guard.portkey.session import read_account
+from guard.portkey.sync import usable
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago
@@ -70,6 +73,7 @@ def _lines(account: Account, key: Key, policy: CompiledPolicy) -> list[str]:
     lines.append(f"gateway    {account.base_url}, reachable; seen {ago(account.fetched_at)}")
     lines += _of_key(account)
     lines += ["", *_of_providers(account)]
+    lines += ["", *_of_agents(account, policy)]
     lines += ["", *_of_configs(account)]
     lines += ["", *_of_policy(account, policy)]
     lines += [f"note: {note}" for note in account.notes]
@@ -110,6 +114,40 @@ def _of_providers(account: Account) -> list[str]:
     if len(rows) > 200:
         lines.append(f"  … and {len(rows) - 200} more (--json shows all)")
     return lines
+
+
+def _of_agents(account: Account, policy: CompiledPolicy) -> list[str]:
+    """Which endpoint each guarded agent calls, and which providers of the key answer there."""
+    lines = ["agents     the endpoint that each calls, and the providers that it can use there"]
+    for one in _agents(account, policy):
+        can_use = one["providers"]
+        said = "not known: the vendors are not visible to this key"
+        if can_use is not None:
+            said = ", ".join(can_use) or f"none here: it takes {' or '.join(one['vendors'])}"
+        if one["provider"]:
+            said += f"; your policy names {one['provider']}"
+        lines.append(f"  {one['agent']:<12} {one['endpoint']:<21} {said}")
+    return lines
+
+
+def _agents(account: Account, policy: CompiledPolicy) -> list[dict[str, Any]]:
+    rows = account.providers.value
+    found = []
+    for agent in adapters():
+        if agent.id in policy.unguarded:
+            continue
+        known = rows is not None and (not agent.vendors or any(row.provider for row in rows))
+        provider = policy.route_of(agent.id).provider
+        found.append(
+            {
+                "agent": agent.id,
+                "endpoint": ENDPOINTS[agent.wire],
+                "vendors": list(agent.vendors),
+                "providers": usable(agent, rows or ()) if known else None,
+                "provider": f"@{provider.removeprefix('@')}" if provider else None,
+            }
+        )
+    return found
 
 
 def _about_provider(row: ProviderRow) -> list[str]:
@@ -206,6 +244,7 @@ def _as_json(account: Account, key: Key, policy: CompiledPolicy) -> dict[str, An
         "providers": seen(
             account.providers, [row.model_dump() for row in account.providers.value or ()]
         ),
+        "agents": _agents(account, policy),
         "configs": seen(account.configs, [row.model_dump() for row in account.configs.value or ()]),
         "models": seen(account.models, len(account.models.value or ())),
         "default_route": {

@@ -21,6 +21,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from guard import paths
+from guard.agents.adapter import Agent
 from guard.agents.registry import adapters, default_agent
 from guard.errors import PolicyError, UsageError, printable
 from guard.files.read import UnreadableError, read_bytes
@@ -140,13 +141,19 @@ def wish(
     return Wish(tuple(entries), default, tuple(notes), routes=routes)
 
 
+def usable(agent: Agent, rows: Iterable[ProviderRow]) -> list[str]:
+    """The providers of `rows` that `agent` can use, as `@slug`: all where it is not choosy."""
+    fits = agent.vendors
+    return [f"@{row.slug}" for row in rows if not fits or row.provider in fits]
+
+
 def _routes(rows: list[ProviderRow], policy: CompiledPolicy, notes: list[str]) -> dict[str, str]:
     """The provider for each guarded agent that has none and can use only one of `rows`."""
     found = {}
     for agent in adapters():
         if not agent.vendors or agent.id in policy.unguarded or policy.route_of(agent.id).provider:
             continue
-        able = [f"@{row.slug}" for row in rows if row.provider in agent.vendors]
+        able = usable(agent, rows)
         if len(able) == 1:
             found[agent.id] = able[0]
         elif able:

@@ -166,6 +166,7 @@ def test_the_contract_of_status(person: Person) -> None:
         "override_allowed": "dict",
         "providers_from": "str",
         "providers": "dict",
+        "agents": "list",
         "configs": "dict",
         "models": "dict",
         "default_route": "dict",
@@ -183,6 +184,14 @@ def test_the_contract_of_status(person: Person) -> None:
         "anthropic-prod",
         "openrouter-main",
     ]
+    assert {one["agent"]: (one["endpoint"], one["providers"]) for one in done["agents"]} == {
+        "opencode": (
+            "/v1/chat/completions",
+            ["@openai-prod", "@anthropic-prod", "@openrouter-main"],
+        ),
+        "claude-code": ("/v1/messages", ["@anthropic-prod"]),
+        "codex": ("/v1/responses", ["@openai-prod"]),
+    }
     assert done["default_route"]["target"] == "@openai-prod/gpt-4o"
     assert done["default_route"]["known"] is True
 
