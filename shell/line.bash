@@ -63,7 +63,7 @@ else
         # shellcheck disable=SC2053 # they are patterns
         if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
             READLINE_LINE=''
-            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin eval local printf return} ]]
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, the builtins of bash are hidden, or there is no place for a temporary file. fix: make room in /tmp; or open a new shell; or: unset -f builtin; enable builtin eval local printf return} ]]
         fi
     }
 
