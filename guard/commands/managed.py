@@ -67,18 +67,30 @@ def managed() -> None:
     """
 
 
+def _absolute(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return os.path.abspath(value) if value else value
+
+
+def _program_path(_: click.Context, __: click.Parameter, value: str) -> str:
+    if value and not os.path.isabs(value):
+        raise click.BadParameter("agents run it from any directory: write its absolute path")
+    return value
+
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _root = click.option(
     "--root",
     metavar="DIR",
     default="/",
     type=click.Path(file_okay=False),
+    callback=_absolute,
     help="A root to look at or install into, for packages and images. [default: /]",
 )
 _program = click.option(
     "--program",
     metavar="PATH",
     default="",
+    callback=_program_path,
     help="The routeguard that agents ask for the gateway key.",
 )
 _user = click.option("--user", "own", is_flag=True, help="Your own file instead.")
@@ -102,7 +114,11 @@ Examples:
     help="The system to render for.",
 )
 @click.option(
-    "--to", metavar="DIR", type=click.Path(file_okay=False), help="Write a tree of files there."
+    "--to",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    callback=_absolute,
+    help="Write a tree of files there.",
 )
 @click.option("--policy", metavar="FILE", default="", help="A policy file to render instead.")
 @_program

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
+_PREFIX, _SUFFIX = ".routeguard-", ".tmp"
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -50,9 +51,20 @@ def write_new(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool
     return True
 
 
+def sweep(directory: str) -> None:
+    """Remove what a `write` left in `directory` that was killed; the caller lets no other run."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
+            _remove(os.path.join(directory, name))
+
+
 def _temporary(path: str, content: bytes, mode: int | None, sync: bool) -> str:
     # not made from the last part of `path`, which may be as long as a name can be
-    name = f".routeguard-{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    name = f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}"
     temporary = os.path.join(os.path.dirname(path), name)
     _create(temporary, content, mode, sync)
     return temporary

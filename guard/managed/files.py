@@ -11,23 +11,28 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from guard.agents.managed import NOTE, Installed, changeable, digest
 from guard.errors import ExitCode, GuardError
+from guard.files.lock import lock
 from guard.files.read import UnreadableError, read_bytes
-from guard.files.write import write
+from guard.files.write import sweep, write
 from guard.policy.authority import changed_by_others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 ASIDE = ".before-routeguard"
 """Ends the name under which a file of somebody else's is kept by `install --replace`."""
 
 CHANGED = ".changed"
 """Ends the name under which our own file is kept that somebody has changed."""
+
+_WAIT = 10
+"""Seconds that one `install` or `remove` waits for another."""
 
 MISSING, CURRENT, OUTDATED, EDITED, FOREIGN, LEFT = (
     "missing",
@@ -162,6 +167,8 @@ def read_state(path: str) -> State:
         return State()
     try:
         found = json.loads(raw)
+        if any(not _is_whole(name) for name in (*found["files"], *found["made"])):
+            raise ValueError
         return State(
             str(found["suffix"]),
             str(found["program"]),
@@ -173,6 +180,11 @@ def read_state(path: str) -> State:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(path, "it is not what `routeguard managed` writes") from None
+
+
+def _is_whole(path: str) -> bool:
+    """Whether `path` is absolute and leads nowhere else, as ours are: below a root, too."""
+    return path[:1] == "/" != path[1:2] and path == os.path.normpath(path)
 
 
 def _damaged(path: str, why: str) -> GuardError:
@@ -242,13 +254,15 @@ def install(
     Raises BlockedError, before anything is written, for a file of somebody else's without
     `replace_others`; GuardError where one cannot be written or has changed in the meantime.
     """
-    blocked = [p for p in places if p.state in (FOREIGN, EDITED) and p.content != p.wanted]
+    blocked = [p for p in places if _is_in_the_way(p)]
     if blocked and not replace_others:
+        there = "" if ground.root in ("", "/") else f" --root {shlex.quote(ground.root)}"
         raise BlockedError(
             blocked,
-            f"{ground.command('diff')}\n"
-            f"then move them away, or let them be kept as FILE{ASIDE} until `remove`:\n"
-            f"{ground.command('install --replace')}",
+            f"{ground.command('diff')}{there}\n"
+            f"then move them away, or let them be kept as FILE{ASIDE} until `remove`, and what\n"
+            f"somebody changed in routeguard's own as FILE{CHANGED}:\n"
+            f"{ground.command('install --replace')}{there}",
         )
     root = ground.root
     steps, entries = _planned(root, places, state.entries)
@@ -261,13 +275,54 @@ def install(
         path: Entry((*entry.digests, *_before(state, path)), entry.before)
         for path, entry in entries.items()
     }
-    left = {p.path: state.entries[p.path] for p in places if p.state == LEFT}
-    # first what is about to be there: whoever is interrupted can still take all of it away
-    _put(ground, ground.memory, replace(after, entries={**left, **keep}).text())
-    for place in places:
-        _install_one(ground, place, state)
-    _put(ground, ground.memory, after.text())
+    left = {p.path: state.entries[p.path] for p in places if p.state in (LEFT, EDITED)}
+    with _alone(ground, state):
+        # first what is about to be there: whoever is interrupted can still take all of it away
+        _put(ground, ground.memory, replace(after, entries={**left, **keep}).text())
+        for place in places:
+            _install_one(ground, place, state)
+        _put(ground, ground.memory, after.text())
     return steps
+
+
+def _is_in_the_way(place: Place) -> bool:
+    if place.wanted is None:
+        return place.state == EDITED
+    return place.state in (FOREIGN, EDITED) and place.content != place.wanted
+
+
+@contextmanager
+def _alone(ground: Ground, state: State) -> Iterator[None]:
+    """Let one `install` or `remove` run at a time, from what it has seen as `state`.
+
+    Raises GuardError where another one has run since, or where others than the owner could have
+    said what is remembered: as root we would remove what they name.
+    """
+    memory = ground.memory
+    if os.path.lexists(memory):
+        place, why = ground.unsafe(memory)
+        if place:
+            raise _unsafe(ground, place, why)
+    try:
+        _make(os.path.dirname(memory), 0o700 if ground.own else 0o755)
+        handle = lock(os.path.dirname(memory), _WAIT, directory=True)
+    except OSError as error:  # TimeoutError is one
+        raise _not_written(memory, error) from None
+    try:
+        now = read_state(memory)
+        if (now.entries, now.made) != (state.entries, state.made):
+            raise GuardError(
+                "nothing was changed: another `routeguard managed` ran at the same time",
+                where=memory,
+                fix="run it again",
+                exit_code=ExitCode.FINDINGS,
+            )
+        for directory in {os.path.dirname(under(ground.root, path)) for path in state.entries}:
+            sweep(directory)
+        sweep(os.path.dirname(memory))
+        yield
+    finally:
+        os.close(handle)
 
 
 def _before(state: State, path: str) -> tuple[str, ...]:
@@ -282,15 +337,17 @@ def _planned(
     for place in places:
         path, old = place.path, known.get(place.path)
         if place.wanted is None:
-            if place.state == LEFT:
-                steps += _removals(root, path)
+            if place.state == EDITED:
+                steps.append(Step("keep", path + CHANGED))
+            if old and place.state in (LEFT, EDITED):
+                steps += _removals(root, place, old)
             continue
         before = old.before if old else digest(place.content) if place.content is not None else ""
         entries[path] = Entry((digest(place.wanted),), before)
-        if place.content == place.wanted:
+        if _is_in_place(place):
             steps.append(Step("unchanged", path))
             continue
-        if _is_theirs(place, known):
+        if _is_theirs(root, place, known):
             steps.append(Step("keep", path + ASIDE))
         elif place.state == EDITED:
             steps.append(Step("keep", path + CHANGED))
@@ -298,12 +355,25 @@ def _planned(
     return steps, entries
 
 
-def _is_theirs(place: Place, known: Mapping[str, Entry]) -> bool:
+def _is_in_place(place: Place) -> bool:
+    return place.content == place.wanted and not place.unsafe
+
+
+def _is_theirs(root: str, place: Place, known: Mapping[str, Entry]) -> bool:
     """Whether what is there was somebody else's first, also where it was the same as ours."""
     old = known.get(place.path)
-    if place.state != OUTDATED or old is None or place.content is None:
-        return place.state == FOREIGN
-    return digest(place.content) == old.before
+    return place.state == FOREIGN or (old is not None and _is_as_before(root, place, old))
+
+
+def _is_as_before(root: str, place: Place, entry: Entry) -> bool:
+    """Whether what is there lay there before: nothing was kept of it, and it is the same."""
+    if place.content is None or _is_kept(root, place.path, entry):
+        return False
+    return digest(place.content) == entry.before
+
+
+def _is_kept(root: str, path: str, entry: Entry) -> bool:
+    return bool(entry.before) and os.path.lexists(under(root, path) + ASIDE)
 
 
 def _missing(root: str, place: Place) -> list[str]:
@@ -317,8 +387,9 @@ def _missing(root: str, place: Place) -> list[str]:
 
 
 def _install_one(ground: Ground, place: Place, state: State) -> None:
-    path = under(ground.root, place.path)
-    if place.content == place.wanted:
+    root = ground.root
+    path, old = under(root, place.path), state.entries.get(place.path)
+    if _is_in_place(place):
         return
     if _content(path) != place.content:
         raise GuardError(
@@ -329,14 +400,23 @@ def _install_one(ground: Ground, place: Place, state: State) -> None:
             exit_code=ExitCode.FINDINGS,
         )
     if place.wanted is None:
-        if place.state == LEFT:
-            _take_away(ground.root, place.path)
+        if place.state == EDITED:
+            _keep(path, path + CHANGED)
+        if old and place.state in (LEFT, EDITED):
+            _take_away(root, place, old)
         return
-    if _is_theirs(place, state.entries):
-        _keep(path, path + ASIDE)
-    elif place.state == EDITED:
-        _keep(path, path + CHANGED)
-    _put(ground, path, place.wanted)
+    aside = path + CHANGED if place.state == EDITED else ""
+    if _is_theirs(root, place, state.entries):
+        aside = path + ASIDE
+    if aside:
+        _keep(path, aside)
+    try:
+        _put(ground, path, place.wanted)
+    except GuardError:
+        # where the disk is full what was there goes on holding
+        if aside and not os.path.lexists(path):
+            os.rename(aside, path)
+        raise
 
 
 def _keep(path: str, aside: str) -> None:
@@ -375,45 +455,60 @@ def _not_written(path: str, error: OSError) -> GuardError:
 
 def _make(path: str, mode: int) -> None:
     """Make the directory `path`, and what is missing above it, which `os.makedirs` would give
-    another mode than `mode`."""
+    another mode than `mode`, as the umask would."""
     if not os.path.isdir(path):
         _make(os.path.dirname(path), mode)
         os.mkdir(path, mode)
+        os.chmod(path, mode)
 
 
 def _require_safe(ground: Ground, files: Iterable[str]) -> None:
     """Raise GuardError where others than the owner could change a directory of one of `files`."""
     for path in files:
         at = os.path.dirname(under(ground.root, path))
-        while not os.path.isdir(at):
+        while not os.path.lexists(at):
             at = os.path.dirname(at)
-        place, why = ground.unsafe(at)
-        if place:
-            word = shlex.quote(place)
-            root = f"sudo chown root {word} && sudo chmod go-w {word}"
+        if not os.path.isdir(at):
             raise GuardError(
-                f"nothing was written: others than {ground.owner} could change it there",
-                where=place,
-                why=why,
-                fix=f"chmod go-w {word}" if ground.own else root,
+                "nothing was written: something else lies where a directory has to be",
+                where=at,
+                fix=f"look at it, then move it away: sudo mv {shlex.quote(at)} "
+                f"{shlex.quote(f'{at}.old')}",
                 exit_code=ExitCode.FINDINGS,
             )
+        place, why = ground.unsafe(at)
+        if place:
+            raise _unsafe(ground, place, why)
 
 
-def _removals(root: str, path: str) -> list[Step]:
-    steps = [Step("remove", path)]
-    if os.path.lexists(under(root, path) + ASIDE):
-        steps.append(Step("put back", path))
+def _unsafe(ground: Ground, place: str, why: str) -> GuardError:
+    word = shlex.quote(place)
+    root = f"sudo chown root {word} && sudo chmod go-w {word}"
+    return GuardError(
+        f"nothing was changed: others than {ground.owner} could change it there",
+        where=place,
+        why=why,
+        fix=f"chmod go-w {word}" if ground.own else root,
+        exit_code=ExitCode.FINDINGS,
+    )
+
+
+def _removals(root: str, place: Place, entry: Entry) -> list[Step]:
+    if _is_as_before(root, place, entry):
+        return [Step("leave", place.path)]
+    steps = [Step("remove", place.path)] if place.state != EDITED else []
+    if _is_kept(root, place.path, entry):
+        steps.append(Step("put back", place.path))
     return steps
 
 
-def _take_away(root: str, path: str) -> None:
-    """Remove our file at `path`, and put back what was kept of somebody else's."""
-    at = under(root, path)
+def _take_away(root: str, place: Place, entry: Entry) -> None:
+    """Remove our file at `place`, and put back what was kept of somebody else's."""
+    at = under(root, place.path)
     try:
-        if os.path.lexists(at + ASIDE):
+        if _is_kept(root, place.path, entry):
             os.replace(at + ASIDE, at)
-        elif os.path.lexists(at):
+        elif os.path.lexists(at) and not _is_as_before(root, place, entry):
             os.unlink(at)
     except OSError as error:
         raise _not_written(at, error) from None
@@ -427,38 +522,36 @@ def remove(
     What lay there before is put back, and directories that were made go if they are empty.
     """
     root = ground.root
-    steps: list[Step] = []
     stay = [place for place in places if place.state == EDITED]
-    entries = dict(state.entries)
-    for place in places:
-        entry = entries.get(place.path)
-        if entry is None or place.state == EDITED:
-            continue
-        aside = os.path.lexists(under(root, place.path) + ASIDE)
-        if not aside and place.content is not None and digest(place.content) == entry.before:
-            steps.append(Step("leave", place.path))
-        elif aside or place.content is not None:
-            steps += _removals(root, place.path)
-            if not dry_run:
-                _take_away(root, place.path)
-        del entries[place.path]
-    if dry_run:
+    gone = [p for p in places if p.state != EDITED and p.path in state.entries]
+    steps = [
+        step
+        for place in gone
+        if place.content is not None or _is_kept(root, place.path, state.entries[place.path])
+        for step in _removals(root, place, state.entries[place.path])
+    ]
+    if dry_run or not os.path.isdir(os.path.dirname(ground.memory)):
         return steps, stay
-    if entries:
-        _put(ground, ground.memory, replace(state, entries=entries).text())
-        return steps, stay
-    try:
-        os.unlink(ground.memory)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _not_written(ground.memory, error) from None
-    for directory in sorted(state.made, key=len, reverse=True):
+    with _alone(ground, state):
+        for place in gone:
+            _take_away(root, place, state.entries[place.path])
+        if stay:
+            left = {place.path: state.entries[place.path] for place in stay}
+            _put(ground, ground.memory, replace(state, entries=left).text())
+            return steps, stay
+        for directory in sorted(state.made, key=len, reverse=True):
+            try:
+                os.rmdir(under(root, directory))
+            except OSError:
+                continue  # somebody else has a file in it
+            steps.append(Step("remove", directory))
+        # last, so that whoever is interrupted can do it again
         try:
-            os.rmdir(under(root, directory))
-        except OSError:
-            continue  # somebody else has a file in it
-        steps.append(Step("remove", directory))
+            os.unlink(ground.memory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _not_written(ground.memory, error) from None
     return steps, stay
 
 

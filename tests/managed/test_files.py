@@ -7,11 +7,12 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from guard.cli import main
-from guard.errors import GuardError
+from guard.errors import GuardError, UsageError
 from guard.managed import files
 
 POLICY = '[agents]\nguard = ["codex"]\n[agents.codex]\nprovider = "@openai-prod"\n'
@@ -194,6 +195,149 @@ def test_a_directory_that_others_can_write_gets_nothing(root: Path, managed: Run
     managed("install")
     (root / CONFIG).chmod(0o666)
     assert managed("status") == 1
+
+
+def test_a_file_that_others_can_write_is_written_anew(root: Path, managed: Run) -> None:
+    before = tree(root)
+    managed("install")
+    (root / CONFIG).chmod(0o666)
+    assert managed("status") == 1
+    assert managed("install") == 0
+    assert managed("status") == 0
+    same = (root / LIMITS).read_bytes()
+    assert managed("remove") == 0
+    assert tree(root) == before
+    # somebody else's with the same content has its mode again afterwards
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_bytes(same)
+    (root / LIMITS).chmod(0o666)
+    before = tree(root)
+    assert managed("install") == 0
+    assert managed("status") == 0
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_everybody_can_read_what_root_wrote_with_a_narrow_umask(root: Path, managed: Run) -> None:
+    old = os.umask(0o077)
+    try:
+        assert managed("install") == 0
+    finally:
+        os.umask(old)
+    for path in (root / CONFIG, root / "etc/routeguard/managed.json"):
+        assert path.stat().st_mode & 0o044 == 0o044
+    assert stat.S_IMODE((root / "etc/codex").stat().st_mode) == 0o755
+
+
+def test_paths_that_are_typed_relative(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    assert main(["managed", "install", "--root", root.name]) == 0
+    assert managed("status") == 0
+    policy = f"{root.name}/etc/routeguard/policy.toml"
+    assert main(["managed", "render", "--policy", policy, "--to", "mdm"]) == 0
+    assert (root.parent / "mdm" / CONFIG).exists()
+    with pytest.raises(UsageError, match="absolute path"):
+        main(["managed", "install", "--root", root.name, "--program", "bin/routeguard"])
+
+
+def test_what_a_killed_install_left_is_taken_away(root: Path, managed: Run) -> None:
+    before = tree(root)
+    managed("install")
+    for folder in ("codex", "routeguard"):
+        (root / f"etc/{folder}/.routeguard-7-abcd.tmp").write_text("half")
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_a_full_disk_leaves_the_file_of_somebody_else_in_force(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_text("# theirs\n")
+    write = files.write
+
+    def full(path: str, *rest: Any, **more: Any) -> None:
+        if path == str(root / LIMITS):
+            raise OSError(28, "No space left on device")
+        write(path, *rest, **more)
+
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(GuardError, match="could not be written"):
+        managed("install", "--replace")
+    assert (root / LIMITS).read_text() == "# theirs\n"
+
+
+def test_two_at_once(root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tree(root)
+    look = files.look
+
+    def meanwhile(*words: Any) -> list[files.Place]:
+        found = look(*words)
+        monkeypatch.setattr(files, "look", look)
+        managed("install")
+        return found
+
+    monkeypatch.setattr(files, "look", meanwhile)
+    with pytest.raises(GuardError, match="at the same time"):
+        managed("install")
+    assert managed("status") == 0
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_an_agent_that_leaves_the_policy_takes_nothing_along(root: Path, managed: Run) -> None:
+    managed("install")
+    same = (root / LIMITS).read_bytes()
+    managed("remove")
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_bytes(same)
+    (root / CONFIG).write_text("# theirs\n")
+    before = tree(root)
+    managed("install", "--replace")
+    policy = root / "etc/routeguard/policy.toml"
+    policy.write_text('[agents]\nguard = ["opencode"]\n')
+    assert managed("install") == 0
+    assert (root / LIMITS).read_bytes() == same
+    assert (root / CONFIG).read_text() == "# theirs\n"
+    # with a file that was changed, the same
+    policy.write_text(POLICY)
+    managed("install", "--replace")
+    (root / CONFIG).write_text("# changed\n")
+    policy.write_text('[agents]\nguard = ["opencode"]\n')
+    with pytest.raises(GuardError) as refused:
+        managed("install")
+    assert f"install --replace --root {root}" in refused.value.fix
+    assert managed("install", "--replace") == 0
+    changed = root / f"{CONFIG}.changed"
+    assert changed.read_text() == "# changed\n"
+    changed.unlink()
+    policy.write_text(POLICY)
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_a_file_where_a_directory_has_to_be(root: Path, managed: Run) -> None:
+    (root / "etc/codex").write_text("")
+    before = tree(root)
+    with pytest.raises(GuardError, match="where a directory has to be"):
+        managed("install")
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("name", ["/etc/codex/../../../victim", "victim", "//etc/x"])
+def test_a_memory_of_somebody_else_removes_nothing(root: Path, managed: Run, name: str) -> None:
+    managed("install")
+    memory = root / "etc/routeguard/managed.json"
+    memory.chmod(0o666)
+    with pytest.raises(GuardError, match="others than root"):
+        managed("remove")
+    assert (root / CONFIG).exists()
+    memory.chmod(0o644)
+    memory.write_text(memory.read_text().replace(f"/{CONFIG}", name))
+    with pytest.raises(GuardError, match="cannot tell what routeguard wrote"):
+        managed("remove")
 
 
 def test_a_damaged_memory_stops(root: Path, managed: Run) -> None:
