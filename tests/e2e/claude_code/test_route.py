@@ -241,6 +241,10 @@ def test_what_cannot_be_held_is_refused(claude_user: ClaudeUser) -> None:
     words = ("-p", "--managed-settings", "{}", "hi")
     refused(claude_user, claude_user.guarded(*words), "RG302")
     assert not (claude_user.home / ".claude.json").exists()
+    for name in ("claude-code", "claude"):
+        told = claude_user.routeguard("log", "--agent", name).out
+        assert "RG302" in told
+    assert "RG302" not in claude_user.routeguard("log", "--agent", "codex").out
 
 
 def test_without_a_key_or_a_policy_nothing_starts(claude_user: ClaudeUser) -> None:

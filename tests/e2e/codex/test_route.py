@@ -232,10 +232,14 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
         user.settings_home / "agents" / "other.toml",
         role.format("role-model") + 'model_provider = "evil"\n' + evil.provider("evil"),
     )
+    for other in (user.network.parts.opencode, user.network.parts.claude):
+        (user.home / "bin").mkdir(exist_ok=True)
+        (user.home / "bin" / other.name).symlink_to(other)
+    others = "opencode run hi; claude -p hi"
     asks = {
         "spawn_agent": {"message": "do it", "agent_type": "other"},
-        # an agent below this one, by its name: refused for the want of a key, see docs/codex.md
-        "exec_command": {"cmd": "env; codex exec hi; sleep 1"},
+        # agents below this one, by their names: refused for the want of a key, see docs/codex.md
+        "exec_command": {"cmd": f"env; codex exec hi; {others}; sleep 1"},
     }
     assert user.routeguard("shim", "install").status == 0
     user.network.upstream.asks_for = [
@@ -250,13 +254,17 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
         }
         for name, given in asks.items()
     ]
-    done = user.guarded("exec", "hi")
+    path = f"{user.home}/bin:{user.environ()['PATH']}"
+    done = user.guarded("exec", "hi", env={"PATH": path})
     assert (done.status, done.out.strip(), done.asked) == (0, ANSWER, []), done
     assert {call.path for call in done.calls} == {"/v1/responses"}
     assert "role-model" in done.models, done
     said = b"".join(call.body for call in done.calls)
     assert b"CODEX_THREAD_ID=" in said, "the command did not run"
-    assert b"RG106" in said
+    assert b"codex was not started: the gateway key: PORTKEY_API_KEY is not set [RG106]" in said
+    assert b"claude-code was not started: nothing says which provider" in said
+    # it needs a directory of its own, which the sandbox of Codex does not let it make
+    assert b"state/routeguard/opencode" in said or b"opencode was not started" in said
     assert user.gateway_key.encode() not in said
     assert evil.took() == []
     assert user.leaks() == []
