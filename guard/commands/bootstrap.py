@@ -24,6 +24,7 @@ from guard.install import answers, environment, files, teardown
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.state import alone, missing_directories, remember_missing, require_own_home
 from guard.install.way import CLONE, Way, environment_link, of_install_sh
+from guard.managed.files import remove_own
 from guard.paths import here, routeguard_data
 from guard.report.terminal import Progress, can_ask
 from guard.report.words import span
@@ -119,6 +120,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 def _uninstall(environ: Mapping[str, str], *, purge: bool, dry_run: bool) -> int:
     say("Would remove (dry run: nothing is removed now):" if dry_run else "Removing routeguard:")
+    remove_own(environ, step, dry_run=dry_run)
     teardown.run(environ, step, purge=purge, dry_run=dry_run)
     if not dry_run:
         say("Done. Shells that are open now block coding agents until they end.")

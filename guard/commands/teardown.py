@@ -11,6 +11,7 @@ from guard.errors import ExitCode, UsageError
 from guard.install import teardown as removal
 from guard.install.state import require_own_home
 from guard.install.way import current
+from guard.managed.files import remove_own
 from guard.paths import here
 from guard.report.terminal import can_ask
 
@@ -43,11 +44,13 @@ def teardown(purge: bool, dry_run: bool, yes: bool) -> int:
     package = current(environ).remove
     if dry_run or not yes:
         say("Would remove (dry run: nothing is removed now):" if dry_run else "Will remove:")
+        remove_own(environ, step, dry_run=True)
         removal.run(environ, step, purge=purge, dry_run=True)
     if not dry_run:
         if not yes:
             click.confirm("Remove it?", abort=True, err=True)
         say("Removing routeguard:")
+        remove_own(environ, step, dry_run=False)
         removal.run(environ, step, purge=purge, dry_run=False)
         say("Done. Shells that are open now block coding agents until they end.")
     if package:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from guard.agents.managed import NOTE, Installed, changeable, digest
+from guard.agents.managed import NOTE, Installed, changeable, digest, user_state_file
 from guard.errors import ExitCode, GuardError
 from guard.files.lock import lock
 from guard.files.read import UnreadableError, read_bytes
@@ -23,7 +23,7 @@ from guard.files.write import sweep, write
 from guard.policy.authority import changed_by_others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ASIDE = ".before-routeguard"
 """Ends the name under which a file of somebody else's is kept by `install --replace`."""
@@ -553,6 +553,28 @@ def remove(
         except OSError as error:
             raise _not_written(ground.memory, error) from None
     return steps, stay
+
+
+def remove_own(
+    environ: Mapping[str, str], say: Callable[[str, str], object], *, dry_run: bool
+) -> None:
+    """Take away what `install --user` wrote, before what it is remembered by goes; says each step.
+
+    What somebody has changed stays, and so does everything where the memory is damaged.
+    """
+    ground = Ground("/", user_state_file(environ), own=True)
+    if not os.path.lexists(ground.memory):
+        return
+    try:
+        state = read_state(ground.memory)
+        steps, stay = remove(ground, look(ground, {}, state), state, dry_run=dry_run)
+    except GuardError as error:
+        say("kept", f"files of `managed install --user`: {error.what} ({error.where})")
+        return
+    for step in steps:
+        say(step.action, step.path)
+    for place in stay:
+        say("kept", f"{place.path} (changed since routeguard wrote it)")
 
 
 def as_dict(place: Place) -> dict[str, Any]:

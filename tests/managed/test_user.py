@@ -89,6 +89,17 @@ def test_what_was_there_comes_back(bench: Bench) -> None:
     assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("words", [(), ("--purge",)])
+def test_teardown_puts_back_what_was_there(bench: Bench, words: tuple[str, ...]) -> None:
+    theirs = bench.put(FILE, '{"theme": "mine"}\n')
+    assert managed("install", "--replace") == 0
+    assert main(["teardown", "--yes", "--dry-run", *words]) == 0
+    assert "mine" not in theirs.read_text()
+    assert main(["teardown", "--yes", *words]) == 0
+    assert theirs.read_text() == '{"theme": "mine"}\n'
+    assert [path.name for path in theirs.parent.iterdir()] == [theirs.name]
+
+
 def test_folders_that_were_made_go_again(bench: Bench) -> None:
     os.rmdir(bench.home / ".config" / "opencode")
     assert managed("install") == 0
