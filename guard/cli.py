@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -76,8 +77,22 @@ SECTIONS = {
 """The commands as help lists them; the summaries are the first sentences of their own help."""
 
 
+class _ClosedError(Exception):
+    """Whoever read the output is gone. No OSError: click makes status 1 of that by itself."""
+
+
+class _Top(LazyGroup):
+    """The group of all commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ClosedError from None
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Top,
     targets=COMMANDS,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -100,6 +115,8 @@ def main(argv: list[str]) -> int:
     """Run the group; returns the exit status. GuardError passes through to the dispatcher."""
     try:
         result = group.main(args=argv, prog_name="routeguard", standalone_mode=False)
+    except _ClosedError:
+        raise BrokenPipeError from None
     except click.exceptions.NoArgsIsHelpError as error:
         sys.stderr.write(error.format_message() + "\n")
         return ExitCode.USAGE

@@ -161,7 +161,7 @@ def check_entries(
                 check_file(file, settings, DETECTORS, outcome, search)
         return outcome
 
-    others = [share.Share(partial(work, part, None)) for part in range(1, parts)]
+    others = [share.Share(partial(work, part, share.leave_if_alone)) for part in range(1, parts)]
     try:
         outcome = work(0, tell)
         for other in others:

@@ -40,6 +40,7 @@ class Share(Generic[T]):
             self._answer, answering = os.pipe()
         except OSError:
             return
+        asking = os.getpid()
         try:
             self._pid = os.fork()
         except OSError:
@@ -47,7 +48,7 @@ class Share(Generic[T]):
             os.close(answering)
             return
         if self._pid == 0:
-            _answer(work, answering)
+            _answer(work, answering, asking)
         os.close(answering)
 
     def outcome(self) -> T:
@@ -57,7 +58,10 @@ class Share(Generic[T]):
         with open(self._answer, "rb") as answer:
             said = answer.read()
         pid, self._pid = self._pid, 0
-        _, status = os.waitpid(pid, 0)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            status = 1  # SIGCHLD is ignored: how it ended is not known
         if status:
             return self._work()
         outcome: T = pickle.loads(said)  # noqa: S301 - our own child's
@@ -74,8 +78,20 @@ class Share(Generic[T]):
             self._pid = 0
 
 
-def _answer(work: Callable[[], T], to: int) -> None:
+def leave_if_alone(_: str = "") -> None:
+    """End this process if the one that asked for its part is gone: nobody reads the answer."""
+    if _asking and os.getppid() != _asking:
+        raise SystemExit
+
+
+_asking = 0
+"""The process that a part is done for, in the one that does it; 0 in any other."""
+
+
+def _answer(work: Callable[[], T], to: int, asking: int) -> None:
     """The whole life of the other process: nothing of this program may run behind it."""
+    global _asking
+    _asking = asking
     status = 1
     try:
         with open(to, "wb") as answer:

@@ -98,3 +98,20 @@ def test_few_bytes_take_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share.count(100 * share.FROM) == share.MOST
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert share.count(100 * share.FROM) == 1
+
+
+def test_a_part_is_done_where_nobody_hears_of_children() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert share.Share(lambda: "done").outcome() == "done"
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_process_that_nobody_waits_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    share.leave_if_alone()
+    monkeypatch.setattr(share, "_asking", os.getppid())
+    share.leave_if_alone()
+    monkeypatch.setattr(share, "_asking", os.getpid())
+    with pytest.raises(SystemExit):
+        share.leave_if_alone()

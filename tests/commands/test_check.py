@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -565,10 +566,11 @@ def test_hostile_things_that_are_no_files(repository: Run, tmp_path: Path) -> No
         assert repository.check(path, "--fail-on", "note").returncode == 1
 
 
-def test_a_closed_pipe_is_no_traceback(run: Run) -> None:
+@pytest.mark.parametrize("words", ["", "--exclude x"], ids=["plain", "click"])
+def test_a_closed_pipe_is_one_status(run: Run, words: str) -> None:
     for number in range(300):
         run.write(f"f{number}.py", f'k = "{KEY}"\n')
-    command = f"'{sys.executable}' -m guard check | head -c 10"
+    command = f"{{ '{sys.executable}' -m guard check {words}; echo $? >&2; }} | true"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=run.project,
@@ -578,7 +580,25 @@ def test_a_closed_pipe_is_no_traceback(run: Run) -> None:
         timeout=120,
         check=False,
     )
+    assert done.stderr.splitlines()[-1] == "141"
     assert "Traceback" not in done.stderr
+
+
+def test_git_is_heard_where_the_ends_of_children_are_ignored(run: Run) -> None:
+    run.write("a.py", f'k = "{KEY}"\n')
+    run.write(".git/index", "damaged")
+    done = subprocess.run(
+        [sys.executable, "-m", "guard", "check", "--all"],
+        cwd=run.project,
+        env={"HOME": str(run.home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "git cannot list it" in done.stdout
 
 
 def test_a_selection_of_nothing_is_a_mistake() -> None:
