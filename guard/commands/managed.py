@@ -303,7 +303,8 @@ def status(root: str, own: bool, as_json: bool) -> int:
     if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
         rows.append(("look", f"{ground.command('diff')}{_under(root)}"))
     if not good:
-        rows.append(("fix", f"{ground.command('install')}{_under(root)}"))
+        replacing = " --replace" * any(files.is_in_the_way(place) for place in places)
+        rows.append(("fix", f"{ground.command('install' + replacing)}{_under(root)}"))
     show(fields(rows))
     _notes(rendering.notes)
     return ExitCode.OK if good else ExitCode.FINDINGS

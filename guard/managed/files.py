@@ -254,7 +254,7 @@ def install(
     Raises BlockedError, before anything is written, for a file of somebody else's without
     `replace_others`; GuardError where one cannot be written or has changed in the meantime.
     """
-    blocked = [p for p in places if _is_in_the_way(p)]
+    blocked = [p for p in places if is_in_the_way(p)]
     if blocked and not replace_others:
         there = "" if ground.root in ("", "/") else f" --root {shlex.quote(ground.root)}"
         raise BlockedError(
@@ -285,7 +285,8 @@ def install(
     return steps
 
 
-def _is_in_the_way(place: Place) -> bool:
+def is_in_the_way(place: Place) -> bool:
+    """Whether `install` leaves `place` as it is unless it is told to replace it."""
     if place.wanted is None:
         return place.state == EDITED
     return place.state in (FOREIGN, EDITED) and place.content != place.wanted

@@ -86,7 +86,14 @@ def program() -> tuple[str, str]:
 
 def machine(platform: str, known: Installed, named: str = "") -> tuple[Machine, tuple[str, ...]]:
     """What is rendered for: as it is `known` from the last time; and what there is to say."""
-    chosen, note = (named, "") if named else (known.program, "") if known.program else program()
+    chosen, note = named or known.program, ""
+    if not chosen:
+        chosen, note = program()
+    elif os.path.lexists(chosen) and (why := changeable(chosen)[1]):
+        note = (
+            f"agents of every user run {chosen} for the gateway key, and others than root could "
+            f"change it: {why}. Say --program PATH with one that they cannot"
+        )
     suffix = known.suffix or random_suffix()
     return Machine(platform, suffix, chosen), (note,) if note else ()
 

@@ -127,10 +127,15 @@ def test_the_same_content_of_somebody_else_stays(root: Path, managed: Run) -> No
     assert tree(root) == before
 
 
-def test_what_somebody_changed_stays(root: Path, managed: Run) -> None:
+def test_what_somebody_changed_stays(
+    root: Path, managed: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     managed("install")
     with (root / CONFIG).open("a") as file:
         file.write("# mine\n")
+    capsys.readouterr()
+    assert managed("status") == 1
+    assert f"sudo routeguard managed install --replace --root {root}" in capsys.readouterr().out
     with pytest.raises(GuardError, match="not routeguard's"):
         managed("install")
     assert managed("remove") == 1

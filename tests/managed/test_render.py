@@ -144,6 +144,16 @@ def test_the_suffix_is_random_once_and_then_stays() -> None:
     assert render.machine(LINUX, known)[0].suffix == "abcdefghij"
 
 
+def test_a_program_that_users_can_change_is_said(tmp_path: Path) -> None:
+    program = tmp_path / "routeguard"
+    program.write_text("")
+    program.chmod(0o777)
+    for known, named in ((Installed(), str(program)), (Installed("s", str(program)), "")):
+        _, (note,) = render.machine(LINUX, known, named)
+        assert f"run {program} for the gateway key" in note
+        assert "0777" in note
+
+
 def test_no_system_policy_is_said(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="no system policy"):
         render.read_policy(str(tmp_path / "policy.toml"))
