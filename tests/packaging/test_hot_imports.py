@@ -71,6 +71,25 @@ def test_no_agent_is_loaded_where_its_name_is_enough(tmp_path: Path, argv: tuple
     assert not loaded & {"guard.agents.adapter", "guard.launch.agent", "zlib"}
 
 
+def test_a_command_that_calls_no_model_loads_no_look_around(tmp_path: Path) -> None:
+    """And still gets no key."""
+    home, tools = tmp_path / "home", tmp_path / "bin"
+    for folder in (home, tools):
+        folder.mkdir()
+    seen = tmp_path / "seen"
+    agent = tools / "claude"
+    agent.write_text(f"#!/bin/sh\nenv > {seen}\n")
+    agent.chmod(0o755)
+    argv = ("exec", "--", "claude", "--version")
+    given = {"PATH": f"{tools}:/usr/bin:/bin", "ANTHROPIC_API_KEY": "sk-ant-canary0123456789"}
+    imported(home, *argv, **given)
+    modules = imported(home, *argv, **given)
+    assert "guard.agents.claude_code.planner" in modules
+    skipped = {"guard.agents.proved", "guard.launch.bare_calls", "guard.launch.local_proxies"}
+    assert not modules & skipped
+    assert "canary" not in seen.read_text()
+
+
 def test_a_prompt_that_shows_the_status_imports_nothing_heavy(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
