@@ -73,8 +73,6 @@ OTHERWISE = (
     Otherwise("man", "test tests/commands/test_manual.py", "needs an installation"),
     Otherwise("sudo", "none", "needs a password"),
     Otherwise("ansible-playbook", "none", "needs Ansible"),
-    Otherwise("apt-get", "none", "changes the machine"),
-    Otherwise("dpkg", "none", "changes the machine"),
     Otherwise("cd docs/fleet", "none", "for what follows it"),
     Otherwise("cp", "none", "copies files of this repository"),
     Otherwise("docs/fleet", "test tests/integrations/test_fleet.py", "needs an environment"),
