@@ -34,7 +34,8 @@ WRAPPERS = "ROUTEGUARD_WRAPPERS"
 """The scripts, separated by colons, through which a launch came before the one in the marker."""
 
 KEY_MARKER = "ROUTEGUARD_KEY"
-"""Set for a command that prints the gateway key: it may not ask routeguard for what it prints."""
+"""The process that waits for a command to print the gateway key, set for that command: it may not
+ask routeguard for what it prints."""
 
 HOOK = "ROUTEGUARD_HOOK"
 """What the shell functions of the hook set for one command. `lost:SHELL`: the shell no longer runs

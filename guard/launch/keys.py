@@ -80,7 +80,7 @@ def fetch(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
 
     program = entry.key_command[0]
     where = f"policy: the key command of {entry.name} ({program} …)"
-    if os.environ.get(paths.KEY_MARKER):
+    if _is_running(os.environ.get(paths.KEY_MARKER, "")):
         raise _failed(
             where,
             "it asks routeguard for the key that it has to print",
@@ -98,7 +98,7 @@ def fetch(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
             [found, *entry.key_command[1:]],
-            env={**environ, paths.KEY_MARKER: "1"},
+            env={**environ, paths.KEY_MARKER: str(os.getpid())},
             stdout=subprocess.PIPE,
             timeout=entry.key_timeout,
             check=False,
@@ -131,6 +131,17 @@ def fetch(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
     if wrong:
         raise _failed(where, f"its output {wrong}", "make it print only the Portkey key")
     return value
+
+
+def _is_running(pid: str) -> bool:
+    """Whether `pid` runs: a daemon that a key command started keeps its environment for long."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _failed(where: str, why: str, fix: str) -> GuardError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,7 +113,13 @@ def test_it_does_not_ask_routeguard_again(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(GuardError) as caught:
         fetch(shell(script), ENVIRON)
     assert "asks routeguard for the key" in caught.value.why
-    assert asked.read_text() == "1\n"
+    assert asked.read_text() == f"{os.getpid()}\n"
+    # a daemon that such a command started keeps its environment: nobody waits for it any more
+    with subprocess.Popen(["/bin/true"]) as ended:
+        pass
+    for gone in (str(ended.pid), "", "x", "9" * 40):
+        monkeypatch.setenv("ROUTEGUARD_KEY", gone)
+        assert fetch(shell(script), ENVIRON) == "pk-abc"
 
 
 def test_it_may_ask_on_the_terminal(tmp_path: Path) -> None:
