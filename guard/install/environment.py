@@ -29,6 +29,9 @@ SOURCE = "routeguard-source"
 MANUAL = ("share", "man", "man1", "routeguard.1")
 """Where an environment has the manual page."""
 
+STARTS = ["--help"]
+"""What an environment that works can do. `--version` would tell nothing: it needs no dependency."""
+
 PIP_KEPT = (
     "index-url", "extra-index-url", "no-index", "find-links", "proxy", "cert", "client-cert",
     "trusted-host", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir",
@@ -86,7 +89,7 @@ def _source_lines(environment: str) -> list[str]:
 def is_current(environ: Mapping[str, str], wanted: str) -> bool:
     """Whether the version in use was built from `wanted` (of `source_id`), and starts."""
     link = environment_link(environ)
-    return _source_lines(link) == wanted.splitlines() and not _start(link, ["--version"]).returncode
+    return _source_lines(link) == wanted.splitlines() and not _start(link, STARTS).returncode
 
 
 def python_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -160,7 +163,7 @@ def build(
     target = os.path.join(place, version)
     try:
         _fill(target, clone, extras, environ, uv, wait)
-        for words in (["--version"], ["hook", "bash"], ["hook", "zsh"], ["hook", "fish"]):
+        for words in (STARTS, ["hook", "bash"], ["hook", "zsh"], ["hook", "fish"]):
             done = _start(target, words)
             if done.returncode:
                 raise NotPossibleError(
