@@ -22,7 +22,7 @@ from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.needles import Form, Needle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
@@ -352,21 +352,38 @@ def _service_accounts(text: str) -> Iterator[_Literal]:
 def _coded(text: str) -> Iterator[_Literal]:
     """The keys with a known prefix that stand in base64 or in hex, with nothing before them."""
     for begins, run, decode in (
-        (_in_base64(), r"[A-Za-z0-9+/_-]*+={0,2}", _from_base64),
-        (_in_hex(), r"[0-9A-Fa-f]*+", _from_hex),
+        (
+            _in_base64(),
+            r"[A-Za-z0-9+/_-]++(?P<more>(?:\r?\n[ \t]++[A-Za-z0-9+/_-]++)*+)={0,2}",
+            _from_base64,
+        ),
+        (_in_hex(), r"[0-9A-Fa-f]++(?P<more>)", _from_hex),
     ):
         for begin in begins:
             at = text.find(begin)
             while at >= 0:
                 match = _compiled(run).match(text, at)
-                end = match.end() if match else at + len(begin)
-                if not text[at - 1 : at].isalnum() and end - at >= _LEAST_CODED:
-                    plain = decode(text[at:end])
-                    for found in _prefixed(plain, _lowered(plain)):
-                        # with the surroundings that tell whose it is
-                        yield found._replace(start=at, end=end, value=text[at:end])
-                        break
+                end = at + len(begin)
+                if match is not None and not text[at - 1 : at].isalnum():
+                    # on one line, or on several that are indented, as YAML has it
+                    for end in dict.fromkeys((match.start("more"), match.end())):
+                        if (found := _decoded(text, at, end, decode)) is not None:
+                            yield found
+                            break
                 at = text.find(begin, end)
+
+
+def _decoded(text: str, at: int, end: int, decode: Callable[[str], str]) -> _Literal | None:
+    if end - at < _LEAST_CODED:
+        return None
+    plain = decode("".join(text[at:end].split()))
+    # what stands around it may tell whose it is
+    half = NEARBY // 2
+    near = f"{plain}\n{text[max(0, at - half) : at]}\n{text[end : end + half]}"
+    for found in _prefixed(near, _lowered(near)):
+        if found.end <= len(plain):
+            return found._replace(start=at, end=end, value=text[at:end])
+    return None
 
 
 _LEAST_CODED = 27

@@ -103,8 +103,17 @@ def test_a_key_in_base64_or_hex_is_found(owner: str) -> None:
             assert subjects(text) == [owner]
         for digits in (key.hex(), key.hex().upper()):
             assert subjects(f"k = '{digits}'") == [owner]
+        lines = re.findall(".{1,60}", base64.b64encode(key).decode())
+        assert subjects("key: !!binary |\n  " + "\n  ".join(lines) + "\nother: 1\n") == [owner]
     (finding,) = checked(SourceFile("x", text.encode()))
-    assert (finding.column, finding.end_column) == (15, 15 + len(coded))
+    shown = len(coded.rstrip(b"="))
+    assert (finding.column, finding.end_column) == (15, 15 + shown)
+
+
+def test_what_stands_beside_base64_tells_whose_key_it_is() -> None:
+    coded = base64.b64encode(b"sk-" + drawn(HEX, 32, 1).encode()).decode()
+    assert subjects(f"deepseek: {coded}") == ["DeepSeek"]
+    assert subjects(f"other: {coded}") == []
 
 
 def test_base64_and_hex_of_other_things_are_silent() -> None:
