@@ -112,7 +112,8 @@ def test_a_key_in_base64_or_hex_is_found(owner: str) -> None:
 
 def test_what_stands_beside_base64_tells_whose_key_it_is() -> None:
     coded = base64.b64encode(b"sk-" + drawn(HEX, 32, 1).encode()).decode()
-    assert subjects(f"deepseek: {coded}") == ["DeepSeek"]
+    (subject,) = subjects(f"deepseek: {coded}")
+    assert subject.startswith("DeepSeek")
     assert subjects(f"other: {coded}") == []
 
 
