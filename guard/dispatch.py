@@ -113,6 +113,7 @@ def main(argv: list[str]) -> int:
     if hot in ("", "status", "hook") and sys.stdout is None:
         # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    _hear_children()
     stdout, stderr = sys.stdout, sys.stderr
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
@@ -126,6 +127,17 @@ def main(argv: list[str]) -> int:
         masking = sys.modules.get("guard.masking")
         if masking is not None:
             masking.forget()
+
+
+def _hear_children() -> None:
+    """Have the ends of processes that are started told again, where who started this one ignores
+    SIGCHLD (it is inherited). Else Python takes 0 for the status of each: git that fails would look
+    like git that found nothing, a key command that fails like one that printed a key.
+    """
+    import _signal  # type: ignore[import-not-found] # without the enum of `signal`
+
+    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 def _run(hot: str, argv: list[str]) -> int:

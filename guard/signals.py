@@ -14,13 +14,6 @@ from guard.errors import ExitCode
 INTERRUPTED = 130
 
 
-def hear_children() -> None:
-    """Have the ends of processes that are started told again, where who started this one ignores
-    SIGCHLD (it is inherited): git that fails would look like git that found nothing."""
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
 class Ending:
     """Waits, and ends on a signal: 130 for INT, 0 for TERM. A context that restores handlers.
 

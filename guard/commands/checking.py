@@ -17,7 +17,6 @@ from guard.masking import masked, remember_names, without_secrets
 from guard.policy import cache
 from guard.report.terminal import Progress, columns, plain, say, show
 from guard.rules.chosen import chosen
-from guard.signals import hear_children
 
 if TYPE_CHECKING:
     from typing import Any
@@ -124,7 +123,6 @@ def check(
     if (strict or stats) and about_environment:
         raise UsageError("--strict and --stats are for files, not for the environment")
     selected = chosen(select, ignore)
-    hear_children()
     began, nothing = time.monotonic(), False
     environ, cwd = dict(os.environ), working_directory()
     with Progress("checking") as progress:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import socket
 import stat
 import subprocess
@@ -280,3 +281,16 @@ def test_who_asked_is_in_the_log_past_the_shell_between(tmp_path: Path) -> None:
     entry = json.loads((tmp_path / ".local/state/routeguard/audit.jsonl").read_text())
     if sys.platform == "linux":
         assert entry["program"] == os.path.realpath(sys.executable)
+
+
+def test_a_command_that_fails_is_heard_where_the_ends_of_children_are_ignored(
+    machine: Machine,
+) -> None:
+    machine.policy(f'[gateway]\nkey = {{ command = ["/bin/sh", "-c", "echo {CANARY}; exit 3"] }}\n')
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        answer = machine.key()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert (answer.status, answer.printed) == (1, "")
+    assert "status 3" in answer.said
