@@ -33,9 +33,11 @@ SHELLS = ("bash", "zsh", "fish")
 TOOLS = ("direnv", "zoxide", "mise", "starship")
 PARTS = ROOT / "tests/parts/node_modules"
 AGENTS = {
-    "opencode": ("opencode run", PARTS / ".bin/opencode"),
-    "codex": ("codex exec", PARTS / "@openai/codex/bin/codex.js"),
+    "opencode": ("opencode run", ".bin/opencode"),
+    "claude-code": ("claude -p", "@anthropic-ai/claude-code-*/claude"),
+    "codex": ("codex exec", "@openai/codex/bin/codex.js"),
 }
+"""By the agent's id: what is called, and the part that `launch.py` starts for it."""
 
 Figures = dict[str, Any]
 
@@ -48,9 +50,9 @@ def measure(quick: bool, agents: bool, rg: str) -> Figures:
         "start": ["start.py", "--runs", runs],
         "prompt": ["prompt_check.py", "--rounds", rounds],
         **{
-            name: ["launch.py", "--agent", name, "--pairs", pairs, "--program", str(program)]
-            for name, (_, program) in AGENTS.items()
-            if agents and program.exists()
+            name: ["launch.py", "--agent", name, "--pairs", pairs]
+            for name, (_, part) in AGENTS.items()
+            if agents and any(PARTS.glob(part))
         },
         "check": ["check.py", "--no-plain", "--runs", rounds, "--rg", rg, *size],
     }
