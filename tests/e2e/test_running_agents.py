@@ -79,6 +79,7 @@ def agents(user: Sandbox) -> dict[int, dict[str, Any]]:
     )
     for secret in (user.gateway_key, *user.direct.values()):
         assert secret not in done.stdout + done.stderr
+    assert done.stdout, (done.returncode, done.stderr)
     output = json.loads(done.stdout)
     assert done.returncode == (1 if output["unguarded"] else 0), done.stderr
     return {one["pid"]: one for one in output["agents"]}
