@@ -27,7 +27,7 @@ AGENTS = """
 import sys
 from guard.commands.agents import agents
 from guard.proxies import find, fingerprint
-find._ask = lambda targets: [fingerprint.Answer(definite=False) for _ in targets]
+find._ask = lambda targets: [fingerprint.HttpAnswer(definite=False) for _ in targets]
 sys.exit(agents.main(args=["--json"], standalone_mode=False))
 """
 """`agents` sees those of the other workers, and would ask the gateways that they talk to."""
