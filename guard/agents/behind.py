@@ -79,6 +79,20 @@ def resolve(policy: CompiledPolicy, agent: Identity, typed: str | None) -> Route
     return Route(entry, slug=slug, config=config, model=model, small=small, typed=bool(typed))
 
 
+def bare_route(policy: CompiledPolicy, agent: Identity) -> tuple[Route, list[str]]:
+    """The route of a start past routeguard that names no model, and what there is to say about it:
+    without a provider the gateway decides by the model's name."""
+    found = resolve(policy, agent, None)
+    if not isinstance(found, Finding):
+        return found, []
+    own = policy.route_of(agent.id)
+    note = (
+        f"the policy names no provider for {agent.title}: a start past routeguard reaches the "
+        f"gateway, which refuses it unless the model names one. {found.fix.splitlines()[0]}"
+    )
+    return Route(policy.default_provider, model=own.model, small=own.small), [note]
+
+
 def _nobody(agent: Identity, model: str) -> Finding:
     return Finding(
         "RG206",

@@ -229,7 +229,7 @@ def install(
     steps = files.install(ground, places, state, replace_others=replace_others, dry_run=dry_run)
     _tell_steps(steps, rendering.notes, dry_run=dry_run, as_json=as_json, root=root)
     if not dry_run and not as_json:
-        say(f"undo: {ground.command('remove')}{_under(root)}")
+        say(f"undo: {ground.command('remove')}")
     return ExitCode.OK
 
 
@@ -301,10 +301,10 @@ def status(root: str, own: bool, as_json: bool) -> int:
         if place.unsafe:
             rows.append((paint("unsafe", "bad"), printable(place.unsafe)))
     if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
-        rows.append(("look", f"{ground.command('diff')}{_under(root)}"))
+        rows.append(("look", ground.command("diff")))
     if not good:
         replacing = " --replace" * any(files.is_in_the_way(place) for place in places)
-        rows.append(("fix", f"{ground.command('install' + replacing)}{_under(root)}"))
+        rows.append(("fix", ground.command("install" + replacing)))
     show(fields(rows))
     _notes(rendering.notes)
     return ExitCode.OK if good else ExitCode.FINDINGS
@@ -389,10 +389,6 @@ def _require_user() -> None:
             fix="run it as that user, without sudo",
             exit_code=ExitCode.FINDINGS,
         )
-
-
-def _under(root: str) -> str:
-    return "" if root in ("", "/") else f" --root {shlex.quote(root)}"
 
 
 def _wrote(path: str, content: bytes) -> Step:

@@ -71,6 +71,7 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
 )
 @click.option("--keep", is_flag=True, help="Keep the throw-away directory and print its path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@ended_with_us()
 def verify(
     no_control: bool,
     agent_id: str | None,
@@ -89,19 +90,6 @@ def verify(
     With --unguarded it runs without the guard alone, under the administrator's files that this
     machine has (`routeguard managed`), which name the real gateway: the proxy is asked for it.
     """
-    with ended_with_us():
-        return _verify(no_control, agent_id, unguarded, fetch, timeout, keep, as_json)
-
-
-def _verify(
-    no_control: bool,
-    agent_id: str | None,
-    unguarded: bool,
-    fetch: bool,
-    timeout: float,
-    keep: bool,
-    as_json: bool,
-) -> int:
     environ = dict(os.environ)
     own = own_environment(environ)
     policy = load_policy(own)

@@ -129,7 +129,8 @@ class Ground:
         """`routeguard managed WORDS` for these files, as it is typed."""
         if self.own:
             return f"routeguard managed {words} --user"
-        return f"{'' if words == 'diff' else 'sudo '}routeguard managed {words}"
+        there = "" if self.root in ("", "/") else f" --root {shlex.quote(self.root)}"
+        return f"{'' if words == 'diff' else 'sudo '}routeguard managed {words}{there}"
 
 
 class BlockedError(GuardError):
@@ -256,13 +257,12 @@ def install(
     """
     blocked = [p for p in places if is_in_the_way(p)]
     if blocked and not replace_others:
-        there = "" if ground.root in ("", "/") else f" --root {shlex.quote(ground.root)}"
         raise BlockedError(
             blocked,
-            f"{ground.command('diff')}{there}\n"
+            f"{ground.command('diff')}\n"
             f"then move them away, or let them be kept as FILE{ASIDE} until `remove`, and what\n"
             f"somebody changed in routeguard's own as FILE{CHANGED}:\n"
-            f"{ground.command('install --replace')}{there}",
+            f"{ground.command('install --replace')}",
         )
     root = ground.root
     steps, entries = _planned(root, places, state.entries)

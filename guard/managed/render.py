@@ -17,6 +17,7 @@ from guard.agents.registry import adapters
 from guard.agents.suffix import random_suffix
 from guard.errors import ExitCode, GuardError, PolicyError
 from guard.launch.resolve import copies
+from guard.managed.files import under
 from guard.policy.compile import compile_layers
 from guard.policy.layers import Candidate, read_layer
 
@@ -51,7 +52,7 @@ class Rendering:
 def policy_file(root: str, platform: str = PLATFORM) -> str:
     """Where the system policy of the machine below `root` lies."""
     own = paths.SYSTEM_POLICY if platform == PLATFORM else POLICIES[platform]
-    return os.path.join(root, own.lstrip("/")) if root not in ("", "/") else own
+    return under(root, own)
 
 
 def read_policy(path: str) -> CompiledPolicy:

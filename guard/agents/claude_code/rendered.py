@@ -11,14 +11,13 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from guard.agents.behind import Route, headers, resolve
+from guard.agents.behind import Route, bare_route, headers
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.claude_code.facts import MERGE, folder_of
 from guard.agents.claude_code.settings import ENVIRONMENT, RESTRICTIONS, limits
 from guard.agents.claude_code.today import CLOUDS, CREDENTIALS
 from guard.agents.claude_code.variables import CA, base_url
 from guard.agents.managed import KEY_COMMAND, MACOS, NOTE, Managed
-from guard.findings import Finding
 
 if TYPE_CHECKING:
     from guard.agents.managed import Machine
@@ -49,7 +48,7 @@ CLOSED = (
 
 def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     """The file for `machine`."""
-    route, notes = _route(policy)
+    route, notes = bare_route(policy, ClaudeCode())
     own = policy.route_of(ClaudeCode.id)
     if own.mcp or own.hooks:
         notes.append(
@@ -60,19 +59,6 @@ def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     text = json.dumps({"//": NOTE, **content}, indent=2) + "\n"
     folder = folder_of(macos=machine.platform == MACOS)
     return Managed([(f"{folder}/managed-settings.json", text)], [(DOMAIN, content)], notes)
-
-
-def _route(policy: CompiledPolicy) -> tuple[Route, list[str]]:
-    """The route of a start that names no model, and what there is to say about it."""
-    found = resolve(policy, ClaudeCode(), None)
-    if not isinstance(found, Finding):
-        return found, []
-    own = policy.route_of(ClaudeCode.id)
-    note = (
-        f"the policy names no provider for {ClaudeCode.title}: a start past routeguard reaches the "
-        f"gateway, which refuses it unless the model names one. {found.fix.splitlines()[0]}"
-    )
-    return Route(policy.default_provider, model=own.model, small=own.small), [note]
 
 
 def values(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from guard.agents.behind import Route, headers, resolve
+from guard.agents.behind import Route, bare_route, headers
 from guard.agents.codex import Codex, settings
 from guard.agents.codex.planner import PROVIDER
 from guard.agents.managed import KEY_COMMAND, NOTE, Managed
-from guard.findings import Finding
 
 if TYPE_CHECKING:
     from guard.agents.managed import Machine
@@ -30,7 +29,7 @@ DOMAIN = "com.openai.codex"
 
 def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     """The files for `machine`."""
-    route, notes = _route(policy)
+    route, notes = bare_route(policy, Codex())
     settled = toml(values(policy, machine, route))
     limits = requirements(policy)
     if policy.route_of(Codex.id).mcp:
@@ -51,19 +50,6 @@ def render(policy: CompiledPolicy, machine: Machine) -> Managed:
         domains=[(DOMAIN, values_of_domain)],
         notes=notes,
     )
-
-
-def _route(policy: CompiledPolicy) -> tuple[Route, list[str]]:
-    """The route of a start that names no model, and what there is to say about it."""
-    found = resolve(policy, Codex(), None)
-    if not isinstance(found, Finding):
-        return found, []
-    own = policy.route_of(Codex.id)
-    note = (
-        f"the policy names no provider for {Codex.title}: a start past routeguard reaches the "
-        f"gateway, which refuses it unless the model names one. {found.fix.splitlines()[0]}"
-    )
-    return Route(policy.default_provider, model=own.model), [note]
 
 
 def identity(suffix: str) -> str:
