@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 from harness.expect import refused, through_gateway
 from harness.sandbox import Sandbox
+from harness.trace import traced
 
 from guard.launch.verify import guarded_launch
 
@@ -47,21 +47,8 @@ def test_the_command_in_the_refusal_connects_to_the_gateway_and_to_nothing_else(
     refused(user, done, "RG201", "portkey/")
     (line,) = (line for line in done.err.splitlines() if "opencode run " in line)
     command = shlex.split(line[line.index("opencode run ") :])
-    strace = shutil.which("strace")
-    if strace is None:
-        missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path_factory.mktemp("strace") / "log"
-    traced = [
-        strace,
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-o",
-        str(log),
-        "-e",
-        "trace=connect,sendto,sendmsg",
-    ]
-    done = user.run([*traced, *guarded_launch(), *command[1:]], user.environ())
+    done = user.run([*traced(log, missing_part), *guarded_launch(), *command[1:]], user.environ())
     done.environ_seen.clear()  # of strace
     through_gateway(user, done, "claude-sonnet-4-5")
     reached = [

@@ -6,7 +6,6 @@ Each hostile set-up is run without the guard afterwards, to show that it would h
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from harness.expect import refused
 from harness.portkey import ANSWER
 from harness.sandbox import start_agent
 from harness.terminal import PATIENCE
+from harness.trace import traced
 
 from guard.agents.claude_code.variables import SWITCHES
 from guard.launch.recorder import Exchange, RecordingServer, Request
@@ -286,22 +286,9 @@ def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
 ) -> None:
     """Not by what the recorders saw, but by every address the process and its children used."""
     user = claude_user
-    strace = shutil.which("strace")
-    if strace is None:
-        missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path / "log"
-    traced = [
-        strace,
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-o",
-        str(log),
-        "-e",
-        "trace=connect,sendto,sendmsg",
-    ]
     words = ("-p", "--model=portkey/claude-y", "hi")
-    done = user.run([*traced, *guarded_launch("claude"), *words], user.environ())
+    done = user.run([*traced(log, missing_part), *guarded_launch("claude"), *words], user.environ())
     done.environ_seen.clear()  # of strace
     through_gateway(user, done, "claude-y")
     reached = [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from harness.codex import CodexUser, through_gateway
 from harness.expect import refused
 from harness.portkey import ANSWER
 from harness.sandbox import start_agent
+from harness.trace import traced
 
 from guard.launch.recorder import Exchange, RecordingServer, Request, send_items, send_response
 from guard.launch.verify import guarded_launch
@@ -324,22 +324,9 @@ def test_the_agent_connects_to_the_gateway_and_to_nothing_else(
 ) -> None:
     """Not by what the recorders saw, but by every address the process and its children used."""
     user = codex_user
-    strace = shutil.which("strace")
-    if strace is None:
-        missing_part("strace is not on PATH: apt-get install strace")
     log = tmp_path / "log"
-    traced = [
-        strace,
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-o",
-        str(log),
-        "-e",
-        "trace=connect,sendto,sendmsg",
-    ]
     words = ("exec", "-m", "@openai-prod/gpt-x", "hi")
-    done = user.run([*traced, *guarded_launch("codex"), *words], user.environ())
+    done = user.run([*traced(log, missing_part), *guarded_launch("codex"), *words], user.environ())
     done.environ_seen.clear()  # of strace
     through_gateway(user, done, "@openai-prod/gpt-x")
     reached = [
