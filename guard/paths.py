@@ -136,6 +136,21 @@ def misplaced(environ: Mapping[str, str], cwd: str) -> list[Misplaced]:
     return found
 
 
+def inside(environ: Mapping[str, str], cwd: str, names: tuple[str, ...]) -> list[Misplaced]:
+    """The variables of `names`, an agent's own, whose directory a project around `cwd` holds.
+
+    A relative one is in whatever project the agent is started in.
+    """
+    found = []
+    for name in names:
+        named = environ.get(name, "")
+        path = os.path.join(cwd, named)
+        tree = around(environ, cwd).tree_of(path) if named else ""
+        if tree or (named and not os.path.isabs(named)):
+            found.append(Misplaced(name, path, tree or cwd))
+    return found
+
+
 def _names_home(found: list[Misplaced]) -> bool:
     return any(one.variable == "HOME" for one in found)
 

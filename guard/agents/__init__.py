@@ -27,6 +27,9 @@ class Identity:
     packages: tuple[str, ...] = ()
     """npm packages that hold it; the first one is the one to install."""
 
+    directories: tuple[str, ...] = ()
+    """Its variables that name a directory of the user's (settings, logins, sessions): kept, and
+    refused where a project chooses one of its own."""
     keeps: frozenset[str] = frozenset()
     """Its variables that change neither route, credentials nor code: a name, or NAME=VALUE."""
 

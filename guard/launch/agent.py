@@ -110,6 +110,8 @@ def plan_launch(
         plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
     elif wrong:
         plan.findings[:0] = places.chosen_directories(wrong)
+    if plan.guarded:
+        plan.findings[:0] = places.chosen_directories(paths.inside(own, cwd, agent.directories))
     plan.findings[:0] = chosen
     if plan.guarded:
         from guard.launch import bare_calls

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from guard.agents import Identity
 
+DIRECTORIES = ("CLAUDE_CONFIG_DIR",)
+"""The user's settings, login and sessions. A hostile one did not move the pinned route (run, case
+35 of the facts), but the hooks and servers that the policy names are taken from it (`own`)."""
+
 KEEPS = frozenset(
     (
+        *DIRECTORIES,
         "CLAUDE_BASH_MAINTAIN_PROJECT_WORKING_DIR",
         "CLAUDE_CODE_DISABLE_AUTO_MEMORY",
         "CLAUDE_CODE_DISABLE_TERMINAL_TITLE",
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS",
         "CLAUDE_CODE_NO_FLICKER",
         "CLAUDE_CODE_TMUX_TRUECOLOR",
-        "CLAUDE_CONFIG_DIR",
         "MCP_TIMEOUT",
         "MCP_TOOL_TIMEOUT",
     )
 )
-"""Names with the prefixes of `variables` that change neither route, nor credentials, nor code.
-
-`CLAUDE_CONFIG_DIR` is among them: a hostile one did not move the pinned route (run, case 35 of
-the facts), and it is where a person's sessions lie."""
+"""Names with the prefixes of `variables` that change neither route, nor credentials, nor code."""
 
 
 class ClaudeCode(Identity):
@@ -31,4 +32,5 @@ class ClaudeCode(Identity):
     names = ("claude",)
     packages = ("@anthropic-ai/claude-code",)
     example = 'claude -p "hi"'
+    directories = DIRECTORIES
     keeps = KEEPS

@@ -5,12 +5,10 @@ from __future__ import annotations
 from guard.agents import Identity
 
 DIRECTORIES = ("CODEX_HOME", "CODEX_SQLITE_HOME")
-"""Variables that name a directory of the user's: settings and login, and the store of sessions."""
+"""Settings and login, and the store of sessions; `facts` looks into them."""
 
 KEEPS = frozenset((*DIRECTORIES, "CODEX_TUI_DISABLE_KEYBOARD_ENHANCEMENT", "CODEX_TUI_ROUNDED"))
-"""Names with the prefixes of `variables` that change neither route, nor credentials, nor code.
-
-The directories are looked into by `facts`, and refused inside a project."""
+"""Names with the prefixes of `variables` that change neither route, nor credentials, nor code."""
 
 
 class Codex(Identity):
@@ -22,4 +20,5 @@ class Codex(Identity):
     packages = ("@openai/codex",)
     example = 'codex exec "hi"'
     logout = "codex logout"
+    directories = DIRECTORIES
     keeps = KEEPS

@@ -62,8 +62,7 @@ class Facts(Record, adapter.Facts):
 
     `program` is the native program, where the one that was found is npm's script around it.
     `dotenv` are the variables of `$CODEX_HOME/.env`, `dotenv_wrong` is why it cannot be read.
-    `environments` tells that a file there moves commands to other machines. `inside` are
-    (variable, directory, project) of directories of the user's that lie inside of the project.
+    `environments` tells that a file there moves commands to other machines.
     `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
     `ours` is the suffix of the file that routeguard wrote for the administrator, "" where there is
     none or it was changed; `managed` is what there is to say about such files.
@@ -78,7 +77,6 @@ class Facts(Record, adapter.Facts):
     dotenv: dict[str, str]
     dotenv_wrong: str
     environments: bool
-    inside: list[tuple[str, str, str]]
     shims: str
     suffix: str
     token: str

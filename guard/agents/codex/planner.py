@@ -7,7 +7,7 @@ import os
 from guard import net, paths
 from guard.agents import adapter, binary, environment
 from guard.agents.behind import Route, headers, resolve
-from guard.agents.codex import DIRECTORIES, Codex, grammar, settings
+from guard.agents.codex import Codex, grammar, settings
 from guard.agents.codex import facts as read
 from guard.agents.codex.facts import Facts
 from guard.agents.codex.variables import KEY, PREFIXES, PROXIES, SETS
@@ -74,7 +74,6 @@ def survey(
         dotenv=dotenv[0],
         dotenv_wrong=dotenv[1],
         environments=calls and os.path.lexists(os.path.join(home, "environments.toml")),
-        inside=_inside(environ, cwd) if calls else [],
         shims=paths.installed_shims(environ),
         suffix=suffix(environ, Codex.id, create=write and calls),
         token=os.urandom(8).hex() if write else "x" * SUFFIX_LENGTH,
@@ -82,18 +81,6 @@ def survey(
         ours=ours,
         managed=managed,
     )
-
-
-def _inside(environ: Mapping[str, str], cwd: str) -> list[tuple[str, str, str]]:
-    """(variable, directory, project) of each of DIRECTORIES that lies in the project around."""
-    found = []
-    for name in DIRECTORIES:
-        if environ.get(name):
-            path = os.path.join(cwd, environ[name])
-            tree = paths.around(environ, cwd).tree_of(path)
-            if tree or not os.path.isabs(environ[name]):
-                found.append((name, path, tree or cwd))
-    return found
 
 
 def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
@@ -154,17 +141,7 @@ def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
 
 def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
     """Findings for files in CODEX_HOME and settings that a launch cannot override."""
-    findings = [
-        Finding(
-            "RG504",
-            name,
-            f"{name} names {path}, inside the project {tree}",
-            where="environment",
-            fix=f"unset {name}   (or let it name a directory outside of {tree})",
-        )
-        for name, path, tree in facts.inside
-    ]
-    findings += [unreadable(one.path, one.unreadable) for one in facts.settings if one.unreadable]
+    findings = [unreadable(one.path, one.unreadable) for one in facts.settings if one.unreadable]
     dotenv = os.path.join(facts.home, ".env")
     if facts.dotenv_wrong:
         findings.append(unreadable(dotenv, facts.dotenv_wrong))

@@ -424,15 +424,6 @@ def test_environments_on_other_machines_are_refused(machine: Machine) -> None:
     assert rules(machine.plan("exec", "hi")) == ["RG202"]
 
 
-@pytest.mark.parametrize("name", ["CODEX_HOME", "CODEX_SQLITE_HOME"])
-@pytest.mark.parametrize("where", ["{project}/.codex", "{project}", "relative", "./x"])
-def test_a_project_chooses_no_directory(machine: Machine, name: str, where: str) -> None:
-    value = where.format(project=machine.project)
-    plan = machine.plan("exec", "hi", **{name: value})
-    assert rules(plan) == ["RG504"]
-    assert machine.plan("exec", "hi", **{name: str(machine.root / "elsewhere")}).forbidden_by == []
-
-
 @pytest.mark.parametrize(
     ("text", "keys"),
     [

@@ -240,6 +240,8 @@ def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
 def test_what_cannot_be_held_is_refused(claude_user: ClaudeUser) -> None:
     words = ("-p", "--managed-settings", "{}", "hi")
     refused(claude_user, claude_user.guarded(*words), "RG302")
+    theirs = {"CLAUDE_CONFIG_DIR": f"{claude_user.project}/settings"}
+    refused(claude_user, claude_user.guarded("-p", "hi", env=theirs), "RG504", "CLAUDE_CONFIG_DIR")
     assert not (claude_user.home / ".claude.json").exists()
     for name in ("claude-code", "claude"):
         told = claude_user.routeguard("log", "--agent", name).out
