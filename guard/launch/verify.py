@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -317,8 +317,6 @@ class Stage:
 
         Some agents ask again and again where they are refused.
         """
-        self.gateway.requests.clear()
-        self.proxy.requests.clear()
         pids: list[int] = []
         environs: list[bytes] = []
 
@@ -437,8 +435,11 @@ def prove(
         bare_run = None
         if control:
             say("control: the agent without the guard")
-            place = stage.surroundings(os.path.join(root, "control"), environ)
-            bare_run = stage.run(bare_launch(binary), place, to_leak=True)
+            # on servers of its own: what comes late of it is not the guarded one's
+            with LoopbackGateway(key, word) as other_gateway, RecordingProxy() as other_proxy:
+                unguarded = replace(stage, gateway=other_gateway, proxy=other_proxy)
+                place = unguarded.surroundings(os.path.join(root, "control"), environ)
+                bare_run = unguarded.run(bare_launch(binary), place, to_leak=True)
         say("guarded: the agent through the guard")
         started_by = launch or guarded_launch(binary.name)
         run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)

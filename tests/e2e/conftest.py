@@ -31,10 +31,16 @@ def parts(missing_part: Callable[[str], NoReturn]) -> Parts:
 
 
 @pytest.fixture(scope="session")
-def network(parts: Parts) -> Iterator[Network]:
-    """Provider, real gateway, control plane and proxy, once for all tests of a worker."""
+def gateway(parts: Parts) -> Iterator[str]:
+    """The address of the real gateway, once for all tests of a worker."""
+    with running_gateway(parts) as url:
+        yield url
+
+
+@pytest.fixture
+def network(parts: Parts, gateway: str) -> Iterator[Network]:
+    """Provider, control plane and proxy of one test: what comes late of another finds no one."""
     with (
-        running_gateway(parts) as gateway,
         Upstream() as upstream,
         RecordingProxy() as proxy,
         PortkeyFront(gateway, upstream.url) as front,
@@ -43,18 +49,24 @@ def network(parts: Parts) -> Iterator[Network]:
 
 
 @pytest.fixture
-def claude_user(network: Network, tmp_path: Path) -> ClaudeUser:
+def claude_user(network: Network, tmp_path: Path) -> Iterator[ClaudeUser]:
     """The same with Claude Code."""
-    return ClaudeUser(tmp_path, network)
+    user = ClaudeUser(tmp_path, network)
+    yield user
+    assert user.left_running() == []
 
 
 @pytest.fixture
-def codex_user(network: Network, tmp_path: Path) -> CodexUser:
+def codex_user(network: Network, tmp_path: Path) -> Iterator[CodexUser]:
     """The same with Codex."""
-    return CodexUser(tmp_path, network)
+    user = CodexUser(tmp_path, network)
+    yield user
+    assert user.left_running() == []
 
 
 @pytest.fixture
-def user(network: Network, tmp_path: Path) -> Sandbox:
+def user(network: Network, tmp_path: Path) -> Iterator[Sandbox]:
     """A fresh home and project with the four direct keys and the gateway key in the environment."""
-    return Sandbox(tmp_path, network)
+    user = Sandbox(tmp_path, network)
+    yield user
+    assert user.left_running() == []

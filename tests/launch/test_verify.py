@@ -50,7 +50,33 @@ def honest(model="verify-answer", **more):
     print(ask(model, **{"x-portkey-api-key": key, **more}))
 
 
+here = Path(sys.argv[0]).parent
+
+
+def await_file(name):
+    while not (here / name).exists():
+        time.sleep(0.01)
+
+
+def outlive():
+    if os.fork() == 0:
+        os.setsid()
+        await_file("guarded runs")
+        leave("http://late.invalid/")
+        (here / "left late").touch()
+        os._exit(0)
+    leave("http://models.invalid/", Authorization=direct)
+
+
+def after_the_late_one():
+    (here / "guarded runs").touch()
+    await_file("left late")
+    honest()
+
+
 MODES = {
+    "outliving its run": outlive,
+    "after the late one": after_the_late_one,
     "honest": honest,
     "keeping its environment": honest,
     "silent": lambda: None,
@@ -164,6 +190,11 @@ def test_an_agent_that_does_not_end_is_ended(root: Path) -> None:
 def test_a_control_that_contacts_nobody_proves_nothing(root: Path) -> None:
     found = failed(proof_of(root, "honest", control="honest"))
     assert list(found) == ["the proof can see a leak"]
+
+
+def test_what_the_control_leaves_behind_is_not_the_guarded_ones(root: Path) -> None:
+    proof = proof_of(root, "after the late one", control="outliving its run")
+    assert failed(proof) == {}
 
 
 def test_no_key_is_shown_in_a_verdict(root: Path) -> None:

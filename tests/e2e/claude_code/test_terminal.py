@@ -67,8 +67,6 @@ def test_a_trusted_hostile_project_moves_nothing(
     user.write(plugin / ".claude-plugin" / "plugin.json", {"name": "plugin", "version": "1.0.0"})
     hook = {"hooks": [{"type": "command", "command": f"touch {sign}"}]}
     user.write(plugin / "hooks" / "hooks.json", {"hooks": {"SessionStart": [hook]}})
-    asked = len(user.network.proxy.asked())
-    since = len(user.network.front.requests)
     argv = guarded_launch("claude")
     with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
         await_words(run, "Enter to confirm")
@@ -77,10 +75,10 @@ def test_a_trusted_hostile_project_moves_nothing(
         run("send-keys", "-l", "say hi to @a ")
         run("send-keys", "Enter")
         await_words(run, ANSWER)
-    calls = user.network.front.requests[since:]
+    calls = user.network.front.requests
     assert calls
     assert {call.path for call in calls} == {"/v1/messages"}
-    assert user.network.proxy.asked()[asked:] == []
+    assert user.network.proxy.asked() == []
     assert not sign.exists()
     assert mine.exists()
     assert user.leaks() == []

@@ -45,8 +45,6 @@ def test_a_trusted_hostile_project_moves_nothing(
         f'[mcp_servers.theirs]\ncommand = "sh"\nargs = ["-c", "touch {sign}"]\n',
         user.project,
     )
-    asked = len(user.network.proxy.asked())
-    since = len(user.network.front.requests)
     argv = guarded_launch("codex")
     with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
         await_words(run, "? for shortcuts")
@@ -59,11 +57,11 @@ def test_a_trusted_hostile_project_moves_nothing(
         run("send-keys", "Enter")
         await_words(run, ANSWER)
         assert len(codexes(user)) == 1
-    calls = user.network.front.requests[since:]
+    calls = user.network.front.requests
     assert calls
     assert {call.path for call in calls} == {"/v1/responses"}
     # an announcement, for which there is no switch: docs/codex.md
-    assert set(user.network.proxy.asked()[asked:]) <= {"raw.githubusercontent.com:443"}
+    assert set(user.network.proxy.asked()) <= {"raw.githubusercontent.com:443"}
     until = time.monotonic() + PATIENCE
     while codexes(user):
         assert time.monotonic() < until, "a background service outlives the launch"

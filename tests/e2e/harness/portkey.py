@@ -99,11 +99,6 @@ class PortkeyFront(plane.ControlPlane):
         self._gateway = urlsplit(gateway_url).netloc
         self._upstream = upstream_url
 
-    def renew(self, key: str) -> None:
-        """The account as it is at the beginning of a test: one weak key, nothing else set."""
-        self.workspace = small_workspace()
-        self.workspace.keys[key] = plane.WEAK
-
     def complete(self, request: Request, exchange: Exchange) -> None:
         """400 without a route, else what the gateway answers."""
         provider = request.header("x-portkey-provider")

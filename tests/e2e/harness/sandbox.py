@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import control_plane as plane
 import forked
+import psutil
 from harness.catalogue import CATALOGUE
 from harness.parts import GATEWAY_PORTS
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from guard.launch.recorder import RecordingProxy, Request
 
 ROUTEGUARD = [sys.executable, "-m", "guard"]
+
+END_LIMIT = 30.0
+"""Seconds that a process has after its test, to end by itself."""
 
 LIMIT = 300.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
@@ -71,7 +77,7 @@ until = 2099-12-31
 
 @dataclass(frozen=True)
 class Network:
-    """The servers of a test session, all on loopback."""
+    """The servers of one test, all on loopback."""
 
     front: PortkeyFront
     upstream: Upstream
@@ -136,10 +142,8 @@ class Sandbox:
         subprocess.run(["git", "init", "-q", self.project], check=True, env=self._base())
         self.gateway_key = plant(("PORTKEY_API_KEY",))["PORTKEY_API_KEY"]
         self.own_keys: dict[str, str] = {}
-        network.front.renew(self.gateway_key)
+        network.front.workspace.keys[self.gateway_key] = plane.WEAK
         self.direct = plant(DIRECT_KEYS)
-        self._marks = (len(network.front.requests), len(network.upstream.requests))
-        self._asked = len(network.proxy.requests)
         self._outcomes: list[Outcome] = []
         self.write_policy()
         if self.agent == "opencode":
@@ -334,14 +338,14 @@ class Sandbox:
         keys = {"PORTKEY_API_KEY": self.gateway_key, **self.own_keys}
         search = CanarySearch({**self.direct, **keys})
         found = []
-        for call in network.front.requests[self._marks[0] :]:
+        for call in network.front.requests:
             for form in call.forms():
                 for key in keys.values():
                     form = without_key(form, key)
                 found += [f"{name} at the gateway" for name in search.found(form)]
         for where, requests in (
-            ("at the provider", network.upstream.requests[self._marks[1] :]),
-            ("at the proxy", network.proxy.requests[self._asked :]),
+            ("at the provider", network.upstream.requests),
+            ("at the proxy", network.proxy.requests),
         ):
             found += [
                 f"{name} {where}"
@@ -363,6 +367,23 @@ class Sandbox:
             if Path(path) not in planted
         ]
         return found
+
+    def left_running(self) -> list[str]:
+        """The command lines of what outlived the test; each is ended.
+
+        Whatever the test started has this user's TMPDIR, which no launch takes away.
+        """
+        mark = str(self.tmp)
+        left = [
+            process
+            for process in psutil.process_iter(["cmdline", "environ"])
+            if (process.info["environ"] or {}).get("TMPDIR") == mark
+        ]
+        _, alive = psutil.wait_procs(left, timeout=END_LIMIT)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return [" ".join(process.info["cmdline"] or ["?"]) for process in alive]
 
 
 def start_agent(user: Sandbox, *argv: str) -> subprocess.Popen[bytes]:

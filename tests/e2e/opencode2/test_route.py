@@ -83,6 +83,7 @@ def user(
     made = OpenCode2User(tmp_path, network, real)
     yield made
     made.run([str(made.program), "service", "stop"], made.environ())
+    assert made.left_running() == []
 
 
 def answered(user: Sandbox, done: Outcome, model: str = "gpt-4o") -> None:
