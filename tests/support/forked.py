@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import ctypes.util
 import fcntl
 import io
 import json
@@ -314,6 +315,23 @@ def _become(files: list[int], cwd: str, environ: dict[str, str]) -> None:
     sys.stderr = io.TextIOWrapper(stderr, "utf-8", "backslashreplace", line_buffering=True)
 
 
+def _load_keyrings() -> None:
+    """Import what the keyring library tries where it is asked for a keyring.
+
+    One module of it looks for frameworks of macOS at its import; on Linux the standard library
+    starts ldconfig, gcc and ld for each of them, and finds none.
+    """
+    try:
+        from keyring import backend
+    except ImportError:
+        return
+    search = ctypes.util.find_library
+    if sys.platform != "darwin":
+        ctypes.util.find_library = lambda name: None
+    backend._load_plugins()
+    ctypes.util.find_library = search
+
+
 def _main(number: int, place: str, door: str) -> None:
     sys.path[0] = place
     import gc
@@ -328,6 +346,7 @@ def _main(number: int, place: str, door: str) -> None:
     main = importlib.import_module("guard.dispatch").main
     import httpx  # noqa: F401 - imported where the gateway is asked
 
+    _load_keyrings()
     # the first policy of a process takes three times as long as the others
     with tempfile.TemporaryDirectory() as empty:
         importlib.import_module("guard.policy.cache").load("/", {"HOME": empty})
