@@ -53,6 +53,18 @@ _PLACES = (
 """Variables that name a directory of the user's, and where below the home it is by default."""
 
 
+def launch_above(environ: Mapping[str, str]) -> tuple[int, int, str]:
+    """The process id, depth and program in the marker of a launch; (0, 0, "") without a whole one.
+
+    The depth counts launches below launches, from 1.
+    """
+    pid, _, rest = environ.get(LAUNCH_MARKER, "").partition(":")
+    depth, _, program = rest.partition(":")
+    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit() and program):
+        return 0, 0, ""
+    return int(pid), int(depth), program
+
+
 def account_home() -> str:
     """The home directory that the user database gives this user, "" if it gives none."""
     import pwd

@@ -24,7 +24,7 @@ from guard.catalog.classify import classify
 from guard.catalog.programs import Program, effective
 from guard.errors import ExitCode, GuardError
 from guard.findings import Finding
-from guard.paths import LAUNCH_MARKER
+from guard.paths import REAL_CONFIG_HOME, launch_above
 from guard.policy.values import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
@@ -373,7 +373,7 @@ def judge_process(
         return UNKNOWN, "it has overwritten its environment, or was started with none", 0
     if agent.id in policy.unguarded:
         return UNKNOWN, "your policy leaves it out ([agents] guard)", 0
-    launch, program = _launch(seen.environ)
+    launch, _, program = launch_above(seen.environ)
     own = _own_keys(agent, seen, policy, now)
     direct = [key.name for key in own if _is_direct(key)]
     if not launch:
@@ -467,13 +467,24 @@ def _with_keys(names: list[str], before: str) -> str:
     return before + ", ".join(names) if names else ""
 
 
-def _launch(environ: Mapping[str, str]) -> tuple[int, str]:
-    """The process id and the program in the marker of a launch; (0, "") without a whole one."""
-    pid, _, rest = environ.get(LAUNCH_MARKER, "").partition(":")
-    depth, _, program = rest.partition(":")
-    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit() and program):
-        return 0, ""
-    return int(pid), program
+def refuse_inside(environ: Mapping[str, str], refused: str) -> None:
+    """Raise GuardError, saying what is `refused`, in the environment of a guarded agent.
+
+    It is known by the config home that a launch moves, by the program in the marker, or by what
+    pins the agent, which stay where an agent starts something through `routeguard exec`.
+    """
+    launch, _, program = launch_above(environ)
+    inside = REAL_CONFIG_HOME in environ
+    if launch and not inside:
+        inside = recognise(effective(program, [program], "/")) is not None
+        inside = inside or any(agent.adapter().pins(environ) for agent in AGENTS)
+    if inside:
+        raise GuardError(
+            refused,
+            why="this command runs inside a guarded agent, and what an agent reads can tell it what"
+            " to run",
+            fix="run it in a shell of your own",
+        )
 
 
 def _whose(launch: int, seen: AgentProcess) -> str:

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import click
 
-from guard import audit, paths
+from guard import audit
 from guard.agents.covered import content_digest
+from guard.agents.running import refuse_inside
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands import complete
 from guard.commands.complete import Completer
 from guard.commands.groups import Group
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
 from guard.policy import allowed, exceptions, spans, subjects
@@ -243,13 +244,7 @@ def _own_environment() -> dict[str, str]:
 
     Raises GuardError inside a guarded agent: what it reads may tell it to allow itself something.
     """
-    if paths.REAL_CONFIG_HOME in os.environ:
-        raise GuardError(
-            "an agent cannot make its own exceptions",
-            why="this command runs inside a guarded agent, and what an agent reads can tell it what"
-            " to run",
-            fix="run it in a shell of your own",
-        )
+    refuse_inside(os.environ, "an agent cannot make its own exceptions")
     return own_environment(os.environ)
 
 

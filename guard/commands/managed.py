@@ -13,6 +13,7 @@ import click
 
 from guard import paths
 from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
+from guard.agents.running import refuse_inside
 from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.process import own_environment
@@ -359,10 +360,13 @@ def _only_user(own: bool, root: str, others: object = None) -> None:
 
 def _require_owner(root: str, own: bool) -> None:
     """Raise GuardError where the files are not this process's to write."""
+    if root not in ("", "/"):
+        return
+    refuse_inside(os.environ, "nothing was changed: an agent cannot change what holds it")
     if own:
         _require_user()
         return
-    if root not in ("", "/") or os.geteuid() == 0:
+    if os.geteuid() == 0:
         return
     words = shlex.join(["sudo", "routeguard", *sys.argv[1:]])
     raise GuardError(
@@ -373,13 +377,6 @@ def _require_owner(root: str, own: bool) -> None:
 
 
 def _require_user() -> None:
-    if paths.REAL_CONFIG_HOME in os.environ:
-        raise GuardError(
-            "nothing was changed: an agent cannot change what holds it",
-            why="this command runs inside a guarded agent, and what an agent reads can tell it what"
-            " to run",
-            fix="run it in a shell of your own",
-        )
     home = paths.home(own_environment(os.environ))
     if os.path.isdir(home) and os.stat(home).st_uid != os.geteuid():
         raise GuardError(

@@ -89,7 +89,7 @@ def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[
     was a wrapper that starts us again. A script in the marker that is not this process has asked
     for the agent as a child of its own (`"$(command -v AGENT)" "$@"`): no launch lies between.
     """
-    pid, depth, program = _marker(environ)
+    pid, depth, program = paths.launch_above(environ)
     if depth > MAX_DEPTH:
         raise GuardError(
             f"{depth} nested launches",
@@ -110,14 +110,6 @@ def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[
     return (), came_through if resolve.is_wrapper(program) else ()
 
 
-def _marker(environ: Mapping[str, str]) -> tuple[int, int, str]:
-    pid, _, rest = environ.get(paths.LAUNCH_MARKER, "").partition(":")
-    depth, _, program = rest.partition(":")
-    if not (pid.isascii() and pid.isdigit() and depth.isascii() and depth.isdigit()):
-        return 0, 0, ""
-    return int(pid), int(depth), program
-
-
 def become(
     program: str,
     argv: list[str],
@@ -129,7 +121,7 @@ def become(
 
     Raises GuardError if the system does not let us.
     """
-    _, depth, _ = _marker(environ)
+    _, depth, _ = paths.launch_above(environ)
     child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
     child.pop(paths.WRAPPERS, None)
     came_through = [path for paths_ in already_running(environ) for path in paths_]
@@ -170,14 +162,14 @@ def _default_signals() -> None:
 def tell(plan: Plan, environ: Mapping[str, str]) -> None:
     """One line about what the launch changed, if it changed anything worth knowing."""
     parts = [plan.rewritten] if plan.rewritten else []
-    if not _marker(environ)[0]:
+    if not paths.launch_above(environ)[0]:
         names = [c.name for c in plan.changes if c.action == "removed" and c.rule]
         if names:
             parts.append(f"removed {', '.join(sorted(names))}")
     parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
     if parts:
         say_unless_quiet(f"routeguard: {'; '.join(parts)}", environ)
-    if not _marker(environ)[0] and not _is_quiet(environ):
+    if not paths.launch_above(environ)[0] and not _is_quiet(environ):
         _advise(plan, environ)
 
 

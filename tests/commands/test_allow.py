@@ -324,10 +324,33 @@ class TestMistakes:
         )
         run("policy", "validate", status=3)
 
-    def test_no_agent_allows_itself_anything(self, run):
-        run.allow("port", "4000", *SHORT, status=126, ROUTEGUARD_CONFIG_HOME="")
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"ROUTEGUARD_CONFIG_HOME": ""},
+            {"ROUTEGUARD_LAUNCH": "7:1:/opt/codex/bin/codex"},
+            {"ROUTEGUARD_LAUNCH": "7:1:/home/ada/.local/bin/claude"},
+            # what the agent started through `exec`, which writes the marker anew
+            {"ROUTEGUARD_LAUNCH": "7:2:/bin/bash", "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"},
+        ],
+        ids=["opencode", "codex", "claude", "through exec"],
+    )
+    def test_no_agent_allows_itself_anything(self, run, environ):
+        run.allow("port", "4000", *SHORT, status=126, **environ)
         assert "an agent cannot make its own exceptions" in run.err
         assert not run.allowed.exists()
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"ROUTEGUARD_LAUNCH": "7:1:/usr/bin/make"},
+            {"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"},
+        ],
+        ids=["a program through exec", "a variable of the user's"],
+    )
+    def test_a_person_does_who_started_no_agent(self, run, environ):
+        run.allow("port", "4000", *SHORT, **environ)
+        assert run.allowed.exists()
 
 
 class TestRefused:

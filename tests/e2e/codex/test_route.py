@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,10 +237,11 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
         (user.home / "bin").mkdir(exist_ok=True)
         (user.home / "bin" / other.name).symlink_to(other)
     others = "opencode run hi; claude -p hi"
+    allows = f"{sys.executable} -m guard allow port 4000 --for 1h --reason x"
     asks = {
         "spawn_agent": {"message": "do it", "agent_type": "other"},
         # agents below this one, by their names: refused for the want of a key, see docs/codex.md
-        "exec_command": {"cmd": f"env; codex exec hi; {others}; sleep 1"},
+        "exec_command": {"cmd": f"env; codex exec hi; {others}; {allows}; sleep 1"},
     }
     assert user.routeguard("shim", "install").status == 0
     user.network.upstream.asks_for = [
@@ -263,6 +265,7 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
     assert b"CODEX_THREAD_ID=" in said, "the command did not run"
     assert b"codex was not started: the gateway key: PORTKEY_API_KEY is not set [RG106]" in said
     assert b"claude-code was not started: nothing says which provider" in said
+    assert b"an agent cannot make its own exceptions" in said
     # it needs a directory of its own, which the sandbox of Codex does not let it make
     assert b"state/routeguard/opencode" in said or b"opencode was not started" in said
     assert user.gateway_key.encode() not in said

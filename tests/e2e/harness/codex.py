@@ -33,7 +33,6 @@ class CodexUser(Sandbox):
         self.settings_home.mkdir()
         self.program.parent.mkdir()
         self.program.symlink_to(network.parts.codex)
-        network.upstream.asks_for = []
 
     @property
     def program(self) -> Path:
