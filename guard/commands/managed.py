@@ -15,9 +15,11 @@ from guard import paths
 from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
 from guard.agents.running import refuse_inside
 from guard.commands.groups import Group
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.launch.process import own_environment
 from guard.managed import files
+from guard.managed.ground import Ground
+from guard.managed.memory import read_state
 from guard.managed.render import (
     PLATFORM,
     PROFILE,
@@ -40,7 +42,8 @@ from guard.report.terminal import paint, say, show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.managed.files import Ground, Place, State, Step
+    from guard.managed.files import Place, Step
+    from guard.managed.memory import State
 
 
 @click.group(
@@ -139,8 +142,8 @@ def render_command(
         rendering = _rendered_user(create=False)
         return _show_rendering(rendering, as_json=as_json)
     source = policy or policy_file("/", platform)
-    ground = files.Ground(to or "/", state_file(policy_file(to or "/", platform)))
-    state = files.read_state(ground.memory)
+    ground = Ground(to or "/", state_file(policy_file(to or "/", platform)))
+    state = read_state(ground)
     rendering, state = _rendered(source, platform, state, program)
     if to:
         places = files.look(ground, rendering.files, state)
@@ -255,7 +258,7 @@ def remove(root: str, own: bool, dry_run: bool, as_json: bool) -> int:
     if not dry_run:
         _require_owner(root, own)
     ground = _ground(root, own)
-    state = files.read_state(ground.memory)
+    state = read_state(ground)
     places = files.look(ground, {}, state)
     steps, stay = files.remove(ground, places, state, dry_run=dry_run)
     notes = [f"{one.path} stays: somebody has changed it since it was written" for one in stay]
@@ -304,7 +307,7 @@ def status(root: str, own: bool, as_json: bool) -> int:
     if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
         rows.append(("look", ground.command("diff")))
     if not good:
-        replacing = " --replace" * any(files.is_in_the_way(place) for place in places)
+        replacing = " --replace" * any(place.is_in_the_way for place in places)
         rows.append(("fix", ground.command("install" + replacing)))
     show(fields(rows))
     _notes(rendering.notes)
@@ -327,8 +330,8 @@ def _rendered_user(*, create: bool) -> Rendering:
 
 def _ground(root: str, own: bool) -> Ground:
     if own:
-        return files.Ground("/", user_state_file(own_environment(os.environ)), own=True)
-    return files.Ground(root, state_file(policy_file(root)))
+        return Ground("/", user_state_file(own_environment(os.environ)), own=True)
+    return Ground(root, state_file(policy_file(root)))
 
 
 def _looked(
@@ -337,11 +340,19 @@ def _looked(
     """What is rendered for these files and what is there; the state is that of a next install."""
     _only_user(own, root)
     ground = _ground(root, own)
-    state = files.read_state(ground.memory)
+    state = read_state(ground)
     if own:
         rendering = _rendered_user(create=create)
     else:
-        rendering, state = _rendered(policy_file(root), PLATFORM, state, program)
+        policy = policy_file(root)
+        if state.entries and not os.path.lexists(policy):
+            raise PolicyError(
+                "the system policy is gone, and what it was rendered into is still here",
+                where=policy,
+                why=f"agents follow these files: {', '.join(state.entries)}",
+                fix=f"put the policy back, or take them away:\n{ground.command('remove')}",
+            )
+        rendering, state = _rendered(policy, PLATFORM, state, program)
     return ground, rendering, files.look(ground, rendering.files, state), state
 
 
@@ -400,7 +411,9 @@ def _difference(place: Place) -> list[str]:
         (content or b"").decode("utf-8", "replace").splitlines(keepends=True)
         for content in (place.content, place.wanted)
     )
-    return list(difflib.unified_diff(before, after, "on this machine", "from the policy"))
+    lines = difflib.unified_diff(before, after, "on this machine", "from the policy")
+    # a file of somebody else's must not speak to the terminal
+    return [printable(line.removesuffix("\n")) + "\n" for line in lines]
 
 
 def _tell_steps(

@@ -93,7 +93,8 @@ CHECKS = (
         "managed", "Managed files", managed.managed,
         "The agents' own files for administrators, which catch starts past the guard, are as the "
         "system policy renders them; they and the system policy belong to root and cannot be "
-        "written by others ([managed.md](managed.md)).",
+        "written by others ([managed.md](managed.md)). What `managed install --user` wrote is "
+        "looked at as well.",
         "`sudo routeguard managed install`; `routeguard managed diff` shows what somebody changed.",
     ),
     Check(

@@ -17,7 +17,7 @@ from guard.agents.registry import adapters
 from guard.agents.suffix import random_suffix
 from guard.errors import ExitCode, GuardError, PolicyError
 from guard.launch.resolve import copies
-from guard.managed.files import under
+from guard.managed.ground import under
 from guard.policy.compile import compile_layers
 from guard.policy.layers import Candidate, read_layer
 

@@ -45,7 +45,8 @@ def test_a_policy_that_moved_on(company: Machine) -> None:
     installed(company)
     company.system.write_text(company.system.read_text() + 'model = "gpt-5.5"\n')
     found = company.one("managed")
-    assert (found.state, found.fix) == ("warning", "sudo routeguard managed install")
+    fix = f"sudo routeguard managed install --root {company.root}"
+    assert (found.state, found.fix) == ("warning", fix)
     assert "outdated" in found.what
 
 
@@ -57,9 +58,58 @@ def test_a_file_that_somebody_changed_or_could_change(company: Machine) -> None:
     path.chmod(0o644)
     path.write_text("# mine\n")
     found = company.one("managed")
-    assert (found.state, found.fix) == ("broken", "routeguard managed diff")
+    fix = f"routeguard managed diff --root {company.root}"
+    assert (found.state, found.fix) == ("broken", fix)
 
 
 def test_a_system_policy_that_others_can_change(company: Machine) -> None:
     company.system.chmod(0o646)
     assert [one.rule for one in company.check("managed") if one.state == "broken"] == ["RG501"]
+
+
+def test_a_policy_that_is_gone_leaves_files_that_still_hold(company: Machine) -> None:
+    installed(company)
+    company.system.unlink()
+    found = company.one("managed")
+    assert (found.state, "2 files" in found.what) == ("warning", True)
+    assert found.fix == f"sudo routeguard managed remove --root {company.root}"
+
+
+def test_a_memory_that_others_could_have_written(company: Machine) -> None:
+    installed(company)
+    (company.root / "etc/routeguard/managed.json").chmod(0o666)
+    found = company.one("managed")
+    assert (found.state, "routeguard remembers" in found.what) == ("broken", True)
+
+
+def test_a_users_own_file(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of opencode 2, which has no administrator's file."""
+    for name, value in machine.environ.items():
+        monkeypatch.setenv(name, value)
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (machine.bin / "opencode").unlink()  # a 1.x would read the file as well
+    machine.home.chmod(0o755)
+    machine.policy('[gateway.providers.portkey]\nmodels = ["gpt-4o"]\n')
+    assert main(["managed", "install", "--user"]) == 0
+    monkeypatch.undo()
+    path = machine.home / ".config/opencode/opencode.json"
+
+    def own() -> tuple[str, str, str]:
+        skipped, found = machine.check("managed")
+        assert (skipped.state, "no system policy" in skipped.what) == ("skipped", True)
+        return found.state, found.what, found.fix
+
+    state, what, _ = own()
+    assert (state, what) == ("ok", "1 file is as your policy renders it, and yours alone")
+    content = path.read_text()
+    path.write_text(content.replace("gpt-4o", "gpt-5.5"))
+    assert own()[::2] == ("warning", "routeguard managed diff --user")
+    path.write_text(content)
+    path.chmod(0o622)
+    assert own()[::2] == ("warning", "routeguard managed status --user")
+    path.chmod(0o600)
+    machine.policy('[gateway.providers.portkey]\nmodels = ["gpt-5.5"]\n')
+    assert own()[::2] == ("warning", "routeguard managed install --user")
+    machine.policy("nonsense = 1\n")
+    assert own()[0] == "skipped"

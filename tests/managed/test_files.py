@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from guard.cli import main
-from guard.errors import GuardError, UsageError
-from guard.managed import files
+from guard.errors import GuardError, PolicyError, UsageError
+from guard.managed import files, ground
+from guard.managed.ground import Ground
 
 POLICY = '[agents]\nguard = ["codex"]\n[agents.codex]\nprovider = "@openai-prod"\n'
 CONFIG, LIMITS = "etc/codex/managed_config.toml", "etc/codex/requirements.toml"
@@ -150,9 +151,10 @@ def test_what_is_in_the_way_of_a_name_is_not_overwritten(root: Path, managed: Ru
     (root / "etc/codex").mkdir(mode=0o755)
     for name in (LIMITS, f"{LIMITS}.before-routeguard"):
         (root / name).write_text("# theirs\n")
+    before = tree(root)
     with pytest.raises(GuardError, match="in the way"):
         managed("install", "--replace")
-    assert (root / LIMITS).read_text() == "# theirs\n"
+    assert tree(root) == before
 
 
 def test_a_link_is_not_followed(root: Path, managed: Run, tmp_path: Path) -> None:
@@ -171,21 +173,21 @@ def test_an_interrupted_install_can_be_taken_away(
     (root / "etc/codex").mkdir(mode=0o755)
     (root / LIMITS).write_text("# theirs\n")
     before = tree(root)
-    put = files._put
+    put = Ground.put
     left: list[int] = []
 
-    def fails(ground: files.Ground, path: str, content: bytes) -> None:
+    def fails(where: Ground, path: str, content: bytes) -> None:
         left[0] -= 1
         if not left[0]:
             raise GuardError("out of power")
-        put(ground, path, content)
+        put(where, path, content)
 
     for stop in (2, 3, 4):
         left[:] = [stop]
-        monkeypatch.setattr(files, "_put", fails)
+        monkeypatch.setattr(Ground, "put", fails)
         with pytest.raises(GuardError, match="out of power"):
             managed("install", "--replace")
-        monkeypatch.setattr(files, "_put", put)
+        monkeypatch.setattr(Ground, "put", put)
         assert managed("remove") == 0
         assert tree(root) == before
 
@@ -261,28 +263,31 @@ def test_a_full_disk_leaves_the_file_of_somebody_else_in_force(
 ) -> None:
     (root / "etc/codex").mkdir(mode=0o755)
     (root / LIMITS).write_text("# theirs\n")
-    write = files.write
+    write = ground.write
 
     def full(path: str, *rest: Any, **more: Any) -> None:
         if path == str(root / LIMITS):
             raise OSError(28, "No space left on device")
         write(path, *rest, **more)
 
-    monkeypatch.setattr(files, "write", full)
+    monkeypatch.setattr(ground, "write", full)
     with pytest.raises(GuardError, match="could not be written"):
         managed("install", "--replace")
     assert (root / LIMITS).read_text() == "# theirs\n"
 
 
-def test_two_at_once(root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("after_the_look", [True, False])
+def test_two_at_once(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch, after_the_look: bool
+) -> None:
     before = tree(root)
     look = files.look
 
     def meanwhile(*words: Any) -> list[files.Place]:
-        found = look(*words)
         monkeypatch.setattr(files, "look", look)
+        found = look(*words) if after_the_look else []
         managed("install")
-        return found
+        return found or look(*words)
 
     monkeypatch.setattr(files, "look", meanwhile)
     with pytest.raises(GuardError, match="at the same time"):
@@ -290,6 +295,99 @@ def test_two_at_once(root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch) 
     assert managed("status") == 0
     assert managed("remove") == 0
     assert tree(root) == before
+
+
+def test_what_changes_while_it_is_taken_away_stays(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed("install")
+    look = files.look
+
+    def meanwhile(*words: Any) -> list[files.Place]:
+        found = look(*words)
+        (root / LIMITS).write_text("# mine\n")
+        return found
+
+    monkeypatch.setattr(files, "look", meanwhile)
+    with pytest.raises(GuardError, match="changed while"):
+        managed("remove")
+    assert (root / LIMITS).read_text() == "# mine\n"
+    monkeypatch.undo()
+    assert managed("remove") == 1
+    assert (root / LIMITS).read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("link", ["etc/codex", "etc/routeguard"])
+def test_a_link_out_of_the_root_is_not_followed(
+    root: Path, managed: Run, tmp_path: Path, link: str
+) -> None:
+    """As an image has them, whose links are meant for its own root."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    for path in (root / link).glob("*"):
+        path.rename(elsewhere / path.name)
+    before = tree(elsewhere)
+    if (root / link).exists():
+        (root / link).rmdir()
+    (root / link).symlink_to(elsewhere)
+    for verb in ("install", "status", "diff", "remove"):
+        if (link, verb) != ("etc/codex", "remove"):  # of nothing
+            with pytest.raises(GuardError, match="leads out of") as refused:
+                managed(verb, *(["--replace"] if verb == "install" else []))
+            assert refused.value.where == str(root / link)
+    assert tree(elsewhere) == before
+
+
+def test_a_link_inside_the_root_is_followed(root: Path, managed: Run) -> None:
+    (root / "opt").mkdir(mode=0o755)
+    for name in ("codex", "routeguard"):
+        place = root / "opt" / name
+        (root / "etc" / name).rename(place) if name == "routeguard" else place.mkdir(mode=0o755)
+        (root / "etc" / name).symlink_to(f"../opt/{name}")
+    before = tree(root)
+    assert managed("install") == 0
+    assert (root / "opt/codex/requirements.toml").exists()
+    assert managed("status") == 0
+    assert managed("remove") == 0
+    assert tree(root) == before
+
+
+def test_a_policy_that_is_gone_leaves_the_way_to_take_its_files_away(
+    root: Path, managed: Run
+) -> None:
+    managed("install")
+    (root / "etc/routeguard/policy.toml").unlink()
+    for verb in ("status", "diff", "install"):
+        with pytest.raises(PolicyError) as refused:
+            managed(verb)
+        assert refused.value.fix.endswith(f"\nsudo routeguard managed remove --root {root}")
+        assert f"/{LIMITS}" in refused.value.why
+    assert managed("remove") == 0
+    assert not (root / "etc/codex").exists()
+    with pytest.raises(PolicyError, match="no system policy"):
+        managed("status")
+
+
+def test_what_was_kept_comes_back_where_ours_was_deleted(root: Path, managed: Run) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_text("# theirs\n")
+    managed("install", "--replace")
+    (root / LIMITS).unlink()
+    # the agent leaves the policy
+    (root / "etc/routeguard/policy.toml").write_text('[agents]\nguard = ["opencode"]\n')
+    assert managed("install") == 0
+    assert [path.name for path in (root / "etc/codex").iterdir()] == ["requirements.toml"]
+    assert (root / LIMITS).read_text() == "# theirs\n"
+
+
+def test_a_file_of_somebody_else_does_not_speak_to_the_terminal(
+    root: Path, managed: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "etc/codex").mkdir(mode=0o755)
+    (root / LIMITS).write_bytes(b"\xef\xbb\xbf# a\r\n\x1b]0;title\x07\xff\n")
+    assert managed("diff") == 1
+    told = capsys.readouterr().out
+    assert "\n-\\ufeff# a\\r\n-\\x1b]0;title\\x07\ufffd\n" in told
 
 
 def test_an_agent_that_leaves_the_policy_takes_nothing_along(root: Path, managed: Run) -> None:
@@ -336,8 +434,9 @@ def test_a_memory_of_somebody_else_removes_nothing(root: Path, managed: Run, nam
     managed("install")
     memory = root / "etc/routeguard/managed.json"
     memory.chmod(0o666)
-    with pytest.raises(GuardError, match="others than root"):
-        managed("remove")
+    for verb in ("remove", "install", "status", "diff"):
+        with pytest.raises(GuardError, match="others than root"):
+            managed(verb)
     assert (root / CONFIG).exists()
     memory.chmod(0o644)
     memory.write_text(memory.read_text().replace(f"/{CONFIG}", name))
