@@ -162,6 +162,12 @@ def test_the_ansible_role_calls_the_installer_as_it_is() -> None:
     text = (role / "tasks/main.yml").read_text()
     registered = {task["register"] for task in tasks if "register" in task}
     assert set(re.findall(r"\brouteguard_\w+", text)) == {*defaults, *registered}
+    # what the role wrote goes when it is no longer wanted, and what was installed by hand stays
+    (mark,) = [task["ansible.builtin.copy"]["dest"] for task in tasks if "Note" in task["name"]]
+    (away,) = [task for task in tasks if "managed remove" in str(task)]
+    assert away["when"][0] == 'routeguard_state == "absent" or not routeguard_managed'
+    assert mark.rpartition("/")[2] in away["ansible.builtin.shell"]["removes"]
+    assert away["ansible.builtin.shell"]["cmd"].endswith(f"managed remove && rm -f {mark}")
     script = (FLEET / "for-all-users.sh").read_text()
     for task in tasks:
         for name in task.get("environment", {}):
