@@ -6,6 +6,7 @@ import base64
 import json
 import plistlib
 import tomllib
+import uuid
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,42 @@ def test_macos_gets_its_own_paths_and_a_profile(tmp_path: Path) -> None:
     assert render.profile(rendering.domains) == render.profile(
         render.render(compiled(tmp_path, POLICY), mac).domains
     )
+
+
+COMMON = {"PayloadIdentifier": str, "PayloadUUID": str, "PayloadType": str, "PayloadVersion": int}
+"""What Apple requires of a profile and of each payload in it (apple/device-management on GitHub:
+mdm/profiles/TopLevel.yaml, CommonPayloadKeys.yaml)."""
+
+OVERALL = {
+    "PayloadContent": list,
+    "PayloadDisplayName": str,
+    "PayloadRemovalDisallowed": bool,
+    "PayloadScope": str,
+}
+"""What it allows besides at the top, of which ours has all."""
+
+TAKEN_OUT = {"PayloadDisplayName", *COMMON}
+"""What opencode 1.18.33 takes out of the preferences before it reads its settings (its bundle)."""
+
+
+@pytest.mark.parametrize("text", [POLICY, COMMAND, "schema = 1\n"])
+def test_the_profile_has_the_keys_that_apple_documents(tmp_path: Path, text: str) -> None:
+    mac = Machine(MACOS, "abcdefghij", "/usr/local/bin/routeguard")
+    domains = render.render(compiled(tmp_path, text), mac).domains
+    profile = plistlib.loads(render.profile(domains))
+    assert {key: type(value) for key, value in profile.items()} == COMMON | OVERALL
+    assert (profile["PayloadType"], profile["PayloadScope"]) == ("Configuration", "System")
+    everything = [profile, *profile["PayloadContent"]]
+    for one in everything:
+        assert {key: type(one[key]) for key in COMMON} == COMMON
+        assert one["PayloadVersion"] == 1
+        assert str(uuid.UUID(one["PayloadUUID"])).upper() == one["PayloadUUID"]
+    assert len({one["PayloadIdentifier"] for one in everything}) == len(everything)
+    for one in profile["PayloadContent"]:
+        settings = {key: value for key, value in one.items() if key not in TAKEN_OUT}
+        assert settings == domains[one["PayloadType"]]
+        # as in the file, which is JSON: neither dates nor data
+        assert json.loads(json.dumps(settings)) == settings
 
 
 def test_the_suffix_is_random_once_and_then_stays() -> None:
