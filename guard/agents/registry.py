@@ -99,6 +99,18 @@ def is_switch(name: str, value: str) -> bool:
     return any(agent.adapter().switches.get(name) == value for agent in AGENTS)
 
 
+def pinned(environ: Mapping[str, str], policy: CompiledPolicy) -> frozenset[str]:
+    """The variables by which a guarded launch has pinned `environ` to the gateway of `policy`.
+
+    None where it comes from no guarded launch, or is pinned to something else.
+    """
+    for each in AGENTS:
+        agent = each.adapter().of_launch(environ)
+        if agent.pins(environ) and not agent.unpinned(environ, policy):
+            return frozenset(agent.sets)
+    return frozenset()
+
+
 def without_guard(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` as it was before an outer guarded launch pointed it at our directories.
 

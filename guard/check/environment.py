@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from guard import hook, paths, variables
 from guard.agents.adapter import Agent
-from guard.agents.registry import default_agent, is_switch, keeps, sets, without_guard
+from guard.agents.registry import default_agent, is_switch, keeps, pinned, without_guard
 from guard.catalog.classify import classify
 from guard.catalog.key_values import is_placeholder
 from guard.check import baseline, suppress
@@ -130,11 +130,11 @@ def _of_launch(
     plan, _ = plan_launch(
         agent, [], own, wrong, program, asked.policy, asked.cwd, asked.now, write=False
     )
-    inside = paths.REAL_CONFIG_HOME in asked.environ
+    set_by_launch = pinned(asked.environ, asked.policy)
     for change in plan.changes:
         if change.action != "removed" or not change.rule or not own.get(change.name):
             continue
-        if inside and change.name in sets(asked.policy):
+        if change.name in set_by_launch:
             continue
         if is_switch(change.name, own[change.name]):
             continue

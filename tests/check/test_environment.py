@@ -11,14 +11,15 @@ import pytest
 from guard.agents.environment import clean
 from guard.agents.environment import proxies as proxies_of
 from guard.agents.keys import unusable_key
-from guard.agents.opencode import KEEPS, planner
-from guard.agents.opencode.variables import SWITCHES
+from guard.agents.opencode import KEEPS
+from guard.agents.registry import agent_by_id
 from guard.check import ci_runners, environment
 from guard.check.result import Result
 from guard.errors import UsageError
 from guard.findings import Finding
+from guard.launch.agent import plan_launch
 from guard.policy.cache import load
-from guard.policy.values import CompiledPolicy, PolicyException
+from guard.policy.values import AgentRoute, CompiledPolicy, PolicyException
 from guard.rule_table import RULES
 
 EVERY = frozenset(RULES)
@@ -144,14 +145,26 @@ def test_flagging_makes_warnings(machine: Machine) -> None:
     assert machine.check(WHATEVER_API_KEY="x").findings == ()
 
 
-def test_inside_a_guarded_agent_its_own_variables_are_none(machine: Machine) -> None:
-    inside = {
-        planner.REAL_CONFIG_HOME: "",
-        "OPENCODE_CONFIG_CONTENT": "{}",
-        "OPENCODE_TEST_HOME": "/x",
-        **SWITCHES,
-    }
-    assert machine.check(**inside).findings == ()
+@pytest.mark.parametrize("agent", ["opencode", "claude-code"])
+def test_inside_a_guarded_agent_its_own_variables_are_none(machine: Machine, agent: str) -> None:
+    machine.policy.routes = (AgentRoute(agent="claude-code", provider="a", model="m", small="m"),)
+    adapter = agent_by_id(agent)
+    assert adapter is not None
+    asked = machine.asked()
+    plan, _ = plan_launch(
+        adapter,
+        [],
+        dict(asked.environ),
+        [],
+        "",
+        machine.policy,
+        str(machine.project),
+        asked.now,
+        write=True,
+    )
+    assert machine.check(**plan.environ).findings == ()
+    token = {**plan.environ, "ANTHROPIC_AUTH_TOKEN": REAL}
+    assert ("RG101", "ANTHROPIC_AUTH_TOKEN", "environment") in said(machine.check(**token))
 
 
 def test_config_layers_and_credential_stores(machine: Machine) -> None:
