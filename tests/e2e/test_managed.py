@@ -16,8 +16,10 @@ from typing import Any, NoReturn
 
 import pytest
 from harness.catalogue import CATALOGUE
+from harness.etc import over_etc
 from harness.parts import Parts
 from harness.sandbox import GATEWAYS_EXCEPTED
+from harness.tools import tool_call
 
 from guard.agents.codex.facts import native
 from guard.cli import main
@@ -30,7 +32,6 @@ pytestmark = pytest.mark.e2e
 KEY = "pk-canary-0123456789"
 ANSWER = "heron"
 ROOT = Path(__file__).parents[2]
-OVER_ETC = 'mount -t overlay -o lowerdir="$0/etc:/etc" overlay /etc && exec "$@"'
 
 
 class Gateway(LoopbackGateway):
@@ -62,13 +63,13 @@ class Evil(LoopbackGateway):
 class Company:
     """A user on a machine of a company, whose image has the managed files."""
 
-    def __init__(self, root: Path, over: list[str], *servers: Any) -> None:
+    def __init__(self, root: Path, missing_part: Callable[[str], NoReturn], *servers: Any) -> None:
         self.gateway, self.evil, self.proxy = servers
         self.image, self.home, self.project = root / "image", root / "home", root / "project"
         for folder in (self.home, self.project, root / "tmp"):
             folder.mkdir()
         subprocess.run(["git", "init", "-q", self.project], check=True)
-        self.over = [*over, "sh", "-c", OVER_ETC, str(self.image)]
+        self.over = over_etc(self.image, missing_part)
         self.environ = {
             "HOME": str(self.home),
             "PATH": f"{root / 'bin'}:{os.defpath}",
@@ -163,13 +164,8 @@ until = 2099-12-31
 def company(
     parts: Parts, tmp_path: Path, missing_part: Callable[[str], NoReturn]
 ) -> Iterator[Company]:
-    over = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     with Gateway(KEY, ANSWER) as gateway, Evil(KEY, "evil") as evil, RecordingProxy() as proxy:
-        made = Company(tmp_path, over, gateway, evil, proxy)
-        tried = subprocess.run([*made.over, "true"], capture_output=True, text=True)
-        if tried.returncode:
-            missing_part(f"no overlay can be mounted over /etc here: {tried.stderr.strip()}")
-        yield made
+        yield Company(tmp_path, missing_part, gateway, evil, proxy)
 
 
 def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoReturn]) -> None:
@@ -215,16 +211,7 @@ def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoR
         f"env -i HOME={company.home} NO_PROXY=127.0.0.1 {codex} exec --skip-git-repo-check nested"
     )
     company.went_to_evil(company.run(["sh", "-c", nested], managed=False, key=""))
-    company.gateway.asks_for = [
-        {
-            "id": "fc_1",
-            "type": "function_call",
-            "status": "completed",
-            "call_id": "call_1",
-            "name": "exec_command",
-            "arguments": json.dumps({"cmd": nested, "yield_time_ms": 20000}),
-        }
-    ]
+    company.gateway.asks_for = [tool_call("exec_command", cmd=nested, yield_time_ms=20000)]
     words = ["exec", "--", "codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "hi"]
     company.answered(company.run(["routeguard", *words]))
     inner = [one for one in company.gateway.requests if b"nested" in one.body and not key_of(one)]

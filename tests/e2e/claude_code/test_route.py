@@ -213,23 +213,6 @@ def test_a_command_of_the_project_that_runs_a_program(claude_user: ClaudeUser) -
     assert sign.exists()
 
 
-def test_an_agent_below_this_one_meets_the_guard(claude_user: ClaudeUser) -> None:
-    """By its name, as `setup` leaves a machine: started by a hook, which is any program of it."""
-    user = claude_user
-    assert user.routeguard("shim", "install").status == 0
-    user.write_policy('hooks = ["SessionStart"]\n')
-    below = user.project / "below"
-    command = f"[ -e {below} ] || {{ : > {below}; claude -p from-below > {below}; }}"
-    hook = {"hooks": [{"type": "command", "command": command}]}
-    user.settings(user.home, hooks={"SessionStart": [hook]})
-    # words of the prompt, and no command
-    done = user.guarded("-p", "mcp", "list")
-    through_gateway(user, done)
-    assert done.environ_seen["PATH"].startswith(f"{user.data}/routeguard/shims:")
-    assert below.read_text().strip() == ANSWER
-    assert any(b"from-below" in call.body for call in done.calls)
-
-
 def test_a_long_prompt_on_standard_input(claude_user: ClaudeUser) -> None:
     """Before words that are no option."""
     done = claude_user.guarded("-p", "--", "--version", stdin=b"word " * 20_000)

@@ -50,16 +50,7 @@ def running(user: CodexUser) -> list[Running]:
 def test_a_running_one_is_known(codex_user: CodexUser) -> None:
     """Guarded, and not the sandbox around its command; and a bare one in its environment."""
     user = codex_user
-    user.network.upstream.asks_for = [
-        {
-            "id": "fc",
-            "type": "function_call",
-            "status": "completed",
-            "call_id": "call",
-            "name": "exec_command",
-            "arguments": json.dumps({"cmd": "touch started; sleep 8"}),
-        }
-    ]
+    user.network.upstream.runs["hi"] = "touch started; sleep 8"
     process = start([*guarded_launch("codex"), "exec", "-s", "workspace-write", "hi"], user)
     try:
         await_true((user.project / "started").exists)

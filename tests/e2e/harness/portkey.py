@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import control_plane as plane
+from harness.tools import send_command
 
 from guard.launch.recorder import (
     RecordingServer,
@@ -46,7 +47,8 @@ class Upstream(RecordingServer):
     """The model providers, each below its slug: `ANSWER` to whoever brings the stored credential.
 
     `busy` counts, by slug, how many more calls are answered with 429. `asks_for` are the calls of
-    tools that the model behind `/responses` asks for first, as items of its output.
+    tools that the model behind `/responses` asks for first, as items of its output. `runs` has, by
+    a word of a prompt, a command that the agent which sends it first is told to run.
     """
 
     def __init__(self) -> None:
@@ -54,13 +56,17 @@ class Upstream(RecordingServer):
         self.go_on = threading.Event()
         self.busy: dict[str, int] = {}
         self.asks_for: list[dict[str, Any]] = []
+        self.runs: dict[str, str] = {}
 
     def answer(self, request: Request, exchange: Exchange) -> None:
         """A chat completion, a message or a response, or 401, 404, 429."""
         slug, _, path = request.path.removeprefix("/").partition("/")
         if STALL.encode() in request.body:
             self.go_on.wait(60)
-        if path == "v1/messages":
+        wanted = next((word for word in self.runs if word.encode() in request.body), "")
+        if wanted and send_command(request, exchange, self.runs[wanted]):
+            del self.runs[wanted]
+        elif path == "v1/messages":
             if request.header("x-api-key") == PROVIDER_CREDENTIAL:
                 send_message(request, exchange, ANSWER)
             else:
