@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.late import late
-from guard.rules.files import secrets, written
+from guard.rules.files import coded, secrets, written
 from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import (
@@ -339,7 +339,7 @@ class Kinds(ShellTexts):
     @property
     def needles(self) -> tuple[Needle, ...]:
         """Those of a shell text, and how keys begin that are written in base64."""
-        return (*super().needles, *secrets.encoded())
+        return (*super().needles, *coded.base64_begins())
 
     def wants(self, path: str, name: str) -> bool:
         """The files of the table, by their names alone."""

@@ -1,41 +1,45 @@
 """A provider's key written out in a file (RG111): by its form, its randomness and what is near.
 
-The text is searched for literals first, at the speed of C; only where one stands does a regex
-look. No regex here has two ways to match the same text, so a hostile line costs linear time.
+Keys with a prefix of their own are those of `prefixed`, and of `coded` where they are not written
+as they are. Others are told by the name in front of them.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from bisect import bisect_left
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from guard.catalog.classify import classify
-from guard.catalog.key_values import LONGEST, entropy, is_placeholder, is_random
-from guard.catalog.secret_patterns import PrefixedKey, secret_patterns
+from guard.catalog.key_values import entropy, is_placeholder, is_random
+from guard.catalog.secret_patterns import secret_patterns
 from guard.late import late
 from guard.record import Record
+from guard.rules.files import coded, prefixed
+from guard.rules.files.coded import ACCOUNT_BEGINS, from_base64
+from guard.rules.files.prefixed import (
+    JOINT,
+    SHORTEST,
+    Literal,
+    compiled,
+    lowered,
+    with_parts,
+)
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.needles import Form, Needle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-NEARBY = 300
-"""Characters before and after an ambiguous key in which one of its words has to stand."""
-
 _ENTROPY_OF_A_NAMED_VALUE = 3.2
 """Bits per character that the value of a known variable needs to be taken for a key; random hex
 of 32 digits has about 3.6, English words with hyphens are kept out by their form."""
-
-_SHORTEST = 20
 
 # prefixes under which one deployment's name is another's: the framework hands the value on
 _FRAMEWORK_PREFIXES = late(
@@ -44,9 +48,6 @@ _FRAMEWORK_PREFIXES = late(
 )
 
 _HEX = late(r"[0-9a-f]+|[0-9A-F]+")
-
-# `sha256=` in a wheel's RECORD, `sha512-` in a lock file: a digest that begins like a key
-_DIGEST = late(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
 
 _CAMEL_CASE = re.compile(r"_*[a-z]{2,}(?:[A-Z][a-z]{1,}|[A-Z]{2,3}(?=[A-Z][a-z])){2,}\d?")
 """A name in code: in a random key a capital is followed by one more as often as not."""
@@ -68,30 +69,12 @@ _ASSIGNED = late(_GIVEN + _VALUE)
 _FIRST_PART = late(_GIVEN + r"(?P<value>[A-Za-z0-9_\-.+/=:]{1,300}+)(?=[\"'`\\])")
 _ANY_PART = late(r"[A-Za-z0-9_\-.+/=:]*+")
 
-# between the parts of a text that stand beside each other or are put together: "a" "b", 'a' + 'b',
-# "a".concat("b"), ["a", "b"].join(""), a"b" and a line that goes on in the next
-_QUOTE = r"(?:[fFrRbBuU@$]{0,2}[\"'`])"
-_BLANK = r"(?:[ \t\r\n\\_]{1,100}+|(?://|#)[^\r\n]{0,100}+){0,8}+"
-_OPERATORS = r"\+|\.\.|\.concat\(|\.|&|~|<>|\|\|"
-_BESIDE = rf"{_BLANK}{_QUOTE}|[\"'](?=[A-Za-z0-9])|\\\r?\n[ \t]{{0,40}}+"
-_JOINT = late(rf"[\"'`]{_BLANK}(?:{_OPERATORS})?{_BESIDE}")
-# in a list a comma joins only where the list is put together
-_COMMA = late(rf"[\"'`]{_BLANK},{_BLANK}{_QUOTE}")
-_JOINED_BEFORE = late(r"(?:join|paste0|concat|cat)\(\s{0,3}[\[(]?\s{0,3}[rbuf]?[\"'`]\Z")
-_JOINED_BEHIND = late(r"[\"'`]\s{0,3},?\s{0,3}\]\s{0,3}\.join\(")
-_MOST_JOINTS = 20
-_ENDS_A_PART = ('"', "'", "`", "\\")
-"""What `_JOINT` and `_COMMA` begin with."""
-
 # a Google service account's private key, in JSON, in JSON within another text, and as it is
 _PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----"
 _PRIVATE_BODY = late(r"(?:\\+[nr]|[A-Za-z0-9+/=\s])*+")
 _ACCOUNT_WORDS = ("gserviceaccount.com", "service_account", "private_key_id")
 _ACCOUNT = "Google Cloud (a service account)"
 _ACCOUNT_NEARBY = 3000
-_ACCOUNTS_IN_BASE64 = ("ewogICJ0eXBlIjog", "eyJ0eXBlIjogIn", "eyJ0eXBlIjoi")
-"""How the JSON of a service account begins in base64: as Google writes it, and on one line."""
-
 # the same with a short value in quotes, which can only stand for a key
 _QUOTED = late(
     r"[\"'`\])]{0,3}[ \t]{0,4}(?:=>|[:?]?=|:|,)[ \t]{0,4}[\"'`](?P<value>[^\s\"'`]{3,80})[\"'`]"
@@ -146,64 +129,6 @@ def catalogued_variables() -> Mapping[str, tuple[str, str]]:
     return {name: (known.kind, known.owner) for name, known in variables().items()}
 
 
-_ESCAPES = (
-    # in a string, in a URL, and what colours a terminal: \n, \x27, \u0027, %3D, ESC [ 0 ; 32 m
-    *(r"\\[nrt]", r"\\x[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}", r"%[0-9A-Fa-f]{2}"),
-    *(r"\[m", r"[\[;][0-9]m", r"[\[;][0-9]{2}m", r"[\[;][0-9]{3}m"),
-)
-"""What may stand right before a key though it ends in a letter or a digit."""
-
-
-class _Scan(NamedTuple):
-    """What begins with `literal`: the regex for what may be a key or the first part of one, that
-    for another part, and the patterns that it may be."""
-
-    literal: str
-    start: re.Pattern[str]
-    part: re.Pattern[str]
-    patterns: tuple[PrefixedKey, ...]
-
-
-@cache
-def _scans() -> tuple[_Scan, ...]:
-    """One for each literal. A prefix that begins with another is found with it: `sk-ant-` with
-    `sk-`."""
-    patterns = secret_patterns().prefixed
-    literals = sorted({p.prefix for p in patterns}, key=len)
-    shortest = [
-        literal
-        for literal in literals
-        if not any(literal != other and literal.startswith(other) for other in literals)
-    ]
-    scans = []
-    for literal in shortest:
-        group = tuple(p for p in patterns if p.prefix.startswith(literal))
-        charset = "".join(dict.fromkeys(p.charset for p in group))
-        escaped = re.escape(literal)
-        # behind the literal, so that it stays a literal prefix: not inside a word, unless the
-        # word is the end of an escape
-        escapes = "|".join(rf"(?<={escape}{escaped})" for escape in _ESCAPES)
-        start = rf"{escaped}(?:(?<![A-Za-z0-9_]{escaped})|{escapes})"
-        # as long as a key, or up to what ends a text that may go on in another one
-        rest = rf"(?:[{charset}]{{{_SHORTEST - len(literal)},}}+|[{charset}]*+(?=[\"'`\\]))"
-        scans.append(_Scan(literal, late(start + rest), late(rf"[{charset}]*+"), group))
-    return tuple(scans)
-
-
-def _form_needle(literal: str, patterns: tuple[PrefixedKey, ...]) -> Form:
-    """What a file with a key that begins with `literal` holds: as many characters as one has, or
-    fewer up to the end of a text or line that goes on elsewhere (`_JOINT`, `_COMMA`)."""
-    charset = "".join(dict.fromkeys(pattern.charset for pattern in patterns))
-    rest = _SHORTEST - len(literal)
-    form = rf"{re.escape(literal)}(?:[{charset}]{{{rest}}}|[{charset}]{{0,{rest}}}[\"'`\\])"
-    return Form(literal.lower().encode(), form.encode())
-
-
-@cache
-def _compiled(regex: str) -> re.Pattern[str]:
-    return re.compile(regex)
-
-
 class _Budget(Record):
     """How many more names may be looked behind; `spent` once one had to be left out."""
 
@@ -217,32 +142,18 @@ class _Budget(Record):
         return not self.spent
 
 
-class _Literal(NamedTuple):
-    """A key that was found: where it stands, whose it is, the variable that holds it, itself.
-
-    A `placeholder` only stands for one.
-    """
-
-    start: int
-    end: int
-    owner: str
-    name: str
-    value: str
-    placeholder: bool = False
-
-
-def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
+def _literals(text: str, policy: CompiledPolicy) -> tuple[list[Literal], bool]:
     """The keys written out in `text`, in order, none overlapping; and whether all was looked at.
 
     Of two that overlap the one stays that was told by its form, then by a variable's name.
     """
-    found: list[_Literal] = []
-    lower = _lowered(text)
+    found: list[Literal] = []
+    lower = lowered(text)
     budget = _Budget(_MOST_NAMES)
     for source in (
-        _prefixed(text, lower),
+        coded.keys(text),  # before what reads them up to the first escape
+        prefixed.keys(text, lower),
         _service_accounts(text),
-        _coded(text),
         _assigned(text, policy, budget),
         _named(text, lower, budget),
     ):
@@ -253,82 +164,14 @@ def _literals(text: str, policy: CompiledPolicy) -> tuple[list[_Literal], bool]:
             if before < 0 or taken[before].end <= literal.start:
                 found.append(literal)
     # two names can lead to one value: `AZURE_API_KEY` and the word `azure` in it
-    kept: list[_Literal] = []
+    kept: list[Literal] = []
     for literal in sorted(found, key=lambda literal: literal.start):
         if not kept or literal.start >= kept[-1].end:
             kept.append(literal)
     return kept, not budget.spent
 
 
-def _lowered(text: str) -> str:
-    """`text` in lower case with every offset kept: only U+0130 grows when lowered."""
-    return text.replace("\u0130", "I").lower()
-
-
-def _prefixed(text: str, lower: str) -> Iterator[_Literal]:
-    for literal, scan, part, patterns in _scans():
-        if literal not in text:
-            continue
-        for match in scan.finditer(text):
-            start, end = match.span()
-            candidate, pattern = _fitting(match.group(), patterns)
-            if pattern is not None:
-                end = start + len(candidate)
-            elif text[end : end + 1] not in _ENDS_A_PART:
-                continue
-            else:
-                whole, end = _with_parts(text, match.group(), match.end(), part, _JOINT)
-                if whole == match.group():
-                    whole, end = _with_parts(text, whole, end, part, _COMMA)
-                    if not (
-                        _JOINED_BEFORE.search(text, max(0, start - 20), start)
-                        or _JOINED_BEHIND.match(text, end)
-                    ):
-                        continue
-                candidate, pattern = _fitting(whole, patterns)
-            if pattern is None:
-                continue
-            body = candidate[len(pattern.prefix) :]
-            placeholder = is_placeholder(candidate)
-            if not placeholder and not is_random(body, pattern.entropy):
-                continue
-            if pattern.words and not _near(lower, start, end, pattern.words):
-                continue
-            if _DIGEST.search(text, max(0, start - 10), start):
-                continue
-            yield _Literal(start, end, pattern.owner, "", candidate, placeholder)
-
-
-def _fitting(token: str, patterns: tuple[PrefixedKey, ...]) -> tuple[str, PrefixedKey | None]:
-    """The part of `token` that is a key by its form, and the pattern that says so."""
-    if _SHORTEST <= len(token) <= LONGEST:
-        for candidate in dict.fromkeys((token, token.rstrip("-_"))):
-            pattern = _matching(candidate, patterns)
-            if pattern is not None:
-                return candidate, pattern
-    return token, None
-
-
-def _with_parts(
-    text: str, first: str, end: int, part: re.Pattern[str], between: re.Pattern[str]
-) -> tuple[str, int]:
-    """The text that begins with `first`, up to `end`, and goes on in literals beside it.
-
-    `part` matches what one of those may hold, `between` what joins two of them. The end is that of
-    the last one.
-    """
-    parts = [first]
-    for _ in range(_MOST_JOINTS):
-        joint = between.match(text, end)
-        found = part.match(text, joint.end()) if joint is not None else None
-        if found is None or not found.group():
-            break
-        parts.append(found.group())
-        end = found.end()
-    return "".join(parts), end
-
-
-def _service_accounts(text: str) -> Iterator[_Literal]:
+def _service_accounts(text: str) -> Iterator[Literal]:
     """The private keys of Google service accounts, also where their JSON is in base64."""
     at = text.find(_PRIVATE_KEY)
     while at >= 0:
@@ -337,57 +180,18 @@ def _service_accounts(text: str) -> Iterator[_Literal]:
         around = text[max(0, at - _ACCOUNT_NEARBY) : end + _ACCOUNT_NEARBY]
         key = re.sub(r"\\+[nr]|\s", "", body.group() if body else "")
         if any(word in around for word in _ACCOUNT_WORDS) and _is_private_key(key):
-            yield _Literal(at, end, _ACCOUNT, "", text[at:end])
+            yield Literal(at, end, _ACCOUNT, "", text[at:end])
         at = text.find(_PRIVATE_KEY, end)
-    for begin in _ACCOUNTS_IN_BASE64:
+    for begin in ACCOUNT_BEGINS:
         at = text.find(begin)
         while at >= 0:
-            found = _compiled(r"[A-Za-z0-9+/=]*+").match(text, at)
+            found = compiled(r"[A-Za-z0-9+/=]*+").match(text, at)
             end = found.end() if found else at + len(begin)
-            if end - at >= _LEAST_ACCOUNT and _PRIVATE_KEY in _from_base64(text[at:end]):
-                yield _Literal(at, end, _ACCOUNT, "", text[at:end])
+            if end - at >= _LEAST_ACCOUNT and _PRIVATE_KEY.encode() in from_base64(text[at:end]):
+                yield Literal(at, end, _ACCOUNT, "", text[at:end])
             at = text.find(begin, end)
 
 
-def _coded(text: str) -> Iterator[_Literal]:
-    """The keys with a known prefix that stand in base64 or in hex, with nothing before them."""
-    for begins, run, decode in (
-        (
-            _in_base64(),
-            r"[A-Za-z0-9+/_-]++(?P<more>(?:\r?\n[ \t]++[A-Za-z0-9+/_-]++)*+)={0,2}",
-            _from_base64,
-        ),
-        (_in_hex(), r"[0-9A-Fa-f]++(?P<more>)", _from_hex),
-    ):
-        for begin in begins:
-            at = text.find(begin)
-            while at >= 0:
-                match = _compiled(run).match(text, at)
-                end = at + len(begin)
-                if match is not None and not text[at - 1 : at].isalnum():
-                    # on one line, or on several that are indented, as YAML has it
-                    for end in dict.fromkeys((match.start("more"), match.end())):
-                        if (found := _decoded(text, at, end, decode)) is not None:
-                            yield found
-                            break
-                at = text.find(begin, end)
-
-
-def _decoded(text: str, at: int, end: int, decode: Callable[[str], str]) -> _Literal | None:
-    if end - at < _LEAST_CODED:
-        return None
-    plain = decode("".join(text[at:end].split()))
-    # what stands around it may tell whose it is
-    half = NEARBY // 2
-    near = f"{plain}\n{text[max(0, at - half) : at]}\n{text[end : end + half]}"
-    for found in _prefixed(near, _lowered(near)):
-        if found.end <= len(plain):
-            return found._replace(start=at, end=end, value=text[at:end])
-    return None
-
-
-_LEAST_CODED = 27
-"""Characters of the shortest key in base64."""
 _LEAST_PRIVATE_KEY = 800
 """Characters of a private key of 1024 bits in PKCS #8, in base64; Google's have 2048."""
 _LEAST_ACCOUNT = 1200
@@ -397,37 +201,7 @@ def _is_private_key(key: str) -> bool:
     return len(key) >= _LEAST_PRIVATE_KEY and key.startswith("MII") and entropy(key) > 5
 
 
-def _from_base64(text: str) -> str:
-    try:
-        return base64.b64decode(
-            text + "=" * (-len(text) % 4), b"-_" if re.search("[-_]", text) else None
-        ).decode()
-    except ValueError:
-        return ""
-
-
-def _from_hex(text: str) -> str:
-    try:
-        return bytes.fromhex(text[: len(text) // 2 * 2]).decode()
-    except ValueError:
-        return ""
-
-
-def _matching(token: str, patterns: tuple[PrefixedKey, ...]) -> PrefixedKey | None:
-    for pattern in patterns:
-        body = len(pattern.prefix)
-        if token.startswith(pattern.prefix) and _compiled(pattern.body).fullmatch(token, body):
-            return pattern
-    return None
-
-
-def _near(lower: str, start: int, end: int, words: tuple[str, ...]) -> bool:
-    before = lower[max(0, start - NEARBY) : start]
-    after = lower[end : end + NEARBY]
-    return any(word in before or word in after for word in words)
-
-
-def _assigned(text: str, policy: CompiledPolicy, budget: _Budget) -> Iterator[_Literal]:
+def _assigned(text: str, policy: CompiledPolicy, budget: _Budget) -> Iterator[Literal]:
     """What a variable that the catalogue knows as a provider's or the gateway's key is given."""
     offset = text.find(_NAME_TAIL)
     while offset >= 0 and budget.take():
@@ -442,17 +216,17 @@ def _assigned(text: str, policy: CompiledPolicy, budget: _Budget) -> Iterator[_L
             if match is not None:
                 value, past = match["value"], match.end("value")
                 if not _is_key(value, _ENTROPY_OF_A_NAMED_VALUE):
-                    value, past = _with_parts(text, value, past, _ANY_PART, _JOINT)
+                    value, past = with_parts(text, value, past, _ANY_PART, JOINT)
             if match is not None and _is_key(value, _ENTROPY_OF_A_NAMED_VALUE):
-                yield _Literal(match.start("value"), past, owner, name, value)
+                yield Literal(match.start("value"), past, owner, name, value)
             elif (match := _QUOTED.match(text, end, end + _NAMED_WINDOW)) and is_placeholder(
                 match["value"]
             ):
-                yield _Literal(*match.span("value"), owner, name, match["value"], placeholder=True)
+                yield Literal(*match.span("value"), owner, name, match["value"], placeholder=True)
         offset = text.find(_NAME_TAIL, end)
 
 
-def _named(text: str, lower: str, budget: _Budget) -> Iterator[_Literal]:
+def _named(text: str, lower: str, budget: _Budget) -> Iterator[Literal]:
     """What stands behind a vendor's name and something called a key, if it has the form."""
     for pattern in secret_patterns().named:
         for word in pattern.words:
@@ -464,16 +238,14 @@ def _named(text: str, lower: str, budget: _Budget) -> Iterator[_Literal]:
                 if match and match.start("value") > past:
                     value = match["value"]
                     past = match.start("value")
-                    if _compiled(pattern.value).fullmatch(value) and _is_key(
-                        value, pattern.entropy
-                    ):
-                        yield _Literal(past, match.end("value"), pattern.owner, "", value)
+                    if compiled(pattern.value).fullmatch(value) and _is_key(value, pattern.entropy):
+                        yield Literal(past, match.end("value"), pattern.owner, "", value)
                 offset = lower.find(word, after)
 
 
 def _is_key(value: str, least: float) -> bool:
     """Whether a value that something named a key is given is one, and not code or a sample."""
-    if len(value) < _SHORTEST or "://" in value or value[0] in ".:=" or value.isdigit():
+    if len(value) < SHORTEST or "://" in value or value[0] in ".:=" or value.isdigit():
         return False
     if _CAMEL_CASE.fullmatch(value):
         return False
@@ -496,7 +268,7 @@ def _character_kind(character: str) -> int:
 @cache
 def _needles() -> tuple[Needle, ...]:
     return (
-        *(_form_needle(scan.literal, scan.patterns) for scan in _scans()),
+        *prefixed.needles(),
         _NAME_TAIL.encode(),
         *(
             Form(word.encode(), _NAMED_FORM)
@@ -504,15 +276,8 @@ def _needles() -> tuple[Needle, ...]:
             for word in pattern.words
         ),
         _PRIVATE_KEY.encode(),
-        *(begin.encode() for begin in _ACCOUNTS_IN_BASE64),
-        *(
-            Form(begin.lower().encode(), begin.encode() + rb"[A-Za-z0-9+/_-]{20}")
-            for begin in _in_base64()
-        ),
-        *(
-            Form(begin.lower().encode(), begin.encode() + rb"[0-9A-Fa-f]{34}")
-            for begin in _in_hex()
-        ),
+        *(begin.encode() for begin in ACCOUNT_BEGINS),
+        *coded.needles(),
     )
 
 
@@ -547,7 +312,7 @@ class Secrets:
             yield _finding(scope, literal, literal)
 
 
-def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
+def _finding(scope: Scope, literal: Literal, place: Placed) -> Finding:
     """The finding at `place` for the key `literal`."""
     if literal.placeholder:
         return scope.placeholder("RG111", place, literal.name or literal.owner, literal.owner)
@@ -561,28 +326,6 @@ def _finding(scope: Scope, literal: _Literal, place: Placed) -> Finding:
         )
     subject = literal.name or literal.owner
     return scope.finding("RG111", place, subject, message, fix=fix, secret=literal.value)
-
-
-@cache
-def encoded() -> tuple[bytes, ...]:
-    """How base64 of a known prefix begins, to look for."""
-    return tuple(begin.encode() for begin in (*_in_base64(), *_ACCOUNTS_IN_BASE64))
-
-
-@cache
-def _in_base64() -> tuple[str, ...]:
-    """How base64 of each literal begins, whatever follows it."""
-    return tuple(
-        base64.b64encode(scan.literal.encode())[: len(scan.literal) * 8 // 6].decode()
-        for scan in _scans()
-    )
-
-
-@cache
-def _in_hex() -> tuple[str, ...]:
-    """The literals in hex, in lower case and in upper case."""
-    plain = [scan.literal.encode().hex() for scan in _scans()]
-    return tuple(dict.fromkeys((*plain, *(digits.upper() for digits in plain))))
 
 
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:

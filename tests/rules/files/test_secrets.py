@@ -110,6 +110,69 @@ def test_a_key_in_base64_or_hex_is_found(owner: str) -> None:
     assert (finding.column, finding.end_column) == (15, 15 + shown)
 
 
+ESCAPES = {
+    "json": lambda char: f"\\u{ord(char):04x}",
+    "json in json": lambda char: f"\\\\u{ord(char):04X}",
+    "python": lambda char: f"\\x{ord(char):02x}",
+    "octal": lambda char: f"\\{ord(char):03o}",
+    "javascript": lambda char: f"\\u{{{ord(char):x}}}",
+    "go": lambda char: f"\\U{ord(char):08x}",
+    "by name": lambda char: {"-": r"\N{HYPHEN-MINUS}", "_": r"\N{LOW LINE}"}.get(char, char),
+    "html": lambda char: f"&#{ord(char)};",
+    "xml": lambda char: f"&#x{ord(char):x};",
+    "url": lambda char: f"%{ord(char):02X}",
+    "url in url": lambda char: f"%25{ord(char):02x}",
+    "markdown": lambda char: f"\\{char}" if char in "-_" else char,
+    "zero width space": lambda char: f"{char}\u200b",
+    "soft hyphen": lambda char: f"{char}\xad",
+    "word joiner": lambda char: f"\u2060{char}",
+    "escaped zero width": lambda char: f"{char}\\u200B",
+    "entity of one": lambda char: f"{char}&#8203;",
+    "break": lambda char: f"{char}<wbr>",
+}
+
+
+@pytest.mark.parametrize("kind", ESCAPES)
+@pytest.mark.parametrize("owner", KEYS)
+def test_a_key_with_escapes_is_found(owner: str, kind: str) -> None:
+    escape = ESCAPES[kind]
+    for seed in range(3):
+        key = KEYS[owner](seed)
+        some = random.Random(seed)
+        for chosen in ("-_", key, key[:1], key[-1:], some.choice(key), some.sample(key, 9)):
+            written = "".join(escape(char) if char in chosen else char for char in key)
+            file = SourceFile("x", f"é key = '{written}' end".encode())
+            (finding,) = checked(file)
+            place = file.text[finding.column - 1 : finding.end_column - 1]
+            # what is not seen may stand right before or behind
+            assert len(written) - 8 <= len(place) <= len(written)
+            assert place in written
+
+
+@pytest.mark.parametrize("text", [r"'\u0073\u006b-one-two'", "a%2Db%5Fc" * 40, r"\x41\x42" * 80])
+def test_escapes_of_other_things_are_silent(text: str) -> None:
+    assert subjects(text) == []
+
+
+@pytest.mark.parametrize("owner", KEYS)
+@pytest.mark.parametrize("lead", range(4))
+def test_a_key_in_what_is_coded_as_a_whole_is_found(owner: str, lead: int) -> None:
+    key = KEYS[owner](lead)
+    for plain in (f"{'u' * lead}:{key}", f"A=1\n# {'é' * lead}\nKEY={key}\nB=2\n"):
+        for coded in (base64.b64encode(plain.encode()).decode(), plain.encode().hex()):
+            text = f"Authorization: Basic {coded}\n"
+            (finding,) = checked(SourceFile("x", text.encode()))
+            assert text[finding.column - 1 : finding.end_column - 1].rstrip("=") in coded
+            assert finding.column == len("Authorization: Basic ") + 1
+
+
+def test_a_key_in_base64_that_takes_several_lines() -> None:
+    plain = "A=1\n" * 30 + f"KEY={KEYS['OpenAI'](1)}\n" + "B=2\n" * 9
+    coded = base64.encodebytes(plain.encode()).decode()
+    assert subjects(f"base64 -d > .env <<EOF\n{coded}EOF\n") == ["OpenAI"]
+    assert subjects(json.dumps({"env": coded})) == ["OpenAI"]
+
+
 def test_what_stands_beside_base64_tells_whose_key_it_is() -> None:
     coded = base64.b64encode(b"sk-" + drawn(HEX, 32, 1).encode()).decode()
     (subject,) = subjects(f"deepseek: {coded}")

@@ -1,0 +1,216 @@
+"""Keys with a known prefix that are not written as they are: in base64, in hex, with escapes.
+
+A key in base64 may stand in what a whole file or a pair of user and password became, so its prefix
+is looked for in each of the three ways in which base64 can cut it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from guard.late import late
+from guard.rules.files import prefixed
+from guard.rules.files.prefixed import NEARBY, Literal, compiled, literals
+from guard.rules.needles import Form, Needle
+from guard.sources import escapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BEFORE = 120
+"""Characters before a coded prefix that are decoded with it: what the key is called. They have to
+be text, as a picture may hold anything."""
+
+_WINDOW = 4096
+"""Characters from a coded prefix on that are decoded: more than the longest key takes."""
+
+_LONGEST = 20_000
+"""Characters before a coded prefix in which what it is part of begins."""
+
+# on one line, on several that are indented as YAML has it, on several that are not
+_LETTERS = r"[A-Za-z0-9+/_-]"
+_MORE = rf"(?:{_LETTERS}{{8}}|{_LETTERS}{{0,7}}[\\\r\n])"
+"""What follows a prefix: some of a key, or the end of a line."""
+_RUN = late(
+    rf"{_LETTERS}++(?P<more>(?:\r?\n[ \t]++{_LETTERS}++)*+)"
+    rf"(?P<plain>(?:(?:\\[rn]|\r?\n)++{_LETTERS}++)*+)={{0,2}}"
+)
+_HEX_RUN = late(r"[0-9A-Fa-f]++(?P<more>)(?P<plain>)")
+_BREAK = late(r"\s+|\\[rn]")
+_LETTERS_OF_BASE64 = frozenset(_BASE64 + "-_")
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+
+ACCOUNT_BEGINS = ("ewogICJ0eXBlIjog", "eyJ0eXBlIjogIn", "eyJ0eXBlIjoi")
+"""How the JSON of a service account begins in base64: as Google writes it, and on one line."""
+
+
+class _Cut(NamedTuple):
+    """How a prefix stands in base64 behind so many bytes of its group of three.
+
+    `exact` is what is there in any case, `before` the number of letters of the group in front of
+    that; `first` and `last` are the letters of which one stands before and behind it, "" where
+    they hold nothing of the prefix.
+    """
+
+    exact: str
+    before: int
+    first: str
+    last: str
+
+    def form(self) -> str:
+        """What is there at least, for Hyperscan."""
+        first = f"[{self.first}]" if self.first else ""
+        return f"{first}{self.exact}{self._last()}{_MORE}"
+
+    def regex(self) -> str:
+        """The same for `re`, which finds a literal at the beginning sooner."""
+        behind = f"(?<=[{self.first}]{self.exact})" if self.first else ""
+        return f"{self.exact}{behind}{self._last()}{_MORE}"
+
+    def _last(self) -> str:
+        return f"[{self.last}]" if self.last else ""
+
+
+@cache
+def _cuts() -> tuple[_Cut, ...]:
+    found = []
+    for literal in literals():
+        for lead in range(3):
+            bits = "?" * 8 * lead + "".join(f"{ord(char):08b}" for char in literal)
+            bits += "?" * (-len(bits) % 6)
+            letters = [_letters(bits[at : at + 6]) for at in range(0, len(bits), 6)]
+            known = [one for one in letters if len(one) < len(_BASE64)]
+            exact = "".join(one for one in known if len(one) == 1)
+            first = known[0] if len(known[0]) > 1 else ""
+            last = known[-1] if len(known[-1]) > 1 else ""
+            before = len(letters) - len(known) + bool(first)
+            last = last.replace("+/", "+/_-")
+            found.append(_Cut(exact, before, first, last))
+    return tuple(found)
+
+
+def _letters(bits: str) -> str:
+    """The letters of base64 that six bits may be, of which some are `?`."""
+    return "".join(
+        letter
+        for number, letter in enumerate(_BASE64)
+        if all(a in ("?", b) for a, b in zip(bits, f"{number:06b}", strict=True))
+    )
+
+
+@cache
+def _in_hex() -> tuple[str, ...]:
+    """The prefixes in hex, in lower case and in upper case."""
+    plain = [literal.encode().hex() for literal in literals()]
+    return tuple(dict.fromkeys((*plain, *(digits.upper() for digits in plain))))
+
+
+@cache
+def needles() -> tuple[Needle, ...]:
+    """What files with a key hold that is found here."""
+    return (
+        *(Form(cut.exact.lower().encode(), cut.form().encode()) for cut in _cuts()),
+        *(Form(n.lower().encode(), n.encode() + rb"[0-9A-Fa-f]{34}") for n in _in_hex()),
+        *(Form(start, form) for start in escapes.STARTS for form in escapes.FORMS),
+        *escapes.NAMES,
+    )
+
+
+@cache
+def base64_begins() -> tuple[bytes, ...]:
+    """How base64 of a known prefix begins, to look for."""
+    cuts = (cut.exact for cut in _cuts() if not cut.before)
+    return tuple(begin.encode() for begin in (*cuts, *ACCOUNT_BEGINS))
+
+
+def keys(text: str) -> Iterator[Literal]:
+    """The keys in `text` that are coded, each at all of the text that it is coded with."""
+    yield from _escaped(text)
+    for cut in _cuts():
+        if cut.exact in text:
+            for found in compiled(cut.regex()).finditer(text):
+                start = found.start() - cut.before
+                key = _decoded(text, start, 4, _LETTERS_OF_BASE64, _RUN, from_base64)
+                if key is not None:
+                    yield key
+    for digits in _in_hex():
+        at = text.find(digits)
+        while at >= 0:
+            key = _decoded(text, at, 2, _HEX_DIGITS, _HEX_RUN, _from_hex)
+            if key is not None:
+                yield key
+            at = text.find(digits, at + len(digits))
+
+
+def _escaped(text: str) -> Iterator[Literal]:
+    plain = escapes.unescaped(text)
+    if plain is None:
+        return
+    for found in prefixed.keys(plain.value):
+        start, end = plain.place(found.start), plain.place(found.end)
+        if end - start != found.end - found.start:
+            yield found._replace(start=start, end=end, value=text[start:end])
+
+
+def _decoded(
+    text: str,
+    at: int,
+    unit: int,
+    letters: frozenset[str],
+    run: re.Pattern[str],
+    decode: Callable[[str], bytes],
+) -> Literal | None:
+    """The key that begins in the group of `unit` letters at `at`, in what is coded around it."""
+    around = text[max(0, at - _BEFORE) : at]
+    begin = at - _trailing(around, letters)
+    before = decode(text[at - (at - begin) // unit * unit : at])
+    match = run.match(text, at, at + _WINDOW)
+    if match is None or not _is_text(before):
+        return None
+    half = NEARBY // 2
+    for end in dict.fromkeys((match.start("more"), match.start("plain"), match.end())):
+        plain = (before + decode(_BREAK.sub("", text[at:end]))).decode("utf-8", "replace")
+        # what stands around it may tell whose it is
+        near = f"{plain}\n{text[max(0, begin - half) : begin]}\n{text[end : end + half]}"
+        for found in prefixed.keys(near):
+            if found.end <= len(plain):
+                begin = at - _trailing(text[max(0, at - _LONGEST) : at], letters)
+                whole = run.match(text, at)
+                end = whole.end() if whole is not None and end == match.end() else end
+                return found._replace(start=begin, end=end, value=text[begin:end])
+    return None
+
+
+def _trailing(text: str, letters: frozenset[str]) -> int:
+    """How many characters at the end of `text` are `letters`."""
+    at = len(text)
+    while at and text[at - 1] in letters:
+        at -= 1
+    return len(text) - at
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether `data`, which may begin or end within a character, is text."""
+    text = data.lstrip(_CONTINUES)[:-3].decode("utf-8", "replace")
+    return "\ufffd" not in text and _CONTROL.search(text) is None
+
+
+_CONTROL = late(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTINUES = bytes(range(0x80, 0xC0))
+
+
+def from_base64(text: str) -> bytes:
+    """What `text` says in base64, of either alphabet; b"" for what is none."""
+    try:
+        other = b"-_" if re.search("[-_]", text) else None
+        return base64.b64decode(text + "=" * (-len(text) % 4), other)
+    except ValueError:
+        return b""
+
+
+def _from_hex(text: str) -> bytes:
+    return bytes.fromhex(text[: len(text) // 2 * 2])

@@ -1,0 +1,123 @@
+"""Text with escapes read as the characters that they stand for, and the way back to its places.
+
+Only characters that a key is made of are read, in every spelling that some reader takes off: those
+of strings in code and in JSON, of HTML and XML, of URLs, of Markdown. What is written between
+characters and never seen (a zero-width space, a soft hyphen) is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from functools import cache
+from typing import NamedTuple
+
+KEY = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/="
+"""The characters of keys."""
+
+_NAMES = {"lowbar": "_", "underbar": "_", "plus": "+", "sol": "/", "equals": "="}
+_UNICODE_NAMES = {"hyphen-minus": "-", "low line": "_"}
+
+# zero-width and soft characters: U+00AD, U+200B to U+200F, U+202A to U+202E, U+2060 to U+2064,
+# U+FEFF
+_UNSEEN = (0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF)
+_UNSEEN_HEX = "00ad|200[b-f]|202[a-e]|206[0-4]|feff"
+_UNSEEN_NAMES = "(?:shy|zwn?j|zerowidthspace|nobreak|[lr]rm)"
+
+
+def _pattern(unseen: str) -> str:
+    """Every escape, in any case; `unseen` are the characters that are not seen, as alternatives.
+
+    The groups say which character it is.
+    """
+    by_hex = "|".join(f"{ord(char):02x}" for char in KEY)
+    by_oct = "|".join(f"{ord(char):03o}" for char in KEY)
+    short = "|".join(f"{ord(char):o}" for char in KEY if ord(char) < 0o100)
+    by_dec = "|".join(str(ord(char)) for char in KEY)
+    slashes = r"(?<!\\)\\{1,8}"
+    return (
+        rf"{slashes}(?:"
+        rf"(?:u00|u0{{6}}|x|[ux]\{{0{{0,6}})(?P<hex>{by_hex})\}}?"
+        rf"|u(?:\{{|0000)?(?:{_UNSEEN_HEX})\}}?"
+        rf"|0?(?P<oct>{by_oct})|(?P<few>{short})(?![0-7])"
+        rf"|N\{{(?P<name>{'|'.join(_UNICODE_NAMES)})\}}"
+        rf"|(?P<plain>[-_+/=]))"
+        rf"|&(?:#(?:0{{0,5}}(?P<dec>{by_dec})(?![0-9]);?|x0{{0,5}}(?P<ent>{by_hex})(?![0-9a-f]);?"
+        rf"|(?:173|820[3-7]|x(?:{_UNSEEN_HEX}));)|(?P<html>{'|'.join(_NAMES)});|{_UNSEEN_NAMES};)"
+        rf"|%(?:25)*(?P<pct>{by_hex})"
+        rf"|<wbr ?/?>|{unseen}"
+    )
+
+
+@cache
+def _escapes() -> re.Pattern[str]:
+    return re.compile(_pattern("[" + "".join(map(chr, _UNSEEN)) + "]"), re.IGNORECASE)
+
+
+_BEGIN = (
+    rb"(?:\\[ux0-7_+/=-]|&(?:#[0-9x]|lowb|underb|plus|sol;|equals|shy|zw|zero|nobr|[lr]rm)"
+    rb"|%(?:2[5bdf]|[3-7])|<wbr|\xc2\xad|\xe2[\x80\x81]|\xef\xbb\xbf)"
+)
+_WORD = rb"[a-z0-9_+/=\\&#;%{}<>\x80-\xff-]{6}"
+FORMS = (_BEGIN + _WORD, _WORD + _BEGIN)
+"""One of these is in the bytes of a text in which an escape stands in a word of some length:
+regexes for `re` and Hyperscan, letters in any case. They are rough, as a database has to stay
+small."""
+
+STARTS = (b"\\", b"&", b"%", b"<wbr", b"\xc2\xad", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
+"""What every escape begins with."""
+
+NAMES = tuple(b"\\n{" + name.encode() for name in _UNICODE_NAMES)
+"""Escapes by name, which hold a blank."""
+
+
+class Unescaped(NamedTuple):
+    """A text without its escapes.
+
+    `value` is what it says. For each escape `at` has the offset in `value` of what it stands for,
+    and `grown` by how much the text written up to its end is longer than what it says.
+    """
+
+    value: str
+    at: list[int]
+    grown: list[int]
+
+    def place(self, offset: int) -> int:
+        """The offset in the text as it is written of the character at `offset` of `value`."""
+        count = bisect_left(self.at, offset)
+        return offset + (self.grown[count - 1] if count else 0)
+
+
+def unescaped(text: str) -> Unescaped | None:
+    """`text` without its escapes, None if it has none."""
+    parts: list[str] = []
+    at: list[int] = []
+    grown: list[int] = []
+    done = length = more = 0
+    for found in _escapes().finditer(text):
+        char = _char(found)
+        start, end = found.span()
+        parts += (text[done:start], char)
+        length += start - done
+        more += end - start - len(char)
+        at.append(length)
+        grown.append(more)
+        length += len(char)
+        done = end
+    if not at:
+        return None
+    parts.append(text[done:])
+    return Unescaped("".join(parts), at, grown)
+
+
+def _char(found: re.Match[str]) -> str:
+    """What the escape stands for, "" for what is not seen."""
+    kind = found.lastgroup
+    if kind is None:
+        return ""
+    said = found[kind]
+    if kind in ("hex", "ent", "pct"):
+        return chr(int(said, 16))
+    if kind in ("oct", "few", "dec"):
+        return chr(int(said, 10 if kind == "dec" else 8))
+    return {**_NAMES, **_UNICODE_NAMES}.get(said.lower(), said)
