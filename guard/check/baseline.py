@@ -17,6 +17,7 @@ from guard.errors import ExitCode, GuardError
 from guard.files import write as files
 from guard.findings import Finding
 from guard.late import late
+from guard.masking import masked
 from guard.rule_table import RULES
 from guard.sources import bounded_text
 from guard.sources.records import Skipped
@@ -67,11 +68,16 @@ def skeleton(text: str) -> str:
 
 def fingerprint(finding: Finding, text: str) -> str:
     """The digest of a finding whose lines read `text`: the same when the lines move."""
-    parts = (finding.rule, finding.path, skeleton(text))
+    parts = (finding.rule, _place(finding.path), skeleton(text))
     import hashlib  # where something was found
 
     said = "\n".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha256(said).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _place(path: str) -> str:
+    """`path` as an entry has it: a file can be named after a key."""
+    return masked(path)
 
 
 def apply(
@@ -86,7 +92,7 @@ def apply(
     new: list[tuple[Finding, str]] = []
     known: list[Finding] = []
     for finding, digest in findings:
-        key = (finding.rule, finding.path, digest)
+        key = (finding.rule, _place(finding.path), digest)
         if left[key] > 0 and finding.rule not in NEVER:
             left[key] -= 1
             known.append(finding)
@@ -98,7 +104,7 @@ def apply(
 def of(findings: Iterable[tuple[Finding, str]]) -> Baseline:
     """The baseline under which none of `findings` is reported."""
     return Baseline(
-        Counter((f.rule, f.path, digest) for f, digest in findings if f.rule not in NEVER)
+        Counter((f.rule, _place(f.path), digest) for f, digest in findings if f.rule not in NEVER)
     )
 
 
@@ -109,10 +115,11 @@ def kept(
 
     `checked` are the paths that were looked at (None: all), `rules` the ids looked for.
     """
+    looked_at = None if checked is None else frozenset(map(_place, checked))
     others = {
         key: count
         for key, count in old.entries.items()
-        if key[0] not in rules or (checked is not None and key[1] not in checked)
+        if key[0] not in rules or (looked_at is not None and key[1] not in looked_at)
     }
     return Baseline({**others, **new.entries})
 

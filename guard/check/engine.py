@@ -21,7 +21,8 @@ from guard.record import Record
 from guard.rule_table import RULES
 from guard.rules import needles
 from guard.rules.files.file_names import context
-from guard.sources import index, tree
+from guard.rules.files.scope import Scope
+from guard.sources import index, packed, tree
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
 
@@ -102,6 +103,7 @@ def check(
     `tell` is called now and then with what is being done.
     """
     outcome = check_entries(found.entries, settings, tell)
+    _check_names(found.entries, settings, outcome)
     for skipped in found.skipped:
         _note(outcome, settings, skipped)
     ordered = sorted(outcome.found, key=lambda item: order(item[0]))
@@ -142,6 +144,7 @@ def check_entries(
 ) -> Outcome:
     """Read and check files: no more than one is held at a time, by each process that does it."""
     from guard.rules.detectors import DETECTORS
+    from guard.rules.files import secrets
 
     size = sum(entry.size for entry in entries)
     search = _search(DETECTORS, size)
@@ -154,8 +157,10 @@ def check_entries(
                 tell(f"checking: {number * parts:,} of {len(entries):,} files")
             if isinstance(file, Skipped):
                 _note(outcome, settings, file)
-            elif file is None:
+            elif file is None or isinstance(file, tree.Opaque):
                 outcome.pass_over("binary")
+                if file is not None and DETECTORS[0] is secrets.DETECTOR:
+                    _check_opaque(file, settings, outcome, search)
             else:
                 outcome.size += len(file.data)
                 check_file(file, settings, DETECTORS, outcome, search)
@@ -179,7 +184,7 @@ def _search(detectors: Sequence[Detector], size: int) -> needles.NeedleSearch:
 
 def _read(
     entries: Sequence[tree.Entry], settings: Settings
-) -> Iterator[SourceFile | Skipped | None]:
+) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
     key = settings.digest_key
     if settings.index:
         yield from index.read(entries, settings.index, digest_key=key)
@@ -224,6 +229,41 @@ def check_file(
             outcome.placeholders.append(finding)
         elif finding.rule in settings.selected:
             outcome.found.append((finding, baseline.fingerprint(finding, _lines(file, finding))))
+
+
+def _check_opaque(
+    file: tree.Opaque, settings: Settings, outcome: Outcome, search: needles.NeedleSearch
+) -> None:
+    """Add the keys in a file that is no text, or compressed, to `outcome`, each at the file."""
+    from guard.rules.files import secrets
+
+    for what in ("compressed", "binary"):
+        data = file.data if what == "binary" else packed.unpacked(file.data)
+        if not data or not search(data, _is_first):
+            continue
+        inner = SourceFile(file.path, data, digest_key=settings.digest_key)
+        found = list(secrets.in_opaque(Scope(inner, settings.policy), what))
+        if found and "RG111" in settings.selected:
+            outcome.found += [(finding, baseline.fingerprint(finding, "")) for finding in found]
+            return
+
+
+def _check_names(entries: Sequence[tree.Entry], settings: Settings, outcome: Outcome) -> None:
+    """Add the keys after which files and folders are named, each at the first such file."""
+    from guard.rules.files import secrets
+
+    names = SourceFile("", "\n".join(entry.path for entry in entries).encode(errors="replace"))
+    if "RG111" not in settings.selected or not _search([secrets.DETECTOR], 0)(
+        names.data, _is_first
+    ):
+        return
+    for line, finding in secrets.in_names(Scope(names, settings.policy)):
+        finding.path = finding.where = entries[line - 1].path
+        outcome.found.append((finding, baseline.fingerprint(finding, "")))
+
+
+def _is_first(number: int) -> bool:
+    return number == 0
 
 
 def places(file: SourceFile, settings: Settings) -> set[tuple[str, str, str]]:

@@ -87,7 +87,7 @@ def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
 
 def read(
     entries: Iterable[tree.Entry], root: str, *, digest_key: bytes = b""
-) -> Iterator[SourceFile | Skipped | None]:
+) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
     """For each of `entries`, which have blobs of the repository at `root`, what `tree.read` gives.
 
     Raises GuardError if git does not give their content.
@@ -116,7 +116,7 @@ def read(
 
 def _contents(
     batch: Sequence[tree.Entry], root: str, places: dict[str, str], digest_key: bytes
-) -> Iterator[SourceFile | Skipped | None]:
+) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
     if not batch:
         return
     asked = "".join(f"{entry.blob}\n" for entry in batch).encode()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
-from guard.sources import git
+from guard.sources import git, packed
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
 
@@ -94,6 +94,13 @@ class Tree(NamedTuple):
     whole: bool = False
 
 
+class Opaque(NamedTuple):
+    """A file at `path` that is no text, with its bytes."""
+
+    path: str
+    data: bytes
+
+
 def collect(targets: Sequence[str], cwd: str) -> Tree:
     """The files that a check of `targets` (files and directories, relative to `cwd`) looks at.
 
@@ -143,8 +150,9 @@ def without(found: Tree, patterns: Sequence[str]) -> Tree:
     )
 
 
-def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | None:
-    """The file at `entry`; None if it is gone or binary; Skipped if it cannot be checked.
+def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Opaque | Skipped | None:
+    """The file at `entry`; None if it is gone, or binary and too large; Skipped if it cannot be
+    checked.
 
     `collect` saw a regular file there. Never waits (a FIFO is opened without), never follows a
     link, never reads more than LIMIT bytes. A file that changes meanwhile is read once more, and
@@ -158,20 +166,24 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Skipped | Non
     return _source(entry, data, digest_key)
 
 
-def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Skipped | None:
+def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Opaque | Skipped | None:
     """The file at `entry` with the content `data`, as `read` has it."""
-    if _is_binary(data[:_HEAD], entry.path):
-        return None
-    return _source(entry, TOO_LARGE if len(data) > LIMIT else data, digest_key)
+    if len(data) > LIMIT:
+        return _source(
+            entry, None if _is_binary(data[:_HEAD], entry.path) else TOO_LARGE, digest_key
+        )
+    return _source(entry, data, digest_key)
 
 
 def _source(
     entry: Entry, data: bytes | str | None, digest_key: bytes
-) -> SourceFile | Skipped | None:
+) -> SourceFile | Opaque | Skipped | None:
     if isinstance(data, str):
         return Skipped(entry.path, data, entry.absolute)
     if data is None:
         return None
+    if _is_binary(data[:_HEAD], entry.path):
+        return Opaque(entry.path, data)
     if _has_long_line(data):
         why = f"a line is longer than {LINE_LIMIT // 1024} KiB"
         return Skipped(entry.path, why, entry.absolute)
@@ -184,7 +196,8 @@ _CHANGED = "it changes while it is read"
 
 
 def _read_once(path: str, shown: str) -> bytes | str | None:
-    """The content; or why it cannot be read, in words; or None for a binary or missing file."""
+    """The content; or why it cannot be read, in words; or None for a missing file, and for a
+    binary one that is too large."""
     opened: list[os.stat_result] = []
     try:
         try:
@@ -192,7 +205,7 @@ def _read_once(path: str, shown: str) -> bytes | str | None:
         except TooLargeError:
             head = read_bytes(path, _HEAD, links=False, cut=True)
             return None if head is None or _is_binary(head, shown) else TOO_LARGE
-        if data is None or _is_binary(data[:_HEAD], shown):
+        if data is None:
             return None
         after = os.lstat(path)
     except NotRegularError:
@@ -209,8 +222,10 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def _is_binary(head: bytes, path: str) -> bool:
-    """Whether a file is no text: a NUL in its head, unless its name says what reads it anyway, or
-    everything else in it is text: one NUL must not hide a file."""
+    """Whether a file is no text: it is compressed, or there is a NUL in its head, unless its name
+    says what reads it anyway, or everything else in it is text: one NUL must not hide a file."""
+    if head.startswith(packed.BEGINS):
+        return True
     if b"\0" not in head or wide_encoding(head) or path.lower().endswith(_TEXTS):
         return False
     rest = head.translate(None, b"\0")

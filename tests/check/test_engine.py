@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
+import random
+import string
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -251,3 +256,37 @@ def test_a_person_is_told_how_far_it_is(tmp_path: Path) -> None:
     result = engine.check(tree.collect([], str(tmp_path)), settings, None, told.append)
     assert result.files_checked == 250
     assert told == [f"checking: {done} of 250 files" for done in (0, 100, 200)]
+
+
+KEYS = [
+    "gsk_" + "".join(random.Random(seed).choices(string.ascii_letters, k=52)) for seed in range(7)
+]
+
+
+def test_keys_in_what_is_no_text_and_in_names(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / KEYS[5]).mkdir(parents=True)
+    text = "A=1\nKEY={}\n"
+    (top / ".env.gz").write_bytes(gzip.compress(text.format(KEYS[0]).encode()))
+    (top / "b.tar.bz2").write_bytes(bz2.compress(text.format(KEYS[1]).encode()))
+    (top / "c.xz").write_bytes(lzma.compress(text.format(KEYS[2]).encode()))
+    (top / "d.db").write_bytes(b"SQLite\0\0\0\x01\0a_" + KEYS[3].encode() + b"\0\0\x80\xff")
+    named = f"e-{KEYS[4]}.txt"
+    (top / named).write_text("harmless")
+    for name in ("f", "g"):
+        (top / KEYS[5] / name).write_text("harmless")
+    (top / "damaged.gz").write_bytes(gzip.compress(text.format(KEYS[6]).encode() * 99)[:-40])
+    (top / "empty.gz").write_bytes(gzip.compress(b"\0" * 10_000_000))
+    found = engine.check(tree.collect([str(top)], str(top)), engine.Settings(CompiledPolicy()))
+    assert [(f.path, f.line, f.rule, f.severity) for f in found.findings] == [
+        (path, 0, "RG111", "error")
+        for path in sorted(
+            (".env.gz", "b.tar.bz2", "c.xz", "d.db", "damaged.gz", named, f"{KEYS[5]}/f")
+        )
+    ]
+    assert not any(key in finding.message for finding in found.findings for key in KEYS)
+    # the baseline holds no key either, and lets all of them wait
+    known = baseline.of(zip(found.findings, found.fingerprints, strict=True))
+    assert not any(key in repr(list(known.entries)) for key in KEYS)
+    again = baseline.apply(known, list(zip(found.findings, found.fingerprints, strict=True)))
+    assert (again[0], again[2]) == ([], 0)

@@ -56,6 +56,8 @@ class Repository:
             if isinstance(file, SourceFile):
                 assert (file.path, file.absolute) == (entry.path, str(self.top / entry.path))
                 texts[entry.path] = file.text
+            elif isinstance(file, tree.Opaque):
+                texts[entry.path] = "(opaque)"
             else:
                 texts[entry.path] = f"({file.reason if isinstance(file, Skipped) else file})"
         texts |= {skipped.path: f"({skipped.reason})" for skipped in found.skipped}
@@ -180,7 +182,7 @@ def test_what_cannot_be_judged_is_said(repository: Repository) -> None:
     assert "LFS" in found["large"]
     assert found["like"].startswith("version")
     assert found["huge"] == f"({tree.TOO_LARGE})"
-    assert found["binary"] == "(None)"
+    assert found["binary"] == "(opaque)"
     assert "a line is longer" in found["line"]
     assert found["zz"] == "checked"
 

@@ -292,9 +292,9 @@ def test_gone_is_none_and_a_directory_is_a_note(tmp_path: Path) -> None:
     )
 
 
-def test_binary_is_none_and_utf_16_is_text(tmp_path: Path) -> None:
+def test_binary_is_opaque_and_utf_16_is_text(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\x7fELF\0\0key")
-    assert read(tmp_path / "binary") is None
+    assert read(tmp_path / "binary") == tree.Opaque("binary", b"\x7fELF\0\0key")
     (tmp_path / "wide").write_bytes("KEY=1\r\n".encode("utf-16"))
     found = read(tmp_path / "wide")
     assert isinstance(found, SourceFile)
@@ -325,7 +325,7 @@ def test_a_nul_hides_no_text(tmp_path: Path, data: bytes, name: str) -> None:
 def test_what_is_half_nul_or_has_controls_is_binary(tmp_path: Path) -> None:
     for data in (b"\0" * 100, b"ab\0\0\0", b"\x89PNG\r\n\x1a\n\0ab", b"a\x01\0\0bcdefgh"):
         (tmp_path / "x").write_bytes(data)
-        assert read(tmp_path / "x") is None, data
+        assert read(tmp_path / "x") == tree.Opaque("x", data)
 
 
 def test_a_huge_sparse_file_costs_nothing(tmp_path: Path) -> None:

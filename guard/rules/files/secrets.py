@@ -328,6 +328,39 @@ def _finding(scope: Scope, literal: Literal, place: Placed) -> Finding:
     return scope.finding("RG111", place, subject, message, fix=fix, secret=literal.value)
 
 
+def in_opaque(scope: Scope, what: str) -> Iterator[Finding]:
+    """The findings for keys with a known prefix in a file that is `what` and no text: each once,
+    about the file as a whole."""
+    text = scope.file.data.decode("latin-1")
+    # any byte may come before a key
+    apart = re.sub("|".join(map(re.escape, prefixed.literals())), r" \g<0>", text)
+    said: list[str] = []
+    for found in (*prefixed.keys(text), *prefixed.keys(apart)):
+        if not found.placeholder and not any(found.value in other for other in said):
+            said.append(found.value)
+            yield _of_whole(scope, found, f"in this {what} file")
+
+
+def in_names(scope: Scope) -> Iterator[tuple[int, Finding]]:
+    """The findings for keys in the names that the lines of the file are, each once, with the
+    number of its first line."""
+    said = set()
+    for found in prefixed.keys(scope.file.text):
+        if not found.placeholder and found.value not in said:
+            said.add(found.value)
+            finding = _of_whole(scope, found, "in the name of this file")
+            yield scope.file.position(found.start)[0], finding
+
+
+def _of_whole(scope: Scope, found: Literal, where: str) -> Finding:
+    """The finding about a file as a whole for the key `found`, which is `where`."""
+    finding = _finding(scope, found, Span(0, 0))
+    finding.line = finding.column = finding.end_line = finding.end_column = 0
+    finding.where = finding.path
+    finding.message = f"{finding.message.removesuffix('in plain text')}{where}"
+    return finding
+
+
 def hidden(scope: Scope, text: str, place: Placed) -> Iterator[Finding]:
     """The findings for keys in `text`, which stands encoded at `place`."""
     scope.file.secrets.append(scope.file.text[place.start : place.end])
