@@ -120,7 +120,7 @@ def _within_reach(found: list[Found]) -> list[Found]:
 
     Below a fenced launch a nested one sees their sockets and not their owners.
     """
-    from guard.launch.fence import Fence, holds
+    from guard.launch.fences.ports import Fence, holds
 
     return [one for one in found if not holds(Fence((one.port,)))]
 

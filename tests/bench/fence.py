@@ -37,10 +37,12 @@ at[0] = clock()
 from guard.launch import fence
 wanted = fence.of_policy(CompiledPolicy(), {{}})
 step()
-kernel = fence._Kernel()
+from guard.launch.fences import landlock
+from guard.launch.fences.ports import holds
+kernel = landlock.Kernel()
 kernel.check()
 step()
-fence.holds(wanted)
+holds(wanted)
 step()
 ruleset = kernel.ruleset(wanted)
 step()
@@ -49,7 +51,7 @@ kernel.filter()
 step()
 kernel.restrict(ruleset)
 step()
-held = fence.holds(wanted)
+held = holds(wanted)
 step()
 print(held, *(1000 * (b - a) for a, b in zip(at, at[1:])))
 """

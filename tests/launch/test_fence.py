@@ -22,7 +22,8 @@ import pytest
 from guard.catalog import local_proxies
 from guard.errors import GuardError
 from guard.launch import fence
-from guard.launch.fence import Fence
+from guard.launch.fences import landlock, sandbox, seccomp
+from guard.launch.fences.ports import Fence, UnavailableError, holds
 from guard.policy.values import CompiledPolicy, PolicyException
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,21 +52,21 @@ os.execv(program, argv)
 DENY = f"""
 import os, struct, sys
 sys.path.append({str(ROOT)!r})
-from guard.launch import fence
+from guard.launch.fences import landlock, seccomp
 number, argument, value, code = map(int, sys.argv[1:5])
 conditions = [(0, 0x15, number)]
 if argument >= 0:
     conditions.append((16 + 8 * argument, 0x15, value))
-kernel = fence._Kernel()
-program = [*fence._rule(tuple(conditions), code), (0x06, 0, 0, 0x7FFF0000)]
-fence.seccomp_program = lambda machine: b"".join(struct.pack("<HBBI", *i) for i in program)
+kernel = landlock.Kernel()
+program = [*seccomp.rule(tuple(conditions), code), (0x06, 0, 0, 0x7FFF0000)]
+seccomp.program = lambda machine: b"".join(struct.pack("<HBBI", *i) for i in program)
 kernel.give_up_privileges()
 kernel.filter()
 os.execv(sys.argv[5], sys.argv[5:])
 """
 """Makes the kernel refuse one system call (with one value of one argument) to a command."""
 
-SECCOMP = fence._SECCOMP.get(platform.machine(), -1)
+SECCOMP = landlock._SECCOMP.get(platform.machine(), -1)
 PRCTL = {"x86_64": 157, "aarch64": 167}.get(platform.machine(), -1)
 FAILURES = {
     "no Landlock": (444, -1, 0, errno.ENOSYS),
@@ -270,14 +271,15 @@ import _socket, ctypes, itertools, os, struct, sys
 sys.path.append({str(ROOT)!r})
 from guard.errors import GuardError
 from guard.launch import fence
+from guard.launch.fences.ports import holds
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
 wanted = fence.Fence([80, {listener}])
-print(fence.holds(wanted), fence.holds(fence.Fence([80])), flush=True)
+print(holds(wanted), holds(fence.Fence([80])), flush=True)
 fence.raise_fence(wanted, "", [], required=True, say=print)
-print(os.getuid() == 0, fence.holds(wanted), flush=True)
+print(os.getuid() == 0, holds(wanted), flush=True)
 line = "exec 3<>/dev/tcp/127.0.0.1/{listener}"
 os.execv("/bin/bash", ["bash", "-c", "grep NoNewPrivs /proc/self/status; " + line])
 """
@@ -397,9 +399,9 @@ print(trying(lambda: connect("127.0.0.1", {listener})), trying(lambda: bind("", 
     def test_to_ask_takes_no_port_and_sends_nothing(self, vacant: int) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", vacant))
-            assert not fence.holds(Fence([vacant]))
-        assert not fence.holds(Fence([vacant]))
-        assert fence.holds(Fence([]))
+            assert not holds(Fence([vacant]))
+        assert not holds(Fence([vacant]))
+        assert holds(Fence([]))
 
 
 class TestFailures:
@@ -422,7 +424,7 @@ class TestFailures:
     @pytest.mark.parametrize("after", [0, 1, 30000, 65534])
     def test_a_rule_that_fails_half_way(self, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
         before = sorted(os.listdir("/proc/self/fd"))
-        kernel = fence._Kernel()
+        kernel = landlock.Kernel()
         real, seen = kernel._syscall, []
 
         def failing(number: int, *arguments: object) -> int:
@@ -435,7 +437,7 @@ class TestFailures:
             return result
 
         kernel._syscall = failing
-        monkeypatch.setattr(fence, "_Kernel", lambda: kernel)
+        monkeypatch.setattr(landlock, "Kernel", lambda: kernel)
         monkeypatch.setattr(
             kernel.__class__, "give_up_privileges", lambda self: pytest.fail("too late")
         )
@@ -563,7 +565,7 @@ class TestFilter:
     def test_each_table(
         self, machine: str, arch: int, socket_call: int, sends: tuple[tuple[int, int], ...]
     ) -> None:
-        program = fence.seccomp_program(machine)
+        program = seccomp.program(machine)
         for family in (2, 10):
             assert outcome(program, arch, socket_call, family, 1, 6) == 0
             assert outcome(program, arch, socket_call, family, 1, 262) == errno.EPROTONOSUPPORT
@@ -587,8 +589,8 @@ class TestFilter:
 
     def test_what_is_no_table_of_the_machine(self) -> None:
         for machine in ("x86_64", "aarch64"):
-            assert outcome(fence.seccomp_program(machine), 0xC0000015, 1) == errno.ENOSYS
-        program = fence.seccomp_program("x86_64")
+            assert outcome(seccomp.program(machine), 0xC0000015, 1) == errno.ENOSYS
+        program = seccomp.program("x86_64")
         assert outcome(program, 0xC000003E, 0x40000000 | 41, 2, 1, 0) == errno.ENOSYS
         assert [outcome(program, 0x40000003, 102, call) for call in (1, 2, 3, 11, 16, 20)] == [
             errno.EPERM,
@@ -599,12 +601,12 @@ class TestFilter:
             errno.EPERM,
         ]
         with pytest.raises(KeyError):
-            fence.seccomp_program("riscv64")
+            seccomp.program("riscv64")
 
 
 class TestMacos:
     def test_the_profile(self) -> None:
-        words = fence.sandbox_exec(
+        words = sandbox.sandbox_exec(
             Fence([11434, 3456], [3456]), "/usr/local/bin/opencode", ["opencode", "run", "hi"]
         )
         assert words == [
@@ -623,14 +625,14 @@ class TestMacos:
     def stand_in(self, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
-        monkeypatch.setattr(fence, "SANDBOX_EXEC", str(path))
+        monkeypatch.setattr(sandbox, "SANDBOX_EXEC", str(path))
 
     def test_a_profile_that_does_not_hold_is_no_fence(
         self, tmp_path: Path, vacant: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.stand_in(tmp_path / "sandbox-exec", 'shift 2; exec "$@"', monkeypatch)
-        with pytest.raises(fence.UnavailableError, match="did not enforce"):
-            fence._on_macos(Fence([vacant]), "/bin/true", ["true"])
+        with pytest.raises(UnavailableError, match="did not enforce"):
+            sandbox.behind_profile(Fence([vacant]), "/bin/true", ["true"])
 
     def test_one_that_holds_is_used(
         self, tmp_path: Path, vacant: int, monkeypatch: pytest.MonkeyPatch
@@ -645,14 +647,14 @@ class TestMacos:
         )
         command = shlex.join([*PYTHON, "-c", code, words])
         self.stand_in(tmp_path / "sandbox-exec", f'shift 2; exec {command} "$@"', monkeypatch)
-        program, argv = fence._on_macos(Fence([vacant]), "/bin/echo", ["echo", "hi"])
+        program, argv = sandbox.behind_profile(Fence([vacant]), "/bin/echo", ["echo", "hi"])
         done = subprocess.run(argv, executable=program, capture_output=True, text=True, check=True)
         assert done.stdout == "hi\n"
 
     def test_no_sandbox_exec(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fence, "SANDBOX_EXEC", str(tmp_path / "none"))
-        with pytest.raises(fence.UnavailableError, match="there is no"):
-            fence._on_macos(Fence([1]), "/bin/true", ["true"])
+        monkeypatch.setattr(sandbox, "SANDBOX_EXEC", str(tmp_path / "none"))
+        with pytest.raises(UnavailableError, match="there is no"):
+            sandbox.behind_profile(Fence([1]), "/bin/true", ["true"])
 
 
 STATUS = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status"
