@@ -12,10 +12,11 @@ from guard.commands import complete
 from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import address
 from guard.launch.process import load_policy
-from guard.proxies import names
+from guard.proxies import names, stop_plan
 from guard.proxies import stop as stopping
 from guard.proxies.found import PROXY, Found
-from guard.proxies.stop import Step, StopOutcome
+from guard.proxies.stop import StopOutcome
+from guard.proxies.stop_plan import Step
 from guard.proxies.view import Listening, View, view_listeners
 from guard.report.document import show_document
 from guard.report.terminal import can_ask, say, show, show_error
@@ -26,8 +27,8 @@ _INTERRUPTED = 130
 _TITLES = {
     stopping.CAME_BACK: "came back",
     stopping.STILL_THERE: "still listens",
-    stopping.NOT_OURS: "was not stopped",
-    stopping.UNIDENTIFIED: "was not stopped",
+    stop_plan.NOT_OURS: "was not stopped",
+    stop_plan.UNIDENTIFIED: "was not stopped",
     stopping.FAILED: "could not be stopped",
 }
 
@@ -49,7 +50,7 @@ Exit status: 0 all stopped or nothing was there, 1 something still listens or th
 @click.option(
     "--grace",
     type=click.FloatRange(0, 300),
-    default=stopping.GRACE,
+    default=stop_plan.GRACE,
     show_default=True,
     metavar="SECONDS",
     help="Time between TERM and KILL.",
@@ -70,7 +71,7 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
     if not everything and not targets:
         raise UsageError("say which proxy to stop", fix=_choices(view))
     chosen = view.forbidden if everything else _chosen(wanted, view)
-    steps = stopping.plan([one.found for one in chosen], os.getuid())
+    steps = stop_plan.plan([one.found for one in chosen], os.getuid())
     todo = [step for step in steps if not step.refused]
     if not steps:
         if everything:

@@ -105,10 +105,11 @@ def stop(found: Iterable[Found]) -> list[str]:
     """
     import os
 
-    from guard.proxies import stop as stopping
+    from guard.proxies.stop import carry_out_all
+    from guard.proxies.stop_plan import plan
 
     said = []
-    for outcome in stopping.carry_out_all(stopping.plan(list(found), os.getuid())):
+    for outcome in carry_out_all(plan(list(found), os.getuid())):
         name = outcome.found.name or f"port {outcome.found.port}"
         detail = f" ({outcome.detail})" if outcome.detail else ""
         said.append(f"{name}: {outcome.result}{detail}")

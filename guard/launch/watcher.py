@@ -207,10 +207,11 @@ def _judge(listeners: list[Listener], policy: CompiledPolicy) -> list[Found]:
 
 def _stop(found: Found) -> tuple[str, str, str]:
     """Stop `found`: the result in a word, what happened, what ends it for good."""
-    from guard.proxies import stop as stopping
+    from guard.proxies.stop import carry_out
+    from guard.proxies.stop_plan import plan
 
-    (step,) = stopping.plan([found], os.getuid())
-    outcome = stopping.carry_out(step)
+    (step,) = plan([found], os.getuid())
+    outcome = carry_out(step)
     return outcome.result, outcome.detail, outcome.fix
 
 

@@ -19,6 +19,7 @@ from guard.policy.values import CompiledPolicy, PolicyException
 from guard.proxies import stop as stopping
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
 from guard.proxies.stop import StopOutcome
+from guard.proxies.stop_plan import Step
 from guard.proxies.view import ORDER, Listening, View
 from guard.report.terminal import columns_of, fold, paint, plain
 from guard.report.words import local
@@ -199,7 +200,7 @@ class Machine:
             monkeypatch.setattr(module, "view_listeners", lambda policy, **_: self.view)
         monkeypatch.setattr(stopping, "carry_out_all", self._carry_out_all)
 
-    def _carry_out_all(self, steps: Sequence[stopping.Step], *, grace: float) -> list[StopOutcome]:
+    def _carry_out_all(self, steps: Sequence[Step], *, grace: float) -> list[StopOutcome]:
         self.graces.append(grace)
         outcomes = []
         for step in steps:

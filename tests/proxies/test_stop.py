@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from guard.proxies import stop
+from guard.proxies import stop, stop_plan
 from guard.proxies.found import OTHER, PROXY, SUSPECT, UNKNOWN, Found, Process
-from guard.proxies.stop import Step, System, carry_out, carry_out_all, plan
+from guard.proxies.stop import System, carry_out, carry_out_all
+from guard.proxies.stop_plan import Step, plan
 from guard.sources.keepers import Keeper
 from guard.sources.listener import Listener
 
@@ -160,13 +161,13 @@ def test_a_proxy_of_ones_own_gets_term_then_kill() -> None:
 def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None:
     unit = Keeper("systemd-user", "x", stop=("stop", "x"), owned=True)
     step = only(found(verdict=verdict, keeper=unit), uid)
-    assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
+    assert (step.refused, step.processes, step.command) == (stop_plan.UNIDENTIFIED, (), ())
     # whoever knows better may do it; of what is known to be no proxy nothing is said
     assert ("itself: stop x" in step.fix) == (verdict != OTHER)
     without = only(found(verdict=verdict), uid)
     assert ("itself: " in without.fix and "kill 4242" in without.fix) == (verdict != OTHER)
     system = FakeSystem()
-    assert carry_out(step, system=system).result == stop.UNIDENTIFIED
+    assert carry_out(step, system=system).result == stop_plan.UNIDENTIFIED
     assert (system.sent, system.ran) == ([], [])
 
 
@@ -190,7 +191,7 @@ def test_what_only_answers_as_a_proxy_is_never_stopped(program: str, instead: st
     view = found(answered=True, process=process(program=program))
     for uid in (ME, 0):
         step = only(view, uid)
-        assert (step.refused, step.processes, step.command) == (stop.UNIDENTIFIED, (), ())
+        assert (step.refused, step.processes, step.command) == (stop_plan.UNIDENTIFIED, (), ())
         assert step.why.startswith(f"only its HTTP reply says so, and {program} may be passing on")
     assert instead in only(view).fix
     assert ("kill" in only(view).fix) == ("kill" in instead)
@@ -232,7 +233,7 @@ def test_what_is_not_ours_is_left_alone_and_the_fix_says_who_can(
     fields: dict[str, object], uid: int, why: str, fix: str
 ) -> None:
     step = only(found(**fields), uid)
-    assert (step.refused, step.processes, step.command) == (stop.NOT_OURS, (), ())
+    assert (step.refused, step.processes, step.command) == (stop_plan.NOT_OURS, (), ())
     assert step.why.startswith(why)
     assert step.fix.startswith(fix)
     assert bool(step.fix) == bool(fix)
@@ -636,7 +637,7 @@ def test_a_command_that_is_not_there() -> None:
 REUSE = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-from guard.proxies import stop
+from guard.proxies import stop, stop_plan
 from guard.proxies.found import PROXY, Found, Process
 from guard.sources.listener import Listener
 
@@ -686,7 +687,7 @@ def attempt(when, pidfds):
     victim = sleeper()
     process = Process(victim, started=stop.System().started(victim), uid=os.getuid(), program="x")
     view = Found(4000, (Listener("127.0.0.1", 4000),), verdict=PROXY, process=process)
-    (step,) = stop.plan([view], os.getuid())
+    (step,) = stop_plan.plan([view], os.getuid())
     system = System()
     system.when, system.pidfds = when, pidfds
     if when == "before":
@@ -768,7 +769,7 @@ server.serve_forever()
 SCENARIO = """
 import json, os, signal, subprocess, sys, time
 sys.path.insert(0, {root!r})
-from guard.proxies import stop
+from guard.proxies import stop, stop_plan
 from guard.proxies.find import find_listeners
 from guard.sources import processes, sockets
 
@@ -781,7 +782,7 @@ while not proxies() and time.monotonic() < end:
     time.sleep(0.05)
 time.sleep(0.2)  # what forks has forked by then
 (found,) = proxies()
-(step,) = stop.plan([found], os.getuid())
+(step,) = stop_plan.plan([found], os.getuid())
 outcome = stop.carry_out(step, grace=0.5)
 left = [one.port for one in find_listeners(sockets.listening())]
 print(json.dumps({{
