@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from guard import __version__
-from guard.agents.registry import AGENTS
 from guard.commands.groups import LazyGroup, usage_error
+from guard.commands.overview import MAX_WIDTH, OVERVIEWS
 from guard.errors import ExitCode
 from guard.report.terminal import say
 
@@ -40,43 +40,6 @@ COMMANDS = {
 }
 
 
-SECTIONS = {
-    "Everyday": {
-        "setup": "Guard your shells and agents step by step",
-        "status": "Show whether launches from this shell are guarded",
-        "doctor": "Find what is wrong on this machine and what mends it",
-        "exec": "Run a command that reaches models through the gateway only",
-        "explain": "Show what a launch would become without starting it",
-        "verify": "Prove that an agent reaches the gateway and nobody else",
-        "why": "Explain what routeguard does with environment variables",
-        "log": "Show what was launched and what was refused",
-    },
-    "Policy": {
-        "policy": "Write, check and show the policy",
-        "allow": "Allow for a limited time what the policy forbids",
-        "rules": "List the rules or explain one",
-    },
-    "Machine": {
-        "managed": "Write agents' own administrator files from the system policy",
-        "agents": "List the running coding agents and whether each is guarded",
-        "ports": "Show local proxies and model servers that listen here",
-        "watch": "Watch for local proxies and unguarded agents",
-        "hook": "Print the code that guards a shell",
-        "shim": "Guard launches from editors, scripts and other programs",
-        "completion": "Print the code that completes commands in a shell",
-        "teardown": "Undo everything that setup did",
-    },
-    "Gateway": {
-        "portkey": "Ask the gateway what your key can do",
-        "key": "Print the gateway key for a helper program",
-    },
-    "CI": {
-        "check": "Find in files or the environment what bypasses the gateway",
-    },
-}
-"""The commands as help lists them; the summaries are the first sentences of their own help."""
-
-
 class _ClosedError(Exception):
     """Whoever read the output is gone. No OSError: click makes status 1 of that by itself."""
 
@@ -94,21 +57,12 @@ class _Top(LazyGroup):
 @click.group(
     cls=_Top,
     targets=COMMANDS,
-    sections=SECTIONS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"""\b
-Examples:
-  routeguard setup
-  routeguard explain -- {AGENTS[0].example}
-  routeguard verify
-
-\b
-Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration, 4 internal error.
-`exec` ends with the command's own status, 126 refused, 127 not found.""",
+    overview=OVERVIEWS["routeguard"],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="routeguard")
-def group() -> None:
-    """Let coding agents reach models through Portkey only."""
+def group() -> None:  # help and summaries are data
+    pass
 
 
 def main(argv: list[str]) -> int:

@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 HOT = ("exec", "hook", "key", "line")
 
 
-def _enter_site() -> None:
-    """Make third-party packages importable when Python was started with -S."""
-    if sys.flags.no_site:
-        import site
-
-        site.main()
-
-
 class MaskedStream:
     """A text stream behind which no secret is written. Silent, it costs nothing."""
 
@@ -108,7 +100,7 @@ def main(argv: list[str]) -> int:
     reads it.
     """
     hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
-    if argv == ["status", "--short"]:
+    if argv in (["status", "--short"], ["doctor", "--short"]):
         hot = "status"  # at every prompt of whoever shows it there
     if hot in ("", "status", "hook") and sys.stdout is None:
         # closed by whoever started us (`>&-`): nobody wants to read it
@@ -164,24 +156,19 @@ def _run(hot: str, argv: list[str]) -> int:
             from guard.hook import main as run_hook
 
             return run_hook(argv[1:])
-        if argv in (["--version"], ["-V"]):
-            from guard import __version__
-
-            sys.stdout.write(f"routeguard, version {__version__}\n")  # as click would say it
-            sys.stdout.flush()
-            return ExitCode.OK
         if argv[:1] == ["bootstrap"]:
             # without third-party packages: there are none yet
             from guard.commands.bootstrap import main as run_bootstrap
 
             return run_bootstrap(argv[1:])
-        _enter_site()
-        if argv[:1] == ["check"]:
-            from guard.commands.checking import plainly
+        from guard.commands.plainly import main as run_plainly
 
-            status = plainly(argv[1:])
-            if status is not None:
-                return status
+        status = run_plainly(argv)
+        if status is not None:
+            return status
+        from guard.packages import make_importable
+
+        make_importable()
         from guard.cli import main as run_cli
 
         return run_cli(argv)

@@ -42,6 +42,7 @@ FLOORS = (
     {
         "errors": "how a failure is said",
         "late": "regexes that are compiled when first used",
+        "packages": "third-party packages for a Python started without them",
         "record": "plain records without dataclasses",
     },
 )

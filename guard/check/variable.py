@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from guard import catalog, net, paths
 from guard.agents.registry import keeps, sets
@@ -12,6 +11,7 @@ from guard.catalog.classify import classify
 from guard.findings import mask
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy, PolicyException
+from guard.record import Record
 from guard.rule_table import RULES
 from guard.sources import dotenv_files, parents, rc_files
 from guard.sources.records import Assignment, Skipped
@@ -23,16 +23,14 @@ SCRUBBED = "ROUTEGUARD_SCRUBBED"
 _SILENT = ("", "other_service")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Record):
     """What is done with a variable: one word (scrub, flag, kept, removed, set, …) and why."""
 
     action: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record):
     """What is known about one name. `shown` is the masked value, "" if it is not set.
 
     `refused` says why a user's exception would be dropped, "" if it would count.

@@ -102,4 +102,4 @@ def check(**options: Any) -> int:
     Without PATH the repository of the current directory is checked from its root, or outside one
     the tree below it.
     """
-    return checking.check(**options)
+    return checking.command(**options)

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from guard.commands.plainly import PlainWords
 from guard.errors import ExitCode, UsageError, printable
 from guard.findings import SEVERITIES
 from guard.launch.process import own_environment, working_directory
@@ -19,59 +20,29 @@ from guard.report.terminal import Progress, columns, plain, say, show
 from guard.rules.chosen import chosen
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from guard.check.result import Result
 
 FORMATS = ("text", "concise", "json", "sarif", "github")
 """Each is a module of `guard.report` with `render(result, root)`."""
 
-_FLAGS = {
-    "--staged": "staged",
-    "--all": "whole",
-    "--json": "as_json",
-    "--strict": "strict",
-    "--no-baseline": "no_baseline",
-    "--stats": "stats",
-    "-q": "quiet",
-    "--quiet": "quiet",
-}
-"""Options that take no value and need nothing but themselves, with their parameter of `check`."""
-
-_CHOICES = {"--format": ("format_", FORMATS), "--fail-on": ("fail_on", SEVERITIES)}
-"""Options whose value is one of a few, with their parameter."""
-
-
-def plainly(argv: Sequence[str]) -> int | None:
-    """`check` with `argv`, paths and the plainest options; None if click has to read them.
-
-    Raises what `check` raises.
-    """
-    options: dict[str, Any] = {}
-    paths: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--":
-            paths += words
-        elif not word.startswith("-"):
-            paths.append(word)
-        elif word in _FLAGS:
-            options[_FLAGS[word]] = True
-        elif word in _CHOICES:
-            name, choices = _CHOICES[word]
-            options[name] = next(words, "")
-            if options[name] not in choices:
-                return None
-        else:
-            return None
-    try:
-        return check(tuple(paths), **options)
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+WORDS = PlainWords(
+    flags={
+        "--staged": "staged",
+        "--all": "whole",
+        "--json": "as_json",
+        "--strict": "strict",
+        "--no-baseline": "no_baseline",
+        "--stats": "stats",
+        "-q": "quiet",
+        "--quiet": "quiet",
+    },
+    choices={"--format": ("format_", FORMATS), "--fail-on": ("fail_on", SEVERITIES)},
+    rest="paths",
+    packages=True,
+)
 
 
-def check(
+def command(
     paths: tuple[str, ...] = (),
     *,
     staged: bool = False,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from guard import paths
+from guard.doctor import status
 from guard.doctor.checks import CHECKS, as_dict, count, run
 from guard.doctor.context import Context
 from guard.doctor.result import STATES
-from guard.errors import ExitCode, printable
+from guard.errors import ExitCode, UsageError, printable
 from guard.report.document import show_document
 from guard.report.terminal import Progress, paint, show
 from guard.report.words import short_all
@@ -44,12 +45,17 @@ Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
     "names", nargs=-1, metavar="[CHECK]...", type=click.Choice([check.id for check in CHECKS])
 )
 @click.option("--offline", is_flag=True, help="Leave the network out.")
+@click.option("--short", "in_short", is_flag=True, help="One line: routeguard status --short.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(names: tuple[str, ...], offline: bool, as_json: bool) -> int:
+def doctor(names: tuple[str, ...], offline: bool, in_short: bool, as_json: bool) -> int:
     """Find what is wrong on this machine and what mends it.
 
     Each CHECK by its name in docs/doctor.md and in --json; without one, all of them.
     """
+    if in_short and (names or as_json):
+        raise UsageError("--short excludes CHECK and --json", fix="routeguard status --json")
+    if in_short:
+        return status.main()
     context = Context(os.environ, paths.here(), offline=offline)
     with Progress() as progress:
         chosen = [check for check in CHECKS if not names or check.id in names]

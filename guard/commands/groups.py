@@ -9,11 +9,10 @@ from difflib import get_close_matches
 from typing import Any
 
 import click
-from click.formatting import wrap_text
 from click.shell_completion import CompletionItem
 
+from guard.commands.overview import Overview, paragraphs
 from guard.errors import UsageError, printable
-from guard.report.terminal import fold
 
 
 class Formatter(click.HelpFormatter):
@@ -21,16 +20,7 @@ class Formatter(click.HelpFormatter):
 
     def write_text(self, text: str) -> None:
         """Write paragraphs; one that begins with `\\b` keeps its lines, folded where they must."""
-        indent = " " * self.current_indent
-        paragraphs = []
-        for paragraph in text.split("\n\n"):
-            if paragraph.startswith("\b\n"):
-                lines = [indent + line for line in paragraph.removeprefix("\b\n").split("\n")]
-                paragraphs.append(fold("\n".join(lines), self.width))
-            else:
-                words = " ".join(paragraph.split())
-                paragraphs.append(wrap_text(words, self.width, indent, indent))
-        self.write("\n\n".join(paragraphs) + "\n")
+        self.write(paragraphs(text, self.width, " " * self.current_indent) + "\n")
 
 
 click.Context.formatter_class = Formatter
@@ -107,20 +97,22 @@ class Group(click.Group):
 class LazyGroup(Group):
     """A group whose commands are imported when they are asked for, not before.
 
-    `targets` maps a command's name to `module:attribute`; `sections`, if given, a heading to
-    names and their summaries, so that help and completion import no command either.
+    `targets` maps a command's name to `module:attribute`. With an `overview`, help and completion
+    import no command either.
     """
 
     def __init__(
         self,
         *args: Any,
         targets: Mapping[str, str],
-        sections: Mapping[str, Mapping[str, str]] | None = None,
+        overview: Overview | None = None,
         **settings: Any,
     ) -> None:
+        if overview is not None:
+            settings.update(help=overview.help, epilog=overview.epilog)
         super().__init__(*args, **settings)
         self.targets = targets
-        self.sections = sections or {}
+        self.overview = overview
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.targets)
@@ -134,7 +126,13 @@ class LazyGroup(Group):
         return _with_help(command)
 
     def summaries(self, ctx: click.Context) -> Mapping[str, Mapping[str, str]]:
-        return self.sections or super().summaries(ctx)
+        return self.overview.summaries if self.overview else super().summaries(ctx)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.overview is None:
+            super().format_help(ctx, formatter)
+        else:
+            formatter.write(self.overview.text(formatter.width) + "\n")
 
 
 def summary(command: click.Command) -> str:

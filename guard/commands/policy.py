@@ -5,34 +5,25 @@ from __future__ import annotations
 import json
 import os
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from guard import paths
+from guard.commands import policy_show
 from guard.commands.groups import Group
 from guard.errors import ExitCode, PolicyError, UsageError, printable
 from guard.files.around import levels
 from guard.launch.process import own_environment
-from guard.policy import effective as result
-from guard.policy.compile import compile_merged
-from guard.policy.exceptions import is_over
-from guard.policy.layers import Candidate, Layer, candidates, read_all, read_layer
-from guard.policy.merge import Merged, Origin, merge
+from guard.policy.layers import Candidate, candidates, read_layer
 from guard.policy.model import json_schema
 from guard.policy.places import PROJECT_FILE, SHARED_PROJECT_FILE, project_files, user_policy
-from guard.policy.problems import set_values, toml_value
 from guard.policy.validate import check_file, check_layers
 from guard.policy.write import write_policy
 from guard.report.document import show_document
 from guard.report.table import fields
 from guard.report.terminal import paint, show
 from guard.report.words import short
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from guard.policy.values import CompiledPolicy
 
 
 @click.group(
@@ -128,24 +119,7 @@ def show_command(effective: bool, as_json: bool) -> int:
     Without --effective: what each layer says, as read. With it: each value, the layer that set
     it, what was dropped and why, and which exceptions have expired.
     """
-    places = _places()
-    layers = read_all(places)
-    if not effective:
-        found = {layer.path: layer for layer in layers}
-        shown = [place for place in places if not place.managed or place.path in found]
-        if as_json:
-            show_document({"layers": [_layer_json(place, found) for place in shown]})
-        else:
-            lines = [line for place in shown for line in _layer(place, found)]
-            show("\n".join([*lines, "", "what applies: routeguard policy show --effective"]))
-        return ExitCode.OK
-    merged = merge(layers)
-    compiled = compile_merged(merged, layers)
-    if as_json:
-        show_document(result.as_json(merged, compiled, layers))
-    else:
-        show("\n".join(map(printable, _effective(merged, compiled, layers))))
-    return ExitCode.OK
+    return policy_show.command(effective, as_json)
 
 
 @policy.command(
@@ -247,57 +221,3 @@ def _checked(outcome: dict[str, Any]) -> list[str]:
         lines.append(f"{place}: {printable(text)}")
         lines += [f"    fix: {printable(line)}" for line in problem["fix"].splitlines()]
     return lines + [f"note: {printable(note)}" for note in outcome["notes"]]
-
-
-# show --------------------------------------------------------------------------------------------
-
-
-def _layer(place: Candidate, found: dict[str, Layer]) -> list[str]:
-    """What one layer says, as lines."""
-    head = f"{place.layer:<8} {printable(short(place.path))}"
-    layer = found.get(place.path)
-    if layer is None:
-        there = os.path.lexists(place.path)
-        return [f"{head}: {'no [tool.routeguard] table' if there else 'absent'}"]
-    lines = [head]
-    for key, value in set_values(layer.policy):
-        line = layer.find(key[0]).line
-        lines.append(f"  {line:>4}  {printable(key[1])} = {printable(toml_value(value))}")
-    for entry in layer.dropped:
-        lines.append(f"  {entry.line:>4}  {printable(entry.key)}: dropped: {entry.why}")
-    return lines
-
-
-def _layer_json(place: Candidate, found: dict[str, Layer]) -> dict[str, Any]:
-    layer = found.get(place.path)
-    return {
-        "layer": place.layer,
-        "path": place.path,
-        "read": layer is not None,
-        "policy": layer.policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        if layer
-        else {},
-        "dropped": [result.dropped_json(entry) for entry in layer.dropped] if layer else [],
-    }
-
-
-def _effective(merged: Merged, compiled: CompiledPolicy, layers: Sequence[Layer]) -> list[str]:
-    """Each value with the layer that set it, then exceptions and what was dropped."""
-    rows = [
-        (key, toml_value(value), origin)
-        for key, value, origin in result.rows(merged, compiled, layers)
-    ]
-    width = max(len(key) for key, _, _ in rows)
-    lines = [f"{key:<{width}} = {text}  # {_origin(origin)}" for key, text, origin in rows]
-    for item in merged.exceptions:
-        mark = "EXPIRED, not applied: " if is_over(item) else ""
-        lines.append(
-            f"exception: {mark}{item.value.subject} until {item.value.until.isoformat()}:"
-            f" {item.value.reason.strip()}  # {_origin(item.origin)}"
-        )
-    lines += [f"dropped: {entry.text}" for entry in merged.dropped]
-    return lines if layers else [*lines, "", "No policy file here: every value is the default."]
-
-
-def _origin(origin: Origin) -> str:
-    return f"{origin.layer} {short(origin.where)}" if origin.where else origin.layer

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-_FORMAT = f"routeguard-policy 6 {sys.implementation.cache_tag} {sys.hexversion:x}"
+_FORMAT = f"routeguard-policy 7 {sys.implementation.cache_tag} {sys.hexversion:x}"
 """What a cache file begins with: `marshal` has another form in each Python."""
 
 _KEY = 0x726F757465
@@ -40,6 +40,8 @@ _KEY = 0x726F757465
 
 _CACHE_BYTES = 4 * 1024 * 1024
 _CACHE_ENTRIES = 128
+_SHOWN_BYTES = 64 * 1024
+"""What `policy show` says is kept up to here: each launch reads past it."""
 _SECOND_NS = 1_000_000_000
 _SETTLED_NS = 100_000_000
 """Nanoseconds. A file that changed this recently can change again within one tick of the file
@@ -64,10 +66,12 @@ _SOURCES = tuple(
         "findings.py",
         "late.py",
         "net.py",
+        "packages.py",
         "paths.py",
         "policy/authority.py",
         "policy/compile.py",
         "policy/cache.py",
+        "policy/effective.py",
         "policy/layers.py",
         "policy/locate.py",
         "policy/merge.py",
@@ -99,7 +103,7 @@ def load(
     """
     if not asked:
         refuse_misplaced(environ, here or cwd)
-    policy = _load(cwd, environ, system)
+    policy, _ = _load(cwd, environ, system)
     if policy.gateway_ca:
         from guard.policy.authority import refuse_changeable
 
@@ -107,29 +111,49 @@ def load(
     return policy
 
 
-def _load(cwd: str, environ: Mapping[str, str], system: str) -> CompiledPolicy:
-    """The policy of the files for `cwd`; they alone decide, not the directory."""
+def shown(cwd: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """What `routeguard policy show` says in `cwd`: `guard.policy.effective.as_plain`.
+
+    From the cache, where it lies beside the compiled policy, else as the layers are read now.
+    Raises PolicyError as `load` does.
+    """
+    refuse_misplaced(environ, cwd)
+    _, kept = _load(cwd, environ, paths.SYSTEM_POLICY)
+    try:
+        found = marshal.loads(kept)  # noqa: S302 # this user's alone, see _read
+    except _NOT_OURS:
+        found = None
+    if isinstance(found, dict):
+        return found
+    return _compile(paths.SYSTEM_POLICY, user_policy(environ), project_files(cwd))[2]
+
+
+def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPolicy, bytes]:
+    """The policy of the files for `cwd`; they alone decide, not the directory. And what
+    `policy show` says of them, as `marshal` writes it; b"" where that is too long to be kept."""
     user = user_policy(environ)
     project = project_files(cwd)
     before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
     if cache:
-        policy = _read(cache, before)
-        if policy is not None:
-            return policy
-    policy, data_files = _compile(system, user, project)
+        found = _read(cache, before)
+        if found is not None:
+            return found
+    policy, data_files, said = _compile(system, user, project)
+    kept = marshal.dumps(said)
+    if len(kept) > _SHOWN_BYTES:  # a repository decides how much a layer says
+        kept = b""
     if cache:
-        _write(cache, before, _identities(data_files), policy)
-    return policy
+        _write(cache, before, _identities(data_files), policy, kept)
+    return policy, kept
 
 
 def _compile(
     system: str, user: str, project: tuple[str, ...]
-) -> tuple[CompiledPolicy, tuple[str, ...]]:
-    if sys.flags.no_site:
-        import site
+) -> tuple[CompiledPolicy, tuple[str, ...], dict[str, Any]]:
+    from guard.packages import make_importable
 
-        site.main()
+    make_importable()
     try:
         from guard.policy.compile import compile_files
     except ModuleNotFoundError as error:
@@ -207,13 +231,15 @@ def _cache_file(environ: Mapping[str, str], user: str, project: tuple[str, ...])
     return f"{base}/policy/{checksum(key)}"
 
 
-def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolicy | None:
-    """The policy kept at `path`, or None unless it is whole, ours alone and still true."""
+def _read(
+    path: str, before: tuple[tuple[str | int, ...], ...]
+) -> tuple[CompiledPolicy, bytes] | None:
+    """What `_load` kept at `path`, or None unless it is whole, ours alone and still true."""
     head, _, body = (read_own(path, _CACHE_BYTES) or b"").partition(b"\n")
     if head != _head(body):
         return None
     try:
-        was, data_files, values = marshal.loads(body)  # noqa: S302 # this user's alone, see read_own
+        was, data_files, values, kept = marshal.loads(body)  # noqa: S302 # this user's alone, see read_own
         if was != before or any(_identity(known[0]) != known for known in data_files):
             return None
         plain = CompiledPolicy()
@@ -224,7 +250,7 @@ def _read(path: str, before: tuple[tuple[str | int, ...], ...]) -> CompiledPolic
             if not all(_like(part, of(**_LEAST.get(of, {}))) for part in values[name]):
                 return None
         policy = CompiledPolicy(**values)
-        return policy if _like(policy, plain) else None
+        return (policy, kept) if _like(policy, plain) and type(kept) is bytes else None
     except _NOT_OURS:
         return None
 
@@ -241,8 +267,9 @@ def _write(
     before: tuple[tuple[str | int, ...], ...],
     data_files: tuple[tuple[str | int, ...], ...],
     policy: CompiledPolicy,
+    kept: bytes,
 ) -> None:
-    """Keep `policy` at `path`; do nothing where that is not possible or not safe."""
+    """Keep `policy` and `kept` at `path`; do nothing where that is not possible or not safe."""
     if not _settled((*before, *data_files)):
         return
     values = _slots(policy)
@@ -250,7 +277,7 @@ def _write(
         values[name] = tuple([_slots(part) for part in values[name]])
     from guard.files.write import write
 
-    body = marshal.dumps((before, data_files, values))
+    body = marshal.dumps((before, data_files, values, kept))
     directory = os.path.dirname(path)
     try:
         paths.private_directory(os.path.dirname(directory))

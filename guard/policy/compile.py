@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from guard.net import address, host_of, is_loopback
 from guard.paths import SYSTEM_POLICY
+from guard.policy import effective
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import (
@@ -47,16 +48,20 @@ _MAY_BECOME_KEY: Final = frozenset(
 
 def compile_files(
     system: str, user: str, project: tuple[str, ...]
-) -> tuple[CompiledPolicy, tuple[str, ...]]:
-    """The policy of the layers at these paths, and the other files it depends on.
+) -> tuple[CompiledPolicy, tuple[str, ...], dict[str, Any]]:
+    """The policy of the layers at these paths, the other files it depends on, and what `policy
+    show` says of it.
 
     Raises PolicyError (InvalidPolicyError with every problem) if there is no valid one.
     """
     from guard import catalog
 
-    layers = read_all(candidates(system, user, project))
-    policy = compile_layers(layers)
-    return policy, (*catalog.data_files(), *filter(None, [policy.gateway_ca]))
+    places = candidates(system, user, project)
+    layers = read_all(places)
+    merged = merge(layers)
+    policy = compile_merged(merged, layers)
+    data_files = (*catalog.data_files(), *filter(None, [policy.gateway_ca]))
+    return policy, data_files, effective.as_plain(places, layers, merged, policy)
 
 
 def compile_user(environ: Mapping[str, str]) -> CompiledPolicy:
@@ -64,8 +69,7 @@ def compile_user(environ: Mapping[str, str]) -> CompiledPolicy:
 
     Nothing is written, as loading it through the cache would do. Raises PolicyError.
     """
-    policy, _ = compile_files(SYSTEM_POLICY, user_policy(environ), ())
-    return policy
+    return compile_files(SYSTEM_POLICY, user_policy(environ), ())[0]
 
 
 def compile_layers(layers: Sequence[Layer]) -> CompiledPolicy:

@@ -399,7 +399,7 @@ def tried(after: str, path: str, wished: Wish) -> CompiledPolicy:
             draft = os.path.join(directory, "policy.toml")
             with open(draft, "w", encoding="utf-8") as file:
                 file.write(after)
-            policy, _ = compile_files(paths.SYSTEM_POLICY, draft, ())
+            policy = compile_files(paths.SYSTEM_POLICY, draft, ())[0]
     except OSError as error:
         raise PolicyError(
             "the new policy cannot be tried",

@@ -88,10 +88,9 @@ def _judged(
     listeners = [one for one in listeners if not _allowed(one, policy, now)]
     if not listeners:
         return []
-    if sys.flags.no_site:
-        import site
+    from guard.packages import make_importable
 
-        site.main()  # psutil, on macOS
+    make_importable()  # psutil, on macOS
     from guard.proxies.find import judge_listeners
 
     forbidden = []

@@ -9,18 +9,16 @@ load: a refusal comes through here.
 from __future__ import annotations
 
 import os
-import re
 import sys
-import threading
-import unicodedata
-from typing import TYPE_CHECKING
 
 from guard.errors import printable
 from guard.late import late
 from guard.masking import masked
 from guard.report.words import short
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from types import TracebackType
     from typing import Literal, Self, TextIO
 
@@ -52,7 +50,6 @@ SEVERITIES: dict[str, Meaning] = {"error": "bad", "warning": "warning", "note": 
 
 _START = {meaning: f"\x1b[{code}m" for meaning, code in _CODES.items()}
 _END = "\x1b[0m"
-_PAINT = late("|".join(map(re.escape, (*_START.values(), _END))))
 
 _ENDS = r"(?=  |[;,.)`](?: |$)|: | (?:or|and|then|to|shows|lists|tells)\b|$)"
 _WHOLE = late(
@@ -110,7 +107,10 @@ def paint(text: str, meaning: Meaning) -> str:
 
 def plain(text: str) -> str:
     """`text` without paint."""
-    return _PAINT.sub("", text) if "\x1b" in text else text
+    if "\x1b" in text:
+        for code in (*_START.values(), _END):
+            text = text.replace(code, "")
+    return text
 
 
 def split_paint(text: str) -> tuple[str, str, str]:
@@ -176,6 +176,10 @@ def columns_of(text: str) -> int:
 
 
 def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    import unicodedata
+
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
@@ -293,7 +297,7 @@ class Progress:
     def __init__(self, stage: str = "") -> None:
         self._stage = stage
         self._shown = ""
-        self._ended = threading.Event()
+        self._ended: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
     def __call__(self, stage: str) -> None:
@@ -302,7 +306,10 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr is not None and sys.stderr.isatty():
-            self._thread = threading.Thread(target=self._run, daemon=True)
+            import threading
+
+            self._ended = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._ended,), daemon=True)
             self._thread.start()
         return self
 
@@ -316,15 +323,15 @@ class Progress:
 
     def end(self) -> None:
         """Clear the line and draw no other, so that something else can be written."""
-        self._ended.set()
-        if self._thread is not None:
+        if self._thread is not None and self._ended is not None:
+            self._ended.set()
             self._thread.join()
             self._clear()
             self._thread = None
 
-    def _run(self) -> None:
+    def _run(self, ended: threading.Event) -> None:
         wait = PATIENCE
-        while not self._ended.wait(wait):
+        while not ended.wait(wait):
             wait = self._TURN
             try:
                 self._draw()

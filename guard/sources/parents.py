@@ -8,15 +8,14 @@ the first that does.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from guard.record import Record
 from guard.sources import processes
 
 _DEPTH = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Ancestor:
+class Ancestor(Record):
     """One process above this one. `names` is None if its environment may not be read."""
 
     pid: int
@@ -34,8 +33,7 @@ def ancestors(pid: int | None = None) -> list[Ancestor]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class VariableOrigin:
+class VariableOrigin(Record):
     """Where a variable entered the chain of processes.
 
     `holder` is the farthest process that had it from the start (None: not even our parent did).

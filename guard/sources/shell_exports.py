@@ -10,8 +10,8 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from guard.record import Record
 from guard.sources import bounded_text
 from guard.sources.positions.text import Text
 from guard.sources.records import Assignment, Skipped
@@ -30,16 +30,15 @@ DEPTH = 2
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Record):
     """What a run over several files has seen so far."""
 
-    assignments: list[Assignment] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    visited: set[str] = field(default_factory=set)
-    unexported: dict[str, list[int]] = field(default_factory=dict)
-    exported: set[str] = field(default_factory=set)
-    all_export: bool = False
+    assignments: list[Assignment]
+    skipped: list[Skipped]
+    visited: set[str]
+    unexported: dict[str, list[int]]
+    exported: set[str]
+    all_export: bool
 
     def assign(self, found: Assignment) -> None:
         if found.exported or self.all_export or found.name in self.exported:
@@ -78,7 +77,7 @@ class Scripts:
             "XDG_CONFIG_HOME": environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"),
         }
         self._home = home
-        self._found = _Found()
+        self._found = _Found([], [], set(), {}, set(), all_export=False)
 
     @property
     def assignments(self) -> list[Assignment]:

@@ -58,6 +58,16 @@ def test_chosen_checks_alone(machine: Machine) -> None:
     assert "tls" in wrong.stderr
 
 
+def test_in_short_it_is_the_status(machine: Machine) -> None:
+    status = forked.run(["status", "--short"], env=machine.environ, cwd=machine.project)
+    done = run(machine, "--short")
+    assert (done.returncode, done.stdout) == (status.returncode, status.stdout)
+    assert done.stdout == "unguarded: hook missing\n"
+    later = run(machine, "--offline", "--short")  # read by click
+    assert (later.returncode, later.stdout) == (status.returncode, status.stdout)
+    assert run(machine, "--short", "tls").returncode == 2
+
+
 def test_a_machine_that_is_well(machine: Machine, private_network: PrivateNetwork) -> None:
     """Status 0: with a hook, shims, an agent and a key, and nothing else on the machine."""
     machine.guard()

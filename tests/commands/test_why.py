@@ -16,7 +16,7 @@ import pytest
 from guard import catalog
 from guard.agents.opencode.directories import Directories
 from guard.check.variable import Answer, explain
-from guard.commands.why import KIND_TEXTS
+from guard.commands.variables import KIND_TEXTS
 from guard.sources.parents import Ancestor
 
 CANARY = "sk-canary-0123456789abcdefghij"
@@ -284,7 +284,7 @@ def test_base_url_that_is_not_here_may_be_the_gateways(machine: Machine) -> None
     ],
 )
 def test_processes(machine: Machine, chain: list[Ancestor], text: str) -> None:
-    from guard.commands.why import _from
+    from guard.commands.variables import _from
 
     answer = machine.explain("OPENAI_API_KEY", chain=chain, OPENAI_API_KEY="x")
     assert _from(answer, str(machine.home))[0].startswith(text)

@@ -99,5 +99,33 @@ def test_a_prompt_that_shows_the_status_imports_nothing_heavy(tmp_path: Path) ->
     assert within(modules, HEAVY | COLD) == set()
 
 
+SLOW = {
+    "ast", "asyncio", "click", "dataclasses", "email", "enum", "http", "importlib", "inspect",
+    "logging", "pathlib", "psutil", "pydantic", "pydantic_core", "re", "shutil", "site", "socket",
+    "ssl", "subprocess", "tempfile", "textwrap", "threading", "tomllib", "typing", "uuid",
+}  # fmt: skip
+"""What a command that a person waits for may not load before it needs it."""
+
+
+NEEDED = {
+    ("--help",): set(),
+    ("--version",): set(),
+    ("policy", "show"): set(),
+    ("policy", "show", "--effective"): set(),
+    ("doctor", "--short"): set(),
+    ("portkey", "--help"): {"enum", "re"},
+    ("policy", "show", "--json"): {"enum", "re"},
+    ("why", "OPENAI_API_KEY"): {"enum", "re", "site", "typing"},
+}
+"""What some need all the same."""
+
+
+def test_a_command_loads_nothing_slow_that_it_does_not_need(tmp_path: Path) -> None:
+    given = {"ROUTEGUARD_HOOK": "live:bash", "PORTKEY_API_KEY": "pk-canary-0123456789"}
+    imported(tmp_path, "hook", "bash")  # compiles the policy
+    for argv, needed in NEEDED.items():
+        assert within(imported(tmp_path, *argv, **given), SLOW - needed) == set(), argv
+
+
 def test_the_check_itself_sees_a_heavy_module(tmp_path: Path) -> None:
-    assert within(imported(tmp_path, "--help"), HEAVY) >= {"click", "re"}
+    assert within(imported(tmp_path, "rules"), HEAVY) >= {"click", "re"}

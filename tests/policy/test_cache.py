@@ -323,6 +323,74 @@ class TestCache:
         assert len(list(machine.cache.iterdir())) == 3
 
 
+def with_values(found, values):
+    """What a cache file holds, `found`, with other values of the policy."""
+    return (*found[:2], values, *found[3:])
+
+
+class TestShown:
+    """What `policy show` says lies beside the compiled policy, and is never older than it."""
+
+    @pytest.fixture(autouse=True)
+    def system(self, machine, monkeypatch):
+        monkeypatch.setattr(cache.paths, "SYSTEM_POLICY", str(machine.system))
+
+    def shown(self, machine):
+        return cache.shown(str(machine.work), machine.environ)
+
+    def action(self, machine):
+        return self.shown(machine)["json"]["values"]["proxies.action"]["value"]
+
+    def test_is_kept_with_the_policy_and_comes_back_the_same(self, machine, compiles):
+        machine.write(machine.user, FULL)
+        machine.write(machine.project, "[gateway]\nbase_url = 'x'\n[keys]\nextra=['P_Q']")
+        machine.load()
+        first = self.shown(machine)
+        assert len(compiles) == 1
+        assert (
+            first
+            == cache._compile(str(machine.system), str(machine.user), (str(machine.project),))[2]
+        )
+
+    def test_a_layer_appears_changes_and_vanishes(self, machine):
+        assert self.action(machine) == "refuse"
+        for layer in (machine.user, machine.system):
+            machine.write(layer, "[proxies]\naction = 'flag'")
+            assert self.action(machine) == "flag"
+            machine.write(layer, "[proxies]\naction = 'stop'")
+            assert self.action(machine) == "stop"
+            layer.unlink()
+            assert self.action(machine) == "refuse"
+
+    def test_a_layer_that_others_can_write(self, machine):
+        machine.write(machine.user, "")
+        self.shown(machine)
+        machine.user.chmod(0o666)
+        with pytest.raises(PolicyError, match="others can write"):
+            self.shown(machine)
+
+    @pytest.mark.parametrize("kept", [b"", b"?", b"(\xff\xff\x01\x00", marshal.dumps([1])])
+    def test_what_is_kept_is_no_text_of_ours(self, machine, compiles, kept):
+        machine.write(machine.user, "[proxies]\naction = 'stop'")
+        machine.load()
+        file = machine.cached()
+        body = marshal.dumps((*marshal.loads(file.read_bytes().partition(b"\n")[2])[:3], kept))
+        file.write_bytes(cache._head(body) + b"\n" + body)
+        assert machine.load().proxies_action == "stop"
+        assert len(compiles) == 1
+        assert self.action(machine) == "stop"
+        assert len(compiles) == 2
+
+    def test_what_says_too_much_is_not_kept(self, machine, compiles):
+        """A launch would read past it."""
+        names = [f"A_{'X' * 100}_{number}" for number in range(900)]
+        machine.write(machine.project, f"[environment]\nremove = {names}")
+        machine.load()
+        assert machine.cached().stat().st_size < 2 * 128 * 1024
+        assert len(self.shown(machine)["json"]["lists"]["environment.remove"]) == 900
+        assert len(compiles) == 2
+
+
 class TestDamage:
     """Every damaged entry is compiled again and replaced; none changes what holds."""
 
@@ -370,18 +438,20 @@ class TestDamage:
             lambda found: (*found, 1),
             lambda found: [],
             lambda found: 7,
-            lambda found: (found[0], 7, found[2]),
-            lambda found: (found[0], ((),), found[2]),
-            lambda found: (found[0], found[1], [*found[2]]),
-            lambda found: (found[0], found[1], {**found[2], "other": 1}),
-            lambda found: (found[0], found[1], {**found[2], "providers": ({"name": "x"}, 1)}),
-            lambda found: (found[0], found[1], {**found[2], "providers": ({"nam": "x"},)}),
-            lambda found: (found[0], found[1], {**found[2], "providers": ({"name": 7},)}),
-            lambda found: (found[0], found[1], {**found[2], "exceptions": ({"subject": 7},)}),
-            lambda found: (found[0], found[1], {**found[2], "base_url": 7}),
-            lambda found: (found[0], ((2**70,),), found[2]),
-            lambda found: (
-                *found[:2],
+            lambda found: found[:3],
+            lambda found: (*found[:3], 7),
+            lambda found: (found[0], 7, *found[2:]),
+            lambda found: (found[0], ((),), *found[2:]),
+            lambda found: (found[0], ((2**70,),), *found[2:]),
+            lambda found: with_values(found, [*found[2]]),
+            lambda found: with_values(found, {**found[2], "other": 1}),
+            lambda found: with_values(found, {**found[2], "providers": ({"name": "x"}, 1)}),
+            lambda found: with_values(found, {**found[2], "providers": ({"nam": "x"},)}),
+            lambda found: with_values(found, {**found[2], "providers": ({"name": 7},)}),
+            lambda found: with_values(found, {**found[2], "exceptions": ({"subject": 7},)}),
+            lambda found: with_values(found, {**found[2], "base_url": 7}),
+            lambda found: with_values(
+                found,
                 {name: value for name, value in found[2].items() if name != "proxies_action"},
             ),
         ],

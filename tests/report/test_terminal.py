@@ -11,8 +11,7 @@ import click
 import pytest
 
 from guard import cli
-from guard.commands.groups import LazyGroup, summary
-from guard.commands.portkey import portkey
+from guard.commands.groups import summary
 from guard.errors import GuardError, UsageError
 from guard.report import terminal
 from guard.report.terminal import Progress, fold, paint, plain, show, wrapped
@@ -42,17 +41,6 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Screen]:
 
 def test_the_commands_are_those_of_the_group() -> None:
     assert set(cli.COMMANDS) <= set(terminal.COMMANDS)
-
-
-@pytest.mark.parametrize("group", [cli.group, portkey], ids=lambda group: group.name)
-def test_help_lists_each_command_in_its_section_with_its_own_words(group: LazyGroup) -> None:
-    listed = {name: text for rows in group.sections.values() for name, text in rows.items()}
-    context = click.Context(group)
-    for name in group.targets:
-        command = group.get_command(context, name)
-        assert command is not None
-        assert command.hidden or summary(command) == listed.get(name), name
-    assert set(listed) <= set(group.targets)
 
 
 def every_command() -> dict[str, click.Command]:

@@ -19,7 +19,7 @@ from guard import catalog, hook
 from guard.agents.registry import agent_by_id, keeps
 from guard.catalog.classify import classify
 from guard.check import ci_runners, engine, environment
-from guard.commands import why
+from guard.check.variable import explain
 from guard.launch import agent
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
@@ -125,7 +125,7 @@ def by_startup_file(place: Place, variable: str, value: str) -> Said:
 
 def by_why(place: Place, variable: str, value: str) -> Said:
     environ = place.asked(**{variable: value}).environ
-    (answer,) = why.explain(
+    (answer,) = explain(
         [variable], str(place.project), environ,
         system=str(place.root / "none.toml"), root=str(place.root), chain=[],
     )  # fmt: skip

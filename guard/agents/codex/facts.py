@@ -172,10 +172,9 @@ def dotenv_variables(raw: bytes) -> dict[str, str]:
     Codex sets them over what it was started with, all but `CODEX_*` (run: cases 16 and 17).
     """
     # few have one; a launch runs without the installed packages (`python -S`), and this needs one
-    if sys.flags.no_site:
-        import site
+    from guard.packages import make_importable
 
-        site.main()
+    make_importable()
     from guard.sources.dotenv_text import assignments
 
     text = raw.decode("utf-8", "replace")
