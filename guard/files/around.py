@@ -89,7 +89,9 @@ class Around:
     is called only where it matters, because asking the user database can be slow.
     """
 
-    __slots__ = ("_account", "_here", "_own", "_trees", "_unmarked", "_versioned")
+    __slots__ = (
+        *("_above", "_account", "_here", "_own", "_trees", "_unmarked", "_versioned", "_ways"),
+    )
 
     def __init__(
         self,
@@ -110,6 +112,9 @@ class Around:
         self._own: list[tuple[int, int]] | None = None
         self._versioned: bool | None = None
         self._trees: dict[tuple[int, int], bool] = {}
+        # what was seen on the way: the user's directories have most of it in common
+        self._above: dict[str, str] = {}
+        self._ways: dict[str, str] = {}
 
     def tree_of(self, path: str) -> str:
         """The tree around us that `path` (absolute) lies in, "" if it lies in none.
@@ -117,11 +122,24 @@ class Around:
         It also lies in a tree if a link on the way to it does: whoever owns the link decides
         where it leads.
         """
-        for directory in way(path):
-            for identity, _ in _upwards(directory):
-                if identity in self._here and self._is_tree(identity):
-                    return self._here[identity]
-        return ""
+        return next(filter(None, map(self._tree_at, way(path, self._ways))), "")
+
+    def _tree_at(self, path: str) -> str:
+        """The innermost tree around us that is at the real `path` or above it, "" for none."""
+        passed = []
+        while (tree := self._above.get(path)) is None:
+            passed.append(path)
+            identity = _identity(path)
+            above = os.path.dirname(path)
+            if identity in self._here and self._is_tree(identity):
+                tree = self._here[identity]
+                break
+            if above == path:
+                tree = ""
+                break
+            path = above
+        self._above.update(dict.fromkeys(passed, tree))
+        return tree
 
     def _is_tree(self, identity: tuple[int, int]) -> bool:
         known = self._trees.get(identity)
@@ -159,30 +177,33 @@ class Around:
         return identity in self._own
 
 
-def way(path: str) -> list[str]:
+def way(path: str, links: dict[str, str] | None = None) -> list[str]:
     """The directories that decide where `path` (absolute) leads, and its real path.
 
     That is the directory of every link on the way, and last the real path itself. What does not
-    exist leads where its parts would lie.
+    exist leads where its parts would lie. `links` keeps what was read for the next path.
     """
+    links = {} if links is None else links
     found: list[str] = []
     at = "/"
     left = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-    links = 0
+    followed = 0
     while left:
         part = left.pop()
         if part == "..":
             at = os.path.dirname(at)
             continue
-        below = os.path.join(at, part)
-        try:
-            target = os.readlink(below) if links < _MAX_LINKS else ""
-        except (OSError, ValueError):
-            target = ""
+        below = f"{at.rstrip('/')}/{part}"
+        if below not in links:
+            try:
+                links[below] = os.readlink(below)
+            except (OSError, ValueError):
+                links[below] = ""
+        target = links[below] if followed < _MAX_LINKS else ""
         if not target:
             at = below
             continue
-        links += 1
+        followed += 1
         found.append(at)
         if target.startswith("/"):
             at = "/"

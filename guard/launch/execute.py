@@ -19,7 +19,7 @@ from guard.launch.process import (
     become,
     environment_at_start,
     load_policy,
-    own_environment,
+    own_policy,
     say_unless_quiet,
     tell,
 )
@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
         if plan.agent:
             from guard.launch.agent import settle
 
-            settle(plan, load_policy(environ), own_environment(environ))
+            own, policy = own_policy(environ)
+            settle(plan, policy, own)
     last = None
     if fence:
         from guard.launch.agent import fence_around
@@ -136,8 +137,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     from guard.agents import environment
     from guard.agents.plan import Plan
 
-    own = own_environment(environ)
-    policy = load_policy(own)
+    own, policy = own_policy(environ)
     plan = _plan_unguardable(words, environ, own, policy)
     if plan is None:
         clean, changes, findings = environment.clean(

@@ -70,8 +70,17 @@ def load_policy(environ: Mapping[str, str], *, asked: bool = False) -> CompiledP
     `asked` says that `environ` is the user's own, and that `paths.misplaced` found nothing in it
     here: it is not asked again, which takes longer than to read the policy.
     """
-    own = environ if asked else own_environment(environ)
-    return cache.load(working_directory(), own, asked=asked)
+    if asked:
+        return cache.load(working_directory(), environ, asked=True)
+    return own_policy(environ)[1]
+
+
+def own_policy(environ: Mapping[str, str]) -> tuple[dict[str, str], CompiledPolicy]:
+    """`own_environment`, and the policy that it names for the current directory."""
+    given = without_guard(environ)
+    own = paths.of_user(given, working_directory(), say)
+    # asked again only of what was put in place of a directory of the project
+    return own, cache.load(working_directory(), own, asked=own == given)
 
 
 def own_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -38,10 +38,10 @@ def find_program(name: str, environ: Mapping[str, str], avoid: Collection[str] =
         name = os.path.basename(name)
     shims = paths.shims(environ)
     for directory in environ.get("PATH", os.defpath).split(":"):
-        if not directory.startswith("/") or _is_inside(directory, shims):
-            continue
         path = os.path.join(directory, name)
-        if not _is_program(path) or is_shim(path):
+        if not directory.startswith("/") or not _is_program(path):
+            continue
+        if _is_inside(directory, shims) or is_shim(path):
             continue
         if avoid and os.path.realpath(path) in avoid:
             continue
