@@ -15,9 +15,14 @@ def run() -> None:
     parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if parent not in sys.path:
         sys.path.append(parent)
+    from guard import bytecode
+
+    bytecode.use()
     from guard.dispatch import main
 
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    bytecode.keep()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

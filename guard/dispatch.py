@@ -9,6 +9,7 @@ Hot-path module.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 
@@ -106,6 +107,9 @@ def main(argv: list[str]) -> int:
         # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     _hear_children()
+    collects = gc.isenabled()
+    if hot:
+        gc.disable()  # it is over before there is anything to collect
     stdout, stderr = sys.stdout, sys.stderr
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
@@ -116,6 +120,8 @@ def main(argv: list[str]) -> int:
         return _run(hot, argv)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
+        if collects:
+            gc.enable()
         masking = sys.modules.get("guard.masking")
         if masking is not None:
             masking.forget()

@@ -33,7 +33,11 @@ FLOORS = (
     {"masking": "the one mask through which every text leaves the program"},
     {"catalog": "data about other people's names, with provenance"},
     {"findings": "what a rule found"},
-    {"net": "URL, host, port", "paths": "our directories, the user's and the project's"},
+    {
+        "net": "URL, host, port",
+        "paths": "our directories, the user's and the project's",
+        "bytecode": "the modules of a launch in one file",
+    },
     {
         "files": "bounded reads, whole writes, locks",
         "rule_table": "the rules",

@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 
-from guard import paths
+from guard import bytecode, paths
 from guard.agents.registry import without_guard
 from guard.errors import GuardError, printable
 from guard.launch import resolve
@@ -136,6 +136,7 @@ def become(
     came_through = [path for paths_ in already_running(environ) for path in paths_]
     if came_through and resolve.is_wrapper(program):
         child[paths.WRAPPERS] = ":".join(came_through)
+    bytecode.keep()
     _default_signals()
     start, words = last(program, argv) if last else (program, argv)
     try:

@@ -1,0 +1,173 @@
+"""The file of bytecode: used while all of it is as it was, and not believed otherwise."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import guard
+from guard import bytecode
+
+MODULE = "guard.launch.process"
+"""Whose bytecode says in these tests where it comes from."""
+
+
+class Copy:
+    """Our code in a place of its own, and its file, whose MODULE writes `from the file`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.guard = root / "code/guard"
+        shutil.copytree(Path(guard.__file__).parent, self.guard)
+        self.file = self.guard / "__pycache__" / Path(bytecode.FILE).name
+        self.source = self.guard / "launch/process.py"
+        self.original = self.source.read_bytes()
+        self.home = root / "home"
+        self.home.mkdir()
+
+    def run(self) -> str:
+        """What `exec -- echo ran` says; it has to run."""
+        command = [sys.executable, "-I", "-S", str(self.guard / "__main__.py")]
+        done = subprocess.run(
+            [*command, "exec", "--", "echo", "ran"],
+            env={"HOME": str(self.home), "PATH": os.defpath},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "ran\n"
+        return done.stderr
+
+    def index(self) -> dict[str, tuple[str, tuple[int, ...], bool, int, int]]:
+        """What is kept, by the name of the module; nothing without a file."""
+        if not self.file.exists():
+            return {}
+        found: dict[str, tuple[str, tuple[int, ...], bool, int, int]]
+        found = marshal.loads(self.file.read_bytes().partition(b"\n")[2])
+        return found
+
+    def forge(self, word: int = -1) -> None:
+        """Put a file in place that fits the sources as they are, but for MODULE's bytecode.
+
+        The `word` of its head is another one, if one is given.
+        """
+        self.file.unlink(missing_ok=True)
+        self.source.write_bytes(self.original)
+        os.utime(self.source, (1, 1))
+        while MODULE not in self.index():
+            self.run()
+        head, _, rest = self.file.read_bytes().partition(b"\n")
+        index = self.index()
+        codes = {name: rest[len(rest) - back :][:size] for name, (*_, back, size) in index.items()}
+        text = self.original + b"\nimport os\nos.write(2, b'from the file')\n"
+        codes[MODULE] = marshal.dumps(compile(text, str(self.source), "exec"))
+        back, pieces = 0, b""
+        for name, piece in codes.items():
+            back += len(piece)
+            pieces = piece + pieces
+            index[name] = (*index[name][:3], back, len(piece))
+        rest = marshal.dumps(index) + pieces
+        words = head.split(b" ")
+        words[3] = str(len(rest)).encode()
+        if word >= 0:
+            words[word] += b"0"
+        self.file.write_bytes(b" ".join(words) + b"\n" + rest)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    made = Copy(tmp_path_factory.mktemp("bytecode"))
+    made.file.unlink(missing_ok=True)
+    made.run()
+    assert not made.file.exists(), "a launch that compiles the policy is like no other"
+    return made
+
+
+def test_a_file_of_ours_is_used_and_kept(copy: Copy) -> None:
+    copy.forge()
+    before = copy.file.read_bytes()
+    assert copy.run() == "from the file"
+    assert copy.run() == "from the file"
+    assert copy.file.read_bytes() == before
+
+
+def _edited(copy: Copy) -> None:
+    copy.source.write_bytes(copy.original + b"\n# one line more\n")
+
+
+def _replaced(copy: Copy) -> None:
+    other = copy.source.with_suffix(".new")
+    other.write_bytes(copy.original)
+    os.utime(other, (1, 1))
+    other.replace(copy.source)
+
+
+def _through_a_link(copy: Copy) -> None:
+    copy.file.replace(copy.root / "elsewhere")
+    copy.file.symlink_to(copy.root / "elsewhere")
+
+
+def _a_pipe(copy: Copy) -> None:
+    copy.file.unlink()
+    os.mkfifo(copy.file)
+
+
+def _cut(length: int) -> Callable[[Copy], None]:
+    return lambda copy: copy.file.write_bytes(copy.file.read_bytes()[:length]) and None
+
+
+DIFFERENT: dict[str, Callable[[Copy], object]] = {
+    "the source was edited": _edited,
+    "the source has another time": lambda copy: os.utime(copy.source, (2, 2)),
+    "the source was replaced, as long and as old": _replaced,
+    "its group can write": lambda copy: copy.file.chmod(0o664),
+    "everybody can write": lambda copy: copy.file.chmod(0o646),
+    "it is a link": _through_a_link,
+    "it is a pipe": _a_pipe,
+    "its last byte is missing": _cut(-1),
+    "half of it is missing": _cut(10_000),
+    "it is empty": _cut(0),
+    "it has a byte more": lambda copy: copy.file.write_bytes(copy.file.read_bytes() + b"\0"),
+    "its bytecode is of another format": lambda copy: copy.forge(0),
+    "it is of another Python": lambda copy: copy.forge(1),
+    "it is of a Python with -O": lambda copy: copy.forge(2),
+    "it claims another length": lambda copy: copy.forge(3),
+    "it is of another place": lambda copy: copy.forge(4),
+}
+
+
+@pytest.mark.parametrize("differ", DIFFERENT.values(), ids=DIFFERENT)
+def test_a_file_that_differs_is_not_used(copy: Copy, differ: Callable[[Copy], object]) -> None:
+    copy.forge()
+    differ(copy)
+    assert copy.run() == ""
+
+
+def test_a_file_of_another_owner_is_not_used(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy.forge()
+    monkeypatch.setattr(bytecode, "FILE", str(copy.file))
+    monkeypatch.setattr(bytecode, "__file__", str(copy.guard / "bytecode.py"))
+    finder = bytecode._Finder(os.geteuid())
+    assert MODULE in finder.kept
+    os.close(finder.handle)
+    finder = bytecode._Finder(os.geteuid() + 1)
+    assert (finder.kept, finder.handle) == ({}, -1)
+
+
+def test_what_a_launch_imports_beside_it_is_added(copy: Copy) -> None:
+    copy.forge()
+    before = copy.index()
+    assert "guard.launch.print_key" not in before
+    command = [sys.executable, "-I", "-S", str(copy.guard / "__main__.py"), "key"]
+    environ = {"HOME": str(copy.home), "PATH": os.defpath, "PORTKEY_API_KEY": "pk-canary-0123456"}
+    while "guard.launch.print_key" not in copy.index():
+        subprocess.run(command, env=environ, cwd=copy.home, capture_output=True, check=True)
+    assert copy.index().keys() > before.keys()
