@@ -13,18 +13,10 @@ from guard.errors import ExitCode, GuardError, counted, printable
 from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
+from guard.launch.proof.stage import AgentRun, ended_with_us, throw_away
 from guard.launch.resolve import find_agent, find_program
 from guard.launch.unguarded import observe
-from guard.launch.verify import (
-    TIMEOUT,
-    AgentRun,
-    Binary,
-    Proof,
-    ended_with_us,
-    prove,
-    throw_away,
-    version_of,
-)
+from guard.launch.verify import TIMEOUT, Binary, Proof, prove, version_of
 from guard.report.document import show_document
 from guard.report.table import Column, table
 from guard.report.terminal import paint, say, show

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from guard.agents import proved
 from guard.errors import GuardError, PolicyError, printable
 from guard.launch import verify
+from guard.launch.proof.stage import ended_with_us, throw_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ def prove(
     say(f"routeguard: {plan.unproved}; it proves its route first, in about ten seconds")
     begun = time.monotonic()
     try:
-        with verify.ended_with_us(), verify.throw_away(False) as root:
+        with ended_with_us(), throw_away(False) as root:
             proof = verify.prove(
                 binary,
                 environ,

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from guard import net
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
@@ -293,10 +295,9 @@ def destination(request: Request) -> str:
     """`host:port` that a request to a proxy wants; "direct" if it was not addressed to a proxy."""
     if request.method == "CONNECT":
         return request.target.lower()
-    parts = urlsplit(request.target)
-    if not parts.hostname:
+    if not urlsplit(request.target).hostname:  # a path, or `*`
         return "direct"
-    return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
+    return net.authority(*net.address(request.target))
 
 
 def send_completion(request: Request, exchange: Exchange, text: str) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from guard import net
 from guard.errors import PolicyError
 from guard.launch.proof.canary import plant
+from guard.launch.proof.stage import HOSTILE, KEY, AgentRun, Stage
 from guard.launch.recorder import LoopbackGateway, RecordingProxy
-from guard.launch.verify import HOSTILE, KEY, AgentRun, Binary, Proof, Stage, Statement, bare_launch
+from guard.launch.verify import Binary, Proof, Statement, bare_launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +49,7 @@ def observe(
             "the recording one",
             fix="run it on a machine or in a container whose system policy has no gateway.proxy",
         )
-    gateway = _place(policy.base_url)
+    gateway = net.authority(*net.address(policy.base_url))
     search = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", os.defpath)))
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, "") as stand_in, RecordingProxy() as proxy:
@@ -66,11 +67,6 @@ def observe(
 
         run = stage.run(bare_launch(binary), place, enough=settled)
     return Proof(binary, None, run, tuple(judge_unguarded(run, gateway)), "")
-
-
-def _place(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    return f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}"
 
 
 def judge_unguarded(run: AgentRun, gateway: str) -> list[Statement]:

@@ -14,8 +14,9 @@ from guard.agents.opencode.adapter import AGENT
 from guard.commands.verify import render
 from guard.errors import PolicyError
 from guard.launch.proof.child import Ended
+from guard.launch.proof.stage import AgentRun, Contact
 from guard.launch.unguarded import judge_unguarded, observe
-from guard.launch.verify import AgentRun, Binary, Contact, Proof, Statement
+from guard.launch.verify import Binary, Proof, Statement
 from guard.policy.values import CompiledPolicy
 
 SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'

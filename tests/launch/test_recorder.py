@@ -160,6 +160,9 @@ def test_servers_listen_on_loopback_only_and_stop_listening() -> None:
         ("GET", "https://x.test/path", "x.test:443"),
         ("GET", "http://[::1]:81/path", "::1:81"),
         ("GET", "/path", "direct"),
+        ("GET", "/path?to=http://elsewhere/", "direct"),
+        ("CONNECT", "[2001:DB8::1]:443", "[2001:db8::1]:443"),
+        ("GET", "https://[2001:DB8::1]/path", "[2001:db8::1]:443"),
     ],
 )
 def test_destination(method: str, target: str, expected: str) -> None:

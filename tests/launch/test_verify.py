@@ -16,7 +16,8 @@ import pytest
 from guard.agents.opencode.adapter import AGENT as OPENCODE
 from guard.errors import PolicyError
 from guard.launch import verify
-from guard.launch.verify import Binary, Proof, bare_launch, prove, throw_away, without_key
+from guard.launch.proof.stage import ProofHome, throw_away, without_key
+from guard.launch.verify import Binary, Proof, bare_launch, prove
 from guard.policy import cache
 
 AGENT = """
@@ -208,7 +209,7 @@ def test_the_callers_own_keys_and_settings_stay_outside(
     monkeypatch.setenv("MISTRAL_API_KEY", "the callers own")
     monkeypatch.setenv("NO_PROXY", "*")
     with throw_away(keep=False) as place:
-        surroundings = verify.ProofHome(place, os.environ)
+        surroundings = ProofHome(place, os.environ)
     assert not {"MISTRAL_API_KEY", "NO_PROXY"} & surroundings.environ.keys()
     assert surroundings.environ["PATH"] == os.environ["PATH"]
 

@@ -21,7 +21,8 @@ from harness.parts import GATEWAY_PORTS
 
 from guard.launch.proof import child
 from guard.launch.proof.canary import DIRECT_KEYS, CanarySearch, plant
-from guard.launch.verify import guarded_launch, without_key
+from guard.launch.proof.stage import without_key
+from guard.launch.verify import guarded_launch
 from guard.policy import cache
 
 if TYPE_CHECKING:
