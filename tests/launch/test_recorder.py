@@ -158,7 +158,7 @@ def test_servers_listen_on_loopback_only_and_stop_listening() -> None:
         ("CONNECT", "API.x.test:443", "api.x.test:443"),
         ("GET", "http://x.test/path", "x.test:80"),
         ("GET", "https://x.test/path", "x.test:443"),
-        ("GET", "http://[::1]:81/path", "::1:81"),
+        ("GET", "http://[::1]:81/path", "[::1]:81"),
         ("GET", "/path", "direct"),
         ("GET", "/path?to=http://elsewhere/", "direct"),
         ("CONNECT", "[2001:DB8::1]:443", "[2001:db8::1]:443"),
