@@ -27,6 +27,8 @@ class _Fields(type):
         names = tuple(namespace.get("__annotations__", ()))
         defaults = {one: namespace.pop(one, _REQUIRED) for one in names}
         made = super().__new__(mcs, name, bases, {**namespace, "__slots__": names})
+        for base in reversed(bases):
+            defaults = {**getattr(base, "_defaults", {}), **defaults}
         made._defaults = defaults
         made._copied = [n for n, one in defaults.items() if type(one) in (dict, list, set)]
         return made
@@ -34,7 +36,8 @@ class _Fields(type):
 
 @dataclass_transform()
 class Record(metaclass=_Fields):
-    """Fields are the annotated names of the class, in `__slots__`, given by position or by name.
+    """Fields are the annotated names of the class, in `__slots__`, given by position or by name;
+    those of the class that it extends come first.
 
     A default that is a dict, a list or a set is copied for each record. Two records are equal only
     if they are one. `_complete` is called when all fields are set. Raises TypeError for a field

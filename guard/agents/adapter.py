@@ -1,45 +1,42 @@
 """The adapter protocol: what an agent's folder provides, and the defaults.
 
-An agent is one folder under `guard.agents`: the package says who it is (`guard.agents.Identity`),
-its `adapter.py` holds a subclass of `Agent`. One line in `guard.agents.registry` makes it known.
-Nothing outside that folder, its detectors in `guard.rules` and its data in `guard.catalog` names
-it.
+An agent is one folder under `guard.agents`, and one line in `guard.agents.registry` makes it known:
 
-Hot-path module: every launch of an agent loads its adapter, which imports its planner inside its
-methods.
+- the package says who it is (`guard.agents.Identity`);
+- `adapter.py` holds a subclass of `Agent` with its data, and `AGENT`, an instance;
+- `grammar.py` has `read(typed)`, which makes a `CommandLine` of the arguments;
+- `planner.py` has `survey`, which reads, and what `Agent.plan` calls to judge and to pin:
+  `judge_arguments`, `judge_files`, `pin`, and `open_project` where a command is of the kind LOCAL;
+- `inside.py` has `unpinned`: whether a process is a guarded launch;
+- `today.py` has `unguarded`, for `explain`;
+- `rendered.py` has `render`, for `managed`.
+
+The methods of `Agent` ask these modules, each with the arguments of the function of its name, so an
+adapter overrides what it says in another way. Nothing outside of that folder, its detectors in
+`guard.rules` and its data in `guard.catalog` names the agent.
+
+Hot-path module: every launch of an agent loads its adapter, and what a method needs when it is
+called.
 """
 
 from __future__ import annotations
 
 from guard.agents import Identity
-from guard.agents.binary import parse_version
+from guard.agents.binary import NO_VERSION, parse_version
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL
+from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from guard.agents.command_line import CommandLine
     from guard.agents.managed import Machine, Managed
     from guard.agents.plan import Plan
     from guard.agents.today import Today
+    from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
-
-HARMLESS = "harmless"
-"""Kind of a command that calls no model and opens no project: started with a clean environment."""
-LOCAL = "local"
-"""Kind of a command that calls no model, but opens the project, whose code may then run."""
-GUARDED = "guarded"
-"""Kind of a command that may call a model: pinned to the gateway."""
-SERVER = "server"
-"""Kind of a command that lets other programs call models."""
-REMOTE = "remote"
-"""Kind of a command that hands its calls to a server that was started elsewhere."""
-
-LEFT_OUT = "left-out"
-"""Kind of every command of an agent that the policy leaves alone."""
-
-NO_MODEL = (HARMLESS, LOCAL)
-"""The kinds that call no model."""
 
 ENDPOINTS = {
     "chat": "/v1/chat/completions",
@@ -49,19 +46,22 @@ ENDPOINTS = {
 """Path of the gateway's endpoint for each `Agent.wire`."""
 
 
-class Facts:
+class Facts(Record):
     """What an agent's `survey` found. Adapters extend it.
 
-    `environ` is the user's own environment, with the traces of an outer launch taken back;
-    `command` the agent's subcommand as the audit log names it; `version` the agent's, zeros if
-    it is not known.
+    `invocation` is the command line as the agent reads it; `environ` the user's own environment,
+    with the traces of an outer launch taken back; `version` the agent's, zeros if it is not known.
     """
 
-    __slots__ = ()
-
+    invocation: Any
     environ: dict[str, str]
-    command: str
     version: tuple[int, int, int]
+
+    @property
+    def command(self) -> str:
+        """The agent's subcommand as the audit log names it, "" for none."""
+        name: str = self.invocation.command.name
+        return name
 
     def adapter(self, agent: Agent) -> Agent:
         """The adapter that made these facts, where that is another release's than `agent`."""
@@ -73,6 +73,10 @@ class Agent(Identity):
 
     tested = ""
     """The release that the facts about it were taken from, and that `verify --fetch` gets."""
+    oldest = ""
+    """The oldest release that starts, "" for `tested`."""
+    outdated = "is older than the restrictions that hold it ({oldest})"
+    """Why an older one does not start, to follow its version."""
     authorization = ""
     """The Authorization header it sends beside the gateway's key: a constant, no credential."""
     vendors: tuple[str, ...] = ()
@@ -80,12 +84,19 @@ class Agent(Identity):
     wire = "chat"
     """Which endpoint of the gateway it calls, a key of `ENDPOINTS`."""
 
+    pinned_kinds: tuple[str, ...] = (GUARDED,)
+    """The kinds of commands that are pinned to the gateway; no other gets its key."""
+
+    prefixes: tuple[str, ...] = ()
+    """How the variables begin that a launch removes, unless they are kept."""
+    undoing: frozenset[str] = frozenset()
+    """Further variables which undo the pin where they are set below a launch."""
     sets: Mapping[str, str] = {}
     """Every variable that a launch may set, and why. The one list."""
     ca = ""
     """The one of `sets` that names certificates to trust as well: `[gateway] ca` goes there."""
     proxies: tuple[str, ...] = ()
-    """Those of `sets` that name its HTTP proxy: `[gateway] proxy` goes there."""
+    """Those of `sets` in which it looks for its HTTP proxy: `[gateway] proxy` goes there."""
     switches: Mapping[str, str] = {}
     """Those of `sets` that have the same value in every launch."""
 
@@ -114,9 +125,19 @@ class Agent(Identity):
         """The command that installs it."""
         return f"npm install -g {self.packages[0]}"
 
+    @property
+    def upgrade(self) -> str:
+        """The command that gets a release which starts."""
+        return f"{self.install}@{self.tested}"
+
+    def read(self, typed: Sequence[str]) -> CommandLine:
+        """The arguments `typed` as it reads them."""
+        found: CommandLine = self._module("grammar").read(typed)
+        return found
+
     def kind(self, typed: Sequence[str]) -> str:
-        """Which kind of command the arguments `typed` are, one of the constants above."""
-        raise NotImplementedError
+        """Which kind of command the arguments `typed` are, a constant of `guard.agents.kinds`."""
+        return self.read(typed).kind
 
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
@@ -125,20 +146,90 @@ class Agent(Identity):
 
         `write` False leaves no trace, for a plan that is only shown.
         """
-        raise NotImplementedError
+        found: Facts = self._module("planner").survey(typed, environ, program, cwd, write=write)
+        return found
 
     def plan(self, policy: CompiledPolicy, facts: Any, program: str, now: float) -> Plan:
-        """Decide what the launch becomes, from the `facts` of `survey`; `now` in Unix seconds.
+        """What the launch of `program` becomes by the `facts` of `survey`; `now` in Unix seconds.
 
-        By `plan` of the module `planner` in the agent's folder.
+        Every kind starts with a cleaned environment, and what is not pinned without the gateway's
+        key. A harmless command is not judged. Of the others the version, the arguments, the HTTP
+        proxies and the files around are judged, in this order: the first refusal is the one that
+        is shown whole. What changes only from agent to agent is in the methods below.
         """
-        made: Plan = self._module("planner").plan(policy, facts, program, now)
-        return made
+        from guard.agents import environment
+        from guard.agents.keys import without_gateway_keys
+        from guard.agents.plan import Plan
+
+        clean, changes, findings = environment.clean(
+            facts.environ, policy, now, keeps=self.keeps, agent=True, prefixes=self.prefixes
+        )
+        invocation = facts.invocation
+        words = list(invocation.argv)
+        result = Plan(
+            agent=self.id, kind=invocation.kind, program=program, typed=words, argv=list(words),
+            environ=clean, changes=changes, findings=findings,
+        )  # fmt: skip
+        pinned = result.kind in self.pinned_kinds
+        if not pinned:
+            without_gateway_keys(result, policy)
+        self.begin(result, facts)
+        if result.kind == HARMLESS:
+            result.findings = []
+            return result
+        if result.kind == LOCAL and not pinned:
+            self.open_project(result, policy, facts, now)
+            return result
+        result.findings += self.judge_version(facts.version, program)
+        result.findings += self.judge_arguments(invocation, policy, now)
+        result.findings += environment.proxies(facts.environ, policy, now, self.proxies)
+        self.judge_files(result, policy, facts, now)
+        if pinned:
+            result.guarded = True
+            self.pin(result, policy, facts)
+        return result
+
+    def judge_version(self, found: tuple[int, int, int], program: str) -> list[Finding]:
+        """A finding if `found` is an older version than any that starts, or not known.
+
+        A newer one than those that were tried proves its route first, see `guard.agents.proved`.
+        """
+        from guard.findings import Finding
+
+        oldest = self.oldest or self.tested
+        if found == NO_VERSION:
+            message = "its version is unknown"
+        elif found < parse_version(oldest):
+            shown = ".".join(map(str, found))
+            message = f"version {shown} {self.outdated.format(oldest=oldest)}"
+        else:
+            return []
+        return [Finding("RG204", program, message, where=program, fix=self.upgrade)]
+
+    def begin(self, result: Plan, facts: Any) -> None:
+        """Change what a launch of any kind starts with."""
+
+    def open_project(self, result: Plan, policy: CompiledPolicy, facts: Any, now: float) -> None:
+        """Judge and change what a launch starts with that calls no model and opens the project."""
+        self._module("planner").open_project(result, policy, facts, now)
+
+    def judge_arguments(self, invocation: Any, policy: CompiledPolicy, now: float) -> list[Finding]:
+        """What a launch refuses of a command line; `check` says the same of those in files."""
+        found: list[Finding] = self._module("planner").judge_arguments(invocation, policy, now)
+        return found
+
+    def judge_files(self, result: Plan, policy: CompiledPolicy, facts: Any, now: float) -> None:
+        """Add to `result` what a launch refuses of the files around, and notes on them."""
+        self._module("planner").judge_files(result, policy, facts, now)
+
+    def pin(self, result: Plan, policy: CompiledPolicy, facts: Any) -> None:
+        """Pin `result` to the gateway: its arguments and its environment."""
+        self._module("planner").pin(result, policy, facts)
 
     def prepare(
-        self, plan: Plan, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]
     ) -> list[str]:
-        """Make what the environment of `plan` refers to; called just before the agent starts.
+        """Make what `result` refers to; called just before the agent starts.
 
         The keys that a command prints are in that environment by now. `shims` are the texts of
         the PATH shims by name, for programs that the agent starts.
@@ -164,11 +255,13 @@ class Agent(Identity):
 
         `argv` are the words that it was started with, its name first.
         """
-        return "nothing is pinned"
+        found: str = self._module("inside").unpinned(environ, policy, argv)
+        return found
 
     def undone_by(self, name: str) -> bool:
         """Whether the variable `name`, set below a launch, undoes the pin."""
-        return False
+        removed = name.startswith(self.prefixes) and name not in (*self.keeps, *self.sets)
+        return removed or name in self.undoing
 
     def ended_by(self, argv: Sequence[str]) -> str:
         """What ends the process with the command line `argv` where that is a service, else ""."""
@@ -181,8 +274,7 @@ class Agent(Identity):
     def managed(self, policy: CompiledPolicy, machine: Machine) -> Managed:
         """The same files as root writes them, so that every start follows the system `policy`.
 
-        They hold no key: a variable's name, or the command of `machine` that prints it. By
-        `render` of the module `rendered` in the agent's folder.
+        They hold no key: a variable's name, or the command of `machine` that prints it.
         """
         made: Managed = self._module("rendered").render(policy, machine)
         return made
@@ -203,7 +295,7 @@ class Agent(Identity):
         return "", ""
 
     def today(self, facts: Any) -> Today:
-        """Where the launch would go without the guard: `unguarded` of the module `today`."""
+        """Where the launch would go without the guard."""
         told: Today = self._module("today").unguarded(facts)
         return told
 

@@ -16,8 +16,11 @@ from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from guard.agents import Identity
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.agents.plan import Plan
+    from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider
 
 
 class Route(Record):
@@ -45,6 +48,38 @@ def headers(named: Route | GatewayProvider) -> dict[str, str]:
         found["x-portkey-provider"] = f"@{named.slug}"
     if named.config:
         found["x-portkey-config"] = named.config
+    return found
+
+
+def choose(
+    result: Plan, policy: CompiledPolicy, agent: Identity, typed: Sequence[str | None]
+) -> Route | None:
+    """The route of a launch whose command line names the models `typed`; None, with a finding in
+    `result`, where there is none.
+
+    `result.rewritten` tells that the agent has to be given another name than the one typed.
+    """
+    if len(typed) > 1:
+        message = f"the model is named {len(typed)} times"
+        result.report("RG205", "--model", message, fix="name one model")
+        return None
+    named = next(iter(typed), None)
+    found = resolve(policy, agent, named)
+    if isinstance(found, Finding):
+        result.findings.append(found)
+        return None
+    allowed = policy.route_of(agent.id).models
+    if allowed and found.typed and found.model not in allowed:
+        result.report(
+            "RG201",
+            found.model,
+            f"the policy does not let {agent.title} ask for the model {found.model}",
+            fix=f"name one of: {', '.join(allowed)}",
+        )
+        return None
+    result.route = str(found)
+    if named is not None and found.model != named:
+        result.rewritten = f"--model {named} goes to {found}"
     return found
 
 
@@ -91,6 +126,23 @@ def bare_route(policy: CompiledPolicy, agent: Identity) -> tuple[Route, list[str
         f"gateway, which refuses it unless the model names one. {found.fix.splitlines()[0]}"
     )
     return Route(policy.default_provider, model=own.model, small=own.small), [note]
+
+
+def not_named(key: str, what: str, where: str, own: AgentRoute, left: Sequence[str]) -> Finding:
+    """The note on `what` (MCP servers, hooks) in the user's settings at `where` that a launch does
+    not start: the names `left`, which the list `key` of `own` in the policy does not have."""
+    # only names that a policy takes are worth a line in one
+    names = [name for name in dict.fromkeys((*getattr(own, key), *left)) if '"' not in name]
+    listed = ", ".join(f'"{name}"' for name in names)
+    return Finding(
+        "RG301",
+        key,
+        f"{what} of your own settings are not started, because your policy does not name them: "
+        f"{', '.join(left)}",
+        where=where,
+        fix=f"name those that you want in your policy:\n[agents.{own.agent}]\n{key} = [{listed}]",
+        severity="note",
+    )
 
 
 def _nobody(agent: Identity, model: str) -> Finding:

@@ -12,7 +12,6 @@ from guard.errors import GuardError
 from guard.files import jsonc
 from guard.files.read import read_own
 from guard.files.write import write
-from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +23,10 @@ _TIMEOUT = 20.0
 
 NO_VERSION = (0, 0, 0)
 """What stands for a version that cannot be told."""
+
+TOLD: dict[str, tuple[int, int, int]] = {}
+"""The version of a program that a launch has just asked for, by its path: what stands in place of
+many programs is asked each time, and its answer decides on the adapter and on the plan."""
 
 
 def version(
@@ -58,24 +61,6 @@ def version(
     if answer != NO_VERSION and not many:
         _remember(store, key, answer)
     return answer
-
-
-def judge_version(
-    found: tuple[int, int, int], tested: str, program: str, agent: Identity
-) -> list[Finding]:
-    """A finding if `found` is an older version of `agent` than the one `tested`, or not known.
-
-    A newer one proves its route first, see `guard.agents.proved`.
-    """
-    shown = ".".join(map(str, found))
-    fix = f"npm install -g {agent.packages[0]}@{tested}"
-    if found == NO_VERSION:
-        message = "its version cannot be read"
-    elif found < parse_version(tested):
-        message = f"version {shown} is older than the restrictions that hold it ({tested})"
-    else:
-        return []
-    return [Finding("RG204", program, message, where=program, fix=fix)]
 
 
 def identity(path: str) -> str:

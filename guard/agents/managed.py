@@ -139,6 +139,28 @@ def changeable(path: str, root: str = "") -> tuple[str, str]:
     return changed_by_others(path, owners, root)
 
 
+class Met(Record):
+    """An administrator's files as a launch meets them: what there is to say about who could change
+    them and which of them routeguard wrote, the paths of these, and the suffix of the provider ids
+    in them, "" where there are none."""
+
+    findings: list[Finding] = []  # noqa: RUF012
+    ours: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+def meet(files: Iterable[str], root: str = "") -> Met:
+    """What there is to say about `files`, those of an administrator that are there; `root` stands
+    before their paths."""
+    files = list(files)
+    if not files:
+        return Met()
+    known = installed(root)
+    notes = recognised(files, known, root)
+    ours = tuple(note.where for note in notes)
+    return Met([*judge(files, root), *notes], ours, known.suffix if ours else "")
+
+
 def recognised(
     files: Iterable[str], known: Installed, root: str = "", source: str = "the system policy"
 ) -> list[Finding]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from guard.agents import environment
-from guard.agents.adapter import HARMLESS
 from guard.agents.environment import Change
+from guard.agents.kinds import HARMLESS
 from guard.agents.plan import Plan
 from guard.catalog import runners
 from guard.catalog.classify import classify

@@ -1,4 +1,5 @@
-"""What one launch becomes: a plain record, made by an agent's planner, shown or carried out.
+"""What one launch becomes: a record that `guard.agents.adapter.Agent.plan` makes, shown or carried
+out.
 
 Hot-path module. Holds names and reasons; the only values in it are those of the environment that
 the child gets, and they are never rendered.
@@ -6,17 +7,25 @@ the child gets, and they are never rendered.
 
 from __future__ import annotations
 
-from guard.agents import environment
+from guard.agents.environment import Change
+from guard.findings import Finding
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from guard.agents.environment import Change
-    from guard.findings import Finding
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.policy.values import GatewayProvider
     from guard.proxies.found import Found
+
+LONGEST = 128 * 1024
+"""What Linux takes as one argument or one variable, in bytes, its end included (MAX_ARG_STRLEN);
+macOS takes more."""
+
+
+def is_too_long(words: Iterable[str]) -> bool:
+    """Whether one of the arguments `words` is longer than the system takes."""
+    return any(len(word.encode()) >= LONGEST for word in words)
 
 
 class Plan(Record):
@@ -58,30 +67,27 @@ class Plan(Record):
         """Names of the variables that the launch removes."""
         return [change.name for change in self.changes if change.action == "removed"]
 
+    def report(
+        self,
+        rule: str,
+        subject: str,
+        message: str,
+        *,
+        where: str = "command line",
+        fix: str = "",
+        severity: str = "",
+    ) -> None:
+        """Add a finding, of its rule's severity unless another is given."""
+        self.findings.append(Finding(rule, subject, message, where, fix, severity))
 
-def begin(
-    agent: str,
-    kind: str,
-    program: str,
-    typed: Sequence[str],
-    environ: Mapping[str, str],
-    policy: CompiledPolicy,
-    now: float,
-    *,
-    keeps: frozenset[str],
-    prefixes: tuple[str, ...] = (),
-) -> Plan:
-    """A new plan of `agent`: the arguments as typed, the environment cleaned."""
-    clean, changes, findings = environment.clean(
-        environ, policy, now, keeps=keeps, agent=True, prefixes=prefixes
-    )
-    return Plan(
-        agent=agent,
-        kind=kind,
-        program=program,
-        typed=list(typed),
-        argv=list(typed),
-        environ=clean,
-        changes=changes,
-        findings=findings,
-    )
+    def remove(self, name: str, reason: str) -> None:
+        """Take the variable `name` away, if it is there; `reason` says why."""
+        if self.environ.pop(name, None) is not None:
+            self.changes.append(Change("removed", name, "", reason))
+
+    def set(self, values: Mapping[str, str], reasons: Mapping[str, str]) -> None:
+        """Set variables. People are told of those that `reasons` has a reason for, by name."""
+        self.environ.update(values)
+        self.changes += [
+            Change("set", name, "", reasons[name]) for name in values if name in reasons
+        ]

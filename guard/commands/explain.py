@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.agents.adapter import LEFT_OUT, NO_MODEL
+from guard.agents.kinds import LEFT_OUT, NO_MODEL
 from guard.agents.registry import AGENTS
 from guard.errors import ExitCode, printable
 from guard.masking import remember_names, without_secrets

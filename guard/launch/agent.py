@@ -10,7 +10,7 @@ import os
 import time
 
 from guard import paths
-from guard.agents.adapter import HARMLESS, LEFT_OUT, NO_MODEL
+from guard.agents.kinds import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError, PolicyError

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from guard.agents import adapter, environment
+from guard.agents import adapter
+from guard.agents.command_line import Command, CommandLine, judge_command
+from guard.agents.kinds import GUARDED, HARMLESS, SERVER
 from guard.agents.plan import Plan
 from guard.agents.registry import AGENTS
 from guard.agents.today import Today
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 
-
-class Facts(adapter.Facts):
-    def __init__(self, typed: list[str], environ: Mapping[str, str]) -> None:
-        self.typed = typed
-        self.environ = dict(environ)
-        self.command = typed[0] if typed else ""
-        self.version = (1, 0, 0)
+COMMANDS = {
+    "ask": Command("ask", GUARDED),
+    "serve": Command("serve", SERVER, why="would serve other programs"),
+}
 
 
 class Quill(adapter.Agent):
@@ -31,33 +30,29 @@ class Quill(adapter.Agent):
     tested = "1.0.0"
     sets = {"QUILL_SERVER": "the gateway answers"}  # noqa: RUF012
 
-    def kind(self, typed: Sequence[str]) -> str:
-        kinds = {"ask": adapter.GUARDED, "serve": adapter.SERVER}
-        return kinds.get(typed[0] if typed else "", adapter.HARMLESS)
+    def read(self, typed: Sequence[str]) -> CommandLine:
+        return CommandLine(typed, COMMANDS.get("".join(typed[:1]), Command("", HARMLESS)))
 
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
-    ) -> Facts:
-        return Facts(typed, environ)
+    ) -> adapter.Facts:
+        return adapter.Facts(self.read(typed), dict(environ), (1, 0, 0))
 
-    def plan(self, policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-        clean, changes, findings = environment.clean(
-            facts.environ, policy, now, keeps=self.keeps, agent=True
-        )
-        kind = self.kind(facts.typed)
-        if kind == adapter.SERVER:
-            findings.append(Finding("RG203", "serve", "quill would serve other programs"))
-        if kind == adapter.GUARDED:
-            clean["QUILL_SERVER"] = policy.base_url
-            changes.append(environment.Change("set", "QUILL_SERVER", "", self.sets["QUILL_SERVER"]))
-        plan = Plan(
-            agent=self.id, kind=kind, program=program, typed=facts.typed, argv=facts.typed,
-            environ=clean, changes=changes, findings=findings, guarded=kind == adapter.GUARDED,
-        )  # fmt: skip
-        plan.route = policy.default_model if plan.guarded else ""
-        return plan
+    def judge_arguments(
+        self, invocation: CommandLine, policy: CompiledPolicy, now: float
+    ) -> list[Finding]:
+        return judge_command(invocation, self, "quill ask WORDS")
 
-    def today(self, facts: Facts) -> Today:
+    def judge_files(
+        self, result: Plan, policy: CompiledPolicy, facts: adapter.Facts, now: float
+    ) -> None:
+        """It reads none."""
+
+    def pin(self, result: Plan, policy: CompiledPolicy, facts: adapter.Facts) -> None:
+        result.set({"QUILL_SERVER": policy.base_url}, self.sets)
+        result.route = policy.default_model
+
+    def today(self, facts: adapter.Facts) -> Today:
         return Today(route=facts.environ.get("QUILL_SERVER", "quill.example"))
 
     def pins(self, environ: Mapping[str, str]) -> bool:

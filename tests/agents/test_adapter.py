@@ -95,7 +95,7 @@ def test_it_is_wrapped_by_the_hook(
         cwd=machine.project, env=machine.environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == "now\n", done.stderr
-    assert "quill was not started: quill would serve other programs [RG203]" in done.stderr
+    assert "quill was not started: `quill serve` would serve other programs [RG203]" in done.stderr
     assert "https://api.portkey.ai/v1/chat/completions" in done.stderr, "it ran, and asked there"
 
 
@@ -109,7 +109,7 @@ def test_it_gets_a_shim(machine: Machine) -> None:
 def test_it_is_refused(machine: Machine) -> None:
     done = machine.routeguard("exec", "--", "quill", "serve")
     assert done.returncode == 126
-    assert "quill was not started: quill would serve other programs [RG203]" in done.stderr
+    assert "quill was not started: `quill serve` would serve other programs [RG203]" in done.stderr
 
 
 def test_a_missing_one_is_said_with_its_own_package(machine: Machine) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from guard.agents import running
 from guard.agents.opencode import planner
+from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.inside import unpinned
 from guard.agents.opencode.variables import SWITCHES
 from guard.agents.running import (
@@ -87,7 +88,7 @@ def pinned(tmp_path: Path, policy: CompiledPolicy) -> dict[str, str]:
         "AWS_PROFILE": "work",
     }
     facts = planner.survey(["run", "hi"], environ, str(program), str(project), write=False)
-    plan = planner.plan(policy, facts, str(program), NOW)
+    plan = AGENT.plan(policy, facts, str(program), NOW)
     assert plan.forbidden_by == []
     assert plan.guarded
     return {**plan.environ, LAUNCH_MARKER: f"{PID}:1:{program}"}

@@ -125,7 +125,7 @@ def said(ended: child.Ended) -> str:
 def test_the_command(bare: Bare, line: str) -> None:
     argv = [*line.split(), "--help"]
     shown = said(bare.run(argv))
-    command = read(argv).command
+    command = read(argv).command.name
     if command:
         # it shows an alias as it was typed
         assert f"opencode {command}" in shown or f"opencode {line}" in shown, shown
@@ -158,7 +158,7 @@ def test_what_opencode_refuses_sends_nothing(
 )
 def test_the_model_and_the_prompt(bare: Bare, stub: LoopbackGateway, argv: list[str]) -> None:
     found = read(argv)
-    assert (found.command, found.kind()) == ("run", GUARDED)
+    assert (found.command.name, found.kind) == ("run", GUARDED)
     typed = [o.value for o in found.named("model", "m") if o.value]
     model = typed[-1].removeprefix("stub/") if typed else DEFAULT
     before = len(stub.requests)
@@ -166,7 +166,7 @@ def test_the_model_and_the_prompt(bare: Bare, stub: LoopbackGateway, argv: list[
     assert (ended.status, ended.out.strip()) == (0, b"answered"), said(ended)
     answers = [r for r in stub.requests[before:] if r.model != "title"]
     assert [r.model for r in answers] == [model]
-    prompt = [w for _, w in found.positionals] + list(argv[found.separator + 1 :])
+    prompt = found.words + list(argv[found.separator + 1 :])
     assert " ".join(prompt) in json.dumps(answers[0].json()["messages"][-1])
 
 

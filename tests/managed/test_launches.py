@@ -14,11 +14,14 @@ from managed_policy import POLICY, compiled
 
 from guard.agents import managed as administrators
 from guard.agents.claude_code import planner as claude
+from guard.agents.claude_code.adapter import AGENT as CLAUDE
 from guard.agents.codex import planner as codex
 from guard.agents.codex import settings
+from guard.agents.codex.adapter import AGENT as CODEX
 from guard.agents.codex.variables import KEY
 from guard.agents.opencode import planner as opencode
 from guard.agents.opencode import surroundings
+from guard.agents.opencode.adapter import AGENT as OPENCODE
 from guard.agents.opencode2 import planner as opencode2
 from guard.agents.plan import Plan
 from guard.cli import main
@@ -62,14 +65,14 @@ class Machine:
         found = codex.survey(
             words, self.environ, program, str(self.project), write=True, root=str(self.root)
         )
-        return codex.plan(self.policy, found, program, NOW)
+        return CODEX.plan(self.policy, found, program, NOW)
 
     def claude(self) -> Plan:
         program = self.program("@anthropic-ai/claude-code-linux-x64", "2.1.332", "claude")
         found = claude.survey(
             ["-p", "hi"], self.environ, program, str(self.project), root=str(self.root)
         )
-        return claude.plan(self.policy, found, program, NOW)
+        return CLAUDE.plan(self.policy, found, program, NOW)
 
     def opencode(
         self, *typed: str, change: Mapping[str, Any] | None = None, ours: bool = True
@@ -82,7 +85,7 @@ class Machine:
         content = {**jsonc.parse(path.read_text()), **(change or {})}
         one = surroundings.Config(str(path), content, ours=self.suffix if ours else "")
         found.found.managed = [one]
-        return opencode.plan(self.policy, found, program, NOW)
+        return OPENCODE.plan(self.policy, found, program, NOW)
 
 
 @pytest.fixture
@@ -238,8 +241,13 @@ def test_opencode_2_is_not_stopped_by_the_file_of_1(machine: Machine) -> None:
     class Facts:
         pass
 
+    def judged(facts: Facts) -> list[str]:
+        plan = Plan("opencode", "guarded", "", [], [], {})
+        opencode2._judge_user(plan, facts)  # type: ignore[arg-type]
+        return [finding.rule for finding in plan.findings]
+
     facts = Facts()
     facts.found = found  # type: ignore[attr-defined]
-    assert opencode2._judge_user(facts) == []  # type: ignore[arg-type]
+    assert judged(facts) == []
     one.ours = ""
-    assert [finding.rule for finding in opencode2._judge_user(facts)] == [RULE]  # type: ignore[arg-type]
+    assert judged(facts) == [RULE]

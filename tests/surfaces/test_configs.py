@@ -17,7 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.agents.opencode import planner, preflight, surroundings
+from guard.agents.opencode.adapter import AGENT as FIRST
 from guard.agents.opencode2 import planner as opencode2
+from guard.agents.opencode2.adapter import AGENT as SECOND
 from guard.check import engine
 from guard.files import jsonc
 from guard.policy.values import CompiledPolicy
@@ -36,7 +38,7 @@ class Project(config_texts.Project):
 
     def by_launch(self) -> Said:
         found = surroundings.gather(
-            self.environ, [str(self.root)], managed=str(self.root.parent / "none")
+            self.environ, [str(self.root)], root=str(self.root.parent / "none")
         )
         said = preflight.check_project(found, POLICY, self.environ, time.time())
         return {
@@ -212,12 +214,10 @@ def test_a_launch_of_either_release(project: Project, files: dict[str, bytes]) -
     environ = {**project.environ, "PATH": "/usr/bin:/bin", "PORTKEY_API_KEY": "k"}
     typed = ["run", "hi"]
     first = planner.survey(typed, environ, "/opencode", here, write=write)
-    second = opencode2.survey(
-        typed, environ, "/opencode", here, write=write, version=opencode2.OLDEST
-    )
+    second = opencode2.survey(typed, environ, "/opencode", here, write=write, version=(2, 0, 30))
     plans = (
-        planner.plan(POLICY, first, "/opencode", time.time()),
-        opencode2.plan(POLICY, second, "/opencode", time.time()),
+        FIRST.plan(POLICY, first, "/opencode", time.time()),
+        SECOND.plan(POLICY, second, "/opencode", time.time()),
     )
     # check does not know which release will read the file, and says what either refuses
     refused = {
@@ -340,7 +340,7 @@ def test_what_a_launch_leaves_out(project: Project, text: str, rule: str) -> Non
     found = tree.collect([str(project.root)], str(project.root))
     outcome = engine.check(found, engine.Settings(POLICY))
     assert [f.rule for f in outcome.findings] == [rule]
-    around = surroundings.gather(project.environ, [str(project.root)], managed="/none")
+    around = surroundings.gather(project.environ, [str(project.root)], root="/none")
     said = preflight.check_project(around, POLICY, project.environ, time.time())
     assert all((f.rule, f.severity) == ("RG302", "note") for f in said), said
 

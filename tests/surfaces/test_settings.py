@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from guard import catalog
 from guard.agents.claude_code import planner as claude_code
+from guard.agents.claude_code.adapter import AGENT as CLAUDE
 from guard.agents.claude_code.settings import HELPERS
 from guard.agents.codex import planner as codex
 from guard.agents.codex import settings as pinned
+from guard.agents.codex.adapter import AGENT as CODEX
 from guard.check import engine
 from guard.files import toml
 from guard.findings import READ_BY_AGENT
@@ -57,7 +59,7 @@ def by_codex(project: Project) -> Said:
     environ = {**environ_of(project), "CODEX_HOME": str(project.root / ".codex")}
     here = str(project.root)
     facts = codex.survey(["exec", "hi"], environ, "/codex", here, write=False, root=here)
-    plan = codex.plan(POLICY, facts, "/codex", time.time())
+    plan = CODEX.plan(POLICY, facts, "/codex", time.time())
     return {
         (f.rule, f.severity, f"{f.message}\n{f.fix}".replace(f"{here}/", ""))
         for f in plan.findings
@@ -70,7 +72,7 @@ def by_claude_code(project: Project, file: str) -> Said:
     typed = ["--settings", file, "-p", "hi"]
     here = str(project.root)
     facts = claude_code.survey(typed, environ_of(project), "/claude", here, root=f"{here}/none")
-    plan = claude_code.plan(POLICY, facts, "/claude", time.time())
+    plan = CLAUDE.plan(POLICY, facts, "/claude", time.time())
     found = [f for f in plan.findings if f.rule in ("RG302", "RG303")]
     return {(f.rule, f.severity, f"{f.message}\n{f.fix}") for f in found}
 

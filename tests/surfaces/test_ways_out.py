@@ -13,6 +13,7 @@ import pytest
 
 from guard.agents import environment
 from guard.agents.opencode import planner
+from guard.agents.opencode.adapter import AGENT
 from guard.check import engine
 from guard.findings import Finding, allow
 from guard.launch import local_proxies
@@ -37,7 +38,7 @@ def by_check(path: str, text: str) -> list[Finding]:
 def by_launch(words: list[str], place: Path) -> list[Finding]:
     environ = {"HOME": str(place), "PORTKEY_API_KEY": "pk-key", "PATH": "/usr/bin:/bin"}
     facts = planner.survey(words, environ, "/bin/true", str(place), write=False)
-    return planner.plan(POLICY, facts, "/bin/true", time.time()).findings
+    return AGENT.plan(POLICY, facts, "/bin/true", time.time()).findings
 
 
 CALLS = {

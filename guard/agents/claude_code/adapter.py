@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guard.agents import inside
 from guard.agents.adapter import Agent
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.claude_code.variables import (
@@ -31,32 +32,17 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     vendors = ("anthropic",)
     wire = "messages"
     authorization = f"Bearer {TOKEN}"
+    prefixes = PREFIXES
     switches = SWITCHES
     sets = SETS
     ca = CA
     proxies = PROXIES
 
-    def kind(self, typed: Sequence[str]) -> str:
-        """The kind by the grammar of 2.1.332."""
-        from guard.agents.claude_code import grammar
-
-        return grammar.read(typed).kind
-
-    def survey(
-        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
-    ) -> Facts:
-        """See `planner.survey`; it writes nothing."""
-        from guard.agents.claude_code import planner
-
-        return planner.survey(typed, environ, program, cwd)
-
     def prepare(
-        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
     ) -> list[str]:
         """See `planner.prepare`."""
-        from guard.agents.claude_code import planner
-
-        planner.prepare(plan, policy, facts)
+        self._module("planner").prepare(result, policy, facts)
         return []
 
     def pins(self, environ: Mapping[str, str]) -> bool:
@@ -67,18 +53,14 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
         self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
     ) -> str:
         """By what `planner` sets; the arguments are not asked."""
-        for name, value in self.switches.items():
-            if environ.get(name) != value:
-                return f"{name} is not set"
+        unset = inside.unset(environ, self.switches)
+        if unset:
+            return unset
         if environ.get("ANTHROPIC_BASE_URL") != base_url(policy):
             return "ANTHROPIC_BASE_URL is not the gateway of the policy"
         if environ.get("ANTHROPIC_AUTH_TOKEN") != TOKEN:
             return "its credential is not the one of a guarded launch"
         return ""
-
-    def undone_by(self, name: str) -> bool:
-        """Whether a launch would have removed it."""
-        return name.startswith(PREFIXES) and name not in self.keeps and name not in self.sets
 
     def managed_files(self, facts: Facts) -> list[str]:
         """See `facts.managed_files`."""

@@ -6,7 +6,6 @@ import os
 import sys
 
 from guard.agents import adapter
-from guard.agents import managed as administrators
 from guard.files import jsonc
 from guard.record import Record
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.agents.claude_code import grammar
     from guard.agents.claude_code.own import Own
-    from guard.findings import Finding
+    from guard.agents.managed import Met
 
 MERGE = "parentSettingsBehavior"
 """Key of an administrator's file: with the value "merge", the restrictions of the program that
@@ -31,30 +30,23 @@ class Settings(Record):
     unreadable: str = ""
 
 
-class Facts(Record, adapter.Facts):
+class Facts(adapter.Facts):
     """What was found: the command line, the binary, an administrator's files.
 
     `managed_servers` is the file by which an administrator chose the MCP servers, "" for none.
     `given` is what the user passed as `--settings`, `given_wrong` why that cannot be read.
     `shims` is the directory of the shims, "" for none. `own` is what the user's own settings start.
-    `about_managed` is what there is to say about an administrator's files.
     """
 
     invocation: grammar.Invocation
-    environ: dict[str, str]
-    version: tuple[int, int, int]
     managed: list[Settings]
+    met: Met
     managed_servers: str
     shims: str
     given: dict[str, Any]
     given_wrong: str
     working_directory: str
     own: Own
-    about_managed: list[Finding] = []  # noqa: RUF012
-    command: str = ""
-
-    def _complete(self) -> None:
-        self.command = self.invocation.command.name
 
 
 def managed_servers(root: str = "") -> str:
@@ -81,19 +73,6 @@ def managed_files(root: str = "") -> list[Settings]:
         if content is not None:
             found.append(Settings(path, content))
     return found
-
-
-def about_managed(found: list[Settings], root: str = "") -> list[Finding]:
-    """What there is to say about the administrator's settings `found`: who could change them, and
-    which of them routeguard wrote."""
-    if not found:
-        return []
-    files = [one.path for one in found]
-    known = administrators.installed(root)
-    return [
-        *administrators.judge(files, root),
-        *administrators.recognised(files, known, root),
-    ]
 
 
 def _parts(folder: str) -> list[str]:

@@ -8,6 +8,7 @@ read in the bundle inside the binary. What was run:
 - with `-p` or `--print` as a word of its own no word is a subcommand: `-p mcp list` is a prompt;
 - a few subcommands count only as the very first word (`logs`, `attach`, `daemon`, `ssh` …): with
   an option in front of them, the model gets them as a prompt;
+- the one word of an option is taken whatever it is: `--add-dir --help -p hi` calls the model;
 - a `--` ends the options.
 
 An option that is not in the table is refused: what it takes from the words behind it, and what it
@@ -18,27 +19,25 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
-from guard.agents.options import CommandLine, Option
-from guard.record import Record
+from guard.agents.command_line import (
+    FLAG,
+    MANY,
+    MAYBE,
+    ONE,
+    Command,
+    CommandLine,
+    Option,
+    each,
+    looks_like_option,
+)
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FLAG, ONE, MAYBE, MANY = "flag", "one", "maybe", "many"
-"""What an option takes: nothing, one word, one word unless it begins with a dash, or one word and
-every further one up to the next that does.
-
-The one word is taken whatever it is: `--add-dir --help -p hi` calls the model (run)."""
-
-
-def _each(takes: str, names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), takes)
-
-
 OPTIONS = {
-    **_each(
+    **each(
         FLAG,
         "--allow-dangerously-skip-permissions --ax-screen-reader --bare --brief --chrome "
         "--no-chrome --continue --dangerously-skip-permissions --debug-to-stderr "
@@ -48,7 +47,7 @@ OPTIONS = {
         "--print --replay-user-messages --restricted --safe-mode --strict-mcp-config --verbose "
         "--version -c -d2e -h -p -v",
     ),
-    **_each(
+    **each(
         ONE,
         "--agent --append-subagent-system-prompt --append-subagent-system-prompt-file "
         "--append-system-prompt --append-system-prompt-file --autocompact --debug-file --effort "
@@ -59,11 +58,11 @@ OPTIONS = {
         "--setting-sources --settings --system-prompt --system-prompt-file "
         "--system-prompt-snapshot --task-budget --thinking --thinking-display -n",
     ),
-    **_each(
+    **each(
         MAYBE,
         "--debug --from-pr --prompt-suggestions --resume --worktree -d -r -w",
     ),
-    **_each(
+    **each(
         MANY,
         "--add-dir --allowedTools --allowed-tools --betas --disallowedTools --disallowed-tools "
         "--mcp-config --tools",
@@ -115,13 +114,8 @@ REFUSED = {
 """Options that a guarded launch refuses: the rule, and what each does."""
 
 
-class Command(Record):
-    """A subcommand: its kind, and why it is refused (REMOTE and SERVER only)."""
-
-    name: str
-    kind: str
-    why: str = ""
-
+CLOSED = {"--mcp-config": ("RG301", "starts MCP servers, which a guarded launch does not")}
+"""The same of those whose values have to be told from other words."""
 
 _LOGIN = "stores a login that works without the gateway"
 _HOST = "contacts another host than the gateway"
@@ -182,20 +176,20 @@ class Invocation(CommandLine):
 
     command: Command
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, ROOT)
         self.two_readings = False
         self.unknown: list[str] = []
 
     @property
     def kind(self) -> str:
-        """Which kind of launch this is, a constant of `guard.agents.adapter`."""
+        """Which kind of launch this is, a constant of `guard.agents.kinds`."""
         if self.two_readings or self.named(*REFUSED):
             # `--help --bg` and `-v --bg` start the service they name, and `--plugin-dir --help` is
             # no plea for help: the option takes the word (run)
             return GUARDED
         if self.command is ROOT:
-            asks = self.named("--help", "-h") or self.argv[:1] in (["--version"], ["-v"])
+            asks = self.named("--help", "-h") or self.argv[:1] in (("--version",), ("-v",))
             return HARMLESS if asks and not self.unknown else GUARDED
         if self.command.kind == LOCAL and self.named("--help", "-h"):
             return HARMLESS
@@ -206,7 +200,7 @@ class Invocation(CommandLine):
 
 def read(argv: Sequence[str]) -> Invocation:
     """Read the arguments `argv` (without the program)."""
-    found = Invocation(list(argv))
+    found = Invocation(argv)
     words = found.argv
     if words and words[0] in _FIRST_WORD:
         found.command = _FIRST_WORD[words[0]]
@@ -218,7 +212,7 @@ def read(argv: Sequence[str]) -> Invocation:
             found.separator = at
             found.operands += range(at + 1, len(words))
             break
-        if word.startswith("-") and word != "-":
+        if looks_like_option(word):
             at = _option(found, words, at)
         else:
             found.operands.append(at)
@@ -238,8 +232,7 @@ def _find_subcommand(found: Invocation) -> None:
     With `-p` in front, no word is a subcommand, and with `-p` behind it none is either unless an
     option of the subcommand takes it (run: `-p mcp list`, `mcp -p list`, `-cp mcp list`).
     """
-    words = found.argv
-    names = [words[index] for index in found.operands]
+    words, names = found.argv, found.words
     if not names or (names[0] not in _COMMANDS and names[0] not in _FIRST_WORD):
         return
     first = found.operands[0]
@@ -255,7 +248,7 @@ def _find_subcommand(found: Invocation) -> None:
     found.unknown = []
 
 
-def _option(found: Invocation, words: list[str], at: int) -> int:
+def _option(found: Invocation, words: tuple[str, ...], at: int) -> int:
     """Read the option at `at`; the index behind it and its values."""
     word = words[at]
     name, equals, value = word.partition("=")
@@ -276,24 +269,24 @@ def _option(found: Invocation, words: list[str], at: int) -> int:
         found.options.append(Option(name, at, at + 1, (value,)))
         return at + 1
     end = _end_of_values(words, at + 1, takes)
-    found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+    found.options.append(Option(name, at, end, words[at + 1 : end]))
     return end
 
 
-def _end_of_values(words: list[str], at: int, takes: str) -> int:
+def _end_of_values(words: tuple[str, ...], at: int, takes: str) -> int:
     if takes == FLAG or at >= len(words):
         return at
     if takes == MAYBE:
-        return at if words[at].startswith("-") and words[at] != "-" else at + 1
+        return at if looks_like_option(words[at]) else at + 1
     at += 1  # whatever it is, a dash in front of it included
     if takes == ONE:
         return at
-    while at < len(words) and not (words[at].startswith("-") and words[at] != "-"):
+    while at < len(words) and not looks_like_option(words[at]):
         at += 1
     return at
 
 
-def _cluster(found: Invocation, words: list[str], at: int) -> int:
+def _cluster(found: Invocation, words: tuple[str, ...], at: int) -> int:
     """`-pc`, or `-nNAME`: letters without a value, the last one perhaps with one."""
     word = words[at]
     for index in range(1, len(word)):
@@ -310,6 +303,6 @@ def _cluster(found: Invocation, words: list[str], at: int) -> int:
             found.options.append(Option(name, at, at + 1, (rest,)))
             return at + 1
         end = _end_of_values(words, at + 1, takes)
-        found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+        found.options.append(Option(name, at, end, words[at + 1 : end]))
         return end
     return at + 1

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 
 from guard import paths
+from guard.agents.behind import not_named
 from guard.agents.suffix import unusable
 from guard.files import jsonc
 from guard.files.read import UnreadableError, read_bytes
@@ -28,7 +29,7 @@ from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from guard.agents.claude_code import grammar
@@ -213,18 +214,7 @@ def findings(own: Own, wanted: AgentRoute, chosen: Chosen) -> list[Finding]:
         named = getattr(wanted, key)
         out = sorted(name for name in names if name not in named)
         if out:
-            found.append(
-                Finding(
-                    "RG301",
-                    key,
-                    f"{what} of your own settings are not started, because your policy does not "
-                    f"name them: {', '.join(out)}",
-                    where=where,
-                    fix=f"name those that you want in your policy:\n[agents.{wanted.agent}]\n"
-                    f"{key} = {_toml([*named, *out])}",
-                    severity="note",
-                )
-            )
+            found.append(not_named(key, what, where, wanted, out))
     for key, path in (("mcp", chosen.servers_closed_by), ("hooks", chosen.hooks_closed_by)):
         if path:
             found.append(
@@ -255,11 +245,6 @@ def findings(own: Own, wanted: AgentRoute, chosen: Chosen) -> list[Finding]:
             )
         )
     return found
-
-
-def _toml(names: Sequence[str]) -> str:
-    # only names that a policy takes are worth a line in one
-    return "[" + ", ".join(f'"{name}"' for name in dict.fromkeys(names) if '"' not in name) + "]"
 
 
 def prepare(own: Own, chosen: Chosen, argv: list[str]) -> None:

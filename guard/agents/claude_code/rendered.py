@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guard.agents.behind import Route, bare_route, headers
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.claude_code.facts import MERGE, folder_of
-from guard.agents.claude_code.settings import ENVIRONMENT, RESTRICTIONS, limits
+from guard.agents.claude_code.settings import CODE, ENVIRONMENT, RESTRICTIONS, limits
 from guard.agents.claude_code.today import CLOUDS, CREDENTIALS
 from guard.agents.claude_code.variables import CA, base_url
 from guard.agents.managed import KEY_COMMAND, MACOS, NOTE, Managed
@@ -32,16 +32,7 @@ CLOSED = (
     "NODE_TLS_REJECT_UNAUTHORIZED",
     CA,
     # programs and code that it would choose; `PATH` and the like have a value of the user's own
-    "BASH_ENV",
-    "BUN_OPTIONS",
-    "CLAUDE_CODE_SHELL",
-    "CLAUDE_CODE_SHELL_PREFIX",
-    "CLAUDE_CODE_TEAMMATE_COMMAND",
-    "CLAUDE_ENV_FILE",
-    "DYLD_INSERT_LIBRARIES",
-    "ENV",
-    "LD_AUDIT",
-    "LD_PRELOAD",
+    *CODE,
 )
 """Variables that are emptied, because the `env` of a repository's settings can set them."""
 

@@ -27,7 +27,7 @@ ENVIRONMENT = {
 """The `env` of `--settings`: what the host switch does not cover, over every file but an
 administrator's."""
 
-PROGRAMS = (
+CODE = (
     "BASH_ENV",
     "BUN_OPTIONS",
     "CLAUDE_CODE_SHELL",
@@ -35,18 +35,23 @@ PROGRAMS = (
     "CLAUDE_CODE_TEAMMATE_COMMAND",
     "CLAUDE_ENV_FILE",
     "DYLD_INSERT_LIBRARIES",
-    "DYLD_LIBRARY_PATH",
     "ENV",
+    "LD_AUDIT",
+    "LD_PRELOAD",
+)
+"""Variables that choose which program or code runs, and that few people set."""
+
+PROGRAMS = (
+    *CODE,
+    "DYLD_LIBRARY_PATH",
     "GIT_CONFIG_PARAMETERS",
     "GIT_EXEC_PATH",
-    "LD_AUDIT",
     "LD_LIBRARY_PATH",
-    "LD_PRELOAD",
     "NODE_OPTIONS",
     "PATH",
     "SHELL",
 )
-"""Variables that choose which program or code runs, and that are the same empty as not set.
+"""The same with those that people set. All of them are the same empty as not set.
 
 The `env` of a trusted project ran its own `ps`, `tmux` and shell by `PATH` and `CLAUDE_CODE_SHELL`
 as soon as a session in a terminal began (run). `--settings` puts the launch's own values back;

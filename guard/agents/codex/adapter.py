@@ -8,10 +8,9 @@ from guard.agents.codex.variables import CA, KEY, PREFIXES, PROXIES, SETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from guard.agents.codex.facts import Facts
-    from guard.policy.values import CompiledPolicy
 
 
 class CodexAdapter(Agent, Codex):
@@ -22,39 +21,14 @@ class CodexAdapter(Agent, Codex):
     # answers 500 (run: section 6 of the facts)
     vendors = ("openai",)
     wire = "responses"
+    prefixes = PREFIXES
     sets = SETS
     ca = CA
     proxies = PROXIES
 
-    def kind(self, typed: Sequence[str]) -> str:
-        """The kind by the grammar of 0.171.0."""
-        from guard.agents.codex import grammar
-
-        return grammar.read(typed).kind
-
-    def survey(
-        self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
-    ) -> Facts:
-        """See `planner.survey`."""
-        from guard.agents.codex import planner
-
-        return planner.survey(typed, environ, program, cwd, write=write)
-
     def pins(self, environ: Mapping[str, str]) -> bool:
         """By the variable of the key."""
         return any(name.startswith(KEY) for name in environ)
-
-    def unpinned(
-        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
-    ) -> str:
-        """See `inside.unpinned`."""
-        from guard.agents.codex import inside
-
-        return inside.unpinned(environ, policy, argv)
-
-    def undone_by(self, name: str) -> bool:
-        """Whether a launch would have removed it."""
-        return name.startswith(PREFIXES) and name not in self.keeps
 
     def managed_files(self, facts: Facts) -> list[str]:
         """See `facts.read_settings`."""

@@ -10,7 +10,6 @@ import sys
 
 from guard import paths
 from guard.agents import adapter
-from guard.agents import managed as administrators
 from guard.files import toml
 from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.codex import grammar
-    from guard.findings import Finding
+    from guard.agents.managed import Met
 
 SYSTEM, USER, PROFILE, PROJECT, MANAGED, REQUIRED = (
     "system settings",
@@ -57,20 +56,18 @@ class Settings(Record):
         return found if isinstance(found, dict) else {}
 
 
-class Facts(Record, adapter.Facts):
+class Facts(adapter.Facts):
     """What was found. `home` is CODEX_HOME; `settings` are the files there are, weakest first.
 
     `program` is the native program, where the one that was found is npm's script around it.
     `dotenv` are the variables of `$CODEX_HOME/.env`, `dotenv_wrong` is why it cannot be read.
     `environments` tells that a file there moves commands to other machines.
     `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
-    `ours` is the suffix of the file that routeguard wrote for the administrator, "" where there is
-    none or it was changed; `managed` is what there is to say about such files.
+    `met` is what there is to say about an administrator's files, `ours` the suffix of the one that
+    routeguard wrote, "" where there is none or it was changed.
     """
 
     invocation: grammar.Invocation
-    environ: dict[str, str]
-    version: tuple[int, int, int]
     program: str
     home: str
     settings: list[Settings]
@@ -80,13 +77,9 @@ class Facts(Record, adapter.Facts):
     shims: str
     suffix: str
     token: str
-    login: bool = False
-    ours: str = ""
-    managed: list[Finding] = []  # noqa: RUF012
-    command: str = ""
-
-    def _complete(self) -> None:
-        self.command = self.invocation.command.name
+    login: bool
+    met: Met
+    ours: str
 
     def of(self, *layers: str) -> list[Settings]:
         """The files of `layers`."""
@@ -126,17 +119,6 @@ def read_settings(
             found.append(read)
     last = ((MANAGED, "managed_config.toml"), (REQUIRED, "requirements.toml"))
     return found + [read for layer, name in last if (read := read_toml(layer, f"{folder}/{name}"))]
-
-
-def look_at_managed(found: Iterable[Settings], root: str = "") -> tuple[str, list[Finding]]:
-    """The suffix of our file among an administrator's, "" for none; and findings about them all."""
-    files = {one.path: one.layer for one in found if one.layer in ADMINISTRATORS}
-    if not files:
-        return "", []
-    known = administrators.installed(root)
-    notes = administrators.recognised(files, known, root)
-    ours = any(files[one.where] == MANAGED for one in notes)
-    return known.suffix if ours else "", [*administrators.judge(files, root), *notes]
 
 
 def _upwards(directory: str) -> Iterable[str]:

@@ -19,31 +19,31 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, NO_MODEL, REMOTE, SERVER
-from guard.agents.options import CommandLine, Option
-from guard.record import Record
+from guard.agents import command_line
+from guard.agents.command_line import (
+    FLAG,
+    MANY,
+    ONE,
+    CommandLine,
+    Option,
+    each,
+    looks_like_option,
+)
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, NO_MODEL, REMOTE, SERVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FLAG, ONE, MANY = "flag", "one", "many"
-"""What an option takes: nothing, one word, or one word and every further one up to an option."""
-
-
-def _each(takes: str, names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), takes)
-
-
-_EVERYWHERE = {**_each(ONE, "--config --enable --disable"), **_each(FLAG, "--help")}
+_EVERYWHERE = {**each(ONE, "--config --enable --disable"), **each(FLAG, "--help")}
 _SESSION = {
     **_EVERYWHERE,
-    **_each(
+    **each(
         FLAG,
         "--oss --worktree --strict-config --dangerously-bypass-approvals-and-sandbox --yolo "
         "--dangerously-bypass-hook-trust --approve-for-me --version",
     ),
-    **_each(
+    **each(
         ONE,
         "--remote --remote-auth-token-env --model --local-provider --profile --sandbox --cd "
         "--add-dir",
@@ -52,21 +52,21 @@ _SESSION = {
 }
 _TERMINAL = {
     **_SESSION,
-    **_each(FLAG, "--search --no-alt-screen --no-daemon"),
+    **each(FLAG, "--search --no-alt-screen --no-daemon"),
     "--ask-for-approval": ONE,
 }
-_PICK = _each(FLAG, "--last --all --include-non-interactive")
+_PICK = each(FLAG, "--last --all --include-non-interactive")
 _ONCE = {
     **_SESSION,
-    **_each(
+    **each(
         FLAG,
         "--skip-git-repo-check --trust --ephemeral --ignore-user-config --ignore-rules --json "
         "--experimental-json",
     ),
-    **_each(ONE, "--thread-source --cyber-access-program --output-schema"),
-    **_each(ONE, "--output-last-message --color"),
+    **each(ONE, "--thread-source --cyber-access-program --output-schema"),
+    **each(ONE, "--output-last-message --color"),
 }
-_REVIEW = {**_each(FLAG, "--uncommitted"), **_each(ONE, "--base --commit --title")}
+_REVIEW = {**each(FLAG, "--uncommitted"), **each(ONE, "--base --commit --title")}
 
 SHORT = {
     "-C": "--cd",
@@ -95,13 +95,14 @@ REFUSED = {
 """Options that a guarded launch refuses: the rule, and what each does (each was run)."""
 
 
-class Command(Record):
-    """A subcommand: its kind, its options, and why it is refused (REMOTE and SERVER only)."""
+class Command(command_line.Command):
+    """A row of the table: `options` are those of the command, and what each takes."""
 
-    name: str
-    kind: str
     options: dict[str, str] = _EVERYWHERE
-    why: str = ""
+
+
+def _guarded(name: str, options: dict[str, str]) -> Command:
+    return Command(name, GUARDED, options=options)
 
 
 _SERVES = "lets other programs drive the agent, and each can name another route"
@@ -109,19 +110,19 @@ _LOGIN = "stores a login that works without the gateway"
 _OPENAI = "contacts OpenAI with a stored login, not the gateway"
 _GONE = "was a server of older versions; this one would take the word for a prompt"
 
-ROOT = Command("", GUARDED, _TERMINAL)
+ROOT = _guarded("", _TERMINAL)
 
 _COMMANDS = {
     command.name: command
     for command in (
-        Command("exec", GUARDED, _ONCE),
-        Command("exec resume", GUARDED, {**_ONCE, **_PICK}),
-        Command("exec fork", GUARDED, _ONCE),
-        Command("exec review", GUARDED, {**_ONCE, **_REVIEW}),
+        _guarded("exec", _ONCE),
+        _guarded("exec resume", {**_ONCE, **_PICK}),
+        _guarded("exec fork", _ONCE),
+        _guarded("exec review", {**_ONCE, **_REVIEW}),
         Command("exec help", HARMLESS),
-        Command("review", GUARDED, {**_ONCE, **_REVIEW}),
-        *(Command(name, GUARDED, {**_TERMINAL, **_PICK}) for name in ("resume", "fork")),
-        Command("agents", GUARDED, _TERMINAL),
+        _guarded("review", {**_ONCE, **_REVIEW}),
+        *(_guarded(name, {**_TERMINAL, **_PICK}) for name in ("resume", "fork")),
+        _guarded("agents", _TERMINAL),
         *(
             Command(name, SERVER, why=_SERVES)
             for name in ("app-server", "exec-server", "remote-control", "responses-api-proxy")
@@ -134,7 +135,7 @@ _COMMANDS = {
         Command("debug", SERVER, why=_SERVES),  # `debug app-server send-message-v2`
         *(Command(f"debug {name}", HARMLESS) for name in ("help", "models")),
         # asks no model, and starts the MCP servers to know their tools (run)
-        Command("debug prompt-input", GUARDED, {**_EVERYWHERE, "--image": MANY}),
+        _guarded("debug prompt-input", {**_EVERYWHERE, "--image": MANY}),
         # a command of the user's own, and servers that one asks about or logs in to
         *(Command(name, LOCAL) for name in ("sandbox", "mcp", "plugin")),
         *(
@@ -165,13 +166,9 @@ class Invocation(CommandLine):
 
     command: Command
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, ROOT)
         self.wrong: list[tuple[str, str, str]] = []
-
-    def values(self, name: str) -> list[str]:
-        """The values of the option `name`, each time that it is given."""
-        return [value for option in self.named(name) for value in option.values]
 
     @property
     def is_terminal(self) -> bool:
@@ -180,7 +177,7 @@ class Invocation(CommandLine):
 
     @property
     def kind(self) -> str:
-        """Which kind of launch this is, a constant of `guard.agents.adapter`."""
+        """Which kind of launch this is, a constant of `guard.agents.kinds`."""
         if self.command.kind in NO_MODEL:
             # their own options are not in the tables
             return GUARDED if self.named(*REFUSED) else self.command.kind
@@ -190,7 +187,7 @@ class Invocation(CommandLine):
 
 def read(argv: Sequence[str]) -> Invocation:
     """Read the arguments `argv` (without the program)."""
-    found = Invocation(list(argv))
+    found = Invocation(argv)
     words = found.argv
     at = 0
     while at < len(words):
@@ -199,7 +196,7 @@ def read(argv: Sequence[str]) -> Invocation:
             found.separator = at
             found.operands += range(at + 1, len(words))
             break
-        if word.startswith("-") and word != "-":
+        if looks_like_option(word):
             at = _option(found, words, at)
             continue
         if found.wrong or not _subcommand(found, word):
@@ -224,7 +221,7 @@ def _subcommand(found: Invocation, word: str) -> bool:
     return True
 
 
-def _option(found: Invocation, words: list[str], at: int) -> int:
+def _option(found: Invocation, words: tuple[str, ...], at: int) -> int:
     """Read the option, or the short ones in one word, at `at`; the index behind it."""
     word = words[at]
     if word.startswith("--"):
@@ -241,7 +238,7 @@ def _option(found: Invocation, words: list[str], at: int) -> int:
     return at + 1
 
 
-def _take(found: Invocation, words: list[str], at: int, name: str, value: str | None) -> int:
+def _take(found: Invocation, words: tuple[str, ...], at: int, name: str, value: str | None) -> int:
     takes = found.command.options.get(name)
     end = at + 1
     if takes is None:
@@ -255,7 +252,7 @@ def _take(found: Invocation, words: list[str], at: int, name: str, value: str | 
     if takes == FLAG or value is not None:
         found.options.append(Option(name, at, end, () if value is None else (value,)))
         return end
-    while end < len(words) and not (words[end].startswith("-") and words[end] != "-"):
+    while end < len(words) and not looks_like_option(words[end]):
         end += 1
         if takes == ONE:
             break
@@ -266,5 +263,5 @@ def _take(found: Invocation, words: list[str], at: int, name: str, value: str | 
         if found.command is ROOT and taken in _NAMES:
             what = f"can be a value of {name} or a subcommand"
             found.wrong.append((taken, what, f"write {name}={words[at + 1]}"))
-    found.options.append(Option(name, at, end, tuple(words[at + 1 : end])))
+    found.options.append(Option(name, at, end, words[at + 1 : end]))
     return end

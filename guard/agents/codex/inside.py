@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard import net
 from guard.agents.codex import grammar, settings
 from guard.agents.codex.planner import PROVIDER
+from guard.agents.inside import elsewhere
 from guard.agents.managed import installed
 from guard.agents.suffix import suffix
 
@@ -34,9 +34,9 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[
         return _NOT_OURS
     table = settings.typed_value(last.get(f"model_providers.{identity}", ""))
     address = table.get("base_url", "") if isinstance(table, dict) else ""
-    if address != policy.base_url:
-        host = net.host_of(str(address)) or "nowhere"
-        return f"it is pinned to {host}, which is not the gateway of the policy"
+    wrong = elsewhere([address], policy)
+    if wrong:
+        return wrong
     missing = [
         key for key, value in settings.PINNED.items() if last.get(key) != settings.toml(value)
     ]

@@ -1,18 +1,23 @@
-"""Plans one launch of Codex: reads its files, decides. Hot-path module."""
+"""Plans one launch of Codex: reads its files, judges, pins. Hot-path module."""
 
 from __future__ import annotations
 
 import os
 
-from guard import net, paths
-from guard.agents import adapter, binary, environment
-from guard.agents.behind import Route, headers, resolve
-from guard.agents.codex import Codex, grammar, settings
+from guard import paths
+from guard.agents import binary, environment
+from guard.agents.behind import Route, choose, headers, not_named
 from guard.agents.codex import facts as read
+from guard.agents.codex import grammar, settings
+from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.facts import Facts
-from guard.agents.codex.variables import KEY, PREFIXES, PROXIES, SETS
-from guard.agents.keys import take_key, without_gateway_keys
-from guard.agents.plan import Plan, begin
+from guard.agents.codex.variables import KEY, PREFIXES, SETS
+from guard.agents.command_line import judge_command, judge_options
+from guard.agents.keys import take_key
+from guard.agents.kinds import GUARDED, NO_MODEL
+from guard.agents.managed import meet
+from guard.agents.plan import is_too_long
+from guard.agents.reach import asked_directly, shims_first
 from guard.agents.suffix import SUFFIX_LENGTH, suffix
 from guard.findings import Finding, unreadable
 
@@ -21,13 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
-
-TESTED = "0.171.0"
-"""The release on which every measure was tried."""
-
-_LONGEST = 128 * 1024
-"""What Linux takes as one argument, in bytes, its end included; macOS takes more."""
 
 PROVIDER = "portkey_"
 """How the provider's id begins. It ends in the user's suffix: a table of the same id in any
@@ -45,29 +45,28 @@ def survey(
     write: bool,
     root: str = "",
 ) -> Facts:
-    """Gather what `plan` needs; `root` stands before the paths of an administrator's files.
+    """Gather what a plan needs; `root` stands before the paths of an administrator's files.
 
     `write` False leaves no trace, for a plan that is only shown.
     """
     invocation = grammar.read(typed)
-    calls = invocation.kind == adapter.GUARDED
+    calls = invocation.kind == GUARDED
     home = read.codex_home(environ, cwd)
     found: list[read.Settings] = []
     dotenv: tuple[dict[str, str], str] = ({}, "")
-    ours: str = ""
-    managed: list[Finding] = []
     if calls:
         places = [cwd, *(os.path.join(cwd, value) for value in invocation.values("--cd"))]
         found = read.read_settings(home, invocation.values("--profile"), places, root)
         dotenv = read.read_dotenv(home)
-        ours, managed = read.look_at_managed(found, root)
+    layers = {one.path: one.layer for one in found if one.layer in read.ADMINISTRATORS}
+    met = meet(layers, root)
     return Facts(
         invocation=invocation,
         environ=dict(environ),
         # what calls no model is not judged by it, and it takes longer to read than all else
         version=binary.NO_VERSION
-        if invocation.kind in adapter.NO_MODEL
-        else binary.version(program, environ, Codex(), ask=calls),
+        if invocation.kind in NO_MODEL
+        else binary.version(program, environ, AGENT, ask=calls),
         program=read.native(program) if calls and program else program,
         home=home,
         settings=found,
@@ -75,59 +74,32 @@ def survey(
         dotenv_wrong=dotenv[1],
         environments=calls and os.path.lexists(os.path.join(home, "environments.toml")),
         shims=paths.installed_shims(environ),
-        suffix=suffix(environ, Codex.id, create=write and calls),
+        suffix=suffix(environ, AGENT.id, create=write and calls),
         token=os.urandom(8).hex() if write else "x" * SUFFIX_LENGTH,
         login=calls and os.path.lexists(os.path.join(home, "auth.json")),
-        ours=ours,
-        managed=managed,
+        met=met,
+        ours=met.suffix if any(layers[path] == read.MANAGED for path in met.ours) else "",
     )
 
 
-def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-    """Decide what the launch becomes. Pure."""
-    invocation = facts.invocation
-    result = begin(
-        Codex.id, invocation.kind, program, invocation.argv, facts.environ, policy, now,
-        keeps=Codex.keeps, prefixes=PREFIXES,
-    )  # fmt: skip
-    if result.kind != adapter.GUARDED:
-        without_gateway_keys(result, policy)
-    if result.kind == adapter.HARMLESS:
-        result.findings = []
-        return result
-    if result.kind == adapter.LOCAL:
-        _set(result, _path(facts, result))
-        return result
-    result.findings += binary.judge_version(facts.version, TESTED, program, Codex())
-    result.findings += judge_arguments(invocation)
-    result.findings += environment.proxies(facts.environ, policy, now, PROXIES)
-    if result.kind != adapter.GUARDED:
-        return result
-    result.guarded = True
-    result.program = facts.program
-    result.findings += _judge_files(facts, policy, now)
-    _pin(policy, facts, result)
-    return result
+def open_project(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
+    """Let an agent that a command of the user's own starts meet the guard."""
+    result.set(shims_first(result, facts.shims), SETS)
 
 
-def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
-    """What a launch refuses of the words that were typed; `check` says the same of files."""
+def judge_arguments(
+    invocation: grammar.Invocation, policy: CompiledPolicy, now: float
+) -> list[Finding]:
+    """What a launch refuses of a command line."""
+    refused = judge_command(invocation, AGENT, "codex, or codex exec PROMPT")
+    if refused:
+        return refused
     where = "command line"
-    command = invocation.command
-    if command.why:
-        rule = "RG203" if command.kind == adapter.SERVER else "RG202"
-        message = f"`codex {command.name}` {command.why}"
-        fix = "codex, or codex exec PROMPT"
-        return [Finding(rule, command.name, message, where=where, fix=fix)]
     findings = [
         Finding("RG205", word, f"{word} {what}", where=where, fix=fix)
         for word, what, fix in invocation.wrong
     ]
-    for option in invocation.named(*grammar.REFUSED):
-        rule, why = grammar.REFUSED[option.name]
-        findings.append(
-            Finding(rule, option.name, f"{option.name} {why}", where=where, fix="leave it out")
-        )
+    findings += judge_options(invocation, grammar.REFUSED)
     for key, _ in settings.typed(invocation.values("--config")):
         first = key.partition(".")[0]
         rule, why = settings.REFUSED.get(first, ("", ""))
@@ -139,17 +111,18 @@ def judge_arguments(invocation: grammar.Invocation) -> list[Finding]:
     return findings
 
 
-def _judge_files(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
-    """Findings for files in CODEX_HOME and settings that a launch cannot override."""
-    findings = [unreadable(one.path, one.unreadable) for one in facts.settings if one.unreadable]
+def judge_files(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
+    """Add findings for files in CODEX_HOME and settings that a launch cannot override."""
+    result.findings += [
+        unreadable(one.path, one.unreadable) for one in facts.settings if one.unreadable
+    ]
     dotenv = os.path.join(facts.home, ".env")
     if facts.dotenv_wrong:
-        findings.append(unreadable(dotenv, facts.dotenv_wrong))
-    findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
-    findings += facts.managed
+        result.findings.append(unreadable(dotenv, facts.dotenv_wrong))
+    result.findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
+    result.findings += facts.met.findings
     if facts.environments:
-        findings.append(elsewhere(os.path.join(facts.home, "environments.toml")))
-    return findings
+        result.findings.append(elsewhere(os.path.join(facts.home, "environments.toml")))
 
 
 def elsewhere(path: str) -> Finding:
@@ -176,97 +149,65 @@ _DIRECTORIES = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "X
 def _overwritten(variables: Mapping[str, str], policy: CompiledPolicy, now: float) -> list[str]:
     """The names in `variables` that a launch removes or sets, or that move directories."""
     kept, _, _ = environment.clean(
-        variables, policy, now, keeps=Codex.keeps, agent=True, prefixes=PREFIXES
+        variables, policy, now, keeps=AGENT.keeps, agent=True, prefixes=PREFIXES
     )
     ours = {*SETS, *_DIRECTORIES, *policy.gateway_keys}
     return [name for name in variables if name not in kept or name in ours or name.startswith(KEY)]
 
 
-def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
+def pin(result: Plan, policy: CompiledPolicy, facts: Facts) -> None:
+    """Start the native program, with the route in the last arguments and the key in a variable of
+    a name of its own."""
+    result.program = facts.program
     invocation = facts.invocation
-    models = invocation.values("--model")
-    others = [
+    typed: list[str | None] = [*invocation.values("--model")]
+    typed += [
         str(settings.typed_value(text))
         for key, text in settings.typed(invocation.values("--config"))
         if key == "model"
     ]
-    if len(models) + len(others) > 1:
-        result.findings.append(
-            Finding(
-                "RG205",
-                "--model",
-                f"the model is named {len(models) + len(others)} times",
-                where="command line",
-                fix="name one model",
-            )
-        )
+    route = choose(result, policy, AGENT, typed)
+    if route is None:
         return
-    typed = next(iter((*models, *others)), None)
-    route = resolve(policy, Codex(), typed)
-    if isinstance(route, Finding):
-        result.findings.append(route)
-        return
-    result.route = str(route)
     key = mark = KEY + facts.token
     if facts.ours and route.entry.key_env:
         # the administrator's file, which outranks the arguments, takes it from there
         key = route.entry.key_env
     if not take_key(result, route.entry, facts.environ, key):
         return
-    sets = _path(facts, result)
+    sets = shims_first(result, facts.shims)
     if route.entry.key_env:
         # by the mark a running one is known as guarded
         sets |= dict.fromkeys((key, mark), facts.environ[route.entry.key_env])
     for entry in policy.providers:
-        if result.environ.pop(entry.key_env, None) is not None and entry.key_env != key:
-            why = f"Codex gets the key as {KEY}…, and its commands get none"
-            result.changes.append(environment.Change("removed", entry.key_env, "", why))
-    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
-        sets.update(net.without_proxy(facts.environ, net.host_of(policy.base_url)))
-    _set(result, sets)
+        if entry.key_env == key:
+            continue  # it is set below
+        result.remove(entry.key_env, f"Codex gets the key as {KEY}…, and its commands get none")
+    sets |= asked_directly(policy, facts.environ)
+    reason = "the gateway key, where the administrator's file takes it from"
+    result.set(sets, {key: reason, **SETS, mark: SETS[KEY]})
     result.findings += _judge_identity(facts)
-    pinned = _pinned(policy, facts, route, key, result)
+    pinned = _pinned(result, policy, facts, route, key)
     fix = "the policy has changed since: sudo routeguard managed install" if facts.ours else ""
     for one in facts.of(*read.ADMINISTRATORS):
         required = one.layer == read.REQUIRED
         content = settings.demanded(one.content) if required else one.content
         result.findings += judge_managed(one.path, content, pinned, fix)
-    pin = settings.words(pinned, settings.switches(facts))
-    if any(len(word.encode()) >= _LONGEST for word in pin):
-        result.findings.append(
-            Finding(
-                "RG303",
-                "mcp_servers",
-                f"the settings around {facts.home} and this directory define more MCP servers than "
-                "a launch can close",
-                where=facts.settings[-1].path,
-                fix="take servers that nobody uses out of these settings",
-            )
+    words = settings.words(pinned, settings.switches(facts))
+    if is_too_long(words):
+        result.report(
+            "RG303",
+            "mcp_servers",
+            f"the settings around {facts.home} and this directory define more MCP servers than "
+            "a launch can close",
+            where=facts.settings[-1].path,
+            fix="take servers that nobody uses out of these settings",
         )
-    _set_arguments(invocation, result, route, typed, pin)
-
-
-def _path(facts: Facts, result: Plan) -> dict[str, str]:
-    if not facts.shims:
-        return {}
-    search = result.environ.get("PATH", os.defpath)
-    return {"PATH": paths.behind_shims(search, facts.shims)}
-
-
-def _why(name: str) -> str:
-    return SETS.get(name, "the gateway key, where the administrator's file takes it from")
-
-
-def _set(result: Plan, sets: dict[str, str]) -> None:
-    result.environ.update(sets)
-    result.changes += [
-        environment.Change("set", name, "", SETS[KEY] if name[: len(KEY)] == KEY else _why(name))
-        for name in sets
-    ]
+    _set_arguments(result, invocation, route, words)
 
 
 def _pinned(
-    policy: CompiledPolicy, facts: Facts, route: Route, key: str, result: Plan
+    result: Plan, policy: CompiledPolicy, facts: Facts, route: Route, key: str
 ) -> dict[str, Any]:
     """The settings by which a launch holds Codex, by their dotted keys."""
     identity = PROVIDER + (facts.ours or facts.suffix)
@@ -278,37 +219,26 @@ def _pinned(
     }
     if route.model and not route.typed:
         pinned["model"] = route.model
-    wanted = policy.route_of(Codex.id).mcp
-    closed, taken = settings.servers(facts, wanted)
+    wanted = policy.route_of(AGENT.id)
+    closed, taken = settings.servers(facts, wanted.mcp)
     if closed:
         pinned["mcp_servers"] = closed
     for name, one in taken.items():
-        result.findings.append(
-            Finding(
-                "RG301",
-                name,
-                f"the MCP server {name} of your policy is not started: the project has one of that "
-                "name",
-                where=one.path,
-                fix=f"give one of them another name, or take {name} out of {one.path}",
-                severity="warning",
-            )
+        result.report(
+            "RG301",
+            name,
+            f"the MCP server {name} of your policy is not started: the project has one of that "
+            "name",
+            where=one.path,
+            fix=f"give one of them another name, or take {name} out of {one.path}",
+            severity="warning",
         )
     own = sorted(
         {name for one in facts.of(*read.OWN) for name in one.table("mcp_servers")} & closed.keys()
     )
     if own and not taken:
-        result.findings.append(
-            Finding(
-                "RG301",
-                "mcp_servers",
-                f"not started, because your policy does not name them: {', '.join(own)}",
-                where=os.path.join(facts.home, "config.toml"),
-                fix=f"name those that you want in your policy:\n[agents.{Codex.id}]\n"
-                f"mcp = {settings.toml(list(own))}",
-                severity="note",
-            )
-        )
+        where = os.path.join(facts.home, "config.toml")
+        result.findings.append(not_named("mcp", "MCP servers", where, wanted, own))
     return pinned
 
 
@@ -349,11 +279,10 @@ def judge_managed(
 
 
 def _set_arguments(
-    invocation: grammar.Invocation, result: Plan, route: Route, typed: str | None, pin: list[str]
+    result: Plan, invocation: grammar.Invocation, route: Route, pin: list[str]
 ) -> None:
     argv, at = list(invocation.argv), invocation.separator
-    if typed is not None and route.model != typed:
-        result.rewritten = f"--model {typed} goes to {route}"
+    if result.rewritten:
         for option in invocation.named("--model"):
             argv[option.start : option.end] = [f"--model={route.model}"]
             at -= option.end - option.start - 1

@@ -52,11 +52,6 @@ def render(policy: CompiledPolicy, machine: Machine) -> Managed:
     )
 
 
-def identity(suffix: str) -> str:
-    """The id of the provider in the file that an administrator's machine has with this suffix."""
-    return PROVIDER + suffix
-
-
 def provider(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str, Any]:
     """The provider's table."""
     entry = route.entry
@@ -69,7 +64,7 @@ def provider(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str
 
 def values(policy: CompiledPolicy, machine: Machine, route: Route) -> dict[str, Any]:
     """The content of `managed_config.toml`, by dotted keys."""
-    name = identity(machine.suffix)
+    name = PROVIDER + machine.suffix
     found: dict[str, Any] = {
         "model_provider": name,
         **settings.PINNED,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from guard.agents.adapter import HARMLESS, Agent
-from guard.agents.binary import NO_VERSION, version
+from guard.agents.adapter import Agent
+from guard.agents.binary import NO_VERSION, TOLD, version
+from guard.agents.kinds import GUARDED, HARMLESS, SERVER
 from guard.agents.opencode import OpenCode
-from guard.agents.opencode.binary import TOLD
-from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES
+from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES, UNDOING
 from guard.agents.opencode2 import variables as later
 from guard.paths import REAL_CONFIG_HOME
 
@@ -24,6 +24,12 @@ class OpenCodeAdapter(Agent, OpenCode):
     """opencode 1.x: pinned by an inline config with a random provider id."""
 
     tested = "1.18.33"
+    # older ones let `.opencode` override the inline config
+    # (github.com/anomalyco/opencode/issues/11628)
+    oldest = "1.18.0"
+    outdated = "lets a repository override the pinned config"
+    pinned_kinds = (GUARDED, SERVER)
+    undoing = UNDOING
     # of both releases: an environment does not say which release will read it
     switches = later.SWITCHES | SWITCHES
     sets = later.SETS | SETS
@@ -51,28 +57,26 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         return LATER if LATER.pins(environ) else self
 
-    def kind(self, typed: Sequence[str]) -> str:
-        """The kind by the grammar of 1.18."""
-        from guard.agents.opencode import grammar
-
-        return grammar.read(list(typed)).kind()
-
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
     ) -> Facts:
         """See `planner.survey`."""
-        from guard.agents.opencode import planner
-
         told = TOLD.pop(program, None)
-        return planner.survey(typed, environ, program, cwd, write=write, version=told)
+        found: Facts = self._module("planner").survey(
+            typed, environ, program, cwd, write=write, version=told
+        )
+        return found
+
+    def begin(self, result: Plan, facts: Facts) -> None:
+        """See `planner.begin`."""
+        self._module("planner").begin(result, facts)
 
     def prepare(
-        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
     ) -> list[str]:
         """See `planner.prepare`."""
-        from guard.agents.opencode import planner
-
-        return planner.prepare(policy, facts, shims[self.names[0]])
+        kept: list[str] = self._module("planner").prepare(policy, facts, shims[self.names[0]])
+        return kept
 
     def pinned_size(self, policy: CompiledPolicy) -> tuple[int, int]:
         """Of the inline config, with providers and models alone."""
@@ -88,32 +92,16 @@ class OpenCodeAdapter(Agent, OpenCode):
     def restore(self, environ: dict[str, str]) -> None:
         """See `planner.restore`, of either release."""
         if later.REAL_STATE_HOME in environ:
-            from guard.agents.opencode2 import planner as later_planner
+            from guard.agents.opencode2.adapter import AGENT as LATER
 
-            later_planner.restore(environ)
+            LATER.restore(environ)
             environ.pop(later.REAL_STATE_HOME, None)
         if REAL_CONFIG_HOME in environ:
-            from guard.agents.opencode import planner
-
-            planner.restore(environ)
+            self._module("planner").restore(environ)
 
     def pins(self, environ: Mapping[str, str]) -> bool:
         """By the inline config."""
         return "OPENCODE_CONFIG_CONTENT" in environ
-
-    def unpinned(
-        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
-    ) -> str:
-        """See `inside.unpinned`."""
-        from guard.agents.opencode import inside
-
-        return inside.unpinned(environ, policy)
-
-    def undone_by(self, name: str) -> bool:
-        """See `inside.UNDOING`."""
-        from guard.agents.opencode import inside
-
-        return name in inside.UNDOING
 
     def ended_by(self, argv: Sequence[str]) -> str:
         """That of opencode 2, which alone has a service."""

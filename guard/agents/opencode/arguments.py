@@ -5,34 +5,18 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.adapter import REMOTE, SERVER
-from guard.agents.opencode.grammar import NETWORK, Invocation, Option
+from guard.agents.kinds import REMOTE, SERVER
+from guard.agents.opencode.grammar import NETWORK, Invocation
 from guard.agents.opencode.route import Route, Router
 from guard.findings import Finding, allow
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, Protocol
+    from collections.abc import Mapping
 
+    from guard.agents.command_line import CommandLine, Option
     from guard.policy.values import CompiledPolicy
-
-    class CommandLine(Protocol):
-        """What the grammars of opencode 1 and 2 have in common."""
-
-        argv: tuple[str, ...]
-        spec: Any
-        options: list[Any]
-        positionals: list[tuple[int, str]]
-        separator: int
-
-        @property
-        def command(self) -> str: ...
-
-        def named(self, *names: str) -> list[Any]: ...
-
-        def again(self, argv: Sequence[str]) -> CommandLine: ...
 
 
 class Rewriting(Record):
@@ -52,13 +36,13 @@ class Rewriting(Record):
 def rewrite(invocation: CommandLine, router: Router, ids: Mapping[str, str]) -> Rewriting:
     """Name the gateway's provider and model in the arguments of `invocation`."""
     result = Rewriting(list(invocation.argv), router.default())
-    if invocation.spec.model:
+    if invocation.command.model:
         _rewrite_model(invocation, router, ids, result)
-    elif invocation.command == "models":
+    elif invocation.command.name == "models":
         typed = ", ".join(f"{name}/MODEL" for name in ids)
         result.told = f"provider names in the list are for this launch only; with -m type {typed}"
-        for index, word in invocation.positionals[:1]:
-            result.argv[index] = ids.get(word, word)
+        for index in invocation.operands[:1]:
+            result.argv[index] = ids.get(result.argv[index], result.argv[index])
         for option in invocation.named("provider"):
             if option.value is not None and option.value in ids:
                 result.argv[option.start : option.end] = [f"--provider={ids[option.value]}"]
@@ -170,14 +154,29 @@ def _spliced(
 def _says(invocation: CommandLine) -> tuple[object, ...]:
     """What a command line says apart from the model: equal before and after a rewriting."""
     return (
-        invocation.command,
-        [word for _, word in invocation.positionals],
+        invocation.command.name,
+        invocation.words,
         invocation.argv[invocation.separator :],
         [
-            (option.name, option.value, option.values)
+            (option.name, option.values)
             for option in invocation.options
             if option.name not in ("model", "m", "provider")
         ],
+    )
+
+
+OTHER_SERVER = "another agent server would make the calls, with its own keys and config"
+
+
+def serves(what: str) -> Finding:
+    """The finding for `what`, a command or an option that opens a server."""
+    return Finding(
+        "RG203",
+        what,
+        f"{what} lets other programs drive the agent, in directories that were not checked",
+        where="command line",
+        fix='use the TUI or `opencode run`; or set servers = "allow" under '
+        "[agents.opencode] in your policy",
     )
 
 
@@ -185,9 +184,9 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
     """Findings for arguments that hand the call to another program's environment."""
     findings = []
     urls = []
-    if invocation.spec.kind == REMOTE:
+    if invocation.command.kind == REMOTE:
         named = [option.value or "" for option in invocation.named("url")]
-        urls += [word for _, word in invocation.positionals[:1]] + named or [""]
+        urls += invocation.words[:1] + named or [""]
     urls += [option.value or "" for option in invocation.named("attach")]
     for url in urls:
         if url and policy.excepted(f"server:{url.rstrip('/')}", now) is not None:
@@ -196,27 +195,17 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
             Finding(
                 "RG202",
                 url or "attach",
-                "another agent server would make the calls, with its own keys and config",
+                OTHER_SERVER,
                 where="command line",
                 fix="start opencode without attach\n"
                 f"or {allow('server', url.rstrip('/') or 'URL')}",
             )
         )
     listens = sorted({o.name for o in invocation.options if o.name.partition(".")[0] in NETWORK})
-    if invocation.spec.kind == SERVER or (listens and invocation.command in ("", "run")):
-        what = invocation.command if invocation.spec.kind == SERVER else f"--{listens[0]}"
+    if invocation.command.kind == SERVER or (listens and invocation.command.name in ("", "run")):
+        what = invocation.command.name if invocation.command.kind == SERVER else f"--{listens[0]}"
         if policy.servers != "allow":
-            findings.append(
-                Finding(
-                    "RG203",
-                    what,
-                    f"{what} lets other programs drive the agent, in directories that were not "
-                    "checked",
-                    where="command line",
-                    fix='use the TUI or `opencode run`; or set servers = "allow" under '
-                    "[agents.opencode] in your policy",
-                )
-            )
+            findings.append(serves(what))
     return findings
 
 
@@ -225,9 +214,9 @@ def logins(invocation: CommandLine, policy: CompiledPolicy, now: float) -> list[
 
     What follows `--` is taken for a URL here, although 1.18.33 passes over it.
     """
-    if invocation.command != "providers login":
+    if invocation.command.name != "providers login":
         return []
-    urls = [word for _, word in invocation.positionals]
+    urls = invocation.words
     urls += [option.value or "" for option in invocation.named("url")]
     urls += invocation.argv[invocation.separator + 1 :]
     does = "makes opencode run a command of that server, and lets it"

@@ -10,21 +10,23 @@ Hot-path module; `json` is imported on first use. Pure.
 from __future__ import annotations
 
 from guard.agents.behind import headers
+from guard.agents.plan import LONGEST
 from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
     from guard.agents.opencode.route import Route, Router
+    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 NPM = "@ai-sdk/openai-compatible"
 """The SDK bundled with opencode that speaks the gateway's dialect."""
 
-MAX_CONTENT = 128 * 1024 - len("OPENCODE_CONFIG_CONTENT=") - 1
-"""Bytes one environment string may hold on Linux (MAX_ARG_STRLEN), less the name."""
+MAX_CONTENT = LONGEST - len("OPENCODE_CONFIG_CONTENT=") - 1
+"""Bytes that the value of the variable may hold."""
 
 NOWHERE = "https://share.invalid"
 """Where transcripts would be uploaded: `.invalid` never resolves (RFC 2606)."""
@@ -370,6 +372,31 @@ def render(
         largest = max(optional, key=lambda key: len(json.dumps(merged[key])))
         del merged[largest]
         dropped.append(largest)
+
+
+def judge_size(result: Plan, text: str) -> None:
+    """Refuse a config that one environment variable does not hold."""
+    if len(text) > MAX_CONTENT:
+        result.report(
+            "RG501",
+            "gateway.providers",
+            f"the models of the policy and the agents of the configs take {len(text)} bytes, "
+            f"and one environment variable holds {MAX_CONTENT}",
+            where="policy",
+            fix="declare fewer models (others can still be named with -m), or move agents "
+            "from opencode.json into Markdown files",
+        )
+
+
+def providers_in(configs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The ids of the providers that `configs` define, in either syntax."""
+    return frozenset(
+        name
+        for content in configs
+        for group in ("provider", "providers")
+        if isinstance(content.get(group), dict)
+        for name in content[group]
+    )
 
 
 def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

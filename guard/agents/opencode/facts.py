@@ -33,23 +33,14 @@ class Outcome(Record):
     main: str = ""
 
 
-class Facts(Record, adapter.Facts):
-    """What `planner.survey` found: the command line, the binary, the files around.
-
-    `environ` is the user's environment with the traces of an outer guarded launch taken back.
-    """
+class Facts(adapter.Facts):
+    """What `planner.survey` found: the command line, the binary, the files around."""
 
     invocation: grammar.Invocation
-    environ: dict[str, str]
-    version: tuple[int, int, int]
     found: surroundings.Surroundings
     suffix: str
     directories: directories.Directories
     provider_ids: frozenset[str]
     working_directory: str
-    command: str = ""
     # what the last plan took over from the files, for `prepare`
     outcome: Outcome | None = None
-
-    def _complete(self) -> None:
-        self.command = self.invocation.command

@@ -19,192 +19,124 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
-from guard.record import Record
+from guard.agents.command_line import Command, CommandLine, Option, words
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GLOBAL_BOOLEANS = frozenset(("help", "h", "version", "v", "print-logs", "pure"))
-_GLOBAL_STRINGS = frozenset(("log-level",))
-_NETWORK_STRINGS = frozenset(("port", "hostname", "mdns-domain"))
-NETWORK = frozenset(("port", "hostname", "mdns", "mdns-domain", "cors"))
+_GLOBAL_BOOLEANS = words("help h version v print-logs pure")
+_GLOBAL_STRINGS = words("log-level")
+_MODEL = words("model m")
+_SESSION = "continue c fork auto yolo dangerously-skip-permissions mini replay demo"
+_NETWORK = "port hostname mdns-domain"
+NETWORK = words(f"{_NETWORK} mdns cors")
 """Options that make the agent listen for other programs."""
 
-_SESSION_BOOLEANS = frozenset(
-    (
-        "continue",
-        "c",
-        "fork",
-        "auto",
-        "yolo",
-        "dangerously-skip-permissions",
-        "mini",
-        "replay",
-        "demo",
-    )
-)
-_MODEL = frozenset(("model", "m"))
 
-
-class Spec(Record):
-    """The options of one command, and what kind of launch it is.
+class Row(Command):
+    """A command and its options: which are switches, and which take a word or every further one.
 
     `kind`: HARMLESS makes no model call and opens no project, LOCAL makes none but opens the
     project, with its plugins and MCP servers, GUARDED may make a call, SERVER lets other programs
     make them, REMOTE hands them to another server. That `mcp list`, `agent list`, `session list`,
     `stats`, `export` and `debug info` run a project's plugins was observed on 1.18.33; so was that
-    those left HARMLESS here do not.
+    those left HARMLESS here do not. `model` tells that it takes `--model`.
     """
 
-    name: str
-    kind: str
-    booleans: frozenset[str] = frozenset()
-    strings: frozenset[str] = frozenset()
+    booleans: frozenset[str] = _GLOBAL_BOOLEANS
+    strings: frozenset[str] = _GLOBAL_STRINGS
     arrays: frozenset[str] = frozenset()
     model: bool = False
 
-    def _complete(self) -> None:
-        self.booleans |= _GLOBAL_BOOLEANS
-        self.strings |= _GLOBAL_STRINGS | (_MODEL if self.model else frozenset())
 
-
-_TOP_LEVEL = Spec("", GUARDED)
-
-_ROOT = Spec(
-    "",
-    GUARDED,
-    booleans=_SESSION_BOOLEANS | {"mdns"},
-    strings=_NETWORK_STRINGS | {"session", "s", "prompt", "agent", "replay-limit", "project"},
-    arrays=frozenset(("cors",)),
-    model=True,
-)
-
-
-def _server(name: str) -> Spec:
-    return Spec(
+def _row(
+    name: str,
+    kind: str,
+    booleans: str = "",
+    strings: str = "",
+    arrays: str = "",
+    *,
+    model: bool = False,
+) -> Row:
+    return Row(
         name,
-        SERVER,
-        booleans=frozenset(("mdns",)),
-        strings=_NETWORK_STRINGS | {"cwd"},
-        arrays=frozenset(("cors",)),
+        kind,
+        booleans=words(booleans) | _GLOBAL_BOOLEANS,
+        strings=words(strings) | _GLOBAL_STRINGS | (_MODEL if model else frozenset()),
+        arrays=words(arrays),
+        model=model,
     )
 
 
+_TOP_LEVEL = Row("", GUARDED)
+
+_ROOT = _row(
+    "",
+    GUARDED,
+    f"{_SESSION} mdns",
+    f"{_NETWORK} session s prompt agent replay-limit project",
+    "cors",
+    model=True,
+)
+
 _COMMANDS = {
-    "run": Spec(
-        "run",
-        GUARDED,
-        booleans=_SESSION_BOOLEANS | {"share", "thinking", "interactive", "i"},
-        strings=frozenset(
-            (
-                "command",
-                "session",
-                "s",
-                "agent",
-                "format",
-                "title",
-                "attach",
-                "password",
-                "p",
-                "username",
-                "u",
-                "dir",
-                "port",
-                "variant",
-                "replay-limit",
-            )
+    row.name: row
+    for row in (
+        _row(
+            "run",
+            GUARDED,
+            f"{_SESSION} share thinking interactive i",
+            "command session s agent format title attach password p username u dir port variant "
+            "replay-limit",
+            "file f message",
+            model=True,
         ),
-        arrays=frozenset(("file", "f", "message")),
-        model=True,
-    ),
-    "serve": _server("serve"),
-    "web": _server("web"),
-    "acp": _server("acp"),
-    "attach": Spec(
-        "attach",
-        REMOTE,
-        booleans=_SESSION_BOOLEANS,
-        strings=frozenset(
-            ("dir", "session", "s", "password", "p", "username", "u", "replay-limit", "url")
+        *(
+            _row(name, SERVER, "mdns", f"{_NETWORK} cwd", "cors")
+            for name in ("serve", "web", "acp")
         ),
-    ),
-    "models": Spec("models", GUARDED, booleans=frozenset(("verbose", "refresh"))),
-    "pr": Spec("pr", GUARDED),
-    "debug": Spec("debug", GUARDED, strings=frozenset(("tool", "params"))),
-    "agent list": Spec("agent list", LOCAL),
-    "agent create": Spec(
-        "agent create",
-        GUARDED,
-        strings=frozenset(("path", "description", "mode", "permissions", "tools")),
-        model=True,
-    ),
-    "github run": Spec("github run", GUARDED, strings=frozenset(("event", "token"))),
-    "github install": Spec("github install", LOCAL),
-    "providers": Spec("providers", LOCAL),
-    "providers list": Spec("providers list", HARMLESS),
-    "providers login": Spec(
-        "providers login", LOCAL, strings=frozenset(("url", "provider", "p", "method", "m"))
-    ),
-    "providers logout": Spec("providers logout", HARMLESS),
-    "mcp": Spec("mcp", LOCAL, arrays=frozenset(("env", "header"))),
-    "session": Spec("session", LOCAL),
-    "plugin": Spec("plugin", LOCAL, booleans=frozenset(("global", "g", "force", "f"))),
-    "export": Spec("export", LOCAL, booleans=frozenset(("sanitize",))),
-    "import": Spec("import", LOCAL),
-    "stats": Spec("stats", LOCAL),
-    "db": Spec("db", HARMLESS),
-    "upgrade": Spec("upgrade", HARMLESS),
-    "uninstall": Spec(
-        "uninstall",
-        HARMLESS,
-        booleans=frozenset(("keep-config", "c", "keep-data", "d", "dry-run", "force", "f")),
-    ),
-    "completion": Spec("completion", HARMLESS),
-    "console": Spec("console", HARMLESS),
-    "generate": Spec("generate", HARMLESS),
-    # printing where files lie makes no call and must work when nothing else does
-    "debug paths": Spec("debug paths", HARMLESS),
-    "debug info": Spec("debug info", LOCAL),
+        _row("attach", REMOTE, _SESSION, "dir session s password p username u replay-limit url"),
+        _row("models", GUARDED, "verbose refresh"),
+        _row("pr", GUARDED),
+        _row("debug", GUARDED, "", "tool params"),
+        _row("agent list", LOCAL),
+        _row("agent create", GUARDED, "", "path description mode permissions tools", model=True),
+        _row("github run", GUARDED, "", "event token"),
+        _row("github install", LOCAL),
+        _row("providers", LOCAL),
+        _row("providers list", HARMLESS),
+        _row("providers login", LOCAL, "", "url provider p method m"),
+        _row("providers logout", HARMLESS),
+        _row("mcp", LOCAL, "", "", "env header"),
+        _row("session", LOCAL),
+        _row("plugin", LOCAL, "global g force f"),
+        _row("export", LOCAL, "sanitize"),
+        _row("import", LOCAL),
+        _row("stats", LOCAL),
+        _row("db", HARMLESS),
+        _row("upgrade", HARMLESS),
+        _row("uninstall", HARMLESS, "keep-config c keep-data d dry-run force f"),
+        _row("completion", HARMLESS),
+        _row("console", HARMLESS),
+        _row("generate", HARMLESS),
+        # printing where files lie makes no call and must work when nothing else does
+        _row("debug paths", HARMLESS),
+        _row("debug info", LOCAL),
+    )
 }
 _WITH_SUBCOMMANDS = ("agent", "debug", "github", "providers")
 _ALIASES = {"auth": "providers", "plug": "plugin"}
 _NAMES = frozenset(name.partition(" ")[0] for name in _COMMANDS)
 
 
-class Option(Record):
-    """One option as it stands: `argv[start:end]`, its name, and its value if it has one.
+class Invocation(CommandLine):
+    """A command line as opencode reads it."""
 
-    `letters` is what stands before it in a cluster (`c` in `-cm X`); `value` is None for an
-    option without a value, a list only for array options.
-    """
+    __slots__ = ()
 
-    name: str
-    start: int
-    end: int
-    value: str | None
-    values: tuple[str, ...] = ()
-    letters: str = ""
-
-
-class Invocation(Record):
-    """A command line as opencode reads it: the command, its options, its free words.
-
-    `positionals` are (index in argv, word) without the command words; `separator` is the index
-    of the first `--`, or `len(argv)`.
-    """
-
-    argv: tuple[str, ...]
-    spec: Spec
-    options: list[Option]
-    positionals: list[tuple[int, str]]
-    separator: int
-
-    @property
-    def command(self) -> str:
-        """The command in words (`run`, `agent create`), "" for the TUI."""
-        return self.spec.name
+    command: Row
 
     def named(self, *names: str) -> list[Option]:
         """The options with one of these names, in order, dotted forms (`--attach.x`) included."""
@@ -225,49 +157,48 @@ class Invocation(Record):
                 asked = True
         return asked
 
-    def again(self, argv: Sequence[str]) -> Invocation:
-        """Other arguments, read by the same grammar."""
-        return read(argv)
-
+    @property
     def kind(self) -> str:
-        """What kind of launch this is; see Spec."""
-        return HARMLESS if self.asks_for_help() else self.spec.kind
+        """What kind of launch this is; see Row."""
+        return HARMLESS if self.asks_for_help() else self.command.kind
 
 
 def read(argv: Sequence[str]) -> Invocation:
     """Read `argv` (without the program name) as opencode 1.x does. Never fails."""
-    words = tuple(argv)
-    _, free, _ = _scan(words, _TOP_LEVEL)
-    spec, used = _ROOT, 0
-    if free and _ALIASES.get(free[0][1], free[0][1]) in _NAMES:
-        name = _ALIASES.get(free[0][1], free[0][1])
-        used = 1
+    typed = tuple(argv)
+    _, free, _ = _scan(typed, _TOP_LEVEL)
+    row, used = _ROOT, 0
+    first = _ALIASES.get(typed[free[0]], typed[free[0]]) if free else ""
+    if first in _NAMES:
+        name, used = first, 1
         if name in _WITH_SUBCOMMANDS and len(free) > 1:
-            longer = f"{name} {free[1][1]}"
+            longer = f"{name} {typed[free[1]]}"
             longer = longer.removesuffix(" ls") + (" list" if longer.endswith(" ls") else "")
             if longer in _COMMANDS:
                 name, used = longer, 2
         # `opencode agent` alone prints help; read it as its harmless sibling
-        spec = _COMMANDS.get(name) or Spec(name, HARMLESS)
-    options, positionals, separator = _scan(words, spec)
-    return Invocation(words, spec, options, positionals[used:], separator)
+        row = _COMMANDS.get(name) or Row(name, HARMLESS)
+    found = Invocation(typed, row)
+    found.options, operands, found.separator = _scan(typed, row)
+    found.operands = operands[used:]
+    return found
 
 
-def _scan(words: tuple[str, ...], spec: Spec) -> tuple[list[Option], list[tuple[int, str]], int]:
-    """The options, the free words, and where the `--` stands that ends both."""
+def _scan(words: tuple[str, ...], row: Row) -> tuple[list[Option], list[int], int]:
+    """The options, the indices of the free words, and where the `--` stands that ends both."""
     options: list[Option] = []
-    positionals: list[tuple[int, str]] = []
+    operands: list[int] = []
     at = 0
     while at < len(words) and words[at] != "--":
         word = words[at]
-        found = [] if _is_free(word) else _options(words, at, spec)
+        found = [] if _is_free(word) else _options(words, at, row)
         if found:
             options.extend(found)
             at = found[-1].end
         else:
-            positionals.append((at, word))
+            operands.append(at)
             at += 1
-    return options, positionals, at
+    return options, operands, at
 
 
 def _is_free(word: str) -> bool:
@@ -277,14 +208,14 @@ def _is_free(word: str) -> bool:
     return dashes == 0 or word == "-" or _is_negative(word)
 
 
-def _options(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+def _options(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     word = words[at]
     if word.startswith("--"):
-        return _long(words, at, spec)
-    return _dotted(words, at, spec) or _short(words, at, spec)
+        return _long(words, at, row)
+    return _dotted(words, at, row) or _short(words, at, row)
 
 
-def _long(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+def _long(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     # yargs matches names with `.`, which stops at a line break: `--attach\nx` is `--attach`
     line = _first_line(words[at])
     if "=" in line[3:]:
@@ -292,33 +223,33 @@ def _long(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
         if not name:
             name, _, value = "-", "", words[at][3:]
         name = kebab(name)
-        if name in spec.arrays:
+        if name in row.arrays:
             end, more = _following(words, at + 1)
-            return [Option(name, at, end, value, values=(value, *more))]
-        return [Option(name, at, at + 1, value)]
+            return [Option(name, at, end, (value, *more))]
+        return [Option(name, at, at + 1, (value,))]
     name = kebab(line[2:])
     if name.startswith("no-") and name != "no-":
-        return [Option(name, at, at + 1, None)]
+        return [Option(name, at, at + 1)]
     if not name:
         return []
-    return [_with_next(name, words, at, spec, "", short=False)]
+    return [_with_next(name, words, at, row, "", short=False)]
 
 
-def _dotted(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+def _dotted(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     """`-m.x VALUE`, which sets a field of an option."""
     word, line = words[at], _first_line(words[at])
     if line[2:3] != "." or len(line) < 4:
         return []
     if "=" in line[4:]:
         name, _, value = word[1:].partition("=")
-        return [Option(name, at, at + 1, value)]
+        return [Option(name, at, at + 1, (value,))]
     name = line[1:]
     if at + 1 < len(words) and not words[at + 1].startswith("-"):
-        return [Option(name, at, at + 2, words[at + 1])]
-    return [Option(name, at, at + 1, None)]
+        return [Option(name, at, at + 2, (words[at + 1],))]
+    return [Option(name, at, at + 1)]
 
 
-def _short(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
+def _short(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     units = _utf16(words[at][1:])
     found: list[Option] = []
     for index, letter in enumerate(units[:-1]):
@@ -326,36 +257,35 @@ def _short(words: tuple[str, ...], at: int, spec: Spec) -> list[Option]:
         before = "".join(units[:index])
         if rest[0] == "=" and len(rest) > 1:
             value = _text(rest[1:])
-            if letter not in spec.arrays:
-                return [*found, Option(letter, at, at + 1, value, letters=before)]
+            if letter not in row.arrays:
+                return [*found, Option(letter, at, at + 1, (value,), before)]
             end, more = _following(words, at + 1)
-            return [*found, Option(letter, at, end, value, values=(value, *more), letters=before)]
+            return [*found, Option(letter, at, end, (value, *more), letters=before)]
         if rest == ["-"]:
             # this letter gets the dash, and no other letter follows
-            return [*found, Option(letter, at, at + 1, "-", letters=before)]
+            return [*found, Option(letter, at, at + 1, ("-",), before)]
         numbered = letter.isascii() and letter.isalpha() and _is_number("".join(rest))
         if numbered or (len(rest) > 1 and not _is_word(rest[0])):
-            return [*found, Option(letter, at, at + 1, _text(rest), letters=before)]
-        found.append(Option(letter, at, at + 1, None, letters=before))
-    found.append(_with_next(units[-1], words, at, spec, "".join(units[:-1]), short=True))
+            return [*found, Option(letter, at, at + 1, (_text(rest),), before)]
+        found.append(Option(letter, at, at + 1, (), before))
+    found.append(_with_next(units[-1], words, at, row, "".join(units[:-1]), short=True))
     return found
 
 
 def _with_next(
-    name: str, words: tuple[str, ...], at: int, spec: Spec, letters: str, *, short: bool
+    name: str, words: tuple[str, ...], at: int, row: Row, letters: str, *, short: bool
 ) -> Option:
-    if name in spec.arrays:
+    if name in row.arrays:
         end, values = _following(words, at + 1)
-        first = values[0] if values else None
-        return Option(name, at, end, first, values=values, letters=letters)
+        return Option(name, at, end, values, letters)
     following = words[at + 1] if at + 1 < len(words) else None
     if following in ("true", "false") or (
         following is not None
-        and name not in spec.booleans
+        and name not in row.booleans
         and (_is_negative(following) or not _looks_like_option(following, short=short))
     ):
-        return Option(name, at, at + 2, following, letters=letters)
-    return Option(name, at, at + 1, None, letters=letters)
+        return Option(name, at, at + 2, (following,), letters)
+    return Option(name, at, at + 1, (), letters)
 
 
 def _looks_like_option(word: str, *, short: bool) -> bool:

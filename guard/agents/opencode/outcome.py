@@ -229,7 +229,7 @@ def _others(facts: Facts, notes: list[Finding]) -> list[keeping.Side]:
 
 
 def _named(facts: Facts) -> list[str]:
-    if facts.invocation.command not in ("", "run"):
+    if facts.invocation.command.name not in ("", "run"):
         return []
     return [o.value for o in facts.invocation.named("agent") if o.value]
 

@@ -1,6 +1,7 @@
 """Plans one launch of opencode 1.x: reads files and stores, decides, prepares directories.
 
-`survey` reads, `plan` decides (pure), `prepare` writes the private directories.
+`survey` reads, `prepare` writes the private directories, the others decide: they are pure, but for
+exceptions that are pinned by a digest.
 
 Hot-path module; `json` is imported on first use.
 """
@@ -9,13 +10,11 @@ from __future__ import annotations
 
 import os
 
-from guard import net, paths
-from guard.agents import adapter, binary, environment
-from guard.agents.keys import without_gateway_keys
+from guard import paths
+from guard.agents import binary
+from guard.agents.kinds import HARMLESS, REMOTE
 from guard.agents.opencode import (
-    KEEPS,
     NO_GITLAB,
-    OpenCode,
     arguments,
     config,
     directories,
@@ -24,10 +23,10 @@ from guard.agents.opencode import (
     preflight,
     surroundings,
 )
-from guard.agents.opencode.binary import judge_version
+from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
-from guard.agents.opencode.provider_keys import missing_key, take_keys, with_keys
+from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
 from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.surroundings import (
     OAUTH,
@@ -37,7 +36,7 @@ from guard.agents.opencode.surroundings import (
     same_directory,
 )
 from guard.agents.opencode.variables import SETS, SWITCHES
-from guard.agents.plan import Plan, begin
+from guard.agents.reach import asked_directly
 from guard.files import jsonc
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
 
 
@@ -70,7 +70,7 @@ def survey(
     """
     own = dict(environ)
     invocation = grammar.read(typed)
-    harmless = invocation.kind() == adapter.HARMLESS
+    harmless = invocation.kind == HARMLESS
     if harmless:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
@@ -85,7 +85,7 @@ def survey(
         invocation=invocation,
         environ=own,
         # also for a plan that is only shown: what is not known would be refused
-        version=version or binary.version(program, own, OpenCode(), ask=not harmless),
+        version=version or binary.version(program, own, AGENT, ask=not harmless),
         found=found,
         suffix=directories.suffix(own, create=write),
         directories=directories.Directories(own),
@@ -102,9 +102,9 @@ def starts_elsewhere(invocation: grammar.Invocation) -> bool:
     work in the directory they are started in. A command that opens no project starts in the root.
     """
     return (
-        invocation.kind() == adapter.HARMLESS
-        or invocation.command in ("run", "models")
-        or invocation.command.startswith("debug")
+        invocation.kind == HARMLESS
+        or invocation.command.name in ("run", "models")
+        or invocation.command.name.startswith("debug")
     )
 
 
@@ -135,11 +135,11 @@ def _session_directories(
     Second comes what cannot be read, as (path, why).
     """
     named = [o.value for o in invocation.named("session", "s") if o.value]
-    if not named and invocation.command != "":
+    if not named and invocation.command.name != "":
         return [], []
     data = os.path.join(paths.data_home(environ), "opencode")
     return surroundings.session_directories(
-        data, named, os.path.realpath(cwd) if invocation.command == "" else ""
+        data, named, os.path.realpath(cwd) if invocation.command.name == "" else ""
     )
 
 
@@ -147,8 +147,8 @@ def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
     """The directories the agent may work in, the likeliest first."""
     starts = []
     named = [o.value for o in invocation.named("dir", "cwd", "project") if o.value]
-    if invocation.command == "":
-        named += [word for _, word in invocation.positionals[:1]]
+    if invocation.command.name == "":
+        named += invocation.words[:1]
     starts += [os.path.join(cwd, path) for path in named]
     # opencode starts from PWD, not from the directory it is in (read in the source of 1.18.33);
     # the plan sets it right, but a logical path through a link is still a second chain
@@ -159,55 +159,50 @@ def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
     return starts
 
 
-def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-    """Decide what the launch becomes. Pure but for digest-pinned exceptions.
-
-    `now` is in Unix seconds.
-    """
-    invocation, environ = facts.invocation, facts.environ
-    result = begin(
-        OpenCode.id, invocation.kind(), program, invocation.argv, environ, policy, now, keeps=KEEPS
-    )
+def begin(result: Plan, facts: Facts) -> None:
+    """Keep every command from crashing, and from renewing logins."""
     _without_half_of_cloudflare(result)
-    if result.kind in (adapter.HARMLESS, adapter.LOCAL, adapter.REMOTE):
-        without_gateway_keys(result, policy)
-    _without_renewals(facts, result)
-    if result.kind == adapter.HARMLESS:
-        result.findings = []
+    _without_renewals(result, facts)
+    if result.kind == HARMLESS:
         result.directory = "/"
-        return result
-    inline_store = result.environ.get("OPENCODE_AUTH_CONTENT", "")
-    if result.kind == adapter.LOCAL:
-        # these open the project: its plugins would run, its MCP servers start
-        result.findings += arguments.logins(invocation, policy, now)
-        result.findings += preflight.check_project(facts.found, policy, environ, now)
-        result.findings += preflight.check_store(facts.found, policy, now)
-        result.findings += preflight.check_inline_store(inline_store, policy, now)
-        result.environ.update(SWITCHES)
-        return result
-    result.findings += judge_version(facts.version, program)
-    result.findings += arguments.other_servers(invocation, policy, now)
-    result.findings += environment.proxies(environ, policy, now)
-    result.findings += preflight.check(facts.found, policy, environ, now)
-    result.findings += preflight.check_inline_store(inline_store, policy, now)
-    if result.kind == adapter.REMOTE:
-        result.environ.update(SWITCHES)
-        return result
-    result.guarded = True
-    _pin(policy, facts, result)
-    return result
 
 
-def _without_renewals(facts: Facts, result: Plan) -> None:
+def open_project(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
+    """Judge what opening the project starts: its plugins would run, its MCP servers start."""
+    result.findings += arguments.logins(facts.invocation, policy, now)
+    result.findings += preflight.check_project(facts.found, policy, facts.environ, now)
+    result.findings += preflight.check_store(facts.found, policy, now)
+    _judge_inline_store(result, policy, now)
+    result.environ.update(SWITCHES)
+
+
+def judge_arguments(
+    invocation: grammar.Invocation, policy: CompiledPolicy, now: float
+) -> list[Finding]:
+    """What a launch refuses of a command line, but for its model."""
+    return arguments.other_servers(invocation, policy, now)
+
+
+def judge_files(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
+    """Add every finding about the files and stores around."""
+    result.findings += preflight.check(facts.found, policy, facts.environ, now)
+    _judge_inline_store(result, policy, now)
+    if result.kind == REMOTE:
+        result.environ.update(SWITCHES)
+
+
+def _judge_inline_store(result: Plan, policy: CompiledPolicy, now: float) -> None:
+    content = result.environ.get("OPENCODE_AUTH_CONTENT", "")
+    result.findings += preflight.check_inline_store(content, policy, now)
+
+
+def _without_renewals(result: Plan, facts: Facts) -> None:
     invocation = facts.invocation
-    if invocation.asks_for_help() or invocation.command == "providers login":
+    if invocation.asks_for_help() or invocation.command.name == "providers login":
         return
     # of a command that opens no project, nothing was looked at
-    if result.kind == adapter.HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
-        result.environ["GITLAB_INSTANCE_URL"] = NO_GITLAB
-        result.changes.append(
-            environment.Change("set", "GITLAB_INSTANCE_URL", "", SETS["GITLAB_INSTANCE_URL"])
-        )
+    if result.kind == HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
+        result.set({"GITLAB_INSTANCE_URL": NO_GITLAB}, SETS)
 
 
 def _others(facts: Facts, result: Plan) -> set[str]:
@@ -228,36 +223,26 @@ def _without_half_of_cloudflare(result: Plan) -> None:
     # with both ids and no token every command of opencode crashes, allow-list or not (run)
     ids = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
     if all(i in result.environ for i in ids) and "CLOUDFLARE_API_TOKEN" not in result.environ:
-        del result.environ[ids[1]]
-        result.changes.append(
-            environment.Change("removed", ids[1], "", "crashes opencode without a token")
-        )
+        result.remove(ids[1], "crashes opencode without a token")
 
 
-def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
+def pin(result: Plan, policy: CompiledPolicy, facts: Facts) -> None:
+    """Pin the arguments, the inline config and the directories."""
     environ = facts.environ
     usable, key_variables = take_keys(policy, environ, result)
     installed = next((one for one in facts.found.managed if one.ours), None)
     ids = config.provider_ids(policy, installed.ours if installed else facts.suffix)
-    foreign = facts.provider_ids | {
-        name
-        for layer in (*facts.found.user, *facts.found.project)
-        for group in ("provider", "providers")
-        for name in _names(layer.content.get(group))
-    }
+    layers = (*facts.found.user, *facts.found.project)
+    foreign = facts.provider_ids | config.providers_in(layer.content for layer in layers)
     router = Router(policy, ids, foreign)
     rewriting = arguments.rewrite(facts.invocation, router, ids)
     result.findings += rewriting.findings
     result.argv, result.rewritten = rewriting.argv, rewriting.told
     route = rewriting.route
-    if facts.invocation.command == "github run":
+    if facts.invocation.command.name == "github run":
         route = _model_of_environment(result, router, ids, route)
     result.route = str(route)
-    missing = [p for p in policy.providers if p.name not in usable]
-    for entry in missing:
-        needed = entry.name in (route.provider, router.default().provider)
-        result.findings.append(missing_key(entry, needed=needed))
-    if any(p.name == route.provider for p in missing) or not usable:
+    if not has_key(result, policy, usable, route, router):
         return
     kept = facts.outcome = outcome.decide(policy, facts, router, ids, result.environ)
     result.findings += kept.findings
@@ -266,7 +251,7 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     pinned = config.pinned(
         policy_of_keys, ids, key_variables, router.default(), [route, *kept.routes], others
     )
-    if rewriting.typed_route and facts.invocation.command != "agent create":
+    if rewriting.typed_route and facts.invocation.command.name != "agent create":
         pinned["model"] = f"{ids[route.provider]}/{route.model}"
     elif kept.main:
         result.route = str(router.resolve(kept.main, None))
@@ -277,41 +262,21 @@ def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
     instructions = []
     if policy.project_config == "read":
         instructions = [p for p in facts.found.instructions if is_plain_path(p)]
-        result.findings += [
-            Finding(
-                "RG302",
-                path,
-                "left out: its path holds a character that opencode would replace",
-                where=path,
-                severity="warning",
-            )
-            for path in facts.found.instructions
-            if not is_plain_path(path)
-        ]
+        why = "left out: its path holds a character that opencode would replace"
+        for path in facts.found.instructions:
+            if not is_plain_path(path):
+                result.report("RG302", path, why, where=path, severity="warning")
     text, left_out = config.render(pinned, kept.parts, instructions)
     for key in left_out:
-        result.findings.append(
-            Finding(
-                "RG302",
-                key,
-                "left out: the config would not fit into one environment variable",
-                where="your own opencode config",
-                severity="warning",
-            )
+        result.report(
+            "RG302",
+            key,
+            "left out: the config would not fit into one environment variable",
+            where="your own opencode config",
+            severity="warning",
         )
-    if len(text) > config.MAX_CONTENT:
-        result.findings.append(
-            Finding(
-                "RG501",
-                "gateway.providers",
-                f"the models of the policy and the agents of the configs take {len(text)} bytes, "
-                f"and one environment variable holds {config.MAX_CONTENT}",
-                where="policy",
-                fix="declare fewer models (others can still be named with -m), or move agents "
-                "from opencode.json into Markdown files",
-            )
-        )
-    _set_environment(policy, facts, result, text)
+    config.judge_size(result, text)
+    _set_environment(result, policy, facts, text)
 
 
 def _judge_installed(
@@ -366,14 +331,12 @@ def _model_of_environment(
         resolved.where = "environment variable MODEL"
         result.findings.append(resolved)
         return route
-    result.environ["MODEL"] = f"{ids[resolved.provider]}/{resolved.model}"
-    result.changes.append(
-        environment.Change("set", "MODEL", "", f"github run starts with {resolved}")
-    )
+    model = f"{ids[resolved.provider]}/{resolved.model}"
+    result.set({"MODEL": model}, {"MODEL": f"github run starts with {resolved}"})
     return resolved
 
 
-def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
+def _set_environment(result: Plan, policy: CompiledPolicy, facts: Facts, content: str) -> None:
     places, environ = facts.directories, result.environ
     sets = dict(SWITCHES)
     sets["OPENCODE_CONFIG_CONTENT"] = content
@@ -392,14 +355,8 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
         sets["PWD"] = facts.working_directory
     if starts_elsewhere(facts.invocation):
         result.directory = places.empty
-    if policy.base_url.startswith("http://"):
-        sets.update(net.without_proxy(environ, net.host_of(policy.base_url)))
-    result.environ.update(sets)
-    result.changes += [
-        environment.Change("set", name, "", SETS[name])
-        for name in sets
-        if name not in (REAL_CONFIG_HOME, REAL_PERMISSION)
-    ]
+    sets |= asked_directly(policy, environ)
+    result.set(sets, SETS)
 
 
 def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> list[str]:
@@ -420,7 +377,3 @@ def prepare(policy: CompiledPolicy, facts: Facts, shim: str) -> list[str]:
             texts,
         )
     return kept
-
-
-def _names(value: object) -> list[str]:
-    return list(value) if isinstance(value, dict) else []

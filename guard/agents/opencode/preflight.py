@@ -129,18 +129,22 @@ def _of_user(found: Surroundings) -> list[Finding]:
     for config in found.user:
         if config.error:
             findings.append(unreadable(config.path, config.error))
-    if found.user_code:
-        findings.append(
-            Finding(
-                "RG301",
-                ", ".join(found.user_code),
-                "not loaded under the guard: plugins and tools run inside the agent and can send "
-                "by themselves",
-                where="your own opencode directory",
-                severity="note",
-            )
+    return findings + not_loaded(found.user_code, "plugins and tools")
+
+
+def not_loaded(code: list[str], what: str) -> list[Finding]:
+    """The note on the user's own `code`, by its paths, which a launch does not load."""
+    if not code:
+        return []
+    return [
+        Finding(
+            "RG301",
+            ", ".join(code),
+            f"not loaded under the guard: {what} run inside the agent and can send by themselves",
+            where="your own opencode directory",
+            severity="note",
         )
-    return findings
+    ]
 
 
 def _of_managed(config: Config) -> list[Finding]:
@@ -244,13 +248,17 @@ def _logins(
 
 
 def _direct(credentials: list[tuple[str, str]], where: str) -> list[Finding]:
-    direct = [name for name, kind in credentials if kind != WELLKNOWN]
-    if not direct:
+    return not_used([name for name, kind in credentials if kind != WELLKNOWN], where)
+
+
+def not_used(logins: list[str], where: str) -> list[Finding]:
+    """The finding for the `logins` that are stored at `where`, by the names of their providers."""
+    if not logins:
         return []
     return [
         Finding(
             "RG304",
-            ", ".join(direct),
+            ", ".join(logins),
             "stored, and not used under the guard",
             where=where,
             fix="opencode auth logout PROVIDER removes it for good",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from guard.agents.keys import how_to_set, unusable_key
-from guard.findings import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.agents.opencode.route import Route, Router
     from guard.agents.plan import Plan
-    from guard.policy.values import CompiledPolicy, GatewayProvider
+    from guard.policy.values import CompiledPolicy
 
 
 def key_variables(policy: CompiledPolicy) -> dict[str, str]:
@@ -47,31 +47,36 @@ def take_keys(
             continue
         wrong = unusable_key(value)
         if wrong:
-            result.findings.append(
-                Finding(
-                    "RG106",
-                    entry.key_env,
-                    f"{entry.key_env} {wrong}",
-                    where="environment",
-                    fix=f"set {entry.key_env} to a Portkey API key",
-                )
+            result.report(
+                "RG106",
+                entry.key_env,
+                f"{entry.key_env} {wrong}",
+                where="environment",
+                fix=f"set {entry.key_env} to a Portkey API key",
             )
         usable.add(entry.name)
         result.environ[entry.key_env] = value
     return usable, variables
 
 
-def missing_key(entry: GatewayProvider, *, needed: bool) -> Finding:
-    """The finding for the provider `entry` whose key is missing; `needed` forbids the launch."""
-    return Finding(
-        "RG106",
-        entry.key_env,
-        f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
-        + ("" if needed else f"; {entry.name} is left out"),
-        where="environment",
-        fix=how_to_set(entry.key_env),
-        severity="error" if needed else "warning",
-    )
+def has_key(
+    result: Plan, policy: CompiledPolicy, usable: set[str], route: Route, router: Router
+) -> bool:
+    """Whether `route` has a key, where `usable` are the providers with one. Adds a finding for each
+    that has none: it forbids the launch where the route, or what names no model, needs it."""
+    missing = [entry for entry in policy.providers if entry.name not in usable]
+    for entry in missing:
+        needed = entry.name in (route.provider, router.default().provider)
+        result.report(
+            "RG106",
+            entry.key_env,
+            f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
+            + ("" if needed else f"; {entry.name} is left out"),
+            where="environment",
+            fix=how_to_set(entry.key_env),
+            severity="error" if needed else "warning",
+        )
+    return bool(usable) and all(entry.name != route.provider for entry in missing)
 
 
 def with_keys(policy: CompiledPolicy, usable: set[str]) -> CompiledPolicy:

@@ -153,13 +153,14 @@ def gather(
     *,
     elsewhere: bool = False,
     above: bool = False,
-    managed: str = MANAGED,
+    root: str = "",
 ) -> Surroundings:
     """Look around from the directories `starts` (the first is where the agent will work).
 
     `environ` is the user's own environment: XDG variables decide where opencode looks.
     `elsewhere` tells that the process will not work in any of `starts` itself, `above` that the
-    agent looks up to the root, past the top of a repository.
+    agent looks up to the root, past the top of a repository; `root` stands before the paths of an
+    administrator's files.
     """
     home = paths.home(environ)
     found = Surroundings(
@@ -174,8 +175,7 @@ def gather(
         for start in dict.fromkeys(os.path.realpath(start) for start in starts):
             found.imports += [i for i in imports.answers(start) if i not in found.imports]
     _look_at_user(found, environ)
-    found.managed = _configs(managed, _CONFIG_NAMES)
-    _look_at_administrators(found, "" if managed == MANAGED else managed)
+    _look_at_administrators(found, root)
     _look_at_preferences(found)
     data = os.path.join(paths.data_home(environ), "opencode")
     _look_at_data(found, data, environ.get("OPENCODE_DB", ""))
@@ -186,15 +186,12 @@ def gather(
 
 
 def _look_at_administrators(found: Surroundings, root: str) -> None:
-    if not found.managed:
-        return
-    files = [config.path for config in found.managed]
-    known = administrators.installed()
-    notes = administrators.recognised(files, known)
+    found.managed = _configs(root + MANAGED, _CONFIG_NAMES)
+    met = administrators.meet([config.path for config in found.managed], root)
+    found.about_managed = met.findings
     for config in found.managed:
-        if any(one.where == config.path for one in notes):
-            config.ours = known.suffix
-    found.about_managed = [*administrators.judge(files, root), *notes]
+        if config.path in met.ours:
+            config.ours = met.suffix
 
 
 def _named_configs(environ: Mapping[str, str], directory: str) -> list[str]:

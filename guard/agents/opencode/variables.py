@@ -47,3 +47,14 @@ SETS = {
     **dict.fromkeys(PROXIES, "[gateway] proxy of your policy"),
 }
 """Every name that a launch sets, and why; some of them only where there is a reason to."""
+
+UNDOING = frozenset(
+    (
+        *("OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "OPENCODE_PLUGIN_META_FILE"),
+        *("OPENCODE_TEST_MANAGED_CONFIG_DIR", "BUN_OPTIONS", "BUN_INSPECT_PRELOAD", "BUN_BE_BUN"),
+        *("LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"),
+    )
+)
+"""What a launch removes because it brings code or configuration of its own into opencode, past
+the pinned one. Of the rest that a launch removes, a wrapper script or opencode itself may set some
+for its children (`NODE_PATH` by pnpm, `OPENCODE_PID`): that undoes nothing."""

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from guard.agents.adapter import Agent
+from guard.agents.binary import TOLD
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, SERVER
 from guard.agents.opencode import OpenCode
-from guard.agents.opencode.binary import TOLD
-from guard.agents.opencode2.variables import CA, PROXIES, REAL_STATE_HOME, SETS, SWITCHES
+from guard.agents.opencode2.variables import (
+    CA,
+    PROXIES,
+    REAL_STATE_HOME,
+    SETS,
+    SWITCHES,
+    UNDOING,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +28,16 @@ class OpenCode2Adapter(Agent, OpenCode):
     """opencode 2.x: a server of its own, a private configuration with policies, and a proof."""
 
     tested = "none; each binary proves its route here"
+    # `integration.use` and the key `policies`, without which a plugin or MCP server of another
+    # directory would be started, are in it (read; the release from a third party)
+    oldest = "2.0.30"
+    outdated = (
+        "has no policy that keeps plugins and MCP servers of other directories out ({oldest} has)"
+    )
+    upgrade = "opencode upgrade"
+    # every command that asks a server is pinned: it opens the project
+    pinned_kinds = (GUARDED, LOCAL, SERVER)
+    undoing = UNDOING
     switches = SWITCHES
     sets = SETS
     ca = CA
@@ -29,30 +47,28 @@ class OpenCode2Adapter(Agent, OpenCode):
         """None was: each binary proves its route here."""
         return False
 
-    def kind(self, typed: Sequence[str]) -> str:
-        """The kind by the grammar of 2.x."""
-        from guard.agents.opencode2 import grammar
-
-        return grammar.read(typed).kind()
-
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
     ) -> Facts:
         """See `planner.survey`."""
-        from guard.agents.opencode2 import planner
-
         told = TOLD.pop(program, None)
-        facts = planner.survey(typed, environ, program, cwd, write=write, version=told)
+        facts: Facts = self._module("planner").survey(
+            typed, environ, program, cwd, write=write, version=told
+        )
         facts.release = self
         return facts
 
+    def begin(self, result: Plan, facts: Facts) -> None:
+        """A command that opens no project starts in the root."""
+        if result.kind == HARMLESS:
+            result.directory = "/"
+
     def prepare(
-        self, plan: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
     ) -> list[str]:
         """See `planner.prepare`."""
-        from guard.agents.opencode2 import planner
-
-        return planner.prepare(policy, facts, shims)
+        kept: list[str] = self._module("planner").prepare(policy, facts, shims)
+        return kept
 
     def hostile_project(self, host: str) -> Mapping[str, str]:
         """A provider of its own, as default and under the gateway's name, and policies for it."""
@@ -62,27 +78,11 @@ class OpenCode2Adapter(Agent, OpenCode):
 
     def restore(self, environ: dict[str, str]) -> None:
         """See `planner.restore`."""
-        from guard.agents.opencode2 import planner
-
-        planner.restore(environ)
+        self._module("planner").restore(environ)
 
     def pins(self, environ: Mapping[str, str]) -> bool:
         """By the state home of which it remembers the user's own."""
         return REAL_STATE_HOME in environ and "OPENCODE_CONFIG_CONTENT" in environ
-
-    def unpinned(
-        self, environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()
-    ) -> str:
-        """See `inside.unpinned`; the arguments are not asked."""
-        from guard.agents.opencode2 import inside
-
-        return inside.unpinned(environ, policy)
-
-    def undone_by(self, name: str) -> bool:
-        """See `inside.UNDOING`."""
-        from guard.agents.opencode2 import inside
-
-        return name in inside.UNDOING
 
     def ended_by(self, argv: Sequence[str]) -> str:
         """`service stop` ends the service, which serves every later start."""

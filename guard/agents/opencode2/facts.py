@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from guard.agents import adapter
-from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,17 +12,14 @@ if TYPE_CHECKING:
     from guard.agents.opencode2.store import Service, Store
 
 
-class Facts(Record, adapter.Facts):
+class Facts(adapter.Facts):
     """What `planner.survey` found: the command line, the binary, the files around.
 
-    `environ` is the user's environment with the traces of an outer guarded launch taken back;
-    `running` is the user's background
-    service, `left` one that was left behind in our own state directory.
+    `running` is the user's background service, `left` one that was left behind in our own state
+    directory.
     """
 
     invocation: grammar.Invocation
-    environ: dict[str, str]
-    version: tuple[int, int, int]
     found: surroundings.Surroundings
     store: Store
     running: Service | None
@@ -32,13 +28,9 @@ class Facts(Record, adapter.Facts):
     places: Places
     provider_ids: frozenset[str]
     working_directory: str
-    command: str = ""
     # what the last plan pins, for `prepare`
     texts: config.Texts | None = None
     release: adapter.Agent | None = None
-
-    def _complete(self) -> None:
-        self.command = self.invocation.command
 
     def adapter(self, agent: adapter.Agent) -> adapter.Agent:
         """That of opencode 2."""

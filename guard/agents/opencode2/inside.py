@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard import net
+from guard.agents.inside import elsewhere, unset
 from guard.agents.opencode.directories import suffix
-from guard.agents.opencode.inside import UNDOING as _UNDOING
 from guard.agents.opencode2 import planner
 from guard.agents.opencode2.directories import Places
 from guard.agents.opencode2.variables import SWITCHES
 from guard.files import jsonc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from guard.policy.values import CompiledPolicy
 
-UNDOING = _UNDOING | {"OPENCODE_TEST_HOME", "OPENCODE_DB", "OPENCODE_SIMULATE"}
-"""What a launch removes because it brings code or configuration of its own into opencode."""
 
-
-def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
-    """Why `environ` does not pin opencode to the gateway of `policy`, "" if it does."""
+def unpinned(environ: Mapping[str, str], policy: CompiledPolicy, argv: Sequence[str] = ()) -> str:
+    """Why `environ` does not pin opencode to the gateway of `policy`, "" if it does; `argv` is not
+    asked."""
     try:
         content = jsonc.parse(environ.get("OPENCODE_CONFIG_CONTENT", ""))
         providers = content["providers"]
@@ -37,12 +34,9 @@ def unpinned(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
         return "its inline config names providers that are not the gateway's"
     if ("deny", "provider.use", "*") not in said:
         return "its inline config is not pinned by routeguard"
-    if addresses != {policy.base_url}:
-        hosts = sorted(net.host_of(str(address)) for address in addresses)
-        return f"it is pinned to {', '.join(hosts)}, which is not the gateway of the policy"
+    wrong = elsewhere(addresses, policy)
+    if wrong:
+        return wrong
     if not planner.is_private(environ, Places(own)):
         return "its config and state homes are not the private ones of a guarded launch"
-    for name, value in SWITCHES.items():
-        if environ.get(name) != value:
-            return f"{name} is not set"
-    return ""
+    return unset(environ, SWITCHES)

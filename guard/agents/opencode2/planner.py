@@ -1,6 +1,7 @@
 """Plans one launch of opencode 2.x: reads files and stores, decides, prepares directories.
 
-`survey` reads, `plan` decides (pure), `prepare` writes the private directories.
+`survey` reads, `prepare` writes the private directories, the others decide: they are pure, but for
+exceptions that are pinned by a digest.
 
 Hot-path module; `json` is imported on first use.
 """
@@ -10,27 +11,23 @@ from __future__ import annotations
 import os
 
 from guard import net, paths
-from guard.agents import adapter, binary, environment
+from guard.agents import binary
+from guard.agents.command_line import judge_command
 from guard.agents.keys import without_gateway_keys
-from guard.agents.opencode import (
-    KEEPS,
-    OpenCode,
-    arguments,
-    directories,
-    preflight,
-    surroundings,
-)
-from guard.agents.opencode.config import ROUTE_KEYS
+from guard.agents.kinds import HARMLESS, LOCAL, SERVER
+from guard.agents.opencode import OpenCode, arguments, directories, preflight, surroundings
+from guard.agents.opencode.config import ROUTE_KEYS, judge_size, providers_in
 from guard.agents.opencode.config import provider_ids as ids_of
-from guard.agents.opencode.provider_keys import missing_key, take_keys, with_keys
+from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
 from guard.agents.opencode.route import Router
 from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode2 import config, grammar, kept, store
+from guard.agents.opencode2.adapter import AGENT
 from guard.agents.opencode2.directories import Places
 from guard.agents.opencode2.directories import prepare as make_directories
 from guard.agents.opencode2.facts import Facts
 from guard.agents.opencode2.variables import REAL_STATE_HOME, SETS, SWITCHES
-from guard.agents.plan import Plan, begin
+from guard.agents.reach import asked_directly
 from guard.findings import Finding, unreadable
 from guard.paths import REAL_CONFIG_HOME
 
@@ -38,13 +35,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
-
-OLDEST = (2, 0, 30)
-"""The oldest release accepted: it knows `integration.use` and the key `policies`, without which a
-plugin or MCP server of another directory would be started (read; the release from a third party)"""
-
-"""What proves the route of the binary that is here."""
 
 STANDALONE = "--standalone=true"
 """Gives the launch a server of its own. With the value: `--standalone` takes the next word if that
@@ -52,8 +44,6 @@ is `false`. In front of the user's own options: the first one counts (run)."""
 
 _HOMES = ((REAL_CONFIG_HOME, "XDG_CONFIG_HOME"), (REAL_STATE_HOME, "XDG_STATE_HOME"))
 """(name under which the user's own is kept, variable) of the directories that are private ones."""
-
-_UNTOLD = (REAL_CONFIG_HOME, REAL_STATE_HOME)
 
 _FORGET_SOURCES = "delete from kv where key = 'wellknown:sources'"
 _FORGET_CONSOLE = "delete from credential where integration_id = 'opencode'"
@@ -74,15 +64,15 @@ def survey(
     """
     own = dict(environ)
     invocation = grammar.read(typed)
-    harmless = invocation.kind() == adapter.HARMLESS
-    version = version or binary.version(program, own, OpenCode(), ask=not harmless)
+    harmless = invocation.kind == HARMLESS
+    version = version or binary.version(program, own, AGENT, ask=not harmless)
     if harmless:
         found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
         stored = store.Store()
     else:
         data = os.path.join(paths.data_home(own), "opencode")
         named = [o.value for o in invocation.named("session") if o.value]
-        siblings = os.path.realpath(cwd) if invocation.command == "" else ""
+        siblings = os.path.realpath(cwd) if invocation.command.name == "" else ""
         # each session works in its own directory; it looks up to the root, above the top of a
         # repository, too (run)
         starts = [*store.sessions(data, named, siblings), *_starts(invocation, own, cwd)]
@@ -107,8 +97,8 @@ def survey(
 def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str) -> list[str]:
     """The directories the agent may work in, the likeliest first."""
     starts = []
-    if invocation.command == "":
-        starts += [os.path.join(cwd, word) for _, word in invocation.positionals[:1]]
+    if invocation.command.name == "":
+        starts += [os.path.join(cwd, word) for word in invocation.words[:1]]
     starts += [os.path.join(cwd, o.value) for o in invocation.named("directory") if o.value]
     logical = environ.get("PWD", "")
     if same_directory(logical, cwd):
@@ -142,103 +132,28 @@ def is_private(environ: Mapping[str, str], places: Places) -> bool:
     )
 
 
-def plan(policy: CompiledPolicy, facts: Facts, program: str, now: float) -> Plan:
-    """Decide what the launch becomes. Pure but for digest-pinned exceptions.
-
-    `now` is in Unix seconds.
-    """
-    invocation, environ = facts.invocation, facts.environ
-    result = begin(
-        OpenCode.id, invocation.kind(), program, invocation.argv, environ, policy, now, keeps=KEEPS
-    )
-    if result.kind == adapter.HARMLESS:
-        without_gateway_keys(result, policy)
-        result.findings = []
-        result.directory = "/"
-        return result
-    result.findings += _judge_version(facts, program)
-    result.findings += _judge_arguments(facts, policy)
-    result.findings += _judge_login(invocation, policy, now)
-    result.findings += environment.proxies(environ, policy, now)
-    result.findings += preflight.check_project(facts.found, policy, environ, now)
-    result.findings += _judge_store(facts, policy, now)
-    result.findings += _judge_user(facts)
-    # every command that asks a server is pinned: it opens the project
-    result.guarded = True
-    _pin(policy, facts, result)
-    if result.kind == adapter.LOCAL:
-        without_gateway_keys(result, policy)
-        result.keys = []
-        result.route = ""
-    return result
-
-
-def _judge_version(facts: Facts, program: str) -> list[Finding]:
-    shown = ".".join(map(str, facts.version))
-    oldest = ".".join(map(str, OLDEST))
-    if facts.version == binary.NO_VERSION:
-        message, fix = "its version is unknown", "opencode upgrade"
-    elif facts.version < OLDEST:
-        message = (
-            f"version {shown} has no policy that keeps plugins and MCP servers of other "
-            f"directories out ({oldest} has)"
-        )
-        fix = "opencode upgrade"
-    else:
-        return []
-    return [Finding("RG204", program, message, where=program, fix=fix)]
-
-
-def _judge_arguments(facts: Facts, policy: CompiledPolicy) -> list[Finding]:
-    invocation, where = facts.invocation, "command line"
-    spec = invocation.spec
-    findings = [
-        Finding(
-            "RG205",
-            name,
-            f"routeguard does not know {name} of opencode 2",
-            where=where,
-            fix="leave it out; opencode --help lists what there is",
-        )
-        for name in dict.fromkeys(invocation.unknown)
-    ]
-    findings += [
-        Finding(
-            "RG205",
-            f"--{name}",
-            f"--{name} in front of {invocation.command} is an error in opencode 2",
-            where=where,
-            fix=f"put it behind {invocation.command}",
-        )
-        for name in dict.fromkeys(invocation.early)
-    ]
-    if spec.why:
-        rule = "RG301" if spec.name.startswith("plugin") else "RG203"
-        rule = "RG302" if spec.kind == adapter.LOCAL and rule == "RG203" else rule
-        message = f"`opencode {spec.name}` {spec.why}"
-        findings.append(Finding(rule, spec.name, message, where=where, fix=spec.instead))
-    elif spec.kind == adapter.SERVER and policy.servers != "allow":
-        findings.append(
-            Finding(
-                "RG203",
-                spec.name,
-                f"{spec.name} lets other programs drive the agent, in directories that were not "
-                "checked",
-                where=where,
-                fix='use the TUI or `opencode run`; or set servers = "allow" under '
-                f"[agents.{OpenCode.id}] in your policy",
-            )
-        )
+def judge_arguments(
+    invocation: grammar.Invocation, policy: CompiledPolicy, now: float
+) -> list[Finding]:
+    """What a launch refuses of a command line, but for its model."""
+    row, where = invocation.command, "command line"
+    findings = []
+    for name in dict.fromkeys(invocation.unknown):
+        message = f"routeguard does not know {name} of opencode 2"
+        fix = "leave it out; opencode --help lists what there is"
+        findings.append(Finding("RG205", name, message, where=where, fix=fix))
+    for name in dict.fromkeys(invocation.early):
+        message = f"--{name} in front of {row.name} is an error in opencode 2"
+        fix = f"put it behind {row.name}"
+        findings.append(Finding("RG205", f"--{name}", message, where=where, fix=fix))
+    if row.why:
+        findings += judge_command(invocation, AGENT, "")
+    elif row.kind == SERVER and policy.servers != "allow":
+        findings.append(arguments.serves(row.name))
     for option in invocation.named("server"):
-        findings.append(
-            Finding(
-                "RG202",
-                option.value or "--server",
-                "another agent server would make the calls, with its own keys and config",
-                where=where,
-                fix="start opencode without --server",
-            )
-        )
+        fix = "start opencode without --server"
+        subject = option.value or "--server"
+        findings.append(Finding("RG202", subject, arguments.OTHER_SERVER, where=where, fix=fix))
     if invocation.uses_shared_server():
         findings.append(
             Finding(
@@ -250,35 +165,32 @@ def _judge_arguments(facts: Facts, policy: CompiledPolicy) -> list[Finding]:
                 fix="leave the option out: a guarded launch has a server of its own",
             )
         )
-    if not spec.private and spec.kind == adapter.LOCAL and facts.left is not None:
-        findings.append(
-            Finding(
-                "RG202",
-                f"pid:{facts.left.pid}",
-                f"an earlier `opencode {spec.name}` left a server behind (process "
-                f"{facts.left.pid}), and this one would use it",
-                where=facts.left.path,
-                fix=f"kill {facts.left.pid}",
-            )
-        )
+    if row.name == "auth login":
+        does, without = "lets that server", "opencode auth login  (without a URL)"
+        # the name of an integration is no URL; what may be one counts as one
+        findings += [
+            arguments.login_server(word, does, where, without, policy, now)
+            for word in invocation.words
+            if any(mark in word for mark in ".:/")
+        ]
     return findings
 
 
-def _judge_login(
-    invocation: grammar.Invocation, policy: CompiledPolicy, now: float
-) -> list[Finding]:
-    """Findings for `auth login URL`: the server at URL adds configuration from then on.
-
-    The name of an integration is no URL; what may be one counts as one.
-    """
-    if invocation.command != "auth login":
-        return []
-    does, without = "lets that server", "opencode auth login  (without a URL)"
-    return [
-        arguments.login_server(word, does, "command line", without, policy, now)
-        for _, word in invocation.positionals
-        if any(mark in word for mark in ".:/")
-    ]
+def judge_files(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
+    """Add every finding about the files, stores and servers around."""
+    row, left = facts.invocation.command, facts.left
+    if not row.private and row.kind == LOCAL and left is not None:
+        result.report(
+            "RG202",
+            f"pid:{left.pid}",
+            f"an earlier `opencode {row.name}` left a server behind (process "
+            f"{left.pid}), and this one would use it",
+            where=left.path,
+            fix=f"kill {left.pid}",
+        )
+    result.findings += preflight.check_project(facts.found, policy, facts.environ, now)
+    result.findings += _judge_store(facts, policy, now)
+    _judge_user(result, facts)
 
 
 def _judge_store(facts: Facts, policy: CompiledPolicy, now: float) -> list[Finding]:
@@ -311,107 +223,84 @@ def _judge_store(facts: Facts, policy: CompiledPolicy, now: float) -> list[Findi
         *found.stored,
         *(n for n, k in facts.found.credentials if k != surroundings.WELLKNOWN),
     ]
-    if stored:
-        findings.append(
-            Finding(
-                "RG304",
-                ", ".join(dict.fromkeys(stored)),
-                "stored, and not used under the guard",
-                where=os.path.dirname(facts.found.credentials_file),
-                fix="opencode auth logout PROVIDER removes it for good",
-            )
-        )
-    return findings
+    where = os.path.dirname(facts.found.credentials_file)
+    return findings + preflight.not_used(list(dict.fromkeys(stored)), where)
 
 
-def _judge_user(facts: Facts) -> list[Finding]:
-    findings = [
-        unreadable(c.path, c.error) for c in (*facts.found.user, *facts.found.managed) if c.error
-    ]
-    findings += facts.found.about_user
-    if facts.found.user_code:
-        findings.append(
-            Finding(
-                "RG301",
-                ", ".join(facts.found.user_code),
-                "not loaded under the guard: plugins run inside the agent and can send by "
-                "themselves",
-                where="your own opencode directory",
-                severity="note",
-            )
-        )
+def _judge_user(result: Plan, facts: Facts) -> None:
+    found = facts.found
+    for one in (*found.user, *found.managed):
+        if one.error:
+            result.findings.append(unreadable(one.path, one.error))
+    result.findings += found.about_user
+    result.findings += preflight.not_loaded(found.user_code, "plugins")
     # a release may read them above the global file; the newest one that was read does not
-    findings += facts.found.about_managed
-    for c in facts.found.managed:
+    result.findings += found.about_managed
+    for one in found.managed:
         # where a release reads the one that routeguard wrote, it allows the gateway alone
-        keys = [] if c.ours else [k for k in ROUTE_KEYS if c.content.get(k)]
+        keys = [] if one.ours else [k for k in ROUTE_KEYS if one.content.get(k)]
         if keys:
-            findings.append(
-                Finding(
-                    "RG302",
-                    keys[0],
-                    f"the administrator's opencode config sets {', '.join(dict.fromkeys(keys))}, "
-                    "which may outrank the pinned route",
-                    where=c.path,
-                    fix="ask the administrator to leave the route to routeguard's system policy",
-                )
+            result.report(
+                "RG302",
+                keys[0],
+                f"the administrator's opencode config sets {', '.join(keys)}, which may outrank "
+                "the pinned route",
+                where=one.path,
+                fix="ask the administrator to leave the route to routeguard's system policy",
             )
-    return findings
 
 
-def _pin(policy: CompiledPolicy, facts: Facts, result: Plan) -> None:
-    calls = result.kind != adapter.LOCAL
+def pin(result: Plan, policy: CompiledPolicy, facts: Facts) -> None:
+    """Pin the arguments, the configuration and the directories.
+
+    A command that calls no model gets no key: it asks its server about the project.
+    """
+    calls = result.kind != LOCAL
     usable, key_variables = take_keys(policy, facts.environ, result)
     if not calls:
         result.findings = [f for f in result.findings if f.rule != "RG106"]
+    _pin(result, policy, facts, usable, key_variables, calls=calls)
+    if not calls:
+        without_gateway_keys(result, policy)
+        result.keys = []
+        result.route = ""
+
+
+def _pin(
+    result: Plan,
+    policy: CompiledPolicy,
+    facts: Facts,
+    usable: set[str],
+    key_variables: Mapping[str, str],
+    *,
+    calls: bool,
+) -> None:
     ids = ids_of(policy, facts.suffix)
     # what routeguard wrote there says what the pin says
     own = [layer for layer in facts.found.user if not layer.ours]
-    foreign = facts.provider_ids | {
-        name
-        for layer in (*own, *facts.found.project)
-        for group in ("provider", "providers")
-        for name in layer.content.get(group) or ()
-    }
+    layers = (*own, *facts.found.project)
+    foreign = facts.provider_ids | providers_in(layer.content for layer in layers)
     router = Router(policy, ids, foreign)
     first = _first_counts(facts.invocation)
     rewriting = arguments.rewrite(first, router, ids)
     result.findings += rewriting.findings
     route = rewriting.route
     result.route = str(route)
-    result.findings += _judge_variant(config.split(route.model)[1])
+    _judge_variant(result, config.split(route.model)[1])
     result.argv = _own_server(first.again(rewriting.argv))
-    result.rewritten = _told(facts, result, rewriting.told)
-    missing = [p for p in policy.providers if p.name not in usable]
-    for entry in missing if calls else ():
-        needed = entry.name in (route.provider, router.default().provider)
-        result.findings.append(missing_key(entry, needed=needed))
-    if calls and (any(p.name == route.provider for p in missing) or not usable):
+    result.rewritten = _told(facts, rewriting.told)
+    if calls and not has_key(result, policy, usable, route, router):
         return
     reachable = with_keys(policy, usable) if usable else policy
-    withheld = policy.gateway_keys
     project = facts.found.project if policy.project_config == "read" else []
-    found = kept.keep(own, project, router, ids, result.environ, withheld)
+    found = kept.keep(own, project, router, ids, result.environ, policy.gateway_keys)
     result.findings += found.findings
-    result.findings += _judge_named(facts, found)
+    _judge_named(result, facts, found)
     pinned = config.pinned(reachable, ids, key_variables, router.default(), [route, *found.routes])
     rest = config.others(found.servers, found.user, found.project)
-    texts = config.render(pinned, found.values, config.routes_only(ids), rest)
-    text = texts.inline
-    if len(text) > config.MAX_CONTENT:
-        result.findings.append(
-            Finding(
-                "RG501",
-                "gateway.providers",
-                f"the models of the policy and your own opencode config take {len(text)} bytes, "
-                f"and one environment variable holds {config.MAX_CONTENT}",
-                where="policy",
-                fix="declare fewer models (others can still be named with -m), or move agents "
-                "from opencode.json into Markdown files",
-            )
-        )
-    facts.texts = texts
-    _set_environment(policy, facts, result, text)
+    facts.texts = config.render(pinned, found.values, config.routes_only(ids), rest)
+    judge_size(result, facts.texts.inline)
+    _set_environment(result, policy, facts, facts.texts.inline)
 
 
 def _first_counts(invocation: grammar.Invocation) -> grammar.Invocation:
@@ -422,20 +311,20 @@ def _first_counts(invocation: grammar.Invocation) -> grammar.Invocation:
         if not option.letters and option.end - option.start <= 2:
             del argv[option.start : option.end]
     fewer = grammar.read(argv)
-    same = [w for _, w in fewer.positionals] == [w for _, w in invocation.positionals]
-    return fewer if same and fewer.command == invocation.command else invocation
+    same = fewer.words == invocation.words and fewer.command is invocation.command
+    return fewer if same else invocation
 
 
 def _own_server(invocation: grammar.Invocation) -> list[str]:
     argv = list(invocation.argv)
-    if invocation.spec.private:
+    if invocation.command.private:
         argv.insert(invocation.behind, STANDALONE)
     return argv
 
 
-def _told(facts: Facts, result: Plan, told: str) -> str:
+def _told(facts: Facts, told: str) -> str:
     """What became of the arguments, in one sentence; of a server only where one is passed over."""
-    if facts.running is not None and facts.invocation.spec.private:
+    if facts.running is not None and facts.invocation.command.private:
         said = (
             f"opencode's background server (process {facts.running.pid}) is not used: this launch "
             "has its own"
@@ -444,39 +333,29 @@ def _told(facts: Facts, result: Plan, told: str) -> str:
     return told
 
 
-def _judge_variant(variant: str) -> list[Finding]:
-    if not variant or variant in config.EFFORTS:
-        return []
-    return [
-        Finding(
-            "RG205",
-            f"#{variant}",
-            f"the variant {variant} is not one that a gateway's model has",
-            where="command line",
-            fix=f"use one of {', '.join('#' + each for each in config.EFFORTS)}, or none",
-        )
-    ]
+def _judge_variant(result: Plan, variant: str) -> None:
+    if variant and variant not in config.EFFORTS:
+        known = ", ".join(f"#{each}" for each in config.EFFORTS)
+        message = f"the variant {variant} is not one that a gateway's model has"
+        result.report("RG205", f"#{variant}", message, fix=f"use one of {known}, or none")
 
 
-def _judge_named(facts: Facts, found: kept.Kept) -> list[Finding]:
-    """A finding for `--agent` that names an agent which this launch does not have."""
+def _judge_named(result: Plan, facts: Facts, found: kept.Kept) -> None:
+    """Refuse `--agent` that names an agent which this launch does not have."""
     known = {*kept.BUILT_IN, *found.values.get("agents", {})}
     known.update(d.name for d in facts.found.user_definitions if d.linked and d.kind == "agent")
-    return [
-        Finding(
-            "RG302",
-            option.value,
-            f"the agent {option.value} is not one of yours, and opencode may run another one in "
-            "its place; agents of a project are not loaded in opencode 2",
-            where="command line",
-            fix="name another agent, or copy its file into your own opencode directory",
-        )
-        for option in facts.invocation.named("agent")
-        if option.value and option.value not in known
-    ]
+    for name in filter(None, facts.invocation.values("agent")):
+        if name not in known:
+            result.report(
+                "RG302",
+                name,
+                f"the agent {name} is not one of yours, and opencode may run another one in its "
+                "place; agents of a project are not loaded in opencode 2",
+                fix="name another agent, or copy its file into your own opencode directory",
+            )
 
 
-def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content: str) -> None:
+def _set_environment(result: Plan, policy: CompiledPolicy, facts: Facts, content: str) -> None:
     places, environ = facts.places, result.environ
     sets = dict(SWITCHES)
     sets["OPENCODE_CONFIG_CONTENT"] = content
@@ -487,15 +366,9 @@ def _set_environment(policy: CompiledPolicy, facts: Facts, result: Plan, content
     sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
     if not same_directory(environ.get("PWD", ""), facts.working_directory):
         sets["PWD"] = facts.working_directory
-    hosts = list(net.LOOPBACK)
-    if policy.base_url.startswith("http://") and not policy.gateway_proxy:
-        hosts.append(net.host_of(policy.base_url))
     # the client asks its own server over HTTP, with the password of that server (run)
-    sets.update(net.without_proxy(environ, *hosts))
-    result.environ.update(sets)
-    result.changes += [
-        environment.Change("set", name, "", SETS[name]) for name in sets if name not in _UNTOLD
-    ]
+    sets |= asked_directly(policy, environ, *net.LOOPBACK)
+    result.set(sets, SETS)
 
 
 def prepare(policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.agents.opencode.variables import CA as CA
 from guard.agents.opencode.variables import PROXIES as PROXIES
+from guard.agents.opencode.variables import UNDOING as OLDER_UNDOING
 
 SWITCHES = {
     "OPENCODE_CONFIG_PROJECT_DISABLE": "1",
@@ -37,3 +38,6 @@ SETS = {
     **dict.fromkeys(PROXIES, "[gateway] proxy of your policy"),
 }
 """Every name that a launch sets, and why; some of them only where there is a reason to."""
+
+UNDOING = OLDER_UNDOING | {"OPENCODE_TEST_HOME", "OPENCODE_DB", "OPENCODE_SIMULATE"}
+"""What a launch removes because it brings code or configuration of its own into opencode."""

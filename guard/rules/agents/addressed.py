@@ -8,10 +8,11 @@ words is refused here with the same rule and the same words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
+from guard.agents.kinds import GUARDED, LOCAL, REMOTE, SERVER
 from guard.late import late
 from guard.rules.agents import calling
 from guard.rules.files import written
@@ -31,17 +32,16 @@ _COMMENT = late(r"^[ \t]*(?:#|//|--|;|REM\b).*$", re.MULTILINE)
 class AddressedCalls:
     """What is known of the calls of one such agent (see `guard.rules.agents.calls.AgentCalls`).
 
-    `judge` says what a launch refuses of arguments, `vendor` is where a call goes by itself,
-    `addresses` are the words by which a file names another address, and `actions` a regex for the
-    steps of GitHub workflows that run the agent; `fix` names the gateway for it. `inline` are
-    options whose value may be the text of a file, and the file; `routes` are the settings in such
-    a text by which a call names its own route, which may be the gateway's.
+    `vendor` is where a call goes by itself, `addresses` are the words by which a file names another
+    address, and `actions` a regex for the steps of GitHub workflows that run the agent; `fix` names
+    the gateway for it. `inline` are options whose value may be the text of a file, and the file;
+    `routes` are the settings in such a text by which a call names its own route, which may be the
+    gateway's.
     """
 
     def __init__(
         self,
         agent: Agent,
-        judge: Callable[[list[str]], list[Finding]],
         *,
         vendor: str,
         addresses: Collection[str],
@@ -54,7 +54,6 @@ class AddressedCalls:
         self.TITLE = agent.title
         self.NEEDLES: tuple[bytes, ...] = tuple(name.encode() for name in agent.names)
         self._agent = agent
-        self._judge = judge
         self._vendor = vendor
         self._addresses = addresses
         self._actions = re.compile(actions, re.IGNORECASE)
@@ -70,12 +69,13 @@ class AddressedCalls:
         """Findings for one call, each at the word that it is about."""
         words = call.words[1:]
         argv = [script.value(word) or word.shown for word in words]
-        kind = self._agent.kind(argv)
+        invocation = self._agent.read(argv)
+        kind = invocation.kind
         if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
             return
         refused = False
         files = self._files(words)
-        for finding in self._judge(argv):
+        for finding in self._agent.judge_arguments(invocation, scope.policy, time.time()):
             if files and finding.subject.partition(".")[0] in self._routes:
                 continue  # a launch takes no other route; here it is judged by where it leads
             refused = refused or finding.severity == "error"

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from guard.agents.claude_code.adapter import AGENT
 from guard.rules.agents.addressed import AddressedCalls
 
-if TYPE_CHECKING:
-    from guard.findings import Finding
-
-
-def _judge(argv: list[str]) -> list[Finding]:
-    from guard.agents.claude_code import grammar, planner  # few files call an agent
-
-    return planner.judge_arguments(grammar.read(argv))
-
-
 CALLS = AddressedCalls(
     AGENT,
-    _judge,
     vendor="api.anthropic.com",
     addresses=("ANTHROPIC_BASE_URL", "apiKeyHelper"),
     # github.com/anthropics/claude-code-action, "Setup"

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from guard.agents.codex.adapter import AGENT
 from guard.rules.agents.addressed import AddressedCalls
 
-if TYPE_CHECKING:
-    from guard.findings import Finding
-
-
-def _judge(argv: list[str]) -> list[Finding]:
-    from guard.agents.codex import grammar, planner  # few files call an agent
-
-    return planner.judge_arguments(grammar.read(argv))
-
-
 CALLS = AddressedCalls(
     AGENT,
-    _judge,
     vendor="api.openai.com",
     # OPENAI_BASE_URL is not read by 0.171.0 (facts: Codex, section 3)
     addresses=("model_provider", "openai_base_url", "responses-api-endpoint"),

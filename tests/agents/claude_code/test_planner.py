@@ -57,7 +57,7 @@ class Machine:
 
     def plan(self, *typed: str, **environ: str) -> Plan:
         found = self.survey(*typed, **environ)
-        return planner.plan(self.policy, found, str(self.package / "claude"), NOW)
+        return AGENT.plan(self.policy, found, str(self.package / "claude"), NOW)
 
 
 @pytest.fixture

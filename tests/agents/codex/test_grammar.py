@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
 from guard.agents.codex import grammar
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
 
 
 @pytest.mark.parametrize(

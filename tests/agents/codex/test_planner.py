@@ -63,7 +63,7 @@ class Machine:
             write=True,
             root=str(self.root),
         )
-        return planner.plan(self.policy, found, str(self.script), NOW)
+        return AGENT.plan(self.policy, found, str(self.script), NOW)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_plan_that_is_only_shown_leaves_no_trace(machine: Machine) -> None:
     found = planner.survey(
         ["exec", "hi"], machine.environ, str(machine.script), str(machine.project), write=False
     )
-    planner.plan(machine.policy, found, str(machine.script), NOW)
+    AGENT.plan(machine.policy, found, str(machine.script), NOW)
     assert sorted(machine.root.rglob("*")) == before
 
 

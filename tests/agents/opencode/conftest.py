@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from guard.agents.opencode import frontmatter, permissions, planner
+from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.facts import Facts
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
@@ -113,7 +114,7 @@ class Machine:
         )
 
     def plan(self, *argv: str) -> Plan:
-        plan = planner.plan(self.policy, self.look(*argv), str(self.program), NOW)
+        plan = AGENT.plan(self.policy, self.look(*argv), str(self.program), NOW)
         # nothing that is ever shown holds a value
         shown = [f.as_dict() for f in plan.findings] + [c.as_dict() for c in plan.changes]
         shown += [plan.rewritten, plan.route, plan.argv]
@@ -124,7 +125,7 @@ class Machine:
 
     def launch(self, *argv: str) -> Launch:
         facts = self.look(*argv)
-        return Launch(planner.plan(self.policy, facts, str(self.program), NOW), facts)
+        return Launch(AGENT.plan(self.policy, facts, str(self.program), NOW), facts)
 
     def config(self, *argv: str) -> dict[str, Any]:
         plan = self.plan(*argv)

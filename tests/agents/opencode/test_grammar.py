@@ -26,7 +26,7 @@ def model(invocation: Invocation) -> str | None:
 
 
 def words(invocation: Invocation) -> list[str]:
-    return [word for _, word in invocation.positionals]
+    return invocation.words
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def words(invocation: Invocation) -> list[str]:
 )
 def test_reading(argv: list[str], command: str, named: str | None, free: list[str]) -> None:
     found = read(argv)
-    assert (found.command, model(found), words(found)) == (command, named, free)
+    assert (found.command.name, model(found), words(found)) == (command, named, free)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_reading(argv: list[str], command: str, named: str | None, free: list[st
     ],
 )
 def test_kinds(argv: list[str], kind: str) -> None:
-    assert read(argv).kind() == kind
+    assert read(argv).kind == kind
 
 
 @pytest.mark.parametrize("alias", [("auth", "providers"), ("plug", "plugin")])
@@ -193,7 +193,7 @@ def test_aliases_are_the_command_they_stand_for(alias: tuple[str, str]) -> None:
 def test_help_is_never_seen_where_opencode_would_run(line: str) -> None:
     found = read(line.split())
     assert not found.asks_for_help()
-    assert found.kind() == GUARDED
+    assert found.kind == GUARDED
 
 
 @pytest.mark.parametrize("argv", [["run", "-h", "hi"], ["-vh"], ["run", "-ich"], ["--h", "run"]])
@@ -282,7 +282,7 @@ def test_reading_never_fails_and_accounts_for_every_word() -> None:
         if rng.random() < 0.5:
             argv.insert(rng.randint(0, len(argv)), rng.choice(["run", "attach", "debug", "--"]))
         found = read(argv)
-        taken = {index for index, _ in found.positionals}
+        taken = set(found.operands)
         for option in found.options:
             assert 0 <= option.start < option.end <= found.separator
             taken.update(range(option.start, option.end))

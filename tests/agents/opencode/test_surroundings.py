@@ -32,7 +32,8 @@ class Machine:
         self.home = root / "home"
         self.repository = root / "repo"
         self.work = self.repository / "sub" / "work"
-        self.managed = root / "etc"
+        self.root = root
+        self.managed = root / surroundings.MANAGED.lstrip("/")
         self.config = self.home / ".config" / "opencode"
         self.data = self.home / ".local" / "share" / "opencode"
         for folder in (self.home, self.work, self.repository / ".git", self.managed):
@@ -45,9 +46,7 @@ class Machine:
         return str(path)
 
     def look(self, *starts: Path) -> Surroundings:
-        return gather(
-            self.environ, [str(s) for s in starts or (self.work,)], managed=str(self.managed)
-        )
+        return gather(self.environ, [str(s) for s in starts or (self.work,)], root=str(self.root))
 
 
 @pytest.fixture

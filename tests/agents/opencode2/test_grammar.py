@@ -7,7 +7,7 @@ from fake_opencode2 import Parsed, Stopped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.agents.adapter import GUARDED, HARMLESS, LOCAL, SERVER
+from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, SERVER
 from guard.agents.opencode2 import grammar
 from guard.agents.opencode2.planner import STANDALONE
 
@@ -61,7 +61,7 @@ from guard.agents.opencode2.planner import STANDALONE
 )
 def test_the_kinds_of_commands(argv: str, command: str, kind: str) -> None:
     read = grammar.read(argv.split())
-    assert (read.command, read.kind()) == (command, kind)
+    assert (read.command.name, read.kind) == (command, kind)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_it_reads_what_opencode_reads(argv: list[str]) -> None:
     except Stopped:
         return
     read = grammar.read(argv)
-    assert read.command == parsed.command
-    assert [word for _, word in read.positionals] == parsed.words
+    assert read.command.name == parsed.command
+    assert read.words == parsed.words
     for name, values in parsed.values.items():
         first = read.named(name)[0]
         said = first.value if first.value is not None else "false" if first.negated else "true"
@@ -140,7 +140,7 @@ def test_it_reads_what_opencode_reads(argv: list[str]) -> None:
 def test_our_own_server_whatever_follows(argv: list[str]) -> None:
     """The word that is put in makes the server private, and changes nothing else."""
     read = grammar.read(argv)
-    if not read.spec.private or read.unknown or read.early:
+    if not read.command.private or read.unknown or read.early:
         return
     ours = [*argv[: read.behind], STANDALONE, *argv[read.behind :]]
     try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guard.agents.claude_code import grammar, planner
-from guard.agents.codex import grammar as codex_grammar
-from guard.agents.codex import planner as codex_planner
+from guard.agents.claude_code.adapter import AGENT as CLAUDE
+from guard.agents.codex.adapter import AGENT as CODEX
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.detectors import DETECTORS
@@ -87,7 +86,7 @@ def test_what_asks_no_model_is_none(call: str) -> None:
     ],
 )
 def test_what_a_launch_refuses_is_said_in_its_words(words: list[str]) -> None:
-    refused = planner.judge_arguments(grammar.read(words))
+    refused = CLAUDE.judge_arguments(CLAUDE.read(words), CompiledPolicy(), 0)
     assert refused != []
     text = "export ANTHROPIC_BASE_URL=https://api.portkey.ai\nclaude " + " ".join(words) + "\n"
     said = [(f.rule, f.subject, f.message, f.fix, f.severity) for f in check("a.sh", text)]
@@ -151,7 +150,7 @@ def test_codex(call: str, rules: list[str]) -> None:
 
 def test_what_a_launch_of_codex_refuses_is_said_in_its_words() -> None:
     for words in (["exec", "--oss", "hi"], ["app-server"], ["login"], ["--remote", "ws://a", "x"]):
-        refused = codex_planner.judge_arguments(codex_grammar.read(words))
+        refused = CODEX.judge_arguments(CODEX.read(words), CompiledPolicy(), 0)
         text = "export X=https://api.portkey.ai/v1\ncodex " + " ".join(words) + "\n"
         said = [(f.rule, f.subject, f.message, f.fix) for f in check("a.sh", text)]
         assert said == [(f.rule, f.subject, f.message, f.fix) for f in refused] != []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from guard.agents.adapter import GUARDED, LOCAL, REMOTE, SERVER
+from guard.agents.kinds import GUARDED, LOCAL, REMOTE, SERVER
 from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.arguments import other_servers, rewrite
 from guard.agents.opencode.grammar import read as read_arguments
@@ -63,7 +63,7 @@ def check(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
         word.shown if value is None else value for word, value in zip(words, known, strict=True)
     ]
     invocation = read_arguments(argv)
-    kind = invocation.kind()
+    kind = invocation.kind
     name = call.words[0]
     if kind not in (GUARDED, SERVER, REMOTE, LOCAL):
         return
@@ -74,7 +74,7 @@ def check(scope: Scope, call: Call, script: Script) -> Iterator[Finding]:
         else:
             place = _over([name, *words[:1]])
         yield scope.placed(finding, place)
-    if kind != GUARDED or not invocation.spec.model or invocation.named("attach"):
+    if kind != GUARDED or not invocation.command.model or invocation.named("attach"):
         return
     models = invocation.named("model", "m")
     providers = invocation.named("provider")
