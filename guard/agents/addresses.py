@@ -6,7 +6,7 @@ import concurrent.futures
 import socket
 
 from guard import catalog, net
-from guard.agents.running import GATEWAY, PROVIDER
+from guard.agents.connected import GATEWAY, PROVIDER
 from guard.policy.values import CompiledPolicy
 from guard.proxies.find import find_listeners
 from guard.sources.listener import SocketsUnreadableError

@@ -10,14 +10,13 @@ somebody who forges a guarded launch.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from guard import net
 from guard.agents import environment
 from guard.agents.adapter import Agent as Adapter
+from guard.agents.connected import Peer, listens, peers
 from guard.agents.registry import AGENTS, agent_by_id, keeps
 from guard.catalog.agents import Agent, Recognised, agents, recognise
 from guard.catalog.classify import classify
@@ -28,7 +27,6 @@ from guard.paths import REAL_CONFIG_HOME, launch_above
 from guard.policy.values import CompiledPolicy
 from guard.sources import processes
 from guard.sources.bun_program import compiled_in
-from guard.sources.connections import ESTABLISHED, LISTEN, Connection
 from guard.sources.connections import of as connections_of
 from guard.sources.processes import Snapshot
 
@@ -45,18 +43,7 @@ whole pinned configuration. `cleaned`: through routeguard, without direct keys, 
 UNHELD = (UNGUARDED, CLEANED)
 """The states in which an agent decides itself where its calls go."""
 
-GATEWAY, PROVIDER, LOOPBACK, PRIVATE, OTHER = (
-    "gateway",
-    "provider",
-    "loopback",
-    "private network",
-    "public address",
-)
-INCOMING = "incoming"
-"""Kinds of connections. `incoming` was made by somebody else, to a port the agent listens on."""
-
 _DIRECT_RULES = ("RG101", "RG103")
-_CGNAT = ipaddress.ip_network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +53,6 @@ class DirectKey:
     name: str
     kind: str
     owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Where an agent is connected: `count` connections to one address. `name` is a host or the
-    program behind the port, "" if unknown."""
-
-    kind: str
-    address: str
-    port: int
-    name: str = ""
-    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +223,8 @@ def find_running(
                 how=how,
                 launch=launch,
                 keys=tuple(_own_keys(recognised.agent, seen, policy, now)),
-                peers=None if mine is None else _peers(mine, policy, hosts or {}, programs),
-                listens=None if mine is None else _listens(mine),
+                peers=None if mine is None else peers(mine, policy, hosts or {}, programs),
+                listens=None if mine is None else listens(mine),
                 tty=seen.tty,
                 directory=seen.directory,
                 parents=seen.parents,
@@ -349,9 +324,6 @@ def finding(one: Running) -> Finding | None:
         fix=fix,
         severity=severity,
     )
-
-
-# Whether it is guarded ---------------------------------------------------------------------------
 
 
 def judge_process(
@@ -521,70 +493,3 @@ def _without_wrappers(
         for sight in sights
         if not (sight[0].interpreted and (sight[2].pid, sight[1].agent.id) in wrappers)
     ]
-
-
-# Where it is connected ---------------------------------------------------------------------------
-
-
-def gateway_addresses(base_url: str) -> dict[tuple[str, int], str]:
-    """Addresses and port of the gateway as far as they are known without asking anybody."""
-    host, port = net.address(base_url)
-    if host in ("localhost", "localhost.localdomain"):
-        return {("127.0.0.1", port): host, ("::1", port): host}
-    try:
-        return {(str(ipaddress.ip_address(host)), port): host}
-    except ValueError:
-        return {}
-
-
-def classify_peer(
-    address: str,
-    port: int,
-    *,
-    gateway: Mapping[tuple[str, int], str],
-    hosts: Mapping[str, tuple[str, str]],
-) -> tuple[str, str]:
-    """(kind, host name or "") of an address. No name is looked up."""
-    if (address, port) in gateway:
-        return GATEWAY, gateway[address, port]
-    if address in hosts:
-        return hosts[address]
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return OTHER, ""
-    if net.is_loopback(address):
-        return LOOPBACK, ""
-    if parsed.is_private or parsed.is_link_local or parsed in _CGNAT:
-        return PRIVATE, ""
-    return OTHER, ""
-
-
-def _peers(
-    sockets: list[Connection],
-    policy: CompiledPolicy,
-    hosts: Mapping[str, tuple[str, str]],
-    programs: Callable[[set[int]], Mapping[int, str]] | None,
-) -> tuple[Peer, ...]:
-    gateway = gateway_addresses(policy.base_url)
-    ports = {one.port for one in sockets if one.state == LISTEN}
-    counted: dict[tuple[str, str, int, str], int] = {}
-    for one in sockets:
-        if one.state != ESTABLISHED:
-            continue
-        if one.port in ports:
-            key = (INCOMING, one.peer, 0, "")
-        else:
-            kind, name = classify_peer(one.peer, one.peer_port, gateway=gateway, hosts=hosts)
-            key = (kind, one.peer, one.peer_port, name)
-        counted[key] = counted.get(key, 0) + 1
-    local = {port for kind, _, port, _ in counted if kind == LOOPBACK}
-    names = programs(local) if programs is not None and local else {}
-    return tuple(
-        Peer(kind, address, port, name or (names.get(port, "") if kind == LOOPBACK else ""), count)
-        for (kind, address, port, name), count in sorted(counted.items())
-    )
-
-
-def _listens(sockets: list[Connection]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted({(one.address, one.port) for one in sockets if one.state == LISTEN}))

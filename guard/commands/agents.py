@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard import paths
-from guard.agents import running
+from guard.agents import connected, running
 from guard.agents.addresses import programs_behind, resolve_hosts
 from guard.errors import ExitCode, printable
 from guard.launch.process import own_environment, working_directory
@@ -20,7 +20,8 @@ from guard.report.terminal import paint, show
 from guard.report.words import endpoint, short, span, utc
 
 if TYPE_CHECKING:
-    from guard.agents.running import Peer, Running
+    from guard.agents.connected import Peer
+    from guard.agents.running import Running
     from guard.report.terminal import Meaning
 
 _MEANINGS: dict[str, Meaning] = {
@@ -179,7 +180,7 @@ def _key(key: running.DirectKey) -> str:
 
 
 def _peer(peer: Peer) -> str:
-    if peer.kind == running.INCOMING:
+    if peer.kind == connected.INCOMING:
         said = f"{peer.kind} from {peer.address}"
     else:
         said = f"{peer.kind} {endpoint(peer.address, peer.port)}"

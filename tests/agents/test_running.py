@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-from guard.agents import running
+from guard.agents import connected, running
 from guard.agents.opencode import planner
 from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.inside import unpinned
@@ -318,15 +318,15 @@ def test_the_finding_is_about_unguarded_ones_alone() -> None:
     ],
 )
 def test_where_a_connection_leads(address: str, port: int, expected: tuple[str, str]) -> None:
-    gateway = running.gateway_addresses("http://localhost:8787/v1")
+    gateway = connected.gateway_addresses("http://localhost:8787/v1")
     hosts = {"8.8.4.4": ("provider", "api.openai.com")}
-    assert running.classify_peer(address, port, gateway=gateway, hosts=hosts) == expected
+    assert connected.classify_peer(address, port, gateway=gateway, hosts=hosts) == expected
 
 
 def test_the_gateway_is_not_looked_up() -> None:
-    assert running.gateway_addresses("https://api.portkey.ai/v1") == {}
-    assert running.gateway_addresses("https://10.0.0.7/v1") == {("10.0.0.7", 443): "10.0.0.7"}
-    assert running.gateway_addresses("http://[::1]:9000/v1") == {("::1", 9000): "::1"}
+    assert connected.gateway_addresses("https://api.portkey.ai/v1") == {}
+    assert connected.gateway_addresses("https://10.0.0.7/v1") == {("10.0.0.7", 443): "10.0.0.7"}
+    assert connected.gateway_addresses("http://[::1]:9000/v1") == {("::1", 9000): "::1"}
 
 
 # Real processes ----------------------------------------------------------------------------------
@@ -531,7 +531,7 @@ def test_the_program_behind_a_loopback_port_is_asked_for_once(
 
         (found,) = find_running(policy, NOW, pids=[process.pid], programs=programs)
     assert asked == [{port}]
-    assert found.peers == (running.Peer("loopback", "127.0.0.1", port, "LiteLLM", 2),)
+    assert found.peers == (connected.Peer("loopback", "127.0.0.1", port, "LiteLLM", 2),)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

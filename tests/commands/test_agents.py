@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 from guard.agents import running
 from guard.agents.addresses import resolve_hosts
-from guard.agents.running import DirectKey, Peer, Running
+from guard.agents.connected import Peer
+from guard.agents.running import DirectKey, Running
 from guard.commands import agents as command
 from guard.errors import GuardError, PolicyError
 from guard.policy.values import CompiledPolicy

@@ -28,13 +28,8 @@ from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
 from guard.agents.opencode.route import Route, Router
-from guard.agents.opencode.surroundings import (
-    OAUTH,
-    WELLKNOWN,
-    catalogue_ids,
-    credentials_in,
-    same_directory,
-)
+from guard.agents.opencode.store import OAUTH, WELLKNOWN, credentials_in, session_directories
+from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode.variables import SETS, SWITCHES
 from guard.agents.reach import asked_directly
 from guard.files import jsonc
@@ -138,7 +133,7 @@ def _session_directories(
     if not named and invocation.command.name != "":
         return [], []
     data = os.path.join(paths.data_home(environ), "opencode")
-    return surroundings.session_directories(
+    return session_directories(
         data, named, os.path.realpath(cwd) if invocation.command.name == "" else ""
     )
 

@@ -11,7 +11,7 @@ from guard.agents.covered import Coverage
 from guard.agents.opencode import definitions
 from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
-from guard.agents.opencode.surroundings import ORGANISATION, WELLKNOWN, credentials_in
+from guard.agents.opencode.store import ORGANISATION, WELLKNOWN, credentials_in
 from guard.files import jsonc
 from guard.findings import Finding, allow, unreadable
 

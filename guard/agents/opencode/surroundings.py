@@ -4,19 +4,17 @@ Reads, judges nothing, writes nothing. opencode 1.18.33 has two config loaders; 
 every switch and imports plugin files from `.opencode` directories of the working directory and of
 its parents, so all of them are looked at, up to the root (facts: run against the real binary).
 
-Hot-path module; `sqlite3` and `plistlib` are imported only where their files exist.
+Hot-path module; `plistlib` is imported only where there is a file for it.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import sys
 
 from guard import paths
 from guard.agents import managed as administrators
-from guard.agents.keys import FORBIDDEN
-from guard.agents.opencode import imports, markdown
+from guard.agents.opencode import imports, markdown, store
 from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.agents.suffix import suffix
 from guard.files import jsonc
@@ -38,29 +36,11 @@ MANAGED_OF = {"darwin": "/Library/Application Support/opencode", "linux": "/etc/
 MANAGED = MANAGED_OF.get(sys.platform, MANAGED_OF["linux"])
 """The administrator's config directory; it outranks the inline config."""
 
-OAUTH = "oauth"
-"""The type of a login that is renewed over the network."""
-
-WELLKNOWN = "wellknown"
-"""The type of a login whose server adds configuration to every launch."""
-
-ORGANISATION = "organisation"
-"""A login to the opencode console with an active organisation, whose config outranks ours."""
-
-CONSOLE = "console"
-"""A login to the opencode console as opencode 2 stores it."""
-
 MOST_CONFIGS = 32
 """Config files of a project and of the directories above it; more are refused, not read."""
 
 MOST_DEFINITIONS = 400
 """Agents and commands in a project's Markdown files, above which further folders are refused."""
-
-_PATIENCE = 2.0
-"""Seconds to wait for a database that another opencode has locked; it does so for moments only."""
-
-_FIELDS = {"api": ("key",), OAUTH: ("refresh", "access")}
-"""What a login of each type holds at least, as text (read in the source of 1.18.33)."""
 
 MANAGED_DOMAIN = "ai.opencode.managed"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
@@ -94,19 +74,23 @@ class Config(Record):
 class Surroundings(Record):
     """What a launch will meet. Paths are absolute.
 
-    `project` are config files of the working directory and its parents, nearest first; `code` are
-    plugin files there; `user` are the user's global files, weakest first, and `about_user` what
-    there is to say about who wrote them; `user_code` the plugin and tool files beside them;
-    `managed` the administrator's, and `about_managed` what there is to say about who could change
-    them and who wrote them; `credentials` are (provider id, type) pairs of the agent's store, see
-    `credentials_in`; `accounts` are (database, kind) of Console logins that add configuration, see
-    `_accounts`; `instructions` the instruction files of the project; `project_folders` its
-    `.opencode` directories, nearest first; `imports` are (path, why) of what would answer the
-    agent's optional imports from its working directory; `unreadable` are (path, why) of folders,
-    `unreadable_store` of the agent's own data; `looked_through` the real paths of the Markdown
-    folders that were read; `user_definitions` and `project_definitions` are Markdown files of
-    agents and commands, `skills` those of a project's skills; `named` the configs that variables
-    name; `outside` instruction files that lead out of the project.
+    Of the project: `project` are config files of the working directory and its parents, nearest
+    first; `code` are plugin files there; `project_folders` its `.opencode` directories, nearest
+    first; `project_definitions` Markdown files of agents and commands, `skills` those of skills;
+    `instructions` its instruction files, `outside` those that lead out of it; `imports` are (path,
+    why) of what would answer the agent's optional imports from its working directory.
+
+    Of the user: `user` are the global config files, weakest first, and `about_user` what there is
+    to say about who wrote them; `user_code` the plugin and tool files beside them;
+    `user_definitions` the Markdown files; `named` the configs that variables name; `credentials`
+    the logins in `credentials_file`, see `store.credentials_in`; `accounts` are (database, kind) of
+    console logins that add configuration, see `store.accounts`.
+
+    Of the administrator: `managed` are the config files, and `about_managed` what there is to say
+    about who could change them and who wrote them.
+
+    `unreadable` are (path, why) of folders, `unreadable_store` of the agent's own data;
+    `looked_through` the real paths of the Markdown folders that were read.
     """
 
     home: str = "/"
@@ -540,149 +524,11 @@ def _look_at_preferences(found: Surroundings) -> None:
 def _look_at_data(found: Surroundings, data: str, own_database: str) -> None:
     path = found.credentials_file = os.path.join(data, "auth.json")
     try:
-        found.credentials = credentials_in(jsonc.read(path) or {})
+        found.credentials = store.credentials_in(jsonc.read(path) or {})
     except jsonc.UnreadableError as error:
         found.unreadable_store.append((path, str(error)))
-    for path in databases(data, found.unreadable_store, own_database):
+    for path in store.databases(data, found.unreadable_store, own_database):
         try:
-            found.accounts += [(path, kind) for kind in _accounts(path)]
+            found.accounts += [(path, kind) for kind in store.accounts(path)]
         except jsonc.UnreadableError as error:
             found.unreadable_store.append((path, str(error)))
-
-
-def credentials_in(store: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(provider id, type) of each login in the content of an `auth.json`: api, oauth, wellknown.
-
-    Raises UnreadableError, which names the entry, for what is none of these. opencode 1.18.33
-    passes over such an entry in the file, but takes it from `OPENCODE_AUTH_CONTENT` as it stands
-    (read in its source, and run), and another version may make something of it.
-    """
-    found = []
-    for name, entry in store.items():
-        kind = entry.get("type") if isinstance(entry, dict) else None
-        if kind == WELLKNOWN:
-            found.append((name, WELLKNOWN))
-            continue
-        # the name goes into the pinned config, where opencode replaces `{env:…}` as in any text
-        if any(c in FORBIDDEN for c in name) or not name.isprintable():
-            raise jsonc.UnreadableError("names a provider with a quote, brace or control character")
-        fields = _FIELDS.get(kind) if isinstance(kind, str) else None
-        if fields is None or not all(isinstance(entry.get(field), str) for field in fields):
-            raise jsonc.UnreadableError(
-                f"its entry {name[:80]!r} is not a login that opencode knows"
-            )
-        found.append((name, str(kind)))
-    return found
-
-
-def session_directories(
-    data: str, sessions: list[str], sibling_of: str
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """The directories of `sessions`, and of every session that shares a project with `sibling_of`.
-
-    `data` is the agent's data directory. Clones and worktrees of one repository are one project
-    (it is told by its first commit), and the TUI offers all of its sessions; "global" is no
-    project. The columns were read on 1.18.33. Second comes what cannot be read, as (path, why).
-    """
-    found: dict[str, None] = {}
-    unreadable: list[tuple[str, str]] = []
-    for path in databases(data, unreadable):
-        try:
-            for session in sessions:
-                for row in rows(path, "select directory from session where id = ?", (session,)):
-                    found[str(row[0])] = None
-            if sibling_of:
-                for row in rows(
-                    path,
-                    "select distinct directory from session where project_id in (select project_id"
-                    " from session where directory = ? and project_id != 'global')",
-                    (sibling_of,),
-                ):
-                    found[str(row[0])] = None
-        except jsonc.UnreadableError as error:
-            unreadable.append((path, str(error)))
-    return [directory for directory in found if os.path.isdir(directory)], unreadable
-
-
-def databases(data: str, unreadable: list[tuple[str, str]], own: str = "") -> list[str]:
-    """Every database that a build of opencode keeps in `data`, and the one that `own` names.
-
-    `opencode.db`, or `opencode-CHANNEL.db` where the build's channel is another than latest, beta
-    and prod; `own` is the value of OPENCODE_DB (read in the source of 1.18.33). opencode finds its
-    database in a directory that cannot be listed, too (run): that one goes into `unreadable`.
-    """
-    try:
-        names = sorted(os.listdir(data))
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    except OSError as error:
-        unreadable.append((data, error.strerror or "cannot be listed"))
-        return []
-    found = [os.path.join(data, n) for n in names if _is_database(n.lower())]
-    if own and own != ":memory:" and os.path.exists(os.path.join(data, own)):
-        found.append(os.path.join(data, own))
-    return found
-
-
-def _is_database(name: str) -> bool:
-    return name.startswith("opencode") and name.endswith(".db")
-
-
-def rows(path: str, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
-    """What `query` answers; [] where there is no such table, or no database yet.
-
-    Raises UnreadableError. Nothing is read past the log of changes: opencode writes into it while
-    it runs, and the database itself can be older by hours. Where SQLite cannot open that log
-    (a read-only directory), opencode does not start either (run on 1.18.33).
-    """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
-            return []
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise jsonc.UnreadableError(error.strerror or "cannot be read") from None
-    import sqlite3
-    from urllib.parse import quote
-
-    connection = None
-    try:
-        connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=_PATIENCE
-        )
-        return connection.execute(query, values).fetchall()
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
-            return []
-        if "locked" in str(error) or "busy" in str(error):
-            raise jsonc.UnreadableError("another program has locked it") from None
-        raise jsonc.UnreadableError(f"is not a database that can be read ({error})") from None
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-def _accounts(path: str) -> list[str]:
-    """The logins in a database by which a server adds configuration: ORGANISATION, CONSOLE.
-
-    `account_state` names the active organisation, which releases before March 2026 kept in
-    `account`, and which the next start moves over (read in the source of 1.18.33). `credential`
-    holds the logins of opencode 2; the second loader of 1.18.33 asks the server of the one called
-    opencode for providers (run). Raises UnreadableError.
-    """
-    found = []
-    state = columns(path, "account_state")
-    query = "select 1 from account where selected_org_id is not null limit 1"
-    if "active_org_id" in state:
-        query = "select 1 from account_state where active_org_id is not null limit 1"
-    if state and rows(path, query):
-        found.append(ORGANISATION)
-    query = "select 1 from credential where integration_id = 'opencode' limit 1"
-    if "integration_id" in columns(path, "credential") and rows(path, query):
-        found.append(CONSOLE)
-    return found
-
-
-def columns(path: str, table: str) -> list[str]:
-    """The names of the columns of `table`, [] for no such table. Raises UnreadableError."""
-    return [row[0] for row in rows(path, "select name from pragma_table_info(?)", (table,))]

@@ -20,6 +20,7 @@ from guard.agents.opencode.config import ROUTE_KEYS, judge_size, providers_in
 from guard.agents.opencode.config import provider_ids as ids_of
 from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
 from guard.agents.opencode.route import Router
+from guard.agents.opencode.store import WELLKNOWN
 from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode2 import config, grammar, kept, store
 from guard.agents.opencode2.adapter import AGENT
@@ -221,7 +222,7 @@ def _judge_store(facts: Facts, policy: CompiledPolicy, now: float) -> list[Findi
         )
     stored = [
         *found.stored,
-        *(n for n, k in facts.found.credentials if k != surroundings.WELLKNOWN),
+        *(n for n, k in facts.found.credentials if k != WELLKNOWN),
     ]
     where = os.path.dirname(facts.found.credentials_file)
     return findings + preflight.not_used(list(dict.fromkeys(stored)), where)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from guard.agents.opencode.surroundings import (
+from guard.agents.opencode.store import (
     columns,
     databases,
     rows,

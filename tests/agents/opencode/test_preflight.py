@@ -17,13 +17,8 @@ from guard.agents.opencode.preflight import (
     check_project,
     check_store,
 )
-from guard.agents.opencode.surroundings import (
-    CONSOLE,
-    ORGANISATION,
-    WELLKNOWN,
-    Config,
-    Surroundings,
-)
+from guard.agents.opencode.store import CONSOLE, ORGANISATION, WELLKNOWN
+from guard.agents.opencode.surroundings import Config, Surroundings
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, PolicyException
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from guard.agents.opencode import surroundings
+from guard.agents.opencode import store, surroundings
+from guard.agents.opencode.store import CONSOLE, ORGANISATION, session_directories
 from guard.agents.opencode.surroundings import (
-    CONSOLE,
     MOST_CONFIGS,
-    ORGANISATION,
     Surroundings,
     chain,
     gather,
@@ -21,7 +20,6 @@ from guard.agents.opencode.surroundings import (
     is_code,
     is_file_within,
     is_within,
-    session_directories,
 )
 
 
@@ -466,7 +464,7 @@ class TestDatabases:
     def test_a_locked_database(
         self, machine: Machine, journal: str, lock: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(surroundings, "_PATIENCE", 0.1)
+        monkeypatch.setattr(store, "_PATIENCE", 0.1)
         path = machine.data / "opencode.db"
         connection = filled(path, STATE, journal)
         connection.execute(lock)
