@@ -116,7 +116,7 @@ def test_a_launch_that_this_directory_refuses(machine: Machine) -> None:
 
 
 def test_an_administrators_file_that_leaves_the_route(machine: Machine) -> None:
-    machine.managed.mkdir()
+    machine.managed.mkdir(parents=True)
     path = machine.managed / "opencode.json"
     path.write_text('{"share": "disabled"}')
     found = machine.one("agent-files")
@@ -126,7 +126,7 @@ def test_an_administrators_file_that_leaves_the_route(machine: Machine) -> None:
 
 
 def test_an_administrators_file_that_moves_the_route(machine: Machine) -> None:
-    machine.managed.mkdir()
+    machine.managed.mkdir(parents=True)
     (machine.managed / "opencode.json").write_text('{"model": "openai/gpt-4o"}')
     found = machine.one("agent-files")
     assert (found.state, found.rule) == ("broken", "RG302")

@@ -29,7 +29,7 @@ class Machine:
         self.root = place / "root"
         self.root.mkdir()
         self.system = place / "system.toml"
-        self.managed = place / "managed"
+        self.managed = place / "image" / surroundings.MANAGED.lstrip("/")
         self.bin = self.install("node")
         self.environ = {
             "HOME": str(self.home),
@@ -95,5 +95,6 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
-    monkeypatch.setitem(surroundings.gather.__kwdefaults__, "managed", str(machine.managed))
+    image = str(machine.managed).removesuffix(surroundings.MANAGED)
+    monkeypatch.setitem(surroundings.gather.__kwdefaults__, "root", image)
     return machine

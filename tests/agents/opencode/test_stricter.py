@@ -585,9 +585,10 @@ class TestAdministrator:
     """His file outranks the pinned config, but not the entries of single agents."""
 
     def test_what_he_denies(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-        managed = machine.put("etc/opencode.json", {**STRICT, "agent": {"corp": {"prompt": "p"}}})
-        defaults = surroundings.gather.__kwdefaults__
-        monkeypatch.setitem(defaults, "managed", os.path.dirname(managed))
+        place = f"{surroundings.MANAGED.lstrip('/')}/opencode.json"
+        managed = machine.put(place, {**STRICT, "agent": {"corp": {"prompt": "p"}}})
+        root = managed.removesuffix(f"/{place}")
+        monkeypatch.setitem(surroundings.gather.__kwdefaults__, "root", root)
         machine.put(PROJECT, {"permission": {"bash": "ask"}})
         launch = machine.launch("run", "--agent", "corp", "hi")
         assert launch.refused == []
