@@ -259,6 +259,11 @@ def test_claude_code(company: Company, parts: Parts) -> None:
     ran.unlink()
     company.answered(company.run(words, **shell))
     assert not ran.exists()
+    # `routeguard key` of the managed file printed it, and nobody else was asked
+    headers = {
+        (one.header("authorization"), one.header("x-api-key")) for one in company.gateway.requests
+    }
+    assert headers == {(f"Bearer {KEY}", KEY)}
     # a launch through the guard agrees with the file
     os.symlink(claude, Path(company.environ["PATH"].partition(":")[0]) / "claude")
     done = company.run(["routeguard", "exec", "--", "claude", "-p", "hi"])

@@ -238,9 +238,10 @@ class Sandbox:
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
         stdin: bytes = b"",
+        enough: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Run the real agent without the guard, in the same surroundings."""
-        return self.run([self.agent, *argv], self.environ(env), cwd, stdin)
+        return self.run([self.agent, *argv], self.environ(env), cwd, stdin, enough)
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
         """Run `routeguard WORDS` in the project, without a terminal, as a fork."""
@@ -289,8 +290,9 @@ class Sandbox:
         environ: dict[str, str],
         cwd: Path | None = None,
         stdin: bytes = b"",
+        enough: Callable[[], bool] | None = None,
     ) -> Outcome:
-        """Run `argv` to its end and gather what it did."""
+        """Run `argv` to its end, or until it has done `enough`, and gather what it did."""
         return self._gathered(
             lambda pids: child.run(
                 argv,
@@ -299,6 +301,7 @@ class Sandbox:
                 timeout=LIMIT,
                 stdin=stdin,
                 started=pids.append,
+                enough=enough,
             )
         )
 
