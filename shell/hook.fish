@@ -25,21 +25,30 @@ function routeguard --description 'routeguard, told about the hook of this shell
     command routeguard $argv
 end
 
+# Until __routeguard_keys is called:
+# Sets $keys of its caller to the direct keys.
+function __routeguard_keys --no-scope-shadowing
+    set keys __KEYS__
+end
+# So much until then.
+
 # Until __routeguard_known is called:
-# Whether a direct key is exported. `set --query` answers how many of many names are not there, up
-# to 255, so guard/hook.py asks for at most 200 at a time.
-function __routeguard_any
+# Whether one of $keys of its caller is exported. `set --query` answers how many of many names are
+# not there, up to 255, so guard/hook.py asks for at most 200 at a time.
+function __routeguard_any --no-scope-shadowing
     __QUERIES__
     return 1
 end
 
 # Adds the known names that are exported to $names of its caller.
 function __routeguard_known --no-scope-shadowing
+    set -l keys
+    __routeguard_keys
     for name in $__routeguard_unknown
         set --query --export -- $name; and set --append names $name
     end
     if __routeguard_any
-        for name in __KEYS__
+        for name in $keys
             set --query --export -- $name; and set --append names $name
         end
     end
@@ -56,9 +65,16 @@ function __routeguard_check
         set --erase __routeguard_rest[1]
         __routeguard_known
     else
-        # neither the substitution nor the pipe forks: all in it is part of fish
-        set names (set --names --export | string match --regex -- '^(?:__PATTERN__)$')
-        set __routeguard_rest $__routeguard_pause
+        # no substitution here forks: all in it is part of fish. The empty word keeps `string` from
+        # reading what is typed where nothing is exported
+        set -l exported (set --names --export)
+        set names (string match --regex -- '^(?:__PATTERN__)$' '' $exported)
+        if set --query exported[151]; and not set --query __routeguard_starts
+            # listing many names costs as much as a fork: then only at every so many prompts, at the
+            # others known names are asked for; $__routeguard_rest has a word for each of these
+            set __routeguard_rest (builtin math --scale 0 (builtin count $exported) / 25)
+            set __routeguard_rest (string repeat --count $__routeguard_rest 'x ' | string split --no-empty ' ')
+        end
     end
     # the same names as the last time, and nothing was or has to be done about them
     if test "$names" = "$$same"
@@ -77,7 +93,8 @@ end
 # Until __routeguard_sort is called:
 # What is to be done about $names of its caller, which were not all seen at the last look.
 function __routeguard_sort --no-scope-shadowing
-    set -l keys __KEYS__
+    set -l keys
+    __routeguard_keys
     set -l others __OTHER_NAMES__
     set -l allowed __ALLOWED_NAMES__
     set -l action __KEYS_ACTION__
@@ -193,6 +210,8 @@ end
 
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup
+    # where it was loaded before; asking for each function makes fish look for files
+    set --query __routeguard_same_all; and builtin functions --erase __routeguard_(string split ' ' '__AGENTS__')
     set --global __routeguard_same_all '?'
     set --global __routeguard_same_known '?'
     set --global __routeguard_seen
@@ -203,10 +222,8 @@ function __routeguard_setup
     set --global __routeguard_flagged
     set --global __routeguard_unaliased
     set --global __routeguard_rest
-    set --global __routeguard_pause
     set -l name
     for name in __AGENTS__
-        builtin functions --query __routeguard_$name; and builtin functions --erase __routeguard_$name
         builtin functions --copy $name __routeguard_$name
     end
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
@@ -215,17 +232,7 @@ function __routeguard_setup
     __routeguard_check
     set --erase __routeguard_starts
     set __routeguard_same_all '?'
-    if status is-interactive
-        # listing many names costs as much as a fork: then only at every so many prompts, at the
-        # others known names are asked for; $__routeguard_pause has a word for each of these
-        set -l many (builtin count (set --names --export))
-        if test $many -gt 150
-            set many (builtin math --scale 0 $many / 25)
-            set __routeguard_pause (string repeat --count $many 'x ' | string split --no-empty ' ')
-        end
-    else
-        builtin functions --erase __routeguard_prompt
-    end
+    status is-interactive; or builtin functions --erase __routeguard_prompt
     builtin functions --erase __routeguard_setup
 end
 __routeguard_setup

@@ -22,7 +22,7 @@ function __routeguard_judge
         if builtin functions --query -- $word
             set -l about (builtin functions --details --verbose -- $word)
             set meant (string replace --filter --regex '^alias [^ =]+[ =]' '' -- "$about[5]")
-        else if set --query __routeguard_abbreviates; and abbr --query -- $word
+        else if builtin --query abbr 2>/dev/null; and abbr --query -- $word
             set -l shown (abbr --show | string match --regex -- "^abbr.* -- "(string escape --style=regex -- $word)" .*")[1]
             set meant (string replace --regex -- '^abbr.*? -- \S+ ' '' $shown | string unescape)
             if string match --quiet -- '*--position anywhere*' $shown
@@ -85,16 +85,15 @@ end
 
 # Enter belongs to the user: where it is bound already, it stays so.
 function __routeguard_setup
-    builtin --query abbr 2>/dev/null; and set --global __routeguard_abbreviates x
+    set -l bound (builtin bind --user)
+    set -l keys \r \n enter
+    # key names came with fish 4, which has them in its answer to `bind`
+    string match --quiet --regex -- '^[0-3]\.' $version; and set --erase keys[3]
     set -l mode
     set -l key
     for mode in default insert replace
-        for key in \r \n enter
-            # key names came with fish 4, which has them in its answer to `bind`
-            if test $key = enter; and string match --quiet --regex -- '^[0-3]\.' $version
-                continue
-            end
-            builtin bind --user -M $mode $key >/dev/null 2>&1; or builtin bind -M $mode $key __routeguard_enter
+        for key in $keys
+            set --query bound[1]; and builtin bind --user -M $mode $key >/dev/null 2>&1; or builtin bind -M $mode $key __routeguard_enter
         end
     end
     builtin functions --erase __routeguard_setup
