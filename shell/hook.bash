@@ -306,12 +306,12 @@ function __routeguard_setup {
     }
 
     # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts;
-    # at the others known names are asked for
-    \builtin local __rg_scratch=__SCRATCH__ __rg_name __rg_last=0 __rg_names
-    __rg_names=()
+    # at the others known names are asked for. A name is taken for 15 characters long; `=` is the end
+    # of another answer in this file
+    \builtin local __rg_scratch=__SCRATCH__ __rg_name __rg_last=0 __rg_names=''
     if [[ -n $__rg_scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
-        { \builtin compgen -e >|"$__rg_scratch/$$" && \builtin mapfile -t __rg_names <"$__rg_scratch/$$"; } 2>/dev/null || \builtin :
-        __rg_pause=$((${#__rg_names[@]} > 300 ? ${#__rg_names[@]} / 25 : 0))
+        { \builtin compgen -e -W % 1<>"$__rg_scratch/$$" && \builtin read -r -d % __rg_names <"$__rg_scratch/$$"; } 2>/dev/null || \builtin :
+        __rg_pause=$((${#__rg_names} > 4500 ? ${#__rg_names} / 375 : 0))
     fi
     [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-}" != *__routeguard_prompt* ]] || \builtin return 0
     # bash-preexec takes everything behind its own last entry for a command of the user's

@@ -196,17 +196,17 @@ else
             \builtin bind -m "$__rg_map" -q accept-line
             \builtin bind -m "$__rg_map" -q operate-and-get-next
         done
-        \builtin return 0
+        \builtin echo .
     } 2>/dev/null
 
     # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
     # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
-    # stays. Each question to `bind` is one line of the answer, which a private file takes: `$(…)`
-    # would fork.
+    # stays. Each question to `bind` is one line of the answer, which a private file takes as in
+    # __routeguard_check: `$(…)` would fork.
     function __routeguard_bind {
         \builtin local __rg_map __rg_key __rg_keys __rg_does __rg_all __rg_scratch=__SCRATCH__
-        if [[ -z $__rg_scratch ]] || ! { __routeguard_keys >|"$__rg_scratch/$$" &&
-            \builtin mapfile -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null; then
+        if [[ -z $__rg_scratch ]] || ! { __routeguard_keys 1<>"$__rg_scratch/$$" &&
+            \builtin mapfile -n 7 -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null || [[ ${__rg_all[6]-} != . ]]; then
             \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"
         fi
         __rg_bound=()
