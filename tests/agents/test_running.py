@@ -373,7 +373,8 @@ def only(policy: CompiledPolicy, pid: int) -> Running:
 
 def eventually(policy: CompiledPolicy, pid: int) -> Running:
     """The agent once `env` has become the interpreter and the script runs."""
-    for _ in range(200):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         found = find_running(policy, NOW, pids=[pid])
         if found:
             return found[0]

@@ -31,6 +31,7 @@ import json, os, signal, subprocess, sys, time
 from guard.catalog import agents, local_proxies
 from guard.proxies import fingerprint
 from guard.proxies.find import judge_listeners
+from guard.sources import processes
 from guard.sources.sockets import listening
 import encodings.idna, psutil, pwd, selectors
 # another user may not be able to read what is imported or opened later
@@ -42,11 +43,14 @@ started = [
     for words in given["commands"]
 ]
 try:
-    deadline = time.monotonic() + 30
-    while not set(given["ports"]) <= {one.port for one in listening()}:
+    deadline = time.monotonic() + 50
+    while True:
+        there = [one for one in listening() if one.port in given["ports"]]
+        held = {pid for pids in processes.holders(there) for pid in pids}
+        if len(there) >= given["sockets"] and len(held) >= given["holders"]:
+            break
         assert time.monotonic() < deadline, listening()
         time.sleep(0.02)
-    time.sleep(given["settle"])
     child = os.fork() if given["uid"] else 0
     if child:
         assert os.waitpid(child, 0)[1] == 0
@@ -101,13 +105,17 @@ Scene = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def scene(private_network: Network, tmp_path: Path) -> Scene:
-    """Start commands in a fresh network, wait for their ports, and say what was found."""
+    """Start commands in a fresh network, wait for their ports, and say what was found.
+
+    It waits for `sockets` on these ports, by default one each, and for as many `holders` of them.
+    """
 
     def run(
         *commands: list[str],
         ports: list[int],
         options: Mapping[str, object] | None = None,
-        settle: float = 0,
+        sockets: int = 0,
+        holders: int = 1,
         uid: int = 0,
     ) -> list[dict[str, Any]]:
         given = {
@@ -115,7 +123,8 @@ def scene(private_network: Network, tmp_path: Path) -> Scene:
             "ports": ports,
             "options": options or {},
             "cwd": str(tmp_path),
-            "settle": settle,
+            "sockets": sockets or len(set(ports)),
+            "holders": holders,
             "uid": uid,
             "me": os.getuid(),
         }
@@ -202,7 +211,7 @@ class TestVerdicts:
 
     def test_a_master_and_its_workers_are_one(self, scene: Scene, tmp_path: Path) -> None:
         text = LISTENS.replace("while True", "import os\nos.fork() and os.fork()\nwhile True", 1)
-        (one,) = scene([program(tmp_path, "litellm", text), "4000"], ports=[4000], settle=0.3)
+        (one,) = scene([program(tmp_path, "litellm", text), "4000"], ports=[4000], holders=3)
         assert one["pid"] == one["pids"][0]
         assert len(one["others"]) == 2
 
@@ -211,7 +220,7 @@ class TestVerdicts:
         text = (
             "import os, signal\n"
             "if os.fork(): os._exit(0)\nos.setsid()\n"
-            "if os.fork(): os._exit(0)\nsignal.alarm(5)\n" + LISTENS
+            "if os.fork(): os._exit(0)\nsignal.alarm(50)\n" + LISTENS
         )
         (one,) = scene([program(tmp_path, "litellm", text), "4000"], ports=[4000])
         assert (one["verdict"], one["pid"] in one["pids"]) == (PROXY, False)
@@ -222,7 +231,7 @@ class TestVerdicts:
             [program(tmp_path, "litellm", text), "4000"],
             [program(tmp_path, "other", text), "4000"],
             ports=[4000],
-            settle=1,
+            sockets=2,
         )
         assert sorted((one["verdict"], one["program"]) for one in found) == [
             (PROXY, "litellm"),
@@ -250,7 +259,7 @@ class TestVerdicts:
             "while True",
             1,
         )
-        (one,) = scene([program(tmp_path, "litellm", text), "4000"], ports=[4000], settle=0.3)
+        (one,) = scene([program(tmp_path, "litellm", text), "4000"], ports=[4000], sockets=2)
         assert one["addresses"] == ["127.0.0.1", "::1"]
 
     @pytest.mark.parametrize("name", ["start-server", "link"])

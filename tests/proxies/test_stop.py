@@ -756,13 +756,22 @@ if "--detached" in sys.argv:
     os.setsid()
     if os.fork():
         os._exit(0)
-server = http.server.HTTPServer(("127.0.0.1", 4000), http.server.BaseHTTPRequestHandler)
+address = ("127.0.0.1", 4000)
+server = http.server.HTTPServer(address, http.server.BaseHTTPRequestHandler, False)
+server.server_bind()
+master = os.getpid()
+# at its end once each that is forked has been, and is what it becomes
+others, mine = os.pipe()
 if "--workers" in sys.argv:
     os.fork(), os.fork()
 if "--heir" in sys.argv:
     os.set_inheritable(server.fileno(), True)
     if os.fork() == 0:
         os.execlp("sleep", "sleep", "60")
+os.close(mine)
+if os.getpid() == master:
+    os.read(others, 1)
+    server.server_activate()
 server.serve_forever()
 """
 
@@ -777,10 +786,9 @@ def proxies():
     return [one for one in find_listeners(sockets.listening()) if one.verdict == "proxy"]
 
 child = subprocess.Popen(sys.argv[1:], start_new_session=True)
-end = time.monotonic() + 20
+end = time.monotonic() + 50
 while not proxies() and time.monotonic() < end:
     time.sleep(0.05)
-time.sleep(0.2)  # what forks has forked by then
 (found,) = proxies()
 (step,) = stop_plan.plan([found], os.getuid())
 outcome = stop.carry_out(step, grace=0.5)

@@ -209,7 +209,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(stream: Screen, text: str) -> bool:
-    for _ in range(1000):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         if text in stream.getvalue():
             return True
         time.sleep(0.002)

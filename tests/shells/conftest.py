@@ -235,6 +235,23 @@ class Session:
         self.child.expect_exact(f"SYNC{self._count}.\r\n")
         return str(self.child.before)
 
+    def interrupt(self) -> str:
+        """Press Ctrl-C on a line of the editor; returns the terminal output up to a next prompt.
+
+        What is typed around the moment in which it arrives may be thrown away or may still join
+        the line, so both are done again, and given longer each time, until the shell answers.
+        """
+        self._count += 1
+        for seconds in (0.5, 1, 2, 4, 8, 16, 32):
+            self.child.sendintr()
+            time.sleep(0.5)
+            self.child.sendline(f"echo 'SYN''C{self._count}.'")
+            awaited = [f"SYNC{self._count}.\r\n", pexpect.TIMEOUT]
+            if self.child.expect_exact(awaited, timeout=seconds) == 0:
+                # what is left of the earlier ones comes before what `sync` waits for
+                return str(self.child.before) + self.sync()
+        raise TimeoutError
+
     def value(self, expression: str) -> str:
         """What `expression` expands to in the shell."""
         self._count += 1
@@ -343,9 +360,7 @@ class Machine:
         assert self.marks() == ["ollama list"] * 3
         session.child.send("ollama sta")
         time.sleep(0.3)
-        session.child.sendintr()
-        time.sleep(0.3)  # the terminal throws away what was typed before the signal arrived
-        assert session.messages(session.sync()) == []
+        assert session.messages(session.interrupt()) == []
         session.run("ollama ps")
         assert self.marks()[3:] == ["ollama ps"]
         command = {"bash": "history", "zsh": "fc -l 1", "fish": "history | cat"}[self.shell.name]

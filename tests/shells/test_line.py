@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 
 from guard.policy.values import OtherAgent
@@ -257,17 +259,14 @@ def test_the_editor_is_as_it_was(machine: Any) -> None:
     session = machine.open()
     session.child.send("litellm --po")
     time.sleep(0.5)
-    session.child.sendintr()
-    time.sleep(0.5)  # the terminal throws away what was typed before the signal arrived
-    assert session.messages(session.sync()) == []
+    assert session.messages(session.interrupt()) == []
     session.child.sendline("")
     session.child.sendline("sh -c 'exit 5'")
     assert session.value(machine.shell.status) == "5"
     # fish keeps a line that is no command in its editor
     session.child.sendline("echo )" if machine.shell.name == "fish" else "if )")
     time.sleep(0.5)
-    session.child.sendintr()
-    time.sleep(0.5)  # the terminal throws away what was typed before the signal arrived
+    session.interrupt()
     assert session.value("fine") == "fine"
     assert session.messages(session.run(": " + "long " * 200)) == []
     assert machine.marks() == []
@@ -275,18 +274,25 @@ def test_the_editor_is_as_it_was(machine: Any) -> None:
 
 def test_ctrl_z_and_fg_of_what_was_judged(machine: Any) -> None:
     path = machine.programs / "ollama"
-    path.write_text(f"#!/bin/sh\necho begun >>{machine.ran}\nsleep 3\necho ended >>{machine.ran}\n")
+    end = machine.guarded.directory / "end"
+    path.write_text(
+        f"#!/bin/sh\necho $$ >>{machine.ran}\nuntil [ -e {end} ]; do sleep 0.1; done\n"
+        f"echo ended >>{machine.ran}\n"
+    )
     session = machine.open()
     session.child.sendline("ollama list")
-    while machine.marks() != ["begun"]:
+    while not machine.marks():
         time.sleep(0.1)
-    time.sleep(0.5)  # until the shell has handed the terminal over
-    session.child.send("\x1a")
-    time.sleep(0.5)
+    (pid,) = machine.marks()
+    # nothing comes of it before the shell has handed the terminal over
+    while psutil.Process(int(pid)).status() != psutil.STATUS_STOPPED:
+        session.child.send("\x1a")
+        time.sleep(0.5)
     assert re.search("stopped|suspended", session.run("jobs"), re.IGNORECASE)
     session.child.sendline("fg")
+    end.touch()
     session.sync()
-    assert machine.marks() == ["begun", "ended"]
+    assert machine.marks() == [pid, "ended"]
 
 
 def test_loading_it_again_and_again(machine: Any) -> None:
@@ -464,6 +470,19 @@ def test_an_older_bash_has_functions_instead(
     assert machine.marks() == ["ollama list"]
 
 
+def prompted(tmux: list[str], before: str) -> str:
+    """What the screen shows once that is not what it was `before`, and ends with a prompt."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        capture = subprocess.run(
+            [*tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True
+        )
+        if capture.stdout != before and capture.stdout.rstrip().endswith("\n>"):
+            return capture.stdout
+        time.sleep(0.1)
+    raise TimeoutError
+
+
 def test_bash_in_a_terminal_with_a_long_prompt(
     machine_for: MachineFor,
     guarded: Any,
@@ -474,8 +493,6 @@ def test_bash_in_a_terminal_with_a_long_prompt(
     """What is on the screen afterwards is what would be there without the hook."""
     if shutil.which("tmux") is None:
         missing_part("tmux is not installed (Debian: apt-get install tmux)")
-    import subprocess
-
     screens = []
     for hook in (True, False):
         socket = f"routeguard-{guarded.directory.parent.name}-{hook}"
@@ -488,13 +505,11 @@ def test_bash_in_a_terminal_with_a_long_prompt(
         )
         try:
             load = bash.source(guarded.hook(bash)) if hook else "true"
+            shown = prompted(tmux, "")
             for line in (load, "clear", "echo one", "echo 'two", "three'", ""):
                 subprocess.run([*tmux, "send-keys", line, "Enter"], check=True, env=environ)
-                time.sleep(0.5)
-            shown = subprocess.run(
-                [*tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True
-            )
-            screens.append(shown.stdout)
+                shown = prompted(tmux, shown)
+            screens.append(shown)
         finally:
             subprocess.run([*tmux, "kill-server"], check=False)
     assert screens[0] == screens[1] != ""
