@@ -24,9 +24,11 @@ from guard.errors import ExitCode, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
 from guard.policy import allowed, exceptions, spans, subjects
+from guard.policy.accepted import OTHERS
 from guard.policy.merge import Value, merge
-from guard.policy.model import OTHERS, Exemption, end_of
+from guard.policy.model import Exemption
 from guard.policy.places import allowed_file, user_policy
+from guard.policy.spans import end_of
 from guard.policy.subjects import named, refuse_key, validated
 from guard.policy.values import normal_subject
 from guard.report.document import show_document

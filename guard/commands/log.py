@@ -13,6 +13,7 @@ from guard.agents.registry import AGENTS, agent_of
 from guard.errors import ExitCode, GuardError, UsageError, counted, printable
 from guard.files.read import UnreadableError
 from guard.launch.process import own_environment
+from guard.policy import spans
 from guard.report.document import show_document
 from guard.report.terminal import paint, show
 from guard.report.words import clock, short
@@ -60,8 +61,6 @@ def log(
     home = paths.home(environ)
     after = 0.0
     if since is not None:
-        from guard.policy import spans  # with the model of the policy, which a bare look needs not
-
         after = spans.since(since, time.time())
     wanted = _filter(after, refused, agent)
     source = Log(audit.log_file(environ))

@@ -18,7 +18,7 @@ from guard.errors import ExitCode, GuardError, UsageError, printable
 from guard.launch.local_proxies import owner, ways_out
 from guard.launch.process import own_environment
 from guard.policy import cache
-from guard.policy.model import NEEDED_PORTS
+from guard.policy.accepted import NEEDED_PORTS
 from guard.proxies import hold as holding
 from guard.proxies.find import find_listeners
 from guard.proxies.found import Found

@@ -16,9 +16,10 @@ from guard.errors import ExitCode, GuardError
 from guard.files.lock import lock
 from guard.files.write import write as write_file
 from guard.policy.layers import Candidate, parse_layer, read_layer
-from guard.policy.model import MAX_ITEMS, end_of
+from guard.policy.model import MAX_ITEMS
 from guard.policy.places import allowed_file, user_policy
 from guard.policy.problems import toml_string
+from guard.policy.spans import end_of
 from guard.policy.values import normal_subject
 
 if TYPE_CHECKING:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 from guard.net import address, host_of, is_loopback
 from guard.paths import SYSTEM_POLICY
 from guard.policy import effective
+from guard.policy.accepted import OTHERS
 from guard.policy.layers import Dropped, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
 from guard.policy.model import (
     AGENT_TABLES,
     GUARDED,
-    OTHERS,
     PROVED_TABLES,
     ROUTED_TABLES,
     Provable,
-    end_of,
 )
 from guard.policy.places import user_policy
 from guard.policy.problems import InvalidPolicyError, Problem
+from guard.policy.spans import end_of
 from guard.policy.values import (
     AgentRoute,
     CompiledPolicy,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from guard.paths import SYSTEM_POLICY
 from guard.policy.layers import candidates, read_all
 from guard.policy.merge import Origin
-from guard.policy.model import end_of
 from guard.policy.places import project_files, user_policy
 from guard.policy.problems import set_values, toml_value
+from guard.policy.spans import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

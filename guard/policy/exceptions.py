@@ -10,8 +10,8 @@ from guard import paths
 from guard.errors import GuardError
 from guard.policy.layers import Layer, candidates, read_all
 from guard.policy.merge import Merged, Value, merge
-from guard.policy.model import end_of
 from guard.policy.places import user_policy
+from guard.policy.spans import end_of
 from guard.policy.values import normal_subject
 
 

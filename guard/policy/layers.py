@@ -22,17 +22,16 @@ from guard.errors import PolicyError
 from guard.files import toml
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.paths import SYSTEM_POLICY
+from guard.policy.accepted import OTHERS, reserved
 from guard.policy.authority import ROOT, changed_by_others
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import (
     AGENT_TABLES,
     FORMER_TABLES,
     MAX_ITEMS,
-    OTHERS,
     PROVED_TABLES,
     ROUTED_TABLES,
     Policy,
-    reserved,
 )
 from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate

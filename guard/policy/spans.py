@@ -1,21 +1,34 @@
-"""Times as people type them: `--for 2h` and `--until 2026-12-31` of an exception, `--since 7d`."""
+"""Times as people write them: `--for 2h`, `--until 2026-12-31` and `until =` of an exception,
+`--since 7d`."""
 
 from __future__ import annotations
 
 import re
 import time
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Final
 
 from guard.catalog.key_shapes import looks_like_key
 from guard.errors import UsageError
-from guard.policy.model import end_of
 
 MAX_DAYS: Final = 90
 """Days an exception made on the command line may hold; for longer there is the policy."""
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
+
+
+def end_of(until: date | datetime) -> float:
+    """The last moment of `until` in Unix seconds: of the day for a date.
+
+    A date, or a time without an offset, is meant in this machine's own time zone. Raises
+    ValueError or OverflowError for a moment the machine cannot represent.
+    """
+    if isinstance(until, datetime):
+        return until.timestamp()
+    # not time.max: as a float, its microseconds are rounded up into the next day
+    return datetime.combine(until, time_of_day(23, 59, 59, 999_000)).timestamp()
 
 
 def from_now(duration: str) -> datetime:

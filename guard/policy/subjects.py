@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from guard.catalog.classify import classify
 from guard.errors import UsageError
 from guard.net import address, is_loopback
+from guard.policy.accepted import OTHERS
 from guard.policy.compile import compile_layers
-from guard.policy.model import OTHERS, Exemption
+from guard.policy.model import Exemption
 from guard.policy.problems import translate
 
 if TYPE_CHECKING:

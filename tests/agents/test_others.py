@@ -11,8 +11,8 @@ from guard.agents.plan import Plan
 from guard.agents.registry import names, wrapped
 from guard.catalog import agents as known_agents
 from guard.catalog.runners import names_package
+from guard.policy.accepted import OTHERS
 from guard.policy.compile import compile_files
-from guard.policy.model import OTHERS
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
 

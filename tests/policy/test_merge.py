@@ -6,9 +6,10 @@ import itertools
 
 import pytest
 
+from guard.policy.accepted import OTHERS
 from guard.policy.layers import Candidate, read_layer
 from guard.policy.merge import LISTS, ORDERS, SINGLE, merge
-from guard.policy.model import OTHERS, KeySource, Policy, Section
+from guard.policy.model import KeySource, Policy, Section
 from guard.policy.problems import InvalidPolicyError, keys
 
 

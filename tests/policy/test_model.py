@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from guard.catalog.key_shapes import looks_like_key
 from guard.policy import model
-from guard.policy.model import Policy, end_of, looks_like_key
+from guard.policy.model import Policy
+from guard.policy.spans import end_of
 
 ACCEPTED = [
     "",
