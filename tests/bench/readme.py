@@ -116,6 +116,10 @@ def starts(start: Figures) -> Iterable[list[str]]:
         ratio = f"{ours / direnv:.1f} x direnv" if direnv else ""
         bare = f"{start['bare_cpu_ms'][shell]:.1f} ms"
         yield [f"start of an interactive {shell}", bare, f"+{ours:.1f} ms", ratio, *beside]
+        text = added.get(f"{shell} from-a-file")
+        if text is not None:
+            ratio = f"{text / direnv:.1f} x direnv" if direnv else ""
+            yield ["the same, the hook's text sourced from a file", bare, f"+{text:.1f} ms", ratio]
 
 
 def prompts(prompt: Figures) -> Iterable[list[str]]:

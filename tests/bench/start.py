@@ -17,6 +17,7 @@ import os
 import shlex
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,10 +33,13 @@ EMPTY = "python -c pass"
 ISOLATED = "python -I -S -c pass"
 ONE = "one-agent"
 """The hook where the policy guards one agent, beside that of every agent."""
+FILE = "from-a-file"
+"""The text of the hook in a file that the start file reads: what is left without our launcher."""
 
 TOOLS = {
     "routeguard": ("routeguard hook {shell}", {"bash": 6, "zsh": 4, "fish": 4}),
     ONE: ("routeguard hook {shell}", {}),
+    FILE: ("routeguard hook {shell}", {}),
     "direnv": ("direnv hook {shell}", {}),
     "zoxide": ("zoxide init {shell}", {}),
     "mise": ("mise activate {shell}", {}),
@@ -53,6 +57,8 @@ COMMANDS = {
     "--help": (None, EMPTY),
     "why OPENAI_API_KEY": (None, EMPTY),
     "policy show": (None, EMPTY),
+    "policy show --effective": (None, EMPTY),
+    "doctor --short": (None, EMPTY),
     "portkey --help": (None, EMPTY),
 }
 """A command's aim, as a multiple of its yardstick."""
@@ -96,7 +102,7 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
         if program is None:
             continue
         for tool in ("", *TOOLS):
-            if tool not in ("", "routeguard", ONE) and shutil.which(tool) is None:
+            if tool not in ("", "routeguard", ONE, FILE) and shutil.which(tool) is None:
                 continue
             home, environ = home_of(root, f"{shell}-{tool}", python, main)
             if tool == ONE:
@@ -107,6 +113,11 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
             file.parent.mkdir(parents=True, exist_ok=True)
             call = TOOLS[tool][0].format(shell=shell) if tool else ""
             line = f"{call} | source" if shell == "fish" else f'eval "$({call})"'
+            if tool == FILE:
+                text = home / "hook"
+                with text.open("wb") as out:
+                    subprocess.run(shlex.split(call), env=environ, stdout=out, check=True)
+                line = f"source {text}"
             file.write_text(f"{line}\n" if tool else "")
             argv = [program, *(word.format(home=home) for word in words)]
             cases[shell, tool] = argv, environ

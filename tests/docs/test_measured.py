@@ -21,6 +21,22 @@ def test_the_table_is_made_of_what_was_measured() -> None:
     assert len(set(rows)) == 1
 
 
+def test_what_was_measured_has_its_row() -> None:
+    script = runpy.run_path(str(ROOT / "tests/bench/readme.py"))
+    figures = json.loads((ROOT / "tests/bench/measured.json").read_text())
+    start = figures["start"]
+    start["added_cpu_ms"].update({"zsh from-a-file": 7.25, "zsh mise": 8.75, "fish starship": 9.5})
+    start["command_cpu_ms"]["doctor --short"] = 345.0
+    start["yardsticks"]["doctor --short"] = "python -c pass"
+    table = script["table"](figures)
+    assert "| the same, the hook's text sourced from a file | 2.8 ms | +7.2 ms |" in table
+    assert "| direnv | zoxide | mise | starship |" in table
+    assert "+8.8 ms | - |" in table
+    assert "- | +9.5 ms |" in table
+    assert "| `routeguard doctor --short` |" in table
+    assert "| 345 ms |" in table
+
+
 def test_another_number_gives_another_table() -> None:
     script = runpy.run_path(str(ROOT / "tests/bench/readme.py"))
     figures = json.loads((ROOT / "tests/bench/measured.json").read_text())
