@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from guard.agents import Identity
     from guard.sources.positions.shell_calls import Call, Script
 
-_SUFFIXES = ("", ".exe", ".cmd")
+_SUFFIXES = ("", ".exe", ".cmd", ".ps1", ".bat")
 """Under which npm and installers put a program on Windows, too."""
 
 

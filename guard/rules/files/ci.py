@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from guard.late import late
 from guard.rules.agents.calls import STEPS, AgentSteps
+from guard.rules.files import written
 from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.secrets import variable_kind
-from guard.rules.files.structured import check_variables, expressions_out, parse
+from guard.rules.files.structured import check_call, check_variables, expressions_out, parse
 from guard.rules.files.variables import check_variable, handed_to_ci, is_gateway_key
+from guard.sources.positions import windows
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text
 
@@ -60,7 +62,16 @@ _SHELL_KEYS = frozenset(
     )
 )
 _VARIABLE_KEYS = frozenset(("env", "variables", "environment"))
-_OTHER_SHELLS = late(r"(?:python|pwsh|powershell|cmd|node|perl|deno|ruby)")
+_OTHER_SHELLS = late(r"(?:python|node|perl|deno|ruby)")
+_CODE = {"python": "step.py", "node": "step.js", "deno": "step.ts", "ruby": "step.rb"}
+"""What a step in another language is checked as."""
+_WINDOWS = {
+    "pwsh": windows.powershell,
+    "powershell": windows.powershell,
+    "ps": windows.powershell,
+    "cmd": windows.batch,
+}
+"""The shells of Windows, also as the keys by which Azure and AppVeyor name them."""
 _SECRET = late(r"\bsecrets(?:\.([A-Za-z_]\w*)|\[\s*['\"]([A-Za-z_]\w*)['\"]\s*\])")
 
 
@@ -110,7 +121,7 @@ class Pipelines(ShellTexts):
         self, scope: Scope, node: Node, texts: list[Text], reported: set[int]
     ) -> Iterator[Finding]:
         shell = node.get("shell")
-        foreign_shell = shell is not None and _OTHER_SHELLS.match(shell.value) is not None
+        foreign = _OTHER_SHELLS.match(shell.value) if shell is not None else None
         uses = node.get("uses")
         if uses is not None:
             for steps in _steps(scope):
@@ -118,8 +129,17 @@ class Pipelines(ShellTexts):
             yield from _inherited(scope, uses, node.get("secrets"))
         for key, value in node.pairs:
             name = key.value
-            if name in _SHELL_KEYS and not foreign_shell:
-                texts.extend(expressions_out(item.text) for item in _shell_texts(value))
+            if name in _SHELL_KEYS and foreign is not None:
+                target = _CODE.get(foreign.group())
+                if target is not None and value.kind == SCALAR:
+                    yield from written.check(scope, target, value.text)
+            elif name in _SHELL_KEYS or name in _WINDOWS:
+                plain = _WINDOWS.get(name) or _WINDOWS.get(shell.value if shell else "")
+                for item in _shell_texts(value):
+                    text = expressions_out(item.text)
+                    texts.append(plain(text) if plain else text)
+            elif name == "args" and value.kind == LIST:
+                yield from check_call(scope, node.get("entrypoint"), value)
             elif name in ("secrets", "with") and value.kind == MAP:
                 yield from _handed(scope, value, reported)
             elif name in _VARIABLE_KEYS:

@@ -10,13 +10,20 @@ from guard.rules.files import file_names
 from guard.rules.files.calls import check_texts, program_needles
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import check_words
-from guard.sources.positions.code_calls import calls
+from guard.sources.positions.code_calls import calls, shell_texts
 
 if TYPE_CHECKING:
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
     from guard.rules.needles import Needle
     from guard.sources.file import SourceFile
+
+
+_RUBY = (".rb", ".rake", ".gemspec", ".pl", ".pm", ".php")
+_RUBY_NAMES = frozenset(
+    ("Rakefile", "Vagrantfile", "Fastfile", "Gemfile", "Dangerfile", "Guardfile")
+)
+"""Files in languages that give a text to a shell without a bracket."""
 
 
 @cache
@@ -40,11 +47,15 @@ class Code:
 
     def wants(self, path: str, name: str) -> bool:
         """Source code; scripts for a shell are read as such."""
+        if name in _RUBY_NAMES:
+            return True
         return file_names.is_code(name) and not file_names.is_script(name)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in each call that starts a program."""
         scope = Scope(file, policy, "the program")
+        if file.name in _RUBY_NAMES or file.name.lower().endswith(_RUBY):
+            yield from check_texts(scope, shell_texts(file.text))
         for call in calls(file.text, _tells):
             if call.is_text:
                 yield from check_texts(scope, [call.words[0].content])

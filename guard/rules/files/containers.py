@@ -36,9 +36,10 @@ class Dockerfiles(ShellTexts):
     name = "dockerfile"
 
     def wants(self, path: str, name: str) -> bool:
-        """Dockerfile, Containerfile, with a prefix or suffix."""
+        """Dockerfile, Containerfile, with a prefix or suffix; Earthfile."""
         lower = name.lower()
-        return lower.partition(".")[0] in ("dockerfile", "containerfile") or lower.endswith(
+        first = lower.partition(".")[0]
+        return first in ("dockerfile", "containerfile", "earthfile") or lower.endswith(
             (".dockerfile", ".containerfile")
         )
 

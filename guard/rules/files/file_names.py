@@ -12,7 +12,7 @@ _CODE = frozenset(
         "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "go", "rs", "rb", "java",
         "kt", "kts", "scala", "cs", "fs", "swift", "php", "pl", "pm", "lua", "ex", "exs", "erl",
         "clj", "dart", "r", "jl", "c", "h", "cc", "cpp", "hpp", "m", "vue", "svelte", "astro",
-        "groovy", "zig", "nim", "ml", "hs",
+        "groovy", "zig", "nim", "ml", "hs", "rake", "gradle",
     )
 )  # fmt: skip
 _SCRIPT = frozenset(("sh", "bash", "zsh", "fish", "ps1", "psm1", "bat", "cmd", "ksh"))

@@ -27,7 +27,7 @@ from guard.rules.files.structured import (
 from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.templates import SUFFIXES, plain_name
-from guard.sources.positions.text import Text
+from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -115,6 +115,23 @@ def _kubernetes(scope: Scope, root: Node) -> Iterator[Finding]:
             if node.kind == MAP and name is not None and name.kind == SCALAR:
                 called = re.sub(r"[-.]", "_", name.value).upper()
                 yield from check_variable(scope, called, None, name)
+
+
+def _notebook(scope: Scope, root: Node) -> Iterator[Finding]:
+    """The lines of a notebook's cells that IPython gives to a shell: `!…`, `%%bash`."""
+    texts: list[Text] = []
+    cells = root.get("cells")
+    for cell in cells.items if cells is not None else ():
+        kind, source = cell.get("cell_type"), cell.get("source")
+        if source is None or (kind is not None and kind.value != "code"):
+            continue
+        lines = [line for part in source.strings() for line in part.text.lines() if line.value]
+        first = lines[0].value.split() if lines else [""]
+        if first[0] in ("%%bash", "%%sh", "%%zsh", "%%script", "%%!"):
+            texts.append(joined(lines[1:], "\n"))
+        else:
+            texts += [line[1:] for line in lines if line.value.startswith("!")]
+    yield from check_texts(scope, texts)
 
 
 def _held(scope: Scope, data: Node | None) -> Iterator[Finding]:
@@ -260,6 +277,86 @@ KINDS = (
         variables=("literals",),
     ),
     Kind(
+        "tox",
+        r"tox\.toml",
+        "the environment",
+        ("set_env",),
+        commands=("commands", "commands_pre", "commands_post"),
+    ),
+    # the task runners of Python: poethepoet, PDM, Hatch, taskipy, Pixi, Pipenv, tox
+    Kind(
+        "python-project",
+        r"pyproject\.toml|pixi\.toml|Pipfile|hatch\.toml",
+        "the task",
+        variables=("env", "env-vars"),
+        more=lambda scope, root: _tasks(scope, *_at(root, _PYTHON_TASKS)),
+    ),
+    Kind(
+        "scripts",
+        r"(?:package|composer|deno|app|conductor)\.jsonc?|\.?melos\.ya?ml|\.superset/config\.json",
+        "the script",
+        more=lambda scope, root: _tasks(scope, *_at(root, _SCRIPTS)),
+    ),
+    # github.com/lint-staged/lint-staged: globs and what runs on the files
+    Kind(
+        "lint-staged",
+        r"\.lintstagedrc(?:\.json|\.ya?ml)?",
+        "the hook",
+        more=lambda scope, root: _tasks(scope, root),
+    ),
+    Kind(
+        "nodemon",
+        r"nodemon\.json",
+        "the program",
+        ("env",),
+        texts=("exec",),
+        more=lambda scope, root: _tasks(scope, root.get("execMap")),
+    ),
+    Kind(
+        "pm2",
+        r"(?:pm2|ecosystem|process)(?:\.config)?\.(?:json|ya?ml)",
+        "the program",
+        ("env", "env_production", "env_development"),
+        calls=(("script", "args"),),
+        says=r"\bapps\b",
+    ),
+    Kind(
+        "cargo-make",
+        r"Makefile\.toml|bacon\.toml|\.cargo/config\.toml|prek\.toml",
+        "the task",
+        ("env",),
+        texts=("script",),
+        calls=(("command", "args"), ("entry", "args")),
+    ),
+    Kind(
+        "processes",
+        r"(?:process-compose|mprocs|moon|dvc|lerna|\.overcommit|\.gitpod|snapcraft|wercker|heroku)"
+        r"[^/]*\.ya?ml|\.gitpod\.Dockerfile|\.?tmuxinator(?:/[^/]*)?\.ya?ml|[^/]*\.tmuxinator\.ya?ml",
+        "the process",
+        ("environment", "env"),
+        texts=("shell", "code", "init", "before", "prebuild", "startup", "on_project_start"),
+        commands=("cmd", "command"),
+        more=lambda scope, root: _tasks(scope, *_at(root, (("run",),))),
+    ),
+    Kind(
+        "started",
+        r"railway\.(?:toml|json)|nixpacks\.toml|\.replit|\.stackblitzrc"
+        r"|\.cursor/environment\.json|apprunner\.ya?ml|amplify\.ya?ml",
+        "the app",
+        ("env", "variables"),
+        texts=("startCommand", "buildCommand", "preDeployCommand", "cmd", "cmds", "onBoot"),
+        commands=("run", "install", "start", "command"),
+    ),
+    Kind(
+        "editor-tasks",
+        r"\.zed/tasks\.json|[^/]*\.sublime-project",
+        "the editor's task",
+        ("env",),
+        commands=("cmd", "shell_cmd"),
+        calls=(("command", "args"),),
+    ),
+    Kind("notebook", r"[^/]*\.ipynb", "the cell", more=lambda scope, root: _notebook(scope, root)),
+    Kind(
         "helm-values",
         r"values(?:[.-][^/]*)?\.ya?ml",
         "the pod",
@@ -282,6 +379,7 @@ KINDS = (
         "the task",
         variables=("environment",),
         texts=("shell", "command", "cmd", "ansible.builtin.shell", "ansible.builtin.command"),
+        commands=("argv",),
         more=_files,
     ),
     Kind(
@@ -291,6 +389,8 @@ KINDS = (
         variables=("env", "encryptedData"),
         calls=(("command", "args"),),
         lone_arguments=True,
+        # steps of Tekton and Argo
+        texts=("script", "source"),
         says=_KUBERNETES,
         more=_kubernetes,
     ),
@@ -308,8 +408,54 @@ def _scripts(scope: Scope, scripts: Node | None) -> Iterator[Finding]:
     yield from check_texts(scope, texts)
 
 
+_PYTHON_TASKS: tuple[tuple[str, ...], ...] = (
+    *(("tool", tool, "tasks") for tool in ("poe", "taskipy", "pixi")),
+    *(("tool", tool, "scripts") for tool in ("pdm", "rye")),
+    *(("tasks",), ("scripts",)),
+)
+_SCRIPTS: tuple[tuple[str, ...], ...] = (
+    *(("scripts",), ("tasks",), ("setup",), ("run",)),
+    # hooks for git, and github.com/google/wireit
+    *(("husky", "hooks"), ("simple-git-hooks",), ("lint-staged",), ("wireit",)),
+)
+_BODIES = ("cmd", "shell", "command", "script", "run", "exec", "composite", "sequence")
+
+
+def _at(root: Node, places: tuple[tuple[str, ...], ...]) -> Iterator[Node | None]:
+    """What stands at `places`, and below each environment of Hatch and feature of Pixi."""
+    yield from (root.get(*keys) for keys in places)
+    for keys, inner in (
+        (("tool", "hatch", "envs"), "scripts"),
+        (("envs",), "scripts"),
+        (("tool", "pixi", "feature"), "tasks"),
+        (("feature",), "tasks"),
+    ):
+        several = root.get(*keys)
+        for _, one in several.pairs if several is not None else ():
+            yield one.get(inner)
+
+
+def _tasks(scope: Scope, *nodes: Node | None) -> Iterator[Finding]:
+    """Named tasks: each a text for a shell, a list of those, or a map that holds one."""
+    texts = []
+    for node in nodes:
+        values = [value for _, value in node.pairs] or [node] if node is not None else []
+        for value in values:
+            bodies = [value] if value.kind != MAP else [value.get(key) for key in _BODIES]
+            texts += [
+                expressions_out(item.text)
+                for body in bodies
+                if body is not None and body.kind != MAP
+                for item in body.strings()
+            ]
+    yield from check_texts(scope, texts)
+
+
 _PATTERNS = [(kind, late(rf"(?:.*/)?(?:{kind.files})", re.I | re.S)) for kind in KINDS]
-_ENDS = (".yml", ".yaml", ".json", ".jsonc", ".toml", ".code-workspace", *SUFFIXES)
+_ENDS = (
+    *(".yml", ".yaml", ".json", ".jsonc", ".toml", ".code-workspace", ".sublime-project"),
+    *(".ipynb", ".lintstagedrc", "pipfile", ".replit", ".stackblitzrc", *SUFFIXES),
+)
 """How the names of all of them end: most files of a tree end in another way."""
 
 _TERMINALS = "terminal.integrated.env."
@@ -325,7 +471,7 @@ def kinds_of(path: str) -> list[Kind]:
 
 def _is_any(path: str) -> bool:
     """Whether a file at `path` may be of a kind. The widest is asked first."""
-    if not path.lower().endswith(_ENDS):
+    if not path.lower().endswith(_ENDS) or "node_modules/" in path:
         return False
     plain = plain_name(path)
     return any(pattern.fullmatch(plain) for _, pattern in reversed(_PATTERNS))

@@ -1,4 +1,4 @@
-"""Shell scripts, startup files, Makefiles and justfiles."""
+"""Shell scripts (PowerShell's and batch files, too), startup files, Makefiles and justfiles."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from guard.late import late
 from guard.rules.files.calls import ShellTexts, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.variables import check_variable
+from guard.sources.positions import windows
 from guard.sources.positions.shell_calls import read_fish
 from guard.sources.positions.text import Text, joined
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-_SUFFIXES = (".sh", ".bash", ".zsh", ".ksh", ".fish", ".command", ".bats", ".mk")
+_SUFFIXES = (".sh", ".bash", ".zsh", ".ksh", ".fish", ".command", ".bats", ".mk", ".nu")
+_POWERSHELL = (".ps1", ".psm1")
+_BATCH = (".bat", ".cmd")
 _RC = frozenset(
     (
         ".bashrc",
@@ -62,7 +65,8 @@ _MAKE_RULE = late(r"[^\s#=:][^=#]*?:(?![=:])[^=#;]*;")
 _JUST_EXPORT = late(r"export\s+([A-Za-z_]\w*)\s*:=\s*(['\"])(.*?)\2\s*$")
 _JUST_RECIPE = late(r"@?[A-Za-z_][\w-]*(?:\s+[^:]*)?:(?!=)")
 # husky runs its hooks with `sh`; since its version 9 they have no first line that says so
-_HOOK = late(r"(?:^|/)\.husky/[a-z-]+$")
+_HOOK = late(r"(?:^|/)(?:\.husky|\.?git-?hooks|\.buildkite/hooks)/[a-z-]+$")
+_PWSH = late(r"#!\S*/(?:env (?:-\S+ )*)?pwsh")
 _JUST_REFERENCE = late(r"\{\{.*?\}\}")
 
 
@@ -77,12 +81,11 @@ class Shell(ShellTexts):
         if lower.endswith((".md", ".rst", ".txt", ".html")):
             return False
         return (
-            lower.endswith(_SUFFIXES)
+            lower.endswith((*_SUFFIXES, *_POWERSHELL, *_BATCH, ".just"))
             or "." not in name
             or name in _RC
             or lower.startswith("makefile.")
             or lower in _JUSTFILES
-            or lower.endswith(".just")
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
@@ -94,6 +97,12 @@ class Shell(ShellTexts):
             return
         if lower in _JUSTFILES or lower.endswith(".just"):
             yield from _recipes(scope, *_justfile(file.text))
+            return
+        if lower.endswith(_POWERSHELL) or _PWSH.match(file.text):
+            yield from check_texts(scope, [windows.powershell(Text.of(file.text))])
+            return
+        if lower.endswith(_BATCH):
+            yield from check_texts(scope, [windows.batch(Text.of(file.text))])
             return
         shell = shebang(file.text)
         if lower.endswith(".fish") or shell == "fish":

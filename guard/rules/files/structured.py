@@ -50,12 +50,12 @@ def documents(name: str, text: str) -> list[Node]:
     Raises MalformedError.
     """
     name = name.lower()
-    if name.endswith((".yml", ".yaml")):
+    if name.endswith((".yml", ".yaml", ".lintstagedrc")):
         # where one is read, not at every start: PyYAML takes as long to load as a hundred files
         from guard.sources.positions import yaml_nodes
 
         return yaml_nodes.documents(text)
-    if name.endswith(".toml"):
+    if name.endswith((".toml", "pipfile", ".replit")):
         from guard.sources.positions import toml_nodes
 
         return [toml_nodes.document(text)]
@@ -137,8 +137,13 @@ def check_pair(scope: Scope, text: Text) -> Iterator[Finding]:
 
 
 def check_command(scope: Scope, node: Node | None) -> Iterator[Finding]:
-    """Findings for a command that is a text, or a list of words as a program gets them."""
+    """Findings for a command that is a text, or a list of words as a program gets them; and for
+    a list of those."""
     if node is None:
+        return
+    if any(item.kind == LIST for item in node.items):
+        for item in node.items:
+            yield from check_command(scope, item)
         return
     if node.kind == SCALAR:
         yield from check_texts(scope, [node.text])

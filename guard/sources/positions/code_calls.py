@@ -34,10 +34,14 @@ _WORDS = (
     # Go, Java, C#, Ruby
     *("exec.Command", "exec.CommandContext", "ProcessBuilder", "Process.Start", "capture2"),
     *("capture3", "capture2e", "popen3"),
+    # Rust, Mage, Elixir, Neovim, Gradle, Meson, R
+    *("Command::new", "RunV", "RunWith", "Run", "Output", "System.cmd", "jobstart"),
+    *("commandLine", "run_command", "system2"),
 )
 _TEXTS = (
     *("os.system", "os.popen", "getoutput", "getstatusoutput", "create_subprocess_shell"),
     *("exec", "execSync", "execaCommand", "system", "shell_exec", "passthru", "popen", "proc_open"),
+    *("os.execute", "shell-command"),
 )
 """Functions that get words, and those that get a text for a shell (or words, if there are more)."""
 
@@ -48,6 +52,8 @@ _OWNERS = frozenset(
     (
         *("", "subprocess", "sp", "asyncio", "os", "pexpect", "pty", "posix"),
         *("child_process", "childProcess", "cp", "Bun", "process", "Open3", "Process", "Kernel"),
+        # nox, invoke and fabric, Mage, Neovim, Elixir
+        *("session", "c", "ctx", "context", "conn", "sh", "fn", "System"),
     )
 )
 """What such a function belongs to; other things have functions of these names as well."""
@@ -57,7 +63,8 @@ _IMPORTED = ("run", "call")
 
 _STEMS = (
     *("exec", "spawn", "open", "run", "call", "output", "system", "shell", "fork", "Command"),
-    *("ProcessBuilder", "Process.Start", "capture", "passthru"),
+    *("ProcessBuilder", "Process.Start", "capture", "passthru", "Run", "Output", "System.cmd"),
+    *("jobstart", "commandLine"),
 )
 _BY_STEM = tuple(
     (stem, [n for n in (*_WORDS, *_TEXTS) if stem == next(one for one in _STEMS if one in n)])
@@ -88,7 +95,9 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": ""}
 _OPEN, _CLOSE = "([{", ")]}"
 _UNKNOWN = "$"
 _FIRST_NAME = late(r"\s*(?:\w+\s*=\s*)?[\[(]?\s*(?:\*|\.\.\.)?[A-Za-z_$][\w$]*\s*[,)\]]")
+_TABLE = late(r"\{\s*[\"'][^\"':=\n]{0,200}[\"']\s*[,}]")  # a list in Lua
 _OPTION_ARGS = late(r"\{[^{}\[]{0,200}?\bargs\s{0,3}:\s{0,3}\[")
+_CHAINED = late(r"\)\s*(?:\.(?!args?\b)\w+\([^()]{0,200}\)\s*){0,9}\.args?\(")
 _SPREAD = late(r"\*|\.\.\.")
 _SPLIT = late(r"(?:shlex\.split|[Ss]hellwords\.(?:split|shellwords))\(\s*")
 _LONGEST = 4000
@@ -131,7 +140,10 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
         read += 1
         if read > _MOST:
             return
-        words = _Arguments(text, start, given).read()
+        arguments = _Arguments(text, start, given)
+        words = arguments.read()
+        if name == "Command::new":
+            words += arguments.chained()
         if name == "exec.CommandContext":
             words = words[1:]
         elif name in _TWICE and len(words) > 1:
@@ -175,7 +187,38 @@ def _starts(found: _Named, text: str) -> bool:
     owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", before["owner"])
     if not owner and found.name in _IMPORTED:
         return "from subprocess import" in text
-    return owner.rpartition(".")[2] in _OWNERS or owner.endswith("getRuntime")
+    return re.split(r"\.|::|->", owner)[-1] in _OWNERS or owner.endswith("getRuntime")
+
+
+_RUBY_CALL = late(
+    r"(?:^|[;={(|&]|\b(?:do|then|puts|if|unless)\b)[ \t]*(?:\w+[ \t]*=[ \t]*)?"
+    r"(?:sh|system|exec|spawn|command|Kernel\.system"
+    r"|execute[ \t]+['\"][^'\"]*['\"][ \t]+do\s+command)"
+    r"[ \t]+(?=[\"'])|\binline:[ \t]*(?=[\"'])",
+    re.MULTILINE,
+)
+_BACKTICKS = late(r"(?:(?<=[=(;,{]|\n)|(?<=[=(;,{\n] )|(?<=^))[ \t]*(?=`)|\b(?=qx\{)", re.M)
+_OTHER_QUOTES = late(r"(?:%x|qx)(?:\((?P<a>[^()]*)\)|\{(?P<b>[^{}]*)\}|\[(?P<c>[^\]]*)\])")
+_SHELL_HEREDOC = late(
+    r"<<[-~]?(?P<q>[\"']?)(?P<tag>SHELL|SH|BASH|SCRIPT|EOS|CMD)(?P=q)[^\n]*\n"
+    r"(?P<text>.*?)\n[ \t]*(?P=tag)\b",
+    re.S,
+)
+
+
+def shell_texts(text: str) -> Iterator[Text]:
+    """What code in Ruby, Perl or PHP gives to a shell without a bracket: `sh "…"`, backticks,
+    `%x(…)`, `qx{…}`, here-documents that say that they are one."""
+    for pattern in (_RUBY_CALL, _BACKTICKS):
+        for found in pattern.finditer(text):
+            word = string_at(text, found.end())
+            if word is not None:
+                yield word.content
+    for found in _OTHER_QUOTES.finditer(text):
+        kind = found.lastgroup or "a"
+        yield Text.of(found[kind], found.start(kind))
+    for found in _SHELL_HEREDOC.finditer(text):
+        yield Text.of(found["text"], found.start("text"))
 
 
 def string_at(text: str, at: int) -> Word | None:
@@ -227,6 +270,9 @@ class _Arguments:
                 if self._words:
                     break
                 self._at = keyword.end()
+            elif char == "{" and _TABLE.match(self._text, self._at, self._end):
+                self._at += 1
+                self._words += self._list()
             elif char == "{":
                 # Deno.Command("a", {args: ["b"]})
                 options = _OPTION_ARGS.match(self._text, self._at, self._end)
@@ -241,6 +287,15 @@ class _Arguments:
             else:
                 self._words += self._value()
         return self._words
+
+    def chained(self) -> list[Word]:
+        """The words that are added behind the call: `.arg("a").args(["b"])`."""
+        words: list[Word] = []
+        while more := _CHAINED.match(self._text, self._at, self._end):
+            self._at = more.end()
+            self._words = []
+            words += self.read()
+        return words
 
     def _list(self) -> list[Word]:
         words: list[Word] = []

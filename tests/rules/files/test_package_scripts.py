@@ -6,7 +6,7 @@ import pytest
 
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
-from guard.rules.files.package_scripts import DETECTOR
+from guard.rules.files.kinds import DETECTOR
 from guard.sources.file import SourceFile
 
 
