@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from guard.agents.kinds import GUARDED, LOCAL, REMOTE, SERVER
@@ -17,11 +18,13 @@ from guard.late import late
 from guard.rules.agents import calling
 from guard.rules.files import written
 from guard.rules.files.scope import Placed, Scope, between
+from guard.sources import reach
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
     from guard.agents.adapter import Agent
     from guard.findings import Finding
+    from guard.sources.file import SourceFile
     from guard.sources.positions.nodes import Node
     from guard.sources.positions.shell_calls import Call, Script
     from guard.sources.shell_commands import Word
@@ -108,9 +111,10 @@ class AddressedCalls:
         return iter(())
 
     def _without_gateway(self, scope: Scope, place: Placed) -> Iterator[Finding]:
-        """The finding if nothing in the file says where the agent sends its calls."""
-        text = _COMMENT.sub("", scope.file.text)
-        if any(word in text for word in (*self._addresses, scope.policy.base_url)):
+        """The finding if nothing that reaches it says where the agent sends its calls."""
+        words = (*self._addresses, scope.policy.base_url)
+        parts, named = _named(scope.file, words)
+        if any(parts.covers(at, place.start) for at in named):
             return
         yield scope.finding(
             "RG206",
@@ -120,6 +124,14 @@ class AddressedCalls:
             f"machine to {self._vendor}",
             fix=self._fix.format(scope.policy.base_url.removesuffix("/v1")),
         )
+
+
+@lru_cache(maxsize=2)
+def _named(file: SourceFile, words: tuple[str, ...]) -> tuple[reach.Parts, list[int]]:
+    """The parts of `file`, and where one of `words` is in it and in no comment."""
+    text = _COMMENT.sub(lambda found: " " * len(found.group()), file.text)
+    found = re.finditer("|".join(map(re.escape, words)), text)
+    return reach.parts(file.name, file.text), [match.start() for match in found]
 
 
 def _is_toml(text: str) -> bool:

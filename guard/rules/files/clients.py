@@ -1,9 +1,9 @@
 """A client that names no address (RG113): it calls its provider, and no gateway is in sight.
 
 Python and JavaScript, by what a file imports: `OpenAI()`, `new Anthropic()`, `litellm.completion`.
-Silent where an argument may hold the address or names the gateway, and in a file that sets an
-address elsewhere or speaks of a variable by which a client finds one. What a file says of the
-gateway besides is about its other clients.
+Silent where an argument may hold the address or names the gateway, and where the client is given
+one later, or code that reaches it names the variable by which this client finds its address. What a
+file says of the gateway or of an address besides is about its other clients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from guard.rules.files import file_names
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 from guard.rules.needles import Form, Needle
-from guard.sources import code_text
+from guard.sources import code_text, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,12 +44,22 @@ _ES_IMPORT = late(
 _NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
 
 _GATEWAY = late(r"[Pp]ort[Kk]ey|PORTKEY")
-_ADDRESSED = late(
+_ADDRESS_NAME = late(
     r"\b(?!PORTKEY)[A-Z][A-Z0-9_]*_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b"
-    r"|\.(?:base_url|api_base|baseURL)\s*=(?!=)|\.with_?[Oo]ptions\s*\("
 )
-"""A variable that SDKs read their address from (none reads the gateway's own), or an address that
-is set elsewhere in the file."""
+"""A variable that SDKs read their address from; none reads the gateway's own."""
+
+_ADDRESSED = late(
+    r"(?P<what>[\w$]+)(?:\(\))?\.(?:(?:_?base_url|api_base|baseURL)\s*=(?!=)|with_?[Oo]ptions\s*\()"
+)
+"""An address that something is given after it was made."""
+
+_GIVEN_TO = late(
+    r"(?:^|[^\w$.])(?:[\w$]+\.)*(?P<name>[\w$]+)\s*(?::[^=\n]{1,80})?=\s*(?:await\s+)?(?:new\s+)?\Z"
+)
+_WITH_OPTIONS = late(r"\s*\.with_?[Oo]ptions\s*\(")
+_PREFIXES = {"Google": ("GOOGLE", "GEMINI"), "Azure OpenAI": ("AZURE", "OPENAI")}
+"""How the variables of an owner's SDK begin, where it is not the first word of the owner."""
 
 _SPREAD = late(r"\*\*|\.\.\.")
 _ARGUMENT = late(
@@ -99,8 +109,6 @@ class Clients:
         called = _imports(file)
         if not called:
             return
-        if _ADDRESSED.search(text):
-            return
         names = {one.expression: one.client for one in called}
         pattern = re.compile(
             r"(?<![\w$.\"'`])(?P<what>"
@@ -113,6 +121,7 @@ class Clients:
             return
         ends = code_text.bare(text, file.name, [match.end() - 1 for match in found])
         scope = Scope(file, policy)
+        elsewhere = _Elsewhere(file)
         javascript = _extension(file.name) in _JAVASCRIPT
         for match in found:
             end = ends.get(match.end() - 1)
@@ -128,6 +137,8 @@ class Clients:
             ):
                 continue
             client = names[match["what"]]
+            if elsewhere.addresses(match, end, client):
+                continue
             own = _own_key(arguments)
             what = match["what"] + (match["method"] or "")
             yield scope.finding(
@@ -139,6 +150,49 @@ class Clients:
                 fix=f"give it the gateway's address, {policy.base_url}, and the gateway's key",
                 severity="error" if own else "",
             )
+
+
+class _Elsewhere:
+    """What a file says of addresses outside of the calls of its clients."""
+
+    def __init__(self, file: SourceFile) -> None:
+        text = file.text
+        self._parts = reach.parts(file.name, text)
+        self._variables = [
+            (match.group(), match.start())
+            for match in _ADDRESS_NAME.finditer(text)
+            if not _in_comment(text, match.start())
+        ]
+        self._given = [(match["what"], match.start()) for match in _ADDRESSED.finditer(text)]
+
+    def addresses(self, call: re.Match[str], end: int, client: ModelClient) -> bool:
+        """Whether it gives an address to the client that `call` makes, which ends at `end`."""
+        text, at = call.string, call.start()
+        if _WITH_OPTIONS.match(text, end):
+            return True
+        holder = _GIVEN_TO.search(text[max(0, at - 200) : at])
+        # what it is kept as, the module that it is from
+        called = {holder["name"]} if holder else set()
+        called |= {call["what"].partition(".")[0], *(m.partition(".")[0] for m in client.python)}
+        return any(
+            name in called and self._parts.covers(place, at) for name, place in self._given
+        ) or any(
+            _reads(client, name) and self._parts.covers(place, at)
+            for name, place in self._variables
+        )
+
+
+def _in_comment(text: str, at: int) -> bool:
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return line.lstrip().startswith(("#", "//", "*", "/*"))
+
+
+def _reads(client: ModelClient, variable: str) -> bool:
+    """Whether the SDK of `client` may read its address from `variable`."""
+    if client.owner[:2] == "a ":
+        return True  # of several providers
+    first = client.owner.partition(" ")[0].upper()
+    return variable.startswith(_PREFIXES.get(client.owner, (first,)))
 
 
 def _may_be_addressed(arguments: str) -> bool:

@@ -46,6 +46,29 @@ def test_a_call_where_no_gateway_is_named_is_left_to_chance(call: str) -> None:
     assert check("a.sh", f"# set ANTHROPIC_BASE_URL\n{call}\n") != []
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "lines"),
+    [
+        (
+            ".github/workflows/a.yml",
+            "jobs:\n  a:\n    env:\n      ANTHROPIC_BASE_URL: https://api.portkey.ai\n    steps:\n"
+            "    - run: claude -p hi\n  b:\n    steps:\n    - run: claude -p hi\n",
+            ["9:12"],
+        ),
+        (
+            "Dockerfile",
+            "FROM x AS a\nENV ANTHROPIC_BASE_URL=https://api.portkey.ai\nRUN claude -p hi\n"
+            "FROM a\nRUN claude -p hi\nFROM x\nRUN claude -p hi\n",
+            ["7:5"],
+        ),
+    ],
+)
+def test_an_address_of_another_job_or_stage_does_not_count(
+    path: str, text: str, lines: list[str]
+) -> None:
+    assert found(path, text) == [f"RG206 warning {place}" for place in lines]
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     "gateway",

@@ -66,6 +66,20 @@ def found(path: str, text: str) -> list[tuple[str, str]]:
          '"https://api.portkey.ai/v1" })\nnew OpenAI()', "OpenAI"),
         ("a.py", "# Portkey\nfrom openai import OpenAI\nc = OpenAI()  # not portkey", "OpenAI"),
         ("a.ts", '/*\n * portkey one day\n */\nimport O from "openai"\nnew O() // PORTKEY', "O"),
+        # an address that another client, or another part of the file, gets
+        ("a.py", "from openai import OpenAI\nx = os.environ['ANTHROPIC_BASE_URL']\nOpenAI()",
+         "OpenAI"),
+        ("a.py", "from openai import OpenAI\nx = os.environ['MY_LLM_ENDPOINT']\nOpenAI()",
+         "OpenAI"),
+        ("a.py", "from openai import OpenAI\n# set OPENAI_BASE_URL\nOpenAI()", "OpenAI"),
+        ("a.py", "from openai import OpenAI\nclass A:\n def b(s):\n  s.base_url = 1\nOpenAI()",
+         "OpenAI"),
+        ("a.py", "from openai import OpenAI\na = OpenAI(base_url=u)\na.base_url = v\n"
+         "b = OpenAI()", "OpenAI"),
+        ("a.py", "from openai import OpenAI\ndef a():\n os.environ['OPENAI_BASE_URL'] = u\n\n"
+         "async def b():\n return OpenAI()\n", "OpenAI"),
+        ("a.ts", 'import O from "openai"\nfunction a() {\n  use(process.env.OPENAI_BASE_URL)\n}\n'
+         "export const b = async () => {\n  return new O()\n}", "O"),
     ],
 )  # fmt: skip
 def test_a_client_without_an_address(path: str, text: str, what: str) -> None:
@@ -93,6 +107,15 @@ def test_with_the_providers_own_key_it_is_an_error(path: str, text: str) -> None
         ("a.py", "from openai import OpenAI\nc = OpenAI()\nc.base_url = url"),
         ("a.py", "from openai import OpenAI\nx = os.environ['OPENAI_BASE_URL']\nOpenAI()"),
         ("a.py", "import litellm\nlitellm.completion(portkey_model, messages=m)"),
+        ("a.py", "import litellm\nlitellm.api_base = u\ndef a():\n litellm.completion(model=m)"),
+        ("a.py", "from openai import OpenAI\nclass A:\n def a(self):\n  self.c = OpenAI()\n"
+                 " def b(self):\n  self.c.base_url = u\n"),
+        ("a.py", "from openai import OpenAI\ndef a():\n os.environ['OPENAI_BASE_URL'] = u\n"
+                 " return OpenAI()\n"),
+        ("a.py", "from openai import OpenAI\nurl = os.environ['OPENAI_API_BASE']\n"
+                 "def a():\n return OpenAI()\n"),
+        ("a.py", "from google import genai\nos.environ['GEMINI_API_BASE_URL']\ngenai.Client()"),
+        ("a.ts", 'import O from "openai"\nconst c = new O()\nc.baseURL = url'),
         ("a.py", "from openai import OpenAI\nc = OpenAI().with_options(base_url=url)"),
         ("a.py", "from openai import OpenAI\nOpenAI(default_headers=headers)"),
         ("a.py", "from openai import OpenAI\n# OpenAI()\n'''OpenAI()'''\nx = 'OpenAI()'"),
