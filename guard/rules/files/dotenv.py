@@ -7,6 +7,7 @@ value) still hands the provider's key to a process, but the file does not hold i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from guard import variables
@@ -35,6 +36,19 @@ _SETTING = late(
     r"(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]{2,100}+)(?P=quote)[ \t]{0,20}=[ \t]{0,20}"
     r"(?:\{[ \t]{0,20}value[ \t]{0,20}=[ \t]{0,20})?"
     r"(?:\"(?P<double>[^\"\r\n]*+)\"|'(?P<single>[^'\r\n]*+)')"
+)
+# Terraform: `NAME = var.k`, `{ name = "NAME", value = var.k }`, and what k is by default
+_FROM_VARIABLE = late(
+    r"(?:[\"']?(?P<name>[A-Z][A-Z0-9_]{2,100}+)[\"']?[ \t]*[=:]"
+    r"|\bname[\"']?[ \t]*[=:][ \t]*\"(?P<listed>[A-Z][A-Z0-9_]{2,100}+)\"[\s,]{1,40}"
+    r"[\"']?value[\"']?[ \t]*[=:])"
+    r"[ \t]*\"?(?:\$\{[ \t]*)?(?:var|local)\.(?P<of>[A-Za-z_][\w-]*)"
+)
+_DEFAULT = late(
+    r"\bvariable[ \t]+\"(?P<variable>[\w-]+)\"[ \t]*\{(?:[^{}]|\{[^{}]*\}){0,2000}?"
+    r"\bdefault[ \t]*=[ \t]*\"(?P<default>[^\"\r\n]*+)\""
+    r"|^[ \t]*(?P<local>[A-Za-z_][\w-]*)[ \t]*=[ \t]*\"(?P<given>[^\"\r\n]*+)\"",
+    re.MULTILINE,
 )
 _SETTING_COMMENT = late(r"[ \t]*(?:#|//)")
 
@@ -74,6 +88,21 @@ def _settings(text: str) -> Iterator[DotenvAssignment]:
         offset += len(line)
 
 
+def _terraform(text: str) -> Iterator[DotenvAssignment]:
+    """The variables that get what a variable of the file is by default, and those that the file's
+    variables are themselves (`variable "openai_api_key"`)."""
+    names: dict[str, set[str]] = {}
+    for match in _FROM_VARIABLE.finditer(text):
+        names.setdefault(match["of"], set()).add(match["name"] or match["listed"])
+    for match in _DEFAULT.finditer(text):
+        group = "default" if match["variable"] else "given"
+        of = match["variable"] or match["local"]
+        own = of.replace("-", "_").upper()
+        told = match["variable"] and own.endswith(("_API_KEY", "_BASE_URL", "_API_BASE"))
+        for name in sorted(names.get(of, {own} if told else ())):
+            yield DotenvAssignment(name, match[group], *match.span(group)[:1], *match.span(group))
+
+
 class Dotenv:
     """RG101 … RG105 and RG108 for files that fill an environment."""
 
@@ -81,12 +110,12 @@ class Dotenv:
     needles: tuple[bytes, ...] = (b"",)
 
     def wants(self, path: str, name: str) -> bool:
-        """Dotenv and docker env files, `.envrc`, mise's configuration, `*.tfvars`."""
+        """Dotenv and docker env files, `.envrc`, mise's configuration, Terraform's files."""
         return (
             file_names.is_dotenv(name)
             or name == ".envrc"
             or _is_mise(path, name)
-            or name.endswith(".tfvars")
+            or name.endswith((".tfvars", ".tf"))
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
@@ -103,6 +132,8 @@ class Dotenv:
 
 
 def _assignments(file: SourceFile) -> Iterator[DotenvAssignment]:
+    if file.name.endswith(".tf"):
+        return _terraform(file.text)
     if file.name == ".envrc":
         return _script(Text.of(file.text))
     if not file_names.is_dotenv(file.name):
@@ -129,8 +160,10 @@ def _judge(scope: Scope, found: DotenvAssignment, *, sample: bool) -> Finding | 
     kind, owner = variable_kind(name.upper() if terraform else name, scope.policy)
     if not value or not kind:
         return None
-    place = Span(found.name_at, found.name_at + len(name))
     value_place = Span(found.start, found.end)
+    place = Span(found.name_at, found.name_at + len(name))
+    if found.name_at == found.start:
+        place = value_place  # the name stands elsewhere
     if kind in ("provider_key", "provider_setting", "unknown_key"):
         return None if sample else _key(scope, name, kind, owner, value, place)
     if kind == "base_url":

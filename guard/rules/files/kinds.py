@@ -355,7 +355,13 @@ KINDS = (
         commands=("cmd", "shell_cmd"),
         calls=(("command", "args"),),
     ),
-    Kind("notebook", r"[^/]*\.ipynb", "the cell", more=lambda scope, root: _notebook(scope, root)),
+    Kind(
+        "notebook",
+        r"[^/]*\.ipynb",
+        "the cell",
+        says=r"\"(?:![^\"=]|%%(?:bash|sh|zsh|script|!))",
+        more=lambda scope, root: _notebook(scope, root),
+    ),
     Kind(
         "helm-values",
         r"values(?:[.-][^/]*)?\.ya?ml",

@@ -27,7 +27,7 @@ def test_files_that_fill_an_environment(name: str) -> None:
     assert DETECTOR.wants(name, name)
 
 
-@pytest.mark.parametrize("name", ["env.py", "environment", "pyproject.toml", "a.tf", "env.ts"])
+@pytest.mark.parametrize("name", ["env.py", "environment", "pyproject.toml", "a.tfstate", "env.ts"])
 def test_files_that_do_not(name: str) -> None:
     assert not DETECTOR.wants(name, name)
 
@@ -146,3 +146,41 @@ def test_a_value_is_never_shown_and_its_digest_is() -> None:
 def test_what_is_too_long_or_no_shell_text_is_said() -> None:
     assert found(".env", "OPENAI_API_KEY=q8w7e6r5\n" * 20_000) == [("RG903", "app/.env", "1:1")]
     assert found(".envrc", "$(" * 1_000) == [("RG903", "app/.envrc", "1:1")]
+
+
+TERRAFORM = """variable "k" {
+  type    = string
+  default = "KEY"
+}
+variable "openai_base_url" {
+  validation { condition = true }
+  default = "https://llm.acme-corp.net/v1"
+}
+variable "region" { default = "eu" }
+variable "http_proxy" { default = "http://proxy.acme-corp.net" }
+variable "openai_api_key" { sensitive = true }
+locals {
+  url = "https://llm.acme-corp.net/v1"
+}
+resource "x" "y" {
+  environment {
+    variables = {
+      MISTRAL_API_KEY    = var.k
+      ANTHROPIC_BASE_URL = "${local.url}"
+      REGION             = var.region
+      PORTKEY_API_KEY    = var.openai_api_key
+    }
+  }
+  listed = [{ name = "GROQ_API_KEY", value = var.k }]
+}
+"""
+
+
+def test_a_variable_of_terraform_is_what_it_is_by_default() -> None:
+    text = TERRAFORM.replace('KEY"', 'Zx9Qp4LmTr72KdBn3Vc8WsYe1Uo5Ia6H"', 1)
+    assert sorted(found("main.tf", text)) == [
+        ("RG101", "GROQ_API_KEY", "3:14"),
+        ("RG101", "MISTRAL_API_KEY", "3:14"),
+        ("RG103", "ANTHROPIC_BASE_URL", "13:10"),
+        ("RG103", "OPENAI_BASE_URL", "7:14"),
+    ]
