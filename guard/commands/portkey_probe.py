@@ -13,7 +13,7 @@ from guard.errors import ExitCode, UsageError, counted, printable
 from guard.launch.keys import find_key
 from guard.portkey import probe as canaries
 from guard.portkey import store
-from guard.portkey.client import GatewayError
+from guard.portkey.answer import GatewayError
 from guard.portkey.session import open_client, read_account, remember
 from guard.report.document import show_document
 from guard.report.terminal import Progress, can_ask, columns, paint, show

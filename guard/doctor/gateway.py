@@ -13,7 +13,7 @@ from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from guard.doctor.context import Context
-    from guard.portkey.client import GatewayError
+    from guard.portkey.answer import GatewayError
 
 _UNREACHED = "the gateway was not reached"
 
@@ -101,7 +101,8 @@ def accepted(context: Context) -> Iterator[Diagnosis]:
     if isinstance(context.key, GuardError):
         yield skipped("there is no key to ask with")
         return
-    from guard.portkey.client import GatewayError, Timeouts, require
+    from guard.portkey.answer import GatewayError, require
+    from guard.portkey.client import Timeouts
     from guard.portkey.session import open_client
 
     timeouts = Timeouts(connect=3.0, read=6.0, whole=7.0)

@@ -13,7 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from guard.findings import mask
 from guard.portkey import shapes
-from guard.portkey.client import Client, GatewayError, require
+from guard.portkey.answer import GatewayError, require
+from guard.portkey.client import Client
 
 T = TypeVar("T")
 

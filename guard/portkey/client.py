@@ -15,9 +15,9 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 
@@ -26,6 +26,14 @@ from guard.errors import ExitCode, GuardError, printable
 from guard.net import is_loopback
 from guard.policy.values import CompiledPolicy
 from guard.portkey import network, tls
+from guard.portkey.answer import (
+    CHECK_URL,
+    MAX_MESSAGE,
+    TRY_AGAIN,
+    GatewayAnswer,
+    GatewayError,
+    require,
+)
 from guard.portkey.own_keys import OwnKeys
 
 KEY_HEADER: Final = "x-portkey-api-key"
@@ -45,46 +53,7 @@ MAX_ITEMS: Final = 10_000
 _MAX_REDIRECTS = 3
 _RETRIES = 3
 _LONGEST_WAIT = 30.0
-_MAX_MESSAGE = 300
 _MAX_PORT = 65535
-
-
-Kind = Literal[
-    "dns",
-    "failed",
-    "missing-scope",
-    "not-found",
-    "not-portkey",
-    "offline",
-    "open-source-gateway",
-    "redirected",
-    "timeout",
-    "tls",
-    "wrong-key",
-]
-
-
-class GatewayError(GuardError):
-    """A question to the gateway that has no answer, and why in `kind`. Exit status 1: the key or
-    the network, not routeguard.
-
-    `failed` is an answer that says no for a reason of its own (a budget, a guardrail, a fault).
-    `scope` is what a key with the kind `missing-scope` lacks, "" if that is unknown.
-    """
-
-    def __init__(
-        self,
-        kind: Kind,
-        what: str,
-        *,
-        where: str = "",
-        why: str = "",
-        fix: str = "",
-        scope: str = "",
-    ) -> None:
-        super().__init__(what, where=where, why=why, fix=fix, exit_code=ExitCode.FINDINGS)
-        self.kind: Kind = kind
-        self.scope = scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,56 +64,6 @@ class Timeouts:
     connect: float = 5.0
     read: float = 20.0
     whole: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayAnswer:
-    """One answer: `headers` by lower-case name; `body` the parsed JSON, None if it is none.
-
-    `seconds` is the time of the last attempt.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
-    text: str = field(repr=False)
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status < 300
-
-    @property
-    def message(self) -> str:
-        """What the body says went wrong, bounded and printable, "" if it says nothing.
-
-        An `error` may be a string, and a message may stand beside it (facts: portkey.md 6).
-        """
-        inner = self._error
-        said = inner
-        if isinstance(inner, dict):
-            said = inner.get("message") or self.body.get("message") or ""
-        return printable(said[:_MAX_MESSAGE]) if isinstance(said, str) else ""
-
-    @property
-    def code(self) -> str:
-        """Portkey's code of the error (`AB03`, `inline_provider_blocked`), "" if there is none."""
-        inner = self._error
-        code = inner.get("errorCode") or inner.get("code") if isinstance(inner, dict) else ""
-        return printable(str(code or "")[:60])
-
-    @property
-    def needs_provider(self) -> bool:
-        """Whether it refuses a call that names neither a provider nor a config."""
-        return self.status == 400 and "x-portkey-config or x-portkey-provider" in self.message
-
-    @property
-    def _error(self) -> Any:
-        """`body.error ?? body.data ?? body`, as Portkey's own command line reads it."""
-        if not isinstance(self.body, dict):
-            return ""
-        return self.body.get("error") or self.body.get("data") or self.body
 
 
 class Client:
@@ -340,7 +259,7 @@ class Client:
                 continue
             return self._answer(response, raw, time.monotonic() - begun)
         raise GatewayError(
-            "redirected", "the gateway redirects in circles", where=self.base_url, fix=_CHECK_URL
+            "redirected", "the gateway redirects in circles", where=self.base_url, fix=CHECK_URL
         )
 
     def _answer(self, response: httpx.Response, raw: bytes, seconds: float) -> GatewayAnswer:
@@ -364,7 +283,7 @@ class Client:
             target, origin = "", ("", "", 0)
         if origin != self._origin or method != "GET":
             scheme, name, port = origin
-            host = printable(self._own.without(name)[:_MAX_MESSAGE]) or "another address"
+            host = printable(self._own.without(name)[:MAX_MESSAGE]) or "another address"
             if name == self._origin[1]:
                 host = f"{scheme}://{host}:{port}"
             raise self._elsewhere(host)
@@ -376,7 +295,7 @@ class Client:
             f"the gateway redirects to {host}; the key was not sent there",
             where=self.base_url,
             why="a login page of the network, or a base URL that has moved",
-            fix=_CHECK_URL,
+            fix=CHECK_URL,
         )
 
     def _unproved(self, error: ssl.SSLError) -> GatewayError:
@@ -407,7 +326,7 @@ class Client:
         check_proxy = f"check {self._proxy} and NO_PROXY"
         if isinstance(error, httpx.TimeoutException):
             return GatewayError(
-                "timeout", "the gateway did not answer in time", where=where, fix=_TRY_AGAIN
+                "timeout", "the gateway did not answer in time", where=where, fix=TRY_AGAIN
             )
         if isinstance(error, httpx.ProxyError):
             return GatewayError(
@@ -423,7 +342,7 @@ class Client:
                     "dns",
                     f"cannot resolve {name} (offline?)",
                     where=where,
-                    fix=check_proxy if proxied else f"check the network; {_CHECK_URL}",
+                    fix=check_proxy if proxied else f"check the network; {CHECK_URL}",
                 )
             return GatewayError(
                 "offline",
@@ -442,74 +361,11 @@ class Client:
                 "the connection broke off, or the reply is not HTTP",
                 where=where,
                 why=_reason(causes),
-                fix=f"try again; {_CHECK_URL}",
+                fix=f"try again; {CHECK_URL}",
             )
         return GatewayError(
-            "not-portkey", "the reply is not valid HTTP", where=where, fix=_CHECK_URL
+            "not-portkey", "the reply is not valid HTTP", where=where, fix=CHECK_URL
         )
-
-
-_CHECK_URL = "check gateway.base_url in your policy, and whether the network wants a login"
-_TRY_AGAIN = "try again; see the gateway's status page"
-
-_BY_STATUS: Final[dict[int, tuple[Kind, str, str]]] = {
-    401: (
-        "wrong-key",
-        "the gateway does not know this key",
-        "copy it again from the dashboard (API Keys); it may be revoked or expired",
-    ),
-    402: ("failed", "the budget of this key is used up", "raise its limit in the dashboard"),
-    404: (
-        "not-found",
-        "the gateway does not have this API",
-        "check gateway.base_url in your policy: Portkey's own ends in /v1",
-    ),
-    412: ("failed", "the budget of this key is used up", "raise its limit in the dashboard"),
-    429: ("failed", "too many requests to the gateway", "try again in a minute"),
-    446: (
-        "failed",
-        "a guardrail of your organisation blocked the request",
-        "see Guardrails in the dashboard",
-    ),
-}
-"""What a status means (facts: portkey.md 6), and what to do about it."""
-
-
-def require(answer: GatewayAnswer, *, scope: str = "") -> GatewayAnswer:
-    """`answer`, if its status is 2xx and it is JSON; else the GatewayError that says what it means.
-
-    `scope` is what the question needs, for the 403 that says so (facts: portkey.md 4 and 6).
-    """
-    if answer.ok and answer.body is not None:
-        return answer
-    why = f"it says: {answer.message}" if answer.message else ""
-    if answer.body is None:
-        page = "<html" in answer.text[:2000].lower() or "<!doctype" in answer.text[:200].lower()
-        raise GatewayError(
-            "not-portkey",
-            f"the reply (status {answer.status}) is {'a web page' if page else 'not JSON'}",
-            why="a login page of the network, or a server that is not a Portkey gateway",
-            fix=_CHECK_URL,
-        )
-    if answer.needs_provider:
-        raise GatewayError(
-            "open-source-gateway",
-            "this is an open-source gateway: it routes calls and has no admin API",
-            why=why,
-            fix="it routes by each call's headers: set slug or config in [gateway.providers.NAME]",
-        )
-    if answer.status == 403:
-        raise GatewayError(
-            "missing-scope",
-            f"not visible to this key: it lacks {scope}" if scope else "not visible to this key",
-            why=why,
-            fix=f"ask for a key with {scope or 'more scopes'}",
-            scope=scope,
-        )
-    kind, what, fix = _BY_STATUS.get(
-        answer.status, ("failed", f"the gateway answered {answer.status}", _TRY_AGAIN)
-    )
-    raise GatewayError(kind, what, why=why, fix=fix)
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -556,14 +412,14 @@ def _bounded(response: httpx.Response, until: float) -> bytes:
                 "not-portkey",
                 f"the reply is longer than {MAX_BODY >> 20} MB; the rest was not read",
                 where=response.url.host,
-                fix=_CHECK_URL,
+                fix=CHECK_URL,
             )
         parts.append(part)
     return b"".join(parts)
 
 
 def _endless(where: str) -> GatewayError:
-    return GatewayError("timeout", "the gateway's reply does not end", where=where, fix=_TRY_AGAIN)
+    return GatewayError("timeout", "the gateway's reply does not end", where=where, fix=TRY_AGAIN)
 
 
 def _parsed(text: str) -> Any:
@@ -581,7 +437,7 @@ def _items(body: Any, url: str) -> list[Any]:
             "not-portkey",
             f"unexpected reply from {url.rpartition('/')[2]}: no list in it",
             where=url,
-            fix=_CHECK_URL,
+            fix=CHECK_URL,
         )
     return items
 

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from guard.errors import printable
 from guard.portkey.account import Account
-from guard.portkey.client import Client, GatewayAnswer, GatewayError
+from guard.portkey.answer import GatewayAnswer, GatewayError
+from guard.portkey.client import Client
 
 SEEDS: Final = ("gpt-4", "claude-3-opus", "mistralai/mistral-7b-instruct")
 """The models that are tried when none is named; the last one also with a raw provider name."""

@@ -8,7 +8,7 @@ from control_plane import key_row, masked, model, provider
 
 from guard.portkey import store
 from guard.portkey.account import gather
-from guard.portkey.client import GatewayError
+from guard.portkey.answer import GatewayError
 
 
 def test_an_admin_key_shows_everything(account: Account) -> None:

@@ -23,7 +23,8 @@ from guard.errors import ExitCode, GuardError
 from guard.launch.recorder import Exchange, RecordingProxy, RecordingServer, Request
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.portkey import client as client_module
-from guard.portkey.client import Client, GatewayError, Timeouts, require
+from guard.portkey.answer import GatewayError, require
+from guard.portkey.client import Client, Timeouts
 
 KEY = "cL+canary/000000000000000client="
 SHORT = Timeouts(connect=1.0, read=0.3, whole=0.6)

@@ -11,7 +11,8 @@ from company import ISSUER, Authority, Tunnel, over_tls
 from guard.launch.recorder import LoopbackGateway
 from guard.policy.values import CompiledPolicy
 from guard.portkey import network
-from guard.portkey.client import Client, GatewayError, Timeouts
+from guard.portkey.answer import GatewayError
+from guard.portkey.client import Client, Timeouts
 
 KEY = "pK-canary/0123456789abcdef"
 HOST = "gateway.invalid"

@@ -14,7 +14,8 @@ from guard.policy.values import CompiledPolicy
 from guard.portkey import probe, shapes
 from guard.portkey.account import Account as Shown
 from guard.portkey.account import gather
-from guard.portkey.client import Client, GatewayAnswer, Timeouts
+from guard.portkey.answer import GatewayAnswer
+from guard.portkey.client import Client, Timeouts
 
 KEY = "pR+canary/0000000000000000probe="
 COMPLETION = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}]}

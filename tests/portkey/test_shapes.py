@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.portkey import shapes
-from guard.portkey.client import GatewayAnswer
+from guard.portkey.answer import GatewayAnswer
 
 PROVIDER = json.loads("""
 {"id":"00000000-0000-0000-0000-000000000001","slug":"openai-prod","name":"OpenAI prod",
