@@ -11,7 +11,7 @@ from guard import paths
 from guard.doctor import status
 from guard.doctor.checks import CHECKS, as_dict, count, run
 from guard.doctor.context import Context
-from guard.doctor.result import STATES
+from guard.doctor.result import MEANINGS, STATES
 from guard.errors import ExitCode, UsageError, printable
 from guard.report.document import show_document
 from guard.report.terminal import Progress, paint, show
@@ -19,14 +19,6 @@ from guard.report.words import short_all
 
 if TYPE_CHECKING:
     from guard.doctor.checks import Found
-    from guard.report.terminal import Meaning
-
-MEANINGS: dict[str, Meaning] = {
-    "broken": "bad",
-    "warning": "warning",
-    "ok": "good",
-    "skipped": "faint",
-}
 
 
 @click.command(

@@ -7,10 +7,10 @@ import os
 import click
 
 from guard import paths
-from guard.commands.doctor import MEANINGS
 from guard.doctor import status as one_line
 from guard.doctor.context import Context
 from guard.doctor.head import read_head
+from guard.doctor.result import MEANINGS
 from guard.errors import ExitCode, printable
 from guard.report.document import show_document
 from guard.report.table import fields

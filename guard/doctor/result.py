@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from guard.errors import GuardError
     from guard.findings import Finding
+    from guard.report.terminal import Meaning
 
 STATES = ("broken", "warning", "ok", "skipped")
 """What a result can be. `broken`: a launch is refused or not guarded. `warning`: it works, and one
 should know. `skipped`: it was not looked at, and `what` says why."""
+
+MEANINGS: dict[str, Meaning] = {
+    "broken": "bad",
+    "warning": "warning",
+    "ok": "good",
+    "skipped": "faint",
+}
+"""How each is painted."""
 
 
 @dataclass(frozen=True, slots=True)
