@@ -32,10 +32,12 @@ def _no_test_server_on_the_port_of_a_proxy() -> Iterator[None]:
     kept = []
     for port in filter(lambda port: port >= 32768, local_proxies.default_ports()):
         reserved = socket.socket()
+        # each worker keeps it for itself: one of them is the first to end
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             reserved.bind(("0.0.0.0", port))  # and not listened on, so no launch sees it
         except OSError:
-            reserved.close()  # another worker keeps it
+            reserved.close()  # a program of this machine has it
         else:
             kept.append(reserved)
     yield

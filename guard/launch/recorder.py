@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import socket
 import socketserver
 import threading
+import time
 import zlib
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -194,6 +196,16 @@ class _Listener(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.owner.opened(client_address[1])
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.owner.closed(client_address[1])
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: a client that hangs up or sends no HTTP is no failure of ours."""
 
@@ -208,6 +220,9 @@ class RecordingServer:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.watchers: list[Callable[[Request], None]] = []
+        self._connections = threading.Condition()
+        self._open: set[int] = set()
+        self._came: set[int] = set()
         self._listener = _Listener(self)
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -222,6 +237,36 @@ class RecordingServer:
     def url(self) -> str:
         """`http://127.0.0.1:PORT`, without a path."""
         return f"http://{HOST}:{self.port}"
+
+    def settle(self, seconds: float = 5.0) -> None:
+        """Wait until everything is recorded that was sent by whoever has ended.
+
+        Returns after `seconds` where a connection stays open.
+        """
+        until = time.monotonic() + seconds
+        # connections are accepted in their order, so this one is the last
+        with socket.socket() as last:
+            last.bind((HOST, 0))
+            own = last.getsockname()[1]
+            self._came.discard(own)
+            last.connect((HOST, self.port))
+            with self._connections:
+                self._connections.wait_for(lambda: own in self._came, seconds)
+        with self._connections:
+            self._connections.wait_for(lambda: not self._open, max(0.0, until - time.monotonic()))
+
+    def opened(self, port: int) -> None:
+        """Note the connection of the client with this port."""
+        with self._connections:
+            self._open.add(port)
+            self._came.add(port)
+            self._connections.notify_all()
+
+    def closed(self, port: int) -> None:
+        """Note that the connection of the client with this port has ended."""
+        with self._connections:
+            self._open.discard(port)
+            self._connections.notify_all()
 
     def record(self, request: Request) -> None:
         """Keep `request` and tell the watchers."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from guard.agents.adapter import Agent
 
 PROMPT = "Reply with one word."
-TIMEOUT = 60.0
+TIMEOUT = 180.0
 """Seconds that a run may take."""
 
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 from harness.expect import through_gateway
-from harness.parts import free_port
+from harness.parts import own_port
 from harness.sandbox import Sandbox
 
 pytestmark = pytest.mark.e2e
@@ -60,7 +60,16 @@ class Inspection:
 
 
 @pytest.fixture
-def company(user: Sandbox, missing_part: Callable[[str], NoReturn]) -> Iterator[Inspection]:
+def own() -> Iterator[int]:
+    """A port where the policies of all tests except what listens: to them it is a local proxy."""
+    with own_port() as port:
+        yield port
+
+
+@pytest.fixture
+def company(
+    user: Sandbox, own: int, missing_part: Callable[[str], NoReturn]
+) -> Iterator[Inspection]:
     """mitmproxy as a company runs it: all TLS ends in it, and it opens its own to the gateway."""
     program = MITMPROXY / "mitmproxy" / "bin" / "mitmdump"
     if not program.exists():
@@ -68,8 +77,6 @@ def company(user: Sandbox, missing_part: Callable[[str], NoReturn]) -> Iterator[
     port = user.network.front.url.rpartition(":")[2]
     log, addon, state = (user.root / name for name in ("hosts", "addon.py", "mitmproxy"))
     addon.write_text(ADDON.format(log=str(log), host=HOST, port=port))
-    # where the policies of all tests except what listens: to the others it is a local proxy
-    own = free_port()
     words = ["-p", str(own), "--listen-host", "127.0.0.1", "--set", f"confdir={state}"]
     process = subprocess.Popen(
         [program, "-q", "-s", addon, *words, "--set", "connection_strategy=lazy"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import socket
 import subprocess
@@ -11,11 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
-from harness.portkey import ANSWER, Upstream
+from harness.portkey import ANSWER
 from harness.sandbox import Sandbox
 
 from guard.launch import fence
-from guard.launch.recorder import Exchange, Request
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
@@ -56,54 +54,25 @@ def listener() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.fixture
-def says(user: Sandbox) -> Iterator[Callable[[str], None]]:
-    """Sets the command that the model asks the agent's bash tool for, once, at ASK."""
-    upstream: Upstream = user.network.upstream
-    usual = upstream.answer
-    command: list[str] = []
-
-    def answer(request: Request, exchange: Exchange) -> None:
-        body = request.json()
-        turns = body.get("messages", ())
-        tools = [tool["function"]["name"] for tool in body.get("tools", ())]
-        done = any(turn.get("role") == "tool" for turn in turns)
-        if done or "bash" not in tools or ASK.encode() not in request.body:
-            usual(request, exchange)
-            return
-        words = {"command": command[0], "description": "try the ports"}
-        call = {
-            "index": 0,
-            "id": "call_1",
-            "type": "function",
-            "function": {"name": "bash", "arguments": json.dumps(words)},
-        }
-        exchange.stream("text/event-stream", events(request.model, call))
-
-    upstream.answer = answer  # type: ignore[method-assign]
-    yield command.append
-    del upstream.answer
-
-
-def events(model: str, call: dict[str, object]) -> Iterator[bytes]:
-    """A streamed completion that consists of one tool call."""
-    head = {"id": "chatcmpl-tool", "object": "chat.completion.chunk", "created": 0, "model": model}
-    for delta, reason in (({"role": "assistant", "tool_calls": [call]}, None), ({}, "tool_calls")):
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        yield b"data: %s\n\n" % json.dumps(head | {"choices": [choice]}).encode()
-    yield b"data: [DONE]\n\n"
-
-
 def test_a_fenced_agents_shell_reaches_no_fenced_port_and_starts_another_agent(
-    user: Sandbox, listener: int, says: Callable[[str], None]
+    user: Sandbox, listener: int
 ) -> None:
-    user.write_policy(f'[proxies]\nfence = "require"\nhold = [{listener}]\naction = "flag"')
+    user.write_policy(
+        f'[proxies]\nfence = "require"\nhold = [{listener}]\naction = "flag"\n'
+        '[agents.codex]\nprovider = "@openai-prod"\nmodel = "gpt-4o"'
+    )
     tried, below = user.project / "tried", user.project / "below"
     script = user.write(user.project / "try.py", TRY)
     connect_and_bind = [sys.executable, "-I", str(script), str(tried), str(listener)]
-    agent = f"{shlex.join(guarded_launch())} run hi > {shlex.quote(str(below))} 2>&1; echo done"
-    says(f"{shlex.join(connect_and_bind)}; {agent}")
-    done = user.guarded("run", ASK)
+    # Codex, which needs a tenth of the time
+    codex = user.root / "codex" / "codex"
+    codex.parent.mkdir()
+    codex.symlink_to(user.network.parts.codex)
+    path = f"{codex.parent}:{user.environ()['PATH']}"
+    other = f"{shlex.join(guarded_launch('codex'))} exec --skip-git-repo-check hi"
+    agent = f"{other} > {shlex.quote(str(below))} 2>&1; echo done"
+    user.network.upstream.runs[ASK] = f"{shlex.join(connect_and_bind)}; {agent}"
+    done = user.guarded("run", ASK, env={"PATH": path})
     # only the model behind the gateway says this
     assert (done.status, done.out.strip()) == (0, ANSWER), done
     # the control, over IPv4 and IPv6

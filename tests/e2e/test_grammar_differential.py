@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from harness.catalogue import CATALOGUE
-from harness.parts import Parts
+from harness.parts import LEAN, Parts
 
 from guard.agents.opencode.grammar import GUARDED, read
 from guard.launch.proof import child
@@ -28,7 +28,7 @@ LIMIT = 300.0
 """Seconds: one run takes three, on a machine with nothing else to do."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stub() -> Iterator[LoopbackGateway]:
     with LoopbackGateway(KEY, "answered") as server:
         yield server
@@ -58,6 +58,7 @@ class Bare:
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
             "OPENCODE_AUTH_CONTENT": "{}",
+            **LEAN,
         }
         if stub is not None:
             environ["OPENCODE_CONFIG_CONTENT"] = pinned_to(stub)
@@ -143,9 +144,8 @@ def test_the_command(bare: Bare, line: str) -> None:
 def test_what_opencode_refuses_sends_nothing(
     bare: Bare, stub: LoopbackGateway, argv: list[str]
 ) -> None:
-    before = len(stub.requests)
     assert bare.run(argv, stub).status == 1
-    assert stub.requests[before:] == []
+    assert stub.requests == []
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,9 @@ def test_the_model_and_the_prompt(bare: Bare, stub: LoopbackGateway, argv: list[
     assert (found.command.name, found.kind) == ("run", GUARDED)
     typed = [o.value for o in found.named("model", "m") if o.value]
     model = typed[-1].removeprefix("stub/") if typed else DEFAULT
-    before = len(stub.requests)
     ended = bare.run(argv, stub)
     assert (ended.status, ended.out.strip()) == (0, b"answered"), said(ended)
-    answers = [r for r in stub.requests[before:] if r.model != "title"]
+    answers = [r for r in stub.requests if r.model != "title"]
     assert [r.model for r in answers] == [model]
     prompt = found.words + list(argv[found.separator + 1 :])
     assert " ".join(prompt) in json.dumps(answers[0].json()["messages"][-1])
@@ -173,10 +172,9 @@ def test_the_model_and_the_prompt(bare: Bare, stub: LoopbackGateway, argv: list[
 def test_another_server(bare: Bare, stub: LoopbackGateway, other: RecordingProxy) -> None:
     argv = ["run", "-p", "--", "--attach\nz", other.url, "hi"]
     assert [o.value for o in read(argv).named("attach")] == [other.url]
-    before = len(stub.requests)
     bare.run(argv, stub)
     assert other.requests, "the other server was never asked"
-    assert stub.requests[before:] == []
+    assert stub.requests == []
 
 
 def test_a_project_that_is_named_by_an_option(bare: Bare) -> None:

@@ -17,9 +17,10 @@ from typing import Any, NoReturn
 import pytest
 from harness.catalogue import CATALOGUE
 from harness.etc import over_etc
-from harness.parts import Parts
-from harness.sandbox import GATEWAYS_EXCEPTED
+from harness.parts import LEAN, Parts
+from harness.sandbox import GATEWAYS_EXCEPTED, LIMIT
 from harness.tools import tool_call
+from harness.waiting import answers_once
 
 from guard.agents.codex.facts import native
 from guard.cli import main
@@ -112,13 +113,17 @@ class Company:
         environ: Mapping[str, str] = {**self.environ, **more}
         if key:
             environ = {**environ, "PORTKEY_API_KEY": key}
-        return child.run(
+        ended = child.run(
             [*self.over, *words] if managed else words,
             environ=environ,
             cwd=str(self.project),
-            timeout=120,
+            timeout=LIMIT,
             enough=enough,
         )
+        # what it sent last is of this run, not of the next
+        for server in (self.gateway, self.evil, self.proxy):
+            server.settle()
+        return ended
 
     def only_gateway(self, done: child.Ended, *, harmless: tuple[str, ...] = ()) -> None:
         """It was asked, and nobody else was; with the key or, where that fails, without any."""
@@ -181,7 +186,8 @@ def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoR
     server = f'[mcp_servers.theirs]\ncommand = "touch"\nargs = ["{ran}"]\n'
     company.write(company.project / ".codex" / "config.toml", server)
     hostile = [codex, "exec", "hi", "-c", 'model_provider="evil"', "-c", "mcp_servers.theirs.x=1"]
-    bare = company.run(hostile, managed=False)
+    with answers_once(ran.exists, company.evil):
+        bare = company.run(hostile, managed=False)
     company.went_to_evil(bare)
     assert ran.exists(), "the control has to start the project's server"
     ran.unlink()
@@ -211,11 +217,15 @@ def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoR
         f"env -i HOME={company.home} NO_PROXY=127.0.0.1 {codex} exec --skip-git-repo-check nested"
     )
     company.went_to_evil(company.run(["sh", "-c", nested], managed=False, key=""))
-    company.gateway.asks_for = [tool_call("exec_command", cmd=nested, yield_time_ms=20000)]
+    company.gateway.asks_for = [tool_call("exec_command", cmd=nested, yield_time_ms=30000)]
     words = ["exec", "--", "codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "hi"]
-    company.answered(company.run(["routeguard", *words]))
-    inner = [one for one in company.gateway.requests if b"nested" in one.body and not key_of(one)]
-    assert inner, "the nested agent did not ask"
+
+    def asked_from_below() -> bool:
+        return any(b"nested" in one.body and not key_of(one) for one in company.gateway.requests)
+
+    with answers_once(asked_from_below, company.gateway, b"function_call_output"):
+        company.answered(company.run(["routeguard", *words]))
+    assert asked_from_below(), "the nested agent did not ask"
     # what the files do not hold, and the fence does
     away = f"CODEX_OSS_BASE_URL={company.evil.url}/v1"
     oss = f"{away} {codex} exec --skip-git-repo-check --oss --local-provider ollama hi"
@@ -282,9 +292,11 @@ def test_claude_code(company: Company, parts: Parts) -> None:
     (company.project / ".claude" / "settings.json").unlink()
     company.write(company.home / ".claude/.credentials.json", {"claudeAiOauth": stored}, 0o600)
     asked = company.proxy.asked
-    bare = company.run([claude, "-p", "hi"], managed=False, key="", enough=lambda: bool(asked()))
-    assert "api.anthropic.com:443" in asked(), bare
-    done = company.run([claude, "-p", "hi"], key="", enough=lambda: bool(company.gateway.requests))
+    theirs = "api.anthropic.com:443"
+    words = [claude, "-p", "hi"]
+    bare = company.run(words, managed=False, key="", enough=lambda: theirs in asked())
+    assert theirs in asked(), bare
+    done = company.run(words, key="", enough=lambda: bool(company.gateway.requests))
     assert ANSWER.encode() not in done.out, done
     company.only_gateway(done)
 
@@ -304,7 +316,11 @@ def test_opencode(company: Company, parts: Parts) -> None:
     hostile = {"model": "evil/m", "enabled_providers": ["evil"], "provider": {"evil": evil}}
     company.write(company.project / "opencode.json", {**hostile, "snapshot": False})
     words = [str(parts.opencode), "run", "hi"]
-    quiet = {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_CONFIG_CONTENT": json.dumps(hostile)}
+    quiet = {
+        **LEAN,
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_CONFIG_CONTENT": json.dumps(hostile),
+    }
     ended = company.evil.requests
     bare = company.run(words, managed=False, enough=lambda: bool(ended), **quiet)
     company.went_to_evil(bare)

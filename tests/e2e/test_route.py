@@ -11,29 +11,15 @@ from harness.expect import refused, through_gateway
 from harness.sandbox import Sandbox
 from harness.trace import traced
 
+from guard.agents.opencode.adapter import AGENT
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
 
 
-def test_another_provider_is_rerouted_where_the_policy_says_so(user: Sandbox) -> None:
-    user.write_policy(
-        '[agents.opencode]\nforeign_provider = "reroute"\n'
-        'reroute = { anthropic = "@anthropic-prod" }'
-    )
-    # that there is no direct key at all is no reason for a hosted model (see test_harness)
-    keyless = dict.fromkeys(user.direct)
-    done = user.guarded("run", "-m", "anthropic/claude-sonnet-4-5", "hi", env=keyless)
-    through_gateway(user, done, "@anthropic-prod/claude-sonnet-4-5")
-    assert "claude-sonnet-4-5" in {call.model for call in done.served}
-    refused_too = user.guarded("run", "-m", "openai/gpt-4o", "hi")
-    assert (refused_too.status, refused_too.calls) == (126, [])
-
-
 def test_version_and_help_pass_through_whatever_is_missing(user: Sandbox) -> None:
-    bare = user.bare("--version")
     done = user.guarded("--version", env={"PORTKEY_API_KEY": None})
-    assert (done.status, done.out, done.err) == (bare.status, bare.out, bare.err)
+    assert (done.status, done.out, done.err) == (0, f"{AGENT.tested}\n", "")
     assert done.asked == [], done
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
+from harness.waiting import await_true
 
 from guard.launch.verify import guarded_launch
 
@@ -37,10 +38,16 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(user: Sandbox) -> Iterator[Start]:
-    """Start a program of the user's that stays; it listens when this returns."""
+    """Start a program of the user's that stays; it listens when this returns.
+
+    `frozen` is the file of a program that it comes to be or to start, which is stopped there and
+    then: who it is can be seen as well, and starting costs seconds of the processor.
+    """
     begun: list[subprocess.Popen[bytes]] = []
 
-    def run(*argv: str, env: Mapping[str, str | None] | None = None) -> subprocess.Popen[bytes]:
+    def run(
+        *argv: str, env: Mapping[str, str | None] | None = None, frozen: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         log = user.root / f"log{len(begun)}"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -53,18 +60,32 @@ def start(user: Sandbox) -> Iterator[Start]:
                 start_new_session=True,
             )
         begun.append(process)
-        for _ in range(1200):
-            if re.search(rb"listening on http", log.read_bytes()):
-                return process
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-        pytest.fail(f"it does not listen:\n{log.read_text(errors='replace')}")
+        if frozen is not None:
+            own = psutil.Process(process.pid)
+            await_true(lambda: stop(frozen, [own, *own.children(recursive=True)]))
+            return process
+
+        def listens() -> bool:
+            assert process.poll() is None, log.read_text(errors="replace")
+            return b"listening on http" in log.read_bytes()
+
+        await_true(listens, lambda: log.read_text(errors="replace"))
+        return process
 
     yield run
     for process in begun:
         os.killpg(process.pid, 9)
         process.wait()
+
+
+def stop(program: Path, processes: list[psutil.Process]) -> bool:
+    """Stop the one of `processes` that is `program`, if there is one."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.exe() == str(program):
+                process.suspend()
+                return True
+    return False
 
 
 def agents(user: Sandbox) -> dict[int, dict[str, Any]]:
@@ -90,15 +111,16 @@ def real(user: Sandbox) -> Path:
 
 
 def test_by_its_full_path_renamed_and_below_exec(user: Sandbox, start: Start) -> None:
-    plain = start(str(real(user)), *SERVE)
+    plain = start(str(real(user)), *SERVE, frozen=real(user))
     copy = user.root / "innocent"
     try:
         os.link(real(user), copy)
     except OSError:
         shutil.copy2(real(user), copy)
-    renamed = start(str(copy), *SERVE)
+    renamed = start(str(copy), *SERVE, frozen=copy)
     # `exec -- bash` guards by name only: the full path walks past the plan
-    below = start(*guarded_launch()[:-1], "bash", "-c", f"'{real(user)}' {' '.join(SERVE)}; true")
+    command = f"'{real(user)}' {' '.join(SERVE)}; true"
+    below = start(*guarded_launch()[:-1], "bash", "-c", command, frozen=real(user))
     running = agents(user)
     found = running[plain.pid]
     assert (found["state"], found["rule"]) == ("unguarded", "RG405")
@@ -129,10 +151,12 @@ def test_through_the_guard_and_by_its_path_below_that(user: Sandbox, start: Star
         environ = {name: value for name, _, value in entries}
     # what a shell of the outer agent has, started by something that is not above it any more
     everything: dict[str, str | None] = dict.fromkeys(user.environ())
-    inner = start(str(real(user)), *SERVE, env={**everything, **environ})
+    program = real(user)
+    inner = start(str(program), *SERVE, env={**everything, **environ}, frozen=program)
     # one more key in its environment, and it is past the guard
     key = next(iter(user.direct))
-    other = start(str(real(user)), *SERVE, env={**everything, **environ, key: user.direct[key]})
+    environ[key] = user.direct[key]
+    other = start(str(program), *SERVE, env={**everything, **environ}, frozen=program)
     running = agents(user)
     found = running[inner.pid]
     assert (found["state"], found["launch"]) == ("inherited", outer.pid)

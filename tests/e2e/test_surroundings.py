@@ -12,6 +12,8 @@ import pytest
 from harness.expect import refused, through_gateway
 from harness.sandbox import Sandbox
 
+from guard.agents.opencode.adapter import AGENT
+
 pytestmark = pytest.mark.e2e
 
 ELSEWHERE = "http://elsewhere.invalid/v1"
@@ -126,7 +128,9 @@ def redirected(user: Sandbox) -> tuple[dict[str, str], Path]:
 def forge_what_is_kept(user: Sandbox, marker: Path, cwd: Path, env: dict[str, str]) -> Path:
     """A compiled policy with another gateway of the same length, and code in the agent's directory:
     it imports `esprima` from where it starts, and the stub there, which is returned, is empty."""
-    assert user.guarded("debug", "config", cwd=cwd, env=env).status == 0
+    # a stand-in: what a launch leaves is there before the agent starts
+    env = env | {"PATH": user.install(AGENT.tested, "exit 0")}
+    assert user.guarded("run", "hi", cwd=cwd, env=env).status == 0
     cached = [p for p in (user.cache / "routeguard" / "policy").rglob("*") if p.is_file()]
     assert cached
     for path in cached:
@@ -149,7 +153,6 @@ def forge_what_is_kept(user: Sandbox, marker: Path, cwd: Path, env: dict[str, st
 def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
     """All of them at once, of which each alone has to be kept from it: those of a repository below
     the home, those of the home itself, and what an earlier launch has left, forged."""
-    user.with_every_provider()
     environ, signs = redirected(user)
     opencode = user.config / "opencode"
     project = user.home / "work"
@@ -234,7 +237,7 @@ def test_an_excepted_plugin_is_loaded_until_it_or_what_it_imports_changes(user: 
     allow(plugin, helper)
     done = user.guarded("run", "hi")
     assert done.status == 0, done
-    assert done.models == {"gpt-4o", "gpt-4o-mini"}, done
+    assert "gpt-4o" in done.models <= {"gpt-4o", "gpt-4o-mini"}, done
     assert marker.exists(), "the control: opencode runs what the plugin imports"
     marker.unlink()
     for path in (helper, plugin):

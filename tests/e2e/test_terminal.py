@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -15,8 +14,10 @@ import pexpect
 import pytest
 from harness.portkey import ANSWER, STALL, Upstream
 from harness.sandbox import Sandbox
-from harness.terminal import PATIENCE, screen
+from harness.terminal import screen
+from harness.waiting import PATIENCE, await_true
 
+from guard.agents.opencode.adapter import AGENT
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e
@@ -33,10 +34,10 @@ def upstream(user: Sandbox) -> Iterator[Upstream]:
 
 def await_call(upstream: Upstream, prompt: str) -> None:
     """Wait until `prompt` has arrived, so that the agent waits for its answer."""
-    until = time.monotonic() + PATIENCE
-    while not any(prompt.encode() in request.body for request in tuple(upstream.requests)):
-        assert time.monotonic() < until, "the prompt did not arrive"
-        time.sleep(0.05)
+    await_true(
+        lambda: any(prompt.encode() in request.body for request in tuple(upstream.requests)),
+        lambda: "the prompt did not arrive",
+    )
 
 
 @pytest.fixture
@@ -105,32 +106,17 @@ def test_the_tui_fills_the_terminal_and_follows_its_size(
     tmux = shutil.which("tmux")
     if tmux is None:
         missing_part("tmux is not on PATH: apt-get install tmux")
-    places = []
-    # the guarded one first: the bare one asks the registry, also while it is being ended
-    for name, argv, more in (
-        ("guarded", guarded_launch(), {}),
-        ("bare", ["opencode"], user.pinned_by_hand()),
-    ):
-        with screen(tmux, tmp_path / f"{name}.socket", argv, user.environ(more)) as run:
-            before = place_of_version(run)
-            run("resize-window", "-x", "120", "-y", "40")
-            places.append((before, place_of_version(run, not_at=before)))
-            if name == "guarded":
-                assert user.network.proxy.asked() == []
-    assert places[0] == places[1]
+    with screen(tmux, tmp_path / "socket", guarded_launch(), user.environ()) as run:
 
+        def from_corner(columns: int, rows: int) -> tuple[int, int]:
+            """How far left and above the lower right corner the TUI shows its version."""
+            for row, line in enumerate(run("capture-pane", "-p").splitlines()):
+                if (column := line.find(AGENT.tested)) >= 0:
+                    return columns - column, rows - row
+            return columns, rows
 
-def place_of_version(
-    run: Callable[..., str], not_at: tuple[int, int] | None = None
-) -> tuple[int, int]:
-    """(row, column) of the version the TUI shows in its lower right corner, once it does."""
-    until = time.monotonic() + PATIENCE
-    shown = ""
-    while time.monotonic() < until:
-        shown = run("capture-pane", "-p")
-        for row, line in enumerate(shown.splitlines()):
-            place = (row, line.find("1.18.33"))
-            if place[1] >= 0 and place != not_at:
-                return place
-        time.sleep(0.1)
-    raise AssertionError(f"the TUI did not come up:\n{shown}")
+        await_true(lambda: max(from_corner(101, 31)) < 15, lambda: run("capture-pane", "-p"))
+        place = from_corner(101, 31)
+        run("resize-window", "-x", "120", "-y", "40")
+        await_true(lambda: from_corner(120, 40) == place, lambda: run("capture-pane", "-p"))
+    assert user.network.proxy.asked() == []

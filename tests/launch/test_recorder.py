@@ -113,6 +113,18 @@ def test_a_watcher_is_told_before_the_answer() -> None:
         assert seen == ["/v1/models"]
 
 
+def test_what_was_sent_by_whoever_has_ended_is_recorded_once_it_settles() -> None:
+    with RecordingProxy() as proxy, socket.create_connection(("127.0.0.1", proxy.port)) as idle:
+        for _ in range(30):
+            with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+                client.sendall(b"CONNECT late.test:443 HTTP/1.1\r\n\r\n")
+        proxy.settle(0.1)
+        assert idle.fileno() > 0, "one that stays open and says nothing does not keep it"
+        idle.close()
+        proxy.settle()
+        assert proxy.asked() == ["late.test:443"] * 30
+
+
 def test_the_proxy_names_who_was_asked_for_and_lets_nobody_through() -> None:
     with RecordingProxy() as proxy:
         tunnel = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)

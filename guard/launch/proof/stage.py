@@ -226,6 +226,9 @@ class Stage:
             )
         finally:
             self.gateway.watchers.remove(look)
+        # what it sent last counts, too
+        self.gateway.settle()
+        self.proxy.settle()
         return AgentRun(
             ended=ended,
             gateway=tuple(self.gateway.requests),

@@ -19,8 +19,8 @@ from harness.claude import EVIL, MODEL, ClaudeUser, through_gateway
 from harness.expect import refused
 from harness.portkey import ANSWER
 from harness.sandbox import start_agent
-from harness.terminal import PATIENCE
 from harness.trace import traced
+from harness.waiting import PATIENCE, answers_once
 
 from guard.agents.claude_code.variables import SWITCHES
 from guard.launch.recorder import (
@@ -190,7 +190,8 @@ def test_settings_that_move_the_route_and_run_code(
     assert list((tmp_path / "signs").iterdir()) == []
     assert collector.requests == []
     hostile(user, getattr(user, whose), tmp_path / "signs", collector.wanted)
-    bare = user.bare("-p", "hi", env=QUIETLY)
+    with answers_once(server.exists, user.network.proxy):
+        bare = user.bare("-p", "hi", env=QUIETLY)
     assert "evil.invalid:80" in bare.asked, bare
     assert "dotenv.invalid:80" not in bare.asked, bare
     assert {*(tmp_path / "signs").iterdir()} == {*shown.values(), server}, bare
@@ -245,14 +246,17 @@ def test_what_the_policy_names_of_the_users_own(claude_user: ClaudeUser, tmp_pat
     skill = f"{front}allowed-tools: Bash(touch *)\n---\nsay !`touch shell`"
     user.write(user.project / ".claude" / "skills" / "theirs" / "SKILL.md", skill)
     user.write_policy('mcp = ["docs"]\nhooks = ["SessionStart"]\n')
-    done = user.guarded("-p", "/theirs")
+    with answers_once((signs / "mine").exists, user.network.upstream):
+        done = user.guarded("-p", "/theirs")
     through_gateway(user, done)
     assert {one.name for one in signs.iterdir()} == {"mine", "hook"}, done
     assert not (user.project / "shell").exists()
     user.settings(user.project, hooks=hook("their-hook"))
     key = {"ANTHROPIC_CUSTOM_HEADERS": f"x-portkey-api-key: {user.gateway_key}"}
     way = {"ANTHROPIC_BASE_URL": user.network.front.url, "NO_PROXY": "127.0.0.1"}
-    user.bare("-p", "/theirs", env=SWITCHES | key | way)
+    servers = [signs / "theirs", signs / "more"]
+    with answers_once(lambda: all(one.exists() for one in servers), user.network.upstream):
+        user.bare("-p", "/theirs", env=SWITCHES | key | way)
     found = {one.name for one in signs.iterdir()}
     assert {"theirs", "their-hook", "front", "more"} <= found, found
     assert (user.project / "shell").exists()
@@ -335,8 +339,13 @@ def test_a_gateway_that_is_silent_and_a_user_who_gives_up(claude_user: ClaudeUse
         user.write_policy(front=f"http://127.0.0.1:{silent.getsockname()[1]}")
         process = start_agent(user, "-p", "hi")
         connection, _ = silent.accept()
-        with connection:
-            assert connection.recv(1)
+        with connection, connection.makefile("rb") as sent:
+            connection.settimeout(PATIENCE)
+            # all of it has to be there: before that the agent may not listen to Ctrl-C yet
+            head = list(iter(sent.readline, b"\r\n"))
+            assert head[0].startswith(b"POST /v1/messages"), head
+            (length,) = (line for line in head if line.lower().startswith(b"content-length:"))
+            assert sent.read(int(length.partition(b":")[2]))
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out.strip()) == (0, b"Execution error")

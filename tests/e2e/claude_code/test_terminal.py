@@ -11,7 +11,8 @@ from typing import NoReturn
 import pytest
 from harness.claude import EVIL, ClaudeUser
 from harness.portkey import ANSWER
-from harness.terminal import PATIENCE, await_words, screen
+from harness.terminal import await_words, screen
+from harness.waiting import PATIENCE
 
 from guard.agents.claude_code.settings import SHOWN_BY
 from guard.launch.verify import guarded_launch
@@ -73,6 +74,7 @@ def test_a_trusted_hostile_project_moves_nothing(
         trust(run)
         await_words(run, "mode on")
         run("send-keys", "-l", "say hi to @a ")
+        await_words(run, "say hi to @a")
         run("send-keys", "Enter")
         await_words(run, ANSWER)
     calls = user.network.front.requests

@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import pytest
 from company import Authority, Tunnel, over_tls
 from harness.codex import CodexUser
-from harness.portkey import ANSWER
+from harness.portkey import ANSWER, STALL
 from harness.sandbox import environ_of
-from harness.terminal import PATIENCE
+from harness.tools import tool_call
+from harness.waiting import await_true
 
 from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.facts import native
@@ -50,8 +50,10 @@ def running(user: CodexUser) -> list[Running]:
 def test_a_running_one_is_known(codex_user: CodexUser) -> None:
     """Guarded, and not the sandbox around its command; and a bare one in its environment."""
     user = codex_user
-    user.network.upstream.runs["hi"] = "touch started; sleep 8"
-    process = start([*guarded_launch("codex"), "exec", "-s", "workspace-write", "hi"], user)
+    # the model is told at once that it runs, and does not answer
+    command = tool_call("exec_command", cmd="touch started; sleep 600", yield_time_ms=250)
+    user.network.upstream.asks_for = [command]
+    process = start([*guarded_launch("codex"), "exec", "-s", "workspace-write", STALL], user)
     try:
         await_true((user.project / "started").exists)
         environ = environ_of(process.pid)
@@ -64,8 +66,7 @@ def test_a_running_one_is_known(codex_user: CodexUser) -> None:
         process.wait()
     nested = start([native(str(user.program)), "exec", "hi"], user, environ)
     try:
-        await_true(lambda: bool(running(user)))
-        (one,) = running(user)
+        (one,) = await_true(lambda: running(user))
         assert (one.pid, one.state) == (nested.pid, UNGUARDED)
         assert "its arguments do not pin it" in one.how
     finally:
@@ -85,14 +86,6 @@ def start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def await_true(holds: Callable[[], bool]) -> None:
-    """Wait until `holds`. Raises AssertionError if it does not."""
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_the_certificates_and_the_proxy_of_a_company(codex_user: CodexUser) -> None:

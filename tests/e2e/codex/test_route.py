@@ -5,22 +5,21 @@ Each hostile set-up is run without the guard afterwards, to show that it would h
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from harness.codex import CodexUser, through_gateway
+from harness.codex import CodexUser, lingering, through_gateway
 from harness.etc import over_etc
 from harness.expect import refused
 from harness.portkey import ANSWER
 from harness.sandbox import start_agent
 from harness.tools import tool_call
 from harness.trace import traced
+from harness.waiting import PATIENCE, answers_once
 
 from guard.agents.codex.facts import native
 from guard.launch.recorder import Exchange, RecordingServer, Request, send_items, send_response
@@ -56,12 +55,13 @@ class Evil(RecordingServer):
 
     def took(self) -> list[str]:
         """The paths asked for since the last time."""
+        self.settle()
         paths = [request.path for request in self.requests]
         self.requests.clear()
         return paths
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def evil() -> Iterator[Evil]:
     with Evil() as server:
         yield server
@@ -121,7 +121,9 @@ def test_everything_at_once(codex_user: CodexUser, evil: Evil, tmp_path: Path) -
     assert evil.took() == []
     assert list(signs.iterdir()) == []
     assert login.read_bytes() == stored
-    bare = user.bare(*words, env={"NO_PROXY": "127.0.0.1"})
+    started = [signs / name for name in ("hook", "mcp", "theirs")]
+    with answers_once(lambda: all(one.exists() for one in started), evil, b"/v1/responses"):
+        bare = user.bare(*words, env={"NO_PROXY": "127.0.0.1"}, until=signs / "notify")
     assert {"/v1/responses", "/otlp", "/mcp"} <= {request.path for request in evil.requests}, bare
     asked = [request for request in evil.requests if request.path == "/mcp"]
     assert {request.header("authorization") for request in asked} == {f"Bearer {user.gateway_key}"}
@@ -144,7 +146,9 @@ def test_settings_of_the_machine(
     through_gateway(user, done)
     assert (evil.took(), list(signs.iterdir())) == ([], [])
     bare = [*over, native(str(user.program)), "exec", "hi"]
-    done = user.run(bare, user.environ({"NO_PROXY": "127.0.0.1"}))
+    with answers_once((signs / "mcp").exists, evil, b"/v1/responses"):
+        words = lingering(signs / "notify", bare)
+        done = user.run(words, user.environ({"NO_PROXY": "127.0.0.1"}))
     assert {"/v1/responses", "/otlp", "/mcp"} <= set(evil.took()), done
     assert {one.name for one in signs.iterdir()} == {"mcp", "notify"}, done
 
@@ -267,7 +271,7 @@ def test_words_that_move_the_route(codex_user: CodexUser, evil: Evil) -> None:
 
 def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
     """A role that names another provider, and a command that looks for the key."""
-    user = codex_user
+    user, upstream = codex_user, codex_user.network.upstream
     role = 'name = "other"\ndescription = "R"\ndeveloper_instructions = "x"\nmodel = "{}"\n'
     user.write(
         user.settings_home / "agents" / "other.toml",
@@ -279,13 +283,19 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
     others = "opencode run hi; claude -p hi"
     allows = f"{sys.executable} -m guard allow port 4000 --for 1h --reason x"
     assert user.routeguard("shim", "install").status == 0
-    user.network.upstream.asks_for = [
+    # agents below this one, by their names: refused for the want of a key, see docs/codex.md
+    command = f"env; codex exec hi; {others}; {allows}"
+    upstream.asks_for = [
         tool_call("spawn_agent", namespace="multi_agent_v1", message="do it", agent_type="other"),
-        # agents below this one, by their names: refused for the want of a key, see docs/codex.md
-        tool_call("exec_command", cmd=f"env; codex exec hi; {others}; {allows}; sleep 1"),
+        tool_call("exec_command", cmd=command, yield_time_ms=30000),
     ]
     path = f"{user.home}/bin:{user.environ()['PATH']}"
-    done = user.guarded("exec", "hi", env={"PATH": path})
+
+    def asked_as_the_role() -> bool:
+        return any(request.model == "role-model" for request in upstream.requests)
+
+    with answers_once(asked_as_the_role, upstream, b"function_call_output"):
+        done = user.guarded("exec", "hi", env={"PATH": path})
     assert (done.status, done.out.strip(), done.asked) == (0, ANSWER, []), done
     assert {call.path for call in done.calls} == {"/v1/responses"}
     assert "role-model" in done.models, done
@@ -301,7 +311,7 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
     assert user.leaks() == []
     way = 'env_key = "PORTKEY_API_KEY"'
     user.settings('model_provider = "evil"\nmodel = "m"\n' + evil.provider("evil", way))
-    evil.asks_for = user.network.upstream.asks_for[1:]
+    evil.asks_for = [tool_call("exec_command", cmd="env")]
     user.bare("exec", "hi", env={"NO_PROXY": "127.0.0.1"})
     assert any(user.gateway_key.encode() in one.body for one in evil.requests)
     evil.took()
@@ -338,12 +348,11 @@ def test_a_gateway_that_is_away_and_a_user_who_gives_up(codex_user: CodexUser) -
     user.write_policy(front="http://127.0.0.1:9")
     process = start_agent(user, "exec", "hi")
     assert process.stderr is not None
-    said = b""
-    until = time.monotonic() + 180
-    while b"Reconnecting" not in said and time.monotonic() < until:
-        said += os.read(process.stderr.fileno(), 4096)
+    for line in process.stderr:
+        if b"Reconnecting" in line:
+            break
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=180)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert out == b""
     # as it is bare (run)
     assert process.returncode == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +12,8 @@ import pytest
 from harness.codex import MODEL, CodexUser
 from harness.portkey import ANSWER
 from harness.sandbox import environ_of
-from harness.terminal import PATIENCE, await_words, screen
+from harness.terminal import await_words, paste, screen
+from harness.waiting import answers_once, await_true
 
 from guard.launch.verify import guarded_launch
 from guard.sources.processes import program_file
@@ -48,7 +48,7 @@ def test_a_trusted_hostile_project_moves_nothing(
     argv = guarded_launch("codex")
     with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
         await_words(run, "? for shortcuts")
-        run("send-keys", "-l", "say hi")
+        paste(run, "say hi")
         run("send-keys", "Enter")
         await_words(run, "Trust and continue")
         run("send-keys", "Enter")
@@ -56,16 +56,14 @@ def test_a_trusted_hostile_project_moves_nothing(
         await_words(run, f"{MODEL} default")
         run("send-keys", "Enter")
         await_words(run, ANSWER)
-        assert len(codexes(user)) == 1
+        # what it starts is a copy of it for a moment
+        await_true(lambda: len(codexes(user)) == 1)
     calls = user.network.front.requests
     assert calls
     assert {call.path for call in calls} == {"/v1/responses"}
     # an announcement, for which there is no switch: docs/codex.md
     assert set(user.network.proxy.asked()) <= {"raw.githubusercontent.com:443"}
-    until = time.monotonic() + PATIENCE
-    while codexes(user):
-        assert time.monotonic() < until, "a background service outlives the launch"
-        time.sleep(0.1)
+    await_true(lambda: not codexes(user), lambda: "a background service outlives the launch")
     assert not sign.exists()
     assert user.leaks() == []
     # the trust that was given brings the project's server where nothing closes it
@@ -74,5 +72,6 @@ def test_a_trusted_hostile_project_moves_nothing(
         'env_http_headers={x-portkey-api-key="PORTKEY_API_KEY"}}'
     )
     words = ("-c", 'model_provider="p"', "-c", f"model_providers.p={provider}", "-m", MODEL)
-    bare = user.bare("exec", *words, "hi", env={"NO_PROXY": "127.0.0.1"})
+    with answers_once(sign.exists, user.network.upstream):
+        bare = user.bare("exec", *words, "hi", env={"NO_PROXY": "127.0.0.1"})
     assert sign.exists(), bare

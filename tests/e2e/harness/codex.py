@@ -45,13 +45,17 @@ class CodexUser(Sandbox):
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
         stdin: bytes = b"",
+        until: Path | None = None,
     ) -> Outcome:
         """Run the native program without the guard: without npm's script it is quicker.
 
-        It is told not to ask without end where it is refused.
+        It is told not to ask without end where it is refused. What it started and did not wait for
+        is ended only once `until` is there.
         """
-        argv = ("--disable=unbounded_connection_retries", *argv)
-        return self.run([native(str(self.program)), *argv], self.environ(env), cwd, stdin)
+        words = [native(str(self.program)), "--disable=unbounded_connection_retries", *argv]
+        if until is not None:
+            words = lingering(until, words)
+        return self.run(words, self.environ(env), cwd, stdin)
 
     def write_policy(self, more: str = "", *, way: str = "", front: str = "") -> Path:
         """A policy that names the provider behind the gateway, plus `more`."""
@@ -82,6 +86,15 @@ class CodexUser(Sandbox):
         }
         content = {"OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2099-01-01T00:00:00Z"}
         return self.write(self.settings_home / "auth.json", content, mode=0o600)
+
+
+def lingering(sign: Path, words: list[str | bytes]) -> list[str | bytes]:
+    """A command line that ends like `words`, but only once `sign` is there.
+
+    What a program starts in passing is ended with it otherwise.
+    """
+    wait = '"$@"; status=$?; until [ -e "$0" ]; do sleep 0.05; done; exit $status'
+    return ["sh", "-c", wait, str(sign), *words]
 
 
 def _base64(part: object) -> str:

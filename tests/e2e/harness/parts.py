@@ -26,6 +26,16 @@ GATEWAY_PORTS = range(28787, 28803)
 proxy, which a launch refuses: the policies of the tests except these ports, for all workers."""
 
 
+LEAN = {
+    "BUN_JSC_thresholdForJITAfterWarmUp": "2000",
+    "BUN_JSC_thresholdForJITSoon": "500",
+    "BUN_JSC_useDFGJIT": "0",
+    "BUN_JSC_useGC": "0",
+}
+"""Has Bun compile only what runs often and collect no garbage: a quarter less of the processor for
+a short run of opencode (1.18.33: run). For bare runs: a launch takes such variables away."""
+
+
 class MissingPartError(Exception):
     """A real part is not installed; the text says how to install it."""
 
@@ -67,10 +77,9 @@ def _platform_binary(folder: Path, pattern: str) -> Path:
 @contextlib.contextmanager
 def running_gateway(parts: Parts) -> Iterator[str]:
     """Run the gateway on a free one of GATEWAY_PORTS; yields `http://127.0.0.1:PORT`."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "NODE_ENV": "production"}
-    with tempfile.TemporaryFile() as log:
+    with own_port() as port, tempfile.TemporaryFile() as log:
+        url = f"http://127.0.0.1:{port}"
         process = subprocess.Popen(
             [
                 parts.node,
@@ -94,14 +103,20 @@ def running_gateway(parts: Parts) -> Iterator[str]:
             process.wait()
 
 
-def free_port() -> int:
-    """A port of GATEWAY_PORTS that nobody has bound."""
-    # one after the other from a place of our own: workers that start at once must not meet
-    for offset in range(len(GATEWAY_PORTS)):
-        port = GATEWAY_PORTS[(os.getpid() + offset) % len(GATEWAY_PORTS)]
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+@contextlib.contextmanager
+def own_port() -> Iterator[int]:
+    """A port of GATEWAY_PORTS that nobody has bound, and that no other worker is given."""
+    for port in GATEWAY_PORTS:
+        with socket.socket(socket.AF_UNIX) as claim, socket.socket() as probe:
+            try:
+                # a name of this network namespace, gone with the process
+                claim.bind(f"\0routeguard-tests-{port}")
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            probe.close()
+            yield port
+            return
     raise RuntimeError(f"every port of {GATEWAY_PORTS} is taken")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import control_plane as plane
 from harness.tools import send_command
+from harness.waiting import PATIENCE
 
 from guard.launch.recorder import (
     RecordingServer,
@@ -40,15 +41,15 @@ WIRES: Final = {"openrouter": "", "together-ai": ""}
 address (run: facts portkey.md 8.3). Every other vendor of the tests is played by OpenAI's own."""
 
 STALL = "please-stall"
-"""A prompt with this word is answered only once `Upstream.go_on` is set."""
+"""A prompt with this word is answered once `Upstream.go_on` is set, but tools are called first."""
 
 
 class Upstream(RecordingServer):
     """The model providers, each below its slug: `ANSWER` to whoever brings the stored credential.
 
     `busy` counts, by slug, how many more calls are answered with 429. `asks_for` are the calls of
-    tools that the model behind `/responses` asks for first, as items of its output. `runs` has, by
-    a word of a prompt, a command that the agent which sends it first is told to run.
+    tools that the model behind `/responses` asks for, once and first, as items of its output.
+    `runs` has, by a word of a prompt, a command that the agent which sends it first is told to run.
     """
 
     def __init__(self) -> None:
@@ -61,8 +62,11 @@ class Upstream(RecordingServer):
     def answer(self, request: Request, exchange: Exchange) -> None:
         """A chat completion, a message or a response, or 401, 404, 429."""
         slug, _, path = request.path.removeprefix("/").partition("/")
-        if STALL.encode() in request.body:
-            self.go_on.wait(60)
+        asks_for: list[dict[str, Any]] = []
+        if path == "v1/responses":
+            asks_for, self.asks_for = self.asks_for, []
+        if STALL.encode() in request.body and not asks_for:
+            self.go_on.wait(PATIENCE)
         wanted = next((word for word in self.runs if word.encode() in request.body), "")
         if wanted and send_command(request, exchange, self.runs[wanted]):
             del self.runs[wanted]
@@ -74,8 +78,8 @@ class Upstream(RecordingServer):
         elif request.header("authorization") != f"Bearer {PROVIDER_CREDENTIAL}":
             exchange.send_json(401, {"error": {"message": "Incorrect API key provided"}})
         elif path == "v1/responses":
-            if self.asks_for and b"function_call_output" not in request.body:
-                send_items(request, exchange, self.asks_for)
+            if asks_for:
+                send_items(request, exchange, asks_for)
             else:
                 send_response(request, exchange, ANSWER)
         elif path != "v1/chat/completions":

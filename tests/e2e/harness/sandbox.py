@@ -17,8 +17,9 @@ import control_plane as plane
 import forked
 import psutil
 from harness.catalogue import CATALOGUE
-from harness.parts import GATEWAY_PORTS
+from harness.parts import GATEWAY_PORTS, LEAN
 
+from guard.agents.registry import agent_of
 from guard.launch.proof import child
 from guard.launch.proof.canary import DIRECT_KEYS, CanarySearch, plant
 from guard.launch.proof.stage import without_key
@@ -180,6 +181,20 @@ class Sandbox:
             "TERM": "xterm-256color",
         }
 
+    def install(self, version: str, script: str) -> str:
+        """The PATH with an npm package of the agent that says `version`, outside the project.
+
+        Its program is the shell text `script`, which can start `$real`.
+        """
+        agent = agent_of(self.agent)
+        assert agent is not None
+        package = self.root / "lib" / self.agent
+        self.write(package / "package.json", {"name": agent.packages[0], "version": version})
+        program = package / "bin" / self.agent
+        text = f"#!/bin/sh\nreal={self.program.resolve()}\n{script}\n"
+        self.write(program, text, mode=0o755)
+        return f"{program.parent}:{os.environ['PATH']}"
+
     def add_key(self, variable: str) -> str:
         """One more Portkey key of this account, as weak as the first, in `variable`."""
         self.own_keys |= plant((variable,))
@@ -241,7 +256,8 @@ class Sandbox:
         enough: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Run the real agent without the guard, in the same surroundings."""
-        return self.run([self.agent, *argv], self.environ(env), cwd, stdin, enough)
+        environ = self.environ({**LEAN, **(env or {})})
+        return self.run([self.agent, *argv], environ, cwd, stdin, enough)
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
         """Run `routeguard WORDS` in the project, without a terminal, as a fork."""
@@ -322,6 +338,9 @@ class Sandbox:
             ended = run(pids)
         finally:
             network.front.watchers.remove(look)
+        # what it sent last is of this run, not of the next
+        network.front.settle()
+        network.proxy.settle()
         outcome = Outcome(
             ended,
             network.front.requests[front:],

@@ -6,15 +6,13 @@ import contextlib
 import os
 import shlex
 import subprocess
-import time
 from typing import TYPE_CHECKING
+
+from harness.waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-PATIENCE = 180
-"""Seconds to wait for something that should happen."""
 
 
 @contextlib.contextmanager
@@ -42,11 +40,19 @@ def screen(
 
 def await_words(run: Callable[..., str], words: str) -> str:
     """What the session shows once it shows `words`. Raises AssertionError if it does not."""
-    until = time.monotonic() + PATIENCE
-    shown = ""
-    while time.monotonic() < until:
-        shown = run("capture-pane", "-p")
-        if words in shown:
-            return shown
-        time.sleep(0.1)
-    raise AssertionError(f"{words!r} did not appear:\n{shown}")
+
+    def shown() -> str:
+        seen = run("capture-pane", "-p")
+        return seen if words in seen else ""
+
+    return await_true(shown, lambda: f"{words!r} did not appear:\n{run('capture-pane', '-p')}")
+
+
+def paste(run: Callable[..., str], words: str) -> None:
+    """Give the program `words` as one paste, and wait until it shows them.
+
+    Typed at once they are a paste to some programs, and Enter behind them a new line.
+    """
+    run("set-buffer", words)
+    run("paste-buffer", "-p")
+    await_words(run, words)

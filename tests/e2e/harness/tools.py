@@ -19,7 +19,7 @@ def send_command(request: Request, exchange: Exchange, command: str) -> bool:
     """
     offered = [tool.get("function", tool).get("name") for tool in request.json().get("tools", ())]
     if "exec_command" in offered:
-        send_items(request, exchange, [tool_call("exec_command", cmd=command)])
+        send_items(request, exchange, [tool_call("exec_command", cmd=command, yield_time_ms=30000)])
     elif "Bash" in offered:
         exchange.stream("text/event-stream", _tool_use(request.model, "Bash", _described(command)))
     elif "bash" in offered:

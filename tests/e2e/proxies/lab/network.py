@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
 HOLDER = """
@@ -27,6 +27,9 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
 print("up", flush=True)
 sys.stdin.read()
 """
+
+PATIENCE = 300.0
+"""Seconds to wait for something that should happen."""
 
 LISTEN = "0A"
 """State of a listening socket in /proc/net/tcp."""
@@ -149,16 +152,27 @@ class Network:
         *,
         sockets: int = 1,
         ended: bool = False,
-        seconds: float = 300,
     ) -> None:
         """Wait until so many sockets listen on `port`; `process` may end before with `ended`."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self.sockets().count(port) >= sockets:
-                return
-            if process.poll() is not None and not ended:
-                break
-            time.sleep(0.05)
-        raise AssertionError(
-            f"nothing listens on {port}, exit status {process.poll()}:\n{self.log(process)}"
+        self.await_true(
+            lambda: self.sockets().count(port) >= sockets,
+            process,
+            ended=ended,
+            what=f"nothing listens on {port}",
         )
+
+    def await_true(
+        self,
+        holds: Callable[[], bool],
+        process: subprocess.Popen[bytes],
+        *,
+        ended: bool = False,
+        what: str = "",
+    ) -> None:
+        """Wait until `holds`; raises AssertionError where `process` ends before, unless `ended`."""
+        until = time.monotonic() + PATIENCE
+        while not holds():
+            gone = process.poll() is not None and not ended
+            if gone or time.monotonic() > until:
+                raise AssertionError(f"{what}, exit status {process.poll()}:\n{self.log(process)}")
+            time.sleep(0.1)
