@@ -566,16 +566,18 @@ def real(pid: int, *, shift: int = 0) -> Step:
 
 @pytest.mark.parametrize("kind", [Silent, NoPidfd])
 @pytest.mark.parametrize(
-    ("code", "ended_by"), [(POLITE, signal.SIGTERM), (STUBBORN, signal.SIGKILL)]
+    ("code", "grace", "ended_by"),
+    [(POLITE, 60.0, signal.SIGTERM), (STUBBORN, 0.1, signal.SIGKILL)],
 )
 def test_a_real_process_ends(
     kind: type[System],
     code: str,
+    grace: float,
     ended_by: int,
     started: Callable[[str], subprocess.Popen[bytes]],
 ) -> None:
     child = started(code)
-    assert carry_out(real(child.pid), grace=0.3, system=kind()).result == "stopped"
+    assert carry_out(real(child.pid), grace=grace, system=kind()).result == "stopped"
     assert child.wait() == -ended_by
 
 
@@ -618,16 +620,16 @@ def test_it_never_ends_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "why"),
+    ("code", "seconds", "why"),
     [
-        ("exit 0", ""),
-        ("echo 'Access denied' >&2; exit 4", "Access denied"),
-        ("exit 3", "it ended with status 3"),
-        ("sleep 20", "it took longer than 0.5 s"),
+        ("exit 0", 60, ""),
+        ("echo 'Access denied' >&2; exit 4", 60, "Access denied"),
+        ("exit 3", 60, "it ended with status 3"),
+        ("sleep 60", 0.1, "it took longer than 0.1 s"),
     ],
 )
-def test_the_command_of_a_unit(code: str, why: str) -> None:
-    assert System().run(["sh", "-c", code], 0.5) == why
+def test_the_command_of_a_unit(code: str, seconds: float, why: str) -> None:
+    assert System().run(["sh", "-c", code], seconds) == why
 
 
 def test_a_command_that_is_not_there() -> None:
@@ -785,7 +787,8 @@ from guard.sources import processes, sockets
 def proxies():
     return [one for one in find_listeners(sockets.listening()) if one.verdict == "proxy"]
 
-child = subprocess.Popen(sys.argv[1:], start_new_session=True)
+stop.WATCH = float(sys.argv[1])
+child = subprocess.Popen(sys.argv[2:], start_new_session=True)
 end = time.monotonic() + 50
 while not proxies() and time.monotonic() < end:
     time.sleep(0.05)
@@ -815,9 +818,11 @@ def scenario(private_network: Any, tmp_path: Path) -> Callable[..., dict[str, An
     server.chmod(0o755)
     code = SCENARIO.format(root=str(ROOT))
 
-    def run(*words: str) -> dict[str, Any]:
+    def run(*words: str, watch: float = stop.WATCH) -> dict[str, Any]:
         command = [word.replace("litellm", str(server)) for word in words]
-        said: dict[str, Any] = json.loads(private_network.python(code, *command))
+        said: dict[str, Any] = json.loads(
+            private_network.python(code, str(watch), *command, timeout=120)
+        )
         return said
 
     return run
@@ -840,7 +845,7 @@ def test_real_workers_are_stopped_with_their_master(
 def test_a_real_loop_starts_it_again_and_is_named(
     scenario: Callable[..., dict[str, Any]],
 ) -> None:
-    said = scenario("sh", "-c", "while :; do litellm; sleep 0.3; done")
+    said = scenario("sh", "-c", "while :; do litellm; sleep 0.3; done", watch=60.0)
     assert (said["result"], said["left"]) == ("came back", [4000])
     assert f"(pid {said['child']}) started it again as litellm" in said["detail"]
     assert said["fix"] == f"kill {said['child']} && routeguard ports stop 4000"
