@@ -13,7 +13,7 @@ import os
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
-from guard.policy.authority import ROOT, changed_by_others
+from guard.policy.authority import ROOT, changed_by_others, give_to_root
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -184,7 +184,6 @@ def judge(files: Iterable[str], root: str = "") -> list[Finding]:
     for path in files:
         place, why = changeable(path, root)
         if place:
-            word = f"'{place}'" if " " in place else place
             findings.append(
                 Finding(
                     "RG302",
@@ -192,7 +191,7 @@ def judge(files: Iterable[str], root: str = "") -> list[Finding]:
                     f"{path} outranks the pinned route, and others than root could change it: "
                     f"{why}",
                     where=path,
-                    fix=f"read it, then: sudo chown root {word} && sudo chmod go-w {word}",
+                    fix=f"read it, then: {give_to_root(place)}",
                 )
             )
     return findings

@@ -14,6 +14,7 @@ from guard.managed import files
 from guard.managed.ground import Ground
 from guard.managed.memory import read_state
 from guard.managed.render import PLATFORM, machine, read_policy, render, render_user
+from guard.policy.authority import give_to_root
 from guard.policy.compile import compile_user
 
 
@@ -39,8 +40,8 @@ def _administrators(context: Context) -> Iterator[Diagnosis]:
     root = "" if policy == paths.SYSTEM_POLICY else os.path.dirname(policy)
     place, why = changeable(policy, root)
     if place:
-        fix = f"sudo chown root {place} && sudo chmod go-w {place}"
-        yield broken(f"others than root could change the system policy: {why}", fix, "RG501")
+        what = f"others than root could change the system policy: {why}"
+        yield broken(what, give_to_root(place), "RG501")
     state = read_state(ground)
     if not state.entries:
         yield skipped(

@@ -14,7 +14,7 @@ from guard.agents.managed import changeable
 from guard.errors import ExitCode, GuardError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.files.write import write
-from guard.policy.authority import changed_by_others
+from guard.policy.authority import changed_by_others, give_to_root
 
 
 def under(root: str, path: str) -> str:
@@ -65,13 +65,11 @@ class Ground:
         """Raise GuardError with `what` where others than the owner could change what is there."""
         place, why = self.unsafe(path)
         if place:
-            word = shlex.quote(place)
-            root = f"sudo chown root {word} && sudo chmod go-w {word}"
             raise GuardError(
                 what,
                 where=place,
                 why=why,
-                fix=f"chmod go-w {word}" if self.own else root,
+                fix=f"chmod go-w {shlex.quote(place)}" if self.own else give_to_root(place),
                 exit_code=ExitCode.FINDINGS,
             )
 

@@ -89,6 +89,14 @@ def _changed_by(path: str, owners: tuple[int, ...], *, is_file: bool) -> str:
     return ""
 
 
+def give_to_root(place: str) -> str:
+    """The command after which root alone can change `place`."""
+    import shlex
+
+    word = shlex.quote(place)
+    return f"sudo chown root {word} && sudo chmod go-w {word}"
+
+
 def unusable(path: str) -> tuple[str, str]:
     """Why the file at `path` cannot be `gateway.ca`, and the fix; two "" if it can.
 

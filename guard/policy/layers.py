@@ -23,7 +23,7 @@ from guard.files import toml
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.paths import SYSTEM_POLICY
 from guard.policy.accepted import OTHERS, reserved
-from guard.policy.authority import ROOT, changed_by_others
+from guard.policy.authority import ROOT, changed_by_others, give_to_root
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import (
     AGENT_TABLES,
@@ -290,7 +290,7 @@ def _of_root(path: str) -> None:
             "others than root could change the system policy",
             where=path,
             why=f"{why}; it outranks what every user says",
-            fix=f"read it, then: sudo chown root {_word(place)} && sudo chmod go-w {_word(place)}",
+            fix=f"read it, then: {give_to_root(place)}",
         )
 
 
