@@ -8,12 +8,12 @@ from guard.findings import SEVERITIES, Finding, digest, mask
 from guard.rule_table import RULES
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
-def test_every_rule_has_a_severity_that_a_finding_takes(rule: str) -> None:
-    finding = Finding(rule, "subject", "message")
-    assert finding.severity == RULES[rule].severity
-    assert finding.severity in SEVERITIES
-    assert finding.as_dict()["name"] == RULES[rule].name
+def test_every_rule_has_a_severity_that_a_finding_takes() -> None:
+    for rule in RULES:
+        finding = Finding(rule, "subject", "message")
+        assert finding.severity == RULES[rule].severity, rule
+        assert finding.severity in SEVERITIES, rule
+        assert finding.as_dict()["name"] == RULES[rule].name
 
 
 def test_a_finding_may_be_milder() -> None:

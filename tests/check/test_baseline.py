@@ -25,7 +25,6 @@ def finding(rule: str = "RG201", path: str = "run.sh", line: int = 1) -> Finding
     return Finding(rule, "anthropic", "m", path=path, line=line, column=1)
 
 
-@pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize(
     "form",
     [
@@ -41,10 +40,11 @@ def finding(rule: str = "RG201", path: str = "run.sh", line: int = 1) -> Finding
         "OPENAI_API_KEY={} opencode run -m anthropic/claude",
     ],
 )
-def test_a_skeleton_holds_no_value(form: str, secret: str) -> None:
-    kept = baseline.skeleton(form.format(secret))
-    assert secret not in kept
-    assert kept == baseline.skeleton(form.format("another"))
+def test_a_skeleton_holds_no_value(form: str) -> None:
+    for secret in SECRETS:
+        kept = baseline.skeleton(form.format(secret))
+        assert secret not in kept
+        assert kept == baseline.skeleton(form.format("another"))
 
 
 def test_a_skeleton_tells_calls_apart_and_not_their_indentation() -> None:

@@ -38,9 +38,9 @@ def test_one_rule_is_explained(word: str) -> None:
     assert "to let it pass: " in text
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_each_rule_can_be_explained(rule: str) -> None:
-    assert said(rule).startswith(rule)
+def test_each_rule_can_be_explained() -> None:
+    for rule in RULES:
+        assert said(rule).startswith(rule)
 
 
 def test_json_of_all_and_of_one() -> None:

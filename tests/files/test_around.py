@@ -66,12 +66,13 @@ class TestWorktree:
 
 
 class TestTrees:
-    @pytest.mark.parametrize("mark", [*TREES, *ENVIRONMENTS, *PROJECTS])
-    def test_every_mark_makes_a_tree(self, root: Path, mark: str) -> None:
-        put(root / "repo" / mark)
-        (root / "repo/sub").mkdir()
-        assert tree_of(root / "repo/home", root / "repo/sub") == str(root / "repo")
-        assert tree_of(root / "elsewhere", root / "repo/sub") == ""
+    def test_every_mark_makes_a_tree(self, root: Path) -> None:
+        for number, mark in enumerate([*TREES, *ENVIRONMENTS, *PROJECTS]):
+            repo = root / f"{number}"
+            put(repo / mark)
+            (repo / "sub").mkdir()
+            assert tree_of(repo / "home", repo / "sub") == str(repo), mark
+            assert tree_of(root / "elsewhere", repo / "sub") == "", mark
 
     def test_outer_trees_count(self, root: Path) -> None:
         (root / "outer/.git").mkdir(parents=True)

@@ -38,12 +38,12 @@ def test_where_no_table_fits_each_row_is_a_block() -> None:
     )
 
 
-@pytest.mark.parametrize("width", range(20, 100))
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+def test_no_line_is_wider_than_the_terminal() -> None:
     rows = (*ROWS, ("1", "x" * 200, "模型代理" * 20), ("2", "e\u0301" * 50, "\x1b[31mred\x07"))
-    for line in table(COLUMNS, rows, width).splitlines():
-        assert columns_of(line) <= width
-        assert line.isprintable() or "\u0301" in line
+    for width in range(20, 100):
+        for line in table(COLUMNS, rows, width).splitlines():
+            assert columns_of(line) <= width
+            assert line.isprintable() or "\u0301" in line
 
 
 def test_a_column_without_anything_in_it_is_only_kept_where_there_is_room() -> None:

@@ -411,6 +411,12 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
 
 
 @pytest.fixture
+def awkward(tmp_path: Path) -> Guarded:
+    """A stand-in in a directory with an awkward name."""
+    return Guarded(tmp_path / AWKWARD)
+
+
+@pytest.fixture
 def guarded(tmp_path: Path) -> Guarded:
     return Guarded(tmp_path / "plain")
 

@@ -91,15 +91,15 @@ def test_loading_it_three_times_is_silent(
     name: str,
     options: str,
     policy: str,
-    anywhere: Any,
+    awkward: Any,
     request: pytest.FixtureRequest,
 ) -> None:
     shell = request.getfixturevalue(name)
     names = {"OPENAI_API_KEY": ("provider_key", ""), "CLARIFAI_PAT": ("provider_key", "")}
-    path = anywhere.hook(shell, POLICIES[policy](names))
+    path = awkward.hook(shell, POLICIES[policy](names))
     assert not PLACEHOLDER.search(path.read_text())
     script = "\n".join([options, *[shell.source(path)] * 3])
-    done = anywhere.run(shell, script, {"OPENAI_API_KEY": "v", "FOO_API_KEY": "v"})
+    done = awkward.run(shell, script, {"OPENAI_API_KEY": "v", "FOO_API_KEY": "v"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

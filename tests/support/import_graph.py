@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import guard
@@ -10,6 +11,7 @@ import guard
 ROOT = Path(guard.__file__).parent
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[int, str]]:
     """(line, module) of each import of ours, those for types and within functions included."""
     found = []
