@@ -117,18 +117,35 @@ def installed_by_user(environ: Mapping[str, str]) -> Installed:
 
 
 def _remembered(path: str) -> Installed:
+    try:
+        return remembered(read_bytes(path, _LIMIT) or b"")[0]
+    except (UnreadableError, ValueError):
+        return Installed()
+
+
+def remembered(raw: bytes) -> tuple[Installed, dict[str, str], tuple[str, ...]]:
+    """What a file with the content `raw` remembers: what was installed, the SHA-256 of what lay at
+    each path before ("" for nothing), and the directories that were made, topmost first.
+
+    Raises ValueError for anything but what `guard.managed` writes.
+    """
     import json
 
+    found = json.loads(raw)
     try:
-        found = json.loads(read_bytes(path, _LIMIT) or b"")
-        files = found["files"]
-        return Installed(
-            suffix=str(found["suffix"]),
-            program=str(found["program"]),
-            digests={name: list(map(str, one["sha256"])) for name, one in files.items()},
-        )
-    except (UnreadableError, ValueError, KeyError, TypeError, AttributeError):
-        return Installed()
+        files, made = found["files"], tuple(found["made"])
+        if not all(_is_whole(path) for path in (*files, *made)):
+            raise ValueError
+        digests = {path: list(map(str, one["sha256"])) for path, one in files.items()}
+        before = {path: str(one["before"]) for path, one in files.items()}
+        return Installed(str(found["suffix"]), str(found["program"]), digests), before, made
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError from None
+
+
+def _is_whole(path: str) -> bool:
+    """Whether `path` is absolute and leads nowhere else, as ours are: below a root, too."""
+    return path[:1] == "/" != path[1:2] and path == os.path.normpath(path)
 
 
 def changeable(path: str, root: str = "") -> tuple[str, str]:

@@ -16,6 +16,7 @@ from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
 from guard.agents.running import refuse_inside
 from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.files.step import Step
 from guard.launch.process import own_environment
 from guard.managed import files
 from guard.managed.ground import Ground
@@ -42,7 +43,7 @@ from guard.report.terminal import paint, say, show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.managed.files import Place, Step
+    from guard.managed.files import Place
     from guard.managed.memory import State
 
 
@@ -403,7 +404,7 @@ def _wrote(path: str, content: bytes) -> Step:
     from guard.files.write import write
 
     write(path, content, 0o644)
-    return files.Step("write", path)
+    return Step("write", path)
 
 
 def _difference(place: Place) -> list[str]:

@@ -10,6 +10,7 @@ import click
 from guard import paths
 from guard.commands.groups import Group
 from guard.errors import ExitCode, printable
+from guard.files.step import Step
 from guard.install import shims
 from guard.report.document import show_document
 from guard.report.table import fields
@@ -84,7 +85,7 @@ def status(as_json: bool) -> int:
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
 
 
-def _tell(changes: list[shims.ShimChange], dry_run: bool, as_json: bool) -> None:
+def _tell(changes: list[Step], dry_run: bool, as_json: bool) -> None:
     if as_json:
         show_document({"dry_run": dry_run, "changes": [asdict(change) for change in changes]})
         return

@@ -19,6 +19,7 @@ from guard.agents.registry import names, wrapped
 from guard.catalog import agents as known_agents
 from guard.errors import ExitCode, GuardError, PolicyError
 from guard.files.read import UnreadableError, read_bytes
+from guard.files.step import Step
 from guard.files.write import write
 from guard.launch.process import shim_text
 from guard.launch.resolve import is_shim, typed
@@ -29,14 +30,6 @@ from guard.sources.rc_files import startup_files
 _HOOK = re.compile(r"^(?!\s*#).*routeguard['\"]?\s+hook\s+(bash|zsh|fish)\b", re.MULTILINE)
 
 _ACTIONS = {"current": "unchanged", "needless": "remove"}
-
-
-@dataclass(frozen=True, slots=True)
-class ShimChange:
-    """One step of an installation or removal: "write", "unchanged", "remove" or "keep"."""
-
-    action: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ def _wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
         return scripts()
 
 
-def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
+def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step]:
     """Write every shim that is missing or outdated; each file appears whole or not at all.
 
     One of an agent that the policy leaves alone is removed. Raises GuardError, before anything is
@@ -128,7 +121,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimCh
                 fix=f"move it away, then: routeguard shim install ({shim.path})",
                 exit_code=ExitCode.CONFIG,
             )
-    changes = [ShimChange(_ACTIONS.get(shim.state, "write"), shim.path) for shim in found]
+    changes = [Step(_ACTIONS.get(shim.state, "write"), shim.path) for shim in found]
     if dry_run:
         return changes
     paths.private_directory(directory(environ))
@@ -140,7 +133,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimCh
     return changes
 
 
-def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[ShimChange]:
+def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step]:
     """Remove every shim of ours, and the directory if nothing else is left in it.
 
     Raises GuardError if a file cannot be removed.
@@ -156,9 +149,9 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Shim
     for entry in entries:
         path = os.path.join(home, entry)
         ours = not os.path.islink(path) and is_shim(path)
-        changes.append(ShimChange("remove" if ours else "keep", path))
+        changes.append(Step("remove" if ours else "keep", path))
     if all(change.action == "remove" for change in changes):
-        changes.append(ShimChange("remove", home))
+        changes.append(Step("remove", home))
     if not dry_run:
         for change in changes:
             if change.action == "remove":

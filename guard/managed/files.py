@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.agents.managed import digest, user_state_file
 from guard.errors import ExitCode, GuardError
+from guard.files.step import Step
 from guard.managed.ground import Ground, not_written
 from guard.managed.memory import Entry, State, alone, read_state, require_same
 
@@ -68,14 +69,6 @@ class Place:
         if self.content is None or self.entry is None or self.kept:
             return False
         return digest(self.content) == self.entry.before
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was done, or would be: a word, and the path."""
-
-    action: str
-    path: str
 
 
 class BlockedError(GuardError):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from guard.agents.managed import NOTE, Installed
+from guard.agents.managed import NOTE, Installed, remembered
 from guard.errors import ExitCode, GuardError
 from guard.files.lock import lock
 from guard.files.read import UnreadableError, read_bytes
@@ -87,25 +87,11 @@ def read_state(ground: Ground) -> State:
     if raw is None:
         return State()
     try:
-        found = json.loads(raw)
-        if any(not _is_whole(name) for name in (*found["files"], *found["made"])):
-            raise ValueError
-        return State(
-            str(found["suffix"]),
-            str(found["program"]),
-            {
-                str(name): Entry(tuple(map(str, one["sha256"])), str(one["before"]))
-                for name, one in found["files"].items()
-            },
-            tuple(map(str, found["made"])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        known, before, made = remembered(raw)
+    except ValueError:
         raise _damaged(path, "it is not what `routeguard managed` writes") from None
-
-
-def _is_whole(path: str) -> bool:
-    """Whether `path` is absolute and leads nowhere else, as ours are: below a root, too."""
-    return path[:1] == "/" != path[1:2] and path == os.path.normpath(path)
+    entries = {path: Entry(tuple(seen), before[path]) for path, seen in known.digests.items()}
+    return State(known.suffix, known.program, entries, made)
 
 
 def _damaged(path: str, why: str) -> GuardError:

@@ -13,6 +13,7 @@ import forked
 import pytest
 
 from guard.errors import ExitCode, GuardError
+from guard.files.step import Step
 from guard.install import shims
 from guard.launch.resolve import is_shim
 
@@ -171,7 +172,7 @@ def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("verb", [shims.install, shims.uninstall])
 def test_a_dry_run_says_the_same_and_changes_nothing(
-    environ: dict[str, str], verb: Callable[..., list[shims.ShimChange]]
+    environ: dict[str, str], verb: Callable[..., list[Step]]
 ) -> None:
     if verb is shims.uninstall:
         shims.install(environ)
