@@ -187,6 +187,16 @@ def _provider(
     }
 
 
+def note(subject: str, message: str, where: str) -> Finding:
+    """The note on what a launch makes of `subject` in the configuration at `where`."""
+    return Finding("RG302", subject, message, where=where, severity="note")
+
+
+def left_out(subject: str, why: str, where: str) -> Finding:
+    """The note on `subject` in the configuration at `where`, which a launch leaves out."""
+    return note(subject, f"left out: {why}", where)
+
+
 def kept_from(
     config: Mapping[str, Any],
     keys: tuple[str, ...],
@@ -210,9 +220,7 @@ def kept_from(
         if key not in keys and key not in BY_NAME and key != "$schema":
             dropped.setdefault(_why_not(key), []).append(key)
     for reason, names in dropped.items():
-        notes.append(
-            Finding("RG302", ", ".join(names), f"left out: {reason}", where=where, severity="note")
-        )
+        notes.append(left_out(", ".join(names), reason, where))
     for key in keys:
         if key not in config:
             continue
@@ -221,15 +229,7 @@ def kept_from(
             value = instructions
         elif key == "skills" and isinstance(value, dict) and "urls" in value:
             value = {k: v for k, v in value.items() if k != "urls"}
-            notes.append(
-                Finding(
-                    "RG302",
-                    "skills.urls",
-                    "left out: they are fetched at every start",
-                    where=where,
-                    severity="note",
-                )
-            )
+            notes.append(left_out("skills.urls", "they are fetched at every start", where))
         for name, entry in _entries(key, value):
             reason = unsafe_substitution(entry, environ, withheld=withheld)
             if not substitutes and reads_variables(entry):
@@ -237,9 +237,7 @@ def kept_from(
             if not reason:
                 continue
             subject = f"{key}.{name}" if name else key
-            notes.append(
-                Finding("RG302", subject, f"left out: {reason}", where=where, severity="note")
-            )
+            notes.append(left_out(subject, reason, where))
             if not name or not isinstance(value, dict):
                 break
             value = {n: e for n, e in value.items() if n != name}

@@ -29,7 +29,7 @@ from guard.files.write import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from guard.agents.opencode.surroundings import Surroundings
 
@@ -102,45 +102,43 @@ def prepare(
     Returns a sentence for each file of the user's that had to be put somewhere else. Raises
     GuardError where a directory is not ours to write.
     """
-    state = os.path.dirname(directories.base)
-    for path in (
-        os.path.dirname(state),
-        state,
-        directories.base,
-        directories.config,
-        directories.home,
-        directories.bin,
-        directories.empty,
-    ):
-        paths.private_directory(path)
-    held = locked(directories.base)
-    try:
+
+    def fill() -> list[str]:
         kept = _fill_config(directories, plugin_version, texts)
         kept += _fill_home(directories)
-        empty = mirror_of(directories, "empty", "")
-        # the nearest one counts: no tsconfig.json of a directory above is looked at
-        package = f"node_modules/{imports.NAME}"
-        empty.collect("", ("node_modules",))
-        paths.private_directory(os.path.join(directories.empty, "node_modules"))
-        empty.collect("node_modules", (imports.NAME,))
-        paths.private_directory(os.path.join(directories.empty, package))
-        empty.collect(package)
-        empty.write("tsconfig.json", "{}\n")
-        for name, text in imports.STUB.items():
-            empty.write(f"{package}/{name}", text)
-        empty.finish()
-        programs = mirror_of(directories, "bin", "")
-        programs.collect("")
-        programs.write("opencode", shim, mode=0o700)
-        programs.finish()
+        kept += _fill_empty(directories)
+        return kept + fill_programs(directories, {"opencode": shim})
+
+    folders = (directories.config, directories.home, directories.bin, directories.empty)
+    return alone(directories.base, folders, fill)
+
+
+def alone(base: str, folders: Iterable[str], fill: Callable[[], list[str]]) -> list[str]:
+    """What `fill` returns, which fills the private `folders` below `base` while no other launch
+    does. Raises GuardError where one of them is not ours to write."""
+    state = os.path.dirname(base)
+    for path in (os.path.dirname(state), state, base, *folders):
+        paths.private_directory(path)
+    held = _locked(base)
+    try:
+        return fill()
     except OSError as error:
-        raise unusable(error.filename or directories.base, error.strerror or "") from None
+        raise unusable(error.filename or base, error.strerror or "") from None
     finally:
         os.close(held)
-    return kept + empty.kept + programs.kept
 
 
-def locked(base: str) -> int:
+def fill_programs(directories: Directories, shims: Mapping[str, str]) -> list[str]:
+    """Write the PATH shims, whose texts `shims` has by name."""
+    mirror = mirror_of(directories, "bin", "")
+    mirror.collect("")
+    for name, shim in shims.items():
+        mirror.write(name, shim, mode=0o700)
+    mirror.finish()
+    return mirror.kept
+
+
+def _locked(base: str) -> int:
     """An open file whose closing lets the next launch in: each must see what the last one wrote.
 
     Raises GuardError if another launch holds it for longer than LOCK_SECONDS.
@@ -183,6 +181,22 @@ def _fill_config(
         without_plugins(mirror, f"opencode/{name}")
     mirror.write("opencode/opencode.json", _DENY)
     _seem_installed(mirror, "opencode", plugin_version)
+    mirror.finish()
+    return mirror.kept
+
+
+def _fill_empty(directories: Directories) -> list[str]:
+    mirror = mirror_of(directories, "empty", "")
+    # the nearest one counts: no tsconfig.json of a directory above is looked at
+    package = f"node_modules/{imports.NAME}"
+    mirror.collect("", ("node_modules",))
+    paths.private_directory(os.path.join(directories.empty, "node_modules"))
+    mirror.collect("node_modules", (imports.NAME,))
+    paths.private_directory(os.path.join(directories.empty, package))
+    mirror.collect(package)
+    mirror.write("tsconfig.json", "{}\n")
+    for name, text in imports.STUB.items():
+        mirror.write(f"{package}/{name}", text)
     mirror.finish()
     return mirror.kept
 
@@ -361,10 +375,8 @@ def prepare_project(
     looks for it in the directory that OPENCODE_CONFIG_DIR names (read in the source of 1.18.33).
     """
     ours = directories.project(directory)
-    held = locked(directories.base)
-    try:
-        paths.private_directory(os.path.dirname(ours))
-        paths.private_directory(ours)
+
+    def fill() -> list[str]:
         name = os.path.relpath(ours, directories.base)
         own = os.path.join(directories.real_config, "opencode")
         mirror = mirror_of(directories, name, folders[0], (*folders[1:], own))
@@ -393,8 +405,6 @@ def prepare_project(
             _empty_folder(mirror, name, set(wanted))
         _seem_installed(mirror, "", plugin_version)
         mirror.finish()
-    except OSError as error:
-        raise unusable(error.filename or ours, error.strerror or "") from None
-    finally:
-        os.close(held)
-    return mirror.kept
+        return mirror.kept
+
+    return alone(directories.base, (os.path.dirname(ours), ours), fill)

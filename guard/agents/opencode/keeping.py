@@ -15,8 +15,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.opencode import definitions, permissions
-from guard.agents.opencode.config import merge, reads_variables
-from guard.findings import Finding
+from guard.agents.opencode.config import left_out, merge, note, reads_variables
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from guard.agents.opencode.markdown import Definition
     from guard.agents.opencode.permissions import Rule
+    from guard.findings import Finding
 
 _NAMED_BY_OPENCODE_2 = ("agents", "commands")
 _MENTION = r"(?<![\w`])@(\.?[^\s`,.]*(?:\.[^\s`,.]+)*)"
@@ -87,7 +87,7 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
             if one.error:
                 if one.kind == "agent":
                     found.left_out[one.name] = f"{source.where} {one.error}"
-                _note(notes, f"{one.kind}.{one.name}", one.error, source.where, left_out=True)
+                notes.append(left_out(f"{one.kind}.{one.name}", one.error, source.where))
                 continue
             entries.append((one.kind, one.name, one.fields))
         content = source.content
@@ -110,7 +110,7 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
             group = content.get(key)
             for name in group if isinstance(group, dict) else ():
                 why = "it uses the syntax of opencode 2"
-                _note(notes, f"{key}.{name}", why, source.where, left_out=True)
+                notes.append(left_out(f"{key}.{name}", why, source.where))
                 if key == "agents":
                     found.left_out.setdefault(name, f"{source.where} uses the syntax of opencode 2")
         for kind, name, entry in entries:
@@ -123,7 +123,7 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
             if not reason and not isinstance(entry, dict):
                 reason = "it is not an object"
             if reason:
-                _note(notes, f"{kind}.{name}", reason, source.where, left_out=True)
+                notes.append(left_out(f"{kind}.{name}", reason, source.where))
                 if kind != "command":
                     found.left_out[name] = f"{source.where}: {reason}"
                 continue
@@ -138,12 +138,9 @@ def side(sources: Iterable[Source], refused: Callable[[object], str], notes: lis
                     found.errors.append((source.where, str(error)))
                     continue
                 if dropped:
-                    _note(
-                        notes,
-                        ", ".join(f"{name}.{key}" for key in dropped),
-                        "not passed on: only options that shape an answer are",
-                        source.where,
-                    )
+                    keys = ", ".join(f"{name}.{key}" for key in dropped)
+                    why = "not passed on: only options that shape an answer are"
+                    notes.append(note(keys, why, source.where))
                 table = modes if kind == "mode" else found.agents
                 table[name] = merge(table.get(name, {}), kept)
             if source.definition is not None:
@@ -163,13 +160,6 @@ def unreadable_in(content: Mapping[str, Any]) -> list[str]:
         return "it reads a variable" if reads_variables(entry) else ""
 
     return [why for _, why in side([Source("", content)], left_out, []).errors]
-
-
-def _note(
-    notes: list[Finding], subject: str, why: str, where: str, *, left_out: bool = False
-) -> None:
-    message = f"left out: {why}" if left_out else why
-    notes.append(Finding("RG302", subject, message, where=where, severity="note"))
 
 
 class Kept(Record):
@@ -211,7 +201,7 @@ def join(
             for key in _FIXED:
                 switches_off = key == "disable" and theirs.get(key) is True
                 if key in theirs and not (switches_off and name not in (default, *named)):
-                    _note(notes, f"agent.{name}.{key}", "a project may not change it", "")
+                    notes.append(note(f"agent.{name}.{key}", "a project may not change it", ""))
                     del theirs[key]
         else:
             theirs.pop("name", None)
@@ -277,13 +267,13 @@ def commands(
         else:
             reason = unasked(entry)
         if reason:
-            _note(notes, f"command.{name}", reason, "project", left_out=True)
+            notes.append(left_out(f"command.{name}", reason, "project"))
             continue
         found[name] = merge(found.get(name, {}), entry)
     for name, entry in list(found.items()):
         agent = entry.get("agent")
         if isinstance(agent, str) and agent in kept.left_out:
-            _note(notes, f"command.{name}", f"its agent {agent} is left out", "", left_out=True)
+            notes.append(left_out(f"command.{name}", f"its agent {agent} is left out", ""))
             del found[name]
     for skill in skills:
         reason = unasked(skill.fields)
@@ -294,7 +284,7 @@ def commands(
             raise permissions.PermissionFormError(
                 f"{skill.path} {why}; it is a command as well, and {reason}"
             )
-        _note(notes, f"skill.{skill.name}", f"no command: {reason}", skill.path)
+        notes.append(note(f"skill.{skill.name}", f"no command: {reason}", skill.path))
         found[skill.name] = {
             "description": f"the skill {skill.name}",
             "template": f"Load the skill {skill.name} and do what it says.\n$ARGUMENTS",
@@ -349,7 +339,7 @@ def _chosen(
             kept.default = project.default
             chosen.add(project.default)
         else:
-            _note(notes, "default_agent", "there is no such agent", "project", left_out=True)
+            notes.append(left_out("default_agent", "there is no such agent", "project"))
     for command in project.commands.values():
         agent = command.get("agent")
         if isinstance(agent, str) and agent in known:

@@ -103,18 +103,11 @@ def decide(
             said = [key for key in ("permission", "tools") if key in c.content]
             if said:
                 why = "what it denies or asks for holds, what it allows does not"
-                notes.append(Finding("RG302", ", ".join(said), why, where=c.path, severity="note"))
+                notes.append(config.note(", ".join(said), why, c.path))
     for path in found.outside if reads_project else ():
         why = "is a dotenv file" if is_asked_about(path) else "leads out of the project"
-        result.findings.append(
-            Finding(
-                "RG302",
-                path,
-                f"left out: it {why}",
-                where=path,
-                severity="warning",
-            )
-        )
+        message = f"left out: it {why}"
+        notes.append(Finding("RG302", path, message, where=path, severity="warning"))
     inline = _inline(facts)
     if inline:
         layer = surroundings.Config("OPENCODE_CONFIG_CONTENT", inline)
@@ -243,15 +236,8 @@ def _check_default(
     if kept.default not in kept.left_out and (usable or kept.default == user.default):
         return
     if kept.default != (user.default or "build"):
-        notes.append(
-            Finding(
-                "RG302",
-                "default_agent",
-                f"left out: {kept.default} cannot be the agent a session starts with",
-                where="project",
-                severity="note",
-            )
-        )
+        why = f"{kept.default} cannot be the agent a session starts with"
+        notes.append(config.left_out("default_agent", why, "project"))
         kept.default = user.default or "build"
         _check_default(kept, user, project, notes)
     elif kept.default in kept.left_out:
@@ -304,15 +290,7 @@ def _further(
     result.parts.append(part)
     result.findings += said
     for entry, why in layer.missing:
-        result.findings.append(
-            Finding(
-                "RG302",
-                f"instructions: {entry}",
-                f"left out: {why}",
-                where=layer.path,
-                severity="note",
-            )
-        )
+        result.findings.append(config.left_out(f"instructions: {entry}", why, layer.path))
 
 
 def _texts(

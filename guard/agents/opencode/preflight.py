@@ -10,7 +10,7 @@ import os
 from guard.agents.covered import Coverage
 from guard.agents.opencode import definitions
 from guard.agents.opencode.arguments import login_server, shown
-from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, unsafe_substitution
+from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, left_out, unsafe_substitution
 from guard.agents.opencode.store import ORGANISATION, WELLKNOWN, credentials_in
 from guard.files import jsonc
 from guard.findings import Finding, allow, unreadable
@@ -88,15 +88,8 @@ def _of_project(config: Config, coverage: Coverage, environ: Mapping[str, str]) 
         findings.extend(_code(config.path, reason, missing) for reason in reasons)
     ignored = [key for key in ROUTE_KEYS if key in config.content and key not in CODE_KEYS]
     if ignored:
-        findings.append(
-            Finding(
-                "RG302",
-                ", ".join(ignored),
-                "left out: a project may not choose the route",
-                where=config.path,
-                severity="note",
-            )
-        )
+        why = "a project may not choose the route"
+        findings.append(left_out(", ".join(ignored), why, config.path))
     return findings
 
 

@@ -19,14 +19,14 @@ from guard.agents.opencode.directories import (
     CONFIGS,
     FOLDERS,
     Directories,
+    alone,
+    fill_programs,
     link_rest,
-    locked,
     mirror_folder,
     mirror_of,
     names_in,
     without_plugins,
 )
-from guard.agents.suffix import unusable
 from guard.files.read import UnreadableError, read_bytes
 
 TYPE_CHECKING = False
@@ -77,32 +77,14 @@ def prepare(
     to be put somewhere else. Raises GuardError where a directory is not ours to write.
     """
     project = os.path.dirname(places.config)
-    state = os.path.dirname(places.base)
-    for path in (
-        os.path.dirname(state),
-        state,
-        places.base,
-        os.path.dirname(project),
-        project,
-        places.config,
-        places.state,
-        places.bin,
-    ):
-        paths.private_directory(path)
-    held = locked(places.base)
-    try:
+
+    def fill() -> list[str]:
         kept = _fill_config(places, texts, instructions)
         kept += _fill_state(places)
-        programs = mirror_of(places, "bin", "")
-        programs.collect("")
-        for name, shim in shims.items():
-            programs.write(name, shim, mode=0o700)
-        programs.finish()
-    except OSError as error:
-        raise unusable(error.filename or places.base, error.strerror or "") from None
-    finally:
-        os.close(held)
-    return kept + programs.kept
+        return kept + fill_programs(places, shims)
+
+    folders = (os.path.dirname(project), project, places.config, places.state, places.bin)
+    return alone(places.base, folders, fill)
 
 
 def _fill_config(places: Places, texts: Texts, instructions: list[str]) -> list[str]:

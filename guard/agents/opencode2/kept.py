@@ -12,7 +12,7 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.agents.opencode import permissions
-from guard.agents.opencode.config import merge, unsafe_substitution, with_our_model
+from guard.agents.opencode.config import left_out, merge, unsafe_substitution, with_our_model
 from guard.agents.opencode2.config import PERMISSION
 from guard.findings import FORBIDS, Finding, unreadable
 from guard.record import Record
@@ -106,14 +106,14 @@ def keep(
     def usable(key: str, entry: object, where: str) -> bool:
         why = unsafe_substitution(entry, environ, withheld=withheld)
         if why:
-            _note(kept, key, f"left out: {why}", where)
+            kept.findings.append(left_out(key, why, where))
         return not why
 
     for config in user:
         content, where = config.content, config.path
         left = sorted(key for key in content if key not in _READ)
         if left:
-            _note(kept, ", ".join(left), "left out: the launch decides these", where)
+            kept.findings.append(left_out(", ".join(left), "the launch decides these", where))
         values = {key: content[key] for key in SAME if key in content}
         values = {key: v for key, v in values.items() if key == "mcp" or usable(key, v, where)}
         if "mcp" in values:
@@ -173,8 +173,8 @@ def _restrict(
         read = ("$schema", "permission", "permissions", "policies", "tools")
         left = sorted(key for key in config.content if key not in read)
         if left:
-            why = "left out: of a project, opencode 2 is only told what it forbids"
-            _note(kept, ", ".join(left), why, config.path)
+            why = "of a project, opencode 2 is only told what it forbids"
+            kept.findings.append(left_out(", ".join(left), why, config.path))
     kept.project += [
         {"effect": "deny", "action": action, "resource": f"{tool}:{resource}"}
         for action in PERMISSION
@@ -318,7 +318,3 @@ def _skills(value: object) -> object:
     if isinstance(value, list):
         return [path for path in value if isinstance(path, str) and "://" not in path]
     return []
-
-
-def _note(kept: Kept, subject: str, why: str, where: str) -> None:
-    kept.findings.append(Finding("RG302", subject, why, where=where, severity="note"))
