@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard import paths
-from guard.agents import connected, running
+from guard.agents import connected, guarded, running
 from guard.agents.addresses import programs_behind, resolve_hosts
 from guard.errors import ExitCode, printable
 from guard.launch.process import own_environment, working_directory
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from guard.report.terminal import Meaning
 
 _MEANINGS: dict[str, Meaning] = {
-    running.GUARDED: "good",
-    running.INHERITED: "good",
-    running.CLEANED: "warning",
-    running.UNGUARDED: "bad",
+    guarded.GUARDED: "good",
+    guarded.INHERITED: "good",
+    guarded.CLEANED: "warning",
+    guarded.UNGUARDED: "bad",
 }
 _CERTAIN = {
-    running.GUARDED: True,
-    running.INHERITED: True,
-    running.CLEANED: False,
-    running.UNGUARDED: False,
+    guarded.GUARDED: True,
+    guarded.INHERITED: True,
+    guarded.CLEANED: False,
+    guarded.UNGUARDED: False,
 }
 
 _COLUMNS = (
@@ -87,7 +87,7 @@ def agents(as_json: bool, resolve: bool) -> int:
         hosts=resolve_hosts(policy.base_url) if resolve else {},
         programs=lambda ports: programs_behind(ports, policy),
     )
-    unguarded = sum(one.state in running.UNHELD for one in found)
+    unguarded = sum(one.state in guarded.UNHELD for one in found)
     if as_json:
         show_document({"agents": [as_dict(one) for one in found], "unguarded": unguarded})
     else:
@@ -175,7 +175,7 @@ def _details(one: Running, home: str) -> list[str]:
     return lines
 
 
-def _key(key: running.DirectKey) -> str:
+def _key(key: guarded.DirectKey) -> str:
     return printable(key.name) + (f" ({key.owner})" if key.owner else "")
 
 

@@ -15,7 +15,7 @@ import click
 
 from guard import audit
 from guard.agents.covered import content_digest
-from guard.agents.running import refuse_inside
+from guard.agents.guarded import refuse_inside
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands import complete
 from guard.commands.complete import Completer

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard import paths
+from guard.agents.guarded import refuse_inside
 from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
-from guard.agents.running import refuse_inside
 from guard.commands.groups import Group
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.files.step import Step

@@ -117,6 +117,7 @@ def proxies(context: Context) -> Iterator[Diagnosis]:
 def running(context: Context) -> Iterator[Diagnosis]:
     """Does an agent run that is not guarded?"""
     from guard.agents import running as agents_running
+    from guard.agents.guarded import UNKNOWN
 
     agents_running.see_processes()
     found = agents_running.find_running(context.policy, time.time(), connections=False)
@@ -124,5 +125,5 @@ def running(context: Context) -> Iterator[Diagnosis]:
     for said in unguarded:
         yield Diagnosis("warning", f"{said.message} ({said.where})", said.fix, said.rule)
     if not unguarded:
-        guarded = [one for one in found if one.state != agents_running.UNKNOWN]
+        guarded = [one for one in found if one.state != UNKNOWN]
         yield ok(f"{len(guarded)} running, all guarded" if guarded else "none is running")

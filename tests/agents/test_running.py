@@ -16,20 +16,13 @@ from typing import NoReturn
 
 import pytest
 
-from guard.agents import connected, running
+from guard.agents import connected, guarded, running
+from guard.agents.guarded import AgentProcess, judge_process
 from guard.agents.opencode import planner
 from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.inside import unpinned
 from guard.agents.opencode.variables import SWITCHES
-from guard.agents.running import (
-    AgentProcess,
-    Follower,
-    Running,
-    Table,
-    find_running,
-    finding,
-    judge_process,
-)
+from guard.agents.running import Follower, Running, Table, find_running, finding
 from guard.catalog.agents import Agent, Recognised, agents
 from guard.catalog.programs import Program
 from guard.paths import LAUNCH_MARKER
@@ -108,7 +101,7 @@ def verdict(
 
 def test_a_guarded_launch(pinned: dict[str, str], policy: CompiledPolicy) -> None:
     state, how, launch = verdict(pinned, policy)
-    assert (state, launch) == (running.GUARDED, PID)
+    assert (state, launch) == (guarded.GUARDED, PID)
     assert how == f"its environment holds the pinned configuration of its own launch ({PID})"
 
 
@@ -117,7 +110,7 @@ def test_one_below_a_guarded_launch_has_its_configuration(
 ) -> None:
     pinned[LAUNCH_MARKER] = "77:1:/usr/bin/opencode"
     state, how, launch = verdict(pinned, policy, above=((90, "bash"), (77, "opencode")))
-    assert (state, launch) == (running.INHERITED, 77)
+    assert (state, launch) == (guarded.INHERITED, 77)
     assert "launch 77, which is above it" in how
     assert "its own arguments were not planned" in how
     _, how, _ = verdict(pinned, policy, above=((1, "init"),))
@@ -128,11 +121,11 @@ def test_a_marker_alone_guards_nothing(pinned: dict[str, str], policy: CompiledP
     state, how, _ = verdict(
         {**BARE, LAUNCH_MARKER: pinned[LAUNCH_MARKER]}, policy, above=((77, "x"),)
     )
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert "was not planned: nothing is pinned" in how
     for damaged in ("", "x:1:/a", f"{PID}", f"{PID}:1:", f"{PID}:x:/a", "²:1:/a"):
         state, how, launch = verdict({**pinned, LAUNCH_MARKER: damaged}, policy)
-        assert (state, launch) == (running.UNGUARDED, 0)
+        assert (state, launch) == (guarded.UNGUARDED, 0)
         assert how == "nothing in its environment comes from a launch by routeguard"
 
 
@@ -164,7 +157,7 @@ def test_what_undoes_the_pin(
 ) -> None:
     assert unpinned(pinned, policy) == ""
     state, how, _ = verdict({**pinned, **change}, policy)
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert why in how
 
 
@@ -188,17 +181,17 @@ def test_a_plugin_in_the_inline_configuration(
 def test_the_gateway_of_yesterdays_policy(pinned: dict[str, str], policy: CompiledPolicy) -> None:
     policy.base_url = "https://gateway.example.com/v1"
     state, how, _ = verdict(pinned, policy)
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert "pinned to api.portkey.ai, which is not the gateway of the policy" in how
 
 
 def test_a_direct_key_that_was_put_back(pinned: dict[str, str], policy: CompiledPolicy) -> None:
     pinned["OPENAI_API_KEY"] = CANARY
     state, how, _ = verdict(pinned, policy)
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert how == f"it belongs to its own launch ({PID}), but holds OPENAI_API_KEY"
     policy.exceptions = (PolicyException(subject="env:OPENAI_API_KEY", reason="x", until=NOW + 9),)
-    assert verdict(pinned, policy)[0] == running.GUARDED
+    assert verdict(pinned, policy)[0] == guarded.GUARDED
 
 
 @pytest.mark.parametrize("name", ["OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "BUN_OPTIONS"])
@@ -207,17 +200,17 @@ def test_what_brings_other_code_past_the_pin(
 ) -> None:
     pinned[name] = CANARY
     state, how, _ = verdict(pinned, policy, above=((77, "x"),))
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert how == f"it belongs to its own launch ({PID}), but holds {name}, which a launch removes"
     policy.exceptions = (PolicyException(subject=f"env:{name}", reason="x", until=NOW + 9),)
-    assert verdict(pinned, policy)[0] == running.GUARDED
+    assert verdict(pinned, policy)[0] == guarded.GUARDED
 
 
 def test_what_wrappers_and_the_agent_itself_set_undoes_nothing(
     pinned: dict[str, str], policy: CompiledPolicy
 ) -> None:
     pinned.update(NODE_PATH="/x", OPENCODE_PID="1", OPENCODE_TERMINAL="1", AGENT="1")
-    assert verdict(pinned, policy)[0] == running.GUARDED
+    assert verdict(pinned, policy)[0] == guarded.GUARDED
 
 
 def test_a_launch_that_calls_no_model(tmp_path: Path, policy: CompiledPolicy) -> None:
@@ -225,47 +218,47 @@ def test_a_launch_that_calls_no_model(tmp_path: Path, policy: CompiledPolicy) ->
     program.touch()
     environ = {**BARE, **SWITCHES, LAUNCH_MARKER: f"{PID}:1:{program}"}
     state, how, _ = verdict(environ, policy, exe=str(program))
-    assert state == running.GUARDED
+    assert state == guarded.GUARDED
     assert "without a gateway key" in how
     # with the key in it, or as another program than the one that was launched, it is not
     assert verdict({**environ, "PORTKEY_API_KEY": KEY}, policy, exe=str(program))[0] == "unguarded"
-    assert verdict(environ, policy, exe="/usr/bin/other")[0] == running.UNGUARDED
+    assert verdict(environ, policy, exe="/usr/bin/other")[0] == guarded.UNGUARDED
     environ[LAUNCH_MARKER] = f"77:1:{program}"
-    assert verdict(environ, policy, exe=str(program), above=((77, "x"),))[0] == running.UNGUARDED
+    assert verdict(environ, policy, exe=str(program), above=((77, "x"),))[0] == guarded.UNGUARDED
 
 
 def test_agents_that_no_launch_plans(policy: CompiledPolicy) -> None:
     environ = {**BARE, LAUNCH_MARKER: f"{PID}:1:/usr/bin/gemini"}
     state, how, launch = verdict(environ, policy, agent=GEMINI)
-    assert (state, launch) == (running.CLEANED, PID)
+    assert (state, launch) == (guarded.CLEANED, PID)
     assert "nothing pins the configuration of Gemini CLI" in how
     # what a launch of it sets is no key
     environ.update(GEMINI.sets)
     state, how, _ = verdict(environ, policy, agent=GEMINI)
-    assert state == running.CLEANED, how
+    assert state == guarded.CLEANED, how
     environ["ANTHROPIC_API_KEY"] = CANARY
     state, how, _ = verdict(environ, policy, agent=GEMINI)
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert "ANTHROPIC_API_KEY" in how
     state, how, _ = verdict({**BARE, "ANTHROPIC_API_KEY": CANARY}, policy, agent=GEMINI)
-    assert state == running.UNGUARDED
+    assert state == guarded.UNGUARDED
     assert "; it holds ANTHROPIC_API_KEY" in how
     assert CANARY not in how
 
 
 def test_an_agent_that_the_policy_leaves_out_is_not_judged(policy: CompiledPolicy) -> None:
     environ = {**BARE, "OPENAI_API_KEY": CANARY}
-    assert verdict(environ, policy)[0] == running.UNGUARDED
+    assert verdict(environ, policy)[0] == guarded.UNGUARDED
     policy.unguarded = ("opencode",)
     state, how, _ = verdict(environ, policy)
-    assert (state, how) == (running.UNKNOWN, "your policy leaves it out ([agents] guard)")
+    assert (state, how) == (guarded.UNKNOWN, "your policy leaves it out ([agents] guard)")
 
 
 def test_what_cannot_be_seen_is_unknown(pinned: dict[str, str], policy: CompiledPolicy) -> None:
-    assert verdict(pinned, policy, uid=UID + 1)[:1] == (running.UNKNOWN,)
+    assert verdict(pinned, policy, uid=UID + 1)[:1] == (guarded.UNKNOWN,)
     assert "another user" in verdict(None, policy, uid=0)[1]
-    assert verdict(None, policy)[0] == running.UNKNOWN
-    assert verdict({}, policy)[0] == running.UNKNOWN
+    assert verdict(None, policy)[0] == guarded.UNKNOWN
+    assert verdict({}, policy)[0] == guarded.UNKNOWN
 
 
 def test_the_finding_is_about_unguarded_ones_alone() -> None:
@@ -275,22 +268,22 @@ def test_the_finding_is_about_unguarded_ones_alone() -> None:
             recognised="program x", program=program, state=state, how="because",
         )  # fmt: skip
 
-    for state in (running.GUARDED, running.INHERITED, running.UNKNOWN):
+    for state in (guarded.GUARDED, guarded.INHERITED, guarded.UNKNOWN):
         assert finding(one(state)) is None
-    cleaned = finding(one(running.CLEANED, "gemini-cli"))
+    cleaned = finding(one(guarded.CLEANED, "gemini-cli"))
     assert cleaned is not None
     assert (cleaned.rule, cleaned.severity) == ("RG405", "warning")
-    said = finding(one(running.UNGUARDED))
+    said = finding(one(guarded.UNGUARDED))
     assert said is not None
     assert (said.rule, said.subject) == ("RG405", "pid:7")
     assert "routeguard exec -- opencode" in said.fix
-    other = finding(one(running.UNGUARDED, "gemini-cli"))
+    other = finding(one(guarded.UNGUARDED, "gemini-cli"))
     assert other is not None
     assert "routeguard explain -- gemini" in other.fix, "a start of it is refused"
-    left = finding(one(running.UNGUARDED, "aider", "/opt/bin/aider"))
+    left = finding(one(guarded.UNGUARDED, "aider", "/opt/bin/aider"))
     assert left is not None
     assert "routeguard exec -- aider" in left.fix
-    script = finding(one(running.UNGUARDED, "codex", "/opt/codex/bin/codex.js"))
+    script = finding(one(guarded.UNGUARDED, "codex", "/opt/codex/bin/codex.js"))
     assert script is not None
     assert script.fix.endswith("routeguard exec -- codex")
 
@@ -404,7 +397,7 @@ def test_a_script_run_by_an_interpreter(
     process = start(program, f"a prompt with {CANARY}", env={"OPENAI_API_KEY": CANARY})
     found = eventually(policy, process.pid)
     assert (found.agent, found.program) == ("gemini-cli", program)
-    assert found.state == running.UNGUARDED
+    assert found.state == guarded.UNGUARDED
     assert [key.name for key in found.keys] == ["OPENAI_API_KEY"]
     assert found.uid == os.getuid()
     assert found.directory == str(tmp_path)
@@ -433,7 +426,7 @@ def test_through_exec_it_is_cleaned(start: Start, tmp_path: Path, policy: Compil
         env={"ANTHROPIC_API_KEY": CANARY},
     )  # fmt: skip
     found = eventually(policy, process.pid)
-    assert found.state == running.CLEANED, found.how
+    assert found.state == guarded.CLEANED, found.how
     assert found.launch == process.pid
     assert found.keys == ()
 
@@ -538,7 +531,7 @@ def test_the_program_behind_a_loopback_port_is_asked_for_once(
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPolicy) -> None:
     mine = start(script(tmp_path / "gemini", "bash", "read -r line"))
-    assert eventually(policy, mine.pid).state == running.UNGUARDED
+    assert eventually(policy, mine.pid).state == guarded.UNGUARDED
     # as nobody: the program file, the environment and the sockets are hidden
     code = (
         "import os, sys\n"
@@ -560,7 +553,7 @@ def test_another_users_process(start: Start, tmp_path: Path, policy: CompiledPol
         program = script(Path(place, "gemini"), "bash", "read -r line")
         theirs = start(program, env={"OPENAI_API_KEY": CANARY}, user=65534)
         found = eventually(policy, theirs.pid)
-    assert (found.state, found.uid) == (running.UNKNOWN, 65534)
+    assert (found.state, found.uid) == (guarded.UNKNOWN, 65534)
     assert "another user" in found.how
 
 

@@ -17,10 +17,11 @@ import pytest
 from click import unstyle
 from click.testing import CliRunner
 
-from guard.agents import running
+from guard.agents import guarded, running
 from guard.agents.addresses import resolve_hosts
 from guard.agents.connected import Peer
-from guard.agents.running import DirectKey, Running
+from guard.agents.guarded import DirectKey
+from guard.agents.running import Running
 from guard.commands import agents as command
 from guard.errors import GuardError, PolicyError
 from guard.policy.values import CompiledPolicy
@@ -38,7 +39,7 @@ ONE = Running(
     name="OpenCode",
     recognised="program opencode",
     program="/home/ada/.opencode/bin/opencode",
-    state=running.UNGUARDED,
+    state=guarded.UNGUARDED,
     how="nothing in its environment comes from a launch by routeguard; it holds OPENAI_API_KEY",
     keys=(
         DirectKey("OPENAI_API_KEY", "provider_key", "OpenAI"),
@@ -75,7 +76,7 @@ def test_the_text() -> None:
 
 
 def test_a_guarded_one_needs_no_fix() -> None:
-    text = command.render([replace(ONE, state=running.GUARDED, keys=())], "/home/ada", NOW)
+    text = command.render([replace(ONE, state=guarded.GUARDED, keys=())], "/home/ada", NOW)
     assert "RG405" not in text
     assert "keys:" not in text
 
@@ -85,7 +86,7 @@ def test_nothing_runs() -> None:
 
 
 def test_what_is_not_shown_to_us() -> None:
-    hidden = replace(ONE, state=running.UNKNOWN, peers=None, listens=None)
+    hidden = replace(ONE, state=guarded.UNKNOWN, peers=None, listens=None)
     assert "connections: not visible to this user" in command.render([hidden], "/home/ada", NOW)
     shown = command.as_dict(hidden)
     assert (shown["connections"], shown["listens"], shown["guarded"]) == (None, None, None)
@@ -119,10 +120,10 @@ def test_the_json() -> None:
     }
     assert shown["launch"] is None
     assert shown["parents"] == [{"pid": 4000, "program": "zsh"}]
-    assert command.as_dict(replace(ONE, state=running.INHERITED, launch=9))["guarded"] is True
+    assert command.as_dict(replace(ONE, state=guarded.INHERITED, launch=9))["guarded"] is True
     # nothing pins its configuration
-    assert command.as_dict(replace(ONE, state=running.CLEANED))["guarded"] is False
-    assert command.as_dict(replace(ONE, state=running.UNKNOWN))["guarded"] is None
+    assert command.as_dict(replace(ONE, state=guarded.CLEANED))["guarded"] is False
+    assert command.as_dict(replace(ONE, state=guarded.UNKNOWN))["guarded"] is None
 
 
 @pytest.fixture
@@ -143,8 +144,8 @@ def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any
 def test_the_exit_status(listed: Callable[..., Any]) -> None:
     assert listed([]).return_value == 0
     assert listed([ONE]).return_value == 1
-    assert listed([replace(ONE, state=running.CLEANED)]).return_value == 1
-    for state in (running.GUARDED, running.INHERITED, running.UNKNOWN):
+    assert listed([replace(ONE, state=guarded.CLEANED)]).return_value == 1
+    for state in (guarded.GUARDED, guarded.INHERITED, guarded.UNKNOWN):
         assert listed([replace(ONE, state=state)]).return_value == 0
     output = json.loads(listed([ONE, replace(ONE, state="guarded")], "--json").output)
     assert output["schema_version"] == 1

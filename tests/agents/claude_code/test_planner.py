@@ -11,8 +11,8 @@ import pytest
 from guard.agents.claude_code import facts, own, planner
 from guard.agents.claude_code.adapter import AGENT
 from guard.agents.claude_code.variables import QUIET, SETS, SWITCHES
+from guard.agents.guarded import AgentProcess, judge_process
 from guard.agents.plan import Plan
-from guard.agents.running import AgentProcess, judge_process
 from guard.catalog.agents import agents
 from guard.paths import LAUNCH_MARKER
 from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider, PolicyException

@@ -16,8 +16,8 @@ from guard.agents.codex import facts as read
 from guard.agents.codex import planner, settings
 from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.variables import KEY, SETS
+from guard.agents.guarded import AgentProcess, judge_process
 from guard.agents.plan import Plan
-from guard.agents.running import AgentProcess, judge_process
 from guard.catalog.agents import agents
 from guard.paths import LAUNCH_MARKER
 from guard.policy.values import AgentRoute, CompiledPolicy, GatewayProvider, PolicyException

@@ -17,7 +17,8 @@ from harness.waiting import await_true
 
 from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.facts import native
-from guard.agents.running import GUARDED, UNGUARDED, Running, find_running
+from guard.agents.guarded import GUARDED, UNGUARDED
+from guard.agents.running import Running, find_running
 from guard.launch.recorder import LoopbackGateway
 from guard.launch.verify import guarded_launch
 from guard.policy import cache
