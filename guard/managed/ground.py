@@ -123,7 +123,7 @@ class Ground:
             raise GuardError(
                 "cannot look at a file that routeguard would write",
                 where=at,
-                why=f"it {error}",
+                why=f"it {error}" if movable else str(error),
                 fix=self.move_away(at) if movable else f"ls -l {shlex.quote(at)}",
                 exit_code=ExitCode.CONFIG,
             ) from None

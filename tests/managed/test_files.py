@@ -161,8 +161,10 @@ def test_a_link_is_not_followed(root: Path, managed: Run, tmp_path: Path) -> Non
     (root / "etc/codex").mkdir(mode=0o755)
     (tmp_path / "elsewhere").write_text("")
     (root / LIMITS).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(GuardError, match="cannot look at"):
+    with pytest.raises(GuardError, match="cannot look at") as refused:
         managed("install", "--replace")
+    assert refused.value.why == "it is a link"
+    assert refused.value.fix.endswith(f"sudo mv {root / LIMITS} {root / LIMITS}.old")
     assert (tmp_path / "elsewhere").read_text() == ""
 
 
