@@ -10,7 +10,7 @@ Hot-path module. Pure.
 
 from __future__ import annotations
 
-from guard.agents.keys import forbidden_in
+from guard.agents.keys import forbidden_in, take_key
 from guard.findings import Finding
 from guard.record import Record
 
@@ -67,6 +67,10 @@ def choose(
     found = resolve(policy, agent, named)
     if isinstance(found, Finding):
         result.findings.append(found)
+        entry = policy.default_provider
+        if found.rule == "RG206" and not entry.key_command:
+            # who has just begun may lack both, and is told both at once
+            take_key(result, entry, result.environ, entry.key_env)
         return None
     allowed = policy.route_of(agent.id).models
     if allowed and found.typed and found.model not in allowed:
@@ -110,7 +114,7 @@ def resolve(policy: CompiledPolicy, agent: Identity, typed: str | None) -> Route
         # the name says it, and the gateway takes the provider from it
         return Route(entry, model=model, small=small, typed=bool(typed))
     if not slug and not config:
-        return _nobody(agent, model)
+        return _nobody(policy, agent, model)
     return Route(entry, slug=slug, config=config, model=model, small=small, typed=bool(typed))
 
 
@@ -123,7 +127,8 @@ def bare_route(policy: CompiledPolicy, agent: Identity) -> tuple[Route, list[str
     own = policy.route_of(agent.id)
     note = (
         f"the policy names no provider for {agent.title}: a start past routeguard reaches the "
-        f"gateway, which refuses it unless the model names one. {found.fix.splitlines()[0]}"
+        f"gateway, which refuses it unless the model names one: set provider under "
+        f"[agents.{agent.id}]"
     )
     return Route(policy.default_provider, model=own.model, small=own.small), [note]
 
@@ -145,14 +150,15 @@ def not_named(key: str, what: str, where: str, own: AgentRoute, left: Sequence[s
     )
 
 
-def _nobody(agent: Identity, model: str) -> Finding:
+def _nobody(policy: CompiledPolicy, agent: Identity, model: str) -> Finding:
     return Finding(
         "RG206",
         "provider",
         "nothing says which provider behind the gateway answers",
-        where="policy",
-        fix=f'set provider under [agents.{agent.id}] in your policy:\nprovider = "@SLUG"     '
-        f"# of a provider in Portkey that serves {agent.title}\n"
-        f"or name it: {agent.names[0]} --model @SLUG/{model or 'MODEL'}",
+        where=dict(policy.layers).get("user", "policy"),
+        fix="routeguard portkey sync   (asks the gateway, and writes it into your policy)\n"
+        f"or name one that serves {agent.title} in your policy:\n"
+        f'[agents.{agent.id}]\nprovider = "@SLUG"\n'
+        f"or for this start: {agent.names[0]} --model @SLUG/{model or 'MODEL'}",
         severity="error",
     )

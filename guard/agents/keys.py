@@ -25,8 +25,9 @@ it.
 def how_to_set(variable: str) -> str:
     """The fix for a gateway key that is not in `variable`."""
     return (
-        f"export {variable}=…  (a Portkey API key), or name a command in the policy:\n"
-        'key = { command = ["op", "read", "op://…"] }'
+        f"export {variable}=…   (a Portkey API key)\n"
+        "or name a command that prints it in your policy:\n"
+        '[gateway]\nkey = { command = ["op", "read", "op://…"] }'
     )
 
 

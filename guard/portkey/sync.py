@@ -161,6 +161,11 @@ def _routes(rows: list[ProviderRow], policy: CompiledPolicy, notes: list[str]) -
                 f"{agent.title} can use {', '.join(able)}: name one as provider under "
                 f"[agents.{agent.id}]"
             )
+        elif any(not row.provider for row in rows):
+            notes.append(
+                f"this key does not see which provider serves {agent.title}: name one as provider "
+                f"under [agents.{agent.id}]"
+            )
     return found
 
 

@@ -60,9 +60,12 @@ _WHOLE = late(
 
 _COMMAND_LINE = late(
     r"\s*(?:\w+: +)?(?:or )?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
-    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|PATH=\S*) "
+    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|PATH=\S*) |"
+    # TOML for a policy: a value cannot go on in the next line
+    r"\s*[\w.-]+ = [\"\[{]"
 )
-"""A line that is a command of another program: never folded, so that it can be pasted."""
+"""A line that is a command of another program, or of a policy: never folded, so that it can be
+pasted."""
 
 _PLACE = late(r"\S+:\d+: ")
 """Where a finding is; what follows is set in a little."""

@@ -128,6 +128,15 @@ def test_an_agent_that_can_use_one_provider_gets_it(
     assert any("Claude Code can use" in note for note in wished.notes) is several
 
 
+def test_a_key_that_does_not_see_who_serves_an_agent_says_so(
+    account: Account, tmp_path: Path
+) -> None:
+    """Only the names of the models tell it the providers: none is guessed, and that is told."""
+    after, wished = result("", account.seen(WEAK_KEY), tmp_path, "one")
+    assert compiled(after, tmp_path).route_of("claude-code").provider == ""
+    assert any("[agents.claude-code]" in note for note in wished.notes), wished.notes
+
+
 def test_the_layout_is_the_one_that_the_policy_has(tmp_path: Path) -> None:
     assert sync.layout_of(compiled("", tmp_path)) == "one"
     assert sync.layout_of(compiled(_entries(), tmp_path)) == "each"

@@ -107,6 +107,7 @@ def test_help_is_short_and_folds(path: str, monkeypatch: pytest.MonkeyPatch) -> 
         ("fix: run `npm i -g opencode` now", 24, "fix: run\n     `npm i -g opencode`\n     now"),
         ("  fix: sudo rm -f /a/long/path now", 20, "  fix: sudo rm -f /a/long/path now"),
         ("  fix: unset A_KEY   (not here)", 20, "  fix: unset A_KEY\n      (not here)"),
+        ('  key = { command = ["op", "x"] }', 20, '  key = { command = ["op", "x"] }'),
         ("模型 代理 模型", 9, "模型 代理\n模型"),
     ],
 )

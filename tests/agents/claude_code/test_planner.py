@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,12 @@ def test_with_no_provider_behind_the_gateway_nothing_is_guessed(machine: Machine
     machine.policy.routes = ()
     plan = machine.plan("-p", "hi")
     assert rules(plan) == ["RG206"]
-    assert "[agents.claude-code]" in plan.forbidden_by[0].fix
+    lines = plan.forbidden_by[0].fix.splitlines()
+    # as it is pasted
+    assert tomllib.loads("\n".join(lines[2:4])) == {
+        "agents": {"claude-code": {"provider": "@SLUG"}}
+    }
+    assert rules(machine.plan("-p", "hi", PORTKEY_API_KEY="")) == ["RG206", "RG106"]
     assert machine.plan("--model", "@anth/claude-x", "-p", "hi").forbidden_by == []
 
 

@@ -266,7 +266,10 @@ def test_with_no_provider_behind_the_gateway_nothing_is_guessed(machine: Machine
     machine.policy.routes = ()
     plan = machine.plan("exec", "hi")
     assert rules(plan) == ["RG206"]
-    assert "[agents.codex]" in plan.forbidden_by[0].fix
+    lines = plan.forbidden_by[0].fix.splitlines()
+    # as it is pasted
+    assert tomllib.loads("\n".join(lines[2:4])) == {"agents": {"codex": {"provider": "@SLUG"}}}
+    assert rules(machine.plan("exec", "hi", PORTKEY_API_KEY="")) == ["RG206", "RG106"]
     assert machine.plan("exec", "-m", "@oai/m", "hi").forbidden_by == []
 
 
