@@ -144,8 +144,12 @@ class Agent(Identity):
     ) -> Facts:
         """Read the files that a launch of `program` with the arguments `typed` in `cwd` depends on.
 
-        `write` False leaves no trace, for a plan that is only shown.
+        `write` False leaves no trace, for a plan that is only shown. For a harmless command nothing
+        is read: it is not judged, and waits for none of it.
         """
+        invocation = self.read(typed)
+        if invocation.kind == HARMLESS:
+            return Facts(invocation, dict(environ), NO_VERSION)
         found: Facts = self._module("planner").survey(typed, environ, program, cwd, write=write)
         return found
 

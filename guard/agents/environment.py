@@ -10,7 +10,6 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
-from guard.findings import Finding, allow
 from guard.net import PROXY_VARIABLES
 from guard.variables import judge
 
@@ -18,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
 
 
@@ -76,12 +76,17 @@ def clean(
         if name in remove:
             changes.append(Change("removed", name, "", "listed under [environment] remove"))
             continue
+        if not kind and not name.startswith(prefixes):
+            keep[name] = value
+            continue
         verdict = judge(name, kind, owner, value, policy, keeps=keeps)
         bare = not verdict.removed and name not in keeps and name.startswith(prefixes)
         if bare and policy.excepted(f"env:{name}", now) is None:
             changes.append(Change("removed", name, "", "the agent may read its route from it"))
             continue
         if kind == "ambient":
+            from guard.findings import Finding
+
             findings.append(Finding(verdict.rule, name, verdict.words, where="environment"))
         if (
             not verdict.removed
@@ -108,6 +113,8 @@ def proxies(
     A proxy on loopback sees the prompt and the gateway key of a plain-http gateway, and of an
     https one whenever its certificate is trusted (run on 1.18.33).
     """
+    from guard.findings import Finding, allow
+
     findings = []
     for name in names:
         # the value is judged, as that of a variable that every agent reads

@@ -71,22 +71,29 @@ def test_no_agent_is_loaded_where_its_name_is_enough(tmp_path: Path, argv: tuple
     assert not loaded & {"guard.agents.adapter", "guard.launch.agent", "zlib"}
 
 
-def test_a_command_that_calls_no_model_loads_no_look_around(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "room"),
+    [("claude", "guard.agents.claude_code"), ("codex", "guard.agents.codex")],
+)
+def test_a_command_that_calls_no_model_loads_no_look_around(
+    tmp_path: Path, name: str, room: str
+) -> None:
     """And still gets no key."""
     home, tools = tmp_path / "home", tmp_path / "bin"
     for folder in (home, tools):
         folder.mkdir()
     seen = tmp_path / "seen"
-    agent = tools / "claude"
+    agent = tools / name
     agent.write_text(f"#!/bin/sh\nenv > {seen}\n")
     agent.chmod(0o755)
-    argv = ("exec", "--", "claude", "--version")
+    argv = ("exec", "--", name, "--version")
     given = {"PATH": f"{tools}:/usr/bin:/bin", "ANTHROPIC_API_KEY": "sk-ant-canary0123456789"}
     imported(home, *argv, **given)
     modules = imported(home, *argv, **given)
-    assert "guard.agents.claude_code.planner" in modules
+    assert f"{room}.grammar" in modules
     skipped = {"guard.agents.proved", "guard.launch.bare_calls", "guard.launch.local_proxies"}
-    assert not modules & skipped
+    skipped |= {f"{room}.{module}" for module in ("facts", "own", "planner", "settings")}
+    assert not modules & {*skipped, "guard.agents.behind", "guard.agents.managed"}
     assert "canary" not in seen.read_text()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guard.agents.adapter import Agent
 from guard.agents.binary import NO_VERSION, TOLD, version
 from guard.agents.kinds import GUARDED, HARMLESS, SERVER
-from guard.agents.opencode import OpenCode
+from guard.agents.opencode import NO_GITLAB, OpenCode
 from guard.agents.opencode.variables import CA, PROXIES, SETS, SWITCHES, UNDOING
 from guard.agents.opencode2 import variables as later
 from guard.paths import REAL_CONFIG_HOME
@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guard.agents import adapter
     from guard.agents.managed import Managed
     from guard.agents.opencode.facts import Facts
     from guard.agents.plan import Plan
@@ -59,17 +60,31 @@ class OpenCodeAdapter(Agent, OpenCode):
 
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
-    ) -> Facts:
+    ) -> adapter.Facts:
         """See `planner.survey`."""
         told = TOLD.pop(program, None)
+        if self.kind(typed) == HARMLESS:
+            return super().survey(typed, environ, program, cwd, write=write)
         found: Facts = self._module("planner").survey(
             typed, environ, program, cwd, write=write, version=told
         )
         return found
 
     def begin(self, result: Plan, facts: Facts) -> None:
-        """See `planner.begin`."""
-        self._module("planner").begin(result, facts)
+        """Keep every command from crashing, and from renewing logins."""
+        # with both ids and no token every command of opencode crashes, allow-list or not (run)
+        ids = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
+        if all(i in result.environ for i in ids) and "CLOUDFLARE_API_TOKEN" not in result.environ:
+            result.remove(ids[1], "crashes opencode without a token")
+        harmless = result.kind == HARMLESS
+        if harmless:
+            result.directory = "/"
+        invocation = facts.invocation
+        if invocation.asks_for_help() or invocation.command.name == "providers login":
+            return
+        # of a command that opens no project, nothing was looked at
+        if harmless or self._module("planner").renews_logins(facts):
+            result.set({"GITLAB_INSTANCE_URL": NO_GITLAB}, SETS)
 
     def prepare(
         self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]

@@ -14,7 +14,6 @@ from guard import paths
 from guard.agents import binary
 from guard.agents.kinds import HARMLESS, REMOTE
 from guard.agents.opencode import (
-    NO_GITLAB,
     arguments,
     config,
     directories,
@@ -65,26 +64,20 @@ def survey(
     """
     own = dict(environ)
     invocation = grammar.read(typed)
-    harmless = invocation.kind == HARMLESS
-    if harmless:
-        found = surroundings.Surroundings(home=paths.home(own), directory=cwd)
-        provider_ids: frozenset[str] = frozenset()  # no model is named, so none is judged
-    else:
-        sessions, unreadable = _session_directories(invocation, own, cwd)
-        starts = sessions + _starts(invocation, own, cwd)
-        elsewhere = starts_elsewhere(invocation)
-        found = surroundings.gather(own, starts, elsewhere=elsewhere)
-        found.unreadable_store += [u for u in unreadable if u not in found.unreadable_store]
-        provider_ids = catalogue_ids()
+    sessions, unreadable = _session_directories(invocation, own, cwd)
+    starts = sessions + _starts(invocation, own, cwd)
+    elsewhere = starts_elsewhere(invocation)
+    found = surroundings.gather(own, starts, elsewhere=elsewhere)
+    found.unreadable_store += [u for u in unreadable if u not in found.unreadable_store]
     return Facts(
         invocation=invocation,
         environ=own,
         # also for a plan that is only shown: what is not known would be refused
-        version=version or binary.version(program, own, AGENT, ask=not harmless),
+        version=version or binary.version(program, own, AGENT, ask=True),
         found=found,
         suffix=directories.suffix(own, create=write),
         directories=directories.Directories(own),
-        provider_ids=provider_ids,
+        provider_ids=catalogue_ids(),
         working_directory=cwd,
     )
 
@@ -154,12 +147,9 @@ def _starts(invocation: grammar.Invocation, environ: Mapping[str, str], cwd: str
     return starts
 
 
-def begin(result: Plan, facts: Facts) -> None:
-    """Keep every command from crashing, and from renewing logins."""
-    _without_half_of_cloudflare(result)
-    _without_renewals(result, facts)
-    if result.kind == HARMLESS:
-        result.directory = "/"
+def renews_logins(facts: Facts) -> bool:
+    """Whether opencode would renew a login at its provider when it starts."""
+    return any(kind == OAUTH for _, kind in facts.found.credentials)
 
 
 def open_project(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
@@ -191,15 +181,6 @@ def _judge_inline_store(result: Plan, policy: CompiledPolicy, now: float) -> Non
     result.findings += preflight.check_inline_store(content, policy, now)
 
 
-def _without_renewals(result: Plan, facts: Facts) -> None:
-    invocation = facts.invocation
-    if invocation.asks_for_help() or invocation.command.name == "providers login":
-        return
-    # of a command that opens no project, nothing was looked at
-    if result.kind == HARMLESS or any(k == OAUTH for _, k in facts.found.credentials):
-        result.set({"GITLAB_INSTANCE_URL": NO_GITLAB}, SETS)
-
-
 def _others(facts: Facts, result: Plan) -> set[str]:
     """The ids of providers that are not ours: the catalogue's, and those of stored logins."""
     others = set(facts.provider_ids)
@@ -212,13 +193,6 @@ def _others(facts: Facts, result: Plan) -> set[str]:
             return others  # the launch is refused, see `preflight.check_inline_store`
         others.update(name for name, kind in stored if kind != WELLKNOWN)
     return others
-
-
-def _without_half_of_cloudflare(result: Plan) -> None:
-    # with both ids and no token every command of opencode crashes, allow-list or not (run)
-    ids = ("CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_GATEWAY_ID")
-    if all(i in result.environ for i in ids) and "CLOUDFLARE_API_TOKEN" not in result.environ:
-        result.remove(ids[1], "crashes opencode without a token")
 
 
 def pin(result: Plan, policy: CompiledPolicy, facts: Facts) -> None:
