@@ -345,12 +345,12 @@ def _holds(shell: str, name: str) -> bool:
 
 
 def _queries(names: list[str]) -> str:
-    """Commands of fish that return 0 if one of `names`, which are in $keys, is exported."""
+    """Commands of fish that return 0 if one of `names` is exported."""
     lines = [""]
     for start in range(0, len(names), 200):
-        end = min(start + 200, len(names))
-        lines.append(f"set --query --export -- $keys[{start + 1}..{end}]")
-        lines.append(f"test $status -lt {end - start}; and return 0")
+        group = names[start : start + 200]
+        lines.append(f"set --query --export -- {' '.join(group)}")
+        lines.append(f"test $status -lt {len(group)}; and return 0")
     return "\n    ".join(lines).strip()
 
 

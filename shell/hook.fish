@@ -33,21 +33,21 @@ end
 # So much until then.
 
 # Until __routeguard_known is called:
-# Whether one of $keys of its caller is exported. `set --query` answers how many of many names are
-# not there, up to 255, so guard/hook.py asks for at most 200 at a time.
-function __routeguard_any --no-scope-shadowing
+# Whether a direct key is exported. `set --query` answers how many of many names are not there, up
+# to 255, so guard/hook.py asks for at most 200 at a time; by name, which takes half the time.
+function __routeguard_any
     __QUERIES__
     return 1
 end
 
 # Adds the known names that are exported to $names of its caller.
 function __routeguard_known --no-scope-shadowing
-    set -l keys
-    __routeguard_keys
     for name in $__routeguard_unknown
         set --query --export -- $name; and set --append names $name
     end
     if __routeguard_any
+        set -l keys
+        __routeguard_keys
         for name in $keys
             set --query --export -- $name; and set --append names $name
         end
