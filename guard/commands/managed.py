@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard import paths
-from guard.agents.guarded import refuse_inside
 from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
 from guard.commands.groups import Group
-from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.errors import ExitCode, PolicyError, UsageError, printable
 from guard.files.step import Step
 from guard.launch.process import own_environment
 from guard.managed import files
@@ -225,7 +224,7 @@ def install(
     """
     _only_user(own, root, program)
     if not dry_run:
-        _require_owner(root, own)
+        _require_owner(_ground(root, own))
     if own:
         refuse_older_releases(own_environment(os.environ))
     ground, rendering, places, state = _looked(root, own, program, create=not dry_run)
@@ -256,9 +255,9 @@ def remove(root: str, own: bool, dry_run: bool, as_json: bool) -> int:
     What was there before is put back, and directories that were made go if they are empty.
     """
     _only_user(own, root)
-    if not dry_run:
-        _require_owner(root, own)
     ground = _ground(root, own)
+    if not dry_run:
+        _require_owner(ground)
     state = read_state(ground)
     places = files.look(ground, {}, state)
     steps, stay = files.remove(ground, places, state, dry_run=dry_run)
@@ -370,34 +369,10 @@ def _only_user(own: bool, root: str, others: object = None) -> None:
         )
 
 
-def _require_owner(root: str, own: bool) -> None:
+def _require_owner(ground: Ground) -> None:
     """Raise GuardError where the files are not this process's to write."""
-    if root not in ("", "/"):
-        return
-    refuse_inside(os.environ, "nothing was changed: an agent cannot change what holds it")
-    if own:
-        _require_user()
-        return
-    if os.geteuid() == 0:
-        return
     words = shlex.join(["sudo", "routeguard", *sys.argv[1:]])
-    raise GuardError(
-        "nothing was changed: files for administrators are root's",
-        fix=words,
-        exit_code=ExitCode.FINDINGS,
-    )
-
-
-def _require_user() -> None:
-    home = paths.home(own_environment(os.environ))
-    if os.path.isdir(home) and os.stat(home).st_uid != os.geteuid():
-        raise GuardError(
-            "nothing was changed: --user writes your own file",
-            where=home,
-            why="this home belongs to another user",
-            fix="run it as that user, without sudo",
-            exit_code=ExitCode.FINDINGS,
-        )
+    ground.require_owner(own_environment(os.environ), words)
 
 
 def _wrote(path: str, content: bytes) -> Step:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from guard import paths
 from guard.agents.managed import changeable
 from guard.errors import ExitCode, GuardError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.files.write import write
 from guard.policy.authority import changed_by_others, give_to_root
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def under(root: str, path: str) -> str:
@@ -60,6 +65,37 @@ class Ground:
         if self.own:
             return changed_by_others(path, (0, os.geteuid()))
         return changeable(path, "" if self.root in ("", "/") else self.root)
+
+    def require_owner(self, environ: Mapping[str, str], again: str) -> None:
+        """Raise GuardError where the files are not this process's to write.
+
+        `environ` is the user's own; `again` is what is typed to do the same as root. Below a root
+        of their own, everybody may.
+        """
+        if not self.own:
+            if self.root in ("", "/") and os.geteuid() != 0:
+                raise GuardError(
+                    "nothing was changed: files for administrators are root's",
+                    fix=again,
+                    exit_code=ExitCode.FINDINGS,
+                )
+            return
+        if paths.REAL_CONFIG_HOME in os.environ:
+            raise GuardError(
+                "nothing was changed: an agent cannot change what holds it",
+                why="this command runs inside a guarded agent, and what an agent reads can tell it"
+                " what to run",
+                fix="run it in a shell of your own",
+            )
+        home = paths.home(environ)
+        if os.path.isdir(home) and os.stat(home).st_uid != os.geteuid():
+            raise GuardError(
+                "nothing was changed: --user writes your own file",
+                where=home,
+                why="this home belongs to another user",
+                fix="run it as that user, without sudo",
+                exit_code=ExitCode.FINDINGS,
+            )
 
     def require_safe(self, path: str, what: str) -> None:
         """Raise GuardError with `what` where others than the owner could change what is there."""
