@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.person import BYSTANDER, PROGRAMS, Person
+from lab.person import BYSTANDER, LAUNCH, PROGRAMS, Person
 from lab.scores import Score
 
 pytestmark = pytest.mark.e2e
@@ -42,25 +42,22 @@ def named(person: Person, words: list[str | Path]) -> list[str | Path]:
     return [program if word == PROGRAMS / "listener.py" else word for word in words]
 
 
-def refused(person: Person, *scores: Score) -> str:
-    """What a launch says that has to be refused."""
-    launch = person.launch()
+def refused(person: Person, *scores: Score, said: Sequence[str] = ()) -> str:
+    """What a launch says that has to be refused and to say `said`."""
+    launch = person.says(LAUNCH, "RG402", *said)
     for score in scores:
         score.set(launch="refused" if launch.returncode == 126 else f"exit {launch.returncode}")
     assert launch.returncode == 126
     assert "the agent runs" not in launch.stdout
-    assert "RG402" in launch.stderr
     return launch.stderr
 
 
 def forbidden(person: Person, score: Score, port: int) -> dict[str, Any]:
     """What listens on `port`, which a launch has to be refused for."""
-    seen = person.port(port)
+    seen = person.known(port)[port]
     score.set(seen_as=f"{seen['verdict']} {seen['proxy']}".strip(), how=seen["how"])
-    said = refused(person, score)
+    refused(person, score, said=(str(port), f"pid {seen['process']['pid']}"))
     assert seen["state"] == "forbidden"
-    assert str(port) in said
-    assert f"pid {seen['process']['pid']}" in said
     return seen
 
 
@@ -78,11 +75,11 @@ def stopped(person: Person, target: str | int, *scores: Score) -> None:
 def kept(person: Person, target: str | int, *scores: Score) -> None:
     """`ports stop` ends nothing for an answer alone: who gives it may pass on another's."""
     listening = person.network.ports()
-    done = person.routeguard("ports", "stop", str(target), "--yes")
+    words = ("ports", "stop", str(target), "--yes")
+    done = person.says(words, "only its HTTP reply says so")
     for score in scores:
         score.set(stop="not stopped: only its HTTP reply says so")
     assert done.returncode == 126, done
-    assert "only its HTTP reply says so" in done.stderr
     assert person.network.ports() == listening
 
 
@@ -96,17 +93,16 @@ def test_by_what_they_answer(person: Person) -> None:
     started = {way: person.start(listener(way, WAYS[way][0], ANSWER)) for way in WAYS}
     for way, process in started.items():
         person.network.await_port(WAYS[way][0], process)
-    rows = {row["port"]: row for row in person.ports()}
+    rows = person.known(*(port for port, _ in WAYS.values()))
     for way, score in scores.items():
         seen = rows[WAYS[way][0]]
         score.set(seen_as=f"{seen['verdict']} {seen['proxy']}".strip(), how=seen["how"])
-    said = refused(person, *scores.values())
+    refused(person, *scores.values(), said=[f"pid {process.pid}" for process in started.values()])
     for way, process in started.items():
         port, address = WAYS[way]
         seen = rows[port]
         assert (seen["verdict"], seen["proxy"]) == ("proxy", "ollama"), seen
         assert (seen["addresses"], seen["process"]["pid"]) == ([address], process.pid), seen
-        assert f"pid {process.pid}" in said
     kept(person, "--all", *scores.values())
     assert {process.poll() for process in started.values()} == {None}
 
@@ -116,7 +112,7 @@ def test_a_launch_asks_nobody_on_ports_that_no_proxy_has(person: Person) -> None
     score = Score("unknown on 9000", program="Ollama", port="9000", **{"is": "a proxy"})
     process = person.start(listener("plain", 9000, ANSWER))
     person.network.await_port(9000, process)
-    seen = person.port(9000)
+    seen = person.known(9000)[9000]
     score.set(seen_as=f"{seen['verdict']} {seen['proxy']}", how=seen["how"])
     assert (seen["state"], seen["proxy"]) == ("forbidden", "ollama")
     launch = person.launch()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from lab.person import BYSTANDER, PROGRAMS, Person
+from lab.person import BYSTANDER, LAUNCH, PROGRAMS, Person
 
 pytestmark = pytest.mark.e2e
 
@@ -116,18 +116,18 @@ def test_what_carries_a_model_server_is_never_ended(
     }
     for port, process in carriers.items():
         person.network.await_port(port, process)
-    rows = {row["port"]: row for row in person.ports() if row["port"] in carriers}
-    assert set(rows) == set(carriers)
-    for row in rows.values():
+    rows = person.known(*carriers)
+    for row in (rows[port] for port in carriers):
         assert (row["proxy"], row["state"], row["identified"]) == ("ollama", "forbidden", False)
-    launch = person.launch()
-    assert (launch.returncode, "RG402" in launch.stderr) == (126, True), launch
+    launch = person.says(LAUNCH, "RG402")
+    assert launch.returncode == 126, launch
 
     before = person.network.pids()
-    done = person.routeguard("ports", "stop", *map(str, carriers), "ollama", "--yes")
+    words = ("ports", "stop", *map(str, carriers), "ollama", "--yes")
+    shows = [f"routeguard ports --all   (shows what uses port {port})" for port in carriers]
+    done = person.says(words, *shows)
     assert done.returncode == 126
     for port, process in carriers.items():
-        assert f"routeguard ports --all   (shows what uses port {port})" in done.stderr
         assert (f": kill {process.pid}" in done.stderr) == (port != SSH)
     assert f"-KL{SSH}, in that ssh session" in done.stderr
     assert done.stderr.count("be passing on another program's reply") >= len(carriers)
@@ -182,7 +182,13 @@ def test_around_a_real_one_nothing_else_is_ended(person: Person, tmp_path: Path)
     around = [person.start(["bash", "-c", f'exec -a {n} "$@"', n, *w]) for n, w in names.items()]
     around.append(person.start(["bash", "-c", "sleep 600; : litellm --port 4000"]))
     around.append(person.start(["tail", "-f", "/dev/null", litellm]))
-    time.sleep(0.5)
+
+    def are_up() -> bool:
+        first = [Path(f"/proc/{one.pid}/cmdline").read_bytes().split(b"\0")[0] for one in around]
+        connected = "1" in person.network.log(around[0])
+        return connected and first == [b"firefox", b"vim", b"bash", b"tail"]
+
+    person.network.await_true(are_up, process)
     done = person.routeguard("ports", "stop", str(PORT), "--yes")
     assert done.returncode == 0, done
     assert person.network.ports() == {BYSTANDER}

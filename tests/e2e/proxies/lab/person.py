@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import forked
+from harness.waiting import await_true
 
 import guard
 
@@ -23,6 +24,8 @@ MAIN = Path(guard.__file__).with_name("__main__.py")
 PROGRAMS = Path(__file__).parents[1] / "programs"
 BYSTANDER = 9123
 """Where a web server listens that nothing may touch."""
+
+LAUNCH = ("exec", "--", "opencode", "run", "hi")
 
 AGENT = """#!{python} -IS
 print("the agent runs")
@@ -111,7 +114,7 @@ class Person:
 
     def launch(self) -> subprocess.CompletedProcess[str]:
         """What a guarded `opencode run hi` says."""
-        return self.routeguard("exec", "--", "opencode", "run", "hi")
+        return self.routeguard(*LAUNCH)
 
     def ports(self) -> list[dict[str, Any]]:
         """What `routeguard ports --all --json` says: a row for each port and program."""
@@ -125,6 +128,32 @@ class Person:
         """The one row for `port`."""
         (row,) = (row for row in self.ports() if row["port"] == port)
         return row
+
+    def known(self, *ports: int) -> dict[int, dict[str, Any]]:
+        """The rows by their ports, once the servers on `ports` have told to be proxies.
+
+        A server has 0.3 s to answer, which a busy machine may not give it.
+        """
+
+        def rows() -> dict[int, dict[str, Any]]:
+            found = {row["port"]: row for row in self.ports()}
+            return found if all(found[port]["proxy"] for port in ports) else {}
+
+        return await_true(rows, self.ports)
+
+    def says(self, words: Sequence[str], *texts: str) -> subprocess.CompletedProcess[str]:
+        """What `routeguard WORDS` did, once all of `texts` are in what it says (see `known`)."""
+        done = self.routeguard(*words)
+
+        def all_said() -> bool:
+            nonlocal done
+            if all(text in done.stderr for text in texts):
+                return True
+            done = self.routeguard(*words)
+            return False
+
+        await_true(all_said, lambda: done)
+        return done
 
     def fenced(self, *tasks: str) -> dict[str, str]:
         """What a program behind a fence gets for `connect:PORT` and `bind:PORT`: ok or an errno."""
