@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,23 @@ def trust(run: Callable[..., str]) -> None:
     raise AssertionError("the trust dialog could not be answered")
 
 
+def said_hi(user: ClaudeUser, tmux: str, socket: Path) -> bool:
+    """Trust the project and have a prompt answered. False where the dialog was left with no."""
+    argv = guarded_launch("claude")
+    with screen(tmux, socket, argv, user.environ(), str(user.project)) as run:
+        await_words(run, "Enter to confirm")
+        trust(run)
+        try:
+            await_words(run, "mode on")
+        except subprocess.CalledProcessError:  # there is no screen any more
+            return False
+        run("send-keys", "-l", "say hi to @a ")
+        await_words(run, "say hi to @a")
+        run("send-keys", "Enter")
+        await_words(run, ANSWER)
+    return True
+
+
 def test_a_trusted_hostile_project_moves_nothing(
     claude_user: ClaudeUser, tmp_path: Path, missing_part: Callable[[str], NoReturn]
 ) -> None:
@@ -68,15 +86,8 @@ def test_a_trusted_hostile_project_moves_nothing(
     user.write(plugin / ".claude-plugin" / "plugin.json", {"name": "plugin", "version": "1.0.0"})
     hook = {"hooks": [{"type": "command", "command": f"touch {sign}"}]}
     user.write(plugin / "hooks" / "hooks.json", {"hooks": {"SessionStart": [hook]}})
-    argv = guarded_launch("claude")
-    with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
-        await_words(run, "Enter to confirm")
-        trust(run)
-        await_words(run, "mode on")
-        run("send-keys", "-l", "say hi to @a ")
-        await_words(run, "say hi to @a")
-        run("send-keys", "Enter")
-        await_words(run, ANSWER)
+    # the choice may be put back in the moment of the answer, and the agent ends
+    assert any(said_hi(user, tmux, tmp_path / f"socket{number}") for number in range(5))
     calls = user.network.front.requests
     assert calls
     assert {call.path for call in calls} == {"/v1/messages"}
