@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from harness.expect import through_gateway
 from harness.parts import own_port
 from harness.sandbox import Sandbox
+from harness.waiting import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -85,11 +85,12 @@ def company(
     )
     try:
         ca = state / "mitmproxy-ca-cert.pem"
-        until = time.monotonic() + 180
-        while not (ca.exists() and _answers(own)):
+
+        def is_up() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < until, "mitmproxy did not come up"
-            time.sleep(0.1)
+            return ca.exists() and _answers(own)
+
+        await_true(is_up, lambda: "mitmproxy did not come up")
         yield Inspection(f"http://127.0.0.1:{own}", ca, log)
     finally:
         process.kill()

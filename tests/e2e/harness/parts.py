@@ -8,12 +8,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from harness.waiting import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,11 +123,15 @@ def own_port() -> Iterator[int]:
 def _await_answer(url: str, process: subprocess.Popen[bytes], log: int) -> None:
     # a proxy in the environment of whoever runs the tests is none of the gateway's business
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    until = time.monotonic() + 180
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+
+    def ended_or_answers() -> bool:
+        with contextlib.suppress(OSError):
             opener.open(url, timeout=5).close()
-            return
-        time.sleep(0.1)
+            return True
+        return process.poll() is not None
+
+    await_true(ended_or_answers, lambda: os.pread(log, 4000, 0).decode(errors="replace"))
+    if process.poll() is None:
+        return
     said = os.pread(log, 4000, 0).decode(errors="replace")
     raise RuntimeError(f"the Portkey gateway did not come up at {url}:\n{said}")

@@ -18,6 +18,7 @@ import forked
 import psutil
 from harness.catalogue import CATALOGUE
 from harness.parts import GATEWAY_PORTS, LEAN
+from harness.waiting import PATIENCE
 
 from guard.agents.registry import agent_of
 from guard.launch.proof import child
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from guard.launch.recorder import RecordingProxy, Request
 
 ROUTEGUARD = [sys.executable, "-m", "guard"]
-
-END_LIMIT = 30.0
-"""Seconds that a process has after its test, to end by itself."""
 
 LIMIT = 300.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
@@ -402,7 +400,7 @@ class Sandbox:
             for process in psutil.process_iter(["cmdline", "environ"])
             if (process.info["environ"] or {}).get("TMPDIR") == mark
         ]
-        _, alive = psutil.wait_procs(left, timeout=END_LIMIT)
+        _, alive = psutil.wait_procs(left, timeout=PATIENCE)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

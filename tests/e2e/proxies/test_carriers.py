@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -59,11 +58,8 @@ Missing = Callable[[str], NoReturn]
 def models(person: Person) -> Path:
     """The Unix socket on which a model server answers."""
     socket = person.root / "models"
-    person.start([sys.executable, "-c", MODELS, str(socket)])
-    deadline = time.monotonic() + 120
-    while not socket.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = person.start([sys.executable, "-c", MODELS, str(socket)])
+    person.network.await_true(socket.exists, process)
     return socket
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,9 +165,9 @@ class Person:
     def hold(self, port: int) -> subprocess.Popen[bytes]:
         """Start `routeguard ports hold`, and wait until it says that it holds `port`."""
         process = self.start(self.command("ports", "hold", str(port)))
-        until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
-            if "holds 1 ports" in self.network.log(process):
-                return process
-            time.sleep(0.1)
-        raise AssertionError(f"{port} is not held:\n{self.network.log(process)}")
+        self.network.await_true(
+            lambda: "holds 1 ports" in self.network.log(process),
+            process,
+            what=f"{port} is not held",
+        )
+        return process
