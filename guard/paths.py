@@ -280,6 +280,16 @@ def installed_shims(environ: Mapping[str, str]) -> str:
     return path if os.path.isdir(path) else ""
 
 
+def is_within(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies below it, by name."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def leads_into(path: str, directory: str) -> bool:
+    """Whether `path` leads to `directory` or to something below it, whatever links are followed."""
+    return is_within(os.path.realpath(path), os.path.realpath(directory))
+
+
 def behind_shims(search: str, directory: str) -> str:
     """The PATH `search` with the shims in `directory` first, and there alone."""
     return ":".join([directory, *(entry for entry in search.split(":") if entry != directory)])

@@ -33,7 +33,7 @@ def find_program(name: str, environ: Mapping[str, str], avoid: Collection[str] =
     """
     if "/" in name:
         path = os.path.abspath(name)
-        if not is_shim(path) and not _is_inside(path, paths.routeguard_data(environ)):
+        if not is_shim(path) and not paths.leads_into(path, paths.routeguard_data(environ)):
             return path if _is_program(path) and os.path.realpath(path) not in avoid else ""
         name = os.path.basename(name)
     shims = paths.shims(environ)
@@ -41,7 +41,7 @@ def find_program(name: str, environ: Mapping[str, str], avoid: Collection[str] =
         path = os.path.join(directory, name)
         if not directory.startswith("/") or not _is_program(path):
             continue
-        if _is_inside(directory, shims) or is_shim(path):
+        if paths.leads_into(directory, shims) or is_shim(path):
             continue
         if avoid and os.path.realpath(path) in avoid:
             continue
@@ -146,8 +146,3 @@ def _is_program(path: str) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
     except OSError:
         return False
-
-
-def _is_inside(path: str, directory: str) -> bool:
-    real, base = os.path.realpath(path), os.path.realpath(directory)
-    return real == base or real.startswith(base + "/")

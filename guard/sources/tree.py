@@ -16,6 +16,7 @@ from typing import NamedTuple
 from guard.errors import UsageError, printable
 from guard.files.around import worktree
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
+from guard.paths import is_within
 from guard.sources import git, packed
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
@@ -138,7 +139,7 @@ def without(found: Tree, patterns: Sequence[str]) -> Tree:
 
     def kept(path: str) -> bool:
         return not any(
-            _is_within(path, pattern) or fnmatch.fnmatchcase(path, pattern) for pattern in patterns
+            is_within(path, pattern) or fnmatch.fnmatchcase(path, pattern) for pattern in patterns
         )
 
     return Tree(
@@ -294,13 +295,9 @@ def _root(named: Sequence[tuple[str, bool]], cwd: str) -> str:
     repositories = {worktree(place) for place in places}
     if len(repositories) == 1 and "" not in repositories:
         return repositories.pop()
-    if all(_is_within(place, here) for place in places):
+    if all(is_within(place, here) for place in places):
         return here
     return os.path.commonpath(places)
-
-
-def _is_within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 class _Collector:
@@ -364,7 +361,7 @@ class _Collector:
                 self.skip(path, _reason(error))
             return
         top = worktree(os.path.dirname(path)) or ("" if named else self.root)
-        if top and not _is_within(real, top):
+        if top and not is_within(real, top):
             self.skip(path, "a link out of the tree")
         elif stat.S_ISREG(found.st_mode):
             first = self.entries.get(real)

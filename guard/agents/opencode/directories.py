@@ -20,7 +20,7 @@ from guard import paths
 from guard.agents import suffix as suffixes
 from guard.agents.opencode import frontmatter, imports, markdown
 from guard.agents.opencode.mirror import Mirror, files_below
-from guard.agents.opencode.surroundings import is_file_within
+from guard.agents.opencode.texts import is_file_within
 from guard.agents.suffix import unusable
 from guard.files import jsonc
 from guard.files.lock import lock

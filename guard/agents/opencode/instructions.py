@@ -1,4 +1,4 @@
-"""The files that `instructions` of a config mean, found as opencode finds them.
+"""The instruction files: those that opencode picks, and those that `instructions` of a config mean.
 
 An absolute entry, or one in the home, is a pattern in its last part only; any other is looked for
 in the working directory and each directory up to the worktree's top (`systemPaths` in the source
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 
+from guard.paths import leads_into
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,9 @@ _MOST_ENTRIES = 20_000
 """Entries of directories that one pattern is compared with."""
 
 _MARKS = "*?[{"
+
+INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
+"""In this order; the first name that exists anywhere up to the worktree is the one used."""
 
 
 def resolve(
@@ -60,7 +65,7 @@ def resolve(
             files = [file for place in upwards for file in expand(path, place)]
             free = expand(path, beside) if beside else []
             files += free
-        outside = [f for f in files if f not in free and not _lies_in(f, within)]
+        outside = [f for f in files if f not in free and not leads_into(f, within)]
         odd = [f for f in files if not is_plain_path(f)]
         asked = [] if anywhere else [f for f in files if is_asked_about(f)]
         usable = [f for f in files if f not in outside and f not in odd and f not in asked]
@@ -77,6 +82,24 @@ def resolve(
             usable = usable[: MOST_FILES - len(found)]
         found.update(dict.fromkeys(usable))
     return list(found), notes
+
+
+def picked(directory: str, top: str) -> list[str]:
+    """The instruction files from `directory` up to `top`, as opencode picks them by itself."""
+    for name in INSTRUCTION_FILES:
+        found = []
+        at = directory
+        while True:
+            path = os.path.join(at, name)
+            if os.path.isfile(path):
+                found.append(path)
+            above = os.path.dirname(at)
+            if at == top or above == at:
+                break
+            at = above
+        if found:
+            return found
+    return []
 
 
 def is_plain_path(path: str) -> bool:
@@ -99,11 +122,6 @@ def is_asked_about(path: str) -> bool:
         (name.endswith(".env") or ".env." in name) and not name.endswith(".env.example")
         for name in names
     )
-
-
-def _lies_in(path: str, directory: str) -> bool:
-    real, base = os.path.realpath(path), os.path.realpath(directory)
-    return real == base or real.startswith(base.rstrip("/") + "/")
 
 
 def expand(pattern: str, directory: str) -> list[str]:

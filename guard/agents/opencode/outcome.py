@@ -22,6 +22,7 @@ from guard.agents.opencode.facts import Outcome
 from guard.agents.opencode.instructions import is_asked_about, resolve
 from guard.files import jsonc
 from guard.findings import FORBIDS, Finding, unreadable
+from guard.paths import is_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def decide(
             path = os.path.join(found.home, name[2:])
         inside = os.path.realpath(found.boundary(found.directory))
         real = os.path.realpath(path)
-        if os.path.exists(path) and not surroundings.is_within(real, inside):
+        if os.path.exists(path) and not is_within(real, inside):
             return keeping.OUTSIDE
         return keeping.ASKED if is_asked_about(path) else ""
 
@@ -156,7 +157,7 @@ def _project(facts: Facts) -> list[keeping.Source]:
     inside = [
         c
         for c in found.project
-        if surroundings.is_within(c.path, found.worktree)
+        if is_within(c.path, found.worktree)
         and not c.error
         and os.path.dirname(c.path) != os.path.join(found.home, ".opencode")
     ]
@@ -171,7 +172,7 @@ def _project(facts: Facts) -> list[keeping.Source]:
         sources += [
             keeping.Source(d.path, definition=d)
             for d in found.project_definitions
-            if surroundings.is_within(d.path, folder)
+            if is_within(d.path, folder)
         ]
     return sources
 

@@ -15,10 +15,12 @@ import sys
 from guard import paths
 from guard.agents import managed as administrators
 from guard.agents.opencode import imports, markdown, store
-from guard.agents.opencode.instructions import is_asked_about, resolve
+from guard.agents.opencode.instructions import is_asked_about, picked, resolve
+from guard.agents.opencode.texts import is_file_within, replace_files
 from guard.agents.suffix import suffix
 from guard.files import jsonc
 from guard.files.around import worktree
+from guard.paths import is_within
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
     from guard.agents.opencode.markdown import Definition
     from guard.findings import Finding
-
-INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CONTEXT.md")
-"""In this order; the first name that exists anywhere up to the worktree is the one used."""
 
 MANAGED_OF = {"darwin": "/Library/Application Support/opencode", "linux": "/etc/opencode"}
 MANAGED = MANAGED_OF.get(sys.platform, MANAGED_OF["linux"])
@@ -44,9 +43,6 @@ MOST_DEFINITIONS = 400
 
 MANAGED_DOMAIN = "ai.opencode.managed"
 _CODE_SUFFIXES = (".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
-_MOST_TEXT = 64 * 1024
-"""Bytes of a text that a config reads by `{file:…}`."""
-
 _CONFIG_NAMES = ("opencode.json", "opencode.jsonc")
 _GLOBAL_NAMES = ("config.json", *_CONFIG_NAMES)
 _PLUGINS = ("plugin", "plugins")
@@ -192,7 +188,7 @@ def _named_configs(environ: Mapping[str, str], directory: str) -> list[str]:
 def _look_at_words(found: Surroundings) -> None:
     """What is given to the model: instruction files, agents and commands, and their texts."""
     found.instructions = []
-    for path in instructions(found.directory, found.worktree):
+    for path in picked(found.directory, found.worktree):
         stays = is_file_within(path, found.boundary(os.path.dirname(path)))
         stays = stays and not is_asked_about(path)
         (found.instructions if stays else found.outside).append(path)
@@ -208,7 +204,7 @@ def _look_at_words(found: Surroundings) -> None:
             beside=folder if of_user else "",
             anywhere=of_user,
         )
-        _replace_files(config, found.home)
+        config.unresolved = replace_files(config.content, folder, found.home)
     own = os.path.join(found.home, ".opencode")
     found.user_definitions = markdown.definitions(found.config_directory)
     for one in found.user_definitions:
@@ -228,50 +224,6 @@ def _look_at_words(found: Surroundings) -> None:
             found.project_definitions.append(one)
 
 
-def _replace_files(config: Config, home: str) -> None:
-    """Put the texts of `{file:…}` into the agents and commands of `config`.
-
-    As opencode does, but only files that really lie in the config's folder, and no text in which
-    opencode would replace something again.
-    """
-    folder = os.path.dirname(config.path)
-    for group in ("agent", "mode", "command"):
-        entries = config.content.get(group)
-        if not isinstance(entries, dict):
-            continue
-        for name, entry in list(entries.items()):
-            try:
-                entries[name] = _with_files(entry, folder, home)
-            except jsonc.UnreadableError as error:
-                config.unresolved[group, name] = str(error)
-
-
-def _with_files(value: object, folder: str, home: str) -> Any:
-    if isinstance(value, dict):
-        return {k: _with_files(v, folder, home) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_with_files(v, folder, home) for v in value]
-    if not isinstance(value, str) or "{file:" not in value:
-        return value
-    before, _, rest = value.partition("{file:")
-    named, closed, rest = rest.partition("}")
-    if not closed or not named or "{" in named:
-        raise jsonc.UnreadableError("it holds an unclosed {file:")
-    path = os.path.join(home, named[2:]) if named.startswith("~/") else os.path.join(folder, named)
-    if not is_file_within(path, folder):
-        raise jsonc.UnreadableError(
-            f"it reads {named[:80]!r}, which is not a file in the folder of its config"
-        )
-    raw = jsonc.read_bytes(path, _MOST_TEXT)
-    try:
-        text = (raw or b"").decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise jsonc.UnreadableError(f"it reads {named[:80]!r}, which is not UTF-8") from None
-    if "{env:" in text or "{file:" in text:
-        raise jsonc.UnreadableError(f"it reads {named[:80]!r}, which opencode would replace in")
-    return before + text + str(_with_files(rest, folder, home))
-
-
 def chain(starts: list[str]) -> list[str]:
     """Every directory from each start up to the root, nearest first.
 
@@ -285,24 +237,6 @@ def chain(starts: list[str]) -> list[str]:
                 seen[at] = None
                 at = os.path.dirname(at)
     return list(seen)
-
-
-def instructions(directory: str, top: str) -> list[str]:
-    """The instruction files from `directory` up to `top`, as opencode picks them by itself."""
-    for name in INSTRUCTION_FILES:
-        found = []
-        at = directory
-        while True:
-            path = os.path.join(at, name)
-            if os.path.isfile(path):
-                found.append(path)
-            above = os.path.dirname(at)
-            if at == top or above == at:
-                break
-            at = above
-        if found:
-            return found
-    return []
 
 
 def same_directory(a: str, b: str) -> bool:
@@ -320,17 +254,6 @@ def catalogue_ids() -> frozenset[str]:
     path = os.path.join(os.path.dirname(os.path.abspath(guard.catalog.__file__)), "providers.json")
     raw = jsonc.read_bytes(path)
     return frozenset(k for k in jsonc.parse((raw or b"{}").decode()) if not k.startswith("_"))
-
-
-def is_within(path: str, directory: str) -> bool:
-    """Whether `path` is `directory` or lies below it, by name."""
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
-def is_file_within(path: str, directory: str) -> bool:
-    """Whether `path` leads to a regular file that really lies below `directory`."""
-    real = os.path.realpath(path)
-    return os.path.isfile(real) and is_within(real, os.path.realpath(directory))
 
 
 def is_code(name: str) -> bool:

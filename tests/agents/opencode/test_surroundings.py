@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from guard.agents.opencode import store, surroundings
+from guard.agents.opencode.instructions import picked
 from guard.agents.opencode.store import CONSOLE, ORGANISATION, session_directories
 from guard.agents.opencode.surroundings import (
     MOST_CONFIGS,
     Surroundings,
     chain,
     gather,
-    instructions,
     is_code,
-    is_file_within,
-    is_within,
 )
+from guard.agents.opencode.texts import is_file_within
+from guard.paths import is_within
 
 
 class Machine:
@@ -576,7 +576,7 @@ class TestInstructions:
 
     def test_from_a_directory_that_is_no_repository(self, tmp_path: Path) -> None:
         (tmp_path / "AGENTS.md").write_text("")
-        assert str(tmp_path / "AGENTS.md") in instructions(str(tmp_path), "/")
+        assert str(tmp_path / "AGENTS.md") in picked(str(tmp_path), "/")
 
 
 def test_chain() -> None:
