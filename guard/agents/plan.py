@@ -7,6 +7,9 @@ the child gets, and they are never rendered.
 
 from __future__ import annotations
 
+import os
+
+from guard import net, paths
 from guard.agents.environment import Change
 from guard.findings import Finding
 from guard.record import Record
@@ -15,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from guard.policy.values import GatewayProvider
+    from guard.policy.values import CompiledPolicy, GatewayProvider
     from guard.proxies.found import Found
 
 LONGEST = 128 * 1024
@@ -91,3 +94,25 @@ class Plan(Record):
         self.changes += [
             Change("set", name, "", reasons[name]) for name in values if name in reasons
         ]
+
+
+def shims_first(result: Plan, shims: str) -> dict[str, str]:
+    """PATH with the directory `shims` in front, so that a nested agent meets the guard; nothing
+    where there is none."""
+    if not shims:
+        return {}
+    return {"PATH": paths.behind_shims(result.environ.get("PATH", os.defpath), shims)}
+
+
+def asked_directly(
+    policy: CompiledPolicy, environ: Mapping[str, str], *others: str
+) -> dict[str, str]:
+    """NO_PROXY with the hosts that no proxy may be in between: `others`, and a plain-http gateway,
+    unless it is another machine and the policy names the proxy to it. Nothing without a host."""
+    hosts = list(others)
+    gateway = net.host_of(policy.base_url)
+    if policy.base_url.startswith("http://") and (
+        not policy.gateway_proxy or net.is_loopback(gateway)
+    ):
+        hosts.append(gateway)
+    return net.without_proxy(environ, *hosts) if hosts else {}

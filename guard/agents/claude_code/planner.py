@@ -19,8 +19,7 @@ from guard.agents.command_line import judge_command, judge_options
 from guard.agents.keys import take_key
 from guard.agents.kinds import GUARDED, NO_MODEL
 from guard.agents.managed import meet
-from guard.agents.plan import LONGEST, is_too_long
-from guard.agents.reach import asked_directly, shims_first
+from guard.agents.plan import LONGEST, asked_directly, is_too_long, shims_first
 from guard.findings import Finding
 
 TYPE_CHECKING = False

@@ -30,7 +30,7 @@ from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.store import OAUTH, WELLKNOWN, credentials_in, session_directories
 from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode.variables import SETS, SWITCHES
-from guard.agents.reach import asked_directly
+from guard.agents.plan import asked_directly
 from guard.files import jsonc
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME

@@ -28,7 +28,7 @@ from guard.agents.opencode2.directories import Places
 from guard.agents.opencode2.directories import prepare as make_directories
 from guard.agents.opencode2.facts import Facts
 from guard.agents.opencode2.variables import REAL_STATE_HOME, SETS, SWITCHES
-from guard.agents.reach import asked_directly
+from guard.agents.plan import asked_directly
 from guard.findings import Finding, unreadable
 from guard.paths import REAL_CONFIG_HOME
 
