@@ -161,6 +161,7 @@ def test_the_environment_is_cleaned_by_prefix(machine: Machine) -> None:
     kept = {
         "CLAUDE_CONFIG_DIR": "/home/ada/.claude-work",
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "9000",
+        "CLAUDE_CODE_MAX_RETRIES": "2",
         "MCP_TIMEOUT": "1000",
         "AWS_PROFILE": "dev",
         "EDITOR": "vi",
