@@ -134,28 +134,6 @@ def test_the_same_version_is_not_built_again(home) -> None:
     )
 
 
-def test_a_new_version_replaces_the_old_one_and_the_clone_is_not_needed(
-    home, uv: Path, tmp_path: Path
-) -> None:
-    home.use(uv)
-    clone = private_clone(home, tmp_path)
-    home.set_up("--no-rc")
-    (old,) = versions(home)
-    text = home.launcher.read_text()
-    leftover = home.data / "versions/19700101T000000Z-1"
-    leftover.mkdir()
-    lock = lock_of_an_earlier_version(home, "link")
-    change_version(clone, "9.9.9")
-    home.install("--no-rc")
-    assert not os.path.lexists(lock)
-    shutil.rmtree(clone)
-    assert home.run(str(home.launcher), "--version").stdout.strip().endswith("9.9.9")
-    assert home.launcher.read_text() == text, "shells that are open hold this path"
-    assert os.readlink(home.data / "venv") != f"versions/{old}"
-    assert len(versions(home)) == 2, "the version before stays, older ones and leftovers go"
-    assert old in versions(home)
-
-
 def test_a_failed_build_leaves_the_old_version_working(home, uv: Path, tmp_path: Path) -> None:
     home.use(uv)
     clone = private_clone(home, tmp_path)
@@ -195,6 +173,7 @@ def test_an_interrupted_installation_leaves_the_old_version_working(home, tmp_pa
     working = home.run(str(home.launcher), "--version").stdout
     original = (clone / "guard/__init__.py").read_bytes()
     change_version(clone, "9.9.9")
+    lock = lock_of_an_earlier_version(home, "link")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(
             ["/bin/sh", str(clone / "install.sh"), "--no-rc", "--no-shims"],
@@ -208,6 +187,7 @@ def test_an_interrupted_installation_leaves_the_old_version_working(home, tmp_pa
             time.sleep(0.02)
         os.killpg(process.pid, number)
         assert process.wait() != 0
+        assert not os.path.lexists(lock)
         assert os.readlink(home.data / "venv") == f"versions/{old}"
         assert home.run(str(home.launcher), "--version").stdout == working
         if number != signal.SIGKILL:
@@ -459,9 +439,11 @@ def test_pip_is_given_the_index_of_the_caller(tmp_path: Path) -> None:
 def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
     home, uv: Path, tmp_path: Path
 ) -> None:
+    """By a new version, which replaces the one without a Python, and needs the clone no more."""
     home.use(uv)
-    private_clone(home, tmp_path)
+    clone = private_clone(home, tmp_path)
     home.set_up("--no-rc")
+    (home.data / "versions/19700101T000000Z-1").mkdir()
     (home.data / "venv").unlink()
     version = home.data / "versions/without"
     (version / "bin").mkdir(parents=True)
@@ -476,13 +458,20 @@ def test_a_python_that_is_gone_is_said_with_the_command_that_mends_it(
     assert "Fix: " not in result.stderr, "that is for a launcher that is gone"
     (fix,) = [line for line in result.stderr.splitlines() if line.startswith("  fix:   ")]
     lock = lock_of_an_earlier_version(home, "directory")
+    text = home.launcher.read_text()
+    change_version(clone, "9.9.9")
     mended = home.run("sh", "-c", fix.removeprefix("  fix:   ") + " --no-rc --no-shims")
     assert mended.returncode == 0, mended.stderr
     assert not os.path.lexists(lock)
     assert str(uv) in mended.stdout, "uv makes it where there is one"
-    assert home_is_complete(home)
     assert not (home.path / ".cache/uv").exists(), "a cache of uv was made"
-    shutil.rmtree(home.clone)
+    shutil.rmtree(clone)
+    assert home.run(str(home.launcher), "--version").stdout.strip().endswith("9.9.9")
+    assert home_is_complete(home)
+    assert home.launcher.read_text() == text, "shells that are open hold this path"
+    new = os.readlink(home.data / "venv").removeprefix("versions/")
+    # the version before stays, older ones and leftovers go
+    assert versions(home) == {"without", new}
     (home.data / "venv").unlink()
     result = home.run(str(home.launcher), "--version")
     assert (result.returncode, "install.sh of another clone" in result.stderr) == (126, True)
