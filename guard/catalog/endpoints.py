@@ -15,7 +15,7 @@ _API_WORDS = frozenset(
     )
 )  # fmt: skip
 
-_API_ROOTS = ("v1", "api", "anthropic")
+_API_ROOTS = ("v1", "api")
 
 
 def is_provider_url(host: str, path: str) -> bool:

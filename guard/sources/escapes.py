@@ -39,6 +39,7 @@ def _pattern(unseen: str) -> str:
         rf"{slashes}(?:"
         rf"(?:u00|u0{{6}}|x|[ux]\{{0{{0,6}})(?P<hex>{by_hex})\}}?"
         rf"|u(?:\{{|0000)?(?:{_UNSEEN_HEX})\}}?"
+        rf"|0000(?P<css>{by_hex}) ?"
         rf"|0?(?P<oct>{by_oct})|(?P<few>{short})(?![0-7])"
         rf"|N\{{(?P<name>{'|'.join(_UNICODE_NAMES)})\}}"
         rf"|(?P<plain>[-_+/=]))"
@@ -67,8 +68,8 @@ small."""
 STARTS = (b"\\", b"&", b"%", b"<wbr", b"\xc2\xad", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
 """What every escape begins with."""
 
-NAMES = tuple(b"\\n{" + name.encode() for name in _UNICODE_NAMES)
-"""Escapes by name, which hold a blank."""
+OTHERS = (b"\\0000", *(b"\\n{" + name.encode() for name in _UNICODE_NAMES))
+"""How escapes begin that hold a blank: those of CSS, and by name."""
 
 
 class Unescaped(NamedTuple):
@@ -116,7 +117,7 @@ def _char(found: re.Match[str]) -> str:
     if kind is None:
         return ""
     said = found[kind]
-    if kind in ("hex", "ent", "pct"):
+    if kind in ("hex", "css", "ent", "pct"):
         return chr(int(said, 16))
     if kind in ("oct", "few", "dec"):
         return chr(int(said, 10 if kind == "dec" else 8))

@@ -116,7 +116,7 @@ def needles() -> tuple[Needle, ...]:
         *(Form(cut.exact.lower().encode(), cut.form().encode()) for cut in _cuts()),
         *(Form(n.lower().encode(), n.encode() + rb"[0-9A-Fa-f]{34}") for n in _in_hex()),
         *(Form(start, form) for start in escapes.STARTS for form in escapes.FORMS),
-        *escapes.NAMES,
+        *escapes.OTHERS,
     )
 
 

@@ -31,7 +31,7 @@ _DIGEST = late(r"sha\d{1,3}[=:-]\Z", re.IGNORECASE)
 # "a".concat("b"), ["a", "b"].join(""), a"b" and a line that goes on in the next
 _QUOTE = r"(?:[fFrRbBuU@$]{0,2}[\"'`])"
 _BLANK = r"(?:[ \t\r\n\\_]{1,100}+|(?://|#)[^\r\n]{0,100}+){0,8}+"
-_OPERATORS = r"\+|\.\.|\.concat\(|\.|&|~|<>|\|\|"
+_OPERATORS = r"\+\+?|\.\.|\.concat\(|\.|&|~|<>|\|\||\^|\*|//"
 _BESIDE = rf"{_BLANK}{_QUOTE}|[\"'](?=[A-Za-z0-9])|\\\r?\n[ \t]{{0,40}}+"
 JOINT = late(rf"[\"'`]{_BLANK}(?:{_OPERATORS})?{_BESIDE}")
 # in a list a comma joins only where the list is put together

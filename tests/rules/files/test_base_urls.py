@@ -55,6 +55,7 @@ def test_what_leaves_the_gateway(path: str, text: str, subject: str) -> None:
         ("package-lock.json", '"x": "https://api.openai.com/v1"'),
         ("locales/de.json", '"x": "https://api.openai.com/v1"'),
         ("a.json", '"keys": "https://openrouter.ai/settings/keys"'),
+        ("a.json", '{"id": "anthropic/claude", "url": "https://openrouter.ai/anthropic/claude"}'),
         ("a.json", '"keys": "https://api.together.xyz/settings/api-keys"'),
         ("a.json", '{"id": "openai", "api": "https://api.openai.com/v1"}'),
         ("a.json", '"$schema": "https://opencode.ai/config.json"'),
