@@ -25,8 +25,9 @@ _UNSEEN_HEX = "00ad|200[b-f]|202[a-e]|206[0-4]|feff"
 _UNSEEN_NAMES = "(?:shy|zwn?j|zerowidthspace|nobreak|[lr]rm)"
 
 
-def _pattern(unseen: str) -> str:
-    """Every escape, in any case; `unseen` are the characters that are not seen, as alternatives.
+@cache
+def _escapes() -> re.Pattern[str]:
+    """Every escape. A set comes first, which `re` looks for quickly, and what it is decides.
 
     The groups say which character it is.
     """
@@ -34,25 +35,22 @@ def _pattern(unseen: str) -> str:
     by_oct = "|".join(f"{ord(char):03o}" for char in KEY)
     short = "|".join(f"{ord(char):o}" for char in KEY if ord(char) < 0o100)
     by_dec = "|".join(str(ord(char)) for char in KEY)
-    slashes = r"(?<!\\)\\{1,8}"
-    return (
-        rf"{slashes}(?:"
+    unseen = "".join(map(chr, _UNSEEN))
+    return re.compile(
+        rf"[\\&%<{unseen}](?i:"
+        r"(?<=\\)(?<!\\\\)\\{0,7}(?:"
         rf"(?:u00|u0{{6}}|x|[ux]\{{0{{0,6}})(?P<hex>{by_hex})\}}?"
         rf"|u(?:\{{|0000)?(?:{_UNSEEN_HEX})\}}?"
         rf"|0000(?P<css>{by_hex}) ?"
         rf"|0?(?P<oct>{by_oct})|(?P<few>{short})(?![0-7])"
         rf"|N\{{(?P<name>{'|'.join(_UNICODE_NAMES)})\}}"
         rf"|(?P<plain>[-_+/=]))"
-        rf"|&(?:#(?:0{{0,5}}(?P<dec>{by_dec})(?![0-9]);?|x0{{0,5}}(?P<ent>{by_hex})(?![0-9a-f]);?"
+        rf"|(?<=%)(?:25)*(?P<pct>{by_hex})"
+        rf"|(?<=&)(?:#(?:0{{0,5}}(?P<dec>{by_dec})(?![0-9]);?"
+        rf"|x0{{0,5}}(?P<ent>{by_hex})(?![0-9a-f]);?"
         rf"|(?:173|820[3-7]|x(?:{_UNSEEN_HEX}));)|(?P<html>{'|'.join(_NAMES)});|{_UNSEEN_NAMES};)"
-        rf"|%(?:25)*(?P<pct>{by_hex})"
-        rf"|<wbr ?/?>|{unseen}"
+        rf"|(?<=<)wbr ?/?>|(?<=[{unseen}]))"
     )
-
-
-@cache
-def _escapes() -> re.Pattern[str]:
-    return re.compile(_pattern("[" + "".join(map(chr, _UNSEEN)) + "]"), re.IGNORECASE)
 
 
 _BEGIN = (
@@ -60,10 +58,10 @@ _BEGIN = (
     rb"|%(?:2[5bdf]|[3-7])|<wbr|\xc2\xad|\xe2[\x80\x81]|\xef\xbb\xbf)"
 )
 _WORD = rb"[a-z0-9_+/=\\&#;%{}<>\x80-\xff-]{6}"
-FORMS = (_BEGIN + _WORD, _WORD + _BEGIN)
-"""One of these is in the bytes of a text in which an escape stands in a word of some length:
-regexes for `re` and Hyperscan, letters in any case. They are rough, as a database has to stay
-small."""
+FORMS = (_BEGIN + _WORD, rb"[a-z0-9_-]{2}" + _BEGIN)
+"""One of these is in the bytes of a text in which an escape stands in a word: regexes for `re` and
+Hyperscan, letters in any case. They are rough, and the second is short, so that a search stays
+quick."""
 
 STARTS = (b"\\", b"&", b"%", b"<wbr", b"\xc2\xad", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
 """What every escape begins with."""
