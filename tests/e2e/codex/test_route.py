@@ -187,13 +187,13 @@ def test_what_is_the_users_stays(codex_user: CodexUser, tmp_path: Path) -> None:
     user.write(user.project / ".agents" / "skills" / "theirs" / "SKILL.md", skill.format("theirs"))
     # of a model that is asked for, with words that are no option
     options = ("--strict-config", "-s", "read-only", "--model=portkey/gpt-y")
-    done = user.guarded("exec", *options, "--", "--version")
+    with answers_once((tmp_path / "docs").exists, user.network.upstream):
+        done = user.guarded("exec", *options, "--", "--version")
     through_gateway(user, done, "gpt-y")
     assert "sandbox: read-only" in done.err
     words = (b"users-words", b"projects-words", b"own-skill", b"theirs-skill", b"--version")
     for word in words:
         assert word in done.calls[0].body
-    assert (tmp_path / "docs").exists()
     assert not (tmp_path / "more").exists()
 
 
