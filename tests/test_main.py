@@ -16,7 +16,15 @@ from guard.errors import ExitCode, GuardError
 
 ROOT = Path(entry.__file__).resolve().parents[1]
 
-COLD = ("addresses.py", "connected.py", "inside.py", "rendered.py", "running.py", "today.py")
+COLD = (
+    "addresses.py",
+    "connected.py",
+    "guarded.py",
+    "inside.py",
+    "rendered.py",
+    "running.py",
+    "today.py",
+)
 """What `agents`, `watch`, `explain` and `managed` ask of an agent; no launch waits for it."""
 
 HOT = [
