@@ -30,7 +30,7 @@ _TEXTS = (
     *(".json", ".jsonc", ".md", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"),
     *(".env", ".toml", ".yml", ".yaml", ".sh", ".bash", ".zsh", ".fish", ".py"),
 )
-"""Ends of the names of files that programs read as text, NUL or not."""
+"""Ends of the names of files that programs read as text, however they begin."""
 
 LINE_LIMIT = 1024 * 1024
 """Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
@@ -225,9 +225,11 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 def _is_binary(head: bytes, path: str) -> bool:
     """Whether a file is no text: it is compressed, or there is a NUL in its head, unless its name
     says what reads it anyway, or everything else in it is text: one NUL must not hide a file."""
+    if path.lower().endswith(_TEXTS):
+        return False
     if head.startswith(packed.BEGINS):
         return True
-    if b"\0" not in head or wide_encoding(head) or path.lower().endswith(_TEXTS):
+    if b"\0" not in head or wide_encoding(head):
         return False
     rest = head.translate(None, b"\0")
     return len(rest) * 2 < len(head) or len(rest.translate(None, _CONTROLS)) < len(rest)
