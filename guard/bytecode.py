@@ -1,11 +1,13 @@
 """The bytecode of the hot path in one file: a launch opens it, instead of some forty files.
 
-It lies in `__pycache__`, where Python keeps what it compiled of the same modules, and is trusted no
-further: whoever can put a file there can put bytecode there that Python runs. More is asked than
-Python asks. The file belongs to the owner of our own code, nobody else can write to it, and a link
-does not count; of each module it holds the identity of the source, which is compared when the
-module is imported. What differs is imported as Python does it, and goes into the next file. What is
-in the file is what launches have imported.
+It lies where Python keeps what it compiled of the same modules, by the name that the bytecode of
+`guard.hot` would have, so that it goes with them: `pip uninstall` removes what it can name. It is
+trusted no further: whoever can put a file there can put bytecode there that Python runs. More is
+asked than Python asks. The file belongs to the owner of our own code, nobody else can write to it,
+and a link does not count; of each module it holds the identity of the source, which is compared
+when the module is imported. What differs is imported as Python does it, and goes into the next
+file. What is in the file is what launches have imported. A checksum tells what a disk has damaged:
+`marshal` and the interpreter may end the process on it.
 
 Python's own way takes a search and eleven system calls for each module, which for `exec -- true`
 is a third of what the start of the interpreter takes (3.11).
@@ -18,17 +20,26 @@ import os
 import sys
 import time
 from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER, PathFinder, SourceFileLoader
+from _frozen_importlib_external import (
+    MAGIC_NUMBER,
+    PathFinder,
+    SourceFileLoader,
+    cache_from_source,
+)
+from _imp import source_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-FILE = f"{os.path.dirname(__file__)}/__pycache__/hot.{sys.implementation.cache_tag}.bytecode"
+FILE = cache_from_source(f"{os.path.dirname(__file__)}/hot.py")
 
-_HEAD_BYTES = 1 << 16
-"""Holds the head and the index, which has some hundred bytes for each module."""
+_INDEX_BYTES, _HEAD_BYTES = 60_000, 1 << 16
+"""Hold the index, which has some hundred bytes for each module, and with it the head."""
+
+_SUM_BYTES = 8
+"""Before the bytecode of each module: its checksum, the one of Python's own files."""
 
 _REGULAR, _KIND_AND_OTHERS_WRITE = 0o100000, 0o170022
 
@@ -92,7 +103,7 @@ class _Finder:
             found = os.fstat(self.handle)
             if found.st_uid == owner and found.st_mode & _KIND_AND_OTHERS_WRITE == _REGULAR:
                 head, _, index = os.pread(self.handle, _HEAD_BYTES, 0).partition(b"\n")
-                if head == _head(found.st_size - len(head) - 1):
+                if head == _head(index, found.st_size - len(head) - 1):
                     self.kept = marshal.loads(index)  # noqa: S302 # of the owner of our code
                     self.size = found.st_size
         except (OSError, ValueError, EOFError, TypeError):
@@ -109,7 +120,8 @@ class _Finder:
             if name in self.kept:
                 origin, identity, package, _, _ = self.kept[name]
                 if _identity(origin) == identity:
-                    spec = ModuleSpec(name, _Loader(name, origin, self), is_package=package)
+                    loader = _Loader(name, origin, self)
+                    spec = ModuleSpec(name, loader, origin=origin, is_package=package)
                     if package:
                         spec.submodule_search_locations = [os.path.dirname(origin)]
                     return spec
@@ -127,7 +139,10 @@ class _Finder:
             return None
         *_, back, size = self.kept[name]
         piece = os.pread(self.handle, size, self.size - back)
-        return marshal.loads(piece)  # type: ignore[no-any-return] # noqa: S302
+        if _sum(piece[_SUM_BYTES:]) != piece[:_SUM_BYTES]:
+            del self.kept[name]
+            return None
+        return marshal.loads(piece[_SUM_BYTES:])  # type: ignore[no-any-return] # noqa: S302
 
     def write(self) -> None:
         """Write the file: what was kept and noted, of the sources that are still the same."""
@@ -135,7 +150,7 @@ class _Finder:
 
         now = time.time_ns()
         found = {
-            name: (origin, identity, package, marshal.dumps(code))
+            name: (origin, identity, package, _summed(marshal.dumps(code)))
             for name, (origin, identity, package, code) in self.noted.items()
             if identity[0] < now - _OLD_NS and identity[1] < now - _SEEN_NS
         }
@@ -143,6 +158,8 @@ class _Finder:
             return
         for name, (origin, identity, package, back, size) in self.kept.items():
             piece = os.pread(self.handle, size, self.size - back)
+            if _summed(piece[_SUM_BYTES:]) != piece:
+                continue
             found.setdefault(name, (origin, identity, package, piece))
         index: dict[str, tuple[str, tuple[int, ...], bool, int, int]] = {}
         pieces: list[bytes] = []
@@ -153,15 +170,24 @@ class _Finder:
                 index[name] = origin, identity, package, back, len(piece)
                 pieces.insert(0, piece)
         rest = marshal.dumps(index) + b"".join(pieces)
-        head = _head(len(rest))
-        if len(head) + len(rest) - back < _HEAD_BYTES:
-            write(FILE, head + b"\n" + rest, 0o644)
+        if len(rest) - back < _INDEX_BYTES:
+            write(FILE, _head(rest, len(rest)) + b"\n" + rest, 0o644)
 
 
-def _head(size: int) -> bytes:
-    """The first line of a file of this Python, its options and this place; `size` bytes follow."""
+def _head(rest: bytes, size: int) -> bytes:
+    """The first line of a file of this Python, its options and this place; `size` bytes follow,
+    which begin with `rest`."""
     options = f"{MAGIC_NUMBER.hex()} {sys.hexversion:x} {sys.flags.optimize}"
-    return f"{options} {size} {__file__}".encode("utf-8", "surrogateescape")
+    known = f"{size} {_sum(rest[:_INDEX_BYTES]).hex()}"
+    return f"{options} {known} {__file__}".encode("utf-8", "surrogateescape")
+
+
+def _sum(content: bytes) -> bytes:
+    return source_hash(0, content)
+
+
+def _summed(content: bytes) -> bytes:
+    return _sum(content) + content
 
 
 class _Loader(SourceFileLoader):

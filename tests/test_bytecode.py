@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ class Copy:
         index = self.index()
         codes = {name: rest[len(rest) - back :][:size] for name, (*_, back, size) in index.items()}
         text = self.original + b"\nimport os\nos.write(2, b'from the file')\n"
-        codes[MODULE] = marshal.dumps(compile(text, str(self.source), "exec"))
+        codes[MODULE] = bytecode._summed(marshal.dumps(compile(text, str(self.source), "exec")))
         back, pieces = 0, b""
         for name, piece in codes.items():
             back += len(piece)
@@ -77,6 +78,7 @@ class Copy:
         rest = marshal.dumps(index) + pieces
         words = head.split(b" ")
         words[3] = str(len(rest)).encode()
+        words[4] = bytecode._sum(rest[: bytecode._INDEX_BYTES]).hex().encode()
         if word >= 0:
             words[word] += b"0"
         self.file.write_bytes(b" ".join(words) + b"\n" + rest)
@@ -124,6 +126,19 @@ def _cut(length: int) -> Callable[[Copy], None]:
     return lambda copy: copy.file.write_bytes(copy.file.read_bytes()[:length]) and None
 
 
+def _other_bytes(copy: Copy) -> None:
+    content = copy.file.read_bytes()
+    assert content.count(b"from the file") == 1
+    copy.file.write_bytes(content.replace(b"from the file", b"from the fire"))
+
+
+def _other_index(copy: Copy) -> None:
+    """Whole as marshal sees it, but of each module a part less."""
+    head, line, rest = copy.file.read_bytes().partition(b"\n")
+    damaged = marshal.dumps({name: found[:-1] for name, found in copy.index().items()})
+    copy.file.write_bytes(head + line + damaged + rest[len(damaged) :])
+
+
 DIFFERENT: dict[str, Callable[[Copy], object]] = {
     "the source was edited": _edited,
     "the source has another time": lambda copy: os.utime(copy.source, (2, 2)),
@@ -136,11 +151,14 @@ DIFFERENT: dict[str, Callable[[Copy], object]] = {
     "half of it is missing": _cut(10_000),
     "it is empty": _cut(0),
     "it has a byte more": lambda copy: copy.file.write_bytes(copy.file.read_bytes() + b"\0"),
+    "its bytecode is damaged": _other_bytes,
+    "its index is damaged": _other_index,
     "its bytecode is of another format": lambda copy: copy.forge(0),
     "it is of another Python": lambda copy: copy.forge(1),
     "it is of a Python with -O": lambda copy: copy.forge(2),
     "it claims another length": lambda copy: copy.forge(3),
-    "it is of another place": lambda copy: copy.forge(4),
+    "its index has another checksum": lambda copy: copy.forge(4),
+    "it is of another place": lambda copy: copy.forge(5),
 }
 
 
@@ -171,3 +189,10 @@ def test_what_a_launch_imports_beside_it_is_added(copy: Copy) -> None:
     while "guard.launch.print_key" not in copy.index():
         subprocess.run(command, env=environ, cwd=copy.home, capture_output=True, check=True)
     assert copy.index().keys() > before.keys()
+
+
+def test_what_removes_bytecode_of_ours_by_name_removes_it() -> None:
+    # pip removes what is compiled of the modules that it installed, and no directory that is left
+    module = Path(guard.__file__).with_name("hot.py")
+    assert module.is_file()
+    assert cache_from_source(str(module)) == bytecode.FILE

@@ -37,6 +37,7 @@ FLOORS = (
         "net": "URL, host, port",
         "paths": "our directories, the user's and the project's",
         "bytecode": "the modules of a launch in one file",
+        "hot": "where the bytecode of a launch is kept",
     },
     {
         "files": "bounded reads, whole writes, locks",
