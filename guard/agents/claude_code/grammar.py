@@ -8,6 +8,7 @@ read in the bundle inside the binary. What was run:
 - with `-p` or `--print` as a word of its own no word is a subcommand: `-p mcp list` is a prompt;
 - a few subcommands count only as the very first word (`logs`, `attach`, `daemon`, `ssh` …): with
   an option in front of them, the model gets them as a prompt;
+- so do hidden options: `--chrome-native-host doctor` and `--bg-spare doctor` start what they name;
 - the one word of an option is taken whatever it is: `--add-dir --help -p hi` calls the model;
 - a `--` ends the options.
 
@@ -157,8 +158,9 @@ _FIRST_WORD = {
     for command in (
         *(Command(name, HARMLESS) for name in ("logs", "stop", "kill", "rm")),
         *(Command(name, SERVER, _BACKGROUND) for name in ("attach", "daemon", "respawn")),
-        *(Command(name, SERVER, _SERVES) for name in ("rc", "bridge")),
-        Command("self-hosted-runner", SERVER, _SERVES),
+        # `remote -ph` and `sync --help=x` are no plea for help: the remote control starts (run)
+        *(Command(name, SERVER, _SERVES) for name in ("rc", "bridge", "remote", "sync")),
+        *(Command(f"self-hosted-{name}", SERVER, _SERVES) for name in ("agent-proxy", "runner")),
         Command("ssh", REMOTE, _ELSEWHERE),
     )
 }
@@ -168,7 +170,8 @@ _FIRST_WORD = {
 class Invocation(CommandLine):
     """A command line as Claude Code reads it.
 
-    `unknown` are words that look like options and are not in the tables.
+    `unknown` are words that look like options and are not in the tables, in front of a subcommand
+    if there is one: its own are not in the tables.
     `two_readings` tells that it cannot be known whether a subcommand or the model gets the words.
     """
 
@@ -184,13 +187,17 @@ class Invocation(CommandLine):
     @property
     def kind(self) -> str:
         """Which kind of launch this is, a constant of `guard.agents.kinds`."""
-        if self.two_readings or self.named(*REFUSED):
+        if self.two_readings or self.unknown or self.named(*REFUSED):
             # `--help --bg` and `-v --bg` start the service they name, and `--plugin-dir --help` is
             # no plea for help: the option takes the word (run)
             return GUARDED
         if self.command is ROOT:
-            asks = self.named("--help", "-h") or self.argv[:1] in (("--version",), ("-v",))
-            return HARMLESS if asks and not self.unknown else GUARDED
+            # a first word that is no option may be a command of another release, which reads the
+            # words behind it in its own way; behind our options it is none
+            if self.argv[:1] in (("--version",), ("-v",)):
+                return HARMLESS
+            asks = self.named("--help", "-h") and self.operands[:1] != [0]
+            return HARMLESS if asks else GUARDED
         if self.command.kind == LOCAL and self.named("--help", "-h"):
             return HARMLESS
         # `remote-control --help` starts what it is asked about (run), so a plea for help opens
@@ -244,8 +251,7 @@ def _find_subcommand(found: Invocation) -> None:
         found.two_readings = True
         return
     found.command = _COMMANDS.get(" ".join(names[:2]), _COMMANDS[names[0]])
-    # its own options are not in the table
-    found.unknown = []
+    found.unknown = read(words[:first]).unknown
 
 
 def _option(found: Invocation, words: tuple[str, ...], at: int) -> int:

@@ -52,6 +52,10 @@ from guard.agents.kinds import GUARDED, HARMLESS, LOCAL, REMOTE, SERVER
         ("--add-dir --help -p hi", GUARDED, ""),
         ("--tools -h -p hi", GUARDED, ""),
         ("--betas -- --help", HARMLESS, ""),
+        ("--help hi", HARMLESS, ""),
+        # another release may know the word, and then reads what is behind it in its own way
+        ("hi --help", GUARDED, ""),
+        ("mcp add --not-in-the-table x", LOCAL, "mcp"),
     ],
 )
 def test_kind(line: str, kind: str, command: str) -> None:
@@ -72,6 +76,11 @@ def test_kind(line: str, kind: str, command: str) -> None:
         "doctor --bg",
         "auth status --background",
         "mcp list --bg",
+        # hidden options of the first word: each starts a service (run)
+        "--chrome-native-host doctor",
+        "--bg-spare doctor",
+        "--eval-mock-server -- update",
+        "--claude-in-chrome-mcp mcp --help",
     ],
 )
 def test_neither_a_plea_for_help_nor_a_subcommand_opens_what_is_refused(line: str) -> None:
@@ -87,6 +96,13 @@ def test_what_can_be_read_in_two_ways_is_a_model_call_that_is_refused(line: str)
     found = grammar.read(line.split())
     assert found.two_readings
     assert found.kind == GUARDED
+
+
+@pytest.mark.parametrize("word", ["remote-control", "rc", "bridge", "remote", "sync"])
+@pytest.mark.parametrize("asks", ["", " --help", " -ph", " -ch", " --help=x", " -h"])
+def test_no_plea_for_help_starts_the_remote_control(word: str, asks: str) -> None:
+    """`claude sync -ph` starts it: only `-h` and `--help` as whole words are pleas there."""
+    assert grammar.read((word + asks).split()).kind == SERVER
 
 
 @pytest.mark.parametrize(
