@@ -142,42 +142,10 @@ def _run(hot: str, argv: list[str]) -> int:
     from guard.errors import ExitCode, GuardError
 
     try:
-        if hot == "exec":
-            from guard.launch.execute import main as run_exec
-
-            return run_exec(argv[1:])
-        if hot == "line":
-            from guard.proxies.starts import main as run_line
-
-            return run_line(argv[1:])
-        if hot == "key":
-            from guard.launch.print_key import main as run_key
-
-            return run_key(argv[1:])
-        if hot == "status":
-            from guard.doctor.status import main as run_status
-
-            return run_status()
-        if hot == "hook":
-            from guard.hook import main as run_hook
-
-            return run_hook(argv[1:])
-        if argv[:1] == ["bootstrap"]:
-            # without third-party packages: there are none yet
-            from guard.commands.bootstrap import main as run_bootstrap
-
-            return run_bootstrap(argv[1:])
-        from guard.commands.plainly import main as run_plainly
-
-        status = run_plainly(argv)
-        if status is not None:
-            return status
-        from guard.packages import make_importable
-
-        make_importable()
-        from guard.cli import main as run_cli
-
-        return run_cli(argv)
+        status = _command(hot, argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is said here, not by Python at the end
+        return status
     except GuardError as error:
         from guard.masking import fix_without_secrets
 
@@ -201,6 +169,45 @@ def _run(hot: str, argv: list[str]) -> int:
             return ExitCode.CONFIG
         _say(_internal(error))
         return ExitCode.INTERNAL
+
+
+def _command(hot: str, argv: list[str]) -> int:
+    if hot == "exec":
+        from guard.launch.execute import main as run_exec
+
+        return run_exec(argv[1:])
+    if hot == "line":
+        from guard.proxies.starts import main as run_line
+
+        return run_line(argv[1:])
+    if hot == "key":
+        from guard.launch.print_key import main as run_key
+
+        return run_key(argv[1:])
+    if hot == "status":
+        from guard.doctor.status import main as run_status
+
+        return run_status()
+    if hot == "hook":
+        from guard.hook import main as run_hook
+
+        return run_hook(argv[1:])
+    if argv[:1] == ["bootstrap"]:
+        # without third-party packages: there are none yet
+        from guard.commands.bootstrap import main as run_bootstrap
+
+        return run_bootstrap(argv[1:])
+    from guard.commands.plainly import main as run_plainly
+
+    status = run_plainly(argv)
+    if status is not None:
+        return status
+    from guard.packages import make_importable
+
+    make_importable()
+    from guard.cli import main as run_cli
+
+    return run_cli(argv)
 
 
 def _wants_help(argv: list[str]) -> bool:

@@ -215,6 +215,7 @@ class TestDispatch:
     [
         ("allow list >&-", 0, ""),
         ("allow list >/dev/full", 3, "no space left where it goes"),
+        ("status --short >/dev/full", 3, "no space left where it goes"),
         ("hook zsh >&-", 0, ""),
         ("--version >&-", 0, ""),
     ],

@@ -56,9 +56,9 @@ class PlainWords(Record):
 
 
 MODULES = {
-    "check": "checking",
-    "policy show": "policy_show",
-    "why": "variables",
+    ("check",): "checking",
+    ("policy", "show"): "policy_show",
+    ("why",): "variables",
 }
 """The module of `guard.commands` with a command's WORDS, and the function `command` that they are
 for."""
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int | None:
         asked = overview.asked_for(argv)
         return _written(asked.text(overview.width()) + "\n") if asked else None
     for length in (1, 2):
-        name = MODULES.get(" ".join(argv[:length]))
+        name = MODULES.get(tuple(argv[:length]))
         if name is not None:
             return _run(name, argv[length:])
     return None

@@ -49,6 +49,7 @@ NOT_PLAIN = (
     "why --help A_KEY",
     "why --js",
     "why --no-such",
+    "policy show --effective --effect",
     "policy show user",
     "policy show -- user",
     "policy show --help",
@@ -56,6 +57,7 @@ NOT_PLAIN = (
     "policy",
     "policy --json show",
     "policy path",
+    "portkey --help --help",
     "status",
     "--no-such",
     "why.",
@@ -108,6 +110,11 @@ def test_all_else_is_left_to_click(line: str, asked: list[dict[str, Any]]) -> No
     assert asked == []
 
 
+def test_two_words_in_one_are_no_command(asked: list[dict[str, Any]]) -> None:
+    assert {plainly.main([line]) for line in PLAIN if " " in line} == {None}
+    assert asked == []
+
+
 @pytest.mark.parametrize("argv", [[], ["check"], ["why"], ["--help"], ["--version"]], ids=" ".join)
 def test_a_shell_that_completes_gets_its_answer_from_click(
     argv: list[str], asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
@@ -117,16 +124,16 @@ def test_a_shell_that_completes_gets_its_answer_from_click(
     assert asked == []
 
 
-@pytest.mark.parametrize("name", plainly.MODULES)
+@pytest.mark.parametrize("words", plainly.MODULES, ids=" ".join)
 def test_an_interrupted_command_says_so(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(**_: Any) -> int:
         raise KeyboardInterrupt
 
-    module = import_module(f"guard.commands.{plainly.MODULES[name]}")
+    module = import_module(f"guard.commands.{plainly.MODULES[words]}")
     monkeypatch.setattr(module, "command", interrupted)
-    assert plainly.main(name.split()) == 130
+    assert plainly.main([*words]) == 130
     assert capsys.readouterr().err == "routeguard: interrupted\n"
 
 
