@@ -104,14 +104,18 @@ def plan_launch(
         from guard.agents.reach import reach
 
         reach(plan, policy, agent)
+    # the agent's own directories as well: a command that calls no model runs what settings there
+    # name (`claude doctor` and `mcp list`, `codex archive` did: run)
+    moved = paths.inside(own, cwd, agent.directories)
     if harmless and wrong:
         from guard.agents.environment import Change
 
         plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
-    elif wrong:
-        plan.findings[:0] = places.chosen_directories(wrong)
-    if plan.guarded:
-        plan.findings[:0] = places.chosen_directories(paths.inside(own, cwd, agent.directories))
+    if harmless:
+        for one in moved:
+            plan.remove(one.variable, one.what)
+    else:
+        plan.findings[:0] = places.chosen_directories([*wrong, *moved])
     plan.findings[:0] = chosen
     if plan.guarded:
         from guard.launch import bare_calls

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.agents.plan import Plan
 from guard.agents.registry import adapters
 from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
@@ -93,17 +94,26 @@ def test_an_agents_own_directory(machine, agent, variable, how) -> None:
         "link": f"{link}",
     }
 
-    def forbidden(words: list[str], value: str) -> list[str]:
+    def plan(words: list[str], value: str) -> Plan:
         environ = {**machine.environ, variable: value}
         policy, place = CompiledPolicy(), str(machine.project)
-        plan, _ = plan_launch(
-            agent, words, environ, [], "", policy, place, time.time(), write=False
-        )
-        return [f.subject for f in plan.forbidden_by if f.rule == "RG504"]
+        return plan_launch(agent, words, environ, [], "", policy, place, time.time(), write=False)[
+            0
+        ]
+
+    def forbidden(words: list[str], value: str) -> list[str]:
+        return [f.subject for f in plan(words, value).forbidden_by if f.rule == "RG504"]
 
     words = agent.one_call("hi", "")
     assert forbidden(words, spelled[how]) == [variable]
-    assert forbidden(["--version"], spelled[how]) == []
+    # starts the servers that are named there
+    assert forbidden(["mcp", "list"], spelled[how]) == [variable]
+    # `claude doctor` ran a program of the settings there, `codex archive` a command
+    for harmless in (["--version"], ["doctor"]):
+        assert forbidden(harmless, spelled[how]) == []
+        assert variable not in plan(harmless, spelled[how]).environ
+        assert variable in plan(harmless, spelled[how]).removed()
+        assert variable in plan(harmless, f"{machine.home}/elsewhere").environ
     assert forbidden(words, f"{machine.home}/elsewhere") == []
     assert forbidden(words, "") == []
 

@@ -192,10 +192,10 @@ class Invocation(CommandLine):
             # no plea for help: the option takes the word (run)
             return GUARDED
         if self.command is ROOT:
-            # a first word that is no option may be a command of another release, which reads the
-            # words behind it in its own way; behind our options it is none
             if self.argv[:1] in (("--version",), ("-v",)):
                 return HARMLESS
+            # a first word that is no option may be a command of another release, which reads the
+            # words behind it in its own way; behind our options it is none
             asks = self.named("--help", "-h") and self.operands[:1] != [0]
             return HARMLESS if asks else GUARDED
         if self.command.kind == LOCAL and self.named("--help", "-h"):
