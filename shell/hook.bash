@@ -53,10 +53,13 @@ function __routeguard_check {
     __rg_names=__SET_KEYS__
     # `compgen -e` lists what is exported, and a private file takes its answer, because $(…) would
     # fork. The file is written over, not emptied first, which costs a disk a multiple. The word
-    # `=_API_KEY`, which no variable has, ends the answer; without it there was none.
-    if [[ -n $__rg_scratch && $__rg_rest -le 0 ]] &&
-        { \builtin compgen -e -X '!?*_API_KEY' -W '=_API_KEY' 1<>"$__rg_scratch/$$" &&
-            \builtin read -r -d = __rg_found <"$__rg_scratch/$$"; } 2>/dev/null; then
+    # `=TURN_API_KEY`, which no variable has, ends the answer. Without it, or with the turn of an
+    # earlier answer, nothing was written, which `compgen` does not say: on a full disk, say. The
+    # turn is quoted because IFS may have digits.
+    if [[ -n $__rg_scratch && $__rg_rest -le 0 ]] && __rg_turn=$((__rg_turn + 1)) &&
+        { \builtin compgen -e -X '!?*_API_KEY' -W "='$__rg_turn'_API_KEY" 1<>"$__rg_scratch/$$" &&
+            { \builtin read -r -d = __rg_found && \builtin read -r __rg_name; } <"$__rg_scratch/$$"; } 2>/dev/null &&
+        [[ ${__rg_name//\'/} == "${__rg_turn}_API_KEY" ]]; then
         __rg_same=__rg_same_all __rg_rest=$__rg_pause
         __rg_names+=${__rg_found//$'\n'/ }' '
     else
@@ -278,6 +281,8 @@ function __routeguard_setup {
     # the first look is for known names only; a script (BASH_ENV) needs no more, and no file
     # what says which known *_API_KEY are set; nothing is expanded yet
     __rg_stems='__SET_STEMS__'
+    # another shell may have had our number, and left its file
+    __rg_turn=${EPOCHSECONDS-$RANDOM}
     __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''
     __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
     case $- in
@@ -291,7 +296,11 @@ function __routeguard_setup {
     fi
     \builtin local __rg_start=1
     __routeguard_path
-    [[ $- != *i* ]] || __rg_rest=0
+    if [[ $- == *i* ]]; then
+        __rg_rest=0
+        # where no file may grow (`ulimit -f 0`), the one that a look writes would end the shell
+        \builtin trap : XFSZ
+    fi
     __routeguard_check
     __rg_same_all='?' __rg_rest=0
     [[ $- == *i* ]] || \builtin return 0

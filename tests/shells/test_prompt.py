@@ -483,6 +483,20 @@ def test_a_bash_without_a_private_file_still_knows_the_keys(
     assert "nowhere" not in output.replace("FOO_API_KEY", "")
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_bash_that_can_write_no_file_still_knows_the_keys(
+    guarded: Any, bash: Any, open_session: Open, before: bool
+) -> None:
+    """Neither does it end by the signal of the limit, nor believe the answer of an earlier look."""
+    session = open_session(bash)
+    session.run("ulimit -f 0" if before else ":")
+    session.run(bash.source(guarded.hook(bash)))
+    session.run("ulimit -f 0; export FOO_API_KEY=v")
+    for name in ("OPENAI_API_KEY", "CLARIFAI_PAT", "ANTHROPIC_API_KEY"):
+        assert session.messages(session.run(f"export {name}=v")) == [scrubbed(name)]
+        assert session.messages(session.run("true")) == []
+
+
 UNDO = {
     "bash": "unset -f opencode opencode2 claude codex routeguard; "
     "__routeguard_prompt() { return; }; "
