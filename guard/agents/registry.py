@@ -85,13 +85,13 @@ def keeps() -> frozenset[str]:
 
 def sets(policy: CompiledPolicy) -> frozenset[str]:
     """The variables that a launch of some agent sets under `policy`."""
-    return frozenset(
-        name
-        for agent in [each.adapter() for each in AGENTS]
-        for name in agent.sets
-        if (policy.gateway_ca or name != agent.ca)
-        and (policy.gateway_proxy or name not in agent.proxies)
-    )
+    return frozenset(name for each in AGENTS for name in _set_by(each.adapter(), policy))
+
+
+def _set_by(agent: Agent, policy: CompiledPolicy) -> frozenset[str]:
+    """Those of `agent.sets` that `policy` gives a reason for."""
+    unasked = () if policy.gateway_ca else (agent.ca,)
+    return frozenset(agent.sets) - {*unasked, *(() if policy.gateway_proxy else agent.proxies)}
 
 
 def is_switch(name: str, value: str) -> bool:
@@ -107,7 +107,7 @@ def pinned(environ: Mapping[str, str], policy: CompiledPolicy) -> frozenset[str]
     for each in AGENTS:
         agent = each.adapter().of_launch(environ)
         if agent.pins(environ) and not agent.unpinned(environ, policy):
-            return frozenset(agent.sets)
+            return _set_by(agent, policy)
     return frozenset()
 
 

@@ -165,6 +165,9 @@ def test_inside_a_guarded_agent_its_own_variables_are_none(machine: Machine, age
     assert machine.check(**plan.environ).findings == ()
     token = {**plan.environ, "ANTHROPIC_AUTH_TOKEN": REAL}
     assert ("RG101", "ANTHROPIC_AUTH_TOKEN", "environment") in said(machine.check(**token))
+    # no launch sets it without [gateway] ca
+    trusted = {**plan.environ, "NODE_EXTRA_CA_CERTS": "/tmp/authority.pem"}
+    assert ("RG108", "NODE_EXTRA_CA_CERTS", "environment") in said(machine.check(**trusted))
 
 
 def test_config_layers_and_credential_stores(machine: Machine) -> None:
