@@ -172,6 +172,27 @@ class TestDispatch:
         with pytest.raises(SystemExit, match="0"):
             raise SystemExit(main([*successor.split()[:2], "--help"]))
 
+    @pytest.mark.parametrize(
+        ("words", "meant"),
+        [
+            (["revoke", "port:1"], "allow revoke port:1"),
+            (["show", "policy", "--json"], "policy show --json"),
+            (["help", "policy", "show"], "policy --help"),
+            (["policyy", "show"], "policy show"),
+            (["allow", "prt", "1", "--reason", "a b"], "allow port 1 --reason 'a b'"),
+        ],
+    )
+    def test_a_command_of_a_group_is_found_without_it(
+        self, words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(words) == ExitCode.USAGE
+        assert f"did you mean: routeguard {meant}\n" in capsys.readouterr().err
+
+    def test_a_word_that_is_no_choice(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["completion", "tcsh"]) == ExitCode.USAGE
+        said = capsys.readouterr().err
+        assert said.startswith("routeguard: shell: 'tcsh' is not one of 'bash', 'zsh', 'fish'\n")
+
     @pytest.mark.parametrize("words", [["--help"], ["--version"]])
     def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:
         outputs = set()

@@ -61,13 +61,14 @@ def take_key(plan: Plan, entry: GatewayProvider, environ: Mapping[str, str], var
         plan.keys.append((variable, entry))
         return True
     value = environ.get(entry.key_env, "")
-    wrong = "is not set" if not value.strip() else unusable_key(value)
+    wrong = unusable_key(value) if value.strip() else "is not set"
     if wrong:
+        none = "" if value.strip() else "no gateway key: "
         plan.findings.append(
             Finding(
                 "RG106",
                 entry.key_env,
-                f"the gateway key: {entry.key_env} {wrong}",
+                f"{none}{entry.key_env} {wrong}",
                 where="environment",
                 fix=how_to_set(entry.key_env),
             )

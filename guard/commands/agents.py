@@ -61,8 +61,8 @@ cleaned    started through routeguard without direct keys, but not guarded: noth
 unguarded  none of these [RG405]
 unknown    another user's, or one the system does not let us see
 
-\b
 Arguments are never shown: they can hold a prompt or a key. Of variables only names are shown.
+
 Exit status: 0 none is unguarded or cleaned, 1 one is, 2 usage, 3 policy, or no process table.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

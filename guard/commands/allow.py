@@ -19,7 +19,7 @@ from guard.agents.guarded import refuse_inside
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands import complete
 from guard.commands.complete import Completer
-from guard.commands.groups import Group
+from guard.commands.groups import Group, as_typed
 from guard.errors import ExitCode, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
@@ -47,7 +47,7 @@ class _Kinds(Group):
             refuse_key()
         guessed = subjects.guess(args[0])
         if guessed:
-            return [f"say what is allowed: routeguard allow {guessed}"]
+            return [f"say what is allowed: {as_typed(f'routeguard allow {guessed}', args[1:])}"]
         return super().meant(ctx, args)
 
 
@@ -64,8 +64,8 @@ Examples:
   routeguard allow list
   routeguard allow revoke port:11434
 
-\b
 Every exception has a reason and an end, at most 90 days away, and is logged.
+
 Exit status: 0 done, 2 usage, 3 unreadable policy, 126 exceptions are not accepted.""",
 )
 def allow() -> None:
@@ -258,7 +258,7 @@ def _end(duration: str | None, until: str | None) -> date | datetime:
         return spans.at(until)
     if duration is None:
         if not can_ask():
-            raise UsageError("an exception needs an end", fix="add --for 2h, or --until 2026-12-31")
+            raise UsageError("an exception needs an end", fix="add --for 2h, or --until and a date")
         duration = click.prompt("For how long (30m, 2h, 3d, 1w)", err=True)
     return spans.from_now(duration)
 

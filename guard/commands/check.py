@@ -34,7 +34,6 @@ Examples:
 In a file, a comment silences a rule on its line, or on the next if it stands alone:
   routeguard: ignore[RG201] the reason, without which it does not count
 
-\b
 Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or baseline,
 4 internal error. `routeguard rules` lists the rules.""",
 )

@@ -29,8 +29,8 @@ Examples:
   routeguard doctor --offline       without the network
   routeguard doctor --json | jq '.checks[] | select(.state == "broken")'
 
-\b
 Nobody but the gateway of your policy is asked. No key is ever shown.
+
 Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
 )
 @click.argument(

@@ -23,7 +23,6 @@ Examples:
   routeguard exec -- bash -l                a shell in which every agent is guarded
   routeguard exec --fence -- {_AGENT.names[0]:<12}   neither it nor its children reach a local proxy
 
-\b
 Exit status: the command's own; 126 refused (the reason is on stderr), 127 not found,
 2 usage, 3 policy. ROUTEGUARD_QUIET=1 keeps a launch that goes ahead silent.""",
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -47,6 +48,11 @@ def _with_help(command: click.Command) -> click.Command:
     return command
 
 
+def as_typed(path: str, words: Sequence[str]) -> str:
+    """The command `path` with `words`, in a form that can be pasted."""
+    return " ".join((path, *(printable(shlex.quote(word)) for word in words)))
+
+
 class Group(click.Group):
     """A group that lists its commands with whole sentences, and says what was meant."""
 
@@ -70,9 +76,25 @@ class Group(click.Group):
         successor = _OTHER_NAMES.get(f"{ctx.command_path} {args[0]}")
         if successor:
             return [f"it is called: {successor}", f"{successor} --help"]
-        near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-        command = " ".join(map(printable, (ctx.command_path, *near, *args[1:])))
-        return [f"did you mean: {command}"] * bool(near) + [f"{ctx.command_path} --help"]
+        own = self.list_commands(ctx)
+        if args[0] == "help":
+            meant = [[*args[1:2], "--help"]] if args[1:2] and args[1] in own else []
+        else:
+            meant = [[near, *args[1:]] for near in get_close_matches(args[0], own, n=1)]
+        meant = meant or self._below(ctx, args)
+        said = [as_typed(ctx.command_path, words) for words in meant]
+        return [*(f"did you mean: {command}" for command in said), f"{ctx.command_path} --help"]
+
+    def _below(self, ctx: click.Context, args: list[str]) -> list[list[str]]:
+        """The commands of the groups in this one that are called as `args` begins."""
+        found = []
+        for name in self.list_commands(ctx):
+            group = self.get_command(ctx, name)
+            if isinstance(group, click.Group) and args[0] in group.list_commands(ctx):
+                if args[1:2] == [name]:  # in the wrong order
+                    return [[name, args[0], *args[2:]]]
+                found.append([name, *args])
+        return found
 
     def summaries(self, ctx: click.Context) -> Mapping[str, Mapping[str, str]]:
         """The commands and what they do, below their heading."""
@@ -159,7 +181,7 @@ def usage_error(error: click.ClickException) -> UsageError:
         else:
             # click's names of its types are no English
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
-            what = f"{name}: {message}"
+            what = f"{name.strip('[].').lower()}: {message}"
             fix = _near_choice(error) + fix
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 

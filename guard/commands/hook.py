@@ -20,7 +20,6 @@ Just this shell:   eval "$(routeguard hook bash)"
 Bash scripts too:  routeguard hook bash > ~/.routeguard.bash; export BASH_ENV=~/.routeguard.bash
 Undo it:           take the line out, open a new shell
 
-\b
 Exit status: 0 a hook was printed (with a policy that cannot be read: one that only wraps the
 agents, which then refuse to start), 2 no such shell, 3 routeguard's own files are damaged.""",
 )

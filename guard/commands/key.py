@@ -14,9 +14,9 @@ Examples:
   routeguard key --headers | wc -c            the same as a JSON object of headers
   "apiKeyHelper": "/usr/bin/routeguard key"   in an agent's settings
 
-\b
 Standard output has to be a pipe: a terminal, a file or a network connection gets nothing.
 Each call is a line in the audit log, without the key.
+
 Exit status: 0 printed, 1 no usable key, 2 usage, 3 policy, 126 refused: no pipe, or no log.""",
 )
 @click.option("--headers", is_flag=True, help="Print the gateway's headers as a JSON object.")

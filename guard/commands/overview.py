@@ -140,7 +140,6 @@ Examples:
   routeguard explain -- {AGENTS[0].example}
   routeguard verify
 
-\b
 Exit status: 0 fine, 1 findings, 2 usage, 3 policy or configuration,
 4 internal error.
 `exec` ends with the command's own status, 126 refused, 127 not found.""",

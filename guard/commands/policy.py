@@ -81,8 +81,8 @@ Examples:
   routeguard policy validate draft.toml
   routeguard policy validate --json | jq '.files[].problems'
 
-\b
 .routeguard.toml and pyproject.toml are checked as a project's policy, any other file as a user's.
+
 Exit status: 0 valid, 3 not valid.""",
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())

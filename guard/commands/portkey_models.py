@@ -29,8 +29,8 @@ Examples:
   routeguard portkey models --provider openrouter-main
   routeguard portkey models --refresh --json | jq -r .models[].{AGENTS[0].id}
 
-\b
 A listed model may still fail: routeguard portkey probe MODEL tries it.
+
 Exit status: 0 found, 1 none found or the gateway says no, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("words", nargs=-1, metavar="[WORD]...")

@@ -39,9 +39,9 @@ Examples:
   routeguard portkey probe gpt-4o --provider openai-prod --yes
   routeguard portkey probe @openrouter-main/mistralai/mistral-7b --yes
 
-\b
 Each request is a completion of a few tokens and costs money: what would be sent is shown first,
 and without a terminal nothing is sent without --yes.
+
 Exit status: 0 every model works under some name, 1 one does not, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete.models)

@@ -35,8 +35,8 @@ Examples:
   routeguard portkey status --json | jq .default_route
   routeguard portkey status --entry portkey-openrouter
 
-\b
 What the key may not see is named with the scope it lacks.
+
 Exit status: 0 the key works, 1 the gateway or the key says no, 2 usage, 3 policy, 126 refused."""
 )
 @entry_option

@@ -36,9 +36,9 @@ Examples:
   routeguard portkey sync --layout each             one entry per provider: portkey-openrouter, …
   routeguard portkey sync gpt mini --provider openai-prod --yes
 
-\b
 A model that a probe found not to work is left out. Comments and everything else in the policy
 stay; the old file is kept beside it, and the command that restores it is printed.
+
 Exit status: 0 written or nothing to do, 1 the gateway says no, 2 usage, 3 policy, 126 refused."""
 )
 @click.argument("words", nargs=-1, metavar="[WORD]...")

@@ -65,7 +65,6 @@ Examples:
   routeguard ports stop 4000      end what listens on port 4000
   routeguard ports --json | jq '.ports[] | select(.state == "forbidden").port'
 
-\b
 Exit status: 0 nothing forbidden listens, 1 something does, 2 usage, 3 policy.
 To keep looking: routeguard watch""",
 )

@@ -40,7 +40,6 @@ Examples:
   routeguard ports stop litellm         by name, wherever it listens
   routeguard ports stop --all --yes     everything the policy forbids, unasked
 
-\b
 Exit status: 0 all stopped or nothing was there, 1 something still listens or the answer was no,
 2 usage (also: no terminal to ask on), 3 policy, 126 refused (not identified, or not yours).""",
 )

@@ -36,9 +36,9 @@ Examples:
   routeguard setup --key-from keyring      the key goes into the system's keyring
   routeguard setup --gateway http://localhost:8787/v1 --no-verify
 
-\b
 Running it again changes only what differs; `routeguard teardown` undoes all of it. No key is ever
 written into a file.
+
 Exit status: 0 done, 1 not possible (nothing changed unless it says so) or not proved, 2 usage,
 3 policy, 130 not confirmed."""
 )

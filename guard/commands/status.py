@@ -26,8 +26,8 @@ Examples:
   PS1='$(routeguard status --short) \\$ '    bash: at every prompt
   routeguard status --json | jq .guarded
 
-\b
 Asks nobody and runs nothing; `routeguard doctor` looks at everything.
+
 Exit status: 0 launches are guarded, 1 they are not, 2 usage.""",
 )
 @click.option("--short", "in_short", is_flag=True, help="One line, for a prompt.")

@@ -31,9 +31,9 @@ Examples:
   routeguard watch --once                 one look, for a CI job: exit status 1 if it found any
   routeguard watch --json | jq -r .message
 
-\b
 Only identified proxies of your own are stopped, each at most three times an hour, and none where
 the policy says proxies.action = "flag". Agents are never stopped.
+
 Exit status: 0 ended by TERM, or --once and nothing found; 1 --once and something found; 2 usage;
 3 policy; 130 ended by Ctrl-C.""",
 )

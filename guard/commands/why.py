@@ -14,9 +14,9 @@ Examples:
   routeguard why ANTHROPIC_API_KEY          what happens to it, who set it, how to allow it
   routeguard why GITHUB_TOKEN HTTPS_PROXY --json | jq '.variables[].launch'
 
-\b
 Values are never shown, only masked. Startup files are read, not run: what `eval` or another
 program sets has no line to show.
+
 Exit status: 0 nothing wrong, 1 a finding for one of the names, 2 usage, 3 policy.""",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete.variables)

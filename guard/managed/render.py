@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import plistlib
+import shlex
 import shutil
 import sys
 import uuid
@@ -63,8 +64,9 @@ def read_policy(path: str) -> CompiledPolicy:
             "there is no system policy to render",
             where=path,
             why="managed files say what the administrator's policy says, and nobody else's",
-            fix="routeguard policy init --dry-run > policy.toml, edit it, then:\n"
-            f"sudo install -D -m 644 policy.toml {path}",
+            fix="routeguard policy init --dry-run > policy.toml\n"
+            "edit it, then:\n"
+            f"sudo install -D -m 644 policy.toml {shlex.quote(path)}",
         )
     return compile_layers([layer])
 

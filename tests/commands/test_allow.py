@@ -288,7 +288,7 @@ class TestMistakes:
     )
     def test_kind_forgotten(self, run, word, meant):
         run.allow(word, *SHORT, status=2)
-        assert f"routeguard allow {meant}" in run.err
+        assert f"say what is allowed: routeguard allow {meant} --for 2h --reason" in run.err
 
     def test_near_miss(self, run):
         run.allow("pirt", "1", status=2)

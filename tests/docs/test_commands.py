@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -427,6 +429,34 @@ def examples(command: click.Command, name: str) -> Iterator[str]:
             child = command.get_command(context, inner)
             assert child is not None
             yield from examples(child, inner)
+
+
+def epilogs(command: click.Command) -> Iterator[str]:
+    yield command.epilog or ""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for inner in map(partial(command.get_command, context), command.list_commands(context)):
+            assert inner is not None
+            yield from epilogs(inner)
+
+
+def test_what_help_texts_say_at_their_end_is_folded_at_the_width_of_the_terminal() -> None:
+    """Where lines are kept (`\b`), a sentence does not go on in the next one."""
+    kept = [
+        paragraph.split("\n")[1:]
+        for epilog in epilogs(group)
+        for paragraph in epilog.split("\n\n")
+        if paragraph.startswith("\b\n")
+    ]
+    assert len(kept) > 40
+    assert [
+        line
+        for lines in kept
+        for line, following in pairwise(lines)
+        # columns have more than one space between them
+        if len(line) > 70 and line[0] != " " != following[0] and line[-1] not in ".:"
+        if "  " not in line
+    ] == []
 
 
 def test_examples_of_the_help_texts_are_command_lines(
