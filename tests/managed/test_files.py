@@ -194,6 +194,28 @@ def test_an_interrupted_install_can_be_taken_away(
         assert tree(root) == before
 
 
+def test_an_interrupted_install_forgets_no_file_of_an_agent_that_leaves_the_policy(
+    root: Path, managed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(root)
+    managed("install")
+    policy = root / "etc/routeguard/policy.toml"
+    text = policy.read_text()
+    policy.write_text('[agents]\nguard = ["opencode"]\n')
+
+    def fails(*_: object) -> None:
+        raise GuardError("out of power")
+
+    monkeypatch.setattr(files, "_carry_out", fails)
+    with pytest.raises(GuardError, match="out of power"):
+        managed("install")
+    monkeypatch.undo()
+    assert (root / CONFIG).exists()
+    assert managed("remove") == 0
+    policy.write_text(text)
+    assert tree(root) == before
+
+
 def test_a_directory_that_others_can_write_gets_nothing(root: Path, managed: Run) -> None:
     (root / "etc/codex").mkdir()
     (root / "etc/codex").chmod(0o777)

@@ -65,6 +65,21 @@ def test_starts_past_routeguard_stay_at_the_gateway(bench: Bench, build: Build) 
     assert bench.run(build, foreign) - {"models.dev"} == {"exit 1"}
 
 
+def test_the_home_of_another_user_stays_as_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    for verb in ("install", "remove"):
+        with pytest.raises(GuardError, match="your own file") as refused:
+            managed(verb)
+        assert (refused.value.where, refused.value.fix) == (
+            str(bench.home),
+            "run it as that user, without sudo",
+        )
+    assert not (bench.root / FILE).exists()
+
+
 def test_what_was_there_comes_back(bench: Bench) -> None:
     path = bench.root / FILE
     assert managed("status") == 1
