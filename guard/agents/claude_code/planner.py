@@ -73,8 +73,9 @@ def survey(
 
 
 def open_project(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) -> None:
-    """Keep a command that opens the project from other hosts than the gateway."""
-    result.set(SWITCHES, SETS)
+    """Keep a command that opens the project from other hosts than the gateway, and let an agent
+    that one of its servers starts meet the guard."""
+    result.set({**SWITCHES, **shims_first(result, facts.shims)}, SETS)
 
 
 def judge_arguments(

@@ -30,7 +30,7 @@ from guard.agents.opencode.route import Route, Router
 from guard.agents.opencode.store import OAUTH, WELLKNOWN, credentials_in, session_directories
 from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode.variables import SETS, SWITCHES
-from guard.agents.plan import asked_directly
+from guard.agents.plan import asked_directly, shims_first
 from guard.files import jsonc
 from guard.findings import Finding
 from guard.paths import REAL_CONFIG_HOME
@@ -159,6 +159,7 @@ def open_project(result: Plan, policy: CompiledPolicy, facts: Facts, now: float)
     result.findings += preflight.check_store(facts.found, policy, now)
     _judge_inline_store(result, policy, now)
     result.environ.update(SWITCHES)
+    result.set(shims_first(result, paths.installed_shims(facts.environ)), SETS)
 
 
 def judge_arguments(

@@ -90,12 +90,14 @@ def test_a_call_is_pinned(machine: Machine) -> None:
     assert KEY not in " ".join(plan.argv)
 
 
-def test_without_a_path_the_shims_bring_no_empty_entry(machine: Machine) -> None:
-    """An empty entry of PATH is the current directory."""
+@pytest.mark.parametrize("line", ["-p hi", "mcp list", "plugin list"])
+def test_what_it_starts_meets_the_shims_first(machine: Machine, line: str) -> None:
+    """And without a PATH no empty entry, which would be the current directory."""
     shims = machine.home / ".local/share/routeguard/shims"
     shims.mkdir(parents=True)
+    assert machine.plan(*line.split()).environ["PATH"].split(":")[0] == str(shims)
     del machine.environ["PATH"]
-    entries = machine.plan("-p", "hi").environ["PATH"].split(":")
+    entries = machine.plan(*line.split()).environ["PATH"].split(":")
     assert entries[0] == str(shims)
     assert all(entries)
 

@@ -173,6 +173,10 @@ class TestKinds:
         assert (plan.kind, rules(plan), plan.guarded) == (grammar.LOCAL, [], False)
         assert "PORTKEY_API_KEY" not in plan.environ
         assert plan.environ.items() >= SWITCHES.items()
+        # what a server of `mcp list` starts by its name meets the guard
+        machine.put("home/.local/share/routeguard/shims/opencode", "")
+        shims = f"{machine.environ['HOME']}/.local/share/routeguard/shims"
+        assert machine.plan(*argv).environ["PATH"].split(":")[0] == shims
         machine.put("project/.opencode/plugin/a.js", "")
         assert rules(machine.plan(*argv)) == ["RG301"]
 
