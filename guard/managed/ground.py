@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guard import paths
+from guard.agents.guarded import refuse_inside
 from guard.agents.managed import changeable
 from guard.errors import ExitCode, GuardError
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
@@ -72,21 +73,17 @@ class Ground:
         `environ` is the user's own; `again` is what is typed to do the same as root. Below a root
         of their own, everybody may.
         """
-        if not self.own:
-            if self.root in ("", "/") and os.geteuid() != 0:
-                raise GuardError(
-                    "nothing was changed: files for administrators are root's",
-                    fix=again,
-                    exit_code=ExitCode.FINDINGS,
-                )
+        if not self.own and self.root not in ("", "/"):
             return
-        if paths.REAL_CONFIG_HOME in os.environ:
+        if not self.own and os.geteuid() != 0:
             raise GuardError(
-                "nothing was changed: an agent cannot change what holds it",
-                why="this command runs inside a guarded agent, and what an agent reads can tell it"
-                " what to run",
-                fix="run it in a shell of your own",
+                "nothing was changed: files for administrators are root's",
+                fix=again,
+                exit_code=ExitCode.FINDINGS,
             )
+        refuse_inside(os.environ, "nothing was changed: an agent cannot change what holds it")
+        if not self.own:
+            return
         home = paths.home(environ)
         if os.path.isdir(home) and os.stat(home).st_uid != os.geteuid():
             raise GuardError(

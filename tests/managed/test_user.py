@@ -15,7 +15,8 @@ from opencode2_guarded import launch, program
 
 from guard.cli import main
 from guard.errors import GuardError, UsageError
-from guard.paths import REAL_CONFIG_HOME
+from guard.managed.ground import Ground
+from guard.paths import LAUNCH_MARKER, REAL_CONFIG_HOME
 from guard.policy.compile import compile_user
 
 FILE = "home/.config/opencode/opencode.json"
@@ -191,7 +192,18 @@ def test_an_agent_and_other_options_are_refused(
         managed("install", "--root", str(bench.root))
     with pytest.raises(UsageError):
         managed("render", "--policy", "x")
-    monkeypatch.setenv(REAL_CONFIG_HOME, str(bench.home / ".config"))
-    for verb in ("install", "remove"):
-        with pytest.raises(GuardError, match="agent"):
-            managed(verb)
+    pinned = {"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"}
+    for environ in (
+        {REAL_CONFIG_HOME: str(bench.home / ".config")},
+        {LAUNCH_MARKER: "4711:1:/usr/local/bin/codex"},
+        {LAUNCH_MARKER: "4711:1:/usr/bin/make", **pinned},
+    ):
+        with monkeypatch.context() as inside:
+            for name, value in environ.items():
+                inside.setenv(name, value)
+            for verb in ("install", "remove"):
+                with pytest.raises(GuardError, match="an agent cannot change what holds it"):
+                    managed(verb)
+            inside.setattr(os, "geteuid", lambda: 0)
+            with pytest.raises(GuardError, match="an agent cannot change what holds it"):
+                Ground("/", "/nowhere/managed.json").require_owner({}, "sudo routeguard")
