@@ -14,7 +14,7 @@ import click
 from guard import paths
 from guard.agents.managed import LINUX, MACOS, state_file, user_state_file
 from guard.commands.groups import Group
-from guard.errors import ExitCode, PolicyError, UsageError, printable
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
 from guard.files.step import Step
 from guard.launch.process import own_environment
 from guard.managed import files
@@ -306,11 +306,19 @@ def status(root: str, own: bool, as_json: bool) -> int:
             rows.append((paint("unsafe", "bad"), printable(place.unsafe)))
     if any(place.state in (files.FOREIGN, files.EDITED) for place in places):
         rows.append(("look", ground.command("diff")))
+    notes = list(rendering.notes)
     if not good:
         replacing = " --replace" * any(place.is_in_the_way for place in places)
-        rows.append(("fix", ground.command("install" + replacing)))
+        fix = ground.command("install" + replacing)
+        if own:
+            try:
+                refuse_older_releases(own_environment(os.environ))
+            except GuardError as error:
+                fix = error.fix
+                notes.append(f"`install` refuses to write: {error.why} ({error.where})")
+        rows.append(("fix", fix))
     show(fields(rows))
-    _notes(rendering.notes)
+    _notes(notes)
     return ExitCode.OK if good else ExitCode.FINDINGS
 
 

@@ -104,8 +104,8 @@ def plan_launch(
         from guard.agents.reach import reach
 
         reach(plan, policy, agent)
-    # the agent's own directories as well: a command that calls no model runs what settings there
-    # name (`claude doctor` and `mcp list`, `codex archive` did: run)
+    # the agent's own directories as well: commands that call no model run the programs that
+    # settings there name (run)
     moved = paths.inside(own, cwd, agent.directories)
     if harmless and wrong:
         from guard.agents.environment import Change

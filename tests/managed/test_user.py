@@ -151,7 +151,10 @@ def test_the_users_policy_is_rendered_and_no_projects(
 
 @pytest.mark.parametrize("name", ["opencode", "opencode2"])
 def test_nothing_is_written_beside_opencode_1(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
 ) -> None:
     folder = bench.root / "one" / "opencode-ai"
     (folder / "bin").mkdir(parents=True)
@@ -164,6 +167,12 @@ def test_nothing_is_written_beside_opencode_1(
         managed("install")
     assert "1.18.33" in refused.value.why
     assert not (bench.root / FILE).exists()
+    # nor does the status name a command that would be refused
+    assert managed("status") == 1
+    told = capsys.readouterr()
+    assert "managed install --user" not in told.out
+    assert refused.value.fix.splitlines()[-1] in told.out
+    assert f"install` refuses to write: {refused.value.why}" in " ".join(told.err.split())
 
 
 def test_a_launch_agrees_with_its_file(bench: Bench) -> None:
