@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from guard import __version__
-from guard.commands.groups import LazyGroup, usage_error
+from guard.commands.groups import LazyGroup, usage_error, with_help
 from guard.commands.overview import MAX_WIDTH, OVERVIEWS
 from guard.errors import ExitCode
 from guard.report.terminal import say
@@ -54,6 +54,7 @@ class _Top(LazyGroup):
             raise _ClosedError from None
 
 
+@with_help
 @click.group(
     cls=_Top,
     targets=COMMANDS,

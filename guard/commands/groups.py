@@ -7,13 +7,15 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from guard.commands.overview import Overview, paragraphs
 from guard.errors import UsageError, printable
+
+_Command = TypeVar("_Command", bound=click.Command)
 
 
 class Formatter(click.HelpFormatter):
@@ -41,7 +43,7 @@ _OTHER_OPTIONS = {
 }
 
 
-def _with_help(command: click.Command) -> click.Command:
+def with_help(command: _Command) -> _Command:
     """`command` with `-h`, however its context was made: click keeps the option it made first."""
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
     command.get_help_option(click.Context(command, **command.context_settings))
@@ -57,7 +59,7 @@ class Group(click.Group):
     """A group that lists its commands with whole sentences, and says what was meant."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        super().add_command(_with_help(cmd), name)
+        super().add_command(with_help(cmd), name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -145,7 +147,7 @@ class LazyGroup(Group):
             return None
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return _with_help(command)
+        return with_help(command)
 
     def summaries(self, ctx: click.Context) -> Mapping[str, Mapping[str, str]]:
         return self.overview.summaries if self.overview else super().summaries(ctx)

@@ -29,8 +29,9 @@ SOURCE = "routeguard-source"
 MANUAL = ("share", "man", "man1", "routeguard.1")
 """Where an environment has the manual page."""
 
-STARTS = ["--help"]
-"""What an environment that works can do. `--version` would tell nothing: it needs no dependency."""
+STARTS = ["manual"]
+"""What an environment that works can do. `--help` would tell nothing: it needs no dependency. The
+manual loads every command."""
 
 PIP_KEPT = (
     "index-url", "extra-index-url", "no-index", "find-links", "proxy", "cert", "client-cert",

@@ -52,11 +52,16 @@ _OWNERS = frozenset(
     (
         *("", "subprocess", "sp", "asyncio", "os", "pexpect", "pty", "posix"),
         *("child_process", "childProcess", "cp", "Bun", "process", "Open3", "Process", "Kernel"),
-        # nox, invoke and fabric, Mage, Neovim, Elixir
-        *("session", "c", "ctx", "context", "conn", "sh", "fn", "System"),
+        # Mage, Neovim, Elixir
+        *("sh", "fn", "System"),
     )
 )
 """What such a function belongs to; other things have functions of these names as well."""
+
+_TASK_OWNERS = frozenset(("session", "c", "ctx", "context", "conn"))
+_TASK_RUNNER = late(r"^[ \t]*(?:import|from)[ \t]+(?:nox|invoke|fabric)\b", re.M)
+"""What nox, invoke and fabric call what runs a command, and the line without which it is something
+else: a session of a database, a test's terminal."""
 
 _IMPORTED = ("run", "call")
 """Names so common that alone they only count where they are imported from subprocess."""
@@ -187,7 +192,10 @@ def _starts(found: _Named, text: str) -> bool:
     owner = re.sub(r"(?:\(\))?(?:\.|::|->)$", "", before["owner"])
     if not owner and found.name in _IMPORTED:
         return "from subprocess import" in text
-    return re.split(r"\.|::|->", owner)[-1] in _OWNERS or owner.endswith("getRuntime")
+    last = re.split(r"\.|::|->", owner)[-1]
+    if last in _TASK_OWNERS:
+        return _TASK_RUNNER.search(text) is not None
+    return last in _OWNERS or owner.endswith("getRuntime")
 
 
 _RUBY_CALL = late(

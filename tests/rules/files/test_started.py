@@ -104,8 +104,8 @@ STARTED = (
     (".buildkite/hooks/pre-command", "CALL\n"),
     (".githooks/pre-commit", "CALL\n"),
     # code
-    ("noxfile.py", "def a(session):\n    session.run(WORDS, external=True)\n"),
-    ("tasks.py", '@task\ndef a(c):\n    c.run("CALL")\n'),
+    ("noxfile.py", "import nox\n\ndef a(session):\n    session.run(WORDS, external=True)\n"),
+    ("tasks.py", 'from invoke import task\n\n@task\ndef a(c):\n    c.run("CALL")\n'),
     ("Rakefile", "task :a do\n  sh 'CALL'\nend\n"),
     ("Vagrantfile", "c.vm.provision 'shell', inline: <<-SHELL\n  CALL\nSHELL\n"),
     ("a.rb", "x = `CALL`\n"),
