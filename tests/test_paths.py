@@ -201,3 +201,19 @@ def test_the_shims_of_the_machine_count_where_the_user_has_none(
     assert paths.own_shims(environ) == own
     Path(own).mkdir(parents=True)
     assert paths.shims(environ) == own
+
+
+@pytest.mark.parametrize(
+    ("marker", "found"),
+    [
+        ("4711:2:/opt/a:b", (4711, 2, "/opt/a:b")),
+        ("", (0, 0, "")),
+        ("4711:2:", (0, 0, "")),
+        ("4711:²:/opt/a", (0, 0, "")),
+        (f"{'9' * 5000}:1:/opt/a", (0, 0, "")),
+        (f"1:{'9' * 5000}:/opt/a", (0, 0, "")),
+    ],
+    ids=["whole", "none", "no program", "no digit", "pid too long", "depth too long"],
+)
+def test_only_a_whole_marker_is_a_launch(marker: str, found: tuple[int, int, str]) -> None:
+    assert paths.launch_above({paths.LAUNCH_MARKER: marker}) == found

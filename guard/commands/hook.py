@@ -17,7 +17,8 @@ Put the line last, so that the hook sees what the rest of the file exports.
 
 \b
 Just this shell:   eval "$(routeguard hook bash)"
-Bash scripts too:  routeguard hook bash > ~/.routeguard.bash; export BASH_ENV=~/.routeguard.bash
+Bash scripts too:  routeguard hook bash > ~/.routeguard.bash
+                   export BASH_ENV=~/.routeguard.bash
 Undo it:           take the line out, open a new shell
 
 Exit status: 0 a hook was printed (with a policy that cannot be read: one that only wraps the
