@@ -4,7 +4,8 @@ _routeguard_completion() {
     local type key descr
     local -a plain described response
     local -i at=${words[(i)--]}
-    if [[ ${words[2]-} == (exec|explain) ]] && (( at < CURRENT )); then
+    # SH_GLOB, which holds where a start file reads this, knows no (exec|explain) as a pattern
+    if [[ ${words[2]-} == exec || ${words[2]-} == explain ]] && (( at < CURRENT )); then
         shift $at words
         (( CURRENT -= at ))
         _normal -p routeguard
@@ -30,6 +31,6 @@ _routeguard_completion() {
 }
 if [[ ${zsh_eval_context[-1]-} == loadautofunc ]]; then
     _routeguard_completion "$@"
-elif (( $+functions[compdef] )); then
+elif (( ${+functions[compdef]} )); then
     compdef _routeguard_completion routeguard
 fi

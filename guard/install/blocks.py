@@ -145,11 +145,11 @@ def _posix(shell: str, loads: Loads) -> list[str]:
         *(f"function {name} {{ _routeguard_blocked; }}" for name in wrapped(None)),
         "_routeguard_blocked || :",
     ]
-    # not by quote_zsh: it is a script, which zsh itself reads line by line
-    script = quote_bash("\n".join(blocked))
+    # a word for each line: with CSH_JUNKIE_QUOTES zsh allows no new line in a quoted one
+    script = " \\\n    ".join(map(quote, blocked))
     hook = f"[ -x {launcher} ] && {launcher} hook {shell}"
     lines = [
-        f"eval \"$({{ {hook}; }} || printf '%s\\n' {script})\"",
+        f"eval \"$({{ {hook}; }} || printf '%s\\n' \\\n    {script})\"",
         f"case $- in *i*) [ ! -r {completion} ] || . {completion} ;; esac",
     ]
     if shell == "bash":

@@ -57,6 +57,7 @@ def test_an_editor_that_made_crlf_of_all_leaves_none_behind() -> None:
         ("bash", "set -eu; set -o posix; "),
         ("zsh", ""),
         ("zsh", "setopt rcquotes nounset ksharrays; "),
+        ("zsh", "setopt cshjunkiequotes shglob\n"),
         ("fish", ""),
     ],
 )

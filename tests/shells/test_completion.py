@@ -42,6 +42,14 @@ def test_what_is_printed_parses(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("options", ["sh_glob", "ksh_arrays no_unset", "csh_junkie_quotes"])
+def test_a_start_file_of_zsh_reads_it_under_any_option(options: str, zsh: Any) -> None:
+    source = Path(__file__).parents[2] / "shell/complete.zsh"
+    script = f"setopt {options}\nfunction compdef {{ echo $@ }}\n. {str(source)!r}"
+    done = subprocess.run([*zsh.batch, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("_routeguard_completion routeguard\n", "")
+
+
 QUESTIONS = {
     "sh": {"shim"},
     "rules RG20": {"RG201", "RG202", "RG203", "RG204", "RG205", "RG206", "RG207"},
