@@ -22,7 +22,7 @@ from guard.rule_table import RULES
 from guard.rules import needles
 from guard.rules.files.file_names import context
 from guard.rules.files.scope import Scope
-from guard.sources import index, packed, tree
+from guard.sources import packed, tree
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
 
@@ -178,8 +178,11 @@ def check_entries(
 
 
 def _search(detectors: Sequence[Detector], size: int) -> needles.NeedleSearch:
-    """The search for the detectors' needles, by their numbers, and then for suppressions."""
-    return needles.search([*detectors, suppress], size)
+    """The search for the detectors' needles, by their numbers, then for suppressions, and for what
+    coded keys hold."""
+    from guard.rules.files import coded
+
+    return needles.search([*detectors, suppress, coded.GROUP], size)
 
 
 def _read(
@@ -187,6 +190,8 @@ def _read(
 ) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
     key = settings.digest_key
     if settings.index:
+        from guard.sources import index
+
         yield from index.read(entries, settings.index, digest_key=key)
         return
     for entry in entries:
@@ -206,13 +211,15 @@ def check_file(
     """
     outcome.checked += 1
     suppression = len(detectors)
+    coding = suppression + 1
 
     def wanted(number: int) -> bool:
-        return number == suppression or _wanted(detectors[number], file)
+        return number >= suppression or _wanted(detectors[number], file)
 
     here = (search or _search(detectors, 0))(_searched(file), wanted)
     suppressing = suppression in here
-    chosen = [detectors[number] for number in here if number != suppression]
+    file.plain = coding not in here
+    chosen = [detectors[number] for number in here if number < suppression]
     findings = _run(chosen, file, settings.policy) if chosen else []
     if not findings and not suppressing:
         return

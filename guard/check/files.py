@@ -15,7 +15,7 @@ from guard.launch.process import own_environment
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 from guard.record import Record
-from guard.sources import digest_key, index, tree
+from guard.sources import digest_key, tree
 
 if TYPE_CHECKING:
     from guard.sources import added
@@ -67,7 +67,12 @@ def check(
     """
     began = time.monotonic()
     own = own_environment(environ)
-    listed = (index if asked.staged else tree).collect(asked.paths, cwd)
+    if asked.staged:
+        from guard.sources import index
+
+        listed = index.collect(asked.paths, cwd)
+    else:
+        listed = tree.collect(asked.paths, cwd)
     found = tree.without(listed, asked.exclude)
     left_out = [("excluded", len(listed.entries) - len(found.entries))]
     if asked.stats and not asked.staged:

@@ -8,7 +8,6 @@ findings: the part is then done here, where an exception is heard.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -64,6 +63,8 @@ class Share(Generic[T]):
             status = 1  # SIGCHLD is ignored: how it ended is not known
         if status:
             return self._work()
+        import pickle
+
         outcome: T = pickle.loads(said)  # noqa: S301 - our own child's
         return outcome
 
@@ -94,6 +95,8 @@ def _answer(work: Callable[[], T], to: int, asking: int) -> None:
     _asking = asking
     status = 1
     try:
+        import pickle  # here: few checks have more than one part
+
         with open(to, "wb") as answer:
             pickle.dump(work(), answer)
         status = 0

@@ -15,6 +15,12 @@ from typing import NamedTuple
 KEY = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/="
 """The characters of keys."""
 
+# their numbers, as ranges: an alternative for each would take longer to compile than a check does
+_HEX = "2[bdf]|3[0-9d]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a]"
+_DEC = "4[35789]|5[0-7]|6[15-9]|[78][0-9]|9[05789]|1[01][0-9]|12[0-2]"
+_SHORT_OCT = "5[357]|6[0-7]|7[015]"
+_OCT = f"0(?:{_SHORT_OCT})|1(?:[04][1-7]|[1256][0-7]|3[0-27]|7[0-2])"
+
 _NAMES = {"lowbar": "_", "underbar": "_", "plus": "+", "sol": "/", "equals": "="}
 _UNICODE_NAMES = {"hyphen-minus": "-", "low line": "_"}
 
@@ -31,30 +37,26 @@ def _escapes() -> re.Pattern[str]:
 
     The groups say which character it is.
     """
-    by_hex = "|".join(f"{ord(char):02x}" for char in KEY)
-    by_oct = "|".join(f"{ord(char):03o}" for char in KEY)
-    short = "|".join(f"{ord(char):o}" for char in KEY if ord(char) < 0o100)
-    by_dec = "|".join(str(ord(char)) for char in KEY)
     unseen = "".join(map(chr, _UNSEEN))
     return re.compile(
         rf"[\\&%<{unseen}](?i:"
         r"(?<=\\)(?<!\\\\)\\{0,7}(?:"
-        rf"(?:u00|u0{{6}}|x|[ux]\{{0{{0,6}})(?P<hex>{by_hex})\}}?"
+        rf"(?:u00|u0{{6}}|x|[ux]\{{0{{0,6}})(?P<hex>{_HEX})\}}?"
         rf"|u(?:\{{|0000)?(?:{_UNSEEN_HEX})\}}?"
-        rf"|0000(?P<css>{by_hex}) ?"
-        rf"|0?(?P<oct>{by_oct})|(?P<few>{short})(?![0-7])"
+        rf"|0000(?P<css>{_HEX}) ?"
+        rf"|0?(?P<oct>{_OCT})|(?P<few>{_SHORT_OCT})(?![0-7])"
         rf"|N\{{(?P<name>{'|'.join(_UNICODE_NAMES)})\}}"
         rf"|(?P<plain>[-_+/=]))"
-        rf"|(?<=%)(?:25)*(?P<pct>{by_hex})"
-        rf"|(?<=&)(?:#(?:0{{0,5}}(?P<dec>{by_dec})(?![0-9]);?"
-        rf"|x0{{0,5}}(?P<ent>{by_hex})(?![0-9a-f]);?"
+        rf"|(?<=%)(?:25)*(?P<pct>{_HEX})"
+        rf"|(?<=&)(?:#(?:0{{0,5}}(?P<dec>{_DEC})(?![0-9]);?"
+        rf"|x0{{0,5}}(?P<ent>{_HEX})(?![0-9a-f]);?"
         rf"|(?:173|820[3-7]|x(?:{_UNSEEN_HEX}));)|(?P<html>{'|'.join(_NAMES)});|{_UNSEEN_NAMES};)"
         rf"|(?<=<)wbr ?/?>|(?<=[{unseen}]))"
     )
 
 
 _BEGIN = (
-    rb"(?:\\[ux0-7_+/=-]|&(?:#[0-9x]|lowb|underb|plus|sol;|equals|shy|zw|zero|nobr|[lr]rm)"
+    rb"(?:\\{1,8}[ux0-7_+/=-]|&(?:#[0-9x]|lowb|underb|plus|sol;|equals|shy|zw|zero|nobr|[lr]rm)"
     rb"|%(?:2[5bdf]|[3-7])|<wbr|\xc2\xad|\xe2[\x80\x81]|\xef\xbb\xbf)"
 )
 _WORD = rb"[a-z0-9_+/=\\&#;%{}<>\x80-\xff-]{6}"

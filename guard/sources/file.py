@@ -68,11 +68,12 @@ class SourceFile:
     another one, `outer` is that, and `places` are the offsets in it of each character and the end.
     `digest_key` is the key of the digests by which secrets are recognised; empty for none.
     `secrets` are the values in it that detectors took for secrets: no line is shown with them.
+    `plain` where a search has shown that no key in it is coded.
     """
 
     __slots__ = (
         *("path", "data", "absolute", "digest_key", "other", "secrets", "outer", "places"),
-        *("name", "_text", "_starts"),
+        *("name", "plain", "_text", "_starts"),
     )
 
     def __init__(
@@ -95,6 +96,7 @@ class SourceFile:
         self.outer = outer
         self.places = places
         self.name = os.path.basename(path)
+        self.plain = False
         self._text: str | None = None
         self._starts: list[int] | None = None
 

@@ -65,9 +65,19 @@ _OWNERS = [
     for owner, ends in _SETTINGS.items()
 ]
 
+_CODEX_HOME = late(
+    r"(?:.*/)?\.?codex/(?:\.env|(?:environments|managed_config|requirements)\.toml)", re.I | re.S
+)
+
 
 def settings_of(path: str) -> str:
     """Whose settings lie at `path`, one of the names above; "" if it is no such file."""
     if not path.lower().endswith((".json", ".toml", ".yml", ".yaml")):
         return ""
     return next((owner for owner, pattern in _OWNERS if pattern.fullmatch(path)), "")
+
+
+def is_of_codex_home(path: str) -> bool:
+    """Whether a launch of Codex reads `path` and cannot override it: `.env` and
+    `environments.toml` of CODEX_HOME, and an administrator's settings."""
+    return path.lower().endswith((".env", ".toml")) and _CODEX_HOME.fullmatch(path) is not None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
 from guard.agents.codex import facts, planner, settings
 from guard.files import toml
 from guard.files.read import UnreadableError
-from guard.late import late
+from guard.rules.agents import is_of_codex_home
 from guard.rules.files.scope import Scope, Span
 from guard.sources.positions import toml_nodes
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 _REQUIREMENTS = "requirements.toml"
 _ADMINISTRATORS = ("managed_config.toml", _REQUIREMENTS)
-_FILES = late(
-    r"(?:.*/)?\.?codex/(?:\.env|(?:environments|managed_config|requirements)\.toml)", re.I | re.S
-)
 
 
 class CodexHome:
@@ -34,8 +30,8 @@ class CodexHome:
     needles: tuple[bytes, ...] = (b"",)
 
     def wants(self, path: str, name: str) -> bool:
-        """`.env` and `environments.toml` of CODEX_HOME, and an administrator's settings."""
-        return _FILES.fullmatch(path) is not None
+        """The files of `is_of_codex_home`."""
+        return is_of_codex_home(path)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """What a launch beside this file would refuse."""

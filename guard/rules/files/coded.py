@@ -80,26 +80,20 @@ def _cuts() -> tuple[_Cut, ...]:
     found = []
     for literal in literals():
         for lead in range(3):
-            bits = "?" * 8 * lead + "".join(f"{ord(char):08b}" for char in literal)
-            bits += "?" * (-len(bits) % 6)
-            letters = [_letters(bits[at : at + 6]) for at in range(0, len(bits), 6)]
-            known = [one for one in letters if len(one) < len(_BASE64)]
-            exact = "".join(one for one in known if len(one) == 1)
-            first = known[0] if len(known[0]) > 1 else ""
-            last = known[-1] if len(known[-1]) > 1 else ""
-            before = len(letters) - len(known) + bool(first)
-            last = last.replace("+/", "+/_-")
-            found.append(_Cut(exact, before, first, last))
+            coded = base64.b64encode(b"\0" * lead + literal.encode()).decode()
+            whole, more = divmod(8 * (lead + len(literal)), 6)
+            before = -(-8 * lead // 6)
+            first = last = ""
+            if lead:
+                # the low bits of this letter are the prefix's
+                step = 1 << (6 * before - 8 * lead)
+                first = _BASE64[_BASE64.index(coded[before - 1]) % step :: step]
+            if more:
+                # the high bits of this one; the others are zeros here
+                number = _BASE64.index(coded[whole])
+                last = _BASE64[number : number + (1 << (6 - more))].replace("+/", "+/_-")
+            found.append(_Cut(coded[before:whole], before, first, last))
     return tuple(found)
-
-
-def _letters(bits: str) -> str:
-    """The letters of base64 that six bits may be, of which some are `?`."""
-    return "".join(
-        letter
-        for number, letter in enumerate(_BASE64)
-        if all(a in ("?", b) for a, b in zip(bits, f"{number:06b}", strict=True))
-    )
 
 
 @cache
@@ -118,6 +112,18 @@ def needles() -> tuple[Needle, ...]:
         *(Form(start, form) for start in escapes.STARTS for form in escapes.FORMS),
         *escapes.OTHERS,
     )
+
+
+class _Coded:
+    """What the search leads to by the needles of coded keys alone."""
+
+    @property
+    def needles(self) -> tuple[Needle, ...]:
+        """Those of this module."""
+        return needles()
+
+
+GROUP = _Coded()
 
 
 @cache

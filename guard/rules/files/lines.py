@@ -50,6 +50,9 @@ KINDS = (
     Kind(r"circus\.ini|uwsgi\.ini", "the program", r"cmd|attach-daemon2?|exec-[a-z-]+", "env"),
 )
 
+_ENDS = (".ini", ".cfg", ".conf", ".desktop", "config")
+"""How the names of all of them end: most files of a tree end in another way."""
+
 _PATTERNS = [(kind, late(rf"(?:.*/)?(?:{kind.files})", re.I | re.S)) for kind in KINDS]
 _KEY = late(r"(?P<key>[A-Za-z_][\w.-]*(?:\[[^\]\n]*\])?)[ \t]*[=:][ \t]*")
 _PAIR = late(r"[A-Za-z_]\w*[ \t]*=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*'|[^,\n]*)")
@@ -113,7 +116,7 @@ class Lines(ShellTexts):
         """The files of the table, cron tables, `*.nix`."""
         return (
             name.lower().endswith((".nix", *_HCL))
-            or _RUN.fullmatch(path) is not None
+            or (path.lower().endswith(".xml") and _RUN.fullmatch(path) is not None)
             or _CRON_FILE.fullmatch(path) is not None
             or _kind(path) is not None
         )
@@ -135,6 +138,8 @@ class Lines(ShellTexts):
 
 
 def _kind(path: str) -> Kind | None:
+    if not path.lower().endswith(_ENDS):
+        return None
     return next((kind for kind, pattern in _PATTERNS if pattern.fullmatch(path)), None)
 
 

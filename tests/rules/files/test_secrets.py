@@ -15,7 +15,7 @@ from searches import SEARCHES
 from guard.catalog.secret_patterns import secret_patterns
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider
-from guard.rules.files import secrets
+from guard.rules.files import coded, secrets
 from guard.rules.files.secrets import DETECTOR, variable_kind
 from guard.rules.needles import NeedleSearch
 from guard.sources.file import SourceFile
@@ -32,14 +32,17 @@ def drawn(alphabet: str, length: int, seed: object) -> str:
     return "".join(chosen.choice(alphabet) for _ in range(length))
 
 
-LOOKS = [search([DETECTOR]) for search in SEARCHES]
+LOOKS = [search([DETECTOR, coded.GROUP]) for search in SEARCHES]
 
 
 def checked(file: SourceFile, policy: CompiledPolicy = POLICY) -> list[Finding]:
     """What is found in `file`, to which every search has to lead if it is anything."""
     found = list(DETECTOR.check(file, policy))
+    groups = {0} if found else set()
+    if any(coded.keys(file.text)):
+        groups.add(1)
     for looks in LOOKS:
-        assert not found or looks(file.data, lambda _: True)
+        assert groups <= set(looks(file.data, lambda _: True))
     return found
 
 
