@@ -259,7 +259,9 @@ def _check_names(entries: Sequence[tree.Entry], settings: Settings, outcome: Out
     """Add the keys after which files and folders are named, each at the first such file."""
     from guard.rules.files import secrets
 
-    names = SourceFile("", "\n".join(entry.path for entry in entries).encode(errors="replace"))
+    # a line for each, so no name may hold the end of one
+    lines = (entry.path.replace("\n", " ") for entry in entries)
+    names = SourceFile("", "\n".join(lines).encode(errors="replace"))
     if "RG111" not in settings.selected or not _search([secrets.DETECTOR], 0)(
         names.data, _is_first
     ):

@@ -290,3 +290,16 @@ def test_keys_in_what_is_no_text_and_in_names(tmp_path: Path) -> None:
     assert not any(key in repr(list(known.entries)) for key in KEYS)
     again = baseline.apply(known, list(zip(found.findings, found.fingerprints, strict=True)))
     assert (again[0], again[2]) == ([], 0)
+
+
+def test_keys_in_every_stream_of_a_compressed_file_and_in_names_of_several_lines(
+    tmp_path: Path,
+) -> None:
+    for name, compress in (("a.gz", gzip.compress), ("b.bz2", bz2.compress), ("c", lzma.compress)):
+        streams = [compress(b"log\n"), compress(f"KEY={KEYS[0]}\n".encode())]
+        (tmp_path / name).write_bytes(b"".join(streams) + b"\0" * 9)
+    (tmp_path / "A\nB").write_text("harmless")
+    named = f"z\n{KEYS[1]}"
+    (tmp_path / named).write_text("harmless")
+    found = engine.check(tree.collect([], str(tmp_path)), engine.Settings(CompiledPolicy()))
+    assert [finding.path for finding in found.findings] == ["a.gz", "b.bz2", "c", named]

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.catalog.key_values import LONGEST
 from guard.late import late
 from guard.rules.files import prefixed
 from guard.rules.files.prefixed import NEARBY, Literal, compiled, literals
@@ -25,8 +26,11 @@ _BEFORE = 120
 """Characters before a coded prefix that are decoded with it: what the key is called. They have to
 be text, as a picture may hold anything."""
 
-_WINDOW = 4096
+_WINDOW = 6144
 """Characters from a coded prefix on that are decoded: more than the longest key takes."""
+
+_BYTES = {4: 3, 2: 1}
+"""How many a group of so many letters stands for."""
 
 _LONGEST = 20_000
 """Characters before a coded prefix in which what it is part of begins."""
@@ -138,18 +142,12 @@ def keys(text: str) -> Iterator[Literal]:
     yield from _escaped(text)
     for cut in _cuts():
         if cut.exact in text:
-            for found in compiled(cut.regex()).finditer(text):
-                start = found.start() - cut.before
-                key = _decoded(text, start, 4, _LETTERS_OF_BASE64, _RUN, from_base64)
-                if key is not None:
-                    yield key
+            starts = (m.start() - cut.before for m in compiled(cut.regex()).finditer(text))
+            yield from _coded(text, starts, 4, _LETTERS_OF_BASE64, _RUN, from_base64)
     for digits in _in_hex():
-        at = text.find(digits)
-        while at >= 0:
-            key = _decoded(text, at, 2, _HEX_DIGITS, _HEX_RUN, _from_hex)
-            if key is not None:
-                yield key
-            at = text.find(digits, at + len(digits))
+        if digits in text:
+            starts = (m.start() for m in compiled(digits).finditer(text))
+            yield from _coded(text, starts, 2, _HEX_DIGITS, _HEX_RUN, _from_hex)
 
 
 def _escaped(text: str) -> Iterator[Literal]:
@@ -162,6 +160,25 @@ def _escaped(text: str) -> Iterator[Literal]:
             yield found._replace(start=start, end=end, value=text[start:end])
 
 
+def _coded(
+    text: str,
+    starts: Iterator[int],
+    unit: int,
+    letters: frozenset[str],
+    run: re.Pattern[str],
+    decode: Callable[[str], bytes],
+) -> Iterator[Literal]:
+    """The keys that begin in the groups of `unit` letters at `starts`, which ascend."""
+    # by how the groups lie, up to where it was seen that no other key is found
+    none_up_to = [0] * unit
+    for at in starts:
+        if at >= none_up_to[at % unit]:
+            key, end = _decoded(text, at, unit, letters, run, decode)
+            if key is not None:
+                yield key
+            none_up_to[at % unit] = end
+
+
 def _decoded(
     text: str,
     at: int,
@@ -169,14 +186,15 @@ def _decoded(
     letters: frozenset[str],
     run: re.Pattern[str],
     decode: Callable[[str], bytes],
-) -> Literal | None:
-    """The key that begins in the group of `unit` letters at `at`, in what is coded around it."""
+) -> tuple[Literal | None, int]:
+    """The key that begins in the group of `unit` letters at `at`, in what is coded around it; and
+    up to where there is no other in the groups behind that."""
     around = text[max(0, at - _BEFORE) : at]
     begin = at - _trailing(around, letters)
     before = decode(text[at - (at - begin) // unit * unit : at])
     match = run.match(text, at, at + _WINDOW)
     if match is None or not _is_text(before):
-        return None
+        return None, 0
     half = NEARBY // 2
     for end in dict.fromkeys((match.start("more"), match.start("plain"), match.end())):
         plain = (before + decode(_BREAK.sub("", text[at:end]))).decode("utf-8", "replace")
@@ -187,8 +205,8 @@ def _decoded(
                 begin = at - _trailing(text[max(0, at - _LONGEST) : at], letters)
                 whole = run.match(text, at)
                 end = whole.end() if whole is not None and end == match.end() else end
-                return found._replace(start=begin, end=end, value=text[begin:end])
-    return None
+                return found._replace(start=begin, end=end, value=text[begin:end]), end
+    return None, min(match.start("more"), at + _WINDOW - unit * LONGEST // _BYTES[unit])
 
 
 def _trailing(text: str, letters: frozenset[str]) -> int:
@@ -211,9 +229,9 @@ _CONTINUES = bytes(range(0x80, 0xC0))
 
 def from_base64(text: str) -> bytes:
     """What `text` says in base64, of either alphabet; b"" for what is none."""
+    plain = text.replace("-", "+").replace("_", "/")
     try:
-        other = b"-_" if re.search("[-_]", text) else None
-        return base64.b64decode(text + "=" * (-len(text) % 4), other)
+        return base64.b64decode(plain + "=" * (-len(text) % 4))
     except ValueError:
         return b""
 

@@ -189,17 +189,15 @@ def _alone(parts: list[Text]) -> bool:
 
 def _continued(value: Text) -> list[Text]:
     """The lines of `value`; one that ends in a backslash goes on in the next."""
-    found: list[Text] = []
+    found: list[list[Text]] = []
     more = False
     for line in value.lines():
-        if more:
-            found[-1] = joined([found[-1], line], " ")
-        else:
-            found.append(line)
-        more = found[-1].value.endswith("\\")
-        if more:
-            found[-1] = found[-1][:-1]
-    return [line for line in found if line.value.strip()]
+        if not more:
+            found.append([])
+        more = line.value.endswith("\\")
+        found[-1].append(line[:-1] if more else line)
+    lines = [joined(parts, " ") for parts in found]
+    return [line for line in lines if line.value.strip()]
 
 
 def _unquoted(pair: Text) -> Text:

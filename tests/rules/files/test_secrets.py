@@ -102,15 +102,15 @@ def test_a_key_after_an_escape_is_found(text: str) -> None:
 def test_a_key_in_base64_or_hex_is_found(owner: str) -> None:
     for seed in range(8):
         key = KEYS[owner](seed).encode()
-        for coded in (base64.b64encode(key), base64.urlsafe_b64encode(key + b"\n")):
-            text = f"key: !!binary {coded.decode()}\n"
+        for written in (base64.b64encode(key), base64.urlsafe_b64encode(key + b"\n")):
+            text = f"key: !!binary {written.decode()}\n"
             assert subjects(text) == [owner]
         for digits in (key.hex(), key.hex().upper()):
             assert subjects(f"k = '{digits}'") == [owner]
         lines = re.findall(".{1,60}", base64.b64encode(key).decode())
         assert subjects("key: !!binary |\n  " + "\n  ".join(lines) + "\nother: 1\n") == [owner]
     (finding,) = checked(SourceFile("x", text.encode()))
-    shown = len(coded.rstrip(b"="))
+    shown = len(written.rstrip(b"="))
     assert (finding.column, finding.end_column) == (15, 15 + shown)
 
 
@@ -158,22 +158,42 @@ def test_escapes_of_other_things_are_silent(text: str) -> None:
     assert subjects(text) == []
 
 
+@pytest.mark.parametrize("as_hex", [False, True])
+def test_what_begins_like_many_coded_keys_is_decoded_few_times(
+    as_hex: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "_from_hex" if as_hex else "from_base64"
+    decode, asked = getattr(coded, name), []
+
+    def counted(text: str) -> bytes:
+        asked.append(text)
+        decoded: bytes = decode(text)
+        return decoded
+
+    monkeypatch.setattr(coded, name, counted)
+    key = KEYS["Groq"](1)
+    plain = b"sk-" * 20_000 + f" {key} ".encode() + b"sk-" * 20_000
+    text = plain.hex() if as_hex else base64.b64encode(plain).decode()
+    assert {(found.owner, found.end) for found in coded.keys(text)} == {("Groq", len(text))}
+    assert len(asked) < 2000
+
+
 @pytest.mark.parametrize("owner", KEYS)
 def test_a_key_in_what_is_coded_as_a_whole_is_found(owner: str) -> None:
     for lead, form in product(range(4), ("{u}:{key}", "A=1\n# {é}\nKEY={key}\nB=2\n")):
         plain = form.format(key=KEYS[owner](lead), u="u" * lead, é="é" * lead).encode()
-        for coded in (base64.b64encode(plain).decode(), plain.hex()):
-            text = f"Authorization: Basic {coded}\n"
+        for written in (base64.b64encode(plain).decode(), plain.hex()):
+            text = f"Authorization: Basic {written}\n"
             (finding,) = checked(SourceFile("x", text.encode()))
-            assert text[finding.column - 1 : finding.end_column - 1].rstrip("=") in coded
+            assert text[finding.column - 1 : finding.end_column - 1].rstrip("=") in written
             assert finding.column == len("Authorization: Basic ") + 1
 
 
 def test_a_key_in_base64_that_takes_several_lines() -> None:
     plain = "A=1\n" * 30 + f"KEY={KEYS['OpenAI'](1)}\n" + "B=2\n" * 9
-    coded = base64.encodebytes(plain.encode()).decode()
-    assert subjects(f"base64 -d > .env <<EOF\n{coded}EOF\n") == ["OpenAI"]
-    assert subjects(json.dumps({"env": coded})) == ["OpenAI"]
+    lines = base64.encodebytes(plain.encode()).decode()
+    assert subjects(f"base64 -d > .env <<EOF\n{lines}EOF\n") == ["OpenAI"]
+    assert subjects(json.dumps({"env": lines})) == ["OpenAI"]
 
 
 def test_what_stands_beside_base64_tells_whose_key_it_is() -> None:
