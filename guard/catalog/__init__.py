@@ -207,8 +207,8 @@ def _read_variables() -> dict[str, Variable]:
 def data(name: str) -> dict[str, Any]:
     """What the data file `name` here holds, JSON or TOML: read once, not to be changed.
 
-    TOML is parsed once and then kept where Python keeps what it compiled, under the same condition,
-    the time and size of the source: parsing takes as long as the start of Python.
+    TOML is parsed once and then kept where Python keeps what it compiled, for as long as the source
+    is the same file: parsing takes as long as the start of Python.
     """
     if name not in _cache:
         path = os.path.join(_HERE, name)
@@ -231,7 +231,7 @@ def _toml(path: str) -> dict[str, Any]:
     from _frozen_importlib_external import cache_from_source
 
     found = os.stat(path)
-    state = [found.st_mtime_ns, found.st_size]
+    state = [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
     kept = f"{os.path.dirname(cache_from_source(path))}/{os.path.basename(path)}.json"
     content: dict[str, Any]
     try:

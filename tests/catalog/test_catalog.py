@@ -300,7 +300,8 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
     monkeypatch.setattr(catalog, "_HERE", str(tmp_path))
     for other in ("b = 1\n", "b = 2\n"):
         source.write_text(other)
-        os.utime(source, ns=(0, len(other) if other[4] == "1" else 9))
+        # as of an archive whose files have one time each, and here one size
+        os.utime(source, ns=(0, 0))
         assert read() == {"b": int(other[4])}
     for damaged in ("", "[]", "{", "7", '[[1], {"c": 1}]'):
         kept.write_text(damaged)
