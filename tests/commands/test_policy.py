@@ -141,6 +141,11 @@ class TestValidate:
         run.write_user("[gateway]\ndefault = 'nobody/x'")
         out = run("validate", status=3)
         assert f"{run.shown(run.user)}:2:1: gateway.default: names a provider" in out
+        # each is shown by itself; what results from them is nothing
+        assert "gateway.default = " in run("show")
+        for words in (("show", "--effective"), ("show", "--effective", "--json")):
+            run(*words, status=3)
+            assert "gateway.default: names a provider" in run.err
 
     def test_a_key_is_not_printed(self, run):
         run.write_user(f"[gateway]\nkey = '{KEY}'\n")

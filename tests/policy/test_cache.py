@@ -369,6 +369,12 @@ class TestShown:
         with pytest.raises(PolicyError, match="others can write"):
             self.shown(machine)
 
+    def test_a_directory_of_the_repository_is_not_the_users(self, machine):
+        (machine.work / ".git").mkdir()
+        machine.environ["XDG_CONFIG_HOME"] = str(machine.work / "config")
+        with pytest.raises(PolicyError, match="inside the project"):
+            self.shown(machine)
+
     @pytest.mark.parametrize("kept", [b"", b"?", b"(\xff\xff\x01\x00", marshal.dumps([1])])
     def test_what_is_kept_is_no_text_of_ours(self, machine, compiles, kept):
         machine.write(machine.user, "[proxies]\naction = 'stop'")

@@ -228,6 +228,7 @@ def test_text_of_the_gateway_is_printable_and_bounded() -> None:
         ({"success": False, "data": {"errorCode": "AB08"}}, "", "AB08"),
         ({"status": "failure", "error": {"code": 7}, "message": "outer"}, "outer", "7"),
         ({"message": {"odd": 1}}, "", ""),
+        ({"error": {"code": "\x1b]0;x\x07" + "y" * 90}}, "", "\\x1b]0;x\\x07" + "y" * 54),
         ([], "", ""),
         (None, "", ""),
     ],
