@@ -110,10 +110,12 @@ def _in_hex() -> tuple[str, ...]:
 @cache
 def needles() -> tuple[Needle, ...]:
     """What files with a key hold that is found here."""
+    # Python's search ends at the first that it finds, and few texts are without one of these
+    starts = (Form(start, form) for start in escapes.STARTS for form in escapes.FORMS)
     return (
+        *starts,
         *(Form(cut.exact.lower().encode(), cut.form().encode()) for cut in _cuts()),
         *(Form(n.lower().encode(), n.encode() + rb"[0-9A-Fa-f]{34}") for n in _in_hex()),
-        *(Form(start, form) for start in escapes.STARTS for form in escapes.FORMS),
         *escapes.OTHERS,
     )
 

@@ -271,6 +271,7 @@ def _character_kind(character: str) -> int:
 @cache
 def _needles() -> tuple[Needle, ...]:
     return (
+        *coded.needles(),
         *prefixed.needles(),
         _NAME_TAIL.encode(),
         *(
@@ -280,7 +281,6 @@ def _needles() -> tuple[Needle, ...]:
         ),
         _PRIVATE_KEY.encode(),
         *(begin.encode() for begin in ACCOUNT_BEGINS),
-        *coded.needles(),
     )
 
 
