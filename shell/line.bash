@@ -46,7 +46,7 @@ else
             __rg_known __rg_last __rg_late __rg_line __rg_more __rg_name __rg_names __rg_new \
             __rg_now __rg_number __rg_ok='' __rg_others __rg_path __rg_patterns __rg_rest \
             __rg_result __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch \
-            __rg_scrubbed __rg_seen __rg_seen_now __rg_send __rg_start __rg_stems __rg_text \
+            __rg_scrubbed __rg_seen __rg_seen_now __rg_send __rg_start __rg_stems __rg_text __rg_turn \
             __rg_typed __rg_unaliased __rg_unknown __rg_word __rg_words; then
             __rg_ok=''
             __routeguard_probe
