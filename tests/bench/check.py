@@ -210,7 +210,7 @@ def patterns() -> list[str]:
 
 
 def literals() -> list[str]:
-    """Every literal that the detectors look for."""
+    """Every literal that the detectors look for; of a part of a character nothing, for ripgrep."""
     from guard.rules.detectors import DETECTORS
     from guard.rules.needles import Form
 
@@ -218,7 +218,7 @@ def literals() -> list[str]:
     for detector in DETECTORS:
         for needle in detector.needles:
             literal = needle.literal if isinstance(needle, Form) else needle
-            found.add(literal.decode())
+            found.add(literal.decode(errors="ignore"))
     return sorted(found - {""})
 
 
