@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_what_was_measured_has_its_row() -> None:
     start["command_cpu_ms"]["doctor --short"] = 345.0
     start["yardsticks"]["doctor --short"] = "python -c pass"
     table = script["table"](figures)
-    assert "| the same, the hook's text sourced from a file | 2.8 ms | +7.2 ms |" in table
+    assert re.search(r"\| the same, the hook's text sourced from a file \|.*\| \+7\.2 ms \|", table)
     assert "| direnv | zoxide | mise | starship |" in table
     assert "+8.8 ms | - |" in table
     assert "- | +9.5 ms |" in table
