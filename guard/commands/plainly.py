@@ -107,5 +107,4 @@ def _run(name: str, words: list[str]) -> int | None:
 
 def _written(text: str) -> int:
     sys.stdout.write(text)
-    sys.stdout.flush()
     return ExitCode.OK

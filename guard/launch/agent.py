@@ -107,11 +107,10 @@ def plan_launch(
     # the agent's own directories as well: commands that call no model run the programs that
     # settings there name (run)
     moved = paths.inside(own, cwd, agent.directories)
-    if harmless and wrong:
+    if harmless:
         from guard.agents.environment import Change
 
         plan.changes += [Change("removed", one.variable, "", one.what) for one in wrong]
-    if harmless:
         for one in moved:
             plan.remove(one.variable, one.what)
     else:

@@ -172,14 +172,15 @@ def _default_signals() -> None:
 def tell(plan: Plan, environ: Mapping[str, str]) -> None:
     """One line about what the launch changed, if it changed anything worth knowing."""
     parts = [plan.rewritten] if plan.rewritten else []
-    if not paths.launch_above(environ)[0]:
+    outermost = not paths.launch_above(environ)[0]
+    if outermost:
         names = [c.name for c in plan.changes if c.action == "removed" and c.rule]
         if names:
             parts.append(f"removed {', '.join(sorted(names))}")
     parts += [f"{f.message} [{f.rule}]" for f in plan.findings if f.severity == "warning"]
     if parts:
         say_unless_quiet(f"routeguard: {'; '.join(parts)}", environ)
-    if not paths.launch_above(environ)[0] and not _is_quiet(environ):
+    if outermost and not _is_quiet(environ):
         _advise(plan, environ)
 
 
