@@ -9,8 +9,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from guard import audit
 from guard.agents.environment import Change
@@ -141,17 +139,6 @@ def test_what_is_in_the_way_costs_a_line_and_nothing_else(
     audit.record(plan, "launched", environ, "run")
     if obstacle == "link":
         assert elsewhere.read_text() == ""
-
-
-@given(
-    st.recursive(
-        st.text() | st.integers(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=8,
-    )
-)
-def test_a_line_is_what_json_would_write(value: object) -> None:
-    assert audit.json_text(value) == json.dumps(value, ensure_ascii=True)
 
 
 def test_an_exception(environ: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from guard.agents.command_line import CommandLine
@@ -231,12 +231,12 @@ class Agent(Identity):
         self._module("planner").pin(result, policy, facts)
 
     def prepare(
-        self, result: Plan, policy: CompiledPolicy, facts: Any, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Any, shim: Callable[[str], str]
     ) -> list[str]:
         """Make what `result` refers to; called just before the agent starts.
 
-        The keys that a command prints are in that environment by now. `shims` are the texts of
-        the PATH shims by name, for programs that the agent starts.
+        The keys that a command prints are in that environment by now. `shim` makes the text of
+        the PATH shim for a name, for programs that the agent starts.
         Returns a sentence for each thing the user has to know. Raises GuardError.
         """
         return []

@@ -3,7 +3,7 @@
 `guard.managed` writes them as root, and remembers in a file of its own what it wrote. A launch
 asks here whether a file that outranks its pin is such a one, and who could change it.
 
-Hot-path module: `json` and `hashlib` are imported where there is a file to ask about.
+Hot-path module: `hashlib` is imported where there is a file to ask about.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from guard import paths
+from guard.files import quick_json
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
 from guard.policy.authority import ROOT, changed_by_others, give_to_root
@@ -129,9 +130,7 @@ def remembered(raw: bytes) -> tuple[Installed, dict[str, str], tuple[str, ...]]:
 
     Raises ValueError for anything but what `guard.managed` writes.
     """
-    import json
-
-    found = json.loads(raw)
+    found = quick_json.loads(raw.decode())
     try:
         files, made = found["files"], tuple(found["made"])
         if not all(_is_whole(path) for path in (*files, *made)):

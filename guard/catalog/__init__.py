@@ -218,10 +218,10 @@ def data(name: str) -> dict[str, Any]:
 
 
 def _json(path: str) -> Any:
-    import json
+    from guard.files import quick_json
 
     with open(path, "rb") as file:
-        return json.load(file)
+        return quick_json.loads(file.read().decode())
 
 
 def _toml(path: str) -> dict[str, Any]:

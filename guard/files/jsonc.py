@@ -10,11 +10,12 @@ in the same words, because two readers would make two things of it: a key that i
 last one counts there), `__proto__` (in JavaScript no key of its own), half of a surrogate pair,
 depth, and more values than people write.
 
-Hot-path module; `json` and `re` are imported on first use.
+Hot-path module; `json` and `re` are imported for what is no plain JSON.
 """
 
 from __future__ import annotations
 
+from guard.files import quick_json
 from guard.files.read import MAX_BYTES as MAX_BYTES
 from guard.files.read import MalformedError as MalformedError
 from guard.files.read import UnreadableError as UnreadableError
@@ -112,21 +113,22 @@ def plain(text: str) -> str:
 
 
 def _value(text: str, hook: Any) -> Any:
-    import json
-
     try:
         try:
-            return json.loads(text, object_pairs_hook=hook, parse_constant=_no_constant)
-        except json.JSONDecodeError:
+            return quick_json.loads(text, hook, _no_constant)
+        except ValueError as error:
+            if not hasattr(error, "pos"):
+                raise
             bare = plain(text)
             if bare is text:
                 raise
-            return json.loads(bare, object_pairs_hook=hook, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise _malformed(text, error.pos) from None
+            return quick_json.loads(bare, hook, _no_constant)
     except RecursionError:
         raise MalformedError("is nested too deeply") from None
-    except ValueError:
+    except ValueError as error:
+        at = getattr(error, "pos", None)  # of json.JSONDecodeError
+        if at is not None:
+            raise _malformed(text, at) from None
         # Python reads no number of more than 4300 digits
         raise MalformedError("holds a number that is too long") from None
 

@@ -12,7 +12,7 @@ import time
 from guard import paths
 from guard.agents.kinds import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.plan import Plan
-from guard.agents.registry import without_guard, wrapped
+from guard.agents.registry import without_guard
 from guard.errors import GuardError, PolicyError
 from guard.launch import places, resolve
 from guard.launch.process import (
@@ -170,8 +170,7 @@ def carry_out(
 
         for name, entry in plan.keys:
             plan.environ[name] = keys.fetch(entry, facts.environ)
-        shims = {name: shim_text(name) for name in wrapped(policy)}
-        for sentence in release.prepare(plan, policy, facts, shims):
+        for sentence in release.prepare(plan, policy, facts, shim_text):
             say(f"routeguard: {sentence}")
         tell(plan, environ)
     if plan.kind not in NO_MODEL:

@@ -138,10 +138,10 @@ def _headers(key: Key) -> str:
     text in a field is an error there).
     """
     from guard.agents.behind import Route, headers
-    from guard.audit import json_text
+    from guard.files import quick_json
 
     route = Route(key.entry, slug=key.entry.slug, config=key.entry.config)
-    return json_text({"x-portkey-api-key": key.value, **headers(route)})
+    return quick_json.dumps({"x-portkey-api-key": key.value, **headers(route)})
 
 
 def _record(

@@ -60,6 +60,7 @@ _SOURCES = tuple(
         "catalog/programs.py",
         "errors.py",
         "files/around.py",
+        "files/quick_json.py",
         "files/read.py",
         "files/toml.py",
         "files/write.py",

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
-import zlib
 
 from guard import __version__, paths
 from guard.errors import GuardError
 from guard.files.read import read_own
 from guard.files.write import write
+from guard.policy.cache import checksum
 from guard.sources import processes
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ KEEP = 600
 KEEP_UNSEEN = 60
 """The same where it cannot be seen who has it: another user's program."""
 
-_FORMAT = "listeners-2"
+_FORMAT = "listeners-3"
 _MOST = 1 << 18
 _ENTRIES = 4096
 _CATALOGUE = os.path.join(
@@ -120,8 +120,8 @@ class HarmlessListeners:
             pass
 
     def _head(self, body: str) -> str:
-        check = zlib.crc32(f"{self.scope}\n{body}".encode())
-        return f"{_FORMAT} {self.scope} {check:08x}"
+        check = checksum(f"{self.scope}\n{body}".encode())
+        return f"{_FORMAT} {self.scope} {check}"
 
 
 def _keep(owner: str) -> int:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import sys
-from zlib import crc32
 
+from guard.policy.cache import checksum
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -124,7 +124,7 @@ def running(pid: int) -> str:
         raw = b""
     if not raw:
         return f"{pid}:{start}:?"
-    return f"{pid}:{start}:{about.st_dev}:{about.st_ino}:{crc32(raw):08x}"
+    return f"{pid}:{start}:{about.st_dev}:{about.st_ino}:{checksum(raw)}"
 
 
 # Sockets ------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def launch(bench: Bench, policy: CompiledPolicy, argv: Sequence[str] | None = No
     """Plan and prepare, whatever forbids the launch: what the pin holds by itself."""
     made = plan(bench, policy, argv)
     agent = made.facts.adapter(agent_by_id("opencode"))  # type: ignore[arg-type]
-    assert agent.prepare(made.plan, policy, made.facts, {"opencode": "#!/bin/sh\n"}) == []
+    assert agent.prepare(made.plan, policy, made.facts, lambda name: "#!/bin/sh\n") == []
     if made.plan.directory:
         os.chdir(made.plan.directory)
     return made

@@ -17,7 +17,7 @@ from guard.agents.claude_code.variables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.agents.claude_code.facts import Facts
     from guard.agents.plan import Plan
@@ -39,7 +39,7 @@ class ClaudeCodeAdapter(Agent, ClaudeCode):
     proxies = PROXIES
 
     def prepare(
-        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shim: Callable[[str], str]
     ) -> list[str]:
         """See `planner.prepare`."""
         self._module("planner").prepare(result, policy, facts)

@@ -21,8 +21,8 @@ import os
 from guard import paths
 from guard.agents.behind import not_named
 from guard.agents.suffix import unusable
-from guard.files import jsonc
-from guard.files.read import UnreadableError, read_bytes
+from guard.files import jsonc, quick_json
+from guard.files.read import UnreadableError, read_bytes, text_of
 from guard.files.write import write
 from guard.findings import Finding
 from guard.record import Record
@@ -128,10 +128,8 @@ def _state(path: str) -> dict[str, Any]:
     # most have no server at all
     if raw is None or b'"mcpServers"' not in raw:
         return {}
-    import json
-
     try:
-        content = json.loads(raw)
+        content = quick_json.loads(text_of(raw, _LIMIT))
     except (ValueError, RecursionError):
         raise UnreadableError("is not JSON") from None
     return content if isinstance(content, dict) else {}
@@ -254,18 +252,16 @@ def prepare(own: Own, chosen: Chosen, argv: list[str]) -> None:
     """
     if not chosen.servers and not chosen.hooks:
         return
-    import json
-
     folder = os.path.dirname(own.directory)
     paths.private_directory(os.path.dirname(folder))
     paths.private_directory(folder)
     try:
         if chosen.hooks:
             about = {"name": PLUGIN, "version": "1.0.0", "description": "Hooks of your settings"}
-            _write(own.directory, ".claude-plugin", "plugin.json", json.dumps(about))
-            _write(own.directory, "hooks", "hooks.json", json.dumps({"hooks": chosen.hooks}))
+            _write(own.directory, ".claude-plugin", "plugin.json", quick_json.dumps(about))
+            _write(own.directory, "hooks", "hooks.json", quick_json.dumps({"hooks": chosen.hooks}))
         if chosen.servers:
-            text = json.dumps({"mcpServers": chosen.servers})
+            text = quick_json.dumps({"mcpServers": chosen.servers})
             argv[argv.index(SERVERS)] = f"--mcp-config=/dev/fd/{_open_file(folder, text)}"
     except OSError as error:
         raise unusable(error.filename or folder, error.strerror or "") from None

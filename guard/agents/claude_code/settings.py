@@ -1,12 +1,12 @@
 """What a launch gives Claude Code as `--settings` and `--managed-settings`.
 
-Each key was tried on 2.1.332; the numbers are the cases of the facts. Hot-path module; `json` is
-imported on first use. Pure.
+Each key was tried on 2.1.332; the numbers are the cases of the facts. Hot-path module. Pure.
 """
 
 from __future__ import annotations
 
 from guard.agents.claude_code.variables import QUIET
+from guard.files import quick_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,8 +118,6 @@ def settings(own: dict[str, Any], environ: Mapping[str, str], plugin: str = "") 
     `environ` is what the agent starts with, `plugin` what holds the user's hooks, "" for nothing.
     A project could switch off hooks, or that plugin, and with it what the user guards (run).
     """
-    import json
-
     named = own.get("env")
     plugins = own.get("enabledPlugins")
     held: dict[str, Any] = {"disableAllHooks": True}
@@ -142,7 +140,7 @@ def settings(own: dict[str, Any], environ: Mapping[str, str], plugin: str = "") 
             **ENVIRONMENT,
         },
     }
-    return json.dumps(content, separators=(",", ":"))
+    return quick_json.dumps(content, ",", ":")
 
 
 def _programs(environ: Mapping[str, str]) -> dict[str, str]:
@@ -173,9 +171,7 @@ def restrictions(
 ) -> str:
     """The text for `--managed-settings`, with the `servers` and the `plugin` that are let in, and
     the only `models` that may be asked for."""
-    import json
-
     content = {**RESTRICTIONS, "allowedMcpServers": servers, **limits(models)}
     for key in (*_FOR_HOOKS * bool(plugin), *(FOR_OWN,) * bool(plugin or servers)):
         del content[key]
-    return json.dumps(content, separators=(",", ":"))
+    return quick_json.dumps(content, ",", ":")

@@ -12,7 +12,7 @@ from guard.paths import REAL_CONFIG_HOME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.agents import adapter
     from guard.agents.managed import Managed
@@ -87,10 +87,10 @@ class OpenCodeAdapter(Agent, OpenCode):
             result.set({"GITLAB_INSTANCE_URL": NO_GITLAB}, SETS)
 
     def prepare(
-        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shim: Callable[[str], str]
     ) -> list[str]:
         """See `planner.prepare`."""
-        kept: list[str] = self._module("planner").prepare(policy, facts, shims[self.names[0]])
+        kept: list[str] = self._module("planner").prepare(policy, facts, shim(self.names[0]))
         return kept
 
     def pinned_size(self, policy: CompiledPolicy) -> tuple[int, int]:

@@ -4,13 +4,14 @@
 layers are merged deeply and arrays are replaced, so every key by which a lower layer could change
 the route is set here, and the providers have ids that no other layer can name.
 
-Hot-path module; `json` is imported on first use. Pure.
+Hot-path module. Pure.
 """
 
 from __future__ import annotations
 
 from guard.agents.behind import headers
 from guard.agents.plan import LONGEST
+from guard.files import quick_json
 from guard.findings import Finding
 
 TYPE_CHECKING = False
@@ -351,8 +352,6 @@ def render(
     Later parts of `kept` win over earlier ones; ours wins over all. Kept keys but those about
     agents are left out, largest first, until the text fits into one environment string.
     """
-    import json
-
     merged: dict[str, Any] = {}
     for part in kept:
         files = [*merged.get("instructions", []), *part.get("instructions", [])]
@@ -363,11 +362,11 @@ def render(
         merged["instructions"] = [*instructions, *merged.get("instructions", [])]
     dropped: list[str] = []
     while True:
-        text = json.dumps({**merged, **route}, separators=(",", ":"))
+        text = quick_json.dumps({**merged, **route}, ",", ":")
         optional = [key for key in merged if key not in BY_NAME and key != "subagent_depth"]
         if len(text) <= MAX_CONTENT or not optional:
             return text, dropped
-        largest = max(optional, key=lambda key: len(json.dumps(merged[key])))
+        largest = max(optional, key=lambda key: len(quick_json.dumps(merged[key])))
         del merged[largest]
         dropped.append(largest)
 

@@ -323,8 +323,6 @@ def _read_text(path: str) -> str | None:
 
 def without_plugins(mirror: Mirror, relative: str) -> None:
     """Link the TUI's own config, or copy it without the plugins it names."""
-    import json
-
     real = os.path.join(mirror.real, relative)
     try:
         content = jsonc.read(real)
@@ -336,6 +334,8 @@ def without_plugins(mirror: Mirror, relative: str) -> None:
         return
     # a key with a brace is only known after opencode has substituted it
     kept = {k: v for k, v in content.items() if k not in _PLUGIN_KEYS and "{" not in k}
+    import json
+
     mirror.write(relative, json.dumps(kept, indent=2) + "\n")
 
 

@@ -8,10 +8,12 @@ wrote to the disk). Both of its config loaders do so.
 Of YAML only what has one meaning is read here: plain keys with scalars, lists and maps of them.
 Anchors, tags, merge keys and the like are refused, so that no two readers differ.
 
-Hot-path module; `json` is imported on first use. Pure.
+Hot-path module. Pure.
 """
 
 from __future__ import annotations
+
+from guard.files import quick_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,14 +81,10 @@ def read(text: str) -> tuple[dict[str, Any], str]:
 
 def render(fields: dict[str, Any], body: str) -> str:
     """A Markdown file that opencode reads as `fields` and `body`, whatever they hold."""
-    import json
-
-    return f"---json\n{json.dumps(fields)}\n---\n{body}\n"
+    return f"---json\n{quick_json.dumps(fields)}\n---\n{body}\n"
 
 
 def _json(head: str) -> dict[str, Any]:
-    import json
-
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -99,7 +97,7 @@ def _json(head: str) -> dict[str, Any]:
         raise FrontMatterError(f"its front matter holds {name}, which is not JSON")
 
     try:
-        found = json.loads(head, object_pairs_hook=unique, parse_constant=no_constant)
+        found = quick_json.loads(head, unique, no_constant)
     except (ValueError, RecursionError):
         raise FrontMatterError("its front matter is not valid JSON") from None
     if not isinstance(found, dict):
@@ -311,10 +309,8 @@ def _end_of_quoted(text: str, start: int = 0) -> int:
 def _quoted(text: str) -> str:
     if text[0] == "'":
         return text[1:-1].replace("''", "'")
-    import json
-
     try:
-        return str(json.loads(text))
+        return str(quick_json.loads(text))
     except ValueError:
         raise FrontMatterError(
             "its front matter holds a string with an escape that is not JSON's"

@@ -4,7 +4,7 @@ Puts the layers that `surroundings` found into the sides that `keeping` joins, a
 forbids the launch: a permission that cannot be read, and an agent that is named and not there,
 in whose place opencode would run another one.
 
-Hot-path module; `json` is imported on first use. Pure, but for looking up `instructions`.
+Hot-path module. Pure, but for looking up `instructions`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from guard.agents.opencode import (
 )
 from guard.agents.opencode.facts import Outcome
 from guard.agents.opencode.instructions import is_asked_about, resolve
-from guard.files import jsonc
+from guard.files import jsonc, quick_json
 from guard.findings import FORBIDS, Finding, unreadable
 from guard.paths import is_within
 
@@ -194,8 +194,6 @@ def _others(facts: Facts, notes: list[Finding]) -> list[keeping.Side]:
     An administrator's file outranks the pinned config, but the entries of single agents come after
     what it says about all of them.
     """
-    import json
-
     found: list[tuple[str, dict[str, Any]]] = [(c.path, c.content) for c in facts.found.managed]
     unread = []
     for name in ("OPENCODE_CONFIG_CONTENT", "OPENCODE_PERMISSION"):
@@ -204,7 +202,7 @@ def _others(facts: Facts, notes: list[Finding]) -> list[keeping.Side]:
             continue
         try:
             if name == "OPENCODE_PERMISSION":
-                found.append((name, {"permission": json.loads(text)}))
+                found.append((name, {"permission": quick_json.loads(text)}))
             else:
                 found.append((name, jsonc.parse(text)))
         except (jsonc.UnreadableError, ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 Read-only. The databases are the user's own, and opencode 2 keeps its own tables in the same ones.
 
-Hot-path module; `sqlite3` is imported only where there is a database.
+Hot-path module; SQLite is loaded only where there is a database.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from guard.files import jsonc
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Self
 
 OAUTH = "oauth"
 """The type of a login that is renewed over the network."""
@@ -62,6 +62,12 @@ def credentials_in(store: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+_SIBLINGS = (
+    "select distinct directory from session where project_id in (select project_id from session"
+    " where directory = ? and project_id != 'global')"
+)
+
+
 def session_directories(
     data: str, sessions: list[str], sibling_of: str
 ) -> tuple[list[str], list[tuple[str, str]]]:
@@ -75,17 +81,14 @@ def session_directories(
     unreadable: list[tuple[str, str]] = []
     for path in databases(data, unreadable):
         try:
-            for session in sessions:
-                for row in rows(path, "select directory from session where id = ?", (session,)):
-                    found[str(row[0])] = None
-            if sibling_of:
-                for row in rows(
-                    path,
-                    "select distinct directory from session where project_id in (select project_id"
-                    " from session where directory = ? and project_id != 'global')",
-                    (sibling_of,),
-                ):
-                    found[str(row[0])] = None
+            with Database(path) as database:
+                answers = [
+                    database.rows("select directory from session where id = ?", (session,))
+                    for session in sessions
+                ]
+                if sibling_of:
+                    answers.append(database.rows(_SIBLINGS, (sibling_of,)))
+            found.update((str(row[0]), None) for rows in answers for row in rows)
         except jsonc.UnreadableError as error:
             unreadable.append((path, str(error)))
     return [directory for directory in found if os.path.isdir(directory)], unreadable
@@ -115,38 +118,70 @@ def _is_database(name: str) -> bool:
     return name.startswith("opencode") and name.endswith(".db")
 
 
-def rows(path: str, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
-    """What `query` answers; [] where there is no such table, or no database yet.
+class Database:
+    """The database at `path`, open for questions inside of a `with`.
 
-    Raises UnreadableError. Nothing is read past the log of changes: opencode writes into it while
-    it runs, and the database itself can be older by hours. Where SQLite cannot open that log
-    (a read-only directory), opencode does not start either (run on 1.18.33).
+    Empty where there is none yet. Nothing is read past the log of changes: opencode writes into it
+    while it runs, and the database itself can be older by hours. Where SQLite cannot open that log
+    (a read-only directory), opencode does not start either (run on 1.18.33). Raises
+    UnreadableError where it is opened and where it is asked.
     """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
-            return []
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise jsonc.UnreadableError(error.strerror or "cannot be read") from None
-    import sqlite3
-    from urllib.parse import quote
 
-    connection = None
-    try:
-        connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=_PATIENCE
-        )
-        return connection.execute(query, values).fetchall()
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
+    def __init__(self, path: str) -> None:
+        self._connection: Any = None
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode) or os.path.getsize(path) == 0:
+                return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise jsonc.UnreadableError(error.strerror or "cannot be read") from None
+        # the C half of `sqlite3`, which loads `datetime` besides, for types that no column has here
+        import _sqlite3
+
+        self._error = _sqlite3.Error
+        try:
+            address = f"file:{_quoted(path)}?mode=ro"
+            self._connection = _sqlite3.connect(address, uri=True, timeout=_PATIENCE)
+        except _sqlite3.Error as error:
+            raise _unreadable(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def rows(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        """What `query` answers; [] where there is no such table."""
+        if self._connection is None:
             return []
-        if "locked" in str(error) or "busy" in str(error):
-            raise jsonc.UnreadableError("another program has locked it") from None
-        raise jsonc.UnreadableError(f"is not a database that can be read ({error})") from None
-    finally:
-        if connection is not None:
-            connection.close()
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(query, values).fetchall()
+        except self._error as error:
+            if "no such table" in str(error):
+                return []
+            raise _unreadable(error) from None
+        return found
+
+    def columns(self, table: str) -> list[str]:
+        """The names of the columns of `table`, [] for no such table."""
+        return [row[0] for row in self.rows("select name from pragma_table_info(?)", (table,))]
+
+
+def _quoted(path: str) -> str:
+    """`path` as SQLite reads it in an address: `urllib.parse` takes longer than the question."""
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in os.fsencode(path))
+
+
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~/"
+
+
+def _unreadable(error: Exception) -> jsonc.UnreadableError:
+    if "locked" in str(error) or "busy" in str(error):
+        return jsonc.UnreadableError("another program has locked it")
+    return jsonc.UnreadableError(f"is not a database that can be read ({error})")
 
 
 def accounts(path: str) -> list[str]:
@@ -158,18 +193,14 @@ def accounts(path: str) -> list[str]:
     opencode for providers (run). Raises UnreadableError.
     """
     found = []
-    state = columns(path, "account_state")
-    query = "select 1 from account where selected_org_id is not null limit 1"
-    if "active_org_id" in state:
-        query = "select 1 from account_state where active_org_id is not null limit 1"
-    if state and rows(path, query):
-        found.append(ORGANISATION)
-    query = "select 1 from credential where integration_id = 'opencode' limit 1"
-    if "integration_id" in columns(path, "credential") and rows(path, query):
-        found.append(CONSOLE)
+    with Database(path) as database:
+        state = database.columns("account_state")
+        query = "select 1 from account where selected_org_id is not null limit 1"
+        if "active_org_id" in state:
+            query = "select 1 from account_state where active_org_id is not null limit 1"
+        if state and database.rows(query):
+            found.append(ORGANISATION)
+        query = "select 1 from credential where integration_id = 'opencode' limit 1"
+        if "integration_id" in database.columns("credential") and database.rows(query):
+            found.append(CONSOLE)
     return found
-
-
-def columns(path: str, table: str) -> list[str]:
-    """The names of the columns of `table`, [] for no such table. Raises UnreadableError."""
-    return [row[0] for row in rows(path, "select name from pragma_table_info(?)", (table,))]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from guard import paths
+from guard import catalog, paths
 from guard.agents import managed as administrators
 from guard.agents.opencode import imports, markdown, store
 from guard.agents.opencode.instructions import is_asked_about, picked, resolve
@@ -249,11 +249,7 @@ def same_directory(a: str, b: str) -> bool:
 
 def catalogue_ids() -> frozenset[str]:
     """The provider ids of opencode's catalogue, from the data of `guard.catalog`."""
-    import guard.catalog
-
-    path = os.path.join(os.path.dirname(os.path.abspath(guard.catalog.__file__)), "providers.json")
-    raw = jsonc.read_bytes(path)
-    return frozenset(k for k in jsonc.parse((raw or b"{}").decode()) if not k.startswith("_"))
+    return frozenset(name for name in catalog.data("providers.json") if not name.startswith("_"))
 
 
 def is_code(name: str) -> bool:

@@ -17,7 +17,7 @@ from guard.agents.opencode2.variables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.agents.opencode2.facts import Facts
     from guard.agents.plan import Plan
@@ -64,9 +64,10 @@ class OpenCode2Adapter(Agent, OpenCode):
             result.directory = "/"
 
     def prepare(
-        self, result: Plan, policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]
+        self, result: Plan, policy: CompiledPolicy, facts: Facts, shim: Callable[[str], str]
     ) -> list[str]:
         """See `planner.prepare`."""
+        shims = {name: shim(name) for name in self.names}
         kept: list[str] = self._module("planner").prepare(policy, facts, shims)
         return kept
 

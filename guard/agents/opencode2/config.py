@@ -13,6 +13,7 @@ from __future__ import annotations
 from guard.agents.behind import headers
 from guard.agents.opencode.config import MAX_CONTENT as MAX_CONTENT
 from guard.agents.opencode.config import NPM
+from guard.files import quick_json
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -163,8 +164,6 @@ def render(
 def _text(
     values: Mapping[str, Any], experimental: Mapping[str, Any], said: list[dict[str, str]]
 ) -> str:
-    import json
-
     whole = {
         # a file without it gets it from opencode
         "$schema": "https://opencode.ai/config.json",
@@ -172,4 +171,4 @@ def _text(
         "experimental": {**experimental, "policies": said},
         "policies": said,
     }
-    return json.dumps(whole, separators=(",", ":"))
+    return quick_json.dumps(whole, ",", ":")

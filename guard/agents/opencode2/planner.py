@@ -15,7 +15,7 @@ from guard.agents import binary
 from guard.agents.command_line import judge_command
 from guard.agents.keys import without_gateway_keys
 from guard.agents.kinds import HARMLESS, LOCAL, SERVER
-from guard.agents.opencode import OpenCode, arguments, directories, preflight, surroundings
+from guard.agents.opencode import arguments, directories, preflight, surroundings
 from guard.agents.opencode.config import ROUTE_KEYS, judge_size, providers_in
 from guard.agents.opencode.config import provider_ids as ids_of
 from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
@@ -375,12 +375,12 @@ def _set_environment(result: Plan, policy: CompiledPolicy, facts: Facts, content
 def prepare(policy: CompiledPolicy, facts: Facts, shims: Mapping[str, str]) -> list[str]:
     """Make the private directories that the plan's environment names. Raises GuardError.
 
-    Returns a sentence for each file that had to be put somewhere else.
+    `shims` are the texts of PATH shims by name. Returns a sentence for each file that had to be
+    put somewhere else.
     """
     instructions = []
     if policy.project_config == "read":
         # 2.x knows no other name (documentation)
         instructions = [p for p in facts.found.instructions if p.endswith("/AGENTS.md")]
-    own = {name: text for name, text in shims.items() if name in OpenCode.names}
     assert facts.texts is not None, "nothing was planned"
-    return make_directories(facts.places, facts.texts, instructions, own)
+    return make_directories(facts.places, facts.texts, instructions, shims)

@@ -4,20 +4,15 @@ The database is the user's own, for the sake of the history, so it is looked at 
 read-only. The service is found through `service.json` in the state directory (run on a build of
 July 2026).
 
-Hot-path module; `sqlite3` and `json` are imported only where there is something to read.
+Hot-path module; SQLite is loaded only where there is a database.
 """
 
 from __future__ import annotations
 
 import os
 
-from guard.agents.opencode.store import (
-    columns,
-    databases,
-    rows,
-    session_directories,
-)
-from guard.files import jsonc
+from guard.agents.opencode.store import Database, databases, session_directories
+from guard.files import jsonc, quick_json
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -57,17 +52,18 @@ def look(data: str) -> Store:
 
 
 def _look_at(path: str, found: Store) -> None:
-    if columns(path, "kv"):
-        for (value,) in rows(path, "select value from kv where key = ?", (SOURCES,)):
-            found.sources += [(path, url) for url in _urls(value)]
-    if columns(path, "credential"):
-        for (name,) in rows(path, "select distinct integration_id from credential"):
-            if name == CONSOLE:
-                found.console.append(path)
-            elif str(name) not in found.stored:
-                found.stored.append(str(name))
-    if path not in found.console and columns(path, "account"):
-        found.console += [path for _ in rows(path, "select 1 from account limit 1")]
+    with Database(path) as database:
+        if database.columns("kv"):
+            for (value,) in database.rows("select value from kv where key = ?", (SOURCES,)):
+                found.sources += [(path, url) for url in _urls(value)]
+        if database.columns("credential"):
+            for (name,) in database.rows("select distinct integration_id from credential"):
+                if name == CONSOLE:
+                    found.console.append(path)
+                elif str(name) not in found.stored:
+                    found.stored.append(str(name))
+        if path not in found.console and database.columns("account"):
+            found.console += [path for _ in database.rows("select 1 from account limit 1")]
 
 
 def sessions(data: str, named: list[str], sibling_of: str) -> list[str]:
@@ -82,8 +78,10 @@ def sessions(data: str, named: list[str], sibling_of: str) -> list[str]:
     unreadable: list[tuple[str, str]] = []
     known = {"id", "directory", "project_id"}
     try:
-        if any(not known <= {*columns(p, "session")} for p in databases(data, unreadable)):
-            return []
+        for path in databases(data, unreadable):
+            with Database(path) as database:
+                if not known <= {*database.columns("session")}:
+                    return []
     except jsonc.UnreadableError:
         return []  # told by `look`
     return session_directories(data, named, sibling_of)[0]
@@ -94,9 +92,7 @@ def _urls(value: object) -> list[str]:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     try:
-        import json
-
-        below: list[Any] = [json.loads(value) if isinstance(value, str) else value]
+        below: list[Any] = [quick_json.loads(value) if isinstance(value, str) else value]
     except (ValueError, RecursionError):
         below = [value]
     if below[0] in (None, "", [], {}):

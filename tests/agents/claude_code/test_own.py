@@ -49,7 +49,7 @@ def said(plan: Plan, option: str) -> Any:
 
 def prepared(machine: Machine, *typed: str) -> list[str]:
     plan = machine.plan(*typed)
-    AGENT.prepare(plan, machine.policy, machine.survey(*typed), {})
+    AGENT.prepare(plan, machine.policy, machine.survey(*typed), str)
     return plan.argv
 
 

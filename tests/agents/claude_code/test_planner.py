@@ -139,7 +139,7 @@ def test_the_key_of_a_command_gets_into_its_header_alone(machine: Machine) -> No
     plan = machine.plan("-p", "hi")
     assert [name for name, _ in plan.keys] == [planner.KEY]
     plan.environ[planner.KEY] = "pk-fetched"
-    AGENT.prepare(plan, machine.policy, machine.survey("-p", "hi"), {})
+    AGENT.prepare(plan, machine.policy, machine.survey("-p", "hi"), str)
     assert "x-portkey-api-key: pk-fetched\n" in plan.environ["ANTHROPIC_CUSTOM_HEADERS"]
     assert planner.KEY not in plan.environ
 

@@ -492,7 +492,7 @@ class TestDirectories:
         (ours / "plugins" / "x.js").write_text("evil")
         again = plan(bench, policy)
         agent = again.facts.adapter(FIRST)
-        agent.prepare(again.plan, policy, again.facts, {"opencode": "#!/bin/sh\n"})
+        agent.prepare(again.plan, policy, again.facts, lambda name: "#!/bin/sh\n")
         assert (bench.home / ".local/state/opencode/history.jsonl").read_text() == "x"
         assert (bench.home / ".config/opencode/AGENTS.md").read_text() == "own words\n"
         assert not (ours / "plugins").exists()
