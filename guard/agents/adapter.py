@@ -120,6 +120,11 @@ class Agent(Identity):
         the oldest that starts. Any other proves its route on this machine first."""
         return version <= parse_version(self.tested)
 
+    def is_proved(self, version: tuple[int, int, int], policy: CompiledPolicy) -> bool:
+        """Whether a launch of this `version` needs no proof of its route; `proved.judge` tells of
+        any other."""
+        return self.tried(version) and policy.prove.get(self.id) != "always"
+
     @property
     def install(self) -> str:
         """The command that installs it."""

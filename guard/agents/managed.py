@@ -14,7 +14,6 @@ from guard import paths
 from guard.files import quick_json
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding
-from guard.policy.authority import ROOT, changed_by_others, give_to_root
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -112,7 +111,11 @@ def user_state_file(environ: Mapping[str, str]) -> str:
 def installed_by_user(environ: Mapping[str, str]) -> Installed:
     """The same of `managed install --user`, nothing where others could change what it says."""
     path = user_state_file(environ)
-    if not os.path.lexists(path) or changed_by_others(path, (0, os.geteuid()))[0]:
+    if not os.path.lexists(path):
+        return Installed()
+    from guard.policy.authority import changed_by_others
+
+    if changed_by_others(path, (0, os.geteuid()))[0]:
         return Installed()
     return _remembered(path)
 
@@ -151,6 +154,9 @@ def changeable(path: str, root: str = "") -> tuple[str, str]:
     """What others than root could change on the way to `path`, and why, as a clause; two "" for
     nothing. Below a `root` of their own, this user may.
     """
+    # few machines have such files
+    from guard.policy.authority import ROOT, changed_by_others
+
     owners = (0, os.geteuid()) if root and os.geteuid() else ROOT
     return changed_by_others(path, owners, root)
 
@@ -200,6 +206,8 @@ def judge(files: Iterable[str], root: str = "") -> list[Finding]:
     for path in files:
         place, why = changeable(path, root)
         if place:
+            from guard.policy.authority import give_to_root
+
             findings.append(
                 Finding(
                     "RG302",

@@ -41,7 +41,7 @@ def judge(
     when = policy.prove.get(agent.id, "first-use")
     if when == "always":
         return f"{agent.title} {shown} proves its route before each launch", []
-    if agent.tried(version):
+    if agent.is_proved(version, policy):
         return "", []
     line = line_of(program, version, policy)
     if line in _lines(environ):

@@ -124,7 +124,7 @@ def plan_launch(
         from guard.launch import local_proxies
 
         local_proxies.check(plan, policy, own, now, write=write)
-    if plan.guarded and program:
+    if plan.guarded and program and not agent.is_proved(facts.version, policy):
         from guard.agents import proved
 
         plan.on_trial = program
@@ -166,9 +166,9 @@ def carry_out(
         _stop(plan, policy, facts, command)
     last = fence_around(plan, policy, environ, fence)
     if plan.guarded:
-        from guard.launch import keys
-
         for name, entry in plan.keys:
+            from guard.launch import keys  # one that a command prints
+
             plan.environ[name] = keys.fetch(entry, facts.environ)
         for sentence in release.prepare(plan, policy, facts, shim_text):
             say(f"routeguard: {sentence}")

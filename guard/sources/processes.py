@@ -198,18 +198,23 @@ def _listens(pid: int) -> set[int]:
 
 
 def _descriptors(pid: int, names: Mapping[str, int]) -> Iterator[int]:
-    directory = f"{PROC}/{pid}/fd"
     try:
-        listed = os.listdir(directory)
+        # below an open directory: the way through /proc is not looked up for each descriptor
+        directory = os.open(f"{PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return
-    for name in listed:
-        try:
-            inode = names.get(os.readlink(f"{directory}/{name}"))
-        except OSError:
-            continue
-        if inode is not None:
-            yield inode
+    try:
+        for name in os.listdir(directory):
+            try:
+                inode = names.get(os.readlink(name, dir_fd=directory))
+            except OSError:
+                continue
+            if inode is not None:
+                yield inode
+    except OSError:
+        return
+    finally:
+        os.close(directory)
 
 
 def _numbers() -> list[int]:

@@ -2,18 +2,24 @@
 """What the guard adds to `opencode run`, `claude -p` and `codex exec`: guarded against pinned by
 hand.
 
-    tests/bench/launch.py [--agent ID] [--version] [--pairs N] [--program PATH] [--json FILE]
+    tests/bench/launch.py [--agent ID] [--version] [--seconds N] [--program PATH] [--json FILE]
 
 Both ask the same server on loopback, with the same pin; the one pinned by hand gets it in its
 environment or its arguments and starts the agent directly. `--version` measures that option
-instead, which calls no model, against the bare program. Runs in pairs, each in a home of its own,
-and prints seconds, processor time of all processes of a run, and ratios. Judges nothing.
+instead, which calls no model, against the bare program.
+
+Two answers, for a call of the agent varies by more than the guard takes. First the guard's own
+part, from the start of Python to the execve that the agent begins with, many times, in the home in
+which it has just been launched. Then whole calls in pairs, each side in a home of its own, as many
+as there is time for: the median of their differences, with its interval, says whether the agent
+itself takes longer for what the guard sets. Judges nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import secrets
@@ -26,6 +32,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "guard/__main__.py"
 sys.path.insert(0, str(ROOT))
 
 from guard.agents.adapter import Agent  # noqa: E402
@@ -34,9 +41,28 @@ from guard.agents.registry import agent_by_id  # noqa: E402
 from guard.launch.recorder import LoopbackGateway, RecordingProxy  # noqa: E402
 from guard.policy import cache  # noqa: E402
 
-AIM = 1.05
-AIM_MORE = 0.060
-"""Seconds that a guarded launch may take more."""
+AIM = 1.03
+"""The guard's own part and the call pinned by hand, to the latter."""
+
+OWN_RUNS = 40
+SECONDS = 30
+LEAST_PAIRS, MOST_PAIRS = 6, 40
+"""As many pairs as SECONDS allow; of fewer than six no interval can be told."""
+
+TO_EXECVE = """
+import os, sys, time
+def become(program, argv, environ):
+    said = f"{time.monotonic_ns()} {time.process_time_ns()}"
+    os.write(1, said.encode())
+    os._exit(0)
+os.execve = become
+main = sys.argv[1]
+sys.argv = sys.argv[1:]
+with open(main) as file:
+    exec(compile(file.read(), main, "exec"), {"__name__": "__main__", "__file__": main})
+"""
+"""Runs the guard, and in place of the agent prints when it would have started, and the processor
+time until then. In nanoseconds."""
 
 PROGRAMS = {
     "opencode": ".bin/opencode",
@@ -113,6 +139,26 @@ class Place:
         return taken, used
 
 
+def own_part(place: Place, words: list[str]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor from the start of Python to the agent's."""
+    argv = [sys.executable, "-I", "-S", "-c", TO_EXECVE, str(MAIN), *words]
+    begun = time.monotonic_ns()
+    done = subprocess.run(
+        argv,
+        env=place.environ,
+        cwd=place.project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    ended, used = done.stdout.split() if done.returncode == 0 else ("", "")
+    if not ended:
+        sys.exit(f"launch.py: the guard ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return (int(ended) - begun) / 1e9, int(used) / 1e9
+
+
 def pinned(place: Place, agent: Agent, program: Path, words: list[str]) -> Plan:
     """What a user would have to set by hand to get what the guard sets."""
     policy = cache.load(str(place.project), place.environ)
@@ -127,7 +173,7 @@ def pinned(place: Place, agent: Agent, program: Path, words: list[str]) -> Plan:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=12, help="pairs of runs (12)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for pairs ({SECONDS})")
     parser.add_argument("--agent", choices=PROGRAMS, default="opencode", help="which (opencode)")
     parser.add_argument("--version", action="store_true", help="of --version, not of a call")
     parser.add_argument("--program", type=Path, help="the agent, by default that of tests/parts")
@@ -142,7 +188,7 @@ def main() -> None:
         parser.error(f"there is no {agent.names[0]}: run `npm ci` in tests/parts")
     answer = agent.tested if options.version else ANSWER
     words = ["--version"] if options.version else agent.one_call("Which word?", "")
-    wrapped = [sys.executable, "-I", "-S", str(ROOT / "guard/__main__.py")]
+    launched = ["exec", "--", agent.names[0], *words]
     times: dict[str, list[tuple[float, float]]] = {"by hand": [], "guarded": []}
     with (
         tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory,
@@ -161,46 +207,71 @@ def main() -> None:
         argv = {
             # what one types; for Codex npm's script, which a launch does without
             "by hand": [str(program), *plan.argv],
-            "guarded": [*wrapped, "exec", "--", agent.names[0], *words],
+            "guarded": [sys.executable, "-I", "-S", str(MAIN), *launched],
         }
         for name, place in places.items():  # databases, caches, the compiled policy
             place.run(argv[name], answer)
-        for pair in range(options.pairs):
-            for name in sorted(times, reverse=bool(pair % 2)):
+        for _ in range(3):  # what a policy was read from has to be older than a moment to be kept
+            own_part(places["guarded"], launched)
+        own = [own_part(places["guarded"], launched) for _ in range(OWN_RUNS)]
+        begun = time.monotonic()
+        while (pairs := len(times["guarded"])) < MOST_PAIRS:
+            if pairs >= LEAST_PAIRS and time.monotonic() - begun > options.seconds:
+                break
+            for name in sorted(times, reverse=bool(pairs % 2)):
                 times[name].append(places[name].run(argv[name], answer))
             print(".", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-    figures: dict[str, object] = {"pairs": options.pairs}
-    for index, (what, unit) in enumerate((("seconds", "s"), ("of processors", "cpu_s"))):
-        of_runs = {name: [run[index] for run in taken] for name, taken in times.items()}
-        figures |= report(what, of_runs, unit)
+    clock = {name: [run[0] for run in taken] for name, taken in times.items()}
+    used = {name: [run[1] for run in taken] for name, taken in times.items()}
+    figures = report(own, clock) | {"cpu": report(own, used, "of the processor")}
     if options.json:
         options.json.write_text(json.dumps(figures) + "\n")
 
 
-def report(what: str, times: dict[str, list[float]], unit: str) -> dict[str, object]:
-    """Print medians, what the guard adds, and the ratio of the pairs; the same as figures."""
-    print(what)
+def interval(differences: list[float]) -> tuple[float, float]:
+    """What the median of what `differences` are a sample of lies in, with 95 in 100, whatever
+    their distribution: between two of them, as far from the ends as half a coin's throws allow
+    (the test of signs). All of them where they are fewer than six."""
+    ordered, count = sorted(differences), len(differences)
+    beyond, cut = 0.0, 0
+    while (beyond := beyond + math.comb(count, cut) / 2**count) <= 0.025:
+        cut += 1
+    cut = max(cut - 1, 0)
+    return ordered[cut], ordered[-1 - cut]
+
+
+def report(
+    own: list[tuple[float, float]], times: dict[str, list[float]], what: str = ""
+) -> dict[str, object]:
+    """Print the guard's own part and what the pairs say, in seconds `what`; the same as figures."""
+    print(f"seconds {what}".rstrip())
+    part = [run[bool(what)] for run in own]
     middle = {name: statistics.median(taken) for name, taken in times.items()}
     for name, taken in times.items():
         print(
-            f"  {name:<9} median {middle[name]:6.3f} s"
+            f"  {name:<9} median {middle[name]:6.3f}"
             f"   lowest {min(taken):6.3f}   highest {max(taken):6.3f}"
         )
-    more = middle["guarded"] - middle["by hand"]
-    print(f"  guarded takes {more * 1000:.0f} ms more (medians; aim {AIM_MORE * 1000:.0f})")
-    ratios = sorted(g / b for g, b in zip(times["guarded"], times["by hand"], strict=True))
-    quarter = len(ratios) // 4
+    by_hand, of_guard = middle["by hand"], statistics.median(part)
     print(
-        f"  guarded / by hand: {statistics.median(ratios):.3f} (median of {len(ratios)} pairs;"
-        f" middle half {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}; aim {AIM})"
+        f"  the guard's own part: {of_guard * 1000:.1f} ms (median of {len(part)};"
+        f" lowest {min(part) * 1000:.1f}), {1 + of_guard / by_hand:.3f} x (aim {AIM})"
     )
-    suffix = "" if unit == "s" else "_cpu"
+    more = [g - b for g, b in zip(times["guarded"], times["by hand"], strict=True)]
+    low, high = interval(more)
+    print(
+        f"  a guarded call takes {statistics.median(more) * 1000:+.0f} ms more"
+        f" ({len(more)} pairs; {low * 1000:+.0f} to {high * 1000:+.0f}),"
+        f" {1 + statistics.median(more) / by_hand:.3f} x"
+    )
     return {
-        f"by_hand_{unit}": middle["by hand"],
-        f"guarded_{unit}": middle["guarded"],
-        f"ratio{suffix}": statistics.median(ratios),
-        f"ratio{suffix}_middle_half": [ratios[quarter], ratios[-1 - quarter]],
+        "pairs": len(more),
+        "by_hand_s": by_hand,
+        "guarded_s": middle["guarded"],
+        "own_s": of_guard,
+        "more_s": statistics.median(more),
+        "more_interval_s": [low, high],
     }
 
 

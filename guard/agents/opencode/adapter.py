@@ -42,21 +42,26 @@ class OpenCodeAdapter(Agent, OpenCode):
 
         A command that calls no model in either is not asked for its version.
         """
-        from guard.agents.opencode2.adapter import AGENT as LATER
-
         TOLD.clear()
+        if not program:
+            return self
         harmless = self.kind(typed) == HARMLESS
-        if not program or (harmless and LATER.kind(typed) == HARMLESS):
+        # what calls no model in one may be the name of a directory to the other
+        if harmless and self._later().kind(typed) == HARMLESS:
             return self
         found = TOLD[program] = version(program, environ, self)
-        # what calls no model in one may be the name of a directory to the other
-        return LATER if found[0] >= 2 or (found == NO_VERSION and harmless) else self
+        return self._later() if found[0] >= 2 or (found == NO_VERSION and harmless) else self
+
+    def _later(self) -> Agent:
+        """That of opencode 2, which most launches need not load."""
+        from guard.agents.opencode2.adapter import AGENT
+
+        return AGENT
 
     def of_launch(self, environ: Mapping[str, str]) -> Agent:
         """That of opencode 2 where its launch has pinned `environ`."""
-        from guard.agents.opencode2.adapter import AGENT as LATER
-
-        return LATER if LATER.pins(environ) else self
+        later = self._later()
+        return later if later.pins(environ) else self
 
     def survey(
         self, typed: list[str], environ: Mapping[str, str], program: str, cwd: str, *, write: bool
@@ -107,9 +112,7 @@ class OpenCodeAdapter(Agent, OpenCode):
     def restore(self, environ: dict[str, str]) -> None:
         """See `planner.restore`, of either release."""
         if later.REAL_STATE_HOME in environ:
-            from guard.agents.opencode2.adapter import AGENT as LATER
-
-            LATER.restore(environ)
+            self._later().restore(environ)
             environ.pop(later.REAL_STATE_HOME, None)
         if REAL_CONFIG_HOME in environ:
             self._module("planner").restore(environ)
@@ -120,9 +123,7 @@ class OpenCodeAdapter(Agent, OpenCode):
 
     def ended_by(self, argv: Sequence[str]) -> str:
         """That of opencode 2, which alone has a service."""
-        from guard.agents.opencode2.adapter import AGENT as LATER
-
-        return LATER.ended_by(argv)
+        return self._later().ended_by(argv)
 
     def managed_files(self, facts: Facts) -> list[str]:
         """See `surroundings.MANAGED`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from guard.agents.covered import Coverage
 from guard.agents.opencode import definitions
 from guard.agents.opencode.arguments import login_server, shown
 from guard.agents.opencode.config import ALWAYS, ROUTE_KEYS, left_out, unsafe_substitution
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from guard.agents.covered import Uncovered
+    from guard.agents.covered import Coverage, Uncovered
     from guard.agents.opencode.surroundings import Config, Surroundings
     from guard.policy.values import CompiledPolicy
 
@@ -61,15 +60,19 @@ def check_project(
 ) -> list[Finding]:
     """Findings about what a project would make the agent run, whether it calls a model or not."""
     findings: list[Finding] = []
-    coverage = Coverage(policy, now)
     files = [(path, IMPORTED) for path in found.code]
     files += [(path, f"this file {why}") for path, why in found.imports]
-    for path, reason in files:
-        missing = coverage.missing(path)
-        if missing is not None:
-            findings.append(_code(path, reason, missing))
-    for config in found.project:
-        findings.extend(_of_project(config, coverage, environ))
+    if files or found.project:
+        # most projects have none
+        from guard.agents.covered import Coverage
+
+        coverage = Coverage(policy, now)
+        for path, reason in files:
+            missing = coverage.missing(path)
+            if missing is not None:
+                findings.append(_code(path, reason, missing))
+        for config in found.project:
+            findings.extend(_of_project(config, coverage, environ))
     for path, why in found.unreadable:
         findings.append(unreadable(path, why))
     return findings
