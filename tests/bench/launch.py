@@ -45,7 +45,7 @@ AIM = 1.03
 """The guard's own part and the call pinned by hand, to the latter."""
 
 OWN_RUNS = 40
-SECONDS = 30
+SECONDS = 20
 LEAST_PAIRS, MOST_PAIRS = 6, 40
 """As many pairs as SECONDS allow; of fewer than six no interval can be told."""
 

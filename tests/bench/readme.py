@@ -44,7 +44,7 @@ Figures = dict[str, Any]
 
 def measure(quick: bool, agents: bool, rg: str) -> Figures:
     """The figures of every benchmark. Raises CalledProcessError if one fails."""
-    runs, seconds, rounds = ("5", "1", "1") if quick else ("40", "30", "3")
+    runs, seconds, rounds = ("5", "1", "1") if quick else ("40", "20", "3")
     size = ["--files", "1000", "--megabytes", "10"] if quick else []
     calls = {
         "start": ["start.py", "--runs", runs],
@@ -159,19 +159,21 @@ def agents(figures: Figures) -> Iterable[list[str]]:
         if agent not in figures:
             continue
         found = figures[agent]
-        by_hand = found["by_hand_s"]
-        low, high = (1 + seconds / by_hand for seconds in found["more_interval_s"])
+        whole, used = found["by_hand_s"], found["cpu"]
         yield [
             f"guarded `{call}`, up to the start of the agent",
-            f"{by_hand:.2f} s for the whole call, pinned by hand",
-            f"+{found['cpu']['own_s'] * 1000:.0f} ms",
-            f"{1 + found['own_s'] / by_hand:.2f}",
+            f"{whole:.2f} s for the whole call, pinned by hand",
+            f"+{used['own_s'] * 1000:.0f} ms",
+            f"{1 + found['own_s'] / whole:.2f}",
         ]
+        # of the processor, for the clock of a whole call tells more of the machine
+        by_hand = used["by_hand_s"]
+        low, high = (1 + seconds / by_hand for seconds in used["more_interval_s"])
         yield [
-            f"the whole call, {found['pairs']} pairs",
-            f"{by_hand:.2f} s",
-            f"{found['more_s']:+.2f} s",
-            f"{1 + found['more_s'] / by_hand:.2f} (95 of 100: {low:.2f} to {high:.2f})",
+            f"the whole call, {used['pairs']} pairs",
+            f"{by_hand:.2f} s of the processor",
+            f"{used['more_s']:+.2f} s",
+            f"{1 + used['more_s'] / by_hand:.2f} (95 of 100: {low:.2f} to {high:.2f})",
         ]
 
 
