@@ -52,7 +52,7 @@ class Own(Record):
     """What the user's settings define: `servers` by name and `hooks` by event.
 
     `servers_file` and `settings_file` are where; `wrong` are (path, why) of what cannot be read.
-    `directory` is where the plugin goes.
+    `directory` is where the plugin goes, "" where there is nothing to hand over.
     """
 
     servers_file: str = ""
@@ -88,21 +88,13 @@ def config_directory(environ: Mapping[str, str]) -> str:
 
 def read(environ: Mapping[str, str], cwd: str) -> Own:
     """What the user's own settings define for a session in `cwd`."""
-    import zlib
-
     folder = config_directory(environ)
     servers_file = os.path.join(folder, ".config.json")  # its former name wins where it is there
     if not os.path.isfile(servers_file):
         home = environ.get("CLAUDE_CONFIG_DIR") or paths.home(environ)
         servers_file = os.path.join(home, ".claude.json")
     settings_file = os.path.join(folder, "settings.json")
-    ours = os.path.join(paths.routeguard_state(environ), "claude-code")
-    which = zlib.crc32(os.fsencode(os.path.abspath(folder)))
-    found = Own(
-        servers_file=servers_file,
-        settings_file=settings_file,
-        directory=os.path.join(ours, f"hooks-{which:08x}"),
-    )
+    found = Own(servers_file=servers_file, settings_file=settings_file)
     try:
         content = _state(servers_file)
         found.servers = _tables(content.get("mcpServers"))
@@ -120,6 +112,12 @@ def read(environ: Mapping[str, str], cwd: str) -> Own:
     for event, matchers in hooks.items() if isinstance(hooks, dict) else ():
         if isinstance(matchers, list):
             found.hooks[event] = matchers
+    if found.servers or found.hooks:
+        import zlib
+
+        ours = os.path.join(paths.routeguard_state(environ), "claude-code")
+        which = zlib.crc32(os.fsencode(os.path.abspath(folder)))
+        found.directory = os.path.join(ours, f"hooks-{which:08x}")
     return found
 
 
