@@ -99,13 +99,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Record):
-        return [_plain(getattr(value, name)) for name in _names(value)]
+        return [_plain(field) for field in vars(value).values()]
     return value
-
-
-def _names(record: Any) -> tuple[str, ...]:
-    names: tuple[str, ...] = record.__slots__
-    return names
 
 
 def _path(environ: Mapping[str, str]) -> str:
