@@ -5,8 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import socket
 
-from guard import catalog, net
+from guard import net
 from guard.agents.connected import GATEWAY, PROVIDER
+from guard.catalog import entries
 from guard.policy.values import CompiledPolicy
 from guard.proxies.find import find_listeners
 from guard.sources.listener import SocketsUnreadableError
@@ -25,7 +26,7 @@ def resolve_hosts(base_url: str, limit: float = RESOLVE_SECONDS) -> dict[str, tu
     gateway = net.host_of(base_url)
     providers = sorted(
         provider.host
-        for provider in catalog.providers().values()
+        for provider in entries.providers().values()
         if provider.host and not provider.api
     )
     wanted = dict.fromkeys([gateway, *providers])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from guard import catalog
+from guard.catalog import entries
 
 if TYPE_CHECKING:
     from guard.catalog.programs import Program
@@ -62,7 +62,7 @@ class Recognised:
 @cache
 def agents() -> tuple[Agent, ...]:
     """Every agent of the catalogue."""
-    return tuple(_agent(entry) for entry in catalog.data("agents.toml")["agent"])
+    return tuple(_agent(entry) for entry in entries.data("agents.toml")["agent"])
 
 
 def others() -> tuple[Agent, ...]:

@@ -6,8 +6,6 @@ first and the few patterns after it. The patterns are those of variables.toml.
 
 from __future__ import annotations
 
-from guard.catalog import KIND_RULES
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,6 +21,19 @@ PREFIXES = (
     ("OTUI_", "runtime", "OpenTUI"),
 )
 """(prefix, kind, owner) of names that belong to a program whatever follows."""
+
+KIND_RULES = {
+    "provider_key": "RG101",
+    "provider_setting": "RG101",
+    "ambient": "RG107",
+    "base_url": "RG103",
+    "agent_redirect": "RG105",
+    "runtime": "RG108",
+    "http_proxy": "RG104",
+    "gateway_key": "RG106",
+    "unknown_key": "RG102",
+}
+"""The rule for which a variable of a kind counts, unless its data says otherwise."""
 
 KEY_SUFFIX = "_API_KEY"
 """What the name of an API key of an unknown service ends in."""

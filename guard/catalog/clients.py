@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from guard import catalog
+from guard.catalog import entries
 
 
 class ModelClient(NamedTuple):
@@ -24,11 +24,11 @@ def clients() -> tuple[ModelClient, ...]:
         ModelClient(
             row["owner"], tuple(row["python"]), tuple(row["javascript"]), frozenset(row["names"])
         )
-        for row in catalog.data("clients.toml")["client"]
+        for row in entries.data("clients.toml")["client"]
     )
 
 
 @cache
 def address_arguments() -> frozenset[str]:
     """Arguments that give an address or something that holds one, letters alone, lower case."""
-    return frozenset(catalog.data("clients.toml")["common"]["address"])
+    return frozenset(entries.data("clients.toml")["common"]["address"])

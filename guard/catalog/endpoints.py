@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from guard import catalog
+from guard.catalog import entries
 
 # parts of an API's host name, in front of the last two; a host without one may be a website
 _API_WORDS = frozenset(
@@ -25,7 +25,7 @@ def is_provider_url(host: str, path: str) -> bool:
     of their API.
     """
     first = path.lstrip("/").partition("/")[0].partition("?")[0]
-    if first in catalog.data("endpoints.toml")["pages"]["first"]:
+    if first in entries.data("endpoints.toml")["pages"]["first"]:
         return False
     known = _paths().get(host)
     if known is not None:
@@ -36,24 +36,24 @@ def is_provider_url(host: str, path: str) -> bool:
         return first in _API_ROOTS or any(
             path == start or path.startswith(start + "/") for start in known
         )
-    api = catalog.data("endpoints.toml")["api"]
+    api = entries.data("endpoints.toml")["api"]
     if host in api["hosts"] or host.endswith(tuple(api["suffixes"])):
         return True
-    bedrock = catalog.data("endpoints.toml")["bedrock"]
+    bedrock = entries.data("endpoints.toml")["bedrock"]
     return host.startswith(tuple(bedrock["prefixes"])) and host.endswith(tuple(bedrock["suffixes"]))
 
 
 def is_gateway_host(host: str) -> bool:
     """Whether `host` (lower case) is one of Portkey's own."""
-    suffixes: list[str] = catalog.data("endpoints.toml")["gateway"]["suffixes"]
+    suffixes: list[str] = entries.data("endpoints.toml")["gateway"]["suffixes"]
     return host.endswith(tuple(suffixes)) or any(host == end[1:] for end in suffixes)
 
 
 @cache
 def _paths() -> dict[str, frozenset[str]]:
     """The hosts that serve models, each with the paths below which it does; "" is everywhere."""
-    found: dict[str, set[str]] = {host: set() for host in catalog.hosts()}
-    for provider in catalog.providers().values():
+    found: dict[str, set[str]] = {host: set() for host in entries.hosts()}
+    for provider in entries.providers().values():
         if provider.host in found:
             _, _, rest = provider.api.partition("://")
             path = "/" + rest.partition("/")[2] if "/" in rest else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from guard import catalog
+from guard.catalog import entries
 from guard.catalog.programs import APPLICATION_SERVERS
 from guard.record import Record
 
@@ -189,7 +189,7 @@ class _Catalogue:
 
 @cache
 def _catalogue() -> _Catalogue:
-    return _Catalogue(catalog.data("local_proxies.json"))
+    return _Catalogue(entries.data("local_proxies.json"))
 
 
 def words() -> frozenset[str]:
@@ -298,11 +298,11 @@ def needles() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     one of the first or of the second. The third are names of programs that can be the name of a
     function in bash.
     """
-    entries = catalog.data("local_proxies.json")["proxies"]
+    proxies = entries.data("local_proxies.json")["proxies"]
     programs: set[str] = set()
     images: set[str] = set()
     names: set[str] = set()
-    for entry in entries:
+    for entry in proxies:
         for form in entry.get("programs", ()):
             if "container_needle" in form:
                 images.add(form["container_needle"])

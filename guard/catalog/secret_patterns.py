@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from guard import catalog
+from guard.catalog import entries
 
 
 class PrefixedKey(NamedTuple):
@@ -49,7 +49,7 @@ class SecretPatterns(NamedTuple):
 @cache
 def secret_patterns() -> SecretPatterns:
     """The patterns in the order of the file, longer prefixes first."""
-    content = catalog.data("secrets.toml")
+    content = entries.data("secrets.toml")
     rows = [{**entry, "words": tuple(entry["words"])} for entry in content["key"]]
     named = [{**entry, "words": tuple(entry["words"])} for entry in content["named"]]
     prefixed = [PrefixedKey(**row) for row in rows]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from guard import catalog, net, paths
+from guard import net, paths
 from guard.agents.registry import keeps, sets
+from guard.catalog import entries
 from guard.catalog.classify import classify
 from guard.findings import mask
 from guard.policy import cache
@@ -36,7 +37,7 @@ class Answer(Record):
     `refused` says why a user's exception would be dropped, "" if it would count.
     """
 
-    variable: catalog.Variable
+    variable: entries.Variable
     shown: str
     scrubbed: bool
     leads_to: str
@@ -86,7 +87,7 @@ def explain(
     answers = []
     for name in names:
         kind, owner = classify(name, policy.variables, keys)
-        variable = catalog.describe(name, kind, owner)
+        variable = entries.describe(name, kind, owner)
         assignments = tuple(a for a in startup.assignments if a.name == name)
         subject, exception = _exception(variable, environ, policy, now)
         launch = _at_launch(variable, environ, policy, exception)
@@ -137,7 +138,7 @@ def _exceptions_refused(policy: CompiledPolicy) -> str:
 
 
 def _exception(
-    variable: catalog.Variable,
+    variable: entries.Variable,
     environ: Mapping[str, str],
     policy: CompiledPolicy,
     now: float,
@@ -150,7 +151,7 @@ def _exception(
 
 
 def _at_prompt(
-    variable: catalog.Variable,
+    variable: entries.Variable,
     policy: CompiledPolicy,
     exception: PolicyException | None,
 ) -> Decision:
@@ -170,7 +171,7 @@ def _at_prompt(
 
 
 def _at_launch(
-    variable: catalog.Variable,
+    variable: entries.Variable,
     environ: Mapping[str, str],
     policy: CompiledPolicy,
     exception: PolicyException | None,
@@ -198,7 +199,7 @@ def _at_launch(
 
 
 def _verdict(
-    variable: catalog.Variable, environ: Mapping[str, str], policy: CompiledPolicy
+    variable: entries.Variable, environ: Mapping[str, str], policy: CompiledPolicy
 ) -> Verdict:
     return judge(
         variable.name,
@@ -211,7 +212,7 @@ def _verdict(
 
 
 def _finding(
-    variable: catalog.Variable,
+    variable: entries.Variable,
     environ: Mapping[str, str],
     policy: CompiledPolicy,
     active: bool,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from guard import catalog
+from guard.catalog import entries as catalogue
 from guard.rule_table import RULES
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def branches() -> Iterable[tuple[str, str]]:
 @_completer
 def variables() -> Iterable[tuple[str, str]]:
     """Names that are set here and those of the catalogue; no value is looked at."""
-    known = catalog.variables()
+    known = catalogue.variables()
     for name in sorted({*os.environ, *known}):
         yield name, known[name].owner if name in known else ""
 

@@ -71,9 +71,9 @@ def observe(
 
 def judge_unguarded(run: AgentRun, gateway: str) -> list[Statement]:
     """What a start past the guard shows, whose `gateway` is `host:port`."""
-    from guard import catalog
+    from guard.catalog import entries
 
-    serve_models = catalog.hosts()
+    serve_models = entries.hosts()
     asked = [contact.host for contact in run.contacts]
     wrong = [
         host

@@ -54,13 +54,13 @@ def compile_files(
 
     Raises PolicyError (InvalidPolicyError with every problem) if there is no valid one.
     """
-    from guard import catalog
+    from guard.catalog import entries
 
     places = candidates(system, user, project)
     layers = read_all(places)
     merged = merge(layers)
     policy = compile_merged(merged, layers)
-    data_files = (*catalog.data_files(), *filter(None, [policy.gateway_ca]))
+    data_files = (*entries.data_files(), *filter(None, [policy.gateway_ca]))
     return policy, data_files, effective.as_plain(places, layers, merged, policy)
 
 
@@ -84,15 +84,14 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
     gateway is not a model provider, that nothing removes the gateway's own key. Adds to
     `merged.dropped` what the catalogue forbids.
     """
-    from guard import catalog
-    from guard.catalog import local_proxies
+    from guard.catalog import classify, entries, local_proxies
 
     values = merged.values
     variables = {
-        name: (variable.kind, variable.owner) for name, variable in catalog.variables().items()
+        name: (variable.kind, variable.owner) for name, variable in entries.variables().items()
     }
     whole = _Whole(merged)
-    whole.check_base_url(catalog.hosts())
+    whole.check_base_url(entries.hosts())
     whole.check_ca()
     default = whole.default_model()
     small = values["gateway.small"]
@@ -153,8 +152,8 @@ def compile_merged(merged: Merged, layers: Sequence[Layer]) -> CompiledPolicy:
         variables=variables,
         harmless=frozenset(
             variable.name
-            for variable in catalog.variables().values()
-            if not variable.rule and variable.kind in catalog.KIND_RULES
+            for variable in entries.variables().values()
+            if not variable.rule and variable.kind in classify.KIND_RULES
         ),
         layers=tuple((layer.layer, layer.path) for layer in layers),
         notes=_notes(merged, layers),

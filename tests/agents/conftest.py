@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from guard import catalog
 from guard.agents.opencode.config import provider_ids
 from guard.agents.opencode.route import Router
+from guard.catalog import entries
 from guard.policy.values import CompiledPolicy, GatewayProvider
 
 SUFFIX = "abcdefghij"
@@ -16,7 +16,7 @@ MISTRAL = "mistralai/mistral-7b-instruct"
 @pytest.fixture(scope="session")
 def variables() -> dict[str, tuple[str, str]]:
     """The catalogue's names, as a compiled policy holds them."""
-    return {name: (v.kind, v.owner) for name, v in catalog.variables().items()}
+    return {name: (v.kind, v.owner) for name, v in entries.variables().items()}
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from guard import catalog
 from guard.agents.environment import clean, proxies
 from guard.agents.opencode import KEEPS
 from guard.agents.opencode.variables import SWITCHES
+from guard.catalog import entries
 from guard.net import PROXY_VARIABLES
 from guard.policy.model import Policy
 from guard.policy.values import CompiledPolicy, PolicyException
 
 CANARY = "canary0123456789"
-NAMES = catalog.variables()
+NAMES = entries.variables()
 
 
 def kept(environ: dict[str, str], policy: CompiledPolicy, *, agent: bool = True) -> set[str]:

@@ -17,7 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from guard import catalog, hook
+from guard import hook
+from guard.catalog import entries
 from guard.policy.values import CompiledPolicy
 
 COUNTS = (60, 200, 1000)
@@ -74,7 +75,7 @@ def measure(shell: str, count: int, rounds: int, directory: Path) -> dict[str, f
     """Microseconds of one check, of one external `true` and of direnv's hook where it is
     installed, each the least of `rounds`."""
     policy = CompiledPolicy(
-        variables={name: (each.kind, each.owner) for name, each in catalog.variables().items()}
+        variables={name: (each.kind, each.owner) for name, each in entries.variables().items()}
     )
     scratch = directory / "scratch"
     scratch.mkdir(exist_ok=True)

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from guard import catalog
 from guard.agents.opencode import KEEPS
 from guard.agents.opencode.variables import SWITCHES
+from guard.catalog import entries
+from guard.catalog.classify import KIND_RULES
 from guard.rule_table import RULES
 
-PROVIDERS = catalog.providers()
-VARIABLES = catalog.variables()
+PROVIDERS = entries.providers()
+VARIABLES = entries.variables()
 NAMES = [name for provider in PROVIDERS.values() for name in provider.env]
 
 OTHER_SERVICES = """
@@ -69,14 +70,14 @@ SHARED = {
 
 def test_provider_list_is_the_one_that_was_observed() -> None:
     """Its content by digest: an edit by hand would make the data something nobody has seen."""
-    (path,) = [name for name in catalog.data_files() if name.endswith("providers.json")]
+    (path,) = [name for name in entries.data_files() if name.endswith("providers.json")]
     raw = json.loads(Path(path).read_text("utf-8"))
     canonical = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
     assert (
         hashlib.sha256(canonical).hexdigest()
         == "87b2c0ad809e65a5e00b50918b3c1b9d918bdb6d76b2862882af3e46aba87e1d"
     )
-    assert "opencode 1.18.33" in catalog.provenance()
+    assert "opencode 1.18.33" in entries.provenance()
 
 
 def test_numbers_of_the_provider_list() -> None:
@@ -180,13 +181,13 @@ def test_names_outside_the_list_that_open_a_provider() -> None:
 
 
 def test_every_group_says_what_and_from_where() -> None:
-    content = catalog.data("variables.toml")
+    content = entries.data("variables.toml")
     seen: Counter[str] = Counter()
     for group in content["group"]:
         assert set(group) <= {
             *("kind", "owner", "names", "owners", "opens", "rule", "sure", "source", "note")
         }
-        assert group["kind"] in catalog.KINDS
+        assert group["kind"] in entries.KINDS
         assert group["source"]
         assert group["sure"] in ("run", "src", "doc", "3p", "common")
         assert ("owners" in group) != ("names" in group and "owner" in group)
@@ -199,11 +200,11 @@ def test_every_group_says_what_and_from_where() -> None:
 
 def test_every_variable_has_a_known_kind_and_rule() -> None:
     for variable in VARIABLES.values():
-        assert variable.kind in catalog.KINDS
+        assert variable.kind in entries.KINDS
         assert variable.rule in ("", *RULES)
         assert variable.owner
         assert variable.source
-    assert set(catalog.KIND_RULES) <= set(catalog.KINDS)
+    assert set(KIND_RULES) <= set(entries.KINDS)
 
 
 def test_no_name_of_the_gateway_in_the_provider_list() -> None:
@@ -213,7 +214,7 @@ def test_no_name_of_the_gateway_in_the_provider_list() -> None:
 
 
 def test_hosts_serve_models() -> None:
-    hosts = catalog.hosts()
+    hosts = entries.hosts()
     assert {"api.openai.com", "api.anthropic.com", "openrouter.ai", "opencode.ai"} <= hosts
     assert not {"", "localhost", "127.0.0.1", "api.cloudflare.com", "api.portkey.ai"} & hosts
     assert all(re.fullmatch(r"[a-z0-9.-]+\.[a-z]+", host) for host in hosts)
@@ -223,23 +224,23 @@ def test_hosts_serve_models() -> None:
 
 
 def test_each_provider_without_an_address_has_a_host_or_a_reason() -> None:
-    content = catalog.data("hosts.toml")
+    content = entries.data("hosts.toml")
     without = {provider.id for provider in PROVIDERS.values() if not provider.api}
     assert set(content["sdk_default"]) | set(content["no_default"]) == without
     assert not set(content["sdk_default"]) & set(content["no_default"])
 
 
 def test_data_files_are_there() -> None:
-    for path in catalog.data_files():
+    for path in entries.data_files():
         assert os.path.isabs(path)
         assert os.path.isfile(path)
 
 
 def test_what_is_returned_can_be_changed_without_harm() -> None:
-    catalog.variables().clear()
-    catalog.providers().clear()
-    assert catalog.variables()
-    assert catalog.providers()
+    entries.variables().clear()
+    entries.providers().clear()
+    assert entries.variables()
+    assert entries.providers()
 
 
 @pytest.mark.parametrize(
@@ -256,17 +257,17 @@ def test_what_is_returned_can_be_changed_without_harm() -> None:
     ],
 )
 def test_describe(name: str, kind: str, owner: str, rule: str) -> None:
-    found = catalog.describe(name, kind, owner)
+    found = entries.describe(name, kind, owner)
     assert (found.name, found.kind, found.owner, found.rule) == (name, kind, owner, rule)
 
 
 def test_the_docs_name_every_kind_and_every_file() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "catalog.md").read_text("utf-8")
-    for kind in catalog.KINDS:
+    for kind in entries.KINDS:
         assert not kind or f"| `{kind}` |" in text
-    for path in catalog.data_files():
+    for path in entries.data_files():
         assert f"`{os.path.basename(path)}`" in text
-    for pattern in catalog.data("variables.toml")["pattern"]:
+    for pattern in entries.data("variables.toml")["pattern"]:
         assert f"`{pattern.get('prefix') or pattern['suffix']}`" in text
 
 
@@ -284,12 +285,12 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
 ) -> None:
     (tmp_path / "__pycache__").mkdir()
     source, kept = tmp_path / "t.toml", tmp_path / "__pycache__/t.toml.json"
-    monkeypatch.setattr(catalog, "_HERE", str(tmp_path))
+    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     monkeypatch.setattr("sys.dont_write_bytecode", False)
 
     def read() -> object:
-        monkeypatch.setattr(catalog, "_cache", {})
-        return catalog.data("t.toml")
+        monkeypatch.setattr(entries, "_cache", {})
+        return entries.data("t.toml")
 
     source.write_text('a = ["1", 2]\n')
     assert read() == {"a": ["1", 2]}
@@ -297,7 +298,7 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
     monkeypatch.setattr("tomllib.load", lambda _: {})
     assert read() == {"a": ["1", 2]}
     monkeypatch.undo()
-    monkeypatch.setattr(catalog, "_HERE", str(tmp_path))
+    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     for other in ("b = 1\n", "b = 2\n"):
         source.write_text(other)
         # as of an archive whose files have one time each, and here one size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from guard import catalog
+from guard.catalog import entries
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES, classify
 
-KNOWN = {name: (found.kind, found.owner) for name, found in catalog.variables().items()}
+KNOWN = {name: (found.kind, found.owner) for name, found in entries.variables().items()}
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_without_a_catalogue_the_patterns_still_hold() -> None:
 
 
 def test_patterns_are_those_of_the_data() -> None:
-    patterns = catalog.data("variables.toml")["pattern"]
+    patterns = entries.data("variables.toml")["pattern"]
     prefixes = tuple((p["prefix"], p["kind"], p["owner"]) for p in patterns if "prefix" in p)
     assert prefixes == PREFIXES
     assert [p["suffix"] for p in patterns if "suffix" in p] == [KEY_SUFFIX]
     for known in patterns:
         assert known["note"]
-        assert known["kind"] in catalog.KINDS
+        assert known["kind"] in entries.KINDS

@@ -13,8 +13,8 @@ from typing import Any
 import forked
 import pytest
 
-from guard import catalog
 from guard.agents.opencode.directories import Directories
+from guard.catalog import entries
 from guard.check.variable import Answer, explain
 from guard.commands.variables import KIND_TEXTS
 from guard.sources.parents import Ancestor
@@ -430,4 +430,4 @@ def test_a_directory_that_is_gone(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_every_kind_has_words() -> None:
-    assert tuple(KIND_TEXTS) == catalog.KINDS
+    assert tuple(KIND_TEXTS) == entries.KINDS

@@ -14,13 +14,13 @@ from config_texts import MALFORMED, QUICK, READABLE, Project, config, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guard import catalog
 from guard.agents.claude_code import planner as claude_code
 from guard.agents.claude_code.adapter import AGENT as CLAUDE
 from guard.agents.claude_code.settings import HELPERS
 from guard.agents.codex import planner as codex
 from guard.agents.codex import settings as pinned
 from guard.agents.codex.adapter import AGENT as CODEX
+from guard.catalog import entries
 from guard.check import engine
 from guard.files import toml
 from guard.findings import READ_BY_AGENT
@@ -32,7 +32,7 @@ Said = set[tuple[str, str, str]]
 
 POLICY = CompiledPolicy(
     routes=(AgentRoute("claude-code", "anth"), AgentRoute("codex", "oai")),
-    variables={name: (known.kind, known.owner) for name, known in catalog.variables().items()},
+    variables={name: (known.kind, known.owner) for name, known in entries.variables().items()},
 )
 REFUSALS = ("RG202", "RG301", "RG302", "RG303")
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from guard import catalog, hook
+from guard import hook
 from guard.agents.registry import agent_by_id, keeps
+from guard.catalog import entries
 from guard.catalog.classify import classify
 from guard.check import ci_runners, engine, environment
 from guard.check.variable import explain
@@ -287,10 +288,10 @@ def test_the_prompt_knows_the_same_keys(place: Place, shell: str) -> None:
 
 def test_the_hot_rules_are_those_of_the_data(tmp_path: Path) -> None:
     policy = cache.load("/", {"HOME": str(tmp_path)}, system=str(tmp_path / "none"))
-    names = dict(catalog.variables())
+    names = dict(entries.variables())
     for prefix in ("OPENCODE_", "PORTKEY_", "BUN_", "NODE_", "LD_", "DYLD_", "OTEL_"):
         name = f"{prefix}SOMETHING_NEW"
         kind, owner = classify(name, {})
-        names[name] = catalog.describe(name, kind, owner)
+        names[name] = entries.describe(name, kind, owner)
     for name, variable in names.items():
         assert rule_of(name, variable.kind, policy) == variable.rule, name

@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from guard import catalog
 from guard.agents.today import Say, Today
+from guard.catalog import entries
 from guard.files import jsonc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.agents.opencode.facts import Facts
-    from guard.catalog import Provider
+    from guard.catalog.entries import Provider
 
 HOSTED = "a hosted free model of the agent's maker (provider opencode, opencode.ai)"
 """Where a call goes when no provider is open; run on 1.18.33."""
@@ -29,7 +29,7 @@ _HOSTED_ID = "opencode"
 
 def unguarded(facts: Facts) -> Today:
     """Work out where the launch would go today. Names only, never a value of a variable."""
-    providers = catalog.providers()
+    providers = entries.providers()
     today = Today()
     model = ""
     typed = [o.value for o in facts.invocation.named("model", "m") if o.value]

@@ -124,7 +124,7 @@ def variable_kind(name: str, policy: CompiledPolicy) -> tuple[str, str]:
 @cache
 def catalogued_variables() -> Mapping[str, tuple[str, str]]:
     """(kind, owner) by name, for a policy that was built without the catalogue."""
-    from guard.catalog import variables
+    from guard.catalog.entries import variables
 
     return {name: (known.kind, known.owner) for name, known in variables().items()}
 

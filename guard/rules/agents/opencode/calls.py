@@ -35,7 +35,7 @@ _NO_PROVIDER = "the model is named without the gateway's provider: only routegua
 
 @cache
 def _foreign() -> frozenset[str]:
-    from guard.catalog import providers
+    from guard.catalog.entries import providers
 
     return frozenset(providers())
 
