@@ -436,7 +436,9 @@ def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
             return False
     if not all(identity(path).removesuffix(path) == line for path, line in seen.items()):
         return False
-    return cache.unchanged_lately(seen)
+    from guard.policy.keep import settled
+
+    return settled(cache.identities(seen))
 
 
 def identity(path: str) -> str:

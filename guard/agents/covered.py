@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 
-from guard.files.read import UnreadableError, digest, digest_folder, read_bytes
+from guard.files.digest import digest, digest_folder
+from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
 
 TYPE_CHECKING = False

@@ -25,7 +25,8 @@ MAX_BYTES = 1 << 20
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _EXCHANGED = (errno.ELOOP, errno.ENXIO)  # a link that does not count, a socket
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
+"""Bytes read at once at most."""
 _SMALLEST = 1 << 16
 _NOT_ONLY_OURS = 0o177
 
@@ -67,26 +68,26 @@ def read_bytes(
     before it is opened (only root could have put a device there since). Raises UnreadableError:
     NotRegularError, TooLargeError, or with the system's reason.
     """
-    handle = _opened(path, links=links, seen=seen)
+    handle = opened(path, links=links, seen=seen)
     if handle < 0:
         return None
     try:
-        found = _regular(handle)
+        found = regular(handle)
         if judge is not None:
             judge(found)
         if found.st_size > limit and not cut:
-            raise _too_large(limit)
+            raise too_large(limit)
         content = _up_to(handle, limit if cut else limit + 1, found.st_size + 1)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     finally:
         os.close(handle)
     if len(content) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return content
 
 
-def _opened(path: str, *, links: bool = True, seen: bool = False) -> int:
+def opened(path: str, *, links: bool = True, seen: bool = False) -> int:
     """A descriptor of the regular file at `path`, -1 if there is none. Raises UnreadableError."""
     try:
         if not seen:
@@ -100,30 +101,33 @@ def _opened(path: str, *, links: bool = True, seen: bool = False) -> int:
             return -1
         if seen and error.errno in _EXCHANGED:
             raise NotRegularError(_NOT_REGULAR) from None
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     except ValueError:
         raise UnreadableError("is not a path") from None
 
 
-def _regular(handle: int) -> os.stat_result:
+def regular(handle: int) -> os.stat_result:
+    """The status of the open file. Raises NotRegularError for what is no regular file."""
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         raise NotRegularError(_NOT_REGULAR)
     return found
 
 
-def _unreadable(error: OSError) -> UnreadableError:
+def unreadable(error: OSError) -> UnreadableError:
+    """What is raised for `error`, with the system's reason."""
     return UnreadableError(error.strerror or "cannot be read")
 
 
-def _too_large(limit: int) -> TooLargeError:
+def too_large(limit: int) -> TooLargeError:
+    """What is raised for a file of more than `limit` bytes."""
     return TooLargeError(f"is larger than {limit} bytes")
 
 
 def text_of(raw: bytes, limit: int) -> str:
     """`raw` as UTF-8, without a byte order mark. Raises UnreadableError, and for more bytes."""
     if len(raw) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     try:
         # `utf-8-sig` is a module, which takes longer to load than most files to read
         return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
@@ -153,85 +157,11 @@ _NOT_REGULAR = "is not a regular file"
 
 def _up_to(handle: int, limit: int, expected: int) -> bytes:
     """What can be read, `limit` bytes at most; `expected` is one more than there should be."""
-    first = os.read(handle, min(limit, max(expected, _SMALLEST), _CHUNK))
+    first = os.read(handle, min(limit, max(expected, _SMALLEST), CHUNK))
     if len(first) == expected - 1:
         return first  # as long as the file says it is, and more was asked for: the end
     parts, part = [first], first
     while part and (limit := limit - len(part)) > 0:
-        part = os.read(handle, min(limit, max(expected, _SMALLEST), _CHUNK))
+        part = os.read(handle, min(limit, max(expected, _SMALLEST), CHUNK))
         parts.append(part)
     return b"".join(parts)
-
-
-def digest(path: str, limit: int) -> str:
-    """The SHA-256 of the regular file at `path` in hexadecimal; "" if there is none.
-
-    Read in pieces, `limit` bytes at most. Raises UnreadableError as `read_bytes` does.
-    """
-    import hashlib
-
-    handle = _opened(path)
-    if handle < 0:
-        return ""
-    total = hashlib.sha256()
-    size = 0
-    try:
-        _regular(handle)
-        while part := os.read(handle, _CHUNK):
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            total.update(part)
-    except OSError as error:
-        raise _unreadable(error) from None
-    finally:
-        os.close(handle)
-    return total.hexdigest()
-
-
-MAX_FOLDER_FILES = 20_000
-MAX_FOLDER_BYTES = 256 << 20
-
-
-def digest_folder(path: str) -> str:
-    """The SHA-256 over everything below the folder `path`: names, kinds, links' targets, contents.
-
-    Every entry counts, hidden ones as well; times and owners do not. Raises UnreadableError, also
-    for more than MAX_FOLDER_FILES entries or MAX_FOLDER_BYTES bytes, and for what is neither a
-    folder, a file nor a link.
-    """
-    import hashlib
-
-    total = hashlib.sha256()
-    count, left = 0, MAX_FOLDER_BYTES
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(os.path.join(path, folder)) as entries:
-                names = sorted(entry.name for entry in entries)
-        except (OSError, ValueError) as error:
-            raise UnreadableError(getattr(error, "strerror", "") or "cannot be read") from None
-        for name in names:
-            count += 1
-            if count > MAX_FOLDER_FILES:
-                raise TooLargeError(f"holds more than {MAX_FOLDER_FILES} files")
-            inside = f"{folder}/{name}" if folder else name
-            full = os.path.join(path, inside)
-            try:
-                mode = os.lstat(full).st_mode
-                target = os.readlink(full) if stat.S_ISLNK(mode) else ""
-            except OSError as error:
-                raise _unreadable(error) from None
-            if stat.S_ISDIR(mode):
-                kind, content = "folder", ""
-                pending.append(inside)
-            elif target:
-                kind, content = "link", target
-            else:
-                raw = read_bytes(full, left, links=False) or b""
-                left -= len(raw)
-                kind, content = "file", hashlib.sha256(raw).hexdigest()
-            # NUL is in no name: no two trees yield the same text
-            total.update(os.fsencode(f"{kind}\0{inside}\0{content}\0"))
-    return total.hexdigest()

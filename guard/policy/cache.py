@@ -11,11 +11,10 @@ import errno
 import marshal
 import os
 import sys
-import time
 from _imp import source_hash
 
 from guard import __version__, paths
-from guard.errors import GuardError, PolicyError
+from guard.errors import PolicyError
 from guard.files.read import read_own
 from guard.policy.places import allowed_file, exists, project_files, refuse_misplaced, user_policy
 from guard.policy.values import (
@@ -38,23 +37,20 @@ _KEY = 0x726F757465
 """Of the checksum: the one that Python's own cache files use. It comes with the interpreter, while
 `zlib` is a library that takes 0.3 ms to load, a fiftieth of a shell start."""
 
-_CACHE_BYTES = 4 * 1024 * 1024
-_CACHE_ENTRIES = 128
+CACHE_BYTES = 4 * 1024 * 1024
+"""Of a cache file that is read."""
+
 _SHOWN_BYTES = 64 * 1024
 """What `policy show` says is kept up to here: each launch reads past it."""
-_SECOND_NS = 1_000_000_000
-_SETTLED_NS = 100_000_000
-"""Nanoseconds. A file that changed this recently can change again within one tick of the file
-system's clock, so what was read from it is not kept."""
 
 _GUARD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SOURCES = tuple(
     f"{_GUARD}/{name}"
     for name in (
         "__init__.py",
-        "catalog/__init__.py",
         "catalog/agents.py",
         "catalog/classify.py",
+        "catalog/entries.py",
         "catalog/key_shapes.py",
         "catalog/local_proxies.py",
         "catalog/programs.py",
@@ -74,6 +70,7 @@ _SOURCES = tuple(
         "policy/compile.py",
         "policy/cache.py",
         "policy/effective.py",
+        "policy/keep.py",
         "policy/layers.py",
         "policy/locate.py",
         "policy/merge.py",
@@ -136,7 +133,7 @@ def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPo
     `policy show` says of them, as `marshal` writes it; b"" where that is too long to be kept."""
     user = user_policy(environ)
     project = project_files(cwd)
-    before = _identities((system, user, allowed_file(user), *project, *_SOURCES))
+    before = identities((system, user, allowed_file(user), *project, *_SOURCES))
     cache = _cache_file(environ, user, project)
     if cache:
         found = _read(cache, before)
@@ -147,7 +144,10 @@ def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPo
     if len(kept) > _SHOWN_BYTES:  # a repository decides how much a layer says
         kept = b""
     if cache:
-        _write(cache, before, _identities(data_files), policy, kept)
+        from guard.policy.keep import keep
+
+        of = identities(data_files)
+        keep(cache, (*before, *of), _text(before, of, policy, kept))
     return policy, kept
 
 
@@ -194,31 +194,9 @@ def _identity(path: str) -> tuple[str | int, ...]:
     )
 
 
-def _identities(files: Iterable[str]) -> tuple[tuple[str | int, ...], ...]:
+def identities(files: Iterable[str]) -> tuple[tuple[str | int, ...], ...]:
+    """Of each of `files` its path and what changes when the file does, "absent" or "unreadable"."""
     return tuple([_identity(path) for path in files])
-
-
-def _settled(identities: Iterable[tuple[str | int, ...]]) -> bool:
-    """Whether every file is there to be read, or absent, and none changed a moment ago, which is
-    longer where a file system tells whole seconds only."""
-    now = time.time_ns()
-    for _, state, *rest in identities:
-        if state == "unreadable":
-            return False
-        if rest:
-            changed = int(rest[0])
-            fine = changed % _SECOND_NS
-            if changed > now - (_SETTLED_NS if fine else 2 * _SECOND_NS):
-                return False
-    return True
-
-
-def unchanged_lately(files: Iterable[str]) -> bool:
-    """Whether every one of `files` is absent, or can be read and has been as it is for a while.
-
-    Only then does a look at its times show the next change.
-    """
-    return _settled(_identities(files))
 
 
 # The cache file ----------------------------------------------------------------------------------
@@ -238,15 +216,15 @@ def _read(
     path: str, before: tuple[tuple[str | int, ...], ...]
 ) -> tuple[CompiledPolicy, bytes] | None:
     """What `_load` kept at `path`, or None unless it is whole, ours alone and still true."""
-    head, _, body = (read_own(path, _CACHE_BYTES) or b"").partition(b"\n")
-    if head != _head(body):
+    first, _, body = (read_own(path, CACHE_BYTES) or b"").partition(b"\n")
+    if first != _head(body):
         return None
     try:
         was, data_files, values, kept = marshal.loads(body)  # noqa: S302 # this user's alone, see read_own
         if was != before or any(_identity(known[0]) != known for known in data_files):
             return None
         plain = CompiledPolicy()
-        if values.keys() != _slots(plain).keys():
+        if values.keys() != vars(plain).keys():
             return None
         for name, of in _PARTS:
             values[name] = tuple([of(**part) for part in values[name]])
@@ -260,35 +238,21 @@ def _read(
 
 def _like(policy: Any, plain: Any) -> bool:
     """Whether each value of `policy` is of the type that it has in `plain`."""
-    return all(
-        type(getattr(policy, name)) is type(getattr(plain, name)) for name in plain.__slots__
-    )
+    return [*map(type, vars(policy).values())] == [*map(type, vars(plain).values())]
 
 
-def _write(
-    path: str,
+def _text(
     before: tuple[tuple[str | int, ...], ...],
     data_files: tuple[tuple[str | int, ...], ...],
     policy: CompiledPolicy,
     kept: bytes,
-) -> None:
-    """Keep `policy` and `kept` at `path`; do nothing where that is not possible or not safe."""
-    if not _settled((*before, *data_files)):
-        return
-    values = _slots(policy)
+) -> bytes:
+    """What `_read` reads."""
+    values = dict(vars(policy))
     for name, _ in _PARTS:
-        values[name] = tuple([_slots(part) for part in values[name]])
-    from guard.files.write import write
-
+        values[name] = tuple([vars(part) for part in values[name]])
     body = marshal.dumps((before, data_files, values, kept))
-    directory = os.path.dirname(path)
-    try:
-        paths.private_directory(os.path.dirname(directory))
-        paths.private_directory(directory)
-        _make_room(directory)
-        write(path, _head(body) + b"\n" + body)
-    except (GuardError, OSError, ValueError):
-        pass
+    return _head(body) + b"\n" + body
 
 
 _PARTS: tuple[tuple[str, type[Any]], ...] = (
@@ -317,21 +281,5 @@ def checksum(content: bytes) -> str:
     return source_hash(_KEY, content).hex()
 
 
-def _slots(part: Any) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in part.__slots__}
-
-
 def _head(body: bytes) -> bytes:
     return f"{_FORMAT}\t{__version__}\t{len(body)}\t{checksum(body)}".encode()
-
-
-def _make_room(directory: str) -> None:
-    """Remove the oldest entries beyond the limit: a project that is gone is never asked for."""
-    entries = sorted(
-        (os.lstat(f"{directory}/{name}").st_mtime_ns, name) for name in os.listdir(directory)
-    )
-    for _, name in entries[: max(0, len(entries) - _CACHE_ENTRIES + 1)]:
-        try:
-            os.unlink(f"{directory}/{name}")
-        except OSError:
-            pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.policy import cache
+from guard.policy import cache, keep
 from guard.policy.values import CompiledPolicy
 
 
@@ -45,7 +45,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     # a test writes a layer and loads it at once: without this nothing would be kept
-    monkeypatch.setattr(cache, "_SETTLED_NS", 0)
+    monkeypatch.setattr(keep, "_SETTLED_NS", 0)
     previous = os.umask(0o022)
     try:
         yield Machine(tmp_path)

@@ -14,7 +14,7 @@ from import_graph import ROOT, imports, modules
 
 import guard
 from guard.errors import ExitCode, PolicyError
-from guard.policy import cache
+from guard.policy import cache, keep
 from guard.policy.places import project_files
 from guard.policy.values import (
     BASE_URL,
@@ -65,12 +65,11 @@ def values(policy: CompiledPolicy) -> dict[str, object]:
 
     def plain(thing: object) -> object:
         if isinstance(thing, GatewayProvider | OtherAgent | PolicyException):
-            return {name: getattr(thing, name) for name in thing.__slots__}
+            return vars(thing)
         return thing
 
     out = {}
-    for name in policy.__slots__:
-        value = getattr(policy, name)
+    for name, value in vars(policy).items():
         out[name] = [plain(item) for item in value] if isinstance(value, tuple) else value
     return out
 
@@ -270,7 +269,7 @@ class TestCache:
     def test_catalogue_data_changes(self, machine, compiles, monkeypatch, tmp_path):
         data = tmp_path / "data"
         data.write_text("1")
-        monkeypatch.setattr(guard.catalog, "data_files", lambda: (str(data),))
+        monkeypatch.setattr(guard.catalog.entries, "data_files", lambda: (str(data),))
         machine.load()
         machine.load()
         assert len(compiles) == 1
@@ -294,7 +293,7 @@ class TestCache:
         assert {Path(path) for path in cache._SOURCES} == needs
 
     def test_what_just_changed_is_not_kept(self, machine, monkeypatch):
-        monkeypatch.setattr(cache, "_SETTLED_NS", 3600 * 10**9)
+        monkeypatch.setattr(keep, "_SETTLED_NS", 3600 * 10**9)
         machine.write(machine.user, "")
         machine.load()
         assert not machine.cache.exists()
@@ -302,11 +301,11 @@ class TestCache:
     def test_nor_where_a_file_system_tells_whole_seconds(self, monkeypatch):
         """What changed in this second can change in it again, with the same time."""
         second = 10**9
-        monkeypatch.setattr(cache.time, "time_ns", lambda: 1000 * second)
+        monkeypatch.setattr(keep.time, "time_ns", lambda: 1000 * second)
 
         def settled(written: float, changed: float) -> bool:
             times = [int(moment * second) for moment in (written, changed)]
-            return cache._settled([("policy.toml", *times, 1, 1, 0o644, 0)])
+            return keep.settled([("policy.toml", *times, 1, 1, 0o644, 0)])
 
         assert not settled(999, 999)
         assert not settled(5, 999)
@@ -314,7 +313,7 @@ class TestCache:
         assert settled(999, 999.25)
 
     def test_oldest_entries_go(self, machine, monkeypatch, tmp_path):
-        monkeypatch.setattr(cache, "_CACHE_ENTRIES", 3)
+        monkeypatch.setattr(keep, "_ENTRIES", 3)
         for number in range(6):
             directory = tmp_path / f"p{number}"
             directory.mkdir()
@@ -430,7 +429,7 @@ class TestDamage:
             lambda data: b"\xff\xfe" + data,
             lambda data: data.replace(b"\n", b"\r\n"),
             lambda data: data.partition(b"\n")[2],
-            lambda data: b"x" * (cache._CACHE_BYTES + 1),
+            lambda data: b"x" * (cache.CACHE_BYTES + 1),
         ],
     )
     def test_content(self, machine, compiles, kept, damage):
