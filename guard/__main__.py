@@ -2,27 +2,27 @@
 file under `python -I -S` (what the shell wrappers and shims call, because it starts fastest and
 because neither PYTHONPATH nor a sitecustomize can reach into it).
 
-Python compiles a file that it is given anew at each start, so this one does nothing but find the
+Python compiles a file that it is given anew at each start, so this one does nothing but load the
 package and hand over to `guard.dispatch`.
 """
 
-import os
 import sys
 
 
 def run() -> None:
-    """Console-script entry point. Our directory comes last on the path, so it shadows nothing."""
-    parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if parent not in sys.path:
-        sys.path.append(parent)
+    """Console-script entry point."""
+    if "guard" not in sys.modules:  # a plain file: an import would look elsewhere first
+        from _frozen_importlib import _load  # type: ignore[attr-defined]
+        from _frozen_importlib_external import spec_from_file_location
+
+        for name, file in ("guard", "__init__"), ("guard.bytecode", "bytecode"):
+            _load(spec_from_file_location(name, f"{__file__[:-11]}{file}.py"))
     from guard import bytecode
 
     bytecode.use()
     from guard.dispatch import main
 
-    status = main(sys.argv[1:])
-    bytecode.keep()
-    sys.exit(status)
+    sys.exit(main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

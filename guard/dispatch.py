@@ -8,10 +8,11 @@ Hot-path module.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
+
+from guard import bytecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,76 +23,43 @@ HOT = ("exec", "hook", "key", "line")
 
 
 class MaskedStream:
-    """A text stream behind which no secret is written. Silent, it costs nothing."""
+    """A text stream behind which no secret is written. Silent, it costs nothing.
 
-    def __init__(self, inner: Any) -> None:
+    If it `folds`, its lines are folded at the width of the terminal that we belong to: for what is
+    said without click, by a launch or about a typed line. A shell keeps the latter in a variable
+    before it shows it, so the stream itself need not be the terminal.
+    """
+
+    def __init__(self, inner: Any, *, folds: bool = False) -> None:
         self._inner = inner
+        self._folds = folds
 
     def write(self, text: str) -> int:
-        """Write `text` masked; returns the length of `text`, as whoever wrote it expects."""
+        """Write `text` masked; returns the length of `text`, as whoever wrote it expects.
+
+        A stream that folds is given whole lines.
+        """
         from guard.masking import masked
 
-        self._inner.write(masked(text))
+        shown = masked(text)
+        if self._folds:
+            from guard.report.controlling import folded
+
+            shown = folded(shown)
+        self._inner.write(shown)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write `lines`, masked together."""
         self.write("".join(lines))
 
-    @property
-    def buffer(self) -> MaskedBytes:
-        """The same for bytes."""
-        return MaskedBytes(self._inner.buffer)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        found = getattr(self._inner, name)
+        if name != "buffer":
+            return found
+        from guard.masking import MaskedBytes
 
-
-class FoldedStream(MaskedStream):
-    """A masked stream whose lines are folded at the width of the terminal we belong to.
-
-    For what is said without click: a launch, a typed line. A shell keeps the latter in a variable
-    before it shows it, so the stream itself need not be the terminal.
-    """
-
-    def write(self, text: str) -> int:
-        """Write `text`, whole lines, masked and folded; returns the length of `text`."""
-        from guard.masking import masked
-
-        shown = masked(text)
-        width = _terminal_width()
-        if width and max(map(len, shown.split("\n"))) > width:
-            from guard.report.terminal import fold
-
-            shown = fold(shown, width)
-        self._inner.write(shown)
-        return len(text)
-
-
-def _terminal_width() -> int:
-    """The columns of the terminal that controls us, 0 if there is none."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        return os.get_terminal_size(terminal).columns
-    except OSError:
-        return 0
-    finally:
-        os.close(terminal)
-
-
-class MaskedBytes(MaskedStream):
-    """A byte stream behind which no secret is written."""
-
-    def write(self, data: Any) -> int:
-        """Write `data` masked; returns the length of `data`."""
-        from guard.masking import masked
-
-        text = bytes(data).decode("utf-8", "surrogateescape")
-        self._inner.write(masked(text).encode("utf-8", "surrogateescape"))
-        return len(data)
+        return MaskedBytes(found)
 
 
 def main(argv: list[str]) -> int:
@@ -108,20 +76,28 @@ def main(argv: list[str]) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     _hear_children()
     collects = gc.isenabled()
-    if hot:
+    if not hot:
+        gc.enable()
+    else:
         gc.disable()  # it is over before there is anything to collect
     stdout, stderr = sys.stdout, sys.stderr
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
     if stderr is not None:
         folds = hot == "line" or (hot in ("exec", "key") and stderr.isatty())
-        sys.stderr = FoldedStream(stderr) if folds else MaskedStream(stderr)
+        sys.stderr = MaskedStream(stderr, folds=folds)
     try:
         return _run(hot, argv)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
+        if finder := bytecode.news():
+            from guard import bytecode_file
+
+            bytecode_file.keep(finder)
         if collects:
             gc.enable()
+        else:
+            gc.disable()
         masking = sys.modules.get("guard.masking")
         if masking is not None:
             masking.forget()
@@ -163,6 +139,8 @@ def _run(hot: str, argv: list[str]) -> int:
         _drop_output()
         return 141
     except Exception as error:
+        import errno
+
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
             _drop_output()
             _say("routeguard: the output cannot be written: no space left where it goes")

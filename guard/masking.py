@@ -20,6 +20,7 @@ from guard.findings import Excerpt, Finding, mask
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 _SECRET_PARTS = frozenset(
     (
@@ -45,6 +46,26 @@ _BETWEEN = " \t\r\n\"'`:=,>["
 _ENDS = frozenset(" \t\r\n\"'`,;&)]}<>|\\#")
 _URL_ENDS = frozenset("/\\?# \t\r\n\"'`<>|")
 _DIGITS = frozenset("0123456789")
+
+
+class MaskedBytes:
+    """A byte stream behind which no secret is written."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def write(self, data: Any) -> int:
+        """Write `data` masked; returns its length, as whoever wrote it expects."""
+        text = bytes(data).decode("utf-8", "surrogateescape")
+        self._inner.write(masked(text).encode("utf-8", "surrogateescape"))
+        return len(data)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        """Write `lines`, masked together."""
+        self.write(b"".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
 
 def masked(text: str) -> str:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from importlib.util import cache_from_source
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import guard
-from guard import bytecode
+from guard import bytecode, bytecode_file
 
 MODULE = "guard.launch.process"
 """Whose bytecode says in these tests where it comes from."""
@@ -47,13 +48,12 @@ class Copy:
         assert done.stdout == "ran\n"
         return done.stderr
 
-    def index(self) -> dict[str, tuple[str, tuple[int, ...], bool, int, int]]:
-        """What is kept, by the name of the module; nothing without a file."""
+    def index(self) -> tuple[dict[str, Any], list[tuple[tuple[tuple[str, ...], int, int], ...]]]:
+        """What is kept, by the name of the module, and the pieces; nothing without a file."""
         if not self.file.exists():
-            return {}
-        found: dict[str, tuple[str, tuple[int, ...], bool, int, int]]
-        found = marshal.loads(self.file.read_bytes().partition(b"\n")[2])
-        return found
+            return {}, []
+        kept, groups = marshal.loads(self.file.read_bytes().partition(b"\n")[2])
+        return kept, groups
 
     def forge(self, word: int = -1) -> None:
         """Put a file in place that fits the sources as they are, but for MODULE's bytecode.
@@ -63,22 +63,26 @@ class Copy:
         self.file.unlink(missing_ok=True)
         self.source.write_bytes(self.original)
         os.utime(self.source, (1, 1))
-        while MODULE not in self.index():
+        while MODULE not in self.index()[0]:
             self.run()
         head, _, rest = self.file.read_bytes().partition(b"\n")
-        index = self.index()
-        codes = {name: rest[len(rest) - back :][:size] for name, (*_, back, size) in index.items()}
+        kept, groups = self.index()
         text = self.original + b"\nimport os\nos.write(2, b'from the file')\n"
-        codes[MODULE] = bytecode._summed(marshal.dumps(compile(text, str(self.source), "exec")))
-        back, pieces = 0, b""
-        for name, piece in codes.items():
-            back += len(piece)
-            pieces = piece + pieces
-            index[name] = (*index[name][:3], back, len(piece))
-        rest = marshal.dumps(index) + pieces
+        end, content, placed = 0, b"", []
+        for group in groups:
+            pieces = []
+            for names, back, size in group:
+                codes = list(marshal.loads(rest[len(rest) - back :][bytecode.SUM_BYTES : size]))
+                if MODULE in names:
+                    codes[names.index(MODULE)] = compile(text, str(self.source), "exec")
+                content = bytecode_file._summed(marshal.dumps(tuple(codes))) + content
+                pieces.append((names, len(content), len(content) - end))
+                end = len(content)
+            placed.append(tuple(pieces))
+        rest = marshal.dumps((kept, placed)) + content
         words = head.split(b" ")
         words[3] = str(len(rest)).encode()
-        words[4] = bytecode._sum(rest[: bytecode._INDEX_BYTES]).hex().encode()
+        words[4] = bytecode.checksum(rest[: bytecode.INDEX_BYTES]).hex().encode()
         if word >= 0:
             words[word] += b"0"
         self.file.write_bytes(b" ".join(words) + b"\n" + rest)
@@ -135,7 +139,8 @@ def _other_bytes(copy: Copy) -> None:
 def _other_index(copy: Copy) -> None:
     """Whole as marshal sees it, but of each module a part less."""
     head, line, rest = copy.file.read_bytes().partition(b"\n")
-    damaged = marshal.dumps({name: found[:-1] for name, found in copy.index().items()})
+    kept, groups = copy.index()
+    damaged = marshal.dumps(({name: found[:-1] for name, found in kept.items()}, groups))
     copy.file.write_bytes(head + line + damaged + rest[len(damaged) :])
 
 
@@ -173,22 +178,22 @@ def test_a_file_of_another_owner_is_not_used(copy: Copy, monkeypatch: pytest.Mon
     copy.forge()
     monkeypatch.setattr(bytecode, "FILE", str(copy.file))
     monkeypatch.setattr(bytecode, "__file__", str(copy.guard / "bytecode.py"))
-    finder = bytecode._Finder(os.geteuid())
+    finder = bytecode.Finder(os.geteuid())
     assert MODULE in finder.kept
     os.close(finder.handle)
-    finder = bytecode._Finder(os.geteuid() + 1)
+    finder = bytecode.Finder(os.geteuid() + 1)
     assert (finder.kept, finder.handle) == ({}, -1)
 
 
 def test_what_a_launch_imports_beside_it_is_added(copy: Copy) -> None:
     copy.forge()
-    before = copy.index()
+    before = copy.index()[0]
     assert "guard.launch.print_key" not in before
     command = [sys.executable, "-I", "-S", str(copy.guard / "__main__.py"), "key"]
     environ = {"HOME": str(copy.home), "PATH": os.defpath, "PORTKEY_API_KEY": "pk-canary-0123456"}
-    while "guard.launch.print_key" not in copy.index():
+    while "guard.launch.print_key" not in copy.index()[0]:
         subprocess.run(command, env=environ, cwd=copy.home, capture_output=True, check=True)
-    assert copy.index().keys() > before.keys()
+    assert copy.index()[0].keys() > before.keys()
 
 
 def test_what_removes_bytecode_of_ours_by_name_removes_it() -> None:

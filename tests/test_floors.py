@@ -36,7 +36,7 @@ FLOORS = (
     {
         "net": "URL, host, port",
         "paths": "our directories, the user's and the project's",
-        "bytecode": "the modules of a launch in one file",
+        "bytecode_file": "writes that file",
         "hot": "where the bytecode of a launch is kept",
     },
     {
@@ -45,6 +45,7 @@ FLOORS = (
         "signals": "signals",
     },
     {
+        "bytecode": "the modules of a launch in one file",
         "errors": "how a failure is said",
         "late": "regexes that are compiled when first used",
         "packages": "third-party packages for a Python started without them",

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guard import masking
-from guard.catalog import providers, variables
+from guard.catalog.entries import providers, variables
 from guard.catalog.key_shapes import OTHER_VENDORS, looks_like_key
 from guard.catalog.key_values import is_placeholder, is_random
 from guard.catalog.secret_patterns import PrefixedKey, secret_patterns

@@ -10,8 +10,6 @@ Hot-path module. Pure.
 from __future__ import annotations
 
 from guard.catalog.classify import classify, rule_of_kind
-from guard.net import PROXY_VARIABLES
-from guard.variables import judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +17,9 @@ if TYPE_CHECKING:
 
     from guard.findings import Finding
     from guard.policy.values import CompiledPolicy
+
+_UNJUDGED = frozenset(("", "gateway_key", "gateway_setting", "grey", "other_service"))
+"""The kinds that `judge` has nothing against, whatever the value: it need not be loaded."""
 
 
 class Change:
@@ -76,9 +77,11 @@ def clean(
         if name in remove:
             changes.append(Change("removed", name, "", "listed under [environment] remove"))
             continue
-        if not kind and not name.startswith(prefixes):
+        if kind in _UNJUDGED and not name.startswith(prefixes):
             keep[name] = value
             continue
+        from guard.variables import judge
+
         verdict = judge(name, kind, owner, value, policy, keeps=keeps)
         bare = not verdict.removed and name not in keeps and name.startswith(prefixes)
         if bare and policy.excepted(f"env:{name}", now) is None:
@@ -104,19 +107,21 @@ def proxies(
     environ: Mapping[str, str],
     policy: CompiledPolicy,
     now: float,
-    names: tuple[str, ...] = PROXY_VARIABLES,
+    names: tuple[str, ...] = (),
 ) -> list[Finding]:
     """A finding for each HTTP proxy on this machine that the policy does not except.
 
-    `names` are the variables in which the agent looks for one.
+    `names` are the variables in which the agent looks for one, by default those of every agent.
 
     A proxy on loopback sees the prompt and the gateway key of a plain-http gateway, and of an
     https one whenever its certificate is trusted (run on 1.18.33).
     """
     from guard.findings import Finding, allow
+    from guard.net import PROXY_VARIABLES
+    from guard.variables import judge
 
     findings = []
-    for name in names:
+    for name in names or PROXY_VARIABLES:
         # the value is judged, as that of a variable that every agent reads
         verdict = judge(PROXY_VARIABLES[0], "http_proxy", "", environ.get(name, ""), policy)
         if not verdict.rule or policy.excepted(verdict.subject, now) is not None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 
-from guard import net, paths
+from guard import paths
 from guard.agents.environment import Change
-from guard.findings import Finding
 from guard.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from guard.findings import Finding
     from guard.policy.values import CompiledPolicy, GatewayProvider
     from guard.proxies.found import Found
 
@@ -81,6 +81,8 @@ class Plan(Record):
         severity: str = "",
     ) -> None:
         """Add a finding, of its rule's severity unless another is given."""
+        from guard.findings import Finding
+
         self.findings.append(Finding(rule, subject, message, where, fix, severity))
 
     def remove(self, name: str, reason: str) -> None:
@@ -109,6 +111,8 @@ def asked_directly(
 ) -> dict[str, str]:
     """NO_PROXY with the hosts that no proxy may be in between: `others`, and a plain-http gateway,
     unless it is another machine and the policy names the proxy to it. Nothing without a host."""
+    from guard import net
+
     hosts = list(others)
     gateway = net.host_of(policy.base_url)
     if policy.base_url.startswith("http://") and (

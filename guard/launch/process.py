@@ -136,7 +136,10 @@ def become(
     came_through = [path for paths_ in already_running(environ) for path in paths_]
     if came_through and resolve.is_wrapper(program):
         child[paths.WRAPPERS] = ":".join(came_through)
-    bytecode.keep()
+    if finder := bytecode.news():
+        from guard import bytecode_file
+
+        bytecode_file.keep(finder)
     _default_signals()
     start, words = last(program, argv) if last else (program, argv)
     try:
