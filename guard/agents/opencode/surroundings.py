@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 import sys
 
-from guard import catalog, paths
+from guard import paths
 from guard.agents import managed as administrators
 from guard.agents.opencode import imports, markdown, store
 from guard.agents.opencode.instructions import is_asked_about, picked, resolve
 from guard.agents.opencode.texts import is_file_within, replace_files
 from guard.agents.suffix import suffix
+from guard.catalog import entries
 from guard.files import jsonc
 from guard.files.around import worktree
 from guard.paths import is_within
@@ -249,7 +250,7 @@ def same_directory(a: str, b: str) -> bool:
 
 def catalogue_ids() -> frozenset[str]:
     """The provider ids of opencode's catalogue, from the data of `guard.catalog`."""
-    return frozenset(name for name in catalog.data("providers.json") if not name.startswith("_"))
+    return frozenset(name for name in entries.data("providers.json") if not name.startswith("_"))
 
 
 def is_code(name: str) -> bool:
