@@ -182,9 +182,7 @@ def render(
         "QUERIES": _queries(keys),
         "PATTERN": "|".join([f"[A-Za-z0-9_]+{KEY_SUFFIX}", *without_suffix]),
         "KEYS_WITHOUT_SUFFIX": " ".join(without_suffix),
-        "SET_STEMS": "".join(
-            f"${{{name}+{name.removesuffix(KEY_SUFFIX)} }}" for name in with_suffix
-        ),
+        "STEMS": " ".join(name.removesuffix(KEY_SUFFIX) for name in with_suffix),
         "SET_KEYS": "".join(f"${{{name}+{name} }}" for name in without_suffix),
         "OTHER_NAMES": " ".join(others),
         "OTHER_PREFIXES": _alternatives(shell, [prefix for prefix, _, _ in PREFIXES]),
@@ -215,10 +213,21 @@ _LATE_END = "# So much until then.\n"
 _MARKS = (_LATE, "# For each agent:", "# So much ")
 _STUBS = {
     "bash": "function {0} {{\n    {{ \\builtin eval __{1}__; }} 2>/dev/null && {0}\n}}\n",
-    # a here-document costs a third of a quoted word
-    "bash 5": "function {0} {{\n    \\builtin local __rg_code\n"
-    "    {{ \\builtin mapfile -d '' __rg_code <<'__rg_end__' &&\n__{1}____rg_end__\n"
-    '        \\builtin eval "${{__rg_code-}}"; }} 2>/dev/null && {0}\n}}\n',
+    # a fifth of what a quoted word costs, but bash before 5.1 needs a file for it. `read -N` takes
+    # all of it at once, where `mapfile -d` and `read -d` ask the system for each character
+    "a here-document": """function {0} {{
+    \\builtin local __rg_code=''
+    {{
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 401)); then
+        \\builtin read -r -N 99999 __rg_code
+    else
+        \\builtin read -r -d '' __rg_code
+    fi <<'__rg_end__' || [[ -n $__rg_code ]] &&
+__{1}____rg_end__
+        \\builtin eval "$__rg_code"
+    }} 2>/dev/null && {0}
+}}
+""",
     "fish": "function {0} --no-scope-shadowing\n    eval __{1}__; and {0}\nend\n",
 }
 
@@ -236,8 +245,9 @@ def _late(shell: str, text: str, values: dict[str, str]) -> str:
     """`text` with its first part between `# Until NAME is called:` and `# So much until then.` as
     one word, which becomes code when the function NAME is first called.
 
-    A shell reads a quoted word at a tenth of what the same text costs it as commands, and most
-    shells that are started never need it. `values` gets the word. Nothing is read from a file
+    A quoted word costs a shell half of what the same text costs it as commands, and most shells
+    that are started never need it. With `, from a here-document` in the heading the word is one in
+    bash, for what may fail where there is no place for a file. `values` gets the word. Nothing is read from a file
     later, so what is read belongs to the rest.
     """
     before, _, rest = text.partition(_LATE)
@@ -248,7 +258,7 @@ def _late(shell: str, text: str, values: dict[str, str]) -> str:
     # read by `eval`, where bash takes a comment for a command after `shopt -u interactive_comments`
     part = fill(_without_comments(part), values)
     values[word] = part if where else _QUOTES[shell](part)
-    return before + _STUBS[where.removeprefix(", in ") or shell].format(name, word) + after
+    return before + _STUBS[where.removeprefix(", from ") or shell].format(name, word) + after
 
 
 def live(environ: Mapping[str, str]) -> str:

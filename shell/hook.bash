@@ -36,11 +36,23 @@ function __routeguard_probe {
     __rg_ok=''
 } 2>/dev/null
 
-# Which known *_API_KEY are set, without that ending. Most shells never ask that, so it is made when
-# it is first asked.
+# Until __routeguard_stems is called:
+# Sets $__rg_stems to the known *_API_KEY, without that ending. Most shells never ask for them.
+function __routeguard_stems {
+    __rg_stems=' __STEMS__ '
+}
+# So much until then.
+
+# Which of them are set. It makes the function that says so at once.
 function __routeguard_known {
+    [[ -n $__rg_stems ]] || __routeguard_stems
+    \builtin local __rg_name __rg_text=''
+    # read again as words of a command, whatever IFS is
+    \builtin eval "for __rg_name in $__rg_stems; do
+        __rg_text+=\"\\\${\${__rg_name}_API_KEY+\$__rg_name }\"
+    done"
     \builtin eval "function __routeguard_known {
-        __rg_known=$__rg_stems
+        __rg_known=$__rg_text
     }"
     __routeguard_known
 }
@@ -100,6 +112,7 @@ function __routeguard_sort {
     \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
     \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
     [[ -z ${__rg_start-} ]] || __rg_flag=ignore
+    [[ -n $__rg_stems ]] || __routeguard_stems
     __rg_allowed=(__ALLOWED__)
     if [[ -n ${__rg_allowed-} ]]; then
         __rg_now=${EPOCHSECONDS-}
@@ -120,7 +133,7 @@ function __routeguard_sort {
             fi
         done
         # a name without the ending is only here because it is known
-        if [[ $__rg_name != *_API_KEY || $__rg_stems == *"+${__rg_name%_API_KEY} }"* ]]; then
+        if [[ $__rg_name != *_API_KEY || $__rg_stems == *" ${__rg_name%_API_KEY} "* ]]; then
             if [[ $__rg_action != scrub ]]; then
                 __rg_entry=$__rg_name
             elif \builtin unset -v "$__rg_name" 2>/dev/null; then
@@ -195,21 +208,26 @@ function __routeguard_aliases {
 # was typed: VS Code's terminal reported `__routeguard_enter` each time. From these functions what
 # a key or the prompt runs is kept away, as bash-preexec does it by itself since 0.5.
 function __routeguard_hide {
-    \builtin local __rg_name __rg_text
+    \builtin local __rg_name
     for __rg_name in __vsc_preexec_only __vsc_preexec_all __bp_preexec_invoke_exec; do
-        if [[ $__rg_hidden == *" $__rg_name "* ]] || ! \builtin declare -F "$__rg_name" >/dev/null; then
-            \builtin continue
-        fi
-        __rg_hidden+="$__rg_name "
-        __rg_text=$(\builtin declare -f "$__rg_name")
-        [[ $__rg_text != *READLINE_POINT* ]] || \builtin continue
-        \builtin eval "__routeguard_of_$__rg_text
-            function $__rg_name {
-                [[ -n \${READLINE_POINT+x} || \$BASH_COMMAND == __routeguard_* || \$BASH_COMMAND == '\\:' ]] ||
-                    __routeguard_of_$__rg_name \"\$@\"
-            }"
+        ! \builtin declare -F "$__rg_name" >/dev/null || __routeguard_wrap
     done
 }
+
+# Until __routeguard_wrap is called, from a here-document:
+function __routeguard_wrap {
+    \builtin local __rg_text
+    [[ $__rg_hidden != *" $__rg_name "* ]] || \builtin return 0
+    __rg_hidden+="$__rg_name "
+    __rg_text=$(\builtin declare -f "$__rg_name")
+    [[ $__rg_text != *READLINE_POINT* ]] || \builtin return 0
+    \builtin eval "__routeguard_of_$__rg_text
+        function $__rg_name {
+            [[ -n \${READLINE_POINT+x} || \$BASH_COMMAND == __routeguard_* || \$BASH_COMMAND == '\\:' ]] ||
+                __routeguard_of_$__rg_name \"\$@\"
+        }"
+}
+# So much until then.
 
 # What has happened since the last look, one line for each kind.
 function __routeguard_look {
@@ -279,8 +297,7 @@ function __routeguard_prompt {
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup {
     # the first look is for known names only; a script (BASH_ENV) needs no more, and no file
-    # what says which known *_API_KEY are set; nothing is expanded yet
-    __rg_stems='__SET_STEMS__'
+    __rg_stems=''
     # another shell may have had our number, and left its file
     __rg_turn=${EPOCHSECONDS-$RANDOM}
     __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''

@@ -85,7 +85,7 @@ else
         fi
     }
 
-# Until __routeguard_consider is called, in bash 5:
+# Until __routeguard_consider is called, from a here-document:
     # Adds the texts of the aliases that stand in $__rg_words to it, and to $__rg_send.
     function __routeguard_expand {
         \builtin local __rg_name __rg_more=1
@@ -199,12 +199,29 @@ else
         \builtin echo .
     } 2>/dev/null
 
+# Until __routeguard_taken is called, from a here-document:
+    # Takes the keys out of $__rg_keys, an answer of `bind -q`, whose last word may be `...`.
+    function __routeguard_taken {
+        \builtin local __rg_key __rg_between='", "'
+        __rg_keys=${__rg_keys#*\"} __rg_words=()
+        __rg_keys=${__rg_keys%\"*}$__rg_between
+        while [[ -n $__rg_keys ]]; do
+            __rg_key=${__rg_keys%%"$__rg_between"*} __rg_keys=${__rg_keys#*"$__rg_between"}
+            # a key that is already ours
+            [[ $__rg_key != '\e[530'* ]] || \builtin continue
+            __rg_words+=("\"$__rg_key\": \"\\e[5301~\\e[530${__rg_does:0:1}~\"")
+            __rg_bound+=("$__rg_map" "\"$__rg_key\": ${__rg_does:1}")
+        done
+    }
+# So much until then.
+
     # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
     # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
     # stays. Each question to `bind` is one line of the answer, which a private file takes as in
     # __routeguard_check: `$(…)` would fork.
     function __routeguard_bind {
-        \builtin local __rg_map __rg_key __rg_keys __rg_does __rg_all __rg_scratch=__SCRATCH__
+        \builtin local __rg_map __rg_keys __rg_does __rg_all __rg_number=0 __rg_words
+        \builtin local __rg_scratch=__SCRATCH__
         if [[ -z $__rg_scratch ]] || ! { __routeguard_keys 1<>"$__rg_scratch/$$" &&
             \builtin mapfile -n 7 -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null || [[ ${__rg_all[6]-} != . ]]; then
             \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"
@@ -214,15 +231,22 @@ else
             # shellcheck disable=SC2016 # expanded when the key is pressed
             \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
             for __rg_does in 2accept-line 3operate-and-get-next; do
-                \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}"
-                __rg_keys=${__rg_all-} __rg_all=("${__rg_all[@]:1}")
-                while [[ $__rg_keys == *\"*\"* ]]; do
-                    __rg_key=${__rg_keys#*\"} __rg_keys=${__rg_keys#*\"*\"}
-                    __rg_key="\"${__rg_key%%\"*}\""
-                    [[ $__rg_key != *530* ]] || \builtin continue
-                    \builtin bind -m "$__rg_map" "$__rg_key: \"\\e[5301~\\e[530${__rg_does:0:1}~\""
-                    __rg_bound+=("$__rg_map" "$__rg_key: ${__rg_does:1}")
-                done
+                __rg_keys=${__rg_all[__rg_number++]}
+                # the answer where nobody has changed a key is not taken apart, which takes long
+                case $__rg_keys in
+                'accept-line can be invoked via "\C-j", "\C-m".')
+                    __rg_words=('"\C-j": "\e[5301~\e[5302~"' '"\C-m": "\e[5301~\e[5302~"')
+                    __rg_bound+=("$__rg_map" '"\C-j": accept-line' "$__rg_map" '"\C-m": accept-line')
+                    ;;
+                'operate-and-get-next can be invoked via "\C-o".')
+                    __rg_words=('"\C-o": "\e[5301~\e[5303~"')
+                    __rg_bound+=("$__rg_map" '"\C-o": operate-and-get-next')
+                    ;;
+                *\"*\"*) __routeguard_taken ;;
+                *) \builtin continue ;;
+                esac
+                \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}" \
+                    ${__rg_words[@]+"${__rg_words[@]}"}
             done
         done
     }
@@ -237,7 +261,8 @@ else
         __routeguard_functions
     }
 
-    if [[ $- == *i* && $- != *r* ]]; then
+    # a shell that is given its commands (-c) reads no line
+    if [[ $- == *i* && $- != *[cr]* ]]; then
         # a key that is already ours is not asked for by the name of what it did
         [[ -n ${BLE_VERSION-}${__rg_bound-} ]] || __routeguard_bind
         [[ -n ${__rg_bound-} ]] || __routeguard_functions

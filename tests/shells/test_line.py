@@ -424,6 +424,40 @@ def test_bash_keeps_what_enter_is_bound_to(
     assert "\\C-m outputs \\C-j" in session.run("bind -S")
 
 
+def test_bash_judges_what_a_key_of_the_users_own_runs(
+    machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
+) -> None:
+    """Beside the keys that everybody has, and in the place of one of them."""
+    machine = machine_for(bash)
+    session = open_session(machine.shell, {"PATH": f"{machine.programs}:{guarded.environ['PATH']}"})
+    session.run("""bind '"\\C-x\\"": accept-line' '"\\C-x,": accept-line' '"\\C-o": "mine"'""")
+    session.run(bash.source(guarded.hook(bash)))
+    if machine.by_name:
+        return
+    for key in ('\x18"', "\x18,", "\r"):
+        session.child.send(f"litellm --port 4000{key}")
+        assert session.refusals(session.sync()) == 1
+    assert machine.marks() == []
+
+
+def test_bash_binds_no_key_where_it_reads_no_line(guarded: Any, bash: Any) -> None:
+    script = f"{bash.source(guarded.hook(bash))}; echo $BASH_VERSINFO; bind -s"
+
+    def shown(*words: str, typed: str = "") -> str:
+        return subprocess.run(
+            [*bash.interactive, *words],
+            input=typed,
+            env=guarded.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+
+    assert "5301~" not in shown("-c", script)
+    version, _, keys = shown(typed=f"{script}\n").partition("\n")
+    assert ("5301~" in keys) == (int(version) >= 5)
+
+
 def test_bash_judges_what_ctrl_o_runs(
     machine_for: MachineFor, guarded: Any, open_session: Open, bash: Any
 ) -> None:
