@@ -74,11 +74,15 @@ def template_places(name: str, *, package: str = _HERE) -> list[str]:
     A directory `shell` beside an installed package is somebody else's, so the second place counts
     only where pyproject.toml lies.
     """
-    root = os.path.dirname(package)
     places = [os.path.join(package, "shell", name)]
-    if os.path.exists(os.path.join(root, "pyproject.toml")):
-        places.append(os.path.join(root, "shell", name))
+    if is_clone(package):
+        places.append(os.path.join(os.path.dirname(package), "shell", name))
     return places
+
+
+def is_clone(package: str) -> bool:
+    """Whether the directory `package` is that of a clone, not one that was installed."""
+    return os.path.exists(os.path.join(os.path.dirname(package), "pyproject.toml"))
 
 
 def template(name: str, *, package: str = _HERE) -> str:
@@ -247,8 +251,8 @@ def _late(shell: str, text: str, values: dict[str, str]) -> str:
 
     A quoted word costs a shell half of what the same text costs it as commands, and most shells
     that are started never need it. With `, from a here-document` in the heading the word is one in
-    bash, for what may fail where there is no place for a file. `values` gets the word. Nothing is read from a file
-    later, so what is read belongs to the rest.
+    bash, for what may fail where there is no place for a file. `values` gets the word. Nothing is
+    read from a file later, so what is read belongs to the rest.
     """
     before, _, rest = text.partition(_LATE)
     part, _, after = rest.partition(_LATE_END)

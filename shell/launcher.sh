@@ -60,18 +60,25 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
         [ "$rg_shell" != bash ] || [ -w "$rg_scratch" ] || rg_hook=''
         # shellcheck disable=SC3067 # a sh without it starts Python
         if [ -n "$rg_hook" ] && [ -f "$rg_hook" ] && [ -f "$rg_hook.seen" ] && [ -O "$rg_hook.seen" ]; then
-            rg_kept='700 700 600'
+            rg_kept=yes
             [ ! -e "$rg_hook.zwc" ] || set -- "$rg_hook.zwc" "$@"
             set -- "$HOME/.cache/routeguard" "$HOME/.cache/routeguard/hook" "$rg_hook.seen" "$rg_hook" "$@"
         fi
         # shellcheck disable=SC2086 # patterns among them
         rg_seen=$(cd __GUARD__ && LC_ALL=C exec __STAT__ "$@" __FILES__ 2>/dev/null) || rg_seen=''
-        rg_private=$rg_kept
-        for rg_mode in $rg_kept; do
-            case $rg_seen in "$rg_mode __USER__ "*) ;; *) rg_private='' ;; esac
-            rg_seen=${rg_seen#*"
-"}
-        done
+        rg_private=''
+        if [ -n "$rg_kept" ]; then
+            # a line for each word
+            IFS='
+'
+            set -f
+            # shellcheck disable=SC2086
+            set -- $rg_seen
+            case ${1-} in "700 __USER__ "*) case ${2-} in "700 __USER__ "*) case ${3-} in "600 __USER__ "*) rg_private=yes ;; esac ;; esac ;; esac
+            [ $# -lt 3 ] || shift 3
+            rg_seen=$*
+            unset IFS
+        fi
         set -- hook "$rg_shell"
         if [ -n "$rg_seen" ]; then
             rg_seen="$rg_seen

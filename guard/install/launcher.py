@@ -15,7 +15,15 @@ from collections.abc import Mapping
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
-from guard.hook import SHELLS, fill, identity, quote_sh, template, template_places
+from guard.hook import (
+    SHELLS,
+    fill,
+    identity,
+    is_clone,
+    quote_sh,
+    template,
+    template_places,
+)
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.way import Way, launcher_of_install_sh, launcher_of_others
 
@@ -28,10 +36,17 @@ _ASK_STAT = 5.0
 
 _MADE_FROM = (
     *("*.py", "agents/__init__.py", "agents/registry.py", "agents/*/__init__.py"),
-    *("catalog/*.py", "catalog/*.json", "catalog/*.toml"),
-    *("files/*.py", "policy/*.py"),
+    *("catalog/*.*", "files/*.py", "policy/*.py"),
 )
 """Our own files that a hook is made from, beside the templates: patterns below our package."""
+
+_INSTALLED = (
+    *("hook.py", "agents/*/__init__.py", "catalog/*.json", "catalog/*.toml"),
+    *(".", "agents", "catalog", "files", "policy"),
+)
+"""The same for a package that was installed: pip, pipx and uv write each file of it anew, and a
+directory shows that one of its files was put in the place of another. In a clone an editor may
+write into a module itself."""
 
 
 def text(way: Way, version: str, home: str = "") -> bytes:
@@ -44,6 +59,7 @@ def text(way: Way, version: str, home: str = "") -> bytes:
     places = [place for name in _TEMPLATES for place in template_places(name, package=package)]
     stat_command = _stat(way.main) if home else ""
     files = [*filter(os.path.exists, places), way.python, way.launcher]
+    made_from = _MADE_FROM if is_clone(package) else _INSTALLED
     values = {
         "PYTHON": quote_sh(way.python),
         "MAIN": quote_sh(way.main),
@@ -57,7 +73,7 @@ def text(way: Way, version: str, home: str = "") -> bytes:
         "SYSTEM_POLICY": quote_sh(paths.SYSTEM_POLICY),
         "GUARD": quote_sh(package),
         "STAT": stat_command or ":",
-        "FILES": " ".join((*_MADE_FROM, *map(quote_sh, files))),
+        "FILES": " ".join((*made_from, *map(quote_sh, files))),
         "USER": str(os.getuid()),
     }
     return fill(template("launcher.sh"), values).encode("utf-8", "surrogateescape")

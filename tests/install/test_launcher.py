@@ -27,8 +27,9 @@ PYTHON_SAYS = "started: "
 class Home:
     """A home whose launcher starts a Python that says so on stderr."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, main: str = MAIN) -> None:
         self.root = root
+        self.main = main
         self.python = root / "python"
         self.python.write_text(
             f'#!/bin/sh\necho "{PYTHON_SAYS}$5" >&2\nexec {sys.executable} "$@"\n'
@@ -47,7 +48,7 @@ class Home:
             kind="pip",
             prefix=str(self.root),
             python=str(self.python),
-            main=MAIN,
+            main=self.main,
             launcher=str(self.launcher),
             again="make it again",
             remove="",
@@ -264,6 +265,79 @@ class TestChanged:
         assert not home.ask("hook", "zsh")[1]
         os.utime(home.python)
         self.changed(home)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One whose package was installed."""
+    root = tmp_path_factory.mktemp("installed")
+    package = root / "site-packages/guard"
+    shutil.copytree(Path(MAIN).parent, package)
+    shutil.copytree(Path(MAIN).parents[1] / "shell", package / "shell")
+    return Home(root, str(package / "__main__.py"))
+
+
+class TestInstalled:
+    """An installed package, whose modules are looked at by their directories."""
+
+    def written(self, package: Path, name: str) -> None:
+        """As `cp` writes over a file, and gives it the time that the other one has."""
+        file = package / name
+        before = file.stat()
+        file.write_bytes(file.read_bytes())
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def replaced(self, package: Path, name: str) -> None:
+        """As pip, rsync or an editor puts another file in its place, with an older time."""
+        copy = package.parent / "copy"
+        shutil.copy2(package / name, copy)
+        os.replace(copy, package / name)
+
+    def added(self, package: Path, name: str) -> None:
+        (package / name).mkdir()
+
+    def upgraded(self, package: Path, name: str) -> None:
+        """Each file is another one, as old and as long as before."""
+        shutil.copytree(package, package.parent / name, copy_function=shutil.copy2)
+        package.rename(package.parent / "old")
+        (package.parent / name).rename(package)
+        shutil.rmtree(package.parent / "old")
+
+    @pytest.mark.parametrize(
+        ("how", "name"),
+        [
+            ("written", "hook.py"),
+            ("written", "catalog/providers.json"),
+            ("written", "catalog/variables.toml"),
+            ("written", "agents/codex/__init__.py"),
+            ("written", "shell/hook.zsh"),
+            ("written", "shell/line.zsh"),
+            ("replaced", "paths.py"),
+            ("replaced", "agents/registry.py"),
+            ("replaced", "catalog/classify.py"),
+            ("replaced", "files/read.py"),
+            ("replaced", "policy/cache.py"),
+            ("added", "agents/another"),
+            ("added", "paths"),
+            ("upgraded", "new"),
+        ],
+    )
+    def test_changed(self, installed: Home, how: str, name: str) -> None:
+        wanted = installed.warm()
+        getattr(self, how)(Path(installed.main).parent, name)
+        try:
+            assert installed.ask("hook", "zsh") == (wanted, True)
+        finally:
+            if how == "added":
+                (Path(installed.main).parent / name).rmdir()
+
+    def test_what_a_hook_is_made_from(self, installed: Home) -> None:
+        """Few files of ours, each of which is there, beside the directories of the modules."""
+        installed.warm()
+        lines = (installed.kept / "hook.zsh.seen").read_text().partition("\nabsent:")[0]
+        names = [line.split(" ", 6)[-1] for line in lines.splitlines()]
+        assert {".", "agents", "catalog", "files", "policy", "hook.py"} <= set(names)
+        assert len(names) < 45
 
 
 class TestNotOurs:
