@@ -10,7 +10,11 @@ read in the bundle inside the binary. What was run:
   an option in front of them, the model gets them as a prompt;
 - so do hidden options: `--chrome-native-host doctor` and `--bg-spare doctor` start what they name;
 - the one word of an option is taken whatever it is: `--add-dir --help -p hi` calls the model;
-- a `--` ends the options.
+- a `--` ends the options;
+- `-V` as the only word prints the version, and with any other it is an unknown option (`-V --bg x`
+  starts the service all the same); it reads no file and connects to nothing (strace, as `-v`);
+- `workspace-trust --json` connects to ANTHROPIC_BASE_URL and looks up another host, under our pin
+  as well (strace), so it stays a word that a launch does not know.
 
 An option that is not in the table is refused: what it takes from the words behind it, and what it
 does, is not known.
@@ -123,6 +127,7 @@ _HOST = "contacts another host than the gateway"
 _CALLS = "calls a model with settings that a launch cannot pin"
 
 ROOT = Command("", GUARDED)
+_VERSION_ALONE = ("-V",)
 
 _COMMANDS = {
     command.name: command
@@ -192,7 +197,7 @@ class Invocation(CommandLine):
             # no plea for help: the option takes the word (run)
             return GUARDED
         if self.command is ROOT:
-            if self.argv[:1] in (("--version",), ("-v",)):
+            if self.argv[:1] in (("--version",), ("-v",)) or self.argv == _VERSION_ALONE:
                 return HARMLESS
             # a first word that is no option may be a command of another release, which reads the
             # words behind it in its own way; behind our options it is none
@@ -209,6 +214,8 @@ def read(argv: Sequence[str]) -> Invocation:
     """Read the arguments `argv` (without the program)."""
     found = Invocation(argv)
     words = found.argv
+    if words == _VERSION_ALONE:
+        return found
     if words and words[0] in _FIRST_WORD:
         found.command = _FIRST_WORD[words[0]]
         return found

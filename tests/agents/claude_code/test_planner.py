@@ -260,7 +260,7 @@ def test_refused_arguments(machine: Machine, line: str, rule: str) -> None:
     assert plan.forbidden_by[0].fix
 
 
-@pytest.mark.parametrize("line", ["doctor", "--version", "auth status", "update"])
+@pytest.mark.parametrize("line", ["doctor", "--version", "-V", "auth status", "update"])
 def test_what_calls_no_model_starts_whatever_is_wrong(machine: Machine, line: str) -> None:
     machine.installed("1.0.0")
     plan = machine.plan(*line.split(), PORTKEY_API_KEY="", ANTHROPIC_API_KEY="sk-ant-x")
