@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from importlib import resources
 from typing import Any
 
@@ -18,6 +19,7 @@ from guard.launch.process import own_environment
 from guard.policy.layers import Candidate, candidates, read_layer
 from guard.policy.model import json_schema
 from guard.policy.places import PROJECT_FILE, SHARED_PROJECT_FILE, project_files, user_policy
+from guard.policy.spans import soon
 from guard.policy.validate import check_file, check_layers
 from guard.policy.write import write_policy
 from guard.report.document import show_document
@@ -55,6 +57,7 @@ def init(project: bool, force: bool, dry_run: bool) -> int:
     """Write a commented policy that works as it stands."""
     name = "project.toml" if project else "user.toml"
     text = resources.files("guard.policy").joinpath("template", name).read_text("utf-8")
+    text = re.sub(r"until = \S+", f"until = {soon()}", text)
     if dry_run:
         show(text.rstrip("\n"), whole=True)
         return ExitCode.OK
@@ -64,7 +67,7 @@ def init(project: bool, force: bool, dry_run: bool) -> int:
         path, mode = user_policy(own_environment(os.environ)), 0o600
         paths.private_directory(os.path.dirname(path))
     kept = write_policy(path, text, mode, force)
-    follow = "routeguard policy show --effective, then commit it"
+    follow = "routeguard policy show --effective\nthen commit it"
     rows = [
         ("kept", printable(short(kept))),
         ("wrote", printable(short(path))),

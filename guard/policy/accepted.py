@@ -26,7 +26,7 @@ from guard.catalog import agents as known_agents
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_shapes import looks_like_key
 from guard.net import host_of, is_loopback, is_plain_loopback
-from guard.policy.spans import end_of
+from guard.policy.spans import end_of, soon
 from guard.policy.values import BASE_URL
 
 _RESERVED = frozenset(
@@ -298,9 +298,9 @@ Subject = Annotated[
 
 def _until(value: object) -> date | datetime:
     if isinstance(value, str):
-        raise refuse("a date without quotes, such as 2026-12-31")
+        raise refuse(f"a date without quotes, such as {soon()}")
     if not isinstance(value, date):
-        raise refuse("a date such as 2026-12-31, or a date with a time")
+        raise refuse(f"a date such as {soon()}, or a date with a time")
     try:
         end_of(value)
     except (ValueError, OverflowError):
@@ -319,7 +319,7 @@ Until = Annotated[
 
 def _moment(value: object) -> datetime:
     if not isinstance(value, datetime):
-        raise refuse("a date with a time, such as 2026-12-31T10:00:00Z")
+        raise refuse(f"a date with a time, such as {soon()}T10:00:00Z")
     return value
 
 

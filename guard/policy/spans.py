@@ -1,4 +1,4 @@
-"""Times as people write them: `--for 2h`, `--until 2026-12-31` and `until =` of an exception,
+"""Times as people write them: `--for 2h`, `--until DATE` and `until =` of an exception,
 `--since 7d`."""
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ MAX_DAYS: Final = 90
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,6}[mhdw])+")
+
+
+def soon() -> date:
+    """A day for examples: to come, and near enough for an exception of the command line."""
+    return date.today() + timedelta(days=30)
 
 
 def end_of(until: date | datetime) -> float:
@@ -83,7 +88,7 @@ def at(text: str) -> date | datetime:
     except (ValueError, OverflowError):
         raise UsageError(
             f"not a date: {quoted(text)}",
-            fix="--until takes 2026-12-31 (to the end of that day), or 2026-12-31T18:00",
+            fix=f"--until takes {soon()} (to the end of that day), or {soon()}T18:00",
         ) from None
     if end < time.time():
         raise UsageError(f"{quoted(text)} is in the past", fix="give a later date, or --for 2h")

@@ -303,7 +303,7 @@ class TestMessages:
         problem = only(
             machine, "[[exception]]\nsubject = 'env:A'\nreason = 'r'\nuntil = '2026-12-31'"
         )
-        assert problem.accepted == "a date without quotes, such as 2026-12-31"
+        assert problem.accepted.startswith("a date without quotes, such as 2")
 
     def test_plain_http(self, machine):
         problem = only(machine, "[gateway]\nbase_url = 'http://gw.example.com/v1'")
