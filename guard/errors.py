@@ -5,6 +5,10 @@ Hot-path module: standard library only, and little of it.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class ExitCode:
     """Exit codes of routeguard; part of its interface.
@@ -79,6 +83,21 @@ class UsageError(GuardError):
 def counted(number: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(label: str, names: Sequence[str]) -> str:
+    """`label: ONE, TWO, …`, in lines that fit beside `why:` on a terminal of 60 columns."""
+    *others, last = names or ["none"]
+    lines = [f"{label}:"]
+    for name in (*(f"{name}," for name in others), last):
+        if len(lines[-1]) + len(name) < _LISTED:
+            lines[-1] += f" {name}"
+        else:
+            lines.append(name)
+    return "\n".join(lines)
+
+
+_LISTED = 50
 
 
 def printable(text: str) -> str:

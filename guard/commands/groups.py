@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from guard.commands.overview import Overview, paragraphs
-from guard.errors import UsageError, printable
+from guard.errors import UsageError, listed, printable
 
 _Command = TypeVar("_Command", bound=click.Command)
 
@@ -181,18 +181,22 @@ def usage_error(error: click.ClickException) -> UsageError:
         if isinstance(error, click.MissingParameter):
             what = f"missing: {name}"
         else:
+            name = name.strip("[].").lower()
+            kind = error.param.type
+            if isinstance(kind, click.Choice) and error.message.count("'") >= 2:
+                return _no_choice(name, error.message.split("'")[1], [*kind.choices], fix)
             # click's names of its types are no English
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
-            what = f"{name.strip('[].').lower()}: {message}"
-            fix = _near_choice(error) + fix
+            what = f"{name}: {message}"
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 
 
-def _near_choice(error: click.BadParameter) -> list[str]:
-    """What was probably meant by a value that is none of the choices."""
-    kind = error.param.type if error.param is not None else None
-    if not isinstance(kind, click.Choice) or error.message.count("'") < 2:
-        return []
-    given = error.message.split("'")[1]
-    near = get_close_matches(given, [str(choice) for choice in kind.choices], n=1)
-    return [f"did you mean: {near[0]}"] if near else []
+def _no_choice(name: str, given: str, choices: Sequence[str], fix: Sequence[str]) -> UsageError:
+    """The error for a value `given` to `name` that is none of the `choices`."""
+    what = f"{name} cannot be" if name.startswith("-") else f"no such {name}:"
+    near = get_close_matches(given, choices, n=1)
+    return UsageError(
+        printable(f"{what} {given}"),
+        why=listed("it is one of", choices),
+        fix="\n".join([*(f"did you mean: {one}" for one in near), *fix]),
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard import errors
 from guard.agents.registry import AGENTS
 from guard.commands import complete
 from guard.commands.portkey import entry_option, here
@@ -70,7 +71,7 @@ def models(words: tuple[str, ...], provider: str, refresh: bool, entry: str, as_
         there = sorted({row.provider for row in listed if row.provider})
         raise UsageError(
             f"no models of provider {wanted!r}",
-            fix="there are: " + (", ".join(f"@{slug}" for slug in there) or "none"),
+            why=errors.listed("there are", [f"@{slug}" for slug in there]),
         )
     found = [
         row

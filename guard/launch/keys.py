@@ -10,7 +10,7 @@ import os
 
 from guard import paths
 from guard.agents.keys import unusable_key
-from guard.errors import GuardError, UsageError
+from guard.errors import GuardError, UsageError, listed
 from guard.findings import mask
 from guard.launch.resolve import users_own
 from guard.record import Record
@@ -43,17 +43,22 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
     """
     chosen = policy.provider(entry) if entry else policy.default_provider
     if chosen is None:
-        names = ", ".join(p.name for p in policy.providers)
-        raise UsageError(f"no provider entry {entry!r} in the policy", fix=f"there are: {names}")
+        raise UsageError(
+            f"no provider entry {entry!r} in the policy",
+            why=listed("there are", [p.name for p in policy.providers]),
+        )
     if chosen.key_command:
         source = f"the command {chosen.key_command[0]} of your policy"
         return Key(chosen, source, fetch(chosen, environ))
     value = environ.get(chosen.key_env, "")
     if not value.strip():
+        from guard import shells
+
         raise GuardError(
             f"no gateway key: {chosen.key_env} is not set",
             where="environment",
-            fix=f"export {chosen.key_env}=…  (a Portkey API key: dashboard, API Keys)",
+            why="it holds your Portkey API key (dashboard, API Keys)",
+            fix=shells.export(chosen.key_env),
             rule="RG106",
         )
     wrong = unusable_key(value)

@@ -20,7 +20,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
-from guard import paths
+from guard import errors, paths
 from guard.agents.adapter import Agent
 from guard.agents.registry import adapters, default_agent
 from guard.errors import PolicyError, UsageError, printable
@@ -118,7 +118,7 @@ def wish(
         raise UsageError(
             "there is nothing to write",
             why="; ".join(notes) or "the key shows no models",
-            fix="routeguard portkey status shows what the key reaches",
+            fix="what the key reaches: routeguard portkey status",
         )
     if layout == "one":
         listed = [f"@{slug}/{name}" for slug, names in models.items() for name in names]
@@ -194,7 +194,7 @@ def _chosen(account: Account, providers: tuple[str, ...], notes: list[str]) -> l
     if unknown:
         raise UsageError(
             f"this key reaches no provider {', '.join(unknown)}",
-            fix="there are: " + (", ".join(f"@{row.slug}" for row in rows) or "none visible to it"),
+            why=errors.listed("it sees", [f"@{row.slug}" for row in rows]),
         )
     chosen = []
     for row in rows:
