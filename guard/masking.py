@@ -12,6 +12,7 @@ Hot-path module: imported when the first text is written, and works without `re`
 from __future__ import annotations
 
 import os
+import sys
 
 from guard.catalog import key_shapes
 from guard.errors import printable
@@ -167,7 +168,7 @@ def fix_without_secrets(fix: str, where: str) -> str:
     """`fix` with each line that holds a secret replaced by where to edit, as it is no command."""
     if is_clean(fix):
         return fix
-    if where == "command line":
+    if where == "command line" or any(word in fix for word in typed(sys.argv[1:])):
         instead = "type it without the key; your shell's history holds the key as well"
     else:
         place = masked(where) if where and where != "environment" else "it"
@@ -208,8 +209,37 @@ def forget() -> None:
 def _values() -> tuple[str, ...]:
     global _known
     if _known is None:
-        _known = _spellings({*_of_environment(os.environ), *_remembered})
+        _known = _spellings({*_of_environment(os.environ), *_remembered, *typed(sys.argv[1:])})
     return _known
+
+
+_OF_AGENTS = ("exec", "explain", "line")
+"""Our commands whose words belong to another program."""
+
+
+def typed(argv: list[str]) -> Iterator[str]:
+    """The words of our command line `argv` that are keys: pasted in place of a name, as a rule."""
+    apart = argv[:1] != [] and argv[0] in _OF_AGENTS
+    for word in argv:
+        for part in word.translate(_WORD_ENDS).split():
+            # --key=VALUE, NAME=VALUE, env:VALUE; a key may end in `=`
+            value = part.partition("=")[2]
+            whole = value if value.strip("=") else part
+            if "://" in whole:
+                found_in = whole.replace("/", ":").split(":")
+            else:
+                found_in = [whole.lstrip("-"), whole.rpartition(":")[2]]
+            for found in found_in:
+                if key_shapes.is_key(found, apart=apart) and not _is_a_place(found):
+                    yield found
+
+
+_WORD_ENDS = str.maketrans(dict.fromkeys("\"'`,;&(){}[]<>|@?", " "))
+
+
+def _is_a_place(word: str) -> bool:
+    """A path, of which only the part that looks like a key is hidden, or the name of a variable."""
+    return word in os.environ or os.path.lexists(word) or word.startswith(("/", "./", "../", "~"))
 
 
 def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:

@@ -83,6 +83,61 @@ def looks_like_key(text: str) -> bool:
     return next(spans(text), None) is not None
 
 
+def is_key(word: str, *, apart: bool) -> bool:
+    """Whether `word`, typed where a name was asked for, is rather a key.
+
+    In any text digests and ids are shown, as they are what the text is about. Nobody types one for
+    a name, so here they count: Mistral, Cohere, Azure and Together have keys of 32 to 64 letters
+    and digits of one case, AWS secrets have 40 of base64 (gitleaks.toml). `apart` is stricter: the
+    word stands among those of another program, which has ids for its sessions.
+    """
+    if looks_like_key(word):
+        return True
+    body = word.rstrip("=")
+    if not body.isascii() or not _LEAST <= len(body) <= _LONGEST or body[0] in "/.~":
+        return False
+    lower = body.lower()
+    if lower.startswith(_TELLING + _COMMON) and not apart:
+        return sum(map(str.isdigit, body)) >= 2
+    parts = body.translate(PARTS).split()
+    if any(map(_is_mixed, [body] if apart and len(parts) > 1 else parts)):
+        return True
+    if "/" in body or "+" in body:
+        return body.replace("/", "").replace("+", "").isalnum() and _is_base64(body, parts)
+    # an id of 36 characters, which some services give out as a key
+    return not apart and [len(part) for part in parts] == [8, 4, 4, 4, 12] and _is_hex(lower)
+
+
+_LONGEST = 512
+"""Characters of a word, more is a text."""
+
+_HEX_DIGITS = frozenset("0123456789abcdef-")
+
+
+def _is_hex(lower: str) -> bool:
+    return _HEX_DIGITS.issuperset(lower)
+
+
+def _is_mixed(part: str) -> bool:
+    """Whether letters and digits follow each other as in no name, or nothing else does so long."""
+    if len(part) < _RANDOM or not part.isalnum():
+        return False
+    if len(part) >= 32:
+        return not part.isdigit()
+    if len(part) >= 24 and _is_hex(part.lower()):
+        return True
+    numbers = "".join(char if char.isdigit() else " " for char in part).split()
+    return len(numbers) >= 3
+
+
+def _is_base64(body: str, parts: list[str]) -> bool:
+    """Whether `body` is no path: letters of both cases, no part of it a word."""
+    if len(body) < 20 or any(len(part) > 2 and part.isalpha() and part.islower() for part in parts):
+        return False
+    upper, small = sum(map(str.isupper, body)), sum(map(str.islower, body))
+    return min(upper, small) >= 3 and any(map(str.isdigit, body))
+
+
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of each part of `text` that looks like a key; they may overlap."""
     if len(text) < _LEAST:

@@ -16,7 +16,7 @@ import click
 from guard import audit
 from guard.agents.covered import content_digest
 from guard.agents.guarded import refuse_inside
-from guard.catalog.key_shapes import looks_like_key
+from guard.catalog.key_shapes import is_key, looks_like_key
 from guard.commands import complete
 from guard.commands.complete import Completer
 from guard.commands.groups import Group, as_typed
@@ -43,7 +43,7 @@ class _Kinds(Group):
     """The subcommands; where a kind is missing, what was probably meant is said."""
 
     def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if looks_like_key(args[0]):
+        if is_key(args[0], apart=False):
             refuse_key()
         guessed = subjects.guess(args[0])
         if guessed:
@@ -56,7 +56,7 @@ class _Kinds(Group):
     epilog="""\b
 Examples:
   routeguard allow port 11434 --for 2h --reason "comparing a local model"
-  routeguard allow env OPENAI_API_KEY --until 2026-12-31 --reason "a script"
+  routeguard allow env OPENAI_API_KEY --for 30d --reason "a script"
   routeguard allow proxy 127.0.0.1:8080 --for 30m --reason "to see traffic"
   routeguard allow server https://ai.example.com --for 1d --reason "pairing"
   routeguard allow file ./tools/plugin.js --for 1w --reason "ours, and read"
@@ -81,7 +81,7 @@ def _options(command: _Command) -> _Command:
     for option in (
         click.option("--dry-run", is_flag=True, help="Show what would be written."),
         click.option("--reason", metavar="TEXT", help="Why; asked for on a terminal."),
-        click.option("--until", metavar="DATE", help="End: 2026-12-31 or 2026-12-31T18:00."),
+        click.option("--until", metavar="DATE", help="End: YYYY-MM-DD or YYYY-MM-DDTHH:MM."),
         click.option("--for", "duration", metavar="TIME", help="End: 30m, 2h, 3d or 1w from now."),
     ):
         command = option(command)
@@ -204,7 +204,7 @@ def _add(
 ) -> int:
     environ = _own_environment()
     kind, _, rest = subject.partition(":")
-    if kind in ("env", "server") and looks_like_key(rest):
+    if kind in ("env", "server") and is_key(rest, apart=False):
         refuse_key()
     # the subject first: whoever is asked for a reason wants to know that it is worth giving
     wanted = {"subject": subject, "sha256": sha256}
@@ -438,7 +438,7 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
 
 def _not_ours(subject: str, others: list[Value], change: allowed.ExceptionChange) -> None:
     """Raise UsageError: `allow` did not write `subject`. Returns if it did and it has expired."""
-    if looks_like_key(subject):
+    if is_key(subject, apart=False):
         refuse_key()
     for item in others:
         whose = "the system policy" if item.origin.layer == "system" else "your policy"

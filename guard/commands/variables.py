@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import shlex
 
-from guard import hook, paths
+from guard import hook, paths, shells
 from guard.agents.registry import AGENTS
-from guard.catalog.key_shapes import looks_like_key
+from guard.catalog.key_shapes import is_key
 from guard.check.variable import Answer, Decision, explain, noteworthy
 from guard.commands.plainly import PlainWords
 from guard.errors import ExitCode, UsageError, printable
@@ -92,7 +92,7 @@ def _check_name(name: str) -> None:
     wrong = ""
     if "=" in name:
         wrong = "NAME=VALUE was given"
-    elif looks_like_key(name):
+    elif name not in os.environ and is_key(name, apart=False):
         wrong = "what was given looks like a key"
     elif not name or "\0" in name:
         wrong = "what was given is empty"
@@ -214,10 +214,8 @@ def _fix(answer: Answer, home: str) -> str:
     if places:
         lines.append(f"remove it from {', '.join(places)}, then open a new shell")
     if answer.here:
-        if answer.name.isidentifier():
-            lines.append(f"in this shell: unset {answer.name}   (fish: set -e {answer.name})")
-        else:
-            lines.append(f"start programs with: env -u {printable(answer.name)} PROGRAM")
+        label = "in this shell: " if answer.name.isidentifier() else ""
+        lines.append(label + shells.unset(answer.name))
         if not places and answer.origin.holder is not None and not _of_tmux(answer):
             lines.append(f"for good: where {_process(answer.origin.holder)} is started")
     if _of_tmux(answer):

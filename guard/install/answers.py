@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import shlex
 
-from guard.catalog.key_shapes import looks_like_key
+from guard import shells
+from guard.catalog.key_shapes import is_key, looks_like_key
 from guard.errors import UsageError
 
 LAYOUTS = ("one", "each")
@@ -20,7 +21,7 @@ _BY_COMMAND = "'command:op read op://dev/portkey/key'"
 
 def names_variable(typed: str) -> bool:
     """Whether `typed` is the name of a variable, and not a key itself."""
-    return _NAME.fullmatch(typed) is not None and not looks_like_key(typed)
+    return _NAME.fullmatch(typed) is not None and not is_key(typed, apart=False)
 
 
 def command(typed: str) -> list[str]:
@@ -78,7 +79,8 @@ def not_set(name: str, launcher: str, *, keyring: bool) -> list[str]:
     """
     stored = [f"or keep it in the keyring: {launcher} setup --key-from keyring"] * keyring
     return [
-        f"export {name}=…   (a Portkey API key; without one nothing reaches the gateway)",
+        shells.export(name),
         *stored,
         f"or name a command that prints it: {launcher} setup --key-from {_BY_COMMAND}",
+        "without your Portkey API key nothing reaches the gateway",
     ]
