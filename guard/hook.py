@@ -536,40 +536,32 @@ def asking_shell(command: str) -> str:
 
     A guess is said on stderr. Raises UsageError if neither is a shell with a hook.
     """
-    found = _program(os.getppid())
+    from guard.shells import program
+
+    found = program(os.getppid())
     if found in SHELLS:
         return found
     guess = os.path.basename(os.environ.get("SHELL", ""))
-    fix = f"routeguard {command} {'|'.join(SHELLS)}"
     if guess not in SHELLS:
         raise UsageError(
             f"{command}: cannot tell which shell asks",
             why=f"its parent process is {printable(found) or 'not readable'}",
-            fix=fix,
+            fix=_choices(command),
         )
-    _say(f"routeguard: {command} for {guess} (a guess by $SHELL); to choose: {fix}")
+    choose = f"to choose: routeguard {command} SHELL"
+    _say(f"routeguard: {command} for {guess} (a guess by $SHELL); {choose}")
     return guess
 
 
-def _program(pid: int) -> str:
-    """The name of a process, "" if it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        if sys.platform == "linux":
-            return ""
-    import subprocess  # macOS has no /proc
-
-    words = ["/bin/ps", "-o", "comm=", "-p", str(pid)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return os.path.basename(done.stdout.strip()).lstrip("-")
+def _choices(command: str) -> str:
+    """`routeguard COMMAND` for each shell, a line each."""
+    return "\nor ".join(f"routeguard {command} {shell}" for shell in SHELLS)
 
 
 def _shell(argv: list[str]) -> str:
     if not argv:
         return asking_shell("hook")
-    fix = f"routeguard hook {'|'.join(SHELLS)}; start files: routeguard hook --help"
+    fix = f"{_choices('hook')}\nin a start file: routeguard hook --help"
     if len(argv) > 1:
         raise UsageError(f"hook takes one shell, not {len(argv)} words", fix=fix)
     if argv[0] not in SHELLS:

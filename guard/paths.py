@@ -106,9 +106,14 @@ class Misplaced(Record):
     @property
     def fix(self) -> str:
         """What to type."""
+        from guard import shells
+
         if self.variable == "HOME":
-            return f"export HOME={account_home() or '/…'}   (a directory outside of {self.tree})"
-        return f"unset {self.variable}   (or let it name a directory outside of {self.tree})"
+            home = account_home()
+            if home:
+                return shells.export("HOME", home)
+            return f"{shells.export('HOME', '/…')}\nwith a directory outside of {self.tree}"
+        return f"{shells.unset(self.variable)}\nor let it name a directory outside of {self.tree}"
 
 
 def around(environ: Mapping[str, str], cwd: str, *, unmarked: bool = True) -> Around:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 from private_network import private_network as private_network
 
+from guard import shells
 from guard.catalog import local_proxies
 
 # what is collected stays: to look through it for garbage took a third of the collection
@@ -43,6 +44,15 @@ def _no_test_server_on_the_port_of_a_proxy() -> Iterator[None]:
     yield
     for reserved in kept:
         reserved.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _messages_in_the_words_of_bash() -> Iterator[None]:
+    """Have fixes speak to one shell, whatever a developer types in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shells, "program", lambda pid: "")
+        patch.setenv("SHELL", "/bin/bash")
+        yield
 
 
 @pytest.fixture(scope="session")

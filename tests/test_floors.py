@@ -50,6 +50,7 @@ FLOORS = (
         "late": "regexes that are compiled when first used",
         "packages": "third-party packages for a Python started without them",
         "record": "plain records without dataclasses",
+        "shells": "what is typed to change the environment",
     },
 )
 STOREY = {room: number for number, floor in enumerate(FLOORS) for room in floor}

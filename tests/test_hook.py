@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import guard
-from guard import hook
+from guard import hook, shells
 from guard.errors import ExitCode, GuardError, UsageError
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 
@@ -172,7 +172,7 @@ def test_a_directory_called_shell_beside_an_installed_package_is_not_ours(tmp_pa
     [
         ("zsh", "/bin/bash", "zsh", ""),
         ("python3", "/usr/bin/fish", "fish", "for fish (a guess by $SHELL)"),
-        ("", "/bin/bash", "bash", "routeguard completion bash|zsh|fish"),
+        ("", "/bin/bash", "bash", "routeguard completion SHELL"),
         ("python3", "/bin/tcsh", "", "cannot tell which shell asks"),
         ("sh", "", "", "cannot tell which shell asks"),
     ],
@@ -185,7 +185,7 @@ def test_the_shell_that_asks(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(hook, "_program", lambda pid: parent)
+    monkeypatch.setattr(shells, "program", lambda pid: parent)
     monkeypatch.setenv("SHELL", shell)
     if found:
         assert hook.asking_shell("completion") == found
@@ -193,7 +193,9 @@ def test_the_shell_that_asks(
         return
     with pytest.raises(UsageError, match=said) as error:
         hook.main([])
-    assert error.value.fix == "routeguard hook bash|zsh|fish"
+    assert (
+        error.value.fix == "routeguard hook bash\nor routeguard hook zsh\nor routeguard hook fish"
+    )
 
 
 @pytest.mark.parametrize("argv", [["tcsh"], ["bash", "zsh"], ["--shell"], ["BASH"]])
@@ -201,7 +203,10 @@ def test_another_shell_is_a_usage_error_that_says_what_is_accepted(argv: list[st
     with pytest.raises(UsageError) as error:
         hook.main(argv)
     assert error.value.exit_code == ExitCode.USAGE
-    assert "bash|zsh|fish" in error.value.fix
+    lines = error.value.fix.splitlines()
+    assert [line.removeprefix("or ") for line in lines[:3]] == [
+        f"routeguard hook {shell}" for shell in hook.SHELLS
+    ]
 
 
 @pytest.mark.parametrize("shell", hook.SHELLS)

@@ -169,8 +169,9 @@ def test_told_by_its_surroundings(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "unset OPENAI_API_KEY   (where it comes from: routeguard why OPENAI_API_KEY)",
-        "export PORTKEY_API_KEY=…  (a Portkey API key)",
+        "unset OPENAI_API_KEY\nwhere it comes from: routeguard why OPENAI_API_KEY",
+        "export PORTKEY_API_KEY=…",
+        "set -gx PORTKEY_API_KEY …",
         'key = { command = ["op", "read", "op://Private/Portkey 2024/credential"] }',
         'routeguard allow env OPENAI_API_KEY --for 30d --reason "…"',
         "npm install -g opencode-ai@1.18.33",

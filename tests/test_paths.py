@@ -173,8 +173,8 @@ def test_what_is_left_is_the_accounts(machine: Machine) -> None:
 def test_the_fix_is_a_command(machine: Machine) -> None:
     environ = {"HOME": str(machine.repository / "h"), "XDG_DATA_HOME": str(machine.repository)}
     home, data = paths.misplaced(environ, str(machine.repository))
-    assert home.fix.startswith(f"export HOME={machine.account} ")
-    assert data.fix.startswith("unset XDG_DATA_HOME ")
+    assert home.fix.startswith(f"export HOME={machine.account}")
+    assert data.fix.startswith("unset XDG_DATA_HOME\n")
 
 
 def test_the_user_database_is_not_asked_for_nothing(

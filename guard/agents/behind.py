@@ -156,7 +156,7 @@ def _nobody(policy: CompiledPolicy, agent: Identity, model: str) -> Finding:
         "provider",
         "nothing says which provider behind the gateway answers",
         where=dict(policy.layers).get("user", "policy"),
-        fix="routeguard portkey sync   (asks the gateway, and writes it into your policy)\n"
+        fix="routeguard portkey sync\n"
         f"or name one that serves {agent.title} in your policy:\n"
         f'[agents.{agent.id}]\nprovider = "@SLUG"\n'
         f"or for this start: {agent.names[0]} --model @SLUG/{model or 'MODEL'}",

@@ -126,13 +126,15 @@ def proxies(
         verdict = judge(PROXY_VARIABLES[0], "http_proxy", "", environ.get(name, ""), policy)
         if not verdict.rule or policy.excepted(verdict.subject, now) is not None:
             continue
+        from guard import shells
+
         findings.append(
             Finding(
                 verdict.rule,
                 name,
                 f"{name} {verdict.words}",
                 where="environment",
-                fix=f"unset {name}\n"
+                fix=f"{shells.unset(name)}\n"
                 f"or {allow('proxy', verdict.place)}"
                 + (f"\nor, {verdict.advice}" if verdict.advice else ""),
                 severity="warning" if policy.proxies_action == "flag" else "error",

@@ -24,8 +24,10 @@ it.
 
 def how_to_set(variable: str) -> str:
     """The fix for a gateway key that is not in `variable`."""
+    from guard import shells
+
     return (
-        f"export {variable}=…   (a Portkey API key)\n"
+        f"{shells.export(variable)}\n"
         "or name a command that prints it in your policy:\n"
         '[gateway]\nkey = { command = ["op", "read", "op://…"] }'
     )

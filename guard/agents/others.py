@@ -192,7 +192,7 @@ def _instead(agent: OtherAgent, policy: CompiledPolicy) -> str:
         provider = policy.default_provider.name
         return (
             f"use one of its models in {other.title}, through the gateway:\n"
-            f"{other.names[0]} --model {provider}/@PROVIDER/MODEL   "
-            "(what there is: routeguard portkey models)"
+            f"{other.names[0]} --model {provider}/@PROVIDER/MODEL\n"
+            "what there is: routeguard portkey models"
         )
     return ""

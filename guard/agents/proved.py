@@ -52,7 +52,7 @@ def judge(
         fix = f"routeguard verify --agent {agent.id}"
     else:
         message = f"{why}: its next launch proves its route first, in about ten seconds"
-        fix = f"routeguard verify --agent {agent.id}   (to do it now)"
+        fix = f"routeguard verify --agent {agent.id}"
     note = Finding("RG204", program, message, where=program, fix=fix, severity="note")
     return "" if when == "off" else why, [note]
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from guard import hook, paths, variables
+from guard import hook, paths, shells, variables
 from guard.agents.adapter import Agent
 from guard.agents.registry import default_agent, is_switch, keeps, pinned, without_guard
 from guard.catalog.classify import classify
@@ -195,6 +196,8 @@ def _of_variable(
         fix = f"if it opens a model provider: {fix}\nif not: {allow('env', name, '30d')}"
     elif kind == "http_proxy":
         fix += f"\nor {allow('proxy', verdict.place)}"
+    if asked.runner is None:
+        fix += f"\nwhere it comes from: routeguard why {shlex.quote(printable(name))}"
     return Finding(
         verdict.rule,
         name,
@@ -212,9 +215,7 @@ def _classified(name: str, policy: CompiledPolicy) -> tuple[str, str]:
 def _removal(asked: EnvironmentRequest, name: str) -> str:
     if asked.runner is not None:
         return f"remove {name} from {asked.runner.set_in}"
-    if not name.isidentifier():
-        return f"start programs with: env -u {name} PROGRAM"
-    return f"unset {name}   (where it comes from: routeguard why {name})"
+    return shells.unset(name)
 
 
 def _placed(finding: Finding, place: tuple[str, int], asked: EnvironmentRequest) -> Finding:

@@ -11,9 +11,9 @@ from guard.errors import ExitCode
 @click.command(
     epilog="""\b
 Start files:
-  ~/.bashrc                    eval "$(routeguard completion bash)"      (bash 4.4 or later)
-  ~/.zshrc                     eval "$(routeguard completion zsh)"       (after compinit)
-  ~/.config/fish/config.fish   routeguard completion fish | source
+  ~/.bashrc, bash 4.4 or later   eval "$(routeguard completion bash)"
+  ~/.zshrc, after compinit       eval "$(routeguard completion zsh)"
+  ~/.config/fish/config.fish     routeguard completion fish | source
 
 \b
 `routeguard setup` does this. Without SHELL it is the shell that asks.""",

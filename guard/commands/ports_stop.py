@@ -144,13 +144,13 @@ def _near(name: str, view: View) -> str:
 
 def _choices(view: View) -> str:
     lines = [
-        f"routeguard ports stop {one.found.port}   # {one.found.name or one.found.proxy}"
+        f"{one.found.name or one.found.proxy}: routeguard ports stop {one.found.port}"
         for one in view.seen
         if one.found.identified
     ]
     if len(lines) > 1:
         lines.append("routeguard ports stop --all")
-    return "\n".join(lines) or "`routeguard ports --all` shows what listens"
+    return "\n".join(lines) or "what listens: routeguard ports --all"
 
 
 def _listed(view: View) -> list[str]:

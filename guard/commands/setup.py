@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import click
 
+from guard import hook
 from guard.agents import Identity
 from guard.agents.registry import AGENTS
 from guard.commands.completion import code
 from guard.commands.steps import say, step, typed
 from guard.errors import ExitCode, GuardError, PolicyError, UsageError
 from guard.files.read import UnreadableError, read_bytes
-from guard.hook import SHELLS
 from guard.install import answers, environment, files, keyring, way
 from guard.install.state import require_own_home
 from guard.launch.resolve import find_program
@@ -45,7 +45,7 @@ Exit status: 0 done, 1 not possible (nothing changed unless it says so) or not p
 @click.option(
     "--shell",
     "shells",
-    type=click.Choice([*SHELLS, "all"]),
+    type=click.Choice([*hook.SHELLS, "all"]),
     multiple=True,
     help="Set up this shell (repeatable). [default: yours, and each with a start file]",
 )
@@ -113,7 +113,8 @@ def _set_up(
     if ask and not can_ask():
         raise UsageError(
             "setup asks, and there is no terminal",
-            fix="routeguard setup --yes   (or --dry-run; every answer is an option, too)",
+            fix="routeguard setup --yes\nor, to change nothing: routeguard setup --dry-run\n"
+            "or, with answers: routeguard setup --help",
         )
     # nobody else may write to what is made, whatever the umask was
     os.umask(os.umask(0o077) | 0o022)
@@ -178,8 +179,9 @@ def _set_up(
             say(f"{label:<10} {line}")
     prove = status == ExitCode.OK and bool(agents) and not no_verify
     if not prove:
-        fetch = "" if agents else " --fetch   (no agent is on PATH yet)"
-        say(f"Prove it:  {launcher} verify{fetch}")
+        if not agents:
+            say("No agent is on PATH yet; --fetch gets one from npm, for the proof only")
+        say(f"Prove it:  {launcher} verify{'' if agents else ' --fetch'}")
     say(f"Undo it:   {launcher} teardown")
     if prove:
         status = max([_prove(agent) for agent, _ in agents])
@@ -245,8 +247,8 @@ def _say_next(this: way.Way, planned: files.StartFilesPlan) -> None:
     launcher = typed(this.launcher)
     if not planned.start_files:
         say("Done. No start file was changed; to guard a shell, add to its own:")
-        say(f'    bash, zsh: eval "$({launcher} hook bash)"   (or: hook zsh)')
-        say(f"    fish:      {launcher} hook fish | source")
+        for shell, (line, _) in hook.LOADS.items():
+            say(f"    {shell + ':':<6}{line.replace('routeguard', launcher)}")
         return
     say('Done. It guards shells that start from now on; in this one: exec "$SHELL"')
 

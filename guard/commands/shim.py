@@ -24,7 +24,11 @@ from guard.report.words import short
 Examples:
   routeguard shim install --dry-run
   routeguard shim status
-  export PATH="$(routeguard shim path):$PATH"    (the shell hook does this by itself)""",
+
+\b
+The hook puts the shims first on PATH. Without it, type:
+  bash, zsh   export PATH="$(routeguard shim path):$PATH"
+  fish        set -gx PATH (routeguard shim path) $PATH""",
 )
 def shim() -> None:
     """Guard launches from editors, scripts and other programs.

@@ -140,8 +140,8 @@ def find(
         if not fetch_missing:
             error.fix = (
                 f"{agent.install}\n"
-                f"or routeguard verify --agent {agent.id} --fetch   "
-                f"({agent.packages[0]}@{agent.tested} from npm, for this proof only)"
+                f"or, with {agent.packages[0]}@{agent.tested} from npm for this proof only:\n"
+                f"routeguard verify --agent {agent.id} --fetch"
             )
             raise
         path = fetch_release(agent, environ, version_of=version_of, say=say)

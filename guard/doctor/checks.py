@@ -121,7 +121,7 @@ CHECKS = (
         "key", "Gateway key", gateway.key,
         "The gateway key is there, and could be one of Portkey's: in the variable or from the "
         "command that the policy names. The command is run. No value is shown.",
-        "`export PORTKEY_API_KEY=…`, or a key command in the policy.",
+        "Set `PORTKEY_API_KEY`, or name a key command in the policy.",
         policy=True,
     ),
     Check(

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from guard import net
+from guard import net, shells
 from guard.doctor.result import Diagnosis, broken, of_error, ok, skipped, warning
 from guard.errors import GuardError
 
@@ -28,7 +28,7 @@ def key(context: Context) -> Iterator[Diagnosis]:
         if entry.lacks_key(context.environ):
             yield warning(
                 f"{entry.key_env} is not set: models of the entry {entry.name} are refused",
-                f"export {entry.key_env}=…",
+                shells.export(entry.key_env),
                 "RG106",
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from guard import shells
 from guard.agents.registry import present
 from guard.doctor import status
 from guard.doctor.context import Context
@@ -42,7 +43,7 @@ class Head:
     def fix(self) -> str:
         """What to type, "" if all is well."""
         if self.status.why == "no key" and self.status.policy is not None:
-            return f"export {self.status.policy.default_provider.key_env}=…"
+            return shells.export(self.status.policy.default_provider.key_env)
         return "routeguard doctor --offline" if self.status.why else ""
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from guard import hook
+from guard import hook, shells
 from guard.doctor.context import Context
 from guard.doctor.result import Diagnosis, broken, ok, skipped, warning
 from guard.files.read import UnreadableError
@@ -38,7 +38,7 @@ def prompt_hook(context: Context) -> Iterator[Diagnosis]:
     elif context.shims.start_files:
         yield warning(
             "not seen: this shell is older than its start file, or a script asked",
-            'exec "$SHELL", then: routeguard doctor',
+            'exec "$SHELL"\nthen: routeguard doctor',
         )
     else:
         yield broken("this shell has no hook", "routeguard setup\nthen open a new shell")
@@ -108,9 +108,9 @@ def path_shims(context: Context) -> Iterator[Diagnosis]:
     if past:
         told = "; ".join(f"{one.name} is {one.path}{_manager(one.path)}" for one in past)
         where = "not on PATH" if found.on_path == "absent" else "not first on PATH"
-        yield broken(f"{where}: {told}", _first(context), "RG405")
+        yield broken(f"{where}: {told}", _first(), "RG405")
     elif found.on_path == "absent":
-        yield warning(f"not on PATH: {found.directory}", _first(context))
+        yield warning(f"not on PATH: {found.directory}", _first())
     elif not wrong:
         yield ok("in place; every agent on PATH starts through one")
 
@@ -121,10 +121,8 @@ def _shell(context: Context) -> str:
     return asking if asking in hook.SHELLS else ""
 
 
-def _first(context: Context) -> str:
-    now = 'export PATH="$(routeguard shim path):$PATH"'
-    if _shell(context) == "fish":
-        now = "set -gx PATH (routeguard shim path) $PATH"
+def _first() -> str:
+    now = shells.first_on_path("routeguard shim path")
     return f"{now}\nfor good: load the hook at the end of your start file, after all else"
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape, glob
 
-from guard import paths
+from guard import paths, shells
 from guard.files.write import write
 from guard.install.refusals import NotPossibleError
 from guard.install.way import environment_link
@@ -120,7 +120,7 @@ def pip_environ(python: str, environ: Mapping[str, str]) -> dict[str, str]:
         raise NotPossibleError(
             "pip cannot read its own settings",
             why=_last_lines(listed.stderr),
-            fix="mend the file, or: export PIP_CONFIG_FILE=/dev/null",
+            fix="mend the file, or: " + shells.export("PIP_CONFIG_FILE", "/dev/null"),
         )
     settings = {}
     for line in listed.stdout.decode("utf-8", "replace").splitlines():

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from guard import paths
+from guard import paths, shells
 from guard.files.lock import lock
 from guard.files.write import write
 from guard.install.refusals import NotPossibleError, not_written
@@ -21,7 +21,9 @@ def require_own_home(environ: Mapping[str, str], cwd: str) -> None:
     user's: what is set up there would guard somebody else, or nobody."""
     home = environ.get("HOME", "")
     if not os.path.isabs(home):
-        raise NotPossibleError("HOME is not set to an absolute path", fix="export HOME=/…")
+        raise NotPossibleError(
+            "HOME is not set to an absolute path", fix=shells.export("HOME", "/…")
+        )
     if "\n" in home:
         raise NotPossibleError("HOME holds a newline", fix="a home whose path is one line")
     if not os.path.isdir(home):

@@ -109,7 +109,7 @@ def command_of(argv: list[str]) -> list[str]:
     if not words or not words[0]:
         raise UsageError(
             "exec needs a command",
-            fix="routeguard exec -- COMMAND   (routeguard exec --help for more)",
+            fix="routeguard exec -- COMMAND\nmore: routeguard exec --help",
         )
     if words is argv and words[0].startswith("-"):
         raise UsageError(

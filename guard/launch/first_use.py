@@ -63,7 +63,7 @@ def prove(
             f"{agent.names[0]} was not started: version {version} did not prove its route",
             where=plan.on_trial,
             why="; ".join(f"{check.name}: {printable(check.detail)}" for check in failed),
-            fix=f"routeguard verify --agent {agent.id}   (the whole proof)",
+            fix=f"routeguard verify --agent {agent.id}",
             rule="RG204",
         )
     kept = ""

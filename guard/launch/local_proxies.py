@@ -87,13 +87,14 @@ def ways_out(found: Found) -> list[str]:
     """Commands that end `found` for good, or allow it; the best first."""
     ways = []
     if found.answered:
-        ways.append(f"routeguard ports stop {found.port}   (stops nothing; names what to end)")
+        # it stops nothing, and names what to end
+        ways.append(f"routeguard ports stop {found.port}")
     elif found.keeper is not None and found.keeper.stop:
         ways.append(" ".join(found.keeper.stop))
     elif found.process is not None and found.identified:
         ways.append(f"routeguard ports stop {found.port}")
     else:
-        ways.append(f"routeguard ports   (shows what is known of port {found.port})")
+        ways.append("routeguard ports")
     ways.append(allow("port", str(found.port)))
     return ways
 

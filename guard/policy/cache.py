@@ -81,6 +81,7 @@ _SOURCES = tuple(
         "policy/values.py",
         "record.py",
         "rule_table.py",
+        "shells.py",
     )
 )
 """All that compiling imports: a clone in which one of them changes compiles again."""

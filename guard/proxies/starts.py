@@ -155,7 +155,7 @@ def message(start: Start, policy: CompiledPolicy) -> str:
     where = f"port {ports[0]} of this machine" if ports else "this machine"
     through = "it" if start.how == ROUTES else where
     if ports:
-        way_out = f"{allow('port', str(ports[0]))}   (then type it again)"
+        way_out = f"{allow('port', str(ports[0]))}\nthen type it again"
     else:
         way_out = 'proxies.prompt = "flag" in your policy'
     return GuardError(

@@ -180,7 +180,7 @@ def _look(found: Found, uid: int) -> str:
     What holds a socket for others (an init system, ssh, a container engine) is not offered to
     `kill`: much else may depend on it.
     """
-    fix = f"routeguard ports --all   (shows what uses port {found.port})"
+    fix = f"to see what uses port {found.port}: routeguard ports --all"
     process, keeper = found.process, found.keeper
     if found.verdict == OTHER or process is None or process.pid <= 1:
         return fix
@@ -188,8 +188,8 @@ def _look(found: Found, uid: int) -> str:
     if local_proxies.activates(name):
         scope = "" if process.uid == 0 else "--user "
         return (
-            f"{fix}\nsystemctl {scope}list-sockets   (names the unit of port {found.port})"
-            f"\nsystemctl {scope}stop UNIT.socket"
+            f"{fix}\nto see its unit: systemctl {scope}list-sockets"
+            f"\nthen: systemctl {scope}stop UNIT.socket"
         )
     if keeper is not None and keeper.stop:
         command = " ".join(keeper.stop) if keeper.owned else with_sudo(keeper.stop, uid)
@@ -203,11 +203,11 @@ def _look(found: Found, uid: int) -> str:
 
 _CARRIERS = {
     "ssh": "end the forwarding where it was made: type ~C, then -KL{port}, in that ssh session",
-    "docker-proxy": "docker ps --filter publish={port}   (then: docker stop NAME)",
-    "com.docker.backend": "docker ps --filter publish={port}   (then: docker stop NAME)",
-    "rootlessport": "podman ps   (then: podman stop NAME)",
+    "docker-proxy": "docker ps --filter publish={port}\nthen: docker stop NAME",
+    "com.docker.backend": "docker ps --filter publish={port}\nthen: docker stop NAME",
+    "rootlessport": "podman ps\nthen: podman stop NAME",
     "kubectl": "end that `kubectl port-forward` where it was started",
-    "systemd-socket-proxyd": "systemctl --user list-sockets   (names the unit of port {port})",
+    "systemd-socket-proxyd": "to see the unit of port {port}: systemctl --user list-sockets",
 }
 """What ends one port of a program that carries several, or belongs to something larger."""
 

@@ -60,7 +60,7 @@ _WHOLE = late(
 
 _COMMAND_LINE = late(
     r"\s*(?:\w+: +)?(?:or )?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
-    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|eval|tmux|mount|PATH=\S*) |"
+    r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|set -\w+|eval|tmux|mount|PATH=\S*) |"
     # TOML for a policy: a value cannot go on in the next line
     r"\s*[\w.-]+ = [\"\[{]"
 )
@@ -203,9 +203,7 @@ def _folded(line: str, width: int) -> list[str]:
     if columns_of(line) <= width:
         return [line]
     if _COMMAND_LINE.match(plain(line)):
-        command, _, comment = line.partition("   (")
-        indent = len(line) - len(line.lstrip(" "))
-        return [command, *([f"{'':{indent + 4}}({comment}"] if comment else [])]
+        return [line]
     head = _head(plain(line), width)
     indent = len(line) - len(line.lstrip(" "))
     below = "".join({"├": "│", "│": "│"}.get(char, " ") for char in head)

@@ -306,7 +306,7 @@ def test_without_a_target_what_there_is_is_named(machine: Machine) -> None:
     machine.view = view(found(), found(8317, name="CLIProxyAPI", process=process(7)))
     ran = machine.run("stop", "--yes")
     assert (ran.code, machine.carried_out) == (2, [])
-    assert "routeguard ports stop 4000   # LiteLLM proxy" in ran.err
+    assert "LiteLLM proxy: routeguard ports stop 4000" in ran.err
     assert "routeguard ports stop --all" in ran.err
 
 
@@ -382,7 +382,7 @@ def test_what_is_not_identified_is_refused(machine: Machine, one: Found, why: st
     assert (ran.code, ran.out, machine.carried_out) == (126, "", [])
     assert "was not stopped [RG402]" in ran.err
     assert why in ran.err
-    assert "fix:   routeguard ports --all" in ran.err
+    assert "fix:   to see what uses port 8000: routeguard ports --all" in ran.err
 
 
 def test_on_a_shared_port_the_proxy_is_meant(machine: Machine) -> None:

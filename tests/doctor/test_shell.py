@@ -130,9 +130,11 @@ def test_a_program_manager_that_comes_first(machine: Machine, where: str, manage
     assert 'export PATH="$(routeguard shim path):$PATH"' in found.fix
 
 
-def test_the_fix_is_in_the_words_of_the_shell(machine: Machine) -> None:
+def test_the_fix_is_in_the_words_of_the_shell(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shims.install(machine.environ)
-    machine.environ["SHELL"] = "/usr/bin/fish"
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
     found = machine.one("shims")
     assert "set -gx PATH (routeguard shim path) $PATH" in found.fix
     assert "not on PATH" in found.what

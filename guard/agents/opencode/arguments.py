@@ -221,7 +221,7 @@ def logins(invocation: CommandLine, policy: CompiledPolicy, now: float) -> list[
     urls += invocation.argv[invocation.separator + 1 :]
     does = "makes opencode run a command of that server, and lets it"
     return [
-        login_server(url, does, "command line", "opencode auth login  (without a URL)", policy, now)
+        login_server(url, does, "command line", "opencode auth login", policy, now)
         for url in dict.fromkeys(filter(None, urls))
     ]
 

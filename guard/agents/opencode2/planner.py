@@ -167,7 +167,7 @@ def judge_arguments(
             )
         )
     if row.name == "auth login":
-        does, without = "lets that server", "opencode auth login  (without a URL)"
+        does, without = "lets that server", "opencode auth login"
         # the name of an integration is no URL; what may be one counts as one
         findings += [
             arguments.login_server(word, does, where, without, policy, now)

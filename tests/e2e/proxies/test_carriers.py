@@ -120,7 +120,7 @@ def test_what_carries_a_model_server_is_never_ended(
 
     before = person.network.pids()
     words = ("ports", "stop", *map(str, carriers), "ollama", "--yes")
-    shows = [f"routeguard ports --all   (shows what uses port {port})" for port in carriers]
+    shows = [f"to see what uses port {port}: routeguard ports --all" for port in carriers]
     done = person.says(words, *shows)
     assert done.returncode == 126
     for port, process in carriers.items():

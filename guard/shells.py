@@ -1,0 +1,87 @@
+"""The user's shell, and what is typed in it to change its environment.
+
+Only a message asks, so nothing on the way of a launch that starts loads this.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+_POSIX = ("", "sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "yash", "zsh")
+"""Shells that know `export` and `unset`; the empty name is that of a machine's default."""
+
+
+def own() -> str:
+    """The name of the shell that the user types in, "" if nothing says which.
+
+    The process that called us if it is one (the launcher, the shims and the functions of the hook
+    become us, or start us), else $SHELL, the login shell: someone may type in another one.
+    """
+    caller = program(os.getppid())
+    if caller == "fish" or (caller and caller in _POSIX):
+        return caller
+    return os.path.basename(os.environ.get("SHELL", ""))
+
+
+def unset(name: str) -> str:
+    """The line that takes the variable `name` out of the environment of the user's shell.
+
+    Words, where that shell has a language of its own that we do not write.
+    """
+    shell = own()
+    if not name.isidentifier() or not name.isascii():
+        return f"start programs with: env -u {shlex.quote(name)} PROGRAM"
+    if shell == "fish":
+        return f"set -e {name}"
+    return f"unset {name}" if _is_posix(shell) else f"remove {name} from your environment"
+
+
+def export(name: str, value: str = "…") -> str:
+    """The line that puts `value` into the variable `name`, for programs of the user's shell too.
+
+    The default stands for a value that only the user knows. Words, as of `unset`.
+    """
+    shell = own()
+    if shell == "fish":
+        return f"set -gx {name} {_quoted(value.replace(chr(92), chr(92) * 2))}"
+    if _is_posix(shell):
+        return f"export {name}={_quoted(value)}"
+    return f"set {name} to {value} in your environment"
+
+
+def first_on_path(command: str) -> str:
+    """The line that puts the directory which `command` prints before the others on PATH."""
+    shell = own()
+    if shell == "fish":
+        return f"set -gx PATH ({command}) $PATH"
+    if _is_posix(shell):
+        return f'export PATH="$({command}):$PATH"'
+    return f"put the directory that `{command}` prints first on PATH"
+
+
+def program(pid: int) -> str:
+    """The name of a process, "" if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        if sys.platform == "linux":
+            return ""
+    import subprocess  # macOS has no /proc
+
+    words = ["/bin/ps", "-o", "comm=", "-p", str(pid)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return os.path.basename(done.stdout.strip()).lstrip("-")
+
+
+def _is_posix(shell: str) -> bool:
+    return shell in _POSIX and os.name == "posix"
+
+
+def _quoted(value: str) -> str:
+    return value if value in ("…", "/…") else shlex.quote(value)
