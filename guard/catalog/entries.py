@@ -195,7 +195,8 @@ def data(name: str) -> dict[str, Any]:
     """What the data file `name` here holds, JSON or TOML: read once, not to be changed.
 
     TOML is parsed once and then kept where Python keeps what it compiled, for as long as the source
-    is the same file: parsing takes as long as the start of Python.
+    is the same file: parsing takes as long as the start of Python. One file holds all tables, by
+    the name that the bytecode of `tables` would have.
     """
     if name not in _cache:
         path = os.path.join(_HERE, name)
@@ -219,25 +220,38 @@ def _toml(path: str) -> dict[str, Any]:
 
     found = os.stat(path)
     state = [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
-    kept = f"{os.path.dirname(cache_from_source(path))}/{os.path.basename(path)}.json"
-    content: dict[str, Any]
-    try:
-        of, content = _json(kept)
-        if of == state:
-            return content
-    except (OSError, ValueError, TypeError):
-        pass
+    file = cache_from_source(os.path.join(_HERE, "tables.py"))
+    name = os.path.basename(path)
+    kept = _tables(file)
+    of, content = kept.get(name, ([], {}))
+    if of == state:
+        return content
     import tomllib
 
     with open(path, "rb") as source:
         content = tomllib.load(source)
+    kept[name] = state, content
     if not sys.dont_write_bytecode:
         import json
 
         from guard.files import write
 
         try:
-            write.write(kept, json.dumps([state, content]).encode(), 0o644)
+            write.write(file, json.dumps(kept).encode(), 0o644)
         except OSError:
             pass  # not ours to write, as in an installation of root's
     return content
+
+
+def _tables(file: str) -> dict[str, tuple[list[int], dict[str, Any]]]:
+    """By name the state of each source and what it holds, as `file` has them; once a process."""
+    if "" not in _cache:
+        _cache[""] = {}
+        try:
+            for name, (state, content) in _json(file).items():
+                if isinstance(state, list) and isinstance(content, dict):
+                    _cache[""][name] = state, content
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass
+    found: dict[str, tuple[list[int], dict[str, Any]]] = _cache[""]
+    return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import py_compile
 import re
 from collections import Counter
+from importlib.util import cache_from_source
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -284,7 +286,8 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "__pycache__").mkdir()
-    source, kept = tmp_path / "t.toml", tmp_path / "__pycache__/t.toml.json"
+    source, kept = tmp_path / "t.toml", Path(cache_from_source(str(tmp_path / "tables.py")))
+    other_table = tmp_path / "u.toml"
     monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     monkeypatch.setattr("sys.dont_write_bytecode", False)
 
@@ -298,15 +301,26 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
     monkeypatch.setattr("tomllib.load", lambda _: {})
     assert read() == {"a": ["1", 2]}
     monkeypatch.undo()
+    other_table.write_text("u = 1\n")
+    monkeypatch.setattr(entries, "_cache", {})
+    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
+    assert entries.data("u.toml") == {"u": 1}
+    assert json.loads(kept.read_text()).keys() == {"t.toml", "u.toml"}
     monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     for other in ("b = 1\n", "b = 2\n"):
         source.write_text(other)
         # as of an archive whose files have one time each, and here one size
         os.utime(source, ns=(0, 0))
         assert read() == {"b": int(other[4])}
-    for damaged in ("", "[]", "{", "7", '[[1], {"c": 1}]'):
-        kept.write_text(damaged)
+    forms = ("", "[]", "{", "7", '{"t.toml": 7}', '{"t.toml": [[1], {"c": 1}]}', "\udcff\udcfe")
+    for damaged in (*forms, '{"t.toml": [null, 1]}', '{"t.toml": [[1]]}'):
+        kept.write_bytes(os.fsencode(damaged))
         assert read() == {"b": 2}
+    # Python's own bytecode of the module, as pip writes it
+    (tmp_path / "tables.py").touch()
+    py_compile.compile(str(tmp_path / "tables.py"))
+    assert kept.exists()
+    assert read() == {"b": 2}
     kept.unlink()
     (tmp_path / "__pycache__").rmdir()
     assert read() == {"b": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,22 @@ def test_an_installed_wheel_has_its_command_line(built: Path, home: Path) -> Non
     routeguard = built / "venv/bin/routeguard"
     assert checked(run(routeguard, "--version", cwd=home, home=home)).startswith("routeguard")
     assert "explain" in checked(run(routeguard, "--help", cwd=home, home=home))
+
+
+def test_pip_removes_whatever_a_run_wrote_beside_the_code(built: Path, home: Path) -> None:
+    """pip removes what its RECORD lists and, for each module in it, the bytecode by that name."""
+    package = installed_package(built)
+    (home / ".env").write_text("OPENAI_API_KEY=sk-proj-canary0123456789abcdefgh\n")
+    (home / "a.py").write_text("url = 'https://api.openai.com/v1'\n")
+    for words in (["why", "A_KEY"], ["check", "."], ["agents"], ["exec", "--", "true"]):
+        run(built / "venv/bin/routeguard", *words, cwd=home, home=home)
+    (wheel,) = (built / "wheel").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    listed = {str(package.parent / name) for name in names}
+    listed |= {cache_from_source(name) for name in listed if name.endswith(".py")}
+    there = {str(path) for path in package.rglob("*") if path.is_file()}
+    assert any("/catalog/__pycache__/tables." in name for name in there)
+    assert there <= listed
 
 
 @pytest.mark.parametrize("where", ["wheel", "clone"])
