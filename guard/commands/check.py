@@ -27,7 +27,7 @@ Examples:
   routeguard check --fix                 show what can be fixed safely; --yes writes it
   routeguard check --all                 tests and examples too, line by line
   routeguard check --format concise      one line each, as a compiler writes them, for an editor
-  routeguard check --stats               what was read, what was passed over and how long it took
+  routeguard check --stats               what was read, what was skipped and how long it took
   routeguard check --format sarif --output routeguard.sarif
 
 \b
@@ -90,10 +90,10 @@ Exit status: 0 clean, 1 findings at or above --fail-on, 2 usage, 3 policy or bas
     help="Known findings that may wait. [default: .routeguard-baseline.json if it exists]",
 )
 @click.option("--no-baseline", is_flag=True, help="Report what is in the baseline too.")
-@click.option("--write-baseline", is_flag=True, help="Write the findings of now as the baseline.")
+@click.option("--write-baseline", is_flag=True, help="Write the current findings as the baseline.")
 @click.option("--fix", is_flag=True, help="Show what can be fixed safely as a diff.")
 @click.option("--yes", is_flag=True, help="With --fix: write it.")
-@click.option("--stats", is_flag=True, help="Show what was read and what was passed over.")
+@click.option("--stats", is_flag=True, help="Show what was read and what was skipped.")
 @click.option("-q", "--quiet", is_flag=True, help="No report if nothing fails.")
 def check(**options: Any) -> int:
     """Find in files or the environment what bypasses the gateway.

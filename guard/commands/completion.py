@@ -16,7 +16,7 @@ Start files:
   ~/.config/fish/config.fish     routeguard completion fish | source
 
 \b
-`routeguard setup` does this. Without SHELL it is the shell that asks.""",
+`routeguard setup` does this. Without SHELL, it is the one you type this in.""",
 )
 @click.argument("shell", type=click.Choice(hook.SHELLS), metavar="[SHELL]", required=False)
 def completion(shell: str | None) -> int:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  routeguard doctor                 every check, with what mends it
+  routeguard doctor                 every check, and how to fix what fails
   routeguard doctor tls gateway     these checks alone
   routeguard doctor --offline       without the network
   routeguard doctor --json | jq '.checks[] | select(.state == "broken")'
 
-Nobody but the gateway of your policy is asked. No key is ever shown.
+Only the gateway of your policy is contacted. No key is ever shown.
 
 Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
 )
@@ -40,9 +40,9 @@ Exit status: 0 nothing is broken, 1 something is, 2 usage.""",
 @click.option("--short", "in_short", is_flag=True, help="One line: routeguard status --short.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(names: tuple[str, ...], offline: bool, in_short: bool, as_json: bool) -> int:
-    """Find what is wrong on this machine and what mends it.
+    """Find what is wrong on this machine and how to fix it.
 
-    Each CHECK by its name in docs/doctor.md and in --json; without one, all of them.
+    docs/doctor.md lists the checks by name. Without CHECK, all of them run.
     """
     if in_short and (names or as_json):
         raise UsageError("--short excludes CHECK and --json", fix="routeguard status --json")

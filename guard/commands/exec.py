@@ -30,7 +30,7 @@ Exit status: the command's own; 126 refused (the reason is on stderr), 127 not f
     "--fence/--no-fence",
     default=None,
     help="Deny the command and its children the ports that only local proxies use. Refused (RG404)"
-    " where the system cannot: it takes Linux 6.7, or sandbox-exec on macOS (never tried). sudo"
+    " where the system cannot: it takes Linux 6.7, or sandbox-exec on macOS (untested). sudo"
     " does not work inside. --no-fence is refused where the policy requires a fence.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")

@@ -30,6 +30,6 @@ def hook(shell: str | None) -> int:
 
     It wraps each agent and keeps direct provider keys out. At each prompt it looks at the names of
     exported variables, without starting a process, and says in one line what it did.
-    docs/shells.md has all of it.
+    More in docs/shells.md.
     """
     return renderer.main([shell] if shell else [])

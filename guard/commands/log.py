@@ -34,7 +34,7 @@ Examples:
   routeguard log                          the last 20 entries
   routeguard log --refused --since 7d     what was refused in the last seven days, and why
   routeguard log --agent {AGENTS[0].names[0]} -n all  every entry of one agent
-  routeguard log -f                       go on as they are written
+  routeguard log -f                       keep printing as entries are written
   routeguard log --refused --json | jq '.entries[].rules'
 
 The log holds names, never a value or a prompt: ~/.local/state/routeguard/audit.jsonl. How to send
@@ -46,7 +46,7 @@ Exit status: 0, 2 usage, 3 the log cannot be read, 130 `-f` ended by Ctrl-C.""",
 @click.option("--refused", is_flag=True, help="Only refused launches.")
 @click.option("--agent", "agent", metavar="NAME", help="Only launches of this agent.")
 @click.option("-n", "number", metavar="NUMBER", help="How many of the last entries, or all.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as entries are written.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing entries as they are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with -f one entry a line.")
 def log(
     since: str | None,

@@ -104,7 +104,7 @@ _TOP = Overview(
         "Everyday": {
             "setup": "Guard your shells and agents step by step",
             "status": "Show whether launches from this shell are guarded",
-            "doctor": "Find what is wrong on this machine and what mends it",
+            "doctor": "Find what is wrong on this machine and how to fix it",
             "exec": "Run a command that reaches models through the gateway only",
             "explain": "Show what a launch would become without starting it",
             "verify": "Prove that an agent reaches the gateway and nobody else",

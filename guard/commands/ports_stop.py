@@ -38,7 +38,7 @@ _TITLES = {
 Examples:
   routeguard ports stop 4000            what listens on this port
   routeguard ports stop litellm         by name, wherever it listens
-  routeguard ports stop --all --yes     everything the policy forbids, unasked
+  routeguard ports stop --all --yes     everything the policy forbids, without asking
 
 Exit status: 0 all stopped or nothing was there, 1 something still listens or the answer was no,
 2 usage (also: no terminal to ask on), 3 policy, 126 refused (not identified, or not yours).""",
@@ -60,7 +60,7 @@ def stop(targets: tuple[str, ...], everything: bool, yes: bool, grace: float, as
 
     A unit that would restart it is stopped first, if you may; then TERM, KILL after the grace
     period, and a check some seconds later whether it came back. Only a program that is itself a
-    proxy is ended, and only your own processes (as root: anybody's). For a program that forwards
+    proxy is ended, and only your own processes (as root: anyone's). For a program that forwards
     to one, the command that ends it is shown.
     """
     if everything and targets:

@@ -26,7 +26,7 @@ Examples:
   PS1='$(routeguard status --short) \\$ '    bash: at every prompt
   routeguard status --json | jq .guarded
 
-Asks nobody and runs nothing; `routeguard doctor` looks at everything.
+Contacts nothing and runs nothing; `routeguard doctor` checks everything.
 
 Exit status: 0 launches are guarded, 1 they are not, 2 usage.""",
 )

@@ -23,7 +23,8 @@ Examples:
   routeguard teardown --yes        remove it without asking
   routeguard teardown --purge      your policy, the audit log and a stored key, too
 
-Start files are byte for byte as before. Works also as `./install.sh --uninstall` in a clone.
+Start files end up byte for byte as they were. In a clone, `./install.sh --uninstall` does the
+same.
 
 Exit status: 0 done, 1 not possible (nothing changed unless it says so), 2 usage, 130 not
 confirmed."""

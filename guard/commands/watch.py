@@ -28,7 +28,7 @@ INTERVAL = 5.0
 Examples:
   routeguard watch                        a line for each local proxy and unguarded agent
   routeguard watch --on-find stop         end local proxies of yours as they appear
-  routeguard watch --once                 one look, for a CI job: exit status 1 if it found any
+  routeguard watch --once                 look once, for a CI job: exit status 1 if it found any
   routeguard watch --json | jq -r .message
 
 Only identified proxies of your own are stopped, each at most three times an hour, and none where
@@ -43,7 +43,7 @@ Exit status: 0 ended by TERM, or --once and nothing found; 1 --once and somethin
     default=INTERVAL,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two looks.",
+    help="Time between checks.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
@@ -58,7 +58,7 @@ Exit status: 0 ended by TERM, or --once and nothing found; 1 --once and somethin
     show_default=True,
     help="What is done about a local proxy.",
 )
-@click.option("--once", is_flag=True, help="Look once and end.")
+@click.option("--once", is_flag=True, help="Look once and exit.")
 def watch(interval: float, as_json: bool, notify: bool | None, on_find: str, once: bool) -> int:
     """Watch for local proxies and unguarded agents.
 

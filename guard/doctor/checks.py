@@ -158,7 +158,7 @@ CHECKS = (
     ),
     Check(
         "version", "Version", files.version,
-        "Which routeguard runs, and by which Python. Nobody but your gateway is asked for "
+        "Which routeguard runs, and by which Python. Only your gateway is asked for "
         "anything, so doctor does not look for a newer release.",
         "",
     ),
@@ -249,7 +249,7 @@ _INTRODUCTION = """\
 `routeguard doctor` looks at this machine check by check, and says for each what is wrong and what
 to type. `routeguard doctor tls gateway` looks at these two alone, by the names in brackets below;
 `--offline` leaves the network out; `--json` is for programs. The exit status is 1 if something is
-broken, else 0. Nobody but the gateway of your policy is asked, and no key is shown.
+broken, else 0. Only the gateway of your policy is contacted, and no key is shown.
 
 `routeguard status` is its first screen, without the network; `routeguard status --short` is one
 line for a prompt ([shells.md](shells.md)).
