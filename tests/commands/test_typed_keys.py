@@ -10,7 +10,8 @@ import click
 import forked
 import pytest
 
-from guard import catalog, rule_table
+from guard import rule_table
+from guard.catalog import entries
 from guard.catalog.key_shapes import is_key
 from guard.cli import group
 from guard.masking import fix_without_secrets, masked, typed
@@ -56,11 +57,11 @@ def test_a_name_is_shown(name: str) -> None:
 
 
 def test_every_variable_of_the_catalogue_is_a_name() -> None:
-    assert [name for name in catalog.variables() if is_key(name, apart=False)] == []
+    assert [name for name in entries.variables() if is_key(name, apart=False)] == []
 
 
 def test_every_id_of_the_catalogue_is_a_name() -> None:
-    assert [name for name in catalog.providers() if is_key(name, apart=False)] == []
+    assert [name for name in entries.providers() if is_key(name, apart=False)] == []
 
 
 @pytest.mark.parametrize(
