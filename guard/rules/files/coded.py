@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import re
+from bisect import bisect_left, bisect_right
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard.catalog.key_values import LONGEST
 from guard.late import late
 from guard.rules.files import prefixed
 from guard.rules.files.prefixed import NEARBY, Literal, compiled, literals
@@ -19,7 +20,7 @@ from guard.rules.needles import Form, Needle
 from guard.sources import escapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BEFORE = 120
@@ -29,24 +30,20 @@ be text, as a picture may hold anything."""
 _WINDOW = 6144
 """Characters from a coded prefix on that are decoded: more than the longest key takes."""
 
-_BYTES = {4: 3, 2: 1}
-"""How many a group of so many letters stands for."""
-
 _LONGEST = 20_000
 """Characters before a coded prefix in which what it is part of begins."""
 
-# on one line, on several that are indented as YAML has it, on several that are not
 _LETTERS = r"[A-Za-z0-9+/_-]"
 _MORE = rf"(?:{_LETTERS}{{8}}|{_LETTERS}{{0,7}}[\\\r\n])"
 """What follows a prefix: some of a key, or the end of a line."""
-_RUN = late(
-    rf"{_LETTERS}++(?P<more>(?:\r?\n[ \t]++{_LETTERS}++)*+)"
-    rf"(?P<plain>(?:(?:\\[rn]|\r?\n)++{_LETTERS}++)*+)={{0,2}}"
+_RUN = late(rf"{_LETTERS}++")
+_HEX_RUN = late(r"[0-9A-Fa-f]++")
+
+# between lines that are indented as YAML has it, that are not, that may be
+_BREAKS = tuple(
+    (late(rf"{_LETTERS}++(?P<more>(?:{between}{_LETTERS}++)*+)"), late(between))
+    for between in (r"\r?\n[ \t]++", r"(?:\\[rn]|\r?\n)++", r"(?:\\[rn]|\r?\n)++[ \t]*+")
 )
-_HEX_RUN = late(r"[0-9A-Fa-f]++(?P<more>)(?P<plain>)")
-_BREAK = late(r"\s+|\\[rn]")
-_LETTERS_OF_BASE64 = frozenset(_BASE64 + "-_")
-_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 ACCOUNT_BEGINS = ("ewogICJ0eXBlIjog", "eyJ0eXBlIjogIn", "eyJ0eXBlIjoi")
 """How the JSON of a service account begins in base64: as Google writes it, and on one line."""
@@ -142,14 +139,22 @@ def base64_begins() -> tuple[bytes, ...]:
 def keys(text: str) -> Iterator[Literal]:
     """The keys in `text` that are coded, each at all of the text that it is coded with."""
     yield from _escaped(text)
-    for cut in _cuts():
-        if cut.exact in text:
-            starts = (m.start() - cut.before for m in compiled(cut.regex()).finditer(text))
-            yield from _coded(text, starts, 4, _LETTERS_OF_BASE64, _RUN, from_base64)
-    for digits in _in_hex():
-        if digits in text:
-            starts = (m.start() for m in compiled(digits).finditer(text))
-            yield from _coded(text, starts, 2, _HEX_DIGITS, _HEX_RUN, _from_hex)
+    hits = _hits(text, ((cut.exact, cut.regex(), cut.before) for cut in _cuts()))
+    yield from _in_letters(_Letters(text, text), hits, _IN_BASE64)
+    yield from _on_several_lines(text, hits)
+    digits = _hits(text, ((digits, digits, 0) for digits in _in_hex()))
+    yield from _in_letters(_Letters(text, text), digits, _AS_HEX)
+
+
+def _hits(text: str, sought: Iterable[tuple[str, str, int]]) -> list[int]:
+    """Where a group of letters begins with a prefix in it, in order. What is `sought` has a
+    literal, a regex that begins with it, and how many letters of the group stand before it."""
+    return sorted(
+        match.start() - before
+        for literal, regex, before in sought
+        if literal in text
+        for match in compiled(regex).finditer(text)
+    )
 
 
 def _escaped(text: str) -> Iterator[Literal]:
@@ -162,61 +167,158 @@ def _escaped(text: str) -> Iterator[Literal]:
             yield found._replace(start=start, end=end, value=text[start:end])
 
 
-def _coded(
-    text: str,
-    starts: Iterator[int],
-    unit: int,
-    letters: frozenset[str],
-    run: re.Pattern[str],
-    decode: Callable[[str], bytes],
-) -> Iterator[Literal]:
-    """The keys that begin in the groups of `unit` letters at `starts`, which ascend."""
-    # by how the groups lie, up to where it was seen that no other key is found
-    none_up_to = [0] * unit
-    for at in starts:
-        if at >= none_up_to[at % unit]:
-            key, end = _decoded(text, at, unit, letters, run, decode)
-            if key is not None:
-                yield key
-            none_up_to[at % unit] = end
+class _Coding(NamedTuple):
+    """How bytes are written: `size` of them as a group of `unit` of the `letters`, of which `run`
+    matches as many as there are."""
+
+    letters: str
+    run: re.Pattern[str]
+    unit: int
+    size: int
+    decode: Callable[[str], bytes]
 
 
-def _decoded(
-    text: str,
-    at: int,
-    unit: int,
-    letters: frozenset[str],
-    run: re.Pattern[str],
-    decode: Callable[[str], bytes],
-) -> tuple[Literal | None, int]:
-    """The key that begins in the group of `unit` letters at `at`, in what is coded around it; and
-    up to where there is no other in the groups behind that."""
-    around = text[max(0, at - _BEFORE) : at]
-    begin = at - _trailing(around, letters)
-    before = decode(text[at - (at - begin) // unit * unit : at])
-    match = run.match(text, at, at + _WINDOW)
-    if match is None or not _is_text(before):
-        return None, 0
+class _Letters(NamedTuple):
+    """Letters to decode, in `value`: a whole text, or the lines of it from `base` on without what
+    is between them. `lines` tells where in `value` a line begins, and its place in `text`."""
+
+    value: str
+    text: str
+    base: int = 0
+    lines: tuple[list[int], list[int]] = ([], [])
+
+    def line(self, at: int) -> int:
+        """Where in `value` the line begins that holds the offset `at`."""
+        number = bisect_right(self.lines[0], at)
+        return self.lines[0][number - 1] if number else 0
+
+    def place(self, at: int) -> int:
+        """The offset in `text` of the letter at `at`."""
+        number = bisect_right(self.lines[0], at)
+        if not number:
+            return self.base + at
+        return self.lines[1][number - 1] + at - self.lines[0][number - 1]
+
+
+def _on_several_lines(text: str, hits: list[int]) -> Iterator[Literal]:
+    """The keys in what lines beside each other are put together to."""
+    seen = set()
+    for run, between in _BREAKS:
+        end = 0
+        for number, at in enumerate(hits):
+            if at < end:
+                continue
+            begin = at - _letters_before(text, at, max(0, at - _LONGEST), _IN_BASE64)
+            lines = run.match(text, begin)
+            if lines is None:
+                continue
+            end = lines.end()
+            if not lines["more"] or (begin, end) in seen:
+                continue
+            seen.add((begin, end))
+            joined = _joined(text, begin, end, between)
+            inside = hits[number : bisect_left(hits, end)]
+            yield from _in_letters(joined, _moved(inside, joined), _IN_BASE64)
+
+
+def _joined(text: str, begin: int, end: int, between: re.Pattern[str]) -> _Letters:
+    parts: list[str] = []
+    starts: list[int] = []
+    places: list[int] = []
+    at, length = begin, 0
+    for found in between.finditer(text, begin, end):
+        parts.append(text[at : found.start()])
+        length += found.start() - at
+        at = found.end()
+        starts.append(length)
+        places.append(at)
+    parts.append(text[at:end])
+    return _Letters("".join(parts), text, begin, (starts, places))
+
+
+def _moved(hits: list[int], joined: _Letters) -> list[int]:
+    """The places in `joined` of `hits` in its text, less those that stand between two lines."""
+    moved = []
+    starts, places = joined.lines
+    for at in hits:
+        number = bisect_right(places, at)
+        here = at - joined.base if not number else starts[number - 1] + at - places[number - 1]
+        if number == len(starts) or here < starts[number]:
+            moved.append(here)
+    return moved
+
+
+def _in_letters(source: _Letters, hits: list[int], coding: _Coding) -> Iterator[Literal]:
+    """The keys in groups of letters that begin at or behind one of `hits`, which ascend.
+
+    However the groups may lie, what they stand for is decoded once, and looked through at once.
+    """
+    for lies in range(coding.unit):
+        pieces = list(_pieces(source, hits, coding, lies))
+        if not pieces:
+            continue
+        decoded = [coding.decode(source.value[a:b]).decode("latin-1") for a, b in pieces]
+        starts = [0, *accumulate(len(plain) + 1 for plain in decoded)]
+        end = 0
+        whole = "\0".join(decoded)  # no key has that in it
+        for found in sorted(prefixed.keys(whole, words=False), key=lambda key: key.start):
+            number = bisect_right(starts, found.start) - 1
+            first, _ = pieces[number]
+            at = first + (found.start - starts[number]) // coding.size * coding.unit
+            if at >= end and (key := _key_at(source, at, coding)) is not None:
+                yield key[0]
+                end = key[1]
+
+
+def _pieces(
+    source: _Letters, hits: list[int], coding: _Coding, lies: int
+) -> Iterator[tuple[int, int]]:
+    """What to decode (start, end) for those of `hits` at which groups begin that lie so: all from
+    the first on; and each part that begins a line, as what ends the line before may be no part of
+    its word."""
+    end = 0
+    parts: list[int] = []
+    for at in hits:
+        if at % coding.unit != lies:
+            continue
+        line = source.line(at)
+        if at >= end:
+            match = coding.run.match(source.value, at)
+            end = match.end() if match else at
+            before = _letters_before(source.value, at, max(line, at - _BEFORE), coding)
+            yield at - before // coding.unit * coding.unit, end
+        elif line == at:
+            parts.append(at)
+    yield from pairwise((*parts, end) if parts else ())
+
+
+def _key_at(source: _Letters, at: int, coding: _Coding) -> tuple[Literal, int] | None:
+    """The key that begins in the group at `at`, seen with what stands around it, which may tell
+    whose it is; and where in `source` that ends which it is coded in."""
+    value, unit = source.value, coding.unit
+    before = _letters_before(value, at, max(source.line(at), at - _BEFORE), coding)
+    lead = coding.decode(value[at - before // unit * unit : at])
+    match = coding.run.match(value, at, at + _WINDOW)
+    if match is None or not _is_text(lead):
+        return None
+    plain = (lead + coding.decode(match.group())).decode("utf-8", "replace")
+    text, begin, end = source.text, source.place(at - before), source.place(match.end() - 1) + 1
     half = NEARBY // 2
-    for end in dict.fromkeys((match.start("more"), match.start("plain"), match.end())):
-        plain = (before + decode(_BREAK.sub("", text[at:end]))).decode("utf-8", "replace")
-        # what stands around it may tell whose it is
-        near = f"{plain}\n{text[max(0, begin - half) : begin]}\n{text[end : end + half]}"
-        for found in prefixed.keys(near):
-            if found.end <= len(plain):
-                begin = at - _trailing(text[max(0, at - _LONGEST) : at], letters)
-                whole = run.match(text, at)
-                end = whole.end() if whole is not None and end == match.end() else end
-                return found._replace(start=begin, end=end, value=text[begin:end]), end
-    return None, min(match.start("more"), at + _WINDOW - unit * LONGEST // _BYTES[unit])
+    near = f"{plain}\n{text[max(0, begin - half) : begin]}\n{text[end : end + half]}"
+    for found in prefixed.keys(near):
+        if found.end <= len(plain):
+            begin = at - _letters_before(value, at, max(source.line(at), at - _LONGEST), coding)
+            whole = coding.run.match(value, at)
+            last = whole.end() if whole is not None else match.end()
+            begin, end = source.place(begin), source.place(last - 1) + 1
+            return found._replace(start=begin, end=end, value=text[begin:end]), last
+    return None
 
 
-def _trailing(text: str, letters: frozenset[str]) -> int:
-    """How many characters at the end of `text` are `letters`."""
-    at = len(text)
-    while at and text[at - 1] in letters:
-        at -= 1
-    return len(text) - at
+def _letters_before(text: str, at: int, start: int, coding: _Coding) -> int:
+    """How many characters from `start` to `at`, right before `at`, are letters."""
+    before = text[start:at]
+    return len(before) - len(before.rstrip(coding.letters))
 
 
 def _is_text(data: bytes) -> bool:
@@ -231,12 +333,18 @@ _CONTINUES = bytes(range(0x80, 0xC0))
 
 def from_base64(text: str) -> bytes:
     """What `text` says in base64, of either alphabet; b"" for what is none."""
-    plain = text.replace("-", "+").replace("_", "/")
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    if len(plain) % 4 == 1:
+        plain = plain[:-1]  # less than a byte
     try:
-        return base64.b64decode(plain + "=" * (-len(text) % 4))
+        return base64.b64decode(plain + "=" * (-len(plain) % 4))
     except ValueError:
         return b""
 
 
 def _from_hex(text: str) -> bytes:
     return bytes.fromhex(text[: len(text) // 2 * 2])
+
+
+_IN_BASE64 = _Coding(_BASE64 + "-_", _RUN, 4, 3, from_base64)
+_AS_HEX = _Coding("0123456789abcdefABCDEF", _HEX_RUN, 2, 1, _from_hex)

@@ -131,8 +131,11 @@ def lowered(text: str) -> str:
     return text.replace("\u0130", "I").lower()
 
 
-def keys(text: str, lower: str = "") -> Iterator[Literal]:
-    """The keys in `text`, which `lower` holds in lower case."""
+def keys(text: str, lower: str = "", *, words: bool = True) -> Iterator[Literal]:
+    """The keys in `text`, which `lower` holds in lower case.
+
+    Without `words` an ambiguous form needs none of its words nearby.
+    """
     for literal, scan, part, patterns in _scans():
         if literal not in text:
             continue
@@ -159,7 +162,7 @@ def keys(text: str, lower: str = "") -> Iterator[Literal]:
             placeholder = is_placeholder(candidate)
             if not placeholder and not is_random(body, pattern.entropy):
                 continue
-            if pattern.words:
+            if pattern.words and words:
                 lower = lower or lowered(text)
                 if not _near(lower, start, end, pattern.words):
                     continue

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import string
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -170,12 +171,51 @@ def test_what_begins_like_many_coded_keys_is_decoded_few_times(
         decoded: bytes = decode(text)
         return decoded
 
-    monkeypatch.setattr(coded, name, counted)
+    coding = "_AS_HEX" if as_hex else "_IN_BASE64"
+    monkeypatch.setattr(coded, coding, getattr(coded, coding)._replace(decode=counted))
     key = KEYS["Groq"](1)
     plain = b"sk-" * 20_000 + f" {key} ".encode() + b"sk-" * 20_000
     text = plain.hex() if as_hex else base64.b64encode(plain).decode()
-    assert {(found.owner, found.end) for found in coded.keys(text)} == {("Groq", len(text))}
+    end = len(text.rstrip("="))
+    assert {(found.owner, found.end) for found in coded.keys(text)} == {("Groq", end)}
     assert len(asked) < 2000
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\n    ", "\\n"])
+def test_lines_that_all_begin_like_coded_keys_are_decoded_few_times(
+    between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def counted(text: str, decode: Callable[[str], bytes] = coded.from_base64) -> bytes:
+        sizes.append(len(text))
+        return decode(text)
+
+    monkeypatch.setattr(coded, "_IN_BASE64", coded._IN_BASE64._replace(decode=counted))
+    key = KEYS["OpenAI"](1)
+    plain = b" sk-a sk-bcd sk-ef" * 3_000 + f" {key} ".encode() + b"sk-" * 9_000
+    for width in (76, 77, 19):
+        sizes.clear()
+        lines = between.join(re.findall(f".{{1,{width}}}", base64.b64encode(plain).decode()))
+        assert {found.owner for found in coded.keys(lines)} == {"OpenAI"}
+        # each of the ways in which lines go on, twice, in each of the ways in which groups lie
+        assert sum(sizes) < 4 * 2 * 4 * len(lines)
+
+
+@pytest.mark.parametrize("before", ["c2stYWFh", "c2stYWFhYWFh", "word"])
+@pytest.mark.parametrize("between", ["\n", "\n  ", "\\n"])
+def test_a_coded_key_that_begins_a_line_is_no_part_of_the_line_before(
+    before: str, between: str
+) -> None:
+    for width in (20, 32, 76):
+        lines = re.findall(f".{{1,{width}}}", base64.b64encode(KEYS["OpenAI"](2).encode()).decode())
+        assert subjects(between.join([before, *lines])) == ["OpenAI"]
+
+
+def test_one_letter_more_hides_no_coded_key() -> None:
+    text = base64.b64encode(b"A=1\nKEY=" + KEYS["Anthropic"](3).encode() + b"\n").decode()
+    for more in range(1, 5):
+        assert subjects(text.rstrip("=") + "A" * more) == ["Anthropic"]
 
 
 @pytest.mark.parametrize("owner", KEYS)
