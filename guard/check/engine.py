@@ -103,7 +103,6 @@ def check(
     `tell` is called now and then with what is being done.
     """
     outcome = check_entries(found.entries, settings, tell)
-    _check_names(found.entries, settings, outcome)
     for skipped in found.skipped:
         _note(outcome, settings, skipped)
     ordered = sorted(outcome.found, key=lambda item: order(item[0]))
@@ -147,6 +146,7 @@ def check_entries(
     from guard.rules.files import secrets
 
     size = sum(entry.size for entry in entries)
+    keys = DETECTORS[0] is secrets.DETECTOR
     search = _search(DETECTORS, size)
     parts = share.count(size)
 
@@ -159,7 +159,7 @@ def check_entries(
                 _note(outcome, settings, file)
             elif file is None or isinstance(file, tree.Opaque):
                 outcome.pass_over("binary")
-                if file is not None and DETECTORS[0] is secrets.DETECTOR:
+                if file is not None and keys:
                     _check_opaque(file, settings, outcome, search)
             else:
                 outcome.size += len(file.data)
@@ -169,6 +169,8 @@ def check_entries(
     others = [share.Share(partial(work, part, share.leave_if_alone)) for part in range(1, parts)]
     try:
         outcome = work(0, tell)
+        if keys:
+            _check_names(entries, settings, outcome, search)
         for other in others:
             outcome.add(other.outcome())
     finally:
@@ -255,16 +257,19 @@ def _check_opaque(
             return
 
 
-def _check_names(entries: Sequence[tree.Entry], settings: Settings, outcome: Outcome) -> None:
+def _check_names(
+    entries: Sequence[tree.Entry],
+    settings: Settings,
+    outcome: Outcome,
+    search: needles.NeedleSearch,
+) -> None:
     """Add the keys after which files and folders are named, each at the first such file."""
     from guard.rules.files import secrets
 
     # a line for each, so no name may hold the end of one
     lines = (entry.path.replace("\n", " ") for entry in entries)
     names = SourceFile("", "\n".join(lines).encode(errors="replace"))
-    if "RG111" not in settings.selected or not _search([secrets.DETECTOR], 0)(
-        names.data, _is_first
-    ):
+    if "RG111" not in settings.selected or not search(names.data, _is_first):
         return
     for line, finding in secrets.in_names(Scope(names, settings.policy)):
         finding.path = finding.where = entries[line - 1].path
