@@ -18,8 +18,9 @@ from guard.rules.agents import (
 from guard.rules.agents.settings import base_urls, is_gateway, leads_away
 from guard.rules.files.calls import check_texts
 from guard.rules.files.scope import Scope, between
-from guard.rules.files.structured import check_call, check_variables, documents
+from guard.rules.files.structured import check_call, check_variables
 from guard.rules.files.variables import is_gateway_key
+from guard.sources.positions.formats import documents
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from guard.agents.registry import names as agent_names
 from guard.catalog import local_proxies
 from guard.catalog.endpoints import is_gateway_host, is_provider_url
 from guard.late import late
-from guard.rules.files import calls_in_code, file_names
+from guard.rules.files import calls_in_code, catalogues, file_names
 from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 from guard.sources import code_text
@@ -71,6 +71,8 @@ _DEFAULT = late(r"\$\{[A-Za-z_]\w*:[-=]?\Z")
 
 _TABLE = 4
 """Providers whose addresses one file holds from which it is a table of them."""
+
+_DATA = (".json", ".jsonc", ".json5", ".yml", ".yaml", ".toml")
 
 _ADAPTERS = frozenset(
     (
@@ -270,6 +272,7 @@ def _in_code(file: SourceFile, found: list[_Candidate]) -> list[tuple[_Candidate
 def _in_configuration(file: SourceFile, found: list[_Candidate]) -> list[tuple[_Candidate, str]]:
     """The same for configuration, data and scripts."""
     data = file.name.lower().endswith((".json", ".jsonc", ".json5"))
+    listed = _listed(file, found)
     judged = []
     for one in found:
         if in_comment(file, one.start):
@@ -283,13 +286,23 @@ def _in_configuration(file: SourceFile, found: list[_Candidate]) -> list[tuple[_
                 before[-1:] not in ("'", '"', "`") and ("\\n" in string or not string)
             ):
                 continue
-            use = calls_in_code.KEPT if _is_table(file, found) else use
+        if one in listed:
+            use = calls_in_code.KEPT
         judged.append((one, use))
     return judged
 
 
-def _is_table(file: SourceFile, found: list[_Candidate]) -> bool:
-    return len({one.address.host for one in found if not one.local}) >= _TABLE
+def _listed(file: SourceFile, found: list[_Candidate]) -> list[_Candidate]:
+    """Those of `found` that are entries of a table of many providers."""
+    if not file.name.lower().endswith(_DATA) or _hosts(found) < _TABLE:
+        return []
+    urls = {match.group() for value in catalogues.values(file) if (match := _URL.match(value))}
+    listed = [one for one in found if one.url in urls and not one.named]
+    return listed if _hosts(listed) >= _TABLE else []
+
+
+def _hosts(found: list[_Candidate]) -> int:
+    return len({one.address.host for one in found if not one.local})
 
 
 def _finding(scope: Scope, one: _Candidate, use: str) -> Finding | None:

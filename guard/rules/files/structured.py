@@ -13,6 +13,7 @@ from guard.rules.files.calls import check_script, check_texts
 from guard.rules.files.scope import Scope, Span, between
 from guard.rules.files.variables import check_variable
 from guard.sources.positions import json_nodes
+from guard.sources.positions.formats import documents
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.shell_calls import Script, follow
 from guard.sources.positions.templates import filled, is_template, plain_name
@@ -42,24 +43,6 @@ def parse(scope: Scope) -> tuple[list[Node], list[Finding]]:
     place = Span(failure.offset, failure.offset)
     message = f"the {'template' if template else 'file'} {failure}"
     return [], [scope.finding("RG903", place, file.path, message)]
-
-
-def documents(name: str, text: str) -> list[Node]:
-    """The roots of `text` in the format that `name` ends with, else JSON; of nothing none.
-
-    Raises MalformedError.
-    """
-    name = name.lower()
-    if name.endswith((".yml", ".yaml", ".lintstagedrc")):
-        # where one is read, not at every start: PyYAML takes as long to load as a hundred files
-        from guard.sources.positions import yaml_nodes
-
-        return yaml_nodes.documents(text)
-    if name.endswith((".toml", "pipfile", ".replit")):
-        from guard.sources.positions import toml_nodes
-
-        return [toml_nodes.document(text)]
-    return [json_nodes.document(text)] if text.strip() else []
 
 
 _EXPRESSION = late(
