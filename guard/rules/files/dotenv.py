@@ -7,7 +7,9 @@ value) still hands the provider's key to a process, but the file does not hold i
 
 from __future__ import annotations
 
+import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from guard import variables
@@ -18,7 +20,7 @@ from guard.rules.files.base_urls import of_variable
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import variable_kind
 from guard.rules.files.variables import fix_unknown, of_setting
-from guard.sources import dotenv_text
+from guard.sources import bounded_text, dotenv_text
 from guard.sources.dotenv_text import DotenvAssignment
 from guard.sources.positions import shell_calls
 from guard.sources.positions.text import Text
@@ -31,18 +33,23 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
     from guard.sources.file import SourceFile
 
-# TOML and HCL: name = "value", "name" = 'value', {name = "value"}
+# TOML, HCL and JSON: name = "value", "name" = 'value', {name = "value"}
 _SETTING = late(
-    r"(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]{2,100}+)(?P=quote)[ \t]{0,20}=[ \t]{0,20}"
+    r"(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_-]{0,100}+)(?P=quote)[ \t]{0,20}[=:][ \t]{0,20}"
     r"(?:\{[ \t]{0,20}value[ \t]{0,20}=[ \t]{0,20})?"
     r"(?:\"(?P<double>[^\"\r\n]*+)\"|'(?P<single>[^'\r\n]*+)')"
 )
+_OF = r"\"?(?:\$\{[ \t]*)?(?:[a-z0-9]{1,20}\([ \t]*){0,2}(?:var|local)\.(?P<of>[A-Za-z_][\w-]*)"
 # Terraform: `NAME = var.k`, `{ name = "NAME", value = var.k }`, and what k is by default
 _FROM_VARIABLE = late(
     r"(?:[\"']?(?P<name>[A-Z][A-Z0-9_]{2,100}+)[\"']?[ \t]*[=:]"
     r"|\bname[\"']?[ \t]*[=:][ \t]*\"(?P<listed>[A-Z][A-Z0-9_]{2,100}+)\"[\s,]{1,40}"
     r"[\"']?value[\"']?[ \t]*[=:])"
-    r"[ \t]*\"?(?:\$\{[ \t]*)?(?:var|local)\.(?P<of>[A-Za-z_][\w-]*)"
+    rf"[ \t]*{_OF}"
+)
+_ALIAS = late(
+    r"^[ \t]*(?P<alias>[a-z_][\w-]*)[ \t]*=[ \t]*" + _OF,
+    re.MULTILINE,
 )
 _DEFAULT = late(
     r"\bvariable[ \t]+\"(?P<variable>[\w-]+)\"[ \t]*\{(?:[^{}]|\{[^{}]*\}){0,2000}?"
@@ -50,6 +57,10 @@ _DEFAULT = late(
     r"|^[ \t]*(?P<local>[A-Za-z_][\w-]*)[ \t]*=[ \t]*\"(?P<given>[^\"\r\n]*+)\"",
     re.MULTILINE,
 )
+_MODULE = (".tf", ".tofu")
+_MODULE_VALUES = (".tfvars", ".tfvars.json")
+_MOST_FILES = 200
+"""Files of one module that are read for what gets its variables."""
 _SETTING_COMMENT = late(r"[ \t]*(?:#|//)")
 
 _MISE = late(r"\.?mise(?:\.[\w-]+)*\.toml|\.?rtx(?:\.local)?\.toml")
@@ -75,7 +86,7 @@ def _script(text: Text) -> Iterator[DotenvAssignment]:
 
 
 def _settings(text: str) -> Iterator[DotenvAssignment]:
-    """The assignments of string values in TOML or HCL, wherever in a table they stand."""
+    """The assignments of string values in TOML, HCL or JSON, wherever in a table they stand."""
     offset = 0
     for line in text.splitlines(keepends=True):
         if not _SETTING_COMMENT.match(line):
@@ -88,12 +99,22 @@ def _settings(text: str) -> Iterator[DotenvAssignment]:
         offset += len(line)
 
 
-def _terraform(text: str) -> Iterator[DotenvAssignment]:
-    """The variables that get what a variable of the file is by default, and those that the file's
-    variables are themselves (`variable "openai_api_key"`)."""
-    names: dict[str, set[str]] = {}
-    for match in _FROM_VARIABLE.finditer(text):
-        names.setdefault(match["of"], set()).add(match["name"] or match["listed"])
+def _terraform(file: SourceFile) -> Iterator[DotenvAssignment]:
+    """The variables that get what a variable of the module is by default or in its values, and
+    those that the module's variables are themselves (`variable "openai_api_key"`)."""
+    text, folder = file.text, os.path.dirname(file.absolute)
+    others = _module(folder)
+    values = file.name.endswith(_MODULE_VALUES)
+    if values and not others:
+        others = _module(os.path.dirname(folder))  # `envs/prod.tfvars`
+    names = _handed_on([text, *(other for name, other in others if name != file.name)])
+    if values:
+        for one in _settings(text):
+            given = [
+                one._replace(name=n, name_at=one.start) for n in sorted(names.get(one.name, ()))
+            ]
+            yield from given or [one]
+        return
     for match in _DEFAULT.finditer(text):
         group = "default" if match["variable"] else "given"
         of = match["variable"] or match["local"]
@@ -101,6 +122,32 @@ def _terraform(text: str) -> Iterator[DotenvAssignment]:
         told = match["variable"] and own.endswith(("_API_KEY", "_BASE_URL", "_API_BASE"))
         for name in sorted(names.get(of, {own} if told else ())):
             yield DotenvAssignment(name, match[group], *match.span(group)[:1], *match.span(group))
+
+
+def _handed_on(texts: Iterable[str]) -> dict[str, set[str]]:
+    """For each variable or local value of a module, the names of an environment that it gets."""
+    names: dict[str, set[str]] = {}
+    aliases = []
+    for text in texts:
+        for match in _FROM_VARIABLE.finditer(text):
+            names.setdefault(match["of"], set()).add(match["name"] or match["listed"])
+        aliases += [(match["alias"], match["of"]) for match in _ALIAS.finditer(text)]
+    for _ in range(3):  # one may be another's
+        for alias, of in aliases:
+            if alias in names and alias != of:
+                names.setdefault(of, set()).update(names[alias])
+    return names
+
+
+@lru_cache(4)
+def _module(folder: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of the files of the module in `folder`; none for "", where no file lies."""
+    try:
+        found = sorted(n for n in os.listdir(folder) if n.endswith(_MODULE)) if folder else []
+    except OSError:
+        return ()
+    texts = [(n, bounded_text.read(os.path.join(folder, n))) for n in found[:_MOST_FILES]]
+    return tuple((name, text) for name, text in texts if isinstance(text, str))
 
 
 class Dotenv:
@@ -115,7 +162,7 @@ class Dotenv:
             file_names.is_dotenv(name)
             or name == ".envrc"
             or _is_mise(path, name)
-            or name.endswith((".tfvars", ".tf"))
+            or name.endswith((*_MODULE, *_MODULE_VALUES))
         )
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
@@ -132,8 +179,8 @@ class Dotenv:
 
 
 def _assignments(file: SourceFile) -> Iterator[DotenvAssignment]:
-    if file.name.endswith(".tf"):
-        return _terraform(file.text)
+    if file.name.endswith((*_MODULE, *_MODULE_VALUES)):
+        return _terraform(file)
     if file.name == ".envrc":
         return _script(Text.of(file.text))
     if not file_names.is_dotenv(file.name):
@@ -156,7 +203,7 @@ def _judge(scope: Scope, found: DotenvAssignment, *, sample: bool) -> Finding | 
     name says what to fill in, not what is in force; a filled-in address is a warning.
     """
     name, value = found.name, found.value.strip()
-    terraform = scope.file.name.endswith(".tfvars")
+    terraform = scope.file.name.endswith(_MODULE_VALUES)
     kind, owner = variable_kind(name.upper() if terraform else name, scope.policy)
     if not value or not kind:
         return None

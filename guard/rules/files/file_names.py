@@ -19,8 +19,8 @@ _SCRIPT = frozenset(("sh", "bash", "zsh", "fish", "ps1", "psm1", "bat", "cmd", "
 _CONFIGURATION = frozenset(
     (
         "json", "jsonc", "json5", "yaml", "yml", "toml", "ini", "cfg", "conf", "config",
-        "properties", "env", "plist", "service", "tf", "hcl", "nix", "gradle", "cue", "dhall",
-        "mk", "dockerfile", "xml", "desktop", "nomad", "tpl", "j2", "kdl", "ron",
+        "properties", "env", "plist", "service", "tf", "tofu", "hcl", "nix", "gradle", "cue",
+        "dhall", "mk", "dockerfile", "xml", "desktop", "nomad", "tpl", "j2", "kdl", "ron",
     )
 )  # fmt: skip
 _SCRIPT_NAMES = frozenset(

@@ -85,7 +85,7 @@ _NIX_COMMAND = late(
 _NIX_HOLE = late(r"\$\{[^{}]*\}")
 _NIX_BEFORE = 400
 
-_HCL = (".tf", ".hcl", ".nomad")
+_HCL = (".tf", ".tofu", ".hcl", ".nomad")
 _HCL_STRING = r"\"(?:[^\"\\\n]|\\.)*+\""
 _HCL_LIST = rf"\[(?:[^\"\[\]]|{_HCL_STRING})*+\]"
 _HCL_COMMAND = late(

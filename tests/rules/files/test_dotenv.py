@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from guard.policy.values import CompiledPolicy
@@ -183,4 +185,47 @@ def test_a_variable_of_terraform_is_what_it_is_by_default() -> None:
         ("RG101", "MISTRAL_API_KEY", "3:14"),
         ("RG103", "ANTHROPIC_BASE_URL", "13:10"),
         ("RG103", "OPENAI_BASE_URL", "7:14"),
+    ]
+
+
+MODULE = {
+    "main.tf": """resource "x" "y" {
+  environment {
+    variables = {
+      MISTRAL_API_KEY    = var.k
+      ANTHROPIC_BASE_URL = local.address
+      PORTKEY_API_KEY    = var.own
+    }
+  }
+  env = [{ name = "GROQ_API_KEY", value = nonsensitive(var.groq) }]
+}
+""",
+    "locals.tofu": 'locals {\n  address = "${var.where}"\n}\n',
+    "variables.tf": 'variable "where" {\n  default = "https://llm.acme-corp.net/v1"\n}\n'
+    'variable "k" {\n}\nvariable "own" {\n  default = "KEY"\n}\n',
+    "terraform.tfvars": 'k = "KEY"\nregion = "eu"\nown = "KEY"\nopenai_api_key = "KEY"\n',
+    "prod.auto.tfvars.json": '{\n  "where": "https://api.anthropic.com",\n  "region": "eu"\n}\n',
+    "envs/prod.tfvars": 'groq = "KEY"\n',
+    "other/variables.tf": 'variable "k" {\n  default = "KEY"\n}\n',
+}
+
+
+def test_a_variable_of_terraform_reaches_an_environment_in_another_file(tmp_path: Path) -> None:
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "other").mkdir()
+    found = []
+    for name, text in MODULE.items():
+        (tmp_path / name).write_text(text.replace("KEY\"", 'Zx9Qp4LmTr72KdBn3Vc8WsYe1Uo5Ia6H"')
+                                     if name != "main.tf" else text)  # fmt: skip
+    for name in MODULE:
+        path = tmp_path / name
+        assert DETECTOR.wants(name, path.name)
+        file = SourceFile(name, path.read_bytes(), absolute=str(path))
+        found += [(name, f.rule, f.subject, f.line) for f in DETECTOR.check(file, POLICY)]
+    assert sorted(found) == [
+        ("envs/prod.tfvars", "RG101", "GROQ_API_KEY", 1),
+        ("prod.auto.tfvars.json", "RG103", "ANTHROPIC_BASE_URL", 2),
+        ("terraform.tfvars", "RG101", "MISTRAL_API_KEY", 1),
+        ("terraform.tfvars", "RG101", "openai_api_key", 4),
+        ("variables.tf", "RG103", "ANTHROPIC_BASE_URL", 2),
     ]
