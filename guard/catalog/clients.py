@@ -8,6 +8,22 @@ from typing import NamedTuple
 from guard.catalog import entries
 
 
+class Constructor(NamedTuple):
+    """What makes a client in a language whose options are calls, or stand behind it in a chain.
+
+    `arguments` is a regex for one that holds no address, `ends` what ends the chain, "" for none.
+    """
+
+    owner: str
+    language: str
+    modules: tuple[str, ...]
+    package: str
+    calls: tuple[str, ...]
+    arguments: str
+    least: int
+    ends: str
+
+
 class ModelClient(NamedTuple):
     """What is called of some modules; `owner` is whom it reaches when it is given no address."""
 
@@ -25,6 +41,24 @@ def clients() -> tuple[ModelClient, ...]:
             row["owner"], tuple(row["python"]), tuple(row["javascript"]), frozenset(row["names"])
         )
         for row in entries.data("clients.toml")["client"]
+    )
+
+
+@cache
+def constructors() -> tuple[Constructor, ...]:
+    """Every client of the languages other than Python and JavaScript."""
+    return tuple(
+        Constructor(
+            row["owner"],
+            row["language"],
+            tuple(row["modules"]),
+            row.get("package", ""),
+            tuple(row["calls"]),
+            row.get("arguments", ""),
+            row.get("least", 0),
+            row.get("ends", ""),
+        )
+        for row in catalog.data("clients.toml")["constructor"]
     )
 
 

@@ -1,6 +1,7 @@
 """A client that names no address (RG113): it calls its provider, and no gateway is in sight.
 
 Python and JavaScript, by what a file imports: `OpenAI()`, `new Anthropic()`, `litellm.completion`.
+Other languages by a table of their constructors (`constructors`).
 Silent where an argument may hold the address or names the gateway, and where the client is given
 one later, or code that reaches it names the variable by which this client finds its address. What a
 file says of the gateway or of an address besides is about its other clients.
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.catalog.clients import ModelClient, address_arguments, clients
 from guard.late import late
-from guard.rules.files import file_names
-from guard.rules.files.scope import Scope, Span
+from guard.rules.files import constructors, file_names
+from guard.rules.files.scope import Placed, Scope, Span
 from guard.rules.files.secrets import catalogued_variables
 from guard.rules.needles import Form, Needle
 from guard.sources import code_text, reach
@@ -46,11 +47,15 @@ _NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>
 _GATEWAY = late(r"[Pp]ort[Kk]ey|PORTKEY")
 _ADDRESS_NAME = late(
     r"\b(?!PORTKEY)[A-Z][A-Z0-9_]*_(?:BASE_URL|API_BASE(?:_URL)?|API_URL|ENDPOINT)\b"
+    r"|\b(?:openai|anthropic)\.baseUrl\b"
 )
-"""A variable that SDKs read their address from; none reads the gateway's own."""
+"""A variable, or a property of Java, that SDKs read their address from; none reads the gateway's
+own."""
 
 _ADDRESSED = late(
-    r"(?P<what>[\w$]+)(?:\(\))?\.(?:(?:_?base_url|api_base|baseURL)\s*=(?!=)|with_?[Oo]ptions\s*\()"
+    r"(?P<what>[\w$]+)(?:\(\))?(?:\.|->)"
+    r"(?:(?:_?base_url|api_base|uri_base|[bB]aseU(?:RL|rl|ri)|ApiUrlFormat)\s*=(?!=)"
+    r"|with_?[Oo]ptions\s*\()"
 )
 """An address that something is given after it was made."""
 
@@ -60,6 +65,9 @@ _GIVEN_TO = late(
 _WITH_OPTIONS = late(r"\s*\.with_?[Oo]ptions\s*\(")
 _PREFIXES = {"Google": ("GOOGLE", "GEMINI"), "Azure OpenAI": ("AZURE", "OPENAI")}
 """How the variables of an owner's SDK begin, where it is not the first word of the owner."""
+
+_CONFIGURED = "config"
+"""What `OpenAI.configure do |config|` gives an address for all clients of Ruby."""
 
 _SPREAD = late(r"\*\*|\.\.\.")
 _ARGUMENT = late(
@@ -91,18 +99,25 @@ class _Called(NamedTuple):
 
 
 class Clients:
-    """RG113 in Python and JavaScript."""
+    """RG113 in code."""
 
     name = "clients"
 
-    needles: tuple[Needle, ...] = tuple(Form(word, _IMPORTED) for word in _WORDS)
+    needles: tuple[Needle, ...] = (
+        *(Form(word, _IMPORTED) for word in _WORDS),
+        *constructors.WORDS,
+    )
 
     def wants(self, path: str, name: str) -> bool:
         """Source code in a language whose clients are known."""
-        return _extension(name) in _PYTHON | _JAVASCRIPT and not file_names.is_generated(path, name)
+        known = _PYTHON | _JAVASCRIPT | constructors.LANGUAGES
+        return _extension(name) in known and not file_names.is_generated(path, name)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterable[Finding]:
         """A finding for each client that is made, or called, without an address."""
+        if constructors.language_of(file.name):
+            yield from _constructed(file, policy)
+            return
         text = file.text
         if "import" not in text and "require" not in text:
             return
@@ -137,26 +152,52 @@ class Clients:
             ):
                 continue
             client = names[match["what"]]
-            if elsewhere.addresses(match, end, client):
+            # the modules that it is from
+            modules = (module.partition(".")[0] for module in client.python)
+            if elsewhere.addresses(match.start(), end, {match["what"], *modules}, client.owner):
                 continue
-            own = _own_key(arguments)
             what = match["what"] + (match["method"] or "")
-            yield scope.finding(
-                "RG113",
-                Span(match.start(), match.end() - 1),
-                what,
-                f"{what}() names no address: it calls {client.owner} itself"
-                + (f", with {own}" if own else ""),
-                fix=f"give it the gateway's address, {policy.base_url}, and the gateway's key",
-                severity="error" if own else "",
-            )
+            place = Span(match.start(), match.end() - 1)
+            yield _finding(scope, place, what, client.owner, arguments)
+
+
+def _constructed(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+    text = file.text
+    found = list(constructors.calls(file.name, text))
+    ends = code_text.bare(text, file.name, [call.bracket for call in found]) if found else {}
+    if not ends:
+        return
+    scope = Scope(file, policy)
+    elsewhere = _Elsewhere(file)
+    for call in found:
+        end = ends.get(call.bracket)
+        if end is None or constructors.may_be_addressed(text, call, end):
+            continue
+        whole = constructors.whole(text, call, end)
+        if not _GATEWAY.search(whole) and not elsewhere.addresses(
+            call.start, end, {call.what, _CONFIGURED}, call.made.owner
+        ):
+            place = Span(call.start, call.bracket)
+            yield _finding(scope, place, call.what, call.made.owner, whole)
+
+
+def _finding(scope: Scope, place: Placed, what: str, owner: str, arguments: str) -> Finding:
+    own = _own_key(arguments)
+    return scope.finding(
+        "RG113",
+        place,
+        what,
+        f"{what}() names no address: it calls {owner} itself" + (f", with {own}" if own else ""),
+        fix=f"give it the gateway's address, {scope.policy.base_url}, and the gateway's key",
+        severity="error" if own else "",
+    )
 
 
 class _Elsewhere:
     """What a file says of addresses outside of the calls of its clients."""
 
     def __init__(self, file: SourceFile) -> None:
-        text = file.text
+        self._text = text = file.text
         self._parts = reach.parts(file.name, text)
         self._variables = [
             (match.group(), match.start())
@@ -165,20 +206,21 @@ class _Elsewhere:
         ]
         self._given = [(match["what"], match.start()) for match in _ADDRESSED.finditer(text)]
 
-    def addresses(self, call: re.Match[str], end: int, client: ModelClient) -> bool:
-        """Whether it gives an address to the client that `call` makes, which ends at `end`."""
-        text, at = call.string, call.start()
+    def addresses(self, at: int, end: int, called: set[str], owner: str) -> bool:
+        """Whether it gives an address to the client of `owner` whose call begins at `at` and ends
+        before `end`, and which is reached by what is `called`."""
+        text = self._text
         if _WITH_OPTIONS.match(text, end):
             return True
+        # what it is kept as
         holder = _GIVEN_TO.search(text[max(0, at - 200) : at])
-        # what it is kept as, the module that it is from
-        called = {holder["name"]} if holder else set()
-        called |= {call["what"].partition(".")[0], *(m.partition(".")[0] for m in client.python)}
+        names = {name.partition(".")[0] for name in called} | (
+            {holder["name"]} if holder else set()
+        )
         return any(
-            name in called and self._parts.covers(place, at) for name, place in self._given
+            name in names and self._parts.covers(place, at) for name, place in self._given
         ) or any(
-            _reads(client, name) and self._parts.covers(place, at)
-            for name, place in self._variables
+            _reads(owner, name) and self._parts.covers(place, at) for name, place in self._variables
         )
 
 
@@ -187,12 +229,12 @@ def _in_comment(text: str, at: int) -> bool:
     return line.lstrip().startswith(("#", "//", "*", "/*"))
 
 
-def _reads(client: ModelClient, variable: str) -> bool:
-    """Whether the SDK of `client` may read its address from `variable`."""
-    if client.owner[:2] == "a ":
+def _reads(owner: str, variable: str) -> bool:
+    """Whether an SDK for `owner` may read its address from `variable`."""
+    if owner[:2] == "a ":
         return True  # of several providers
-    first = client.owner.partition(" ")[0].upper()
-    return variable.startswith(_PREFIXES.get(client.owner, (first,)))
+    first = owner.partition(" ")[0].upper()
+    return variable.upper().startswith(_PREFIXES.get(owner, (first,)))
 
 
 def _may_be_addressed(arguments: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from searches import SEARCHES
 
-from guard.catalog.clients import clients
+from guard.catalog.clients import clients, constructors
 from guard.policy.values import CompiledPolicy
 from guard.rules.files.clients import DETECTOR
+from guard.rules.files.constructors import WORDS
 from guard.sources.file import SourceFile
 
 POLICY = CompiledPolicy()
@@ -159,3 +162,135 @@ def test_code_that_breaks_the_reader_is_read_to_the_end() -> None:
         for unit in ("OpenAI(", "import {", "from a import (", "OpenAI({,a", "'''", "`${"):
             for path in ("a.py", "a.ts"):
                 list(DETECTOR.check(SourceFile(path, (head + unit * 3_000).encode()), POLICY))
+
+
+GO = 'package a\n\nimport (\n\t"os"\n\n\t"github.com/openai/openai-go/v3"\n'
+GO += '\t"github.com/openai/openai-go/v3/option"\n)\n\n'
+GO_OPENAI = 'import openai "github.com/sashabaranov/go-openai"\n'
+GO_ANTHROPIC = 'import "github.com/anthropics/anthropic-sdk-go"\n'
+JAVA = "import com.openai.client.okhttp.OpenAIOkHttpClient;\n"
+JAVA_ANTHROPIC = "import com.anthropic.client.okhttp.*;\n"
+LANGCHAIN = "import dev.langchain4j.model.openai.OpenAiChatModel;\n"
+RUST = "use async_openai::{config::OpenAIConfig, Client};\n"
+CHAT = "using OpenAI.Chat;\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "what"),
+    [
+        ("a.go", GO + "var c = openai.NewClient()", "openai.NewClient"),
+        ("a.go", GO + "c := openai.NewClient(\n\toption.WithAPIKey(key),\n"
+                 "\toption.WithMaxRetries(3),\n)", "openai.NewClient"),
+        ("a.go", GO.replace('"github.com/openai/openai-go/v3"', 'ai "github.com/openai/openai-go"')
+                 + "c := ai.NewClient()", "ai.NewClient"),
+        ("a.go", GO_OPENAI + "c := openai.NewClient(token)", "openai.NewClient"),
+        ("a.go", GO_ANTHROPIC + "c := anthropic.NewClient()", "anthropic.NewClient"),
+        ("A.java", JAVA + "var c = OpenAIOkHttpClient.fromEnv();", "OpenAIOkHttpClient.fromEnv"),
+        ("A.kt", JAVA.replace(";", "") + "val c = OpenAIOkHttpClient.builder()\n  // the key\n"
+                 "  .apiKey(k)\n  .build()", "OpenAIOkHttpClient.builder"),
+        ("A.java", JAVA_ANTHROPIC + "AnthropicOkHttpClient.fromEnv().messages();",
+         "AnthropicOkHttpClient.fromEnv"),
+        ("A.java", LANGCHAIN + "OpenAiChatModel.builder().apiKey(k).modelName(M).build();",
+         "OpenAiChatModel.builder"),
+        ("A.cs", "using OpenAI;\nvar c = new OpenAIClient(apiKey);", "new OpenAIClient"),
+        ("A.cs", CHAT + 'ChatClient c = new ChatClient(model: "gpt-4o", apiKey: settings.ApiKey);',
+         "new ChatClient"),
+        ("A.cs", CHAT + 'new ChatClient("gpt-4o", new ApiKeyCredential(key), new() {})', ""),
+        ("a.rb", 'require "openai"\nc = OpenAI::Client.new(api_key: "x", timeout: 3)',
+         "OpenAI::Client.new"),
+        ("a.rb", "c = Anthropic::Client.new(\n  access_token: token\n)", "Anthropic::Client.new"),
+        ("a.php", "<?php\n$c = OpenAI::client($key);", "OpenAI::client"),
+        ("a.php", "<?php\n$c = \\OpenAI::client(config('services.openai.key'));", "OpenAI::client"),
+        ("a.php", "<?php\n$c = OpenAI::factory()\n  ->withApiKey($k)\n  ->make();",
+         "OpenAI::factory"),
+        ("a.php", "<?php\nAnthropic::client($k);", "Anthropic::client"),
+        ("a.rs", RUST + "let c = Client::new();", "Client::new"),
+        ("a.rs", RUST + "let c = Client::with_config(OpenAIConfig::new().with_api_key(k));",
+         "Client::with_config"),
+        ("a.rs", "let c = async_openai::Client::new();", "async_openai::Client::new"),
+        ("a.rs", "use async_openai::Client as Ai;\nlet c = Ai::new();", "Ai::new"),
+    ],
+)  # fmt: skip
+def test_in_other_languages(path: str, text: str, what: str) -> None:
+    assert found(path, text) == ([(what, "warning")] if what else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.go", GO + 'c := openai.NewClient(option.WithAPIKey(os.Getenv("OPENAI_API_KEY")))'),
+        ("A.java", LANGCHAIN + "OpenAiChatModel.builder()"
+                   '.apiKey(System.getenv("OPENAI_API_KEY")).build();'),
+        ("A.cs", CHAT + "new ChatClient(model, "
+                 'Environment.GetEnvironmentVariable("OPENAI_API_KEY"))'),
+        ("a.rb", 'OpenAI::Client.new(access_token: ENV.fetch("OPENAI_API_KEY"))'),
+        ("a.php", "<?php\nOpenAI::client(getenv('OPENAI_API_KEY'));"),
+        ("a.rs", RUST + "Client::with_config("
+                 'OpenAIConfig::new().with_api_key(env("OPENAI_API_KEY")))'),
+    ],
+)  # fmt: skip
+def test_in_other_languages_with_the_providers_own_key(path: str, text: str) -> None:
+    assert [severity for _, severity in found(path, text)] == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.go", GO + "openai.NewClient(option.WithAPIKey(k), option.WithBaseURL(u))"),
+        ("a.go", GO + "openai.NewClient(opts...)"),
+        ("a.go", GO + "openai.NewClient(options)"),
+        ("a.go", GO + "openai.NewClient(option.WithHTTPClient(c))"),
+        ("a.go", GO + "openai.NewClient(azure.WithEndpoint(e, v), azure.WithAPIKey(k))"),
+        ("a.go", GO + 'u := os.Getenv("OPENAI_BASE_URL")\nopenai.NewClient()'),
+        ("a.go", GO + '// openai.NewClient()\nx := "openai.NewClient()"'),
+        ("a.go", GO_OPENAI + "openai.NewClientWithConfig(config)"),
+        ("a.go", 'import "my/openai"\nopenai.NewClient(token)'),
+        ("a.go", GO + "my.openai.NewClient()"),
+        ("A.java", JAVA + "OpenAIOkHttpClient.builder().fromEnv().baseUrl(u).build();"),
+        ("A.java", JAVA + "var b = OpenAIOkHttpClient.builder();\nb.baseUrl(u);"),
+        ("A.java", JAVA + "OpenAIOkHttpClient.builder().apiKey(portkeyKey).build();"),
+        ("A.java", JAVA_ANTHROPIC + "AnthropicOkHttpClient.builder().backend(b).build();"),
+        ("A.java", "import my.OpenAIOkHttpClient;\nOpenAIOkHttpClient.fromEnv();"),
+        ("A.java", LANGCHAIN + "OpenAiChatModel.builder()\n  .baseUrl(\"https://x\")\n  .build();"),
+        ("A.java", "import org.springframework.ai.openai.OpenAiChatModel;\n"
+                   "OpenAiChatModel.builder().options(o).build();"),
+        ("A.cs", CHAT + "new ChatClient(model, credential, options)"),
+        ("A.cs", CHAT + 'new ChatClient("m", key, new OpenAIClientOptions { Endpoint = uri })'),
+        ("A.cs", "using OpenAI;\nnew OpenAIClient(new Uri(e), new AzureKeyCredential(k))"),
+        ("A.cs", "using OpenAI;\nnew OpenAIClient(config)"),
+        ("A.cs", "using Mine;\nnew OpenAIClient(key)"),
+        ("a.rb", "OpenAI::Client.new"),
+        ("a.rb", "OpenAI::Client.new()"),
+        ("a.rb", 'OpenAI::Client.new(access_token: k, uri_base: "https://x")'),
+        ("a.rb", "OpenAI::Client.new(api_key: k, base_url: u)"),
+        ("a.rb", "OpenAI::Client.new(**options)\nOpenAI::Client.new(options)"),
+        ("a.rb", "c = OpenAI::Client.new(access_token: k) do |f|\nend\nc.uri_base = u"),
+        ("a.rb", "OpenAI.configure do |config|\n  config.uri_base = u\nend\n"
+                 "OpenAI::Client.new(access_token: k)"),
+        ("A.java", JAVA + 'System.setProperty("openai.baseUrl", u);\n'
+                   "OpenAIOkHttpClient.fromEnv();"),
+        ("a.rb", "Mine::OpenAI::Client.new(access_token: k)"),
+        ("a.php", "<?php\nOpenAI::factory()->withApiKey($k)->withBaseUri($u)->make();"),
+        ("a.php", "<?php\nOpenAI::factory()->withHttpClient($c)->make();"),
+        ("a.php", "<?php\n$f = OpenAI::factory();"),
+        ("a.php", "<?php\nuse Mine\\OpenAI;\nOpenAI::client($k);"),
+        ("a.php", "<?php\nMine\\OpenAI::client($k);"),
+        ("a.php", "<?php\n// OpenAI::client($k);"),
+        ("a.rs", RUST + "Client::with_config(config)"),
+        ("a.rs", RUST + "Client::with_config(OpenAIConfig::new().with_api_base(u))"),
+        ("a.rs", RUST + "Client::new().with_http_client(c)"),
+        ("a.rs", RUST + "reqwest::Client::new();"),
+        ("a.rs", "use reqwest::Client;\nuse async_openai::types::Role;\nClient::new()"),
+    ],
+)  # fmt: skip
+def test_in_other_languages_where_there_may_be_one(path: str, text: str) -> None:
+    assert found(path, text) == []
+
+
+def test_every_constructor_is_behind_a_needle() -> None:
+    words = [word.decode() for word in WORDS]
+    for made in constructors():
+        for named in made.modules or made.calls:
+            shown = f"using {named}" if made.language == "csharp" else named
+            assert any(word in shown.lower() for word in words), named
+        assert re.compile(made.arguments)

@@ -1,0 +1,11 @@
+require "openai"
+
+class Review
+  def client
+    @client ||= OpenAI::Client.new(
+      access_token: Rails.application.credentials.dig(:openai, :key),
+      uri_base: ENV.fetch("LLM_GATEWAY"),
+      request_timeout: 240
+    )
+  end
+end

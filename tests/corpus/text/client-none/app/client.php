@@ -1,0 +1,7 @@
+<?php
+
+use OpenAI;
+
+return OpenAI::factory()
+    ->withApiKey(config('services.openai.key'))
+    ->make();
