@@ -105,7 +105,7 @@ def _terraform(file: SourceFile) -> Iterator[DotenvAssignment]:
     text, folder = file.text, os.path.dirname(file.absolute)
     others = _module(folder)
     values = file.name.endswith(_MODULE_VALUES)
-    if values and not others:
+    if values and not others and "/" in file.path:
         others = _module(os.path.dirname(folder))  # `envs/prod.tfvars`
     names = _handed_on([text, *(other for name, other in others if name != file.name)])
     if values:
