@@ -11,7 +11,8 @@ from guard.catalog import entries
 class Constructor(NamedTuple):
     """What makes a client in a language whose options are calls, or stand behind it in a chain.
 
-    `arguments` is a regex for one that holds no address, `ends` what ends the chain, "" for none.
+    `arguments` is a regex for one that holds no address, `needs` for one that there has to be, ""
+    for none, `ends` what ends the chain, "" for none.
     """
 
     owner: str
@@ -20,7 +21,7 @@ class Constructor(NamedTuple):
     package: str
     calls: tuple[str, ...]
     arguments: str
-    least: int
+    needs: str
     ends: str
 
 
@@ -55,7 +56,7 @@ def constructors() -> tuple[Constructor, ...]:
             row.get("package", ""),
             tuple(row["calls"]),
             row.get("arguments", ""),
-            row.get("least", 0),
+            row.get("needs", ""),
             row.get("ends", ""),
         )
         for row in catalog.data("clients.toml")["constructor"]

@@ -86,8 +86,13 @@ def may_be_addressed(text: str, call: Call, end: int) -> bool:
     if len(arguments) > _MOST or re.search(r"\.\.\.|\*\*", arguments):
         return True
     given = list(_split(arguments))
-    allowed = _compiled(call.made.arguments, re.IGNORECASE | re.DOTALL)
-    if len(given) < call.made.least or not all(allowed.fullmatch(one) for one in given):
+    allowed, needed = (
+        _compiled(regex, re.IGNORECASE | re.DOTALL)
+        for regex in (call.made.arguments, call.made.needs)
+    )
+    if not all(allowed.fullmatch(one) for one in given):
+        return True
+    if call.made.needs and not any(needed.fullmatch(one) for one in given):
         return True
     if call.made.ends and call.made.ends not in steps:
         return True

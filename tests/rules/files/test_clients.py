@@ -261,6 +261,7 @@ def test_in_other_languages_with_the_providers_own_key(path: str, text: str) -> 
         ("A.cs", "using Mine;\nnew OpenAIClient(key)"),
         ("a.rb", "OpenAI::Client.new"),
         ("a.rb", "OpenAI::Client.new()"),
+        ("a.rb", "OpenAI::Client.new(log_errors: true)"),
         ("a.rb", 'OpenAI::Client.new(access_token: k, uri_base: "https://x")'),
         ("a.rb", "OpenAI::Client.new(api_key: k, base_url: u)"),
         ("a.rb", "OpenAI::Client.new(**options)\nOpenAI::Client.new(options)"),
