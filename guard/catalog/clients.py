@@ -59,7 +59,7 @@ def constructors() -> tuple[Constructor, ...]:
             row.get("needs", ""),
             row.get("ends", ""),
         )
-        for row in catalog.data("clients.toml")["constructor"]
+        for row in entries.data("clients.toml")["constructor"]
     )
 
 
