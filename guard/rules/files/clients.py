@@ -53,7 +53,7 @@ _ADDRESS_NAME = late(
 own."""
 
 _ADDRESSED = late(
-    r"(?P<what>[\w$]+)(?:\(\))?(?:\.|->)"
+    r"(?<![\w$])(?P<what>[\w$]++)(?:\(\))?(?:\.|->)"
     r"(?:(?:_?base_url|api_base|uri_base|[bB]aseU(?:RL|rl|ri)|ApiUrlFormat)\s*=(?!=)"
     r"|with_?[Oo]ptions\s*\()"
 )

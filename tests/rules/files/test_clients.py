@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from searches import SEARCHES
@@ -295,3 +296,15 @@ def test_every_constructor_is_behind_a_needle() -> None:
             shown = f"using {named}" if made.language == "csharp" else named
             assert any(word in shown.lower() for word in words), named
         assert re.compile(made.arguments)
+
+
+@pytest.mark.parametrize("unit", ["x", "x.", "x_", "X_", "x ", "x=", "x(", "\n", " "])
+def test_a_long_line_behind_a_client_takes_linear_time(unit: str) -> None:
+    start = time.process_time()
+    for path, call in (
+        ("a.py", "from openai import OpenAI\nOpenAI()\n"),
+        ("a.ts", 'import OpenAI from "openai"\nnew OpenAI()\n'),
+    ):
+        (finding,) = DETECTOR.check(SourceFile(path, (call + unit * 150_000).encode()), POLICY)
+        assert finding.line == 2
+    assert time.process_time() - start < 5
