@@ -315,8 +315,18 @@ def environment(pid: int) -> dict[str, str] | None:
 
 def terminal(pid: int) -> str:
     """The terminal of `pid` (`pts/3`), "" if it has none."""
+    _look_at_terminals_again()
     name = _asked(pid, lambda process: process.terminal() or "", "")
     return name.removeprefix("/dev/")
+
+
+def _look_at_terminals_again() -> None:
+    """psutil (5.9 to 7.2: read) keeps those that there were when it was first asked."""
+    try:
+        from psutil import _psposix
+    except ImportError:
+        return
+    getattr(_psposix.get_terminal_map, "cache_clear", bool)()
 
 
 def user_name(uid: int) -> str:

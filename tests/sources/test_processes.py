@@ -186,6 +186,7 @@ def test_user_names() -> None:
 
 
 def test_its_terminal() -> None:
+    assert processes.terminal(1) == ""  # and one that is opened after the first look
     ours, theirs = pty.openpty()
     name = os.ttyname(theirs)
     words = ["setsid", "--ctty", "sh", "-c", "echo; exec sleep 60"]
@@ -196,4 +197,3 @@ def test_its_terminal() -> None:
     os.close(ours)
     os.close(theirs)
     assert found == name.removeprefix("/dev/")
-    assert processes.terminal(1) == ""
