@@ -6,6 +6,7 @@ mark, so what ran is read from a file, not from the terminal.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from guard.policy.values import OtherAgent
 
@@ -275,22 +277,26 @@ def test_the_editor_is_as_it_was(machine: Any) -> None:
 def test_ctrl_z_and_fg_of_what_was_judged(machine: Any) -> None:
     path = machine.programs / "ollama"
     end = machine.guarded.directory / "end"
+    os.mkfifo(end)
+    # it starts nothing: a child that is stopped between vfork and exec keeps it from being stopped
     path.write_text(
-        f"#!/bin/sh\necho $$ >>{machine.ran}\nuntil [ -e {end} ]; do sleep 0.1; done\n"
-        f"echo ended >>{machine.ran}\n"
+        f"#!/bin/sh\necho $$ >>{machine.ran}\nread -r word <{end}\necho $word >>{machine.ran}\n"
     )
     session = machine.open()
     session.child.sendline("ollama list")
-    while not machine.marks():
-        time.sleep(0.1)
+    wait_for(machine.marks)
     (pid,) = machine.marks()
-    # nothing comes of it before the shell has handed the terminal over
-    while psutil.Process(int(pid)).status() != psutil.STATUS_STOPPED:
+
+    def stopped() -> bool:
         session.child.send("\x1a")
         time.sleep(0.5)
+        return psutil.Process(int(pid)).status() == psutil.STATUS_STOPPED
+
+    # nothing comes of it before the shell has handed the terminal over
+    wait_for(stopped)
     assert re.search("stopped|suspended", session.run("jobs"), re.IGNORECASE)
     session.child.sendline("fg")
-    end.touch()
+    end.write_text("ended\n")
     session.sync()
     assert machine.marks() == [pid, "ended"]
 

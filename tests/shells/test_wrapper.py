@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 pytestmark = pytest.mark.shells
 
 WORDS = ["run", "two words", "", "-m", "a/b", "*", "$HOME", "'\"\\", "new\nline", "--", "--help"]
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """The first true answer of `condition`; fails after a minute."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail("it did not happen within a minute")
 
 
 def process_state(pid: int) -> str:
