@@ -7,6 +7,7 @@ local proxy answers. A URL in a comment, in prose or in a page for people is nei
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,6 +72,9 @@ _DEFAULT = late(r"\$\{[A-Za-z_]\w*:[-=]?\Z")
 
 _TABLE = 4
 """Providers whose addresses one file holds from which it is a table of them."""
+
+_LISTED = "listed"
+"""The use of an address that data only lists."""
 
 _DATA = (".json", ".jsonc", ".json5", ".yml", ".yaml", ".toml")
 
@@ -191,18 +195,16 @@ class BaseURLs:
             return
         scope = Scope(file, policy)
         found = list(_candidates(scope))
-        if file_names.is_code(file.name) and not file_names.is_script(file.name):
-            judged = _in_code(file, found)
-        else:
-            judged = _in_configuration(file, found)
-        hosts = {
-            one.address.host for one, use in judged if use == calls_in_code.KEPT and not one.local
-        }
-        table = len(hosts) >= _TABLE
-        if table:
-            yield _of_table(scope, judged, len(hosts))
+        code = file_names.is_code(file.name) and not file_names.is_script(file.name)
+        judged = _in_code(file, found) if code else _in_configuration(file, found)
+        # code keeps an address for somebody, data lists it
+        of_table = calls_in_code.KEPT if code else _LISTED
+        table = [one for one, use in judged if use == of_table]
+        hosts = _hosts(table)
+        if hosts >= _TABLE:
+            yield _of_table(scope, table, hosts)
         for one, use in judged:
-            if table and use == calls_in_code.KEPT:
+            if hosts >= _TABLE and use == of_table:
                 continue
             finding = _finding(scope, one, use)
             if finding is not None:
@@ -286,19 +288,24 @@ def _in_configuration(file: SourceFile, found: list[_Candidate]) -> list[tuple[_
                 before[-1:] not in ("'", '"', "`") and ("\\n" in string or not string)
             ):
                 continue
-        if one in listed:
-            use = calls_in_code.KEPT
+        if one.start in listed:
+            use = _LISTED
         judged.append((one, use))
     return judged
 
 
-def _listed(file: SourceFile, found: list[_Candidate]) -> list[_Candidate]:
-    """Those of `found` that are entries of a table of many providers."""
+def _listed(file: SourceFile, found: list[_Candidate]) -> set[int]:
+    """Where those of `found` begin that are entries of a table of many providers."""
     if not file.name.lower().endswith(_DATA) or _hosts(found) < _TABLE:
-        return []
-    urls = {match.group() for value in catalogues.values(file) if (match := _URL.match(value))}
-    listed = [one for one in found if one.url in urls and not one.named]
-    return listed if _hosts(listed) >= _TABLE else []
+        return set()
+    places = sorted((place.start, place.end) for place in catalogues.places(file))
+    starts = [start for start, _ in places]
+    listed = []
+    for one in found:
+        number = bisect_right(starts, one.start) - 1
+        if number >= 0 and one.start < places[number][1] and not one.named:
+            listed.append(one)
+    return {one.start for one in listed} if _hosts(listed) >= _TABLE else set()
 
 
 def _hosts(found: list[_Candidate]) -> int:
@@ -325,9 +332,9 @@ def _finding(scope: Scope, one: _Candidate, use: str) -> Finding | None:
     )
 
 
-def _of_table(scope: Scope, judged: list[tuple[_Candidate, str]], hosts: int) -> Finding:
+def _of_table(scope: Scope, table: list[_Candidate], hosts: int) -> Finding:
     """The note about a file that lists the addresses of many providers."""
-    first = next(one for one, use in judged if use == calls_in_code.KEPT and not one.local)
+    first = next(one for one in table if not one.local)
     return scope.finding(
         "RG103",
         Span(first.start, first.end),

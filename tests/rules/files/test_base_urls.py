@@ -274,3 +274,73 @@ def test_code_that_breaks_the_reader_is_read_to_the_end(path: str) -> None:
     units = ["(", "{[", "`", '"""', "/*", "?:", "'\\", "a: b = "]
     for broken in [unit * 9_999 for unit in units] + [f"[{url}," * 200, f"x({url}" * 200]:
         list(DETECTOR.check(SourceFile(path, f"{broken}\n{url}{broken}".encode()), POLICY))
+
+
+_LISTED = """\
+providers:
+  openai: {base_url: https://api.openai.com/v1, env: OPENAI_API_KEY}
+  anthropic: {base_url: https://api.anthropic.com, env: ANTHROPIC_API_KEY}
+  groq: {base_url: https://api.groq.com/openai/v1}
+  mistral: {base_url: https://api.mistral.ai/v1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        # which of them is used is said above or beside the entries, in whatever words
+        ("providers.yaml", _LISTED + "app: {model: gpt-4o}\n"),
+        ("providers.yaml", _LISTED + "routing: {active_profile: groq}\n"),
+        ("providers.yaml", _LISTED + "think: groq/some-model\n"),
+        ("providers.yaml", _LISTED + "order: [mistral, groq]\n"),
+        ("providers.yaml", "agents: [{uses: openai}]\n" + _LISTED),
+        ("providers.yaml", _LISTED + "---\ndefault: groq\n"),
+        # in an entry
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "enabled: true")),
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "isDefault: yes")),
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "model: gpt-4o")),
+        # it holds a key
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "api_keys: [$KEY]")),
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "api_key: x")),
+        ("providers.yaml", _LISTED.replace("env: OPENAI_API_KEY", "key_file: /run/x")),
+        (
+            "providers.yaml",
+            _LISTED.replace("env: OPENAI_API_KEY", 'headers: ["Authorization: Bearer ${X}"]'),
+        ),
+        # by its name the file configures something, or nothing says that it lists
+        ("config/models.config.yaml", _LISTED),
+        ("application.yml", _LISTED),
+        (".models.yml", _LISTED),
+        ("a.yaml", _LISTED.replace("providers:", "x:")),
+        # settings beside each other
+        (
+            "models.yaml",
+            "openaiUrl: https://api.openai.com/v1\nanthropicUrl: https://api.anthropic.com\n"
+            "groqUrl: https://api.groq.com/openai/v1\nmistralUrl: https://api.mistral.ai/v1\n",
+        ),
+        (
+            "models.yaml",
+            "A: https://api.openai.com/v1\nB_X: https://api.anthropic.com\n"
+            "C_X: https://api.groq.com/openai/v1\nD_X: https://api.mistral.ai/v1\n",
+        ),
+    ],
+)
+def test_a_list_of_providers_that_is_used_is_a_configuration(path: str, text: str) -> None:
+    findings = DETECTOR.check(SourceFile(path, text.encode()), POLICY)
+    assert [finding.severity for finding in findings] == ["error"] * 4
+
+
+@pytest.mark.parametrize("lead", ["", "base_url: https://api.openai.com/v1\n"])
+def test_an_address_beside_a_list_of_providers_counts_for_itself(lead: str) -> None:
+    text = lead + _LISTED
+    findings = DETECTOR.check(SourceFile("known.yaml", text.encode()), POLICY)
+    assert [finding.severity for finding in findings] == ["note"] + ["error"] * bool(lead)
+
+
+def test_defaults_of_many_variables_are_no_list() -> None:
+    hosts = ("api.openai.com/v1", "api.anthropic.com", "api.groq.com/openai/v1", "api.mistral.ai")
+    text = "".join(
+        f"{name}: ${{{name}_X:-https://{host}}}\n" for name, host in zip("abcd", hosts, strict=True)
+    )
+    findings = DETECTOR.check(SourceFile("models.yaml", text.encode()), POLICY)
+    assert [finding.severity for finding in findings] == ["warning"] * 4
