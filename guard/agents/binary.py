@@ -1,4 +1,4 @@
-"""Which version of an agent is installed.
+"""Which version of an agent is installed, and whether a program is the agent itself.
 
 Hot-path module; `json` and `subprocess` are imported only where they are needed.
 """
@@ -10,7 +10,7 @@ import os
 from guard import paths
 from guard.errors import GuardError
 from guard.files import jsonc
-from guard.files.read import read_own
+from guard.files.read import UnreadableError, read_bytes, read_own
 from guard.files.write import write
 
 TYPE_CHECKING = False
@@ -23,6 +23,9 @@ _TIMEOUT = 20.0
 
 NO_VERSION = (0, 0, 0)
 """What stands for a version that cannot be told."""
+
+COMPILED = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""How a compiled program begins: of Linux, and of macOS for one processor and for several."""
 
 TOLD: dict[str, tuple[int, int, int]] = {}
 """The version of a program that a launch has just asked for, by its path: what stands in place of
@@ -53,7 +56,7 @@ def version(
     if not key:
         return NO_VERSION
     store = os.path.join(paths.routeguard_cache(environ), "agents", "versions")
-    many = not os.path.basename(real).startswith(agent.names)
+    many = not _is_named(real, agent)
     known = NO_VERSION if many else _remembered(store, key)
     if known != NO_VERSION or not ask:
         return known
@@ -61,6 +64,27 @@ def version(
     if answer != NO_VERSION and not many:
         _remember(store, key, answer)
     return answer
+
+
+def is_agent_itself(path: str, agent: Identity) -> bool:
+    """Whether the program at `path` is `agent`'s own, compiled, and starts no other as the agent.
+
+    A script, and a program in place of many, may change what its own start was given: a shell sets
+    PWD anew to the directory that it is in (run: dash, bash and zsh), and asdf and mise choose the
+    version by that directory. What cannot be told is not the agent.
+    """
+    real = os.path.realpath(path)
+    if not os.path.isabs(path) or not _is_named(real, agent):
+        return False
+    try:
+        return (read_bytes(real, 4, cut=True) or b"").startswith(COMPILED)
+    except UnreadableError:
+        return False
+
+
+def _is_named(real: str, agent: Identity) -> bool:
+    # Nix calls the program behind its wrapper .NAME-wrapped
+    return os.path.basename(real).removeprefix(".").startswith(agent.names)
 
 
 def identity(path: str) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 
+from guard.agents.binary import COMPILED
 from guard.files.digest import digest, digest_folder
 from guard.files.read import UnreadableError, read_bytes
 from guard.record import Record
@@ -52,7 +53,7 @@ _TYPES = (
 of a line. `import type from "x"` and `import type, { y } from "x"` load x."""
 
 _BLANK = rb"[\s\x80-\xff]*+"
-_PROGRAM = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ", b"\0asm")
+_PROGRAM = (*COMPILED, b"MZ", b"\0asm")
 """How a file begins that holds no text to look through."""
 
 _NO_CODE = (".css", ".html", ".json", ".md", ".svg", ".toml", ".txt", ".yaml", ".yml")

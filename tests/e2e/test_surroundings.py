@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import zlib
 from pathlib import Path
@@ -187,6 +188,29 @@ def test_no_file_and_no_variable_chooses_the_route(user: Sandbox) -> None:
     assert done.environ_seen.get("OPENCODE_CONFIG_DIR") != environ.pop("OPENCODE_CONFIG_DIR")
     assert done.environ_seen.keys().isdisjoint(environ)
     assert stored.read_bytes() == before
+
+
+def test_behind_two_scripts_the_agent_works_in_its_project(user: Sandbox) -> None:
+    """A shell sets PWD anew to the directory it is in, and opencode works in what PWD says."""
+    signs = user.root / "signs"
+    signs.mkdir()
+    for folder in (user.config / "opencode", user.home / ".opencode"):
+        user.write(folder / "plugin" / "mine.js", marking(signs / folder.parent.name))
+    project = user.home / "work"
+    subprocess.run(["git", "init", "-q", project], check=True, env=user.environ())
+    user.write(project / "AGENTS.md", "The bird of this project is the hoopoe.\n")
+    inner = user.write(
+        user.root / "inner", f'#!/usr/bin/env -S bash -e\n"{user.program.resolve()}" "$@"\n', 0o755
+    )
+    outer = user.write(user.root / "bin" / "opencode", f'#!/bin/sh\nexec {inner} "$@"\n', 0o755)
+    search = {"PATH": f"{outer.parent}:{os.environ['PATH']}"}
+    done = user.guarded("run", "hi", cwd=project, env=search)
+    through_gateway(user, done)
+    asked = json.dumps([call.json() for call in done.calls])
+    assert f"Working directory: {project}\\n" in asked, asked
+    assert "Is directory a git repo: yes" in asked
+    assert "hoopoe" in asked
+    assert list(signs.iterdir()) == []
 
 
 @pytest.mark.parametrize(

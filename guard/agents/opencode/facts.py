@@ -34,7 +34,10 @@ class Outcome(Record):
 
 
 class Facts(adapter.Facts):
-    """What `planner.survey` found: the command line, the binary, the files around."""
+    """What `planner.survey` found: the command line, the binary, the files around.
+
+    `elsewhere` tells that the process starts in an empty directory, see `planner.starts_elsewhere`.
+    """
 
     invocation: grammar.Invocation
     found: surroundings.Surroundings
@@ -42,5 +45,6 @@ class Facts(adapter.Facts):
     directories: directories.Directories
     provider_ids: frozenset[str]
     working_directory: str
+    elsewhere: bool
     # what the last plan took over from the files, for `prepare`
     outcome: Outcome | None = None

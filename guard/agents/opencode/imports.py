@@ -7,8 +7,8 @@ through `node_modules` there and above, and through a `package.json` of that nam
 with its environment. Run against the real binary; plugins need not be allowed for it, and no
 switch turns it off.
 
-A launch that can start elsewhere does (see planner). The others are judged here by the shape of
-what lies around, not by repeating Bun's resolution: whatever could answer counts.
+A launch that can start elsewhere does (see `planner.starts_elsewhere`). The others are judged here
+by the shape of what lies around, not by repeating Bun's resolution: whatever could answer counts.
 
 Hot-path module; `hashlib` and `json` are imported only where something answers.
 """

@@ -66,7 +66,7 @@ def survey(
     invocation = grammar.read(typed)
     sessions, unreadable = _session_directories(invocation, own, cwd)
     starts = sessions + _starts(invocation, own, cwd)
-    elsewhere = starts_elsewhere(invocation)
+    elsewhere = starts_elsewhere(invocation, program)
     found = surroundings.gather(own, starts, elsewhere=elsewhere)
     found.unreadable_store += [u for u in unreadable if u not in found.unreadable_store]
     return Facts(
@@ -79,16 +79,21 @@ def survey(
         directories=directories.Directories(own),
         provider_ids=catalogue_ids(),
         working_directory=cwd,
+        elsewhere=elsewhere,
     )
 
 
-def starts_elsewhere(invocation: grammar.Invocation) -> bool:
-    """Whether this command can start in an empty directory.
+def starts_elsewhere(invocation: grammar.Invocation, program: str) -> bool:
+    """Whether this command of `program`, "" for none, can start in an empty directory.
 
     `run` works where PWD says, and `models` and `debug` need no project (read in the source of
     1.18.33, and run); the TUI changes to its project before it starts its worker, and the others
     work in the directory they are started in. A command that opens no project starts in the root.
+    Behind a script all others start in their project, as the TUI does: a shell sets PWD to the
+    directory that it is in, and opencode would work there, and read what lies above it (run).
     """
+    if program and not binary.is_agent_itself(program, AGENT):
+        return invocation.kind == HARMLESS
     return (
         invocation.kind == HARMLESS
         or invocation.command.name in ("run", "models")
@@ -323,7 +328,7 @@ def _set_environment(result: Plan, policy: CompiledPolicy, facts: Facts, content
     sets["PATH"] = ":".join([places.bin, *filter(None, [environ.get("PATH", "")])])
     if not same_directory(environ.get("PWD", ""), facts.working_directory):
         sets["PWD"] = facts.working_directory
-    if starts_elsewhere(facts.invocation):
+    if facts.elsewhere:
         result.directory = places.empty
     sets |= asked_directly(policy, environ)
     result.set(sets, SETS)

@@ -83,6 +83,7 @@ class Machine:
         self.program = root / "opencode-ai" / "bin" / "opencode.exe"
         for folder in (self.home, self.project / ".git", self.program.parent):
             folder.mkdir(parents=True)
+        self.program.write_bytes(b"\x7fELF")
         self.version("1.18.33")
         self.environ = {
             "HOME": str(self.home),

@@ -41,6 +41,49 @@ SUFFIX = "x" * 10
 """What a plan has that leaves no trace."""
 
 
+class TestWhereItStarts:
+    """A shell sets PWD to the directory it is in, and opencode works in what PWD says."""
+
+    @pytest.mark.parametrize("argv", [("run", "hi"), ("models",), ("debug", "config")])
+    def test_the_agent_itself_starts_in_an_empty_directory(
+        self, machine: Machine, argv: tuple[str, ...]
+    ) -> None:
+        wrapped = machine.project.parent / "lib" / ".opencode-wrapped"
+        for program in (machine.program, wrapped):
+            machine.put(str(program.relative_to(machine.project.parent)), "\x7fELF")
+            machine.program = program
+            assert machine.look(*argv).elsewhere
+            started = AGENT.plan(machine.policy, machine.look(*argv), str(program), NOW)
+            assert started.directory == machine.look(*argv).directories.empty
+
+    @pytest.mark.parametrize("argv", [("run", "hi"), ("models",), ("debug", "config")])
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("opencode", '#!/bin/sh\nexec /opt/opencode "$@"\n'),
+            ("opencode", '#!/usr/bin/env -S bash --login\nexec /opt/opencode "$@"\n'),
+            ("opencode", '#!/usr/bin/env node\nrequire("./opencode.js")\n'),
+            ("opencode", "#!/usr/bin/python3\nimport os\n"),
+            ("opencode", 'exec /opt/opencode "$@"\n'),  # a shell runs it all the same
+            ("opencode", ""),
+            ("mise", "\x7fELF"),
+            ("volta-shim", "\xcf\xfa\xed\xfe"),
+        ],
+    )
+    def test_behind_a_script_it_starts_in_its_project(
+        self, machine: Machine, argv: tuple[str, ...], name: str, content: str
+    ) -> None:
+        (machine.program.parent / name).write_bytes(content.encode("latin-1"))
+        link = machine.home / "bin" / "opencode"
+        link.parent.mkdir()
+        link.symlink_to(machine.program.parent / name)
+        machine.program = link
+        assert machine.plan(*argv).directory == ""
+        # there a repository must not answer the agent's imports
+        machine.put("project/node_modules/esprima/index.js", "1")
+        assert "RG301" in rules(machine.plan(*argv))
+
+
 class TestRoute:
     @pytest.mark.parametrize(
         ("argv", "route", "model"),
