@@ -7,6 +7,7 @@ counts.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -53,16 +54,22 @@ class CanarySearch:
         """(name, path) for each canary in the content or the name of a file under `root`.
 
         Symbolic links are not followed. A file that cannot be read is an OSError: a search that
-        skips a file proves nothing about it.
+        skips a file proves nothing about it. What is gone when it is looked into holds nothing.
         """
-        for folder, folders, files in os.walk(root, onerror=_fail):
+
+        def fail(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError) or error.filename == root:
+                raise error
+
+        for folder, folders, files in os.walk(root, onerror=fail):
             for entry in (*folders, *files):
                 path = os.path.join(folder, entry)
                 names = self.found(os.fsencode(entry))
-                if os.path.islink(path):
-                    names |= self.found(os.fsencode(os.readlink(path)))
-                elif os.path.isfile(path):
-                    names |= self._found_in(path)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.islink(path):
+                        names |= self.found(os.fsencode(os.readlink(path)))
+                    elif os.path.isfile(path):
+                        names |= self._found_in(path)
                 yield from ((name, path) for name in sorted(names))
 
     def _found_in(self, path: str) -> set[str]:
@@ -73,7 +80,3 @@ class CanarySearch:
                 names |= self.found(tail + chunk)
                 tail = chunk[-self._overlap :] if self._overlap else b""
         return names
-
-
-def _fail(error: OSError) -> None:
-    raise error

@@ -8,7 +8,8 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.waiting import await_true
+import psutil
+from harness.waiting import PATIENCE, await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +35,12 @@ def screen(
     try:
         yield run
     finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
+        # none of its own may still write into the home, or be asked for by the next test
+        with contextlib.suppress(subprocess.CalledProcessError, psutil.NoSuchProcess):
+            pids = run("list-panes", "-a", "-F", "#{pane_pid}").split()
+            shown = [psutil.Process(int(pid)) for pid in pids]
             run("kill-server")
+            psutil.wait_procs(shown, PATIENCE)
 
 
 def await_words(run: Callable[..., str], words: str) -> str:

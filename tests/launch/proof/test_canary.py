@@ -68,6 +68,29 @@ def test_found_across_the_edge_of_a_chunk(tmp_path: Path) -> None:
         assert list(SEARCH.found_under(str(tmp_path))) == [("THE_KEY", str(file))]
 
 
+def test_what_goes_while_it_is_searched_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.lock", "b.lock", "c.lock"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("a.lock")
+    (tmp_path / "z").write_text(VALUE)
+    looked_at = os.path.islink
+
+    def gone(path: str) -> bool:
+        """What it is, and then it goes."""
+        found = looked_at(path)
+        if path.endswith("lock") and os.path.isdir(path):
+            os.rmdir(path)
+        elif path.endswith(("file", "link")) and os.path.lexists(path):
+            os.unlink(path)
+        return found or path.endswith("file")
+
+    monkeypatch.setattr(os.path, "islink", gone)
+    assert list(SEARCH.found_under(str(tmp_path))) == [("THE_KEY", str(tmp_path / "z"))]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="absent"):
         list(SEARCH.found_under(str(tmp_path / "absent")))
