@@ -12,7 +12,8 @@ class Constructor(NamedTuple):
     """What makes a client in a language whose options are calls, or stand behind it in a chain.
 
     `arguments` is a regex for one that holds no address, `needs` for one that there has to be, ""
-    for none, `ends` what ends the chain, "" for none.
+    for none, `ends` what ends the chain, "" for none. `kept` is true of options, which count where
+    they are given to a name.
     """
 
     owner: str
@@ -23,6 +24,7 @@ class Constructor(NamedTuple):
     arguments: str
     needs: str
     ends: str
+    kept: bool
 
 
 class ModelClient(NamedTuple):
@@ -58,6 +60,7 @@ def constructors() -> tuple[Constructor, ...]:
             row.get("arguments", ""),
             row.get("needs", ""),
             row.get("ends", ""),
+            row.get("kept", False),
         )
         for row in entries.data("clients.toml")["constructor"]
     )

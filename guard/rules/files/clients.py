@@ -55,12 +55,12 @@ own."""
 _ADDRESSED = late(
     r"(?<![\w$])(?P<what>[\w$]++)(?:\(\))?(?:\.|->)"
     r"(?:(?:_?base_url|api_base|uri_base|[bB]aseU(?:RL|rl|ri)|ApiUrlFormat)\s*=(?!=)"
-    r"|with_?[Oo]ptions\s*\()"
+    r"|with_(?:api_base|options)\s*\(|withOptions\s*\()"
 )
 """An address that something is given after it was made."""
 
 _GIVEN_TO = late(
-    r"(?:^|[^\w$.])(?:[\w$]+\.)*(?P<name>[\w$]+)\s*(?::[^=\n]{1,80})?=\s*(?:await\s+)?(?:new\s+)?\Z"
+    r"(?:^|[^\w$.])(?:[\w$]+\.)*(?P<name>[\w$]+)\s*(?::[^=\n]{1,80})?:?=\s*(?:await\s+)?(?:new\s+)?\Z"
 )
 _WITH_OPTIONS = late(r"\s*\.with_?[Oo]ptions\s*\(")
 _PREFIXES = {"Google": ("GOOGLE", "GEMINI"), "Azure OpenAI": ("AZURE", "OPENAI")}
@@ -164,14 +164,18 @@ class Clients:
 def _constructed(file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
     text = file.text
     found = list(constructors.calls(file.name, text))
-    ends = code_text.bare(text, file.name, [call.bracket for call in found]) if found else {}
-    if not ends:
+    if not found:
         return
+    ends = code_text.bare(text, file.name, [call.bracket for call in found])
     scope = Scope(file, policy)
     elsewhere = _Elsewhere(file)
     for call in found:
-        end = ends.get(call.bracket)
-        if end is None or constructors.may_be_addressed(text, call, end):
+        end = ends.get(call.bracket, 0)
+        if text[call.bracket] != "(" and not _in_comment(text, call.start):
+            end = constructors.end_without_bracket(text, call)
+        if not end or constructors.may_be_addressed(text, call, end):
+            continue
+        if call.made.kept and not _GIVEN_TO.search(text[max(0, call.start - 200) : call.start]):
             continue
         whole = constructors.whole(text, call, end)
         if not _GATEWAY.search(whole) and not elsewhere.addresses(
@@ -214,9 +218,11 @@ class _Elsewhere:
             return True
         # what it is kept as
         holder = _GIVEN_TO.search(text[max(0, at - 200) : at])
-        names = {name.partition(".")[0] for name in called} | (
-            {holder["name"]} if holder else set()
-        )
+        names = {re.split(r"\W", name, maxsplit=1)[0] for name in called}
+        if holder is not None:
+            names.add(holder["name"])
+            if re.search(rf"&(?:mut\s+)?{re.escape(holder['name'])}\b", text):
+                return True  # whoever gets it may write to it
         return any(
             name in names and self._parts.covers(place, at) for name, place in self._given
         ) or any(

@@ -33,6 +33,7 @@ WORDS = (
     *(b"openai-go", b"go-openai", b"anthropic-sdk-go", b"com.openai.client.okhttp"),
     *(b"com.anthropic.client.okhttp", b"dev.langchain4j.model", b"using openai", b"async_openai"),
     *(b"openai::client", b"openai::factory", b"anthropic::client", b"anthropic::factory"),
+    *(b"openai.configure", b"new openai.", b"langchaingo/llms", b"google.golang.org/genai"),
 )
 """One of them stands in every file with a finding, in any case."""
 
@@ -41,10 +42,13 @@ _MOST = 6000
 
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`"
 _COMMENT = r"//[^\n]*+|/\*.*?\*/"
+_HASHED = late(rf"{_QUOTED}|#[^\n]*+")
 _TOKEN = late(rf"{_QUOTED}|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<comma>,)")
 _STRING = late(rf"{_QUOTED}|{_COMMENT}", re.DOTALL)
 _STEP = late(rf"(?:\s|{_COMMENT})*+(?:\??\.|->)\s*(?P<name>\w+)\s*(?P<call>\()?", re.DOTALL)
 _BRACES = late(r"\s*\{")
+_SCOPES = ("apply", "also", "run", "let")
+"""What a block stands behind in a chain of Kotlin."""
 _NAMED = late(r"(?P<name>[A-Za-z_]\w*)\s*(?:\(|=(?![=>])|=>|:(?!:))")
 _ENVIRONMENT = late(r"\b(?:ENV|env)\.fetch\b|\bvalue\s*:")
 _PREFIX = late(r"(?:with|set)(?=[A-Z_])|^_+", re.IGNORECASE)
@@ -66,12 +70,41 @@ def calls(name: str, text: str) -> Iterator[Call]:
         if made.language != language:
             continue
         for lead, call in _written(made, text):
-            pattern = _compiled(rf"(?<![\w$.\"'`]){re.escape(lead + call)}\s*\(")
-            for match in pattern.finditer(text):
+            for match in _pattern(language, lead + call).finditer(text):
                 before = text[max(0, match.start() - 3) : match.start()]
                 if re.search(r"\w(?:::|\\)\Z", before):
                     continue  # of somebody else's module
                 yield Call(match.start(), match.end() - 1, lead + call, made)
+
+
+def _pattern(language: str, what: str) -> re.Pattern[str]:
+    """A call of `what`, which may stand on several lines, up to its bracket; or up to what it is
+    given where it takes no bracket."""
+    spaced = re.sub(r"\\\.|::", r"\\s*+\g<0>\\s*+", re.escape(what)).replace(r"\ ", r"\s++")
+    opens = r"\s*+\("
+    if language == "rust":
+        at = spaced.rfind(r"\s*+::")
+        spaced = rf"{spaced[:at]}(?:::<[^();]{{0,200}}>)?{spaced[at:]}"
+    elif language == "csharp":
+        kind = spaced.removeprefix(r"new\s++")
+        held = r"\??\s++\w++\s*+(?:\{[^{}]{0,100}\}\s*+)?=>?\s*+new"
+        spaced = rf"(?:{spaced}|(?<!new ){kind}{held})"
+    elif what.endswith(".configure"):
+        opens = r"\s*+(?:do|\{)\s*+\|"
+    elif language == "ruby":
+        opens = r"(?:\s*+\(|[ \t](?=[ \t]*:?\w+(?::|[ \t]*=>)))"
+    return _compiled(rf"(?<![\w$.\"'`]){spaced}{opens}")
+
+
+def end_without_bracket(text: str, call: Call) -> int:
+    """Where the arguments end of a call that takes no bracket, 0 for one that does."""
+    if text[call.bracket] == "(":
+        return 0
+    regex = (
+        r"\n[ \t]*+(?:end\b|\})|\Z" if text[call.bracket] == "|" else r"(?<![,\\\s])[ \t]*+\n|\Z"
+    )
+    match = _compiled(regex).search(text, call.bracket, call.bracket + _MOST)
+    return match.start() + 1 if match else 0
 
 
 def language_of(name: str) -> str:
@@ -81,11 +114,11 @@ def language_of(name: str) -> str:
 
 def may_be_addressed(text: str, call: Call, end: int) -> bool:
     """Whether an address may be given to what `call` makes, whose bracket closes before `end`."""
-    arguments = text[call.bracket + 1 : end - 1]
+    arguments = _without_comments(text[call.bracket + 1 : end - 1], call.made.language)
     behind, steps = _behind(text, end)
     if len(arguments) > _MOST or re.search(r"\.\.\.|\*\*", arguments):
         return True
-    given = list(_split(arguments))
+    given = list(_split(arguments)) if text[call.bracket] != "|" else [arguments]
     allowed, needed = (
         _compiled(regex, re.IGNORECASE | re.DOTALL)
         for regex in (call.made.arguments, call.made.needs)
@@ -128,17 +161,34 @@ def _imported(made: Constructor, module: str, call: str, text: str) -> Iterator[
             alias = made.package if found["as"] in (None, "import") else found["as"]
             yield "" if alias == "." else f"{alias}.", call
     elif made.language == "java":
-        owner = call.partition(".")[0]
-        if re.search(rf"^\s*import\s+{quoted}\.(?:{owner}\b|\*)", text, re.MULTILINE):
-            yield "", call
+        owner, _, method = call.partition(".")
+        for use in re.finditer(
+            rf"^\s*import\s+(?P<static>static\s+)?{quoted}\.(?:(?P<owner>{owner})\b|\*)"
+            rf"(?:\s+as\s+(?P<as>\w+)|\.(?:{method}\b|(?P<all>\*)))?",
+            text,
+            re.MULTILINE,
+        ):
+            yield "", method if use["static"] else f"{use['as'] or owner}.{method}"
+        if f"{module}.{owner}" in text:
+            yield f"{module}.", call
     elif made.language == "csharp":
+        kind = call.removeprefix("new ")
         if re.search(rf"^\s*(?:global\s+)?using\s+{quoted}\s*;", text, re.MULTILINE):
             yield "", call
+        alias = re.search(
+            rf"^\s*(?:global\s+)?using\s+(\w+)\s*=\s*{quoted}\.{kind}\s*;", text, re.M
+        )
+        if alias is not None:
+            yield "", f"new {alias[1]}"
+        if f"{module}.{kind}" in text:
+            yield "", f"new {module}.{kind}"
     elif made.language == "rust":
         owner, _, method = call.partition("::")
         yield f"{module}::", call
+        for use in re.finditer(rf"\buse\s+{quoted}\s+as\s+(\w+)\s*;", text):
+            yield f"{use[1]}::", call
         for use in re.finditer(rf"\buse\s+{quoted}::([^;]{{1,2000}});", text):
-            for name in re.finditer(rf"(?<![\w:])(?:{owner})\b(?:\s+as\s+(\w+))?", use[1]):
+            for name in re.finditer(rf"(?<![\w:])(?:config::)?{owner}\b(?:\s+as\s+(\w+))?", use[1]):
                 yield "", f"{name[1] or owner}::{method}"
 
 
@@ -151,6 +201,9 @@ def _behind(text: str, end: int) -> tuple[str, list[str]]:
             break
         names.append(step["name"])
         at = _closed(text, step.start("call")) if step["call"] else step.end()
+        block = _BRACES.match(text, at) if step["name"] in _SCOPES else None
+        if block is not None:
+            at = _closed(text, block.end() - 1)
     braces = None if names else _BRACES.match(text, end)
     if braces is not None:
         at = _closed(text, braces.end() - 1)
@@ -169,19 +222,20 @@ def _closed(text: str, at: int) -> int:
 
 
 def _split(arguments: str) -> Iterator[str]:
-    """The arguments of a call, without comments that stand before or behind one."""
+    """The arguments of a call."""
     depth, start = 0, 0
     for token in _TOKEN.finditer(arguments):
         depth += (token["open"] is not None) - (token["close"] is not None)
         if token["comma"] and depth == 0:
-            yield _plain(arguments[start : token.start()])
+            yield arguments[start : token.start()].strip()
             start = token.end()
-    if last := _plain(arguments[start:]):
+    if last := arguments[start:].strip():
         yield last
 
 
-def _plain(argument: str) -> str:
-    return re.sub(r"\A(?:\s|//[^\n]*\n|#[^\n]*\n)+|\s+//[^\n]*\Z", "", argument).strip()
+def _without_comments(text: str, language: str) -> str:
+    pattern = _HASHED if language == "ruby" else _STRING
+    return pattern.sub(lambda match: " " if match[0][0] in "/#" else match[0], text)
 
 
 @cache
