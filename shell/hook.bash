@@ -67,9 +67,9 @@ function __routeguard_check {
     # fork. The file is written over, not emptied first, which costs a disk a multiple. The word
     # `=TURN_API_KEY`, which no variable has, ends the answer. Without it, or with the turn of an
     # earlier answer, nothing was written, which `compgen` does not say: on a full disk, say. The
-    # turn is quoted because IFS may have digits.
+    # word is quoted because IFS may hold any part of it.
     if [[ -n $__rg_scratch && $__rg_rest -le 0 ]] && __rg_turn=$((__rg_turn + 1)) &&
-        { \builtin compgen -e -X '!?*_API_KEY' -W "='$__rg_turn'_API_KEY" 1<>"$__rg_scratch/$$" &&
+        { \builtin compgen -e -X '!?*_API_KEY' -W "'=${__rg_turn}_API_KEY'" 1<>"$__rg_scratch/$$" &&
             { \builtin read -r -d = __rg_found && \builtin read -r __rg_name; } <"$__rg_scratch/$$"; } 2>/dev/null &&
         [[ ${__rg_name//\'/} == "${__rg_turn}_API_KEY" ]]; then
         __rg_same=__rg_same_all __rg_rest=$__rg_pause
@@ -257,7 +257,7 @@ function __routeguard_broken {
         # shellcheck disable=SC2016 # nothing to expand
         \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
             '  why:   there is a function named builtin, or `enable -n` has switched one off' \
-            '  fix:   unset -f builtin; enable builtin eval local printf return' >&2
+            '  fix:   unset -f builtin; enable builtin eval local printf read return' >&2
     fi
 }
 

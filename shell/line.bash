@@ -63,7 +63,7 @@ else
         # shellcheck disable=SC2053 # they are patterns
         if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
             READLINE_LINE=''
-            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, the builtins of bash are hidden, or there is no place for a temporary file. fix: make room in /tmp; or open a new shell; or: unset -f builtin; enable builtin eval local printf return} ]]
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, the builtins of bash are hidden, or there is no place for a temporary file. fix: make room in /tmp; or open a new shell; or: unset -f builtin; enable builtin eval local printf read return} ]]
         fi
     }
 
@@ -224,14 +224,14 @@ else
         \builtin local __rg_scratch=__SCRATCH__
         if [[ -z $__rg_scratch ]] || ! { __routeguard_keys 1<>"$__rg_scratch/$$" &&
             \builtin mapfile -n 7 -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null || [[ ${__rg_all[6]-} != . ]]; then
-            \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"
+            { \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"; } 2>/dev/null || \builtin :
         fi
         __rg_bound=()
         for __rg_map in emacs-standard vi-insert vi-command; do
             # shellcheck disable=SC2016 # expanded when the key is pressed
             \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
             for __rg_does in 2accept-line 3operate-and-get-next; do
-                __rg_keys=${__rg_all[__rg_number++]}
+                __rg_keys=${__rg_all[__rg_number++]-}
                 # the answer where nobody has changed a key is not taken apart, which takes long
                 case $__rg_keys in
                 'accept-line can be invoked via "\C-j", "\C-m".')
