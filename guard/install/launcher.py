@@ -41,12 +41,12 @@ _MADE_FROM = (
 """Our own files that a hook is made from, beside the templates: patterns below our package."""
 
 _INSTALLED = (
-    *("hook.py", "agents/*/__init__.py", "catalog/*.json", "catalog/*.toml"),
+    *("__init__.py", "hook.py", "agents/*/__init__.py", "catalog/*.json", "catalog/*.toml"),
     *(".", "agents", "catalog", "files", "policy"),
 )
 """The same for a package that was installed: pip, pipx and uv write each file of it anew, and a
-directory shows that one of its files was put in the place of another. In a clone an editor may
-write into a module itself."""
+directory shows that one of its files was put in the place of another. Whoever writes into them,
+as `rsync --inplace` does, shows it by the version. In a clone an editor may write into a module."""
 
 
 def text(way: Way, version: str, home: str = "") -> bytes:

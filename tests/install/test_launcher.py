@@ -306,6 +306,7 @@ class TestInstalled:
     @pytest.mark.parametrize(
         ("how", "name"),
         [
+            ("written", "__init__.py"),
             ("written", "hook.py"),
             ("written", "catalog/providers.json"),
             ("written", "catalog/variables.toml"),
