@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from guard import __version__
-from guard.commands.groups import LazyGroup, usage_error, with_help
+from guard.commands.groups import LazyGroup, as_typed, usage_error, with_help
 from guard.commands.overview import MAX_WIDTH, OVERVIEWS
 from guard.errors import ExitCode
 from guard.report.terminal import say
@@ -46,6 +46,13 @@ class _ClosedError(Exception):
 
 class _Top(LazyGroup):
     """The group of all commands."""
+
+    def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from guard.catalog.agents import agents  # only a mistake needs it
+
+        if any(args[0] in agent.typed for agent in agents()):
+            return [f"did you mean: {as_typed(f'{ctx.command_path} exec --', args)}"]
+        return super().meant(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -180,6 +180,8 @@ class TestDispatch:
             (["help", "policy", "show"], "policy --help"),
             (["policyy", "show"], "policy show"),
             (["allow", "prt", "1", "--reason", "a b"], "allow port 1 --reason 'a b'"),
+            (["claude", "-p", "a b"], "exec -- claude -p 'a b'"),
+            (["aider"], "exec -- aider"),
         ],
     )
     def test_a_command_of_a_group_is_found_without_it(
@@ -187,6 +189,16 @@ class TestDispatch:
     ) -> None:
         assert main(words) == ExitCode.USAGE
         assert f"did you mean: routeguard {meant}\n" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("typed", "meant"),
+        [("--selct", "--select"), ("--jsno", "--json"), ("--staeged", "--staged")],
+    )
+    def test_the_nearest_option_is_named(
+        self, typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["check", typed]) == ExitCode.USAGE
+        assert f"did you mean: {meant}\n" in capsys.readouterr().err
 
     def test_a_word_that_is_no_choice(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["completion", "tcsh"]) == ExitCode.USAGE

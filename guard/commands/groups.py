@@ -175,7 +175,7 @@ def usage_error(error: click.ClickException) -> UsageError:
         if successor:
             fix.insert(0, f"it is called: {successor}")
         elif error.possibilities:
-            fix.insert(0, f"did you mean: {sorted(error.possibilities, key=len)[-1]}")
+            fix.insert(0, f"did you mean: {error.possibilities[0]}")
     elif isinstance(error, click.BadParameter) and error.param is not None:
         name = error.param.get_error_hint(ctx).strip("'") if ctx else error.param.name
         if isinstance(error, click.MissingParameter):
