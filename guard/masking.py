@@ -220,6 +220,7 @@ _OF_AGENTS = ("exec", "explain", "line")
 def typed(argv: list[str]) -> Iterator[str]:
     """The words of our command line `argv` that are keys: pasted in place of a name, as a rule."""
     apart = argv[:1] != [] and argv[0] in _OF_AGENTS
+    checks = argv[:1] == ["check"]
     for word in argv:
         for part in word.translate(_WORD_ENDS).split():
             # --key=VALUE, NAME=VALUE, env:VALUE; a key may end in `=`
@@ -230,11 +231,26 @@ def typed(argv: list[str]) -> Iterator[str]:
             else:
                 found_in = [whole.lstrip("-"), whole.rpartition(":")[2]]
             for found in found_in:
-                if key_shapes.is_key(found, apart=apart) and not _is_a_place(found):
+                name = _without_commits(found) if checks else found
+                if key_shapes.is_key(name, apart=apart) and not _is_a_place(found):
                     yield found
 
 
 _WORD_ENDS = str.maketrans(dict.fromkeys("\"'`,;&(){}[]<>|@?", " "))
+
+
+def _without_commits(word: str) -> str:
+    """`word` without the ids of commits in it: `check --since ID`, `--output ID.sarif` of a CI job.
+
+    No provider's key is 40 hexadecimal digits without a prefix (gitleaks.toml).
+    """
+    parts = word.translate(key_shapes.PARTS).split()
+    names = [part for part in parts if len(part) != _COMMIT or not _HEX_DIGITS.issuperset(part)]
+    return word if names == parts else "-".join(names)
+
+
+_COMMIT = 40
+_HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 def _is_a_place(word: str) -> bool:

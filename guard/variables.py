@@ -55,7 +55,7 @@ class Verdict(Record):
     `rule` is "" where nothing is wrong; `words` complete its name to a sentence. `removed` tells
     that a launch of an agent takes it away, `place` is what an address leads to ("" for none),
     and `subject` that of an exception ("" where there can be none). `advice` is how the policy
-    keeps for good what a company needs of it, "" where it cannot.
+    keeps for good what a company needs of it, with the lines to paste; "" where it cannot.
     """
 
     kind: str
@@ -136,7 +136,7 @@ def ca_for_good(name: str, value: str) -> str:
 
 
 def _for_good(setting: str) -> str:
-    return f"if it is your company's, keep it for good in your policy: [gateway] {setting}"
+    return f"if it is your company's, keep it for good in your policy:\n[gateway]\n{setting}"
 
 
 def rule_of(name: str, kind: str, policy: CompiledPolicy) -> str:

@@ -36,7 +36,7 @@ class Change:
         self.advice = advice
         self.name = name
         self.rule = rule
-        self.reason = f"{reason}; {advice}" if advice else reason
+        self.reason = f"{reason}; {advice}".replace("\n", " ") if advice else reason
 
     def as_dict(self) -> dict[str, str]:
         """The change as the JSON output carries it."""

@@ -23,7 +23,7 @@ it.
 
 
 def how_to_set(variable: str) -> str:
-    """The fix for a gateway key that is not in `variable`."""
+    """The fix for a gateway key that is not in `variable`, or is none."""
     from guard import shells
 
     return (

@@ -183,7 +183,7 @@ def _at_launch(
     if name in policy.remove:
         return Decision("removed", "listed under [environment] remove")
     verdict = _verdict(variable, environ, policy)
-    words = verdict.words + (f"; {verdict.advice}" if verdict.advice else "")
+    words = verdict.words + (f"; {verdict.advice}" if verdict.advice else "").replace("\n", " ")
     if exception is not None:
         return Decision("kept", "an exception covers it")
     if verdict.removed:

@@ -204,8 +204,14 @@ def _add(
 ) -> int:
     environ = _own_environment()
     kind, _, rest = subject.partition(":")
-    if kind in ("env", "server") and is_key(rest, apart=False):
+    if kind == "env" and is_key(rest, apart=False):
         refuse_key()
+    if kind in ("proxy", "server") and any(is_key(part, apart=False) for part in _parts(rest)):
+        raise UsageError(
+            "this address holds what looks like a key (not shown)",
+            why="exceptions are kept in a file and in the log",
+            fix="give the address without it; rotate the key: it may be in your shell's history",
+        )
     # the subject first: whoever is asked for a reason wants to know that it is worth giving
     wanted = {"subject": subject, "sha256": sha256}
     validated({**wanted, "reason": "-", "until": date.today()})
@@ -235,6 +241,10 @@ def _add(
         rows.append(("undo", (*map(subjects.command, change.replaced), revoke_it)[0]))
     _show(rows)
     return ExitCode.OK
+
+
+def _parts(place: str) -> tuple[str, ...]:
+    return (place, *re.split(r"[/:?#@&=]", place))
 
 
 def _show(rows: list[tuple[str, str]]) -> None:
@@ -269,7 +279,7 @@ def _reason(reason: str | None) -> str:
     reason = (reason or "").strip()
     if not reason:
         raise UsageError("an exception needs a reason", fix='add --reason "why it is needed"')
-    if looks_like_key(reason):
+    if looks_like_key(reason) or (" " not in reason and is_key(reason, apart=False)):
         raise UsageError(
             "the reason looks like a key (not shown)",
             why="reasons are kept in a file and in the log",

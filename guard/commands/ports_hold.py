@@ -66,7 +66,7 @@ def hold(ports: tuple[int, ...]) -> int:
             raise UsageError(
                 f"port {port} is not used by local proxies only",
                 why="holding it would keep other programs off, so the policy has to list it",
-                fix=f"add it to your policy: [proxies] hold = [{port}]",
+                fix=f"add it to your policy:\n[proxies]\nhold = [{port}]",
             )
     wanted, left = holding.plan(policy, set(ports) or allowed, time.time())
     held: dict[int, list[socket.socket]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from guard import paths
-from guard.agents.keys import unusable_key
+from guard.agents.keys import how_to_set, unusable_key
 from guard.errors import GuardError, UsageError, listed
 from guard.findings import mask
 from guard.launch.resolve import users_own
@@ -67,7 +67,7 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
             f"{chosen.key_env} {wrong}",
             where=f"environment variable {chosen.key_env}",
             why="nothing was sent",
-            fix=f"set {chosen.key_env} to a Portkey API key (dashboard, API Keys)",
+            fix=how_to_set(chosen.key_env),
             rule="RG106",
         )
     return Key(chosen, f"the environment variable {chosen.key_env}", value)

@@ -192,7 +192,7 @@ def _advise(plan: Plan, environ: Mapping[str, str]) -> None:
     told: dict[str, list[str]] = {}
     for change in plan.changes:
         if change.advice:
-            told.setdefault(change.advice, []).append(change.name)
+            told.setdefault(change.advice.replace("\n", " "), []).append(change.name)
     lines = [f"routeguard: {', '.join(sorted(names))}: {how}" for how, names in told.items()]
     if lines:
         from guard.launch import said

@@ -195,6 +195,8 @@ def translate(error: ErrorDetails, path: Path) -> tuple[Path, str, str, str, str
         if isinstance(value, str):
             near = get_close_matches(value, _words(accepted), n=1)
             fix = f'did you mean "{near[0]}"?' if near else ""
+        elif path == ("schema",) and isinstance(value, int) and value > 1:
+            fix = "this file is for a newer routeguard: update routeguard"
         return path, "not a known value", shown(value, path), accepted, fix
     if kind in ("refused", "literal_key"):
         fix = str(context.get("fix", ""))

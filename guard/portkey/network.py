@@ -99,5 +99,5 @@ def inspected_fix(environ: Mapping[str, str], policy: CompiledPolicy) -> str:
     files = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")
     named = next((name for name in files if environ.get(name)), "")
     return (
-        ca_for_good(named or "SSL_CERT_DIR", environ.get(named, "-")) + "; else try another network"
+        f"try another network; or, {ca_for_good(named or 'SSL_CERT_DIR', environ.get(named, '-'))}"
     )

@@ -203,7 +203,7 @@ class TestProxies:
 
     def test_a_companys_own_is_named_in_the_policy(self, policy: CompiledPolicy) -> None:
         (finding,) = proxies({"HTTPS_PROXY": "http://me:canary@127.0.0.1:3128/"}, policy, 0.0)
-        assert 'in your policy: [gateway] proxy = "http://127.0.0.1:3128"' in finding.fix
+        assert 'in your policy:\n[gateway]\nproxy = "http://127.0.0.1:3128"' in finding.fix
         assert "canary" not in finding.fix
         # only what the policy takes is advised
         for value, line in (

@@ -126,6 +126,7 @@ def test_a_missing_and_a_foreign_gateway_key(machine: Machine) -> None:
     (foreign,) = machine.check(PORTKEY_API_KEY="sk-ant-abc").findings
     assert foreign.rule == "RG106"
     assert foreign.message == f"PORTKEY_API_KEY {unusable_key('sk-ant-abc')}"
+    assert foreign.fix == missing.fix
 
 
 def test_an_exception_holds(machine: Machine) -> None:

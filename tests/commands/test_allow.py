@@ -25,6 +25,11 @@ from guard.policy.values import CompiledPolicy
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-canary-0123456789abcdefghij"
+TYPED_KEYS = (
+    "9f86d081884c7d659a2feaa0c55ad015",
+    "AKIAE4UMR46PQM4I2HZ4",
+    "3f2a1b4c-1d2e-4f5a-8b9c-0123456789ab",
+)
 
 
 class Place:
@@ -202,6 +207,32 @@ class TestAdd:
         assert said in run.err
         assert not run.allowed.exists()
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("proxy", "http://{}:8080"),
+            ("proxy", "{}:8080"),
+            ("proxy", "{}.example.com:8080"),
+            ("server", "https://{}.example.com"),
+            ("server", "https://ai.example.com/{}/v1"),
+            ("server", "https://ai.example.com/v1?key={}"),
+        ],
+    )
+    @pytest.mark.parametrize("key", TYPED_KEYS)
+    def test_an_address_with_a_key_is_not_kept(self, run, words, key):
+        kind, form = words
+        if "-" in key and ".example.com" in form and not form.endswith("{}"):
+            form = form.replace(".example.com", "")  # an id is a usual name of a host
+        run.allow(kind, form.format(key), "--for", "2h", "--reason", "x", status=2)
+        assert "looks like a key" in run.err
+        assert key not in run.err
+        assert not run.allowed.exists()
+
+    def test_a_reason_names_a_commit(self, run):
+        reason = f"until {'3f78' * 10} is reverted"
+        run.allow("port", "4000", "--for", "2h", "--reason", reason)
+        assert run.entries()[0]["reason"] == reason
+
     def test_until_a_day_and_a_moment(self, run):
         day = date.today() + timedelta(days=90)
         run.allow("port", "4000", "--until", day.isoformat(), "--reason", "x")
@@ -217,8 +248,9 @@ class TestAdd:
             (("--reason", "  "), "needs a reason"),
             (("--reason", KEY), "looks like a key"),
             (("--reason", f"my {KEY} needs it"), "looks like a key"),
+            (("--reason", "9f86d081884c7d659a2feaa0c55ad015"), "looks like a key"),
             (("--reason", "a\nb"), "one line of text"),
-            (("--reason", "x" * 501), "one line of text"),
+            (("--reason", "x y" * 170), "one line of text"),
         ],
     )
     def test_reason_that_is_none(self, run, reason, said):

@@ -193,7 +193,7 @@ def test_a_shared_port_is_refused_with_the_way_to_list_it() -> None:
     assert isinstance(result.exception, UsageError)
     text = result.exception.render()
     assert "port 4000 is not used by local proxies only" in text
-    assert "[proxies] hold = [4000]" in text
+    assert "your policy:\n         [proxies]\n         hold = [4000]" in text
 
 
 def test_a_port_that_no_policy_can_list_is_refused_without_that_advice() -> None:

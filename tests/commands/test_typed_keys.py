@@ -88,6 +88,17 @@ def test_a_path_and_the_name_of_a_set_variable_are_shown(
     assert [*typed(["check", HEX, f"./{HEX}.json"]), *typed(["why", "A" + HEX])] == []
 
 
+@pytest.mark.parametrize(
+    "form", ["--since={}", "{}", "b-{}.json", "--output=reports/{}/r.sarif", "reports/{}/*"]
+)
+def test_a_commit_is_shown_by_check(form: str) -> None:
+    commit = "3f786850e387550fdab836ed7e6dc881de23001b"
+    assert [*typed(["check", form.format(commit)])] == []
+    assert [*typed(["check", "--since", form.format(commit)])] == []
+    assert [*typed(["why", commit])] == [commit]
+    assert [*typed(["check", f"{commit}-{HEX}"])] == [f"{commit}-{HEX}"]
+
+
 def test_an_agent_has_ids_of_its_own() -> None:
     session = "3f2a1b4c-1d2e-4f5a-8b9c-0123456789ab"
     assert [*typed(["exec", "--", "claude", "--resume", session])] == []

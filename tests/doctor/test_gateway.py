@@ -142,7 +142,7 @@ def test_a_connection_that_is_inspected(machine: Machine, inspected: plane.Contr
     found = machine.one("tls")
     assert found.state == "broken"
     assert f"signed by an unknown CA (issuer {ISSUER}): a company's TLS inspection?" in found.what
-    assert '[gateway] ca = "/path/to/company-ca.pem"' in found.fix
+    assert '[gateway]\nca = "/path/to/company-ca.pem"' in found.fix
     assert machine.one("key-accepted").state == "skipped"
     assert all(KEY.encode() not in request.raw for request in inspected.requests)
 
@@ -154,7 +154,7 @@ def test_a_ca_that_only_the_environment_names(
     found = machine.one("tls")
     assert found.state == "broken"
     assert "signed by an unknown CA" in found.what
-    assert f'[gateway] ca = "{authority.ca}"' in found.fix
+    assert f'[gateway]\nca = "{authority.ca}"' in found.fix
 
 
 def test_a_ca_of_the_policy(

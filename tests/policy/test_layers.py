@@ -278,6 +278,10 @@ class TestMessages:
         assert problem.accepted == '"flag" or "scrub"'
         assert problem.fix == 'did you mean "scrub"?'
 
+    def test_a_policy_for_a_newer_version(self, machine):
+        assert "newer routeguard" in only(machine, "schema = 2").fix
+        assert only(machine, "schema = 0").fix == ""
+
     def test_every_problem_is_named_once_in_order(self, machine):
         found = problems(
             machine, "nope = 1\n[keys]\naction = 1\nunknown = 2\n[[exception]]\nsubject = 'x'"

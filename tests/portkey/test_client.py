@@ -480,7 +480,7 @@ def test_a_certificate_that_nobody_vouches_for(tls: Server) -> None:
     assert "nothing was sent" in error.why
     assert "self-signed certificate" in error.why
     assert "(issuer routeguard test): a company's TLS inspection?" in error.what
-    assert '[gateway] ca = "/path/to/company-ca.pem"' in error.fix
+    assert '[gateway]\nca = "/path/to/company-ca.pem"' in error.fix
     assert tls.requests == []
 
 
@@ -497,7 +497,7 @@ def test_no_variable_decides_who_is_the_gateway(
         error = refused(client)
     assert error.kind == "tls"
     path = value if name == "SSL_CERT_FILE" else "/path/to/company-ca.pem"
-    assert f'[gateway] ca = "{path}"' in error.fix
+    assert f'[gateway]\nca = "{path}"' in error.fix
     assert tls.requests == []
     with opened(secure(tls), policy=trusting(tls, certificate)) as client:
         assert client.get("/models").ok

@@ -92,7 +92,7 @@ def test_an_inspected_connection_is_named(
         "a company's TLS inspection?"
     )
     path = others if name else "/path/to/company-ca.pem"
-    assert f'in your policy: [gateway] ca = "{path}"' in error.fix
+    assert f'in your policy:\n[gateway]\nca = "{path}"' in error.fix
     assert gateway.requests == []
 
 

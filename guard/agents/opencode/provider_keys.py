@@ -52,7 +52,7 @@ def take_keys(
                 entry.key_env,
                 f"{entry.key_env} {wrong}",
                 where="environment",
-                fix=f"set {entry.key_env} to a Portkey API key",
+                fix=how_to_set(entry.key_env),
             )
         usable.add(entry.name)
         result.environ[entry.key_env] = value
