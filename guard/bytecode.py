@@ -10,10 +10,11 @@ file. What is in the file is what launches have imported. A checksum tells what 
 `marshal` and the interpreter may end the process on it.
 
 Modules lie together in groups: one that a launch asked for, and before it those that its own
-import asked for, each after what it needs. A group is read, and its modules run in that order, when
-the first of them is asked for. So a launch goes through Python's import some ten times instead of
-forty. Python's own way takes a search and eleven system calls for each module, which for
-`exec -- true` is a third of what the start of the interpreter takes (3.11).
+import asked for, each after what it needs. A module that is asked for runs after those that its own
+import asked for and no others: another could need what is being imported just now. So a launch goes
+through Python's import some ten times instead of forty. Python's own way takes a search and eleven
+system calls for each module, which for `exec -- true` is a third of what the start of the
+interpreter takes (3.11).
 
 Hot-path module. Without `from __future__`, which is a module as well and comes from the file.
 """
@@ -30,14 +31,16 @@ from _frozen_importlib_external import (
     cache_from_source,
 )
 from _imp import source_hash
+from _thread import _count as threads  # beside the main one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import CodeType, ModuleType
     from typing import Any
 
     Piece = tuple[tuple[str, ...], int, int]
+    Kept = tuple[str, tuple[int, ...], bool, int, int, int]
+    Code = tuple[str, CodeType]
 
 _HERE = os.path.dirname(__file__)
 
@@ -48,6 +51,10 @@ INDEX_BYTES, _HEAD_BYTES = 60_000, 1 << 16
 
 SUM_BYTES = 8
 """Before the bytecode of each piece: its checksum, the one of Python's own files."""
+
+_FORM = 2
+"""Of the file, and goes into each checksum: a clone that another release is checked out in keeps
+the file, and neither release may read what the other wrote."""
 
 _Module = type(sys)
 
@@ -79,12 +86,14 @@ def news() -> "Finder | None":
     """The finder, if this process has imported what the file does not hold, and may write it.
 
     Not where it has entered `site`: it has compiled the policy, or does something else that most
-    launches do not.
+    launches do not. Nor where threads have imported.
     """
     finder = sys.meta_path[0]
     if not isinstance(finder, Finder) or not finder.noted or finder.owner != os.geteuid():
         return None
-    return None if "site" in sys.modules or sys.dont_write_bytecode else finder
+    if "site" in sys.modules or sys.dont_write_bytecode or not finder.alone:
+        return None
+    return finder
 
 
 def identity_of(path: str) -> "tuple[int, ...]":
@@ -104,21 +113,25 @@ def is_still(path: str, identity: "tuple[int, ...]") -> bool:
 class Finder:
     """Finds our modules: in the file of `owner`, else as Python does, and notes those.
 
-    `kept` is the index: by name the path of the source, its identity, whether it is a package, and
-    its group. `groups` has the pieces of each: names, and where in the file their bytecode is, from
-    its end, and how long. `done` are the modules that were imported, in the order in which that was
-    over, and `roots` the same apart for each that no other module of ours asked for.
+    `kept` is the index: by name the path of the source, its identity, whether it is a package, its
+    group, and in it the place of the first that its import asked for, and its own. `groups` has the
+    pieces of each: names, and where in the file their bytecode is, from its end, and how long.
+    `done` are the modules that were noted, in the order in which their import was over, and `roots`
+    the same apart for each that no other asked for. `asked` has by name those that its import asked
+    for, but only those after the last that was in the file or lies in it, a package.
     """
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
-        self.kept: dict[str, tuple[str, tuple[int, ...], bool, int]] = {}
+        self.kept: dict[str, Kept] = {}
         self.groups: list[tuple[Piece, ...]] = []
-        self.brought: set[int] = set()
+        self.read: dict[int, list[Code]] = {}
         self.noted: dict[str, tuple[str, tuple[int, ...], bool, CodeType]] = {}
         self.done: list[str] = []
         self.roots: list[list[str]] = []
-        self.depth = 0
+        self.asked: dict[str, list[str]] = {}
+        self.alone = True
+        self.depth = self.floor = 0
         self.size = 0
         try:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -142,12 +155,16 @@ class Finder:
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         """The spec of the module `name`, None for one that is not ours.
 
-        If it was kept, the module is there already: Python takes it from `sys.modules`.
+        If it was kept, the module is there already: Python takes it from `sys.modules`. Beside
+        other threads Python imports it, which makes them wait for a module that has not run yet.
         """
         if name[:6] != "guard." and name != "__future__":
             return None
-        if name in self.kept and self.kept[name][3] not in self.brought:
-            self.bring(self.kept[name][3])
+        if threads():
+            self.alone = False
+            return None
+        if name in self.kept and name not in sys.modules:
+            self.bring(name)
             if name in sys.modules:
                 return sys.modules[name].__spec__
         try:
@@ -158,24 +175,36 @@ class Finder:
             found.loader = _Loader(name, found.loader.path, self)
         return found
 
-    def bring(self, group: int) -> None:
-        """Import the modules of a `group` from the file, but for those whose source differs."""
-        self.brought.add(group)
-        for name, code in self.group(self.groups[group]):
-            if name not in sys.modules and is_still(*self.kept[name][:2]):
-                self.run(name, code)
+    def bring(self, name: str) -> None:
+        """Import the module `name` from the file, and first what its import asks for; nothing if
+        the source of one of them differs: it may ask for others now."""
+        *_, group, first, last = self.kept[name]
+        if group not in self.read:
+            self.read[group] = self.group(self.groups[group])
+        wanted = [one for one in self.read[group][first : last + 1] if one[0] not in sys.modules]
+        if all(is_still(*self.kept[one][:2]) for one, _ in wanted):
+            for one, code in wanted:
+                if one not in sys.modules:
+                    self.run(one, code)
 
-    def group(self, pieces: "tuple[Piece, ...]") -> "Iterator[tuple[str, CodeType]]":
-        """The names of a group with their bytecode, but for pieces that are damaged."""
+    def group(self, pieces: "tuple[Piece, ...]") -> "list[Code]":
+        """The names of a group with their bytecode; nothing if a piece of it is damaged."""
+        found: list[Code] = []
         for names, back, size in pieces:
-            yield from zip(names, self.codes(back, size), strict=False)
+            codes = self.codes(back, size)
+            if not codes:
+                return []
+            found += zip(names, codes, strict=True)
+        return found
 
     def run(self, name: str, code: "CodeType") -> None:
         """Make the module `name` of its `code`, as Python's own import leaves it."""
-        origin, _, package, _ = self.kept[name]
+        origin, _, package = self.kept[name][:3]
         above, _, own = name.rpartition(".")
         if above and above not in sys.modules:
             __import__(above)
+            if name in sys.modules:  # the package asks for it
+                return
         module = _Module(name)
         loader = module.__loader__ = _Brought(name, origin)
         spec = module.__spec__ = ModuleSpec(name, loader, origin=origin, is_package=package)
@@ -190,7 +219,7 @@ class Finder:
             raise
         if above:
             setattr(sys.modules[above], own, module)
-        self.done.append(name)
+        self.floor = len(self.done)
 
     def codes(self, back: int, size: int) -> "tuple[CodeType, ...]":
         """The bytecode of the modules of a piece; nothing if the file is damaged there."""
@@ -213,7 +242,7 @@ def head(rest: bytes, size: int) -> bytes:
 
 
 def checksum(content: "bytes | memoryview") -> bytes:
-    return source_hash(0, content)
+    return source_hash(_FORM, content)
 
 
 class _Brought(SourceFileLoader):
@@ -243,6 +272,10 @@ class _Loader(SourceFileLoader):
             super().exec_module(module)
         finally:
             finder.depth -= 1
+        asked = finder.done[max(before, finder.floor) :]
+        # what lies in a package runs when that has begun
+        inside = [place for place, one in enumerate(asked, 1) if one.startswith(f"{self.name}.")]
+        finder.asked[self.name] = asked[inside[-1] if inside else 0 :]
         finder.done.append(self.name)
         if not finder.depth:
             finder.roots.append(finder.done[before:])

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
-    from guard.bytecode import Piece
+    from guard.bytecode import Kept, Piece
+
+    _Module = tuple[str, tuple[str, tuple[int, ...], bool], int, CodeType]
 
 _PIECE_BYTES = 100_000
 """Read at a time: a larger text would get memory of its own, page by page, each time."""
@@ -52,20 +54,23 @@ def _write(finder: Finder) -> None:
     }
     if not new:
         return
-    # each group as the index entry and the code of its modules
-    groups = [
-        [(name, finder.kept[name][:3], code) for name, code in finder.group(pieces)]
-        for pieces in finder.groups
-    ]
-    groups = [
-        group
-        for group in groups
-        if all(name not in finder.noted and is_still(*known[:2]) for name, known, _ in group)
-    ]
+    # each group as the source of its modules, how many before it each asks for, and the code
+    groups: list[list[_Module]] = []
+    for known in finder.groups:
+        group: list[_Module] = []
+        for name, code in finder.group(known):
+            path, identity, package, _, first, last = finder.kept[name]
+            group.append((name, (path, identity, package), last - first, code))
+        if all(name not in finder.noted and is_still(*of[:2]) for name, of, _, _ in group):
+            groups.append(group)
     for root in finder.roots:
-        found = [(name, finder.noted[name]) for name in root if name in new]
-        groups.append([(name, noted[:3], noted[3]) for name, noted in found])
-    index: dict[str, tuple[str, tuple[int, ...], bool, int]] = {}
+        group = []
+        for name in filter(new.__contains__, root):
+            path, identity, package, code = finder.noted[name]
+            before = len(new.intersection(finder.asked[name]))
+            group.append((name, (path, identity, package), before, code))
+        groups.append(group)
+    index: dict[str, Kept] = {}
     placed: list[tuple[Piece, ...]] = []
     content: list[bytes] = []
     back = 0
@@ -75,7 +80,8 @@ def _write(finder: Finder) -> None:
             content.insert(0, _summed(marshal.dumps(codes)))
             back += len(content[0])
             pieces.append((names, back, len(content[0])))
-        index.update({name: (*known, len(placed)) for name, known, _ in group})
+        for place, (name, source, before, _) in enumerate(group):
+            index[name] = *source, len(placed), place - before, place
         placed.append(tuple(pieces))
     rest = marshal.dumps((index, placed)) + b"".join(content)
     if len(rest) - back < INDEX_BYTES:
@@ -83,12 +89,12 @@ def _write(finder: Finder) -> None:
 
 
 def _in_pieces(
-    group: list[tuple[str, tuple[str, tuple[int, ...], bool], CodeType]],
+    group: list[_Module],
 ) -> Iterator[tuple[tuple[str, ...], tuple[CodeType, ...]]]:
     """The names and the bytecode of `group`, a piece at a time."""
     names: tuple[str, ...] = ()
     codes: tuple[CodeType, ...] = ()
-    for name, _, code in group:
+    for name, _, _, code in group:
         if codes and len(marshal.dumps((*codes, code))) > _PIECE_BYTES:
             yield names, codes
             names = codes = ()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from _imp import source_hash
 from collections.abc import Callable
 from importlib.util import cache_from_source
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -47,6 +51,22 @@ class Copy:
         )
         assert done.stdout == "ran\n"
         return done.stderr
+
+    def key(self) -> str:
+        """What `key` prints, which asks for MODULE by another way."""
+        return self.other("key").stdout
+
+    def other(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """What comes of another command."""
+        environ = {"HOME": str(self.home), "PATH": os.defpath}
+        return subprocess.run(
+            [sys.executable, "-I", "-S", str(self.guard / "__main__.py"), *words],
+            input=typed,
+            env={**environ, "PORTKEY_API_KEY": "pk-canary-0123456"},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+        )
 
     def index(self) -> tuple[dict[str, Any], list[tuple[tuple[tuple[str, ...], int, int], ...]]]:
         """What is kept, by the name of the module, and the pieces; nothing without a file."""
@@ -144,6 +164,14 @@ def _other_index(copy: Copy) -> None:
     copy.file.write_bytes(head + line + damaged + rest[len(damaged) :])
 
 
+def _of_another_release(copy: Copy) -> None:
+    """As a release wrote it that had one dict for an index: git leaves the file where it is."""
+    head, _, rest = copy.file.read_bytes().partition(b"\n")
+    words = head.split(b" ")
+    words[4] = source_hash(0, rest[: bytecode.INDEX_BYTES]).hex().encode()
+    copy.file.write_bytes(b" ".join(words) + b"\n" + rest)
+
+
 DIFFERENT: dict[str, Callable[[Copy], object]] = {
     "the source was edited": _edited,
     "the source has another time": lambda copy: os.utime(copy.source, (2, 2)),
@@ -164,6 +192,7 @@ DIFFERENT: dict[str, Callable[[Copy], object]] = {
     "it claims another length": lambda copy: copy.forge(3),
     "its index has another checksum": lambda copy: copy.forge(4),
     "it is of another place": lambda copy: copy.forge(5),
+    "its form is another release's": _of_another_release,
 }
 
 
@@ -189,11 +218,35 @@ def test_what_a_launch_imports_beside_it_is_added(copy: Copy) -> None:
     copy.forge()
     before = copy.index()[0]
     assert "guard.launch.print_key" not in before
-    command = [sys.executable, "-I", "-S", str(copy.guard / "__main__.py"), "key"]
-    environ = {"HOME": str(copy.home), "PATH": os.defpath, "PORTKEY_API_KEY": "pk-canary-0123456"}
     while "guard.launch.print_key" not in copy.index()[0]:
-        subprocess.run(command, env=environ, cwd=copy.home, capture_output=True, check=True)
+        copy.key()
     assert copy.index()[0].keys() > before.keys()
+
+
+def test_a_group_brings_what_a_module_asks_for_and_no_other(copy: Copy) -> None:
+    # MODULE is edited, and lies apart from then on from what asks for it, and from what it asks for
+    copy.forge()
+    copy.source.write_bytes(copy.original + b"\n# one line more\n")
+    os.utime(copy.source, (2, 2))
+    edited = bytecode.identity_of(str(copy.source))
+    while not (
+        copy.index()[0].get(MODULE, ["", ()])[1] == edited
+        and "guard.launch.execute" in copy.index()[0]
+    ):
+        assert copy.run() == ""
+    assert copy.key() == "pk-canary-0123456\n"
+    assert copy.run() == ""
+
+
+def test_a_package_that_asks_for_what_lies_in_it_runs_before_that(copy: Copy) -> None:
+    copy.forge()
+    package = "guard.sources.shell_commands"
+    assert copy.guard.joinpath("sources/shell_commands/__init__.py").is_file()
+    while package not in copy.index()[0]:
+        assert copy.other("line", "bash", typed="litellm --port 4000").returncode == 126
+    for _ in range(2):
+        done = copy.other("line", "bash", typed="litellm --port 4000")
+        assert done.returncode == 126, done.stderr
 
 
 def test_what_removes_bytecode_of_ours_by_name_removes_it() -> None:
@@ -201,3 +254,46 @@ def test_what_removes_bytecode_of_ours_by_name_removes_it() -> None:
     module = Path(guard.__file__).with_name("hot.py")
     assert module.is_file()
     assert cache_from_source(str(module)) == bytecode.FILE
+
+
+def test_a_thread_waits_for_a_module_that_another_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `doctor` looks at everything at once, and each check loads what it needs
+    source = tmp_path / "late_one.py"
+    source.write_text("import gates\ngates.begun.set()\ngates.on.wait(5)\nvalue = 1\n")
+    gates = ModuleType("gates")
+    gates.begun, gates.on = threading.Event(), threading.Event()  # type: ignore[attr-defined]
+    finder = bytecode.Finder(os.geteuid())
+    code = compile(source.read_text(), str(source), "exec")
+    identity = bytecode.identity_of(str(source))
+    finder.kept = {"guard.late_one": (str(source), identity, False, 0, 0, 0)}
+    finder.read = {0: [("guard.late_one", code)]}
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    monkeypatch.setattr(guard, "__path__", [*guard.__path__, str(tmp_path)])
+    monkeypatch.setitem(sys.modules, "gates", gates)
+    seen: list[object] = []
+
+    def load() -> None:
+        try:
+            seen.append(importlib.import_module("guard.late_one").value)
+        except (AttributeError, ImportError) as error:
+            seen.append(error)
+
+    first, second = threading.Thread(target=load), threading.Thread(target=load)
+    first.start()
+    assert gates.begun.wait(60)
+    second.start()
+    # it has looked: either it waits for the lock of the import, or it is through
+    while second.is_alive() and not _waits_for_an_import(second):
+        second.join(0.01)
+    gates.on.set()
+    first.join()
+    second.join()
+    sys.modules.pop("guard.late_one", None)
+    assert seen == [1, 1]
+
+
+def _waits_for_an_import(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == "acquire"
