@@ -27,7 +27,7 @@ Say = Callable[[str, str], None]
 
 _LIMIT = 64 << 20
 _ASK_ZSH = 10.0
-_INSTEAD = "or leave it alone with --no-rc"
+_INSTEAD = ", or leave it alone with --no-rc"
 
 
 def zsh_directory(environ: Mapping[str, str]) -> str:
@@ -150,8 +150,11 @@ def launcher_in(path: str) -> str:
     return words[0] if words else ""
 
 
-def check(path: str) -> None:
-    """Raise NotPossibleError if the start file `path` cannot be changed safely."""
+def check(path: str, instead: str = _INSTEAD) -> None:
+    """Raise NotPossibleError if the start file `path` cannot be changed safely.
+
+    `instead` ends the fix: what else the command that asks can do.
+    """
     target = os.path.realpath(path)
     try:
         found = os.stat(path)
@@ -162,21 +165,21 @@ def check(path: str) -> None:
             "cannot follow the symlinks of a start file",
             where=path,
             why=error.strerror or str(error),
-            fix=f"mend the links, {_INSTEAD}",
+            fix=f"mend the links{instead}",
         ) from None
     else:
-        _check_there(path, target, found)
+        _check_there(path, target, found, instead)
     place = nearest(target)
     if not os.access(place, os.W_OK):
         raise NotPossibleError(
             "a directory is not writable",
             where=place,
             why=f"{os.path.basename(path)} is replaced there in one step",
-            fix=f"make it writable for you, {_INSTEAD}",
+            fix=f"make it writable for you{instead}",
         )
 
 
-def _check_there(path: str, target: str, found: os.stat_result) -> None:
+def _check_there(path: str, target: str, found: os.stat_result, instead: str) -> None:
     wrong = ""
     if not stat.S_ISREG(found.st_mode):
         wrong, target, fix = "is not a regular file", path, "move it aside"
@@ -187,12 +190,15 @@ def _check_there(path: str, target: str, found: os.stat_result) -> None:
     elif found.st_uid != os.getuid():
         wrong, fix = "belongs to somebody else", "make it yours"
     if wrong:
-        raise NotPossibleError(f"a start file {wrong}", where=target, fix=f"{fix}, {_INSTEAD}")
+        raise NotPossibleError(f"a start file {wrong}", where=target, fix=f"{fix}{instead}")
     try:
         blocks.find(content_of(target) or b"")
     except UnreadableError as error:
         raise NotPossibleError(
-            "a start file cannot be read", where=target, why=str(error), fix=_INSTEAD[3:]
+            "a start file cannot be read",
+            where=target,
+            why=str(error),
+            fix=f"correct it{instead}",
         ) from None
     except blocks.DamagedBlockError as error:
         raise NotPossibleError(

@@ -45,7 +45,7 @@ def run(environ: Mapping[str, str], say: Say, *, purge: bool, dry_run: bool) -> 
     files = start_files.all_files(environ, zshrc)
     for path in files:
         if start_files.has_block(path):
-            start_files.check(path)
+            start_files.check(path, instead="")
     data = paths.routeguard_data(environ)
     if dry_run or not os.path.isdir(data):
         _remove(environ, files, say, purge=purge, dry_run=dry_run)
