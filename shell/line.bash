@@ -200,17 +200,24 @@ else
     } 2>/dev/null
 
 # Until __routeguard_taken is called, from a here-document:
-    # Takes the keys out of $__rg_keys, an answer of `bind -q`, whose last word may be `...`.
+    # Takes the keys out of $__rg_keys, an answer of `bind -q`, which names five of them and then
+    # `...`: once these are ours it names the next.
     function __routeguard_taken {
-        \builtin local __rg_key __rg_between='", "'
-        __rg_keys=${__rg_keys#*\"} __rg_words=()
-        __rg_keys=${__rg_keys%\"*}$__rg_between
-        while [[ -n $__rg_keys ]]; do
-            __rg_key=${__rg_keys%%"$__rg_between"*} __rg_keys=${__rg_keys#*"$__rg_between"}
-            # a key that is already ours
-            [[ $__rg_key != '\e[530'* ]] || \builtin continue
-            __rg_words+=("\"$__rg_key\": \"\\e[5301~\\e[530${__rg_does:0:1}~\"")
-            __rg_bound+=("$__rg_map" "\"$__rg_key\": ${__rg_does:1}")
+        \builtin local __rg_key __rg_between='", "' __rg_more
+        while [[ $__rg_keys == *\"*\"* ]]; do
+            __rg_more=${__rg_keys##*\"} __rg_words=()
+            __rg_keys=${__rg_keys#*\"}
+            __rg_keys=${__rg_keys%\"*}$__rg_between
+            while [[ -n $__rg_keys ]]; do
+                __rg_key=${__rg_keys%%"$__rg_between"*} __rg_keys=${__rg_keys#*"$__rg_between"}
+                # a key that is already ours
+                [[ $__rg_key != '\e[530'* ]] || \builtin continue
+                __rg_words+=("\"$__rg_key\": \"\\e[5301~\\e[530${__rg_does:0:1}~\"")
+                __rg_bound+=("$__rg_map" "\"$__rg_key\": ${__rg_does:1}")
+            done
+            [[ $__rg_more == *... && -n ${__rg_words-} ]] || \builtin return 0
+            \builtin bind -m "$__rg_map" "${__rg_words[@]}"
+            __rg_keys=$(\builtin bind -m "$__rg_map" -q "${__rg_does:1}") || \builtin :
         done
     }
 # So much until then.
