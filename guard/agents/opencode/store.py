@@ -154,11 +154,15 @@ class Database:
             self._connection.close()
 
     def rows(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
-        """What `query` answers; [] where there is no such table."""
+        """What `query` answers; [] where there is no such table.
+
+        Bytes of `values` that are no UTF-8 are asked for as JavaScript has them, by U+FFFD.
+        """
         if self._connection is None:
             return []
+        texts = [os.fsencode(value).decode("utf-8", "replace") for value in values]
         try:
-            found: list[tuple[Any, ...]] = self._connection.execute(query, values).fetchall()
+            found: list[tuple[Any, ...]] = self._connection.execute(query, texts).fetchall()
         except self._error as error:
             if "no such table" in str(error):
                 return []

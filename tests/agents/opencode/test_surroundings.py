@@ -544,6 +544,14 @@ class TestDatabases:
         assert directories == [str(machine.work)]
         assert [where for where, _ in unreadable] == [broken]
 
+    def test_where_sessions_lie_beside_a_name_that_is_no_text(self, machine: Machine) -> None:
+        statements = "create table session(id text, directory text, project_id text);"
+        for directory in ("/work/\ufffd", str(machine.work)):  # Node's `process.cwd()` of \xff
+            statements += f"insert into session values('ses_\ufffd', '{directory}', 'p');"
+        filled(machine.data / "opencode.db", statements).close()
+        for asked in ((["ses_\udcff"], ""), ([], "/work/\udcff")):
+            assert session_directories(str(machine.data), *asked) == ([str(machine.work)], [])
+
     def test_a_home_that_is_no_text(self, machine: Machine) -> None:
         raw = os.fsencode(machine.home) + b"/\xff"
         data = raw + b"/.local/share/opencode"
