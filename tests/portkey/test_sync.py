@@ -274,7 +274,7 @@ def test_only_what_is_asked_for(seen: Shown, tmp_path: Path) -> None:
 def test_a_provider_that_is_not_there(seen: Shown) -> None:
     with pytest.raises(UsageError, match="reaches no provider typo") as caught:
         sync.wish(seen, CompiledPolicy(), layout="one", providers=("typo",))
-    assert "@openai-prod" in caught.value.fix
+    assert "@openai-prod" in caught.value.why
 
 
 def test_nothing_left(seen: Shown) -> None:

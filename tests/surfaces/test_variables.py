@@ -278,6 +278,8 @@ def test_on_a_call_of_the_agent_the_runtime_counts(place: Place) -> None:
 def test_the_prompt_knows_the_same_keys(place: Place, shell: str) -> None:
     text = hook.render(shell, place.policy, python="/p", main_file="/m", shims="/s")
     listed = set(re.findall(r"\w+", text))
+    if shell == "bash":  # holds the known keys without their ending
+        listed |= {f"{word}_API_KEY" for word in listed}
     for variable, value, rule in ROWS:
         if rule != "RG101" or not words(variable, value, place.policy).startswith("reaches"):
             continue
