@@ -5,12 +5,18 @@ Only a message asks, so nothing on the way of a launch that starts loads this.
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
 
 _POSIX = ("", "sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "yash", "zsh")
 """Shells that know `export` and `unset`; the empty name is that of a machine's default."""
+
+_OTHERS = ("csh", "elvish", "fish", "ion", "murex", "nu", "pwsh", "tcsh", "xonsh", "ysh")
+"""Shells with a language of their own; of these we write that of fish."""
+
+_ASK_PS = 5.0
 
 
 def own() -> str:
@@ -20,7 +26,7 @@ def own() -> str:
     become us, or start us), else $SHELL, the login shell: someone may type in another one.
     """
     caller = program(os.getppid())
-    if caller == "fish" or (caller and caller in _POSIX):
+    if caller and caller in (*_POSIX, *_OTHERS):
         return caller
     return os.path.basename(os.environ.get("SHELL", ""))
 
@@ -69,14 +75,20 @@ def program(pid: int) -> str:
     except OSError:
         if sys.platform == "linux":
             return ""
-    import subprocess  # macOS has no /proc
+    return _by_ps(pid)
+
+
+@functools.cache
+def _by_ps(pid: int) -> str:
+    """The same where there is no /proc, as on macOS: once, as a message may have many fixes."""
+    import subprocess
 
     words = ["/bin/ps", "-o", "comm=", "-p", str(pid)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(words, capture_output=True, timeout=_ASK_PS, check=False)
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return os.path.basename(done.stdout.strip()).lstrip("-")
+    return os.path.basename(os.fsdecode(done.stdout).strip()).lstrip("-")
 
 
 def _is_posix(shell: str) -> bool:

@@ -17,6 +17,7 @@ from import_graph import ROOT, modules
 from guard import shells
 from guard.report.terminal import COMMANDS
 
+PROGRAM = shells.program  # before conftest.py puts another in its place
 POSIX = ("bash", "zsh", "sh", "dash", "ksh")
 TYPED = {
     "bash": ["bash", "--norc", "--noprofile"],
@@ -41,7 +42,10 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     [
         ("fish", "/bin/bash", "fish"),
         ("bash", "/usr/bin/fish", "bash"),
+        ("nu", "/bin/bash", "nu"),
+        ("tcsh", "/bin/zsh", "tcsh"),
         ("make", "/usr/bin/fish", "fish"),
+        ("script.sh", "/usr/bin/fish", "fish"),
         ("", "/usr/bin/fish", "fish"),
         ("python", "", ""),
     ],
@@ -63,6 +67,32 @@ def test_who_calls_is_read_from_the_system() -> None:
             [*words, "-c", line], env={**os.environ, "SHELL": "/bin/false"}, capture_output=True
         )
         assert done.stdout.decode().strip() == name, done.stderr
+
+
+def test_where_ps_is_asked_it_is_asked_once_and_a_fix_never_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [
+        subprocess.CompletedProcess([], 0, b"-zsh\n"),
+        subprocess.CompletedProcess([], 0, b"/opt/caf\xe9/fish\n"),
+        subprocess.CompletedProcess([], 1, b""),
+        OSError(),
+        subprocess.TimeoutExpired([], 1),
+    ]
+    asked = iter(answers)
+
+    def run(*_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
+        answer = next(asked)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(subprocess, "run", run)
+    nobody = [2**22 + number for number in range(1, 6)]
+    found = [(PROGRAM(pid), PROGRAM(pid)) for pid in nobody]
+    assert [again for again, _ in found] == ["zsh", "fish", "", "", ""]
+    assert all(first == again for first, again in found)
 
 
 @pytest.mark.parametrize("name", ["tcsh", "nu", "elvish", "pwsh", "xonsh"])
