@@ -20,7 +20,7 @@ _AGENT = AGENTS[0]
 Examples:
   routeguard exec -- {_AGENT.example:<20}   the agent, planned and pinned to the gateway
   routeguard exec -- make test              any command, without direct provider keys
-  routeguard exec -- bash -l                a shell in which every agent is guarded
+  routeguard exec -- bash -l                a shell whose agents start through shims
   routeguard exec --fence -- {_AGENT.names[0]:<12}   neither it nor its children reach a local proxy
 
 Exit status: the command's own; 126 refused (the reason is on stderr), 127 not found,
@@ -39,7 +39,8 @@ def exec_command(fence: bool | None, command: tuple[str, ...]) -> int:
 
     For a known agent the arguments are rewritten to the gateway, the environment is cleaned, the
     config is pinned and the surroundings are checked; then this process becomes the agent, or says
-    why not. Any other command gets a cleaned environment.
+    why not. Any other command gets a cleaned environment; an agent that it starts is guarded only
+    where `routeguard shim install` or the setup has made the shims.
     """
     from guard.launch.execute import main
 
