@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,9 @@ from typing import Any
 import pytest
 from prompt_words import flagged, scrubbed
 
+from guard import hook
+from guard.catalog.classify import classify
+from guard.policy import cache
 from guard.policy.values import GatewayProvider, PolicyException
 
 pytestmark = pytest.mark.shells
@@ -524,3 +529,36 @@ def test_what_the_documentation_says_to_undo_it(
     assert session.messages(output) == []
     assert "routeguard" not in output.replace("__routeguard", "")
     assert "OPENAI_API_KEY" in names_seen(session, guarded)
+
+
+def test_every_name_of_the_catalogue_is_what_classify_says(guarded: Any, shell: Any) -> None:
+    """Each shell has the names in a shape of its own: parts of names, patterns, questions."""
+    policy = cache.load("/", {"HOME": str(guarded.home)})
+    made_up = ("FOO_API_KEY", "OPENAIX_API_KEY", "PENAI_API_KEY", "openai_API_KEY", "X_API_KEY")
+    names = {name for name in (*policy.variables, *made_up) if hook._holds(shell.name, name)}
+    names -= {"LD_AUDIT", "LD_PRELOAD"}  # which would speak up in every program
+    kinds = {name: classify(name, policy.variables, policy.gateway_keys)[0] for name in names}
+    look = {
+        "bash": "__routeguard_prompt",
+        "zsh": "__routeguard_precmd",
+        "fish": "emit fish_prompt",
+    }[shell.name]
+    script = guarded.directory / "all"
+    lines = (shell.source(guarded.hook(shell, policy)), *map(shell.export, sorted(names)), look)
+    script.write_text("\n".join((*lines, "env")) + "\n")
+    done = subprocess.run(
+        [*shell.interactive, "-c", shell.source(script)],
+        env=guarded.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    left = names & {line.partition("=")[0] for line in done.stdout.splitlines()}
+    assert {name for name in names if kinds[name] == "provider_key"} == names - left
+    if shell.name != "zsh":  # which speaks where it draws a prompt
+        said = re.findall(r"routeguard: (scrubbed|flagged) (.*) \(why", done.stderr)
+        assert {name for word, part in said for name in part.split(", ")} == {
+            name for name in names if kinds[name] in ("provider_key", "unknown_key")
+        }
