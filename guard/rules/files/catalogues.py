@@ -140,6 +140,9 @@ def _lists(root: Node, stem: str) -> list[_List]:
         names = [stem, *(key for _, key, _ in first.above[:level])]
         hosts = {one.node.value.strip().split("/")[2].lower() for one, _ in group}
         entries = [one.above[level][2] for one, _ in group]
+        if first.above[level][0].kind == LIST:
+            # one without an address is none the less an entry
+            entries = [item for item in first.above[level][0].items if item.kind == MAP] or entries
         if (
             len(hosts) >= _LEAST
             and any(_LISTS.fullmatch(word) for name in names for word in _words(name))

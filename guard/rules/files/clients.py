@@ -62,6 +62,7 @@ _ADDRESSED = late(
 _GIVEN_TO = late(
     r"(?:^|[^\w$.])(?:[\w$]+\.)*(?P<name>[\w$]+)\s*(?::[^=\n]{1,80})?:?=\s*(?:await\s+)?(?:new\s+)?\Z"
 )
+_HANDED = late(r"&(?:mut[ \t]+)?(\w+)")
 _WITH_OPTIONS = late(r"\s*\.with_?[Oo]ptions\s*\(")
 _PREFIXES = {"Google": ("GOOGLE", "GEMINI"), "Azure OpenAI": ("AZURE", "OPENAI")}
 """How the variables of an owner's SDK begin, where it is not the first word of the owner."""
@@ -208,6 +209,8 @@ class _Elsewhere:
             for match in _ADDRESS_NAME.finditer(text)
             if not _in_comment(text, match.start())
         ]
+        # whoever gets one may write to it
+        self._handed = set(_HANDED.findall(text))
         self._given = [(match["what"], match.start()) for match in _ADDRESSED.finditer(text)]
 
     def addresses(self, at: int, end: int, called: set[str], owner: str) -> bool:
@@ -221,8 +224,8 @@ class _Elsewhere:
         names = {re.split(r"\W", name, maxsplit=1)[0] for name in called}
         if holder is not None:
             names.add(holder["name"])
-            if re.search(rf"&(?:mut\s+)?{re.escape(holder['name'])}\b", text):
-                return True  # whoever gets it may write to it
+            if holder["name"] in self._handed:
+                return True
         return any(
             name in names and self._parts.covers(place, at) for name, place in self._given
         ) or any(

@@ -46,6 +46,10 @@ _HASHED = late(rf"{_QUOTED}|#[^\n]*+")
 _TOKEN = late(rf"{_QUOTED}|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<comma>,)")
 _STRING = late(rf"{_QUOTED}|{_COMMENT}", re.DOTALL)
 _STEP = late(rf"(?:\s|{_COMMENT})*+(?:\??\.|->)\s*(?P<name>\w+)\s*(?P<call>\()?", re.DOTALL)
+_LINES = 60
+"""Lines of a call without brackets, and of a block."""
+
+_ENDS = late(r"\n[ \t]*+(?:end\b|\})")
 _BRACES = late(r"\s*\{")
 _SCOPES = ("apply", "also", "run", "let")
 """What a block stands behind in a chain of Kotlin."""
@@ -92,7 +96,7 @@ def _pattern(language: str, what: str) -> re.Pattern[str]:
     elif what.endswith(".configure"):
         opens = r"\s*+(?:do|\{)\s*+\|"
     elif language == "ruby":
-        opens = r"(?:\s*+\(|[ \t](?=[ \t]*:?\w+(?::|[ \t]*=>)))"
+        opens = r"(?:\s*+\(|[ \t](?=[ \t]*+:?\w++(?::(?!:)|[ \t]*+=>)))"
     return _compiled(rf"(?<![\w$.\"'`]){spaced}{opens}")
 
 
@@ -100,11 +104,14 @@ def end_without_bracket(text: str, call: Call) -> int:
     """Where the arguments end of a call that takes no bracket, 0 for one that does."""
     if text[call.bracket] == "(":
         return 0
-    regex = (
-        r"\n[ \t]*+(?:end\b|\})|\Z" if text[call.bracket] == "|" else r"(?<![,\\\s])[ \t]*+\n|\Z"
-    )
-    match = _compiled(regex).search(text, call.bracket, call.bracket + _MOST)
-    return match.start() + 1 if match else 0
+    block, at = text[call.bracket] == "|", call.bracket
+    for _ in range(_LINES):
+        at = text.find("\n", at + 1)
+        if at < 0:
+            return len(text) + 1
+        if _ENDS.match(text, at) if block else not text[at - 2 : at].rstrip().endswith((",", "\\")):
+            return at + 1
+    return 0
 
 
 def language_of(name: str) -> str:
@@ -114,9 +121,11 @@ def language_of(name: str) -> str:
 
 def may_be_addressed(text: str, call: Call, end: int) -> bool:
     """Whether an address may be given to what `call` makes, whose bracket closes before `end`."""
+    if end - call.bracket > _MOST:
+        return True
     arguments = _without_comments(text[call.bracket + 1 : end - 1], call.made.language)
     behind, steps = _behind(text, end)
-    if len(arguments) > _MOST or re.search(r"\.\.\.|\*\*", arguments):
+    if re.search(r"\.\.\.|\*\*", arguments):
         return True
     given = list(_split(arguments)) if text[call.bracket] != "|" else [arguments]
     allowed, needed = (
@@ -163,7 +172,7 @@ def _imported(made: Constructor, module: str, call: str, text: str) -> Iterator[
     elif made.language == "java":
         owner, _, method = call.partition(".")
         for use in re.finditer(
-            rf"^\s*import\s+(?P<static>static\s+)?{quoted}\.(?:(?P<owner>{owner})\b|\*)"
+            rf"^[ \t]*+import\s+(?P<static>static\s+)?{quoted}\.(?:(?P<owner>{owner})\b|\*)"
             rf"(?:\s+as\s+(?P<as>\w+)|\.(?:{method}\b|(?P<all>\*)))?",
             text,
             re.MULTILINE,
@@ -173,10 +182,10 @@ def _imported(made: Constructor, module: str, call: str, text: str) -> Iterator[
             yield f"{module}.", call
     elif made.language == "csharp":
         kind = call.removeprefix("new ")
-        if re.search(rf"^\s*(?:global\s+)?using\s+{quoted}\s*;", text, re.MULTILINE):
+        if re.search(rf"^[ \t]*+(?:global\s+)?using\s+{quoted}\s*;", text, re.MULTILINE):
             yield "", call
         alias = re.search(
-            rf"^\s*(?:global\s+)?using\s+(\w+)\s*=\s*{quoted}\.{kind}\s*;", text, re.M
+            rf"^[ \t]*+(?:global\s+)?using\s+(\w+)\s*=\s*{quoted}\.{kind}\s*;", text, re.M
         )
         if alias is not None:
             yield "", f"new {alias[1]}"
@@ -187,7 +196,7 @@ def _imported(made: Constructor, module: str, call: str, text: str) -> Iterator[
         yield f"{module}::", call
         for use in re.finditer(rf"\buse\s+{quoted}\s+as\s+(\w+)\s*;", text):
             yield f"{use[1]}::", call
-        for use in re.finditer(rf"\buse\s+{quoted}::([^;]{{1,2000}});", text):
+        for use in re.finditer(rf"\buse\s+{quoted}::([^;]{{1,2000}}+);", text):
             for name in re.finditer(rf"(?<![\w:])(?:config::)?{owner}\b(?:\s+as\s+(\w+))?", use[1]):
                 yield "", f"{name[1] or owner}::{method}"
 

@@ -337,6 +337,14 @@ def test_an_address_beside_a_list_of_providers_counts_for_itself(lead: str) -> N
     assert [finding.severity for finding in findings] == ["note"] + ["error"] * bool(lead)
 
 
+def test_an_entry_without_an_address_chooses_nothing() -> None:
+    hosts = ("api.openai.com/v1", "api.anthropic.com", "api.groq.com/openai/v1", "api.mistral.ai")
+    entries = "".join(f"- {{name: {host[4:9]}, base_url: https://{host}}}\n" for host in hosts)
+    text = f"providers:\n{entries}- {{name: local, text: opena models}}\n"
+    findings = DETECTOR.check(SourceFile("providers.yaml", text.encode()), POLICY)
+    assert [finding.severity for finding in findings] == ["note"]
+
+
 def test_defaults_of_many_variables_are_no_list() -> None:
     hosts = ("api.openai.com/v1", "api.anthropic.com", "api.groq.com/openai/v1", "api.mistral.ai")
     text = "".join(

@@ -360,3 +360,18 @@ def test_a_long_line_behind_a_client_takes_linear_time(unit: str) -> None:
         (finding,) = DETECTOR.check(SourceFile(path, (call + unit * 150_000).encode()), POLICY)
         assert finding.line == 2
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.go", GO_OPENAI + "c := openai.DefaultConfig(k)\n" * 1000 + "&cc " * 300_000),
+        ("A.java", JAVA + "\n" * 300_000),
+        ("A.cs", CHAT + "\n" * 300_000),
+        ("a.rb", "OpenAI::Client.new " * 40_000),
+    ],
+)  # fmt: skip
+def test_much_of_a_client_takes_linear_time(path: str, text: str) -> None:
+    start = time.process_time()
+    list(DETECTOR.check(SourceFile(path, text.encode()), POLICY))
+    assert time.process_time() - start < 10
