@@ -30,6 +30,9 @@ REAL_CONFIG_HOME = "ROUTEGUARD_CONFIG_HOME"
 LAUNCH_MARKER = "ROUTEGUARD_LAUNCH"
 """`pid:depth:program` of the launch that a process descends from."""
 
+LOOKED_AT = "ROUTEGUARD_LOOKED_AT"
+"""Set where `guard.launch.wrapped` looks at what a script starts: a launch below it ends."""
+
 WRAPPERS = "ROUTEGUARD_WRAPPERS"
 """The scripts, separated by colons, through which a launch came before the one in the marker."""
 

@@ -82,6 +82,14 @@ def is_agent_itself(path: str, agent: Identity) -> bool:
         return False
 
 
+def starts_another(path: str, agent: Identity) -> bool:
+    """Whether the program at `path` starts `agent` rather than being it: a script of somebody
+    else's, or a program in place of many. What lies in the agent's own package is the agent."""
+    real = os.path.realpath(path)
+    own = is_agent_itself(path, agent) or _from_path(real, agent) != NO_VERSION
+    return not own and _from_package(real, agent) == NO_VERSION
+
+
 def _is_named(real: str, agent: Identity) -> bool:
     # Nix calls the program behind its wrapper .NAME-wrapped
     return os.path.basename(real).removeprefix(".").startswith(agent.names)

@@ -103,9 +103,9 @@ def judge_process(
     wrong = adapter.unpinned(seen.environ, policy, seen.argv)
     if wrong:
         return UNGUARDED, f"it comes from {whose}, but {wrong}", launch
-    undoing = _undoing(adapter, seen.environ, policy, now)
-    if undoing:
-        said = f"but holds {', '.join(undoing)}, which a launch removes"
+    against = undoing(adapter, seen.environ, policy, now)
+    if against:
+        said = f"but holds {', '.join(against)}, which a launch removes"
         return UNGUARDED, f"it belongs to {whose}, {said}", launch
     said = f"its environment holds the pinned configuration of {whose}"
     if launch == seen.pid:
@@ -152,7 +152,7 @@ def _adapter(agent: Agent, environ: Mapping[str, str]) -> Adapter | None:
     return adapter.of_launch(environ) if adapter is not None else None
 
 
-def _undoing(
+def undoing(
     adapter: Adapter, environ: Mapping[str, str], policy: CompiledPolicy, now: float
 ) -> list[str]:
     """The variables of `environ` that would undo its pinned configuration, by name.

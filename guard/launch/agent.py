@@ -10,6 +10,7 @@ import os
 import time
 
 from guard import paths
+from guard.agents import binary
 from guard.agents.kinds import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
@@ -20,6 +21,7 @@ from guard.launch.process import (
     become,
     insist_on_log,
     load_policy,
+    mark,
     say,
     say_unless_quiet,
     shim_text,
@@ -172,12 +174,28 @@ def carry_out(
             plan.environ[name] = keys.fetch(entry, facts.environ)
         for sentence in release.prepare(plan, policy, facts, shim_text):
             say(f"routeguard: {sentence}")
+        if binary.starts_another(plan.program, release):
+            _look_behind(release, plan, policy, facts, environ)
         tell(plan, environ)
     if plan.kind not in NO_MODEL:
         _record(plan, "launched", facts.environ, command, policy)
     if plan.directory:
         os.chdir(plan.directory)
     become(plan.program, [plan.program, *plan.argv], plan.environ, environ, last)
+
+
+def _look_behind(
+    release: Agent, plan: Plan, policy: CompiledPolicy, facts: Facts, environ: Mapping[str, str]
+) -> None:
+    """Refuse a script that hands on something else than it is given. Raises GuardError."""
+    from guard.launch import wrapped
+
+    mark(plan.program, plan.environ, environ)
+    wrong = wrapped.judge(release, plan, policy, plan.environ, time.time())
+    if wrong is not None:
+        plan.findings.append(wrong)
+        _record(plan, "refused", facts.environ, facts.command, policy)
+        raise refusal(plan)
 
 
 def _prove(

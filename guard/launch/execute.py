@@ -38,6 +38,15 @@ def main(argv: list[str]) -> int:
     fence, rest = fence_option(argv)
     words = command_of(rest)
     environ = environment_at_start()
+    if paths.LOOKED_AT in environ:
+        os.write(1, b"\n")  # waits, because the pipe is full, until it has been seen
+        raise GuardError(
+            "nothing was started",
+            where=f"environment variable {paths.LOOKED_AT}",
+            why="routeguard sets it only to look at what a script in front of an agent starts",
+            fix=f"unset {paths.LOOKED_AT}",
+            rule="RG503",
+        )
     _tell_lost_hook(environ)
     agent = agent_of(words[0])
     if agent:

@@ -119,6 +119,16 @@ def already_running(environ: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[
     return (), came_through if resolve.is_wrapper(program) else ()
 
 
+def mark(program: str, child: dict[str, str], environ: Mapping[str, str]) -> None:
+    """Say in the environment `child` of `program` that it is a launch, see `already_running`."""
+    _, depth, _ = paths.launch_above(environ)
+    child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
+    child.pop(paths.WRAPPERS, None)
+    came_through = [path for paths_ in already_running(environ) for path in paths_]
+    if came_through and resolve.is_wrapper(program):
+        child[paths.WRAPPERS] = ":".join(came_through)
+
+
 def become(
     program: str,
     argv: list[str],
@@ -130,12 +140,7 @@ def become(
 
     Raises GuardError if the system does not let us.
     """
-    _, depth, _ = paths.launch_above(environ)
-    child[paths.LAUNCH_MARKER] = f"{os.getpid()}:{depth + 1}:{program}"
-    child.pop(paths.WRAPPERS, None)
-    came_through = [path for paths_ in already_running(environ) for path in paths_]
-    if came_through and resolve.is_wrapper(program):
-        child[paths.WRAPPERS] = ":".join(came_through)
+    mark(program, child, environ)
     if finder := bytecode.news():
         from guard import bytecode_file
 

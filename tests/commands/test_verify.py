@@ -139,6 +139,9 @@ def test_colour_only_where_asked_for(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
+    about = tmp_path / "bin" / "package.json"
+    about.parent.mkdir()
+    about.write_text('{"name":"opencode-ai","version":"1.18.33"}')
     done = routeguard(tmp_path, "--json", "--no-control", agent=SILENT)
     assert done.returncode == 1
     found = json.loads(done.stdout)

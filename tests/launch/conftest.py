@@ -73,6 +73,11 @@ class Machine:
             (self.bin / name).symlink_to(agent)
         return agent
 
+    def says_its_version(self) -> None:
+        """Let the stand-in answer `--version`, which a program in front of it is asked for."""
+        answers = "if '--version' in sys.argv[1:]: sys.exit(print('1.18.33'))\ndef write("
+        self.agent.write_text(self.agent.read_text().replace("def write(", answers, 1))
+
     def script(self, path: Path, text: str) -> Path:
         """Make an executable file."""
         path.parent.mkdir(parents=True, exist_ok=True)

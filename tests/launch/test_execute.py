@@ -456,20 +456,13 @@ class TestRecursion:
     """A program on PATH that is called opencode and calls opencode."""
 
     def wrapper(self, machine, text: str) -> None:
-        # the real one behind it says its version, as a wrapper asks for it
-        agent = machine.install("1.18.33")
-        agent.write_text(
-            agent.read_text().replace(
-                "def write(",
-                "if sys.argv[1:] == ['--version']: sys.exit(print('1.18.33'))\ndef write(",
-            )
-        )
+        machine.says_its_version()
         first = machine.root / "first"
         machine.script(first / "opencode", text)
         (first / "package.json").write_text("{}")
         machine.environ["PATH"] = f"{first}:{machine.environ['PATH']}"
 
-    VERSION = 'case "$1" in --version) echo 1.18.33; exit;; esac\n'
+    VERSION = 'case "$1$ROUTEGUARD_LAUNCH" in --version) echo 1.18.33; exit;; esac\n'
 
     def test_a_wrapper_that_becomes_the_next_one(self, machine) -> None:
         self.wrapper(machine, f'#!/bin/sh\n{self.VERSION}exec opencode "$@"\n')
@@ -516,6 +509,7 @@ class TestRecursion:
 
     def test_one_program_in_place_of_many(self, machine) -> None:
         """mise and Volta: what runs is decided by the name it is called by."""
+        machine.says_its_version()
         manager = machine.script(
             machine.root / "manager",
             '#!/bin/sh\n[ "${0##*/}" = opencode ] || { echo 2025.11.3; exit; }\n'

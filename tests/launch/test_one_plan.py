@@ -46,13 +46,13 @@ def asked(answer: str) -> Situation:
     """A binary without a package, as a download is: only it can say what version it is."""
 
     def install(machine: Any) -> dict[str, str | None]:
-        text = machine.agent.read_text().partition("\n")[2]
+        machine.says_its_version()
         first = machine.agent.read_text().partition("\n")[0]
         program = machine.root / "download" / "opencode"
-        machine.script(
-            program,
-            f"{first}\nimport sys\nif sys.argv[1:] == ['--version']:\n    {answer}\n{text}",
-        )
+        # what is asked below a launch is the one that it starts
+        asks = "sys.argv[1:] == ['--version'] and 'ROUTEGUARD_LAUNCH' not in os.environ"
+        start = f"os.execv({str(machine.agent)!r}, ['opencode', *sys.argv[1:]])"
+        machine.script(program, f"{first}\nimport os, sys\nif {asks}:\n    {answer}\n{start}\n")
         return {"PATH": f"{program.parent}:/usr/bin:/bin"}
 
     return install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +40,8 @@ class Machine:
             "exit 5\n"
         )
         agent.chmod(0o755)
+        about = {"name": "opencode-ai", "version": VERSION}
+        (agent.parent / "package.json").write_text(json.dumps(about))
         self.environ = {
             "PATH": f"{agent.parent}:/usr/bin:/bin",
             "HOME": str(self.home),

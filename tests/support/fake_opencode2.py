@@ -806,6 +806,9 @@ def install(path: Path, build: Build = LATER) -> Path:
         f"from fake_opencode2 import Build, program\nprogram({build!r}, __file__)\n"
     )
     path.chmod(0o755)
+    # in a package of its own: it is the agent, and no script in front of it
+    about = {"name": "@opencode/cli", "version": build.version}
+    (path.parent / "package.json").write_text(json.dumps(about))
     return path
 
 
