@@ -55,7 +55,7 @@ def test_a_script_that_hands_everything_on_is_started(machine: Machine, text: st
         ('PWD=/tmp exec env PWD=/tmp REAL "$@"', "starts opencode in /tmp, and not in"),
         # one that starts itself again and again ends with the look
         ('[ "$ROUTEGUARD_LAUNCH" ] || exec REAL "$@"\n"$0" "$@"\nexit $?', "cannot see what"),
-        ("echo 1.18.33", "cannot see what it hands on"),
+        ('[ "$ROUTEGUARD_LAUNCH" ] || echo 1.18.33', "cannot see what it hands on"),
     ],
 )
 def test_a_script_that_changes_it_is_refused(machine: Machine, text: str, said: str) -> None:
