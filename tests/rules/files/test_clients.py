@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from searches import SEARCHES
@@ -351,27 +350,25 @@ def test_every_constructor_is_behind_a_needle() -> None:
 
 
 @pytest.mark.parametrize("unit", ["x", "x.", "x_", "X_", "x ", "x=", "x(", "\n", " "])
-def test_a_long_line_behind_a_client_takes_linear_time(unit: str) -> None:
-    start = time.process_time()
+def test_a_long_line_behind_a_client_is_read_to_its_end(unit: str) -> None:
+    # in quadratic time this would not come back
     for path, call in (
         ("a.py", "from openai import OpenAI\nOpenAI()\n"),
         ("a.ts", 'import OpenAI from "openai"\nnew OpenAI()\n'),
     ):
         (finding,) = DETECTOR.check(SourceFile(path, (call + unit * 150_000).encode()), POLICY)
         assert finding.line == 2
-    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
-    ("path", "text"),
+    ("path", "text", "some"),
     [
-        ("a.go", GO_OPENAI + "c := openai.DefaultConfig(k)\n" * 1000 + "&cc " * 300_000),
-        ("A.java", JAVA + "\n" * 300_000),
-        ("A.cs", CHAT + "\n" * 300_000),
-        ("a.rb", "OpenAI::Client.new " * 40_000),
+        ("a.go", GO_OPENAI + "c := openai.DefaultConfig(k)\n" * 1000 + "&cc " * 300_000, True),
+        ("A.java", JAVA + "\n" * 300_000, False),
+        ("A.cs", CHAT + "\n" * 300_000, False),
+        ("a.rb", "OpenAI::Client.new " * 40_000, False),
     ],
 )  # fmt: skip
-def test_much_of_a_client_takes_linear_time(path: str, text: str) -> None:
-    start = time.process_time()
-    list(DETECTOR.check(SourceFile(path, text.encode()), POLICY))
-    assert time.process_time() - start < 10
+def test_much_of_a_client_is_read_to_its_end(path: str, text: str, some: bool) -> None:
+    # in quadratic time this would not come back
+    assert bool(list(DETECTOR.check(SourceFile(path, text.encode()), POLICY))) == some
