@@ -40,11 +40,13 @@ def main(argv: list[str]) -> int:
     environ = environment_at_start()
     if paths.LOOKED_AT in environ:
         os.write(1, b"\n")  # waits, because the pipe is full, until it has been seen
+        from guard import shells
+
         raise GuardError(
             "nothing was started",
             where=f"environment variable {paths.LOOKED_AT}",
             why="routeguard sets it only to look at what a script in front of an agent starts",
-            fix=f"unset {paths.LOOKED_AT}",
+            fix=shells.unset(paths.LOOKED_AT),
             rule="RG503",
         )
     _tell_lost_hook(environ)

@@ -50,6 +50,9 @@ class Machine:
         program = self.bin / "quill"
         program.write_text(QUILL)
         program.chmod(0o755)
+        # in its own package it is the agent, and no script in front of one
+        package = {"name": "@quill/cli", "version": "1.0.0"}
+        (self.bin / "package.json").write_text(json.dumps(package))
         self.environ = {
             "HOME": str(self.home),
             "PATH": f"{self.bin}:{os.defpath}",
