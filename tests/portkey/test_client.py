@@ -18,9 +18,10 @@ import pytest
 from conftest import ADMIN_KEY, Account
 from hypothesis import given
 from hypothesis import strategies as st
+from undisturbed import UndisturbedServer
 
 from guard.errors import ExitCode, GuardError
-from guard.launch.recorder import Exchange, RecordingProxy, RecordingServer, Request
+from guard.launch.recorder import Exchange, RecordingProxy, Request
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.portkey import client as client_module
 from guard.portkey.answer import GatewayError, require
@@ -30,22 +31,14 @@ KEY = "cL+canary/000000000000000client="
 SHORT = Timeouts(connect=1.0, read=0.3, whole=0.6)
 
 
-class Server(RecordingServer):
+class Server(UndisturbedServer):
     """Answers each request with the next of `answers`, the last one for ever."""
 
     def __init__(self, *answers: Callable[[Exchange], None]) -> None:
         super().__init__()
         self._answers = list(answers)
 
-    @property
-    def asked(self) -> list[Request]:
-        """What the client asked: launches of other tests ask each listener who it is."""
-        return [one for one in self.requests if one.header("user-agent") != "routeguard"]
-
-    def answer(self, request: Request, exchange: Exchange) -> None:
-        if request not in self.asked:
-            exchange.close_connection = True
-            return
+    def reply_to(self, request: Request, exchange: Exchange) -> None:
         answers = self._answers
         (answers.pop(0) if len(answers) > 1 else answers[0])(exchange)
 
@@ -184,7 +177,7 @@ def test_longer_than_anybody_waits_is_not_waited_for(asked: str) -> None:
         opened(server.url, waited=waited) as client,
     ):
         assert client.get("/models").status == 429
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
     assert waited == []
 
 
@@ -200,7 +193,7 @@ def test_a_server_that_recovers_is_asked_until_it_does() -> None:
     trouble = [reply(status, {}) for status in (500, 502, 504)]
     with Server(*trouble, reply(200, {"data": []})) as server, opened(server.url) as client:
         assert client.get("/models").ok
-        assert len(server.asked) == 4
+        assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize(("status", "times"), [(429, 4), (503, 4), (500, 1), (502, 1), (504, 1)])
@@ -208,7 +201,7 @@ def test_a_completion_is_asked_again_only_where_none_was_made(status: int, times
     with Server(reply(status, {})) as server, opened(server.url) as client:
         assert client.post("/chat/completions", {}).status == status
         assert client.get("/models").status == status
-        assert len(server.asked) == times + 4
+        assert len(server.requests) == times + 4
 
 
 def test_a_completion_is_never_repeated_after_a_timeout() -> None:
@@ -216,7 +209,7 @@ def test_a_completion_is_never_repeated_after_a_timeout() -> None:
         with pytest.raises(GatewayError) as caught:
             client.post("/chat/completions", {})
         assert caught.value.kind == "timeout"
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 # the network
@@ -251,7 +244,7 @@ def test_silence_ends_in_time(answer: Callable[[Exchange], None]) -> None:
     for timeouts, asked in ((again, 2), (SHORT, 1)):
         with Server(answer) as server, opened(server.url, timeouts=timeouts) as client:
             assert refused(client).kind == "timeout"
-            assert len(server.asked) == asked
+            assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize(
@@ -275,7 +268,7 @@ def test_an_answer_that_drips_for_ever_ends_in_time(head: bytes) -> None:
         finally:
             ended.set()
         # there was no time left to ask again
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -310,7 +303,7 @@ def test_json_of_another_shape_is_no_list(body: str) -> None:
     with Server(reply(200, body)) as server, opened(server.url) as client:
         with pytest.raises(GatewayError, match="no list"):
             list(client.pages("/providers"))
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_a_body_without_end_is_not_read_to_its_end() -> None:
@@ -345,8 +338,8 @@ def test_a_redirect_within_the_gateway_is_followed() -> None:
         opened(f"{server.url}/v1") as client,
     ):
         assert client.get("/models", {"limit": 5}).body == {"data": [7]}
-        assert [r.target for r in server.asked] == ["/v1/models?limit=5", "/v2/models?x=1"]
-        assert server.asked[1].header("x-portkey-api-key") == KEY
+        assert [r.target for r in server.requests] == ["/v1/models?limit=5", "/v2/models?x=1"]
+        assert server.requests[1].header("x-portkey-api-key") == KEY
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -357,8 +350,8 @@ def test_the_key_does_not_follow_to_another_host(status: int) -> None:
         opened(server.url) as client,
     ):
         error = refused(client)
-        assert portal.asked == []
-        assert len(server.asked) == 1
+        assert portal.requests == []
+        assert len(server.requests) == 1
     assert error.kind == "redirected"
     assert "the key was not sent there" in error.what
     assert str(portal.port) in error.what
@@ -386,7 +379,7 @@ def test_a_redirect_elsewhere_is_named_and_not_followed(location: str) -> None:
     head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: " + encoded + b"\r\n\r\n"
     with Server(raw(head)) as server, opened(server.url) as client:
         assert refused(client).kind == "redirected"
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_a_completion_is_not_redirected_at_all() -> None:
@@ -401,7 +394,7 @@ def test_a_completion_is_not_redirected_at_all() -> None:
 def test_a_circle_ends() -> None:
     with Server(reply(302, "", location="/again")) as server, opened(server.url) as client:
         assert "in circles" in refused(client, "/again").what
-        assert len(server.asked) == 4
+        assert len(server.requests) == 4
 
 
 # lists
@@ -419,14 +412,14 @@ def test_a_server_that_ignores_paging_is_asked_twice_at_most() -> None:
     items = [{"slug": f"p-{n}"} for n in range(100)]
     with Server(reply(200, {"data": items})) as server, opened(server.url) as client:
         assert len(list(client.pages("/providers"))) == 100
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
 
 
 def test_a_server_that_gives_fewer_than_asked_for_is_read_to_its_total() -> None:
     pages = [reply(200, {"total": 120, "data": list(range(n, n + 50))}) for n in (0, 50, 100)]
     with Server(*pages) as server, opened(server.url) as client:
         assert len(list(client.pages("/providers"))) == 150
-        assert len(server.asked) == 3
+        assert len(server.requests) == 3
 
 
 def test_a_total_that_lies_does_not_keep_us() -> None:
@@ -435,7 +428,7 @@ def test_a_total_that_lies_does_not_keep_us() -> None:
         opened(server.url) as client,
     ):
         assert list(client.pages("/providers")) == [1]
-        assert len(server.asked) == 2
+        assert len(server.requests) == 2
 
 
 # TLS
@@ -515,7 +508,7 @@ def test_plain_http_where_tls_belongs() -> None:
     with Server(reply(200, {})) as server:
         with opened(secure(server)) as client:
             assert refused(client).kind == "tls"
-        assert server.asked == []
+        assert server.requests == []
 
 
 def test_the_session_keys_are_not_written_down(
@@ -654,7 +647,7 @@ def test_the_key_travels_in_one_header() -> None:
     with Server(reply(200, {"data": []})) as server, opened(server.url) as client:
         client.get("/models", {"limit": 5}, {"x-portkey-fetch-integrated-models": "true"})
         client.post("/chat/completions", {"model": "m"}, {"x-portkey-provider": "openrouter"})
-        for request in server.asked:
+        for request in server.requests:
             assert request.header("authorization") == ""
             assert request.raw.count(KEY.encode()) == 1
             assert request.header("x-portkey-api-key") == KEY

@@ -8,6 +8,7 @@ from typing import Any
 import control_plane as plane
 import pytest
 from conftest import ADMIN_KEY, WEAK_KEY, Account
+from undisturbed import UndisturbedServer
 
 from guard.launch.recorder import Exchange, RecordingServer, Request
 from guard.policy.values import CompiledPolicy
@@ -21,14 +22,14 @@ KEY = "pR+canary/0000000000000000probe="
 COMPLETION = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}]}
 
 
-class Gateway(RecordingServer):
+class Gateway(UndisturbedServer):
     """Answers each completion with the next of `answers`: (status, body, headers)."""
 
     def __init__(self, *answers: tuple[int, Any, dict[str, str]]) -> None:
         super().__init__()
         self._answers = list(answers)
 
-    def answer(self, request: Request, exchange: Exchange) -> None:
+    def reply_to(self, request: Request, exchange: Exchange) -> None:
         answers = self._answers
         status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
         plane.ControlPlane.send(None, exchange, status, body, headers)  # type: ignore[arg-type]
@@ -211,12 +212,12 @@ def test_only_what_was_not_done_is_asked_again(status: int, times: int) -> None:
 
 def test_a_canary_without_answer_does_not_end_the_others() -> None:
     class Silent(Gateway):
-        def answer(self, request: Request, exchange: Exchange) -> None:
+        def reply_to(self, request: Request, exchange: Exchange) -> None:
             if request.model == "slow":
                 exchange.close_connection = True
                 exchange.rfile.readline()  # until the client gives up
             else:
-                super().answer(request, exchange)
+                super().reply_to(request, exchange)
 
     told: list[probe.ProbeResult] = []
     short = Timeouts(connect=1, read=0.3, whole=1)
