@@ -19,6 +19,7 @@ from guard.launch.unguarded import judge_unguarded, observe
 from guard.launch.verify import Binary, Proof, Statement
 from guard.policy.values import CompiledPolicy
 
+PACKAGE = '{"name":"opencode-ai","version":"1.18.33"}'
 SILENT = '#!/bin/sh\n[ "$1" = --version ] && echo 1.18.33\nexit 0\n'
 
 
@@ -31,6 +32,8 @@ def routeguard(
     if agent:
         (programs / "opencode").write_text(agent)
         (programs / "opencode").chmod(0o755)
+        # in its own package it is the agent, and no script in front of one
+        (programs / "package.json").write_text(PACKAGE)
     base = {
         "HOME": str(tmp_path),
         "TMPDIR": str(tmp_path),
@@ -139,9 +142,6 @@ def test_colour_only_where_asked_for(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    about = tmp_path / "bin" / "package.json"
-    about.parent.mkdir()
-    about.write_text('{"name":"opencode-ai","version":"1.18.33"}')
     done = routeguard(tmp_path, "--json", "--no-control", agent=SILENT)
     assert done.returncode == 1
     found = json.loads(done.stdout)
@@ -160,6 +160,7 @@ def test_a_fetched_agent_is_used_where_none_is_installed(tmp_path: Path) -> None
     binary.parent.mkdir(parents=True)
     binary.write_text(SILENT)
     binary.chmod(0o755)
+    (binary.parent / "package.json").write_text(PACKAGE)
     done = routeguard(tmp_path, "--fetch", "--json", "--no-control")
     assert json.loads(done.stdout)["agent"]["path"] == str(binary)
 
@@ -167,9 +168,16 @@ def test_a_fetched_agent_is_used_where_none_is_installed(tmp_path: Path) -> None
 def test_each_agent_on_path_is_proved(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, version in (("opencode", "1.18.33"), ("claude", "2.1.332 (Claude Code)")):
-        (programs / name).write_text(f"#!/bin/sh\necho '{version}'\n")
-        (programs / name).chmod(0o755)
+    for name, package, version in (
+        ("opencode", "opencode-ai", "1.18.33"),
+        ("claude", "@anthropic-ai/claude-code", "2.1.332"),
+    ):
+        folder = tmp_path / package.replace("/", "-")
+        folder.mkdir()
+        (folder / "package.json").write_text(json.dumps({"name": package, "version": version}))
+        (folder / name).write_text(f"#!/bin/sh\necho '{version}'\n")
+        (folder / name).chmod(0o755)
+        (programs / name).symlink_to(folder / name)
     done = routeguard(tmp_path, "--json", "--no-control")
     found = json.loads(done.stdout)
     assert done.returncode == 1
