@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guard.agents import environment
 from guard.agents.environment import clean, proxies
 from guard.agents.opencode import KEEPS
 from guard.agents.opencode.variables import SWITCHES
@@ -11,6 +12,7 @@ from guard.catalog import entries
 from guard.net import PROXY_VARIABLES
 from guard.policy.model import Policy
 from guard.policy.values import CompiledPolicy, PolicyException
+from guard.variables import judge
 
 CANARY = "canary0123456789"
 NAMES = entries.variables()
@@ -258,3 +260,15 @@ class TestProxies:
 
 def test_switches_and_kept_names_do_not_meet() -> None:
     assert not set(SWITCHES) & KEEPS
+
+
+@pytest.mark.parametrize("kind", sorted(environment._UNJUDGED))
+@pytest.mark.parametrize(
+    "value", ["", "1", CANARY, "http://127.0.0.1:4000", "https://x.invalid/v1"]
+)
+@pytest.mark.parametrize("name", ["PLAIN", "PORTKEY_API_KEY", "SSL_CERT_FILE", "HTTPS_PROXY"])
+def test_a_kind_that_is_not_judged_would_be_kept(
+    kind: str, value: str, name: str, policy: CompiledPolicy
+) -> None:
+    verdict = judge(name, kind, "", value, policy)
+    assert (verdict.removed, verdict.rule) == (False, "")
