@@ -75,11 +75,8 @@ def main(argv: list[str]) -> int:
         # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     _hear_children()
-    collects = gc.isenabled()
     if not hot:
-        gc.enable()
-    else:
-        gc.disable()  # it is over before there is anything to collect
+        gc.enable()  # off since the start; what is hot is over before there is anything to collect
     stdout, stderr = sys.stdout, sys.stderr
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
@@ -94,10 +91,6 @@ def main(argv: list[str]) -> int:
             from guard import bytecode_file
 
             bytecode_file.keep(finder)
-        if collects:
-            gc.enable()
-        else:
-            gc.disable()
         masking = sys.modules.get("guard.masking")
         if masking is not None:
             masking.forget()

@@ -36,12 +36,13 @@ def unset(name: str) -> str:
 
     Words, where that shell has a language of its own that we do not write.
     """
-    shell = own()
     if not name.isidentifier() or not name.isascii():
         return f"start programs with: env -u {shlex.quote(name)} PROGRAM"
-    if shell == "fish":
-        return f"set -e {name}"
-    return f"unset {name}" if _is_posix(shell) else f"remove {name} from your environment"
+    return _line(
+        fish=f"set -e {name}",
+        posix=f"unset {name}",
+        words=f"remove {name} from your environment",
+    )
 
 
 def export(name: str, value: str = "…") -> str:
@@ -49,22 +50,20 @@ def export(name: str, value: str = "…") -> str:
 
     The default stands for a value that only the user knows. Words, as of `unset`.
     """
-    shell = own()
-    if shell == "fish":
-        return f"set -gx {name} {_quoted(value.replace(chr(92), chr(92) * 2))}"
-    if _is_posix(shell):
-        return f"export {name}={_quoted(value)}"
-    return f"set {name} to {value} in your environment"
+    return _line(
+        fish=f"set -gx {name} {_quoted(value.replace(chr(92), chr(92) * 2))}",
+        posix=f"export {name}={_quoted(value)}",
+        words=f"set {name} to {value} in your environment",
+    )
 
 
 def first_on_path(command: str) -> str:
     """The line that puts the directory which `command` prints before the others on PATH."""
-    shell = own()
-    if shell == "fish":
-        return f"set -gx PATH ({command}) $PATH"
-    if _is_posix(shell):
-        return f'export PATH="$({command}):$PATH"'
-    return f"put the directory that `{command}` prints first on PATH"
+    return _line(
+        fish=f"set -gx PATH ({command}) $PATH",
+        posix=f'export PATH="$({command}):$PATH"',
+        words=f"put the directory that `{command}` prints first on PATH",
+    )
 
 
 def program(pid: int) -> str:
@@ -91,8 +90,12 @@ def _by_ps(pid: int) -> str:
     return os.path.basename(os.fsdecode(done.stdout).strip()).lstrip("-")
 
 
-def _is_posix(shell: str) -> bool:
-    return shell in _POSIX and os.name == "posix"
+def _line(*, fish: str, posix: str, words: str) -> str:
+    """That of these which the user's shell takes; `words` where we do not write its language."""
+    shell = own()
+    if shell == "fish":
+        return fish
+    return posix if shell in _POSIX and os.name == "posix" else words
 
 
 def _quoted(value: str) -> str:

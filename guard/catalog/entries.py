@@ -232,12 +232,10 @@ def _toml(path: str) -> dict[str, Any]:
         content = tomllib.load(source)
     kept[name] = state, content
     if not sys.dont_write_bytecode:
-        import json
-
-        from guard.files import write
+        from guard.files import quick_json, write
 
         try:
-            write.write(file, json.dumps(kept).encode(), 0o644)
+            write.write(file, quick_json.dumps(kept).encode(), 0o644)
         except OSError:
             pass  # not ours to write, as in an installation of root's
     return content

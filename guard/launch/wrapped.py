@@ -115,7 +115,7 @@ def _arrived(
             while time.monotonic() < until:
                 ended = asked.poll() is not None
                 pids = list(_of(asked.pid))
-                found = _look(agent, program, pids)
+                found = _look(agent, pids)
                 if found is not None or ended or len(pids) > _MOST:
                     return found
                 time.sleep(_LOOKS_EVERY)
@@ -153,9 +153,7 @@ def _of(session: int) -> Iterator[int]:
                 yield pid
 
 
-def _look(
-    agent: Agent, program: str, pids: list[int]
-) -> tuple[processes.Snapshot, dict[str, str]] | None:
+def _look(agent: Agent, pids: list[int]) -> tuple[processes.Snapshot, dict[str, str]] | None:
     """Which of `pids` runs the agent itself, or routeguard again; None where there is none yet."""
     for pid in pids:
         found = processes.snapshot(pid)

@@ -117,11 +117,9 @@ class Place:
         policy.parent.mkdir(parents=True)
         policy.write_text(POLICY.format(gateway=gateway.url, proxy=proxy.rsplit(":", 1)[1]))
 
-    def run(self, argv: list[str], answer: str) -> tuple[float, float]:
-        """Wall-clock and processor seconds of one run. Raises SystemExit without `answer`."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begun = time.perf_counter()
-        done = subprocess.run(
+    def start(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run `argv` here to its end."""
+        return subprocess.run(
             argv,
             env=self.environ,
             cwd=self.project,
@@ -131,6 +129,12 @@ class Place:
             timeout=LIMIT,
             check=False,
         )
+
+    def run(self, argv: list[str], answer: str) -> tuple[float, float]:
+        """Wall-clock and processor seconds of one run. Raises SystemExit without `answer`."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        begun = time.perf_counter()
+        done = self.start(argv)
         taken = time.perf_counter() - begun
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode or answer not in done.stdout:
@@ -143,16 +147,7 @@ def own_part(place: Place, words: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of the processor from the start of Python to the agent's."""
     argv = [sys.executable, "-I", "-S", "-c", TO_EXECVE, str(MAIN), *words]
     begun = time.monotonic_ns()
-    done = subprocess.run(
-        argv,
-        env=place.environ,
-        cwd=place.project,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    done = place.start(argv)
     ended, used = done.stdout.split() if done.returncode == 0 else ("", "")
     if not ended:
         sys.exit(f"launch.py: the guard ended with {done.returncode}:\n{done.stderr[-2000:]}")
