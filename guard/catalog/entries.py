@@ -222,34 +222,35 @@ def _toml(path: str) -> dict[str, Any]:
     state = [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
     file = cache_from_source(os.path.join(_HERE, "tables.py"))
     name = os.path.basename(path)
-    kept = _tables(file)
-    of, content = kept.get(name, ([], {}))
+    if "" not in _cache:
+        _cache[""] = _tables(file)
+    content: dict[str, Any]
+    of, content = _cache[""].get(name, ([], {}))
     if of == state:
         return content
     import tomllib
 
     with open(path, "rb") as source:
         content = tomllib.load(source)
-    kept[name] = state, content
+    # read again, for another process may have added a table meanwhile
+    _cache[""] = {**_cache[""], **_tables(file), name: (state, content)}
     if not sys.dont_write_bytecode:
         from guard.files import quick_json, write
 
         try:
-            write.write(file, quick_json.dumps(kept).encode(), 0o644)
+            write.write(file, quick_json.dumps(_cache[""]).encode(), 0o644)
         except OSError:
             pass  # not ours to write, as in an installation of root's
     return content
 
 
 def _tables(file: str) -> dict[str, tuple[list[int], dict[str, Any]]]:
-    """By name the state of each source and what it holds, as `file` has them; once a process."""
-    if "" not in _cache:
-        _cache[""] = {}
-        try:
-            for name, (state, content) in _json(file).items():
-                if isinstance(state, list) and isinstance(content, dict):
-                    _cache[""][name] = state, content
-        except (OSError, ValueError, TypeError, AttributeError):
-            pass
-    found: dict[str, tuple[list[int], dict[str, Any]]] = _cache[""]
+    """By name the state of each source and what it holds, as `file` has them."""
+    found: dict[str, tuple[list[int], dict[str, Any]]] = {}
+    try:
+        for name, (state, content) in _json(file).items():
+            if isinstance(state, list) and isinstance(content, dict):
+                found[name] = state, content
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
     return found

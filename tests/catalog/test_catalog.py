@@ -282,6 +282,22 @@ def test_agent_variables_that_a_launch_leaves_are_those_that_mean_nothing() -> N
         assert VARIABLES[name].rule == ""
 
 
+def test_a_table_that_another_process_added_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    kept = Path(cache_from_source(str(tmp_path / "tables.py")))
+    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    for name in "tuv":
+        (tmp_path / f"{name}.toml").write_text(f"{name} = 1\n")
+    mine: dict[str, object] = {}
+    for name, cache in (("t", mine), ("u", {}), ("v", mine)):
+        monkeypatch.setattr(entries, "_cache", cache)
+        assert entries.data(f"{name}.toml") == {name: 1}
+    assert json.loads(kept.read_text()).keys() == {"t.toml", "u.toml", "v.toml"}
+
+
 def test_a_table_is_parsed_once_for_each_state_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
