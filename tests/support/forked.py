@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import ctypes
 import ctypes.util
+import faulthandler
 import fcntl
 import io
 import json
@@ -31,6 +32,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 LENGTH = struct.Struct("!I")
 NUMBER = struct.Struct("!i")
@@ -127,14 +130,34 @@ def run(
         try:
             status = begun.wait(timeout)
         except TimeoutError:
-            os.kill(begun.pid, signal.SIGKILL)
-            begun.wait()
-            raise subprocess.TimeoutExpired(list(words), timeout) from None
+            expired = subprocess.TimeoutExpired(list(words), timeout)
+            run = psutil.Process(begun.pid)
+            running = [run, *run.children(recursive=True)]
+            expired.add_note(_where(running))
+            run.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(TimeoutError):
+                begun.wait(2)
+            for process in running:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            err.seek(0)
+            expired.add_note(err.read().decode("utf-8", "replace"))
+            raise expired from None
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", errors))
     return subprocess.CompletedProcess(list(words), status, *texts)
+
+
+def _where(running: Sequence[psutil.Process]) -> str:
+    """What each of `running` is doing: what it waits for, its directory, its command line."""
+    lines = []
+    for process in running:
+        with contextlib.suppress(psutil.Error, OSError):
+            waits = Path(f"/proc/{process.pid}/wchan").read_text()
+            lines.append(f"{process.status()} {waits} {process.cwd()} {process.cmdline()}")
+    return "\n".join(lines)
 
 
 def on_terminal(
@@ -354,6 +377,7 @@ def _main(number: int, place: str, door: str) -> None:
     gc.freeze()
     words = _Waiting(socket.socket(fileno=number), door).serve()
     sys.argv = ["routeguard", *words]
+    faulthandler.register(signal.SIGUSR2, file=2)  # where a run hangs, for who waits for it
     status = main(words)
     threading._shutdown()
     atexit._run_exitfuncs()
