@@ -179,12 +179,20 @@ def write(baseline: Baseline, path: str) -> None:
     }
     # ASCII: a path that is no valid UTF-8 survives as an escape
     text = json.dumps(content, indent=1, ensure_ascii=True) + "\n"
-    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
-        raise _unusable(path, "it is not a regular file", "name another file")
+    refuse_place(path)
     try:
         files.write(path, text.encode("ascii"), None)
     except OSError as error:
         raise _unusable(path, (error.strerror or str(error)).lower(), "name another file") from None
+
+
+def refuse_place(path: str) -> None:
+    """Raise GuardError (exit status 3) where no baseline can be written, as far as that shows
+    without writing one."""
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+        raise _unusable(path, "it is not a regular file", "name another file")
+    if why := files.obstacle(path):
+        raise _unusable(path, why, "name another file")
 
 
 def _unusable(path: str, why: str, fix: str) -> GuardError:

@@ -65,25 +65,16 @@ def check(
 
     Raises UsageError, PolicyError, GuardError.
     """
-    began = time.monotonic()
     own = own_environment(environ)
+    # whatever can be refused is, before a tree is listed that may be large
     if asked.staged:
         from guard.sources import index
 
-        listed = index.collect(asked.paths, cwd)
+        root = index.root(cwd)
     else:
-        listed = tree.collect(asked.paths, cwd)
-    found = tree.without(listed, asked.exclude)
-    left_out = [("excluded", len(listed.entries) - len(found.entries))]
-    if asked.stats and not asked.staged:
-        left_out.append(("ignored by git", tree.ignored(found.root)))
-    listing = time.monotonic() - began
-    base = None
-    if asked.since:
-        from guard.sources import added
-
-        base = added.base(asked.since, found.root)
-    known_at = os.path.join(found.root, baseline.DEFAULT_NAME)
+        root = tree.root(asked.paths, cwd)
+    policy = cache.load(root, own, here=cwd)
+    known_at = os.path.join(root, baseline.DEFAULT_NAME)
     if asked.baseline:
         known_at = os.path.join(cwd, asked.baseline)
     known, there = None, os.path.lexists(known_at)
@@ -91,11 +82,25 @@ def check(
         there or not asked.write_baseline
     ):
         known = baseline.read(known_at)
+    if asked.write_baseline:
+        baseline.refuse_place(known_at)
+    base = None
+    if asked.since:
+        from guard.sources import added
+
+        base = added.base(asked.since, root)
+    began = time.monotonic()
+    listed = index.collect(asked.paths, cwd) if asked.staged else tree.collect(asked.paths, cwd)
+    found = tree.without(listed, asked.exclude)
+    left_out = [("excluded", len(listed.entries) - len(found.entries))]
+    if asked.stats and not asked.staged:
+        left_out.append(("ignored by git", tree.ignored(found.root)))
+    listing = time.monotonic() - began
     # digests look like what a detector looks for, and hold nothing
     real = os.path.realpath(known_at)
     found = found._replace(entries=tuple(e for e in found.entries if e.absolute != real))
     settings = engine.Settings(
-        policy=cache.load(found.root, own, here=cwd),
+        policy=policy,
         selected=asked.selected,
         digest_key=digest_key.load(own),
         now=time.time(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from guard.commands.plainly import PlainWords
 from guard.errors import ExitCode, UsageError, printable
+from guard.files.write import obstacle
 from guard.findings import SEVERITIES
 from guard.launch.process import own_environment, working_directory
 from guard.masking import masked, remember_names, without_secrets
@@ -96,6 +97,8 @@ def command(
     selected = chosen(select, ignore)
     began, nothing = time.monotonic(), False
     environ, cwd = dict(os.environ), working_directory()
+    if output is not None and (why := obstacle(os.path.join(cwd, output), in_place=True)):
+        raise _not_written(output, why)
     with Progress("checking") as progress:
         if about_environment:
             result = check_environment(environ, cwd, env_file, ci, selected)
@@ -197,9 +200,11 @@ def report(
         with open(os.path.join(cwd, output), "w", encoding="utf-8", errors="replace") as file:
             file.write(masked(plain(text)) + "\n" * bool(text))
     except OSError as error:
-        raise UsageError(
-            f"cannot write {printable(output)}", why=(error.strerror or str(error)).lower()
-        ) from None
+        raise _not_written(output, (error.strerror or str(error)).lower()) from None
+
+
+def _not_written(output: str, why: str) -> UsageError:
+    return UsageError(f"cannot write {printable(output)}", why=why)
 
 
 def _without_secrets(result: Result) -> Result:

@@ -51,6 +51,26 @@ def write_new(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool
     return True
 
 
+def obstacle(path: str, *, in_place: bool = False) -> str:
+    """Why nothing can be put at `path`, in the system's words; "" where no reason shows.
+
+    Writes nothing. `in_place` is for what is opened and overwritten, and not replaced by `write`.
+    """
+    place = os.path.realpath(path) if in_place else path
+    directory = os.path.dirname(place) or "."
+    if in_place and os.path.isdir(place):
+        code = errno.EISDIR
+    elif not os.path.lexists(directory):
+        code = errno.ENOENT
+    elif not os.path.isdir(directory):
+        code = errno.ENOTDIR
+    elif in_place and os.path.lexists(place):
+        code = 0 if os.access(place, os.W_OK) else errno.EACCES
+    else:
+        code = 0 if os.access(directory, os.W_OK | os.X_OK) else errno.EACCES
+    return os.strerror(code).lower() if code else ""
+
+
 def sweep(directory: str) -> None:
     """Remove what a `write` left in `directory` that was killed; the caller lets no other run."""
     try:

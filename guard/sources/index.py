@@ -36,6 +36,18 @@ class _Staged(NamedTuple):
     status: str
 
 
+def root(cwd: str) -> str:
+    """The top of the work tree of `cwd`. Raises UsageError outside of one."""
+    try:
+        return repository(cwd)[0]
+    except GitError as error:
+        raise _cannot(error) from None
+
+
+def _cannot(error: GitError) -> UsageError:
+    return UsageError("cannot check the index", why=str(error))
+
+
 def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
     """The files of the index that a check looks at, with the content they have there.
 
@@ -45,17 +57,17 @@ def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
     git cannot read and for a target that is not in it.
     """
     try:
-        root, given = repository(cwd)
-        given |= _index_file(given, cwd, root)
-        named = [_within(target, cwd, root) for target in targets]
-        everything = _changes(root, given, _empty_tree(root, given))
+        top, given = repository(cwd)
+        given |= _index_file(given, cwd, top)
+        named = [_within(target, cwd, top) for target in targets]
+        everything = _changes(top, given, _empty_tree(top, given))
         changed = everything
         if not named:
-            base = _head(root, given)
-            changed = _changes(root, given, base) if base else everything
-        links = _Links(everything, root, given)
+            base = _head(top, given)
+            changed = _changes(top, given, base) if base else everything
+        links = _Links(everything, top, given)
     except GitError as error:
-        raise UsageError("cannot check the index", why=str(error)) from None
+        raise _cannot(error) from None
     chosen = {
         path: entry
         for path, entry in changed.items()
@@ -77,12 +89,10 @@ def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
             skipped.append(Skipped(path, "in conflict: the merge is unfinished"))
         elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
             # a link to a file is a file under another name, and the name may say what it is for
-            entries.append(tree.Entry(path, os.path.join(root, path), blob=end.blob))
+            entries.append(tree.Entry(path, os.path.join(top, path), blob=end.blob))
         elif not links.leads_to_a_directory(path):
             skipped.append(Skipped(path, "a link out of the index"))
-    return tree.Tree(
-        root=root, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested)
-    )
+    return tree.Tree(root=top, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested))
 
 
 def read(

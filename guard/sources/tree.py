@@ -102,6 +102,14 @@ class Opaque(NamedTuple):
     data: bytes
 
 
+def root(targets: Sequence[str], cwd: str) -> str:
+    """The root of the tree that `collect` gives for the same arguments; lists nothing.
+
+    Raises UsageError for a target that does not exist.
+    """
+    return _root([_locate(target, cwd) for target in targets], cwd)
+
+
 def collect(targets: Sequence[str], cwd: str) -> Tree:
     """The files that a check of `targets` (files and directories, relative to `cwd`) looks at.
 
@@ -111,21 +119,21 @@ def collect(targets: Sequence[str], cwd: str) -> Tree:
     not exist.
     """
     named = [_locate(target, cwd) for target in targets]
-    root = _root(named, cwd)
-    found = _Collector(root)
+    top = _root(named, cwd)
+    found = _Collector(top)
     if not named:
-        found.directory(root)
+        found.directory(top)
     for path, is_directory in named:
         if is_directory:
             found.directory(path)
         else:
             found.file(path, named=True)
     return Tree(
-        root=root,
+        root=top,
         entries=tuple(sorted(found.entries.values(), key=lambda entry: entry.path)),
         skipped=tuple(dict.fromkeys(found.skipped)),
         nested=tuple(sorted(found.nested)),
-        whole=not named or (root, True) in named,
+        whole=not named or (top, True) in named,
     )
 
 

@@ -8,18 +8,20 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 import forked
 import pytest
 
+from guard import dispatch
 from guard.commands import complete
 from guard.commands.checking import default_format
 from guard.errors import UsageError
 from guard.rule_table import RULES
 from guard.rules.chosen import chosen
+from guard.sources import git, tree
 
 KEY = (
     "sk-ant-api03-"
@@ -145,6 +147,51 @@ def test_usage_is_2(run: Run, words: list[str]) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--since", "nosuch"], 2),
+        (["--since", "HEAD~9", "--staged"], 2),
+        (["--output", "no/such/file"], 2),
+        (["--output", "."], 2),
+        (["--baseline", "nosuch"], 3),
+        (["--baseline", ".", "--write-baseline"], 3),
+        (["--baseline", "no/such/file", "--write-baseline"], 3),
+        (["--baseline", "broken.json"], 3),
+        (["--select", "RG999"], 2),
+        (["nosuch"], 2),
+        (["--env-file", "nosuch"], 2),
+    ],
+)
+def test_what_can_be_refused_is_before_anything_is_listed(
+    repository: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], status: int
+) -> None:
+    repository.write("broken.json", "{")
+    monkeypatch.chdir(repository.project)
+    monkeypatch.setenv("HOME", str(repository.home))
+    listed: list[Sequence[str]] = []
+    ask = git.ask
+
+    def asked(words: Sequence[str], *rest: object, **more: object) -> bytes:
+        listed.extend([words] if words[0] in ("ls-files", "diff-index") else [])
+        return ask(words, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(git, "ask", asked)
+    monkeypatch.setattr(os, "scandir", lambda at: listed.append([str(at)]))
+    assert dispatch.main(["check", *words]) == status
+    assert listed == []
+
+
+def test_a_broken_policy_is_refused_before_anything_is_listed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write(".routeguard.toml", "nonsense = ")
+    monkeypatch.chdir(run.project)
+    monkeypatch.setenv("HOME", str(run.home))
+    monkeypatch.setattr(tree, "collect", lambda *_: pytest.fail("the tree was listed"))
+    assert dispatch.main(["check"]) == 3
 
 
 def test_a_broken_policy_is_3(run: Run) -> None:
