@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,44 +79,37 @@ def test_pre_commit_finds_nothing_to_say_about_the_hooks() -> None:
     assert ids == ["routeguard", "routeguard-env"]
 
 
-def test_a_planted_key_is_not_committed(hooked: Hooked, key: str) -> None:
+def test_planted_keys_are_not_committed(hooked: Hooked, key: str) -> None:
+    """All at once: each start of pre-commit and its two hooks takes a second."""
     # the ignored file that git add -f takes anyway is the one that must not slip through
     hooked.write(".gitignore", ".env\n")
     hooked.write(".env", f"ANTHROPIC_API_KEY={key}\n")
+    # a name that trips careless quoting
+    hooked.write("it's a $(dir)/-x y.py", f'client = Client(api_key="{key}")\n')
+    (hooked.place / "win.env").write_bytes(f"ANTHROPIC_API_KEY={key}\r\n".encode("utf-16"))
+    hooked.git("add", "win.env")
     said = hooked.commit(1)
     assert "routeguard...." in said
     assert "- hook id: routeguard\n" in said
     assert "- exit code: 1" in said
-    assert ".env:1:1: error [RG101 direct-provider-key]" in said
+    assert "\n.env:1:1: error [RG101 direct-provider-key]" in said
+    assert re.search(r"it's a \$\(dir\)/-x y\.py:1:\d+: error \[RG111 ", said)
+    assert "win.env:1:1: error [RG101" in said
     assert key not in said
     assert hooked.git("rev-parse", "-q", "--verify", "HEAD", status=1).stdout == ""
 
 
-def test_a_clean_commit_passes_both_hooks(hooked: Hooked) -> None:
+def test_what_is_committed_passes_both_hooks(hooked: Hooked, key: str) -> None:
+    """Clean files and a suppression with a reason, beside a key in a file that is not committed."""
     hooked.write(".env.example", "PORTKEY_API_KEY=\n")
     hooked.write("run.sh", 'opencode run -m portkey/gpt-4o "hi"\n')
+    # put together, so that it is no suppression here
+    comment = "# routeguard" + ": ignore[RG203] the demo starts its own server"
+    hooked.write("demo.sh", f"opencode serve  {comment}\n")
+    (hooked.place / "b.py").write_text(f'key = "{key}"\n')
     said = hooked.commit(0)
     assert said.count("Passed") == 2
     assert hooked.git("log", "--oneline").stdout.count("\n") == 1
-
-
-def test_only_what_is_committed_counts(hooked: Hooked, key: str) -> None:
-    hooked.write("a.py", "print()\n")
-    (hooked.place / "b.py").write_text(f'key = "{key}"\n')
-    hooked.commit(0)
-
-
-def test_names_that_trip_careless_quoting(hooked: Hooked, key: str) -> None:
-    hooked.write("it's a $(dir)/-x y.py", f'client = Client(api_key="{key}")\n')
-    said = hooked.commit(1)
-    assert "it's a $(dir)/-x y.py:1:" in said
-    assert "RG111" in said
-
-
-def test_utf_16_is_not_passed_over(hooked: Hooked, key: str) -> None:
-    (hooked.place / "win.env").write_bytes(f"ANTHROPIC_API_KEY={key}\r\n".encode("utf-16"))
-    hooked.git("add", "win.env")
-    assert "win.env:1:1: error [RG101" in hooked.commit(1)
 
 
 def test_the_environment_hook_runs_without_a_file_and_names_the_variable(
@@ -126,10 +120,3 @@ def test_the_environment_hook_runs_without_a_file_and_names_the_variable(
     assert "- hook id: routeguard-env\n" in said
     assert "environment: error [RG101 direct-provider-key] ANTHROPIC_API_KEY" in said
     assert key not in said
-
-
-def test_a_suppression_with_a_reason_passes(hooked: Hooked) -> None:
-    # put together, so that it is no suppression here
-    comment = "# routeguard" + ": ignore[RG203] the demo starts its own server"
-    hooked.write("demo.sh", f"opencode serve  {comment}\n")
-    hooked.commit(0)
