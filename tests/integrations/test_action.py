@@ -180,18 +180,30 @@ def test_paths_excludes_and_selections_are_lists(job: Job, key: str) -> None:
     assert job.check(fail_on="nonsense")[0] == 2
 
 
-@pytest.mark.parametrize(
-    "names",
-    # in groups: what is wrong with the second ends a check before it reads the others
-    [("paths", "exclude", "baseline"), ("fail-on", "select", "ignore"), ("since",)],
-    ids=" ".join,
-)
 @pytest.mark.parametrize("text", ["$(touch pwned)`touch pwned`'; touch pwned; '", "--fix"])
-def test_text_in_an_input_is_never_a_command(job: Job, names: tuple[str, ...], text: str) -> None:
-    (job.project / "a.txt").write_text("nothing")
-    status, _ = job.check(**dict.fromkeys(names, text))
-    assert status in (0, 2, 3)
+def test_text_in_an_input_is_never_a_command_and_never_an_option(job: Job, text: str) -> None:
+    """In every input at once, before a stand-in that writes down the words it gets."""
+    named = ("paths", "exclude", "baseline", "fail_on", "select", "ignore", "since")
+    given = job.output.parent / "words"
+    (job.output.parent / "routeguard").unlink()
+    stand_in = job.output.parent / "routeguard/bin/routeguard"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" '' >>'{given}'\n")
+    stand_in.chmod(0o755)
+    assert job.check(**dict.fromkeys(named, text), env="true", sarif="true")[0] == 0
+    rules = [f"--fail-on={text}", f"--select={text}", f"--ignore={text}"]
+    files = [*rules, f"--baseline={text}", f"--exclude={text}", "--", text]
+    assert [part.split("\n") for part in given.read_text()[:-2].split("\n\n")] == [
+        ["check", "--format=github", f"--since={text}", *files],
+        ["check", "--format=sarif", f"--output={job.output.parent}/routeguard.sarif", *files],
+        ["check", "--format=github", "--env", "--ci", *rules],
+    ]
     assert list(job.project.rglob("pwned")) == []
+
+
+def test_a_path_that_looks_like_an_option_is_a_path(job: Job) -> None:
+    (job.project / "a.sh").write_text("opencode serve\n")
+    assert job.check(paths="--fix")[0] == 2
 
 
 def test_a_broken_policy_is_status_3_and_another_directory_is_possible(job: Job) -> None:
