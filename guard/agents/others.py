@@ -105,6 +105,7 @@ def plan(
         argv=arguments,
         environ=clean,
         changes=changes,
+        name=os.path.basename(words[0]),
     )
     if made.kind == HARMLESS:
         return made

@@ -41,7 +41,7 @@ class Plan(Record):
     whose key is fetched by a command at launch. `directory` is where the process starts, ""
     for where we are. `stops` are the local proxies that the launch ends before it starts.
     `unproved` says why the binary `on_trial` has to prove its route before this launch, "" if it
-    need not.
+    need not. `name` is what was typed to start it, without a directory; "" where nothing was.
     """
 
     agent: str
@@ -60,6 +60,7 @@ class Plan(Record):
     stops: list[Found] = []  # noqa: RUF012
     unproved: str = ""
     on_trial: str = ""
+    name: str = ""
 
     @property
     def forbidden_by(self) -> list[Finding]:

@@ -67,13 +67,14 @@ def plan_agent(
     if agent.id in policy.unguarded:
         plan = Plan(
             agent=agent.id, kind=LEFT_OUT, program=program, typed=words[1:], argv=words[1:],
-            environ=dict(environ),
+            environ=dict(environ), name=os.path.basename(words[0]),
         )  # fmt: skip
         return plan, policy, None
     plan, facts = plan_launch(
         agent, words[1:], own, wrong, program, policy, working_directory(), time.time(),
         write=write,
     )  # fmt: skip
+    plan.name = os.path.basename(words[0])
     return plan, policy, facts
 
 
@@ -270,7 +271,7 @@ def _record(
 
     why = audit.record(plan, decision, environ, command)
     required = policy.audit_required and decision == "launched"
-    insist_on_log(why, f"{plan.agent} was not started", environ, required=required)
+    insist_on_log(why, f"{plan.name} was not started", environ, required=required)
 
 
 def refusal(plan: Plan) -> GuardError:
@@ -278,7 +279,7 @@ def refusal(plan: Plan) -> GuardError:
     from guard.masking import without_secrets
 
     first, *others = [without_secrets(finding) for finding in plan.forbidden_by]
-    error = _as_error(first, f"{plan.agent} was not started: {first.message}")
+    error = _as_error(first, f"{plan.name} was not started: {first.message}")
     if others:
         error.fix += "\n" * bool(error.fix) + "and then:"
         for finding in others:

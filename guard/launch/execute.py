@@ -157,6 +157,7 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
         plan = Plan(
             agent="", kind="other", program="", typed=words[1:], argv=words[1:],
             environ=clean, changes=changes, findings=findings,
+            name=os.path.basename(words[0]),
         )  # fmt: skip
     shims = paths.shims(own)
     if os.path.isdir(shims):

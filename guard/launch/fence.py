@@ -110,7 +110,7 @@ def around(
     if asked is False:
         if wanted == "require":
             raise GuardError(
-                f"{plan.agent or plan.program} was not started: the policy requires a fence",
+                f"{plan.name} was not started: the policy requires a fence",
                 where="--no-fence",
                 why='proxies.fence = "require" in the policy',
                 fix="run it without --no-fence",

@@ -60,7 +60,7 @@ def prove(
     failed = [check for check in proof.checks if not check.ok]
     if failed:
         raise GuardError(
-            f"{agent.names[0]} was not started: version {version} did not prove its route",
+            f"{plan.name} was not started: version {version} did not prove its route",
             where=plan.on_trial,
             why="; ".join(f"{check.name}: {printable(check.detail)}" for check in failed),
             fix=f"routeguard verify --agent {agent.id}",

@@ -284,7 +284,8 @@ class TestUnguardable:
         machine.exec(command=("shim", "install"))
         done = machine.exec(*words, OPENAI_API_KEY=None)
         assert (done.status, machine.started) == (126, 0)
-        assert "gemini-cli was not started: Gemini CLI speaks only" in done.err
+        typed = words[0] if words[0] == "npx" else "gemini"
+        assert f"routeguard: {typed} was not started: Gemini CLI speaks only" in done.err
         assert "[RG207]" in done.err
         entry = last_logged(machine)
         assert (entry["decision"], entry["agent"]) == ("refused", "gemini-cli")
@@ -620,7 +621,7 @@ class TestRefusal:
     def plan(self, *findings: Finding) -> Plan:
         return Plan(
             agent="opencode", kind="guarded", program="/x", typed=[], argv=[], environ={},
-            findings=list(findings),
+            findings=list(findings), name="opencode",
         )  # fmt: skip
 
     def test_the_first_reason_is_whole_and_the_others_follow(self) -> None:

@@ -203,5 +203,6 @@ def test_an_agent_that_cannot_be_guarded_is_not_started_by_name_shim_or_package(
     text = "\n".join([load(shell), *(f"{line}\necho status {shell.status}" for line in lines)])
     done = machine.run(script(machine, shell, text + "\n"))
     assert done.stdout == "status 126\n" * 3, done.stderr
-    assert done.stderr.count("gemini-cli was not started: Gemini CLI speaks only") == 3
+    assert done.stderr.count("routeguard: gemini was not started: Gemini CLI speaks only") == 2
+    assert done.stderr.count("routeguard: npx was not started: Gemini CLI speaks only") == 1
     assert machine.called() == []

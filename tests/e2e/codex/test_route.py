@@ -302,7 +302,7 @@ def test_sub_agents_and_commands(codex_user: CodexUser, evil: Evil) -> None:
     said = b"".join(call.body for call in done.calls)
     assert b"CODEX_THREAD_ID=" in said, "the command did not run"
     assert b"codex was not started: no gateway key: PORTKEY_API_KEY is not set [RG106]" in said
-    assert b"claude-code was not started: nothing says which provider" in said
+    assert b"claude was not started: nothing says which provider" in said
     assert b"an agent cannot make its own exceptions" in said
     # it needs a directory of its own, which the sandbox of Codex does not let it make
     assert b"state/routeguard/opencode" in said or b"opencode was not started" in said
