@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from guard.sources.positions.text import joined
@@ -73,7 +74,7 @@ def all_export_after(command: Command) -> bool | None:
         plain = [word.lower().replace("_", "") for word in words]
         return name == "setopt" if "allexport" in plain else None
     found = None
-    for word, after in zip(words, [*words[1:], ""], strict=True) if name == "set" else ():
+    for word, after in pairwise([*words, ""]) if name == "set" else ():
         if word in ("--", "-"):
             break
         switches = "a" in word or (word[-1:] == "o" and after == "allexport")

@@ -31,6 +31,11 @@ def test_a_finding_is_at_the_word_it_is_about() -> None:
     assert places(check("x; export OPENAI_API_KEY=$(cat k)\n")) == [("RG101", 1, 11, 34)]
 
 
+@pytest.mark.parametrize("name", ["a.sh", "a.zsh", "a.bat", "a.ps1"])
+def test_set_without_a_word_hides_nothing(name: str) -> None:
+    assert [f.rule for f in check("opencode serve\nset\nopencode serve\n", name)] == ["RG203"] * 2
+
+
 def test_the_words_are_those_of_a_launch() -> None:
     (finding,) = check("opencode run -m anthropic/claude hi\n")
     assert finding.subject == "anthropic"
