@@ -13,7 +13,7 @@ from private_network import private_network as private_network
 
 from guard import shells
 from guard.catalog import local_proxies
-from guard.files import around
+from guard.sources import tree
 
 # what is collected stays: to look through it for garbage took a third of the collection
 gc.disable()
@@ -48,15 +48,10 @@ def _no_test_server_on_the_port_of_a_proxy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_repository_around_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Say so if the temporary directory lies in a repository, which all of them would then be in.
-
-    A test that leaves one behind would have `check` read all of the temporary files there are.
-    """
-    base = str(tmp_path_factory.getbasetemp())
-    assert around.worktree(base) == ""
-    yield
-    assert around.worktree(base) == ""
+def _no_repository_around_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Say so if the temporary directory lies in a repository: all of them would be in it."""
+    around = tree.root([], str(tmp_path_factory.getbasetemp()))
+    assert around == str(tmp_path_factory.getbasetemp()), f"remove {around}/.git"
 
 
 @pytest.fixture(scope="session", autouse=True)

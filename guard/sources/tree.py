@@ -295,14 +295,33 @@ def _locate(target: str, cwd: str) -> tuple[str, bool]:
         ) from None
 
 
+def _repository(directory: str) -> str:
+    """The top of the repository that `directory` is in, "" outside of one.
+
+    As for git, an empty directory `.git` is none: Codex makes one in /tmp for as long as a command
+    runs in its sandbox (seen with 0.171.0, `-s workspace-write`).
+    """
+    top = worktree(directory)
+    while top and _is_empty(os.path.join(top, ".git")):
+        top = "" if top == "/" else worktree(os.path.dirname(top))
+    return top
+
+
+def _is_empty(directory: str) -> bool:
+    try:
+        return not os.listdir(directory)
+    except OSError:
+        return False
+
+
 def _root(named: Sequence[tuple[str, bool]], cwd: str) -> str:
     """The directory that paths are relative to: of one repository its root, else the place in
     common, which is `cwd` if everything lies below it."""
     here = os.path.realpath(cwd)
     if not named:
-        return worktree(here) or here
+        return _repository(here) or here
     places = {path if is_directory else os.path.dirname(path) for path, is_directory in named}
-    repositories = {worktree(place) for place in places}
+    repositories = {_repository(place) for place in places}
     if len(repositories) == 1 and "" not in repositories:
         return repositories.pop()
     if all(is_within(place, here) for place in places):
@@ -370,7 +389,7 @@ class _Collector:
             elif error.errno not in _GONE:
                 self.skip(path, _reason(error))
             return
-        top = worktree(os.path.dirname(path)) or ("" if named else self.root)
+        top = _repository(os.path.dirname(path)) or ("" if named else self.root)
         if top and not is_within(real, top):
             self.skip(path, "a link out of the tree")
         elif stat.S_ISREG(found.st_mode):
@@ -398,7 +417,7 @@ class _Collector:
             self.entries.setdefault(alias, entry._replace(path=self.shown(alias), other=entry.path))
 
     def _files(self, directory: str) -> Iterable[str]:
-        repository = worktree(directory)
+        repository = _repository(directory)
         if not repository:
             return self._walk(directory)
         listed = self._ask_git(repository, directory)

@@ -147,6 +147,22 @@ def test_a_damaged_repository_is_walked(repository: Path) -> None:
     assert len(found.skipped) == 1
 
 
+@pytest.mark.parametrize("inside", ["", "repository"])
+def test_a_directory_that_only_has_the_name_is_no_repository(tmp_path: Path, inside: str) -> None:
+    """As Codex makes one in /tmp: what lies beside is nobody's to check."""
+    if inside:
+        git(tmp_path, "init", "-q")
+    (tmp_path / "other").touch()
+    place = tmp_path / "tmp" / "project"
+    (place.parent / ".git").mkdir(parents=True)
+    place.mkdir()
+    (place / "a").touch()
+    found = tree.collect([], str(place))
+    assert (found.root, found.skipped) == (str(tmp_path if inside else place), ())
+    assert shown(found) == (["other", "tmp/project/a"] if inside else ["a"])
+    assert shown(tree.collect([str(place / "a")], str(place.parent)))[-1].endswith("project/a")
+
+
 def test_a_nested_repository_is_not_entered(repository: Path) -> None:
     nested = repository / "nested"
     nested.mkdir()
