@@ -64,10 +64,11 @@ class Dockerfiles(ShellTexts):
                     place = rest[image.start(1) : image.end(1)]
                     yield from check_image(scope, place.value, place)
             elif name in ("COPY", "ADD") and "<<" in rest.value:
-                target, _, body = rest.value.partition("\n")
+                head, _, body = rest.value.partition("\n")
+                target = head.split()[-1] if head.strip() else ""
                 # the last line is the mark that ends it
-                end = len(target) + 1 + body.rfind("\n")
-                yield from written.check(scope, target.split()[-1], rest[len(target) + 1 : end + 1])
+                end = len(head) + 1 + body.rfind("\n")
+                yield from written.check(scope, target, rest[len(head) + 1 : end + 1])
             elif name in ("RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK"):
                 if name == "HEALTHCHECK":
                     command = _INSTRUCTION.match(rest.value)

@@ -31,6 +31,11 @@ def test_instructions() -> None:
     ]
 
 
+def test_a_copy_without_a_place_hides_nothing_after_it() -> None:
+    text = "FROM a\nCOPY <<EOF\n\ncat <<x\nEOF\nRUN opencode serve\n"
+    assert [(f.rule, f.line) for f in check(text)] == [("RG203", 6)]
+
+
 def test_places() -> None:
     text = 'FROM a\nRUN x && \\\n  opencode run\nCMD ["sh", "-c", "opencode serve"]\n'
     assert [(f.rule, f.line, f.column) for f in check(text)] == [
