@@ -298,8 +298,8 @@ def _locate(target: str, cwd: str) -> tuple[str, bool]:
 def _repository(directory: str) -> str:
     """The top of the repository that `directory` is in, "" outside of one.
 
-    As for git, an empty directory `.git` is none: Codex makes one in /tmp for as long as a command
-    runs in its sandbox (seen with 0.171.0, `-s workspace-write`).
+    As for git, an empty directory `.git` is none: the sandbox of an agent makes one in /tmp for as
+    long as a command runs in it (seen by tests/e2e/codex/test_commands.py).
     """
     top = worktree(directory)
     while top and _is_empty(os.path.join(top, ".git")):

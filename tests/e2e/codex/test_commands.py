@@ -51,7 +51,7 @@ def running(user: CodexUser) -> list[Running]:
 def test_a_running_one_is_known(codex_user: CodexUser) -> None:
     """Guarded, and not the sandbox around its command; and a bare one in its environment."""
     user = codex_user
-    # else there is a /tmp/.git while it runs, and what other tests do there is in a repository
+    # else 0.171.0 has an empty /tmp/.git while it runs, for what other tests do there a repository
     user.settings("[sandbox_workspace_write]\nexclude_slash_tmp = true\n")
     # the model is told at once that it runs, and does not answer
     command = tool_call("exec_command", cmd="touch started; sleep 600", yield_time_ms=250)
