@@ -299,7 +299,7 @@ def _repository(directory: str) -> str:
     """The top of the repository that `directory` is in, "" outside of one.
 
     As for git, an empty directory `.git` is none: the sandbox of an agent makes one in /tmp for as
-    long as a command runs in it (seen by tests/e2e/codex/test_commands.py).
+    long as a command runs in it.
     """
     top = worktree(directory)
     while top and _is_empty(os.path.join(top, ".git")):
