@@ -50,7 +50,7 @@ def _no_test_server_on_the_port_of_a_proxy() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _no_repository_around_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Say so if the temporary directory lies in a repository: all of them would be in it."""
-    around = tree.root([], str(tmp_path_factory.getbasetemp()))
+    around = tree.locate([], str(tmp_path_factory.getbasetemp())).root
     assert around == str(tmp_path_factory.getbasetemp()), f"remove {around}/.git"
 
 

@@ -232,13 +232,13 @@ def _toml(path: str) -> dict[str, Any]:
 
     with open(path, "rb") as source:
         content = tomllib.load(source)
-    # read again, for another process may have added a table meanwhile
-    _cache[""] = {**_cache[""], **_tables(file), name: (state, content)}
     if not sys.dont_write_bytecode:
         from guard.files import quick_json, write
 
+        # read again, for another process may have added a table meanwhile
+        tables = {**_tables(file), name: (state, content)}
         try:
-            write.write(file, quick_json.dumps(_cache[""]).encode(), 0o644)
+            write.write(file, quick_json.dumps(tables).encode(), 0o644)
         except OSError:
             pass  # not ours to write, as in an installation of root's
     return content

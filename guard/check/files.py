@@ -18,7 +18,7 @@ from guard.record import Record
 from guard.sources import digest_key, tree
 
 if TYPE_CHECKING:
-    from guard.sources import added
+    from guard.sources import added, index
 
 
 class FileRequest(NamedTuple):
@@ -67,14 +67,15 @@ def check(
     """
     own = own_environment(environ)
     # whatever can be refused is, before a tree is listed that may be large
+    located: tree.Located | index.Located
     if asked.staged:
         from guard.sources import index
 
-        root = index.root(cwd)
+        located = index.locate(asked.paths, cwd)
     else:
-        root = tree.root(asked.paths, cwd)
-    policy = cache.load(root, own, here=cwd)
-    known_at = os.path.join(root, baseline.DEFAULT_NAME)
+        located = tree.locate(asked.paths, cwd)
+    policy = cache.load(located.root, own, here=cwd)
+    known_at = os.path.join(located.root, baseline.DEFAULT_NAME)
     if asked.baseline:
         known_at = os.path.join(cwd, asked.baseline)
     known, there = None, os.path.lexists(known_at)
@@ -88,9 +89,9 @@ def check(
     if asked.since:
         from guard.sources import added
 
-        base = added.base(asked.since, root)
+        base = added.base(asked.since, located.root)
     began = time.monotonic()
-    listed = index.collect(asked.paths, cwd) if asked.staged else tree.collect(asked.paths, cwd)
+    listed = located.collect()
     found = tree.without(listed, asked.exclude)
     left_out = [("excluded", len(listed.entries) - len(found.entries))]
     if asked.stats and not asked.staged:

@@ -36,63 +36,78 @@ class _Staged(NamedTuple):
     status: str
 
 
-def root(cwd: str) -> str:
-    """The top of the work tree of `cwd`. Raises UsageError outside of one."""
+class Located(NamedTuple):
+    """What of an index is to be looked at, before anything is listed.
+
+    `root` is the top of the work tree, `places` are the variables of git that name its repository;
+    `targets` are files and directories, relative to `cwd`.
+    """
+
+    root: str
+    places: dict[str, str]
+    targets: Sequence[str]
+    cwd: str
+
+    def collect(self) -> tree.Tree:
+        """The files of the index that a check looks at, with the content they have there.
+
+        Without targets: those that the next commit adds or changes. With: the named files, and
+        those below the named directories, changed or not. What was only announced (`git add -N`)
+        is not in the index. Raises UsageError for an index that git cannot read and for a target
+        that is not in it.
+        """
+        top = self.root
+        try:
+            given = self.places | _index_file(self.places, self.cwd, top)
+            named = [_within(target, self.cwd, top) for target in self.targets]
+            everything = _changes(top, given, _empty_tree(top, given))
+            changed = everything
+            if not named:
+                base = _head(top, given)
+                changed = _changes(top, given, base) if base else everything
+            links = _Links(everything, top, given)
+        except GitError as error:
+            raise _cannot(error) from None
+        chosen = {
+            path: entry
+            for path, entry in changed.items()
+            if not named or any(_is_below(path, one) for one, _ in named)
+        }
+        for one, target in named:
+            if not any(_is_below(path, one) for path in chosen):
+                raise UsageError(
+                    f"cannot check {printable(target)}: it is not in the index",
+                    fix="git add it; without --staged the work tree is checked",
+                )
+        entries: list[tree.Entry] = []
+        skipped: list[Skipped] = []
+        nested: list[str] = []
+        for path, staged in sorted(chosen.items()):
+            if staged.mode == _REPOSITORY:
+                nested.append(path)
+            elif staged.status == "U":
+                skipped.append(Skipped(path, "in conflict: the merge is unfinished"))
+            elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
+                # a link to a file is a file under another name, and the name may say what it is for
+                entries.append(tree.Entry(path, os.path.join(top, path), blob=end.blob))
+            elif not links.leads_to_a_directory(path):
+                skipped.append(Skipped(path, "a link out of the index"))
+        return tree.Tree(
+            root=top, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested)
+        )
+
+
+def locate(targets: Sequence[str], cwd: str) -> Located:
+    """Where the index of `cwd` is. Raises UsageError outside of a work tree."""
     try:
-        return repository(cwd)[0]
+        top, given = repository(cwd)
     except GitError as error:
         raise _cannot(error) from None
+    return Located(top, given, targets, cwd)
 
 
 def _cannot(error: GitError) -> UsageError:
     return UsageError("cannot check the index", why=str(error))
-
-
-def collect(targets: Sequence[str], cwd: str) -> tree.Tree:
-    """The files of the index that a check looks at, with the content they have there.
-
-    Without `targets`: those that the next commit adds or changes. With: the named files, and those
-    below the named directories (relative to `cwd`), changed or not. What was only announced
-    (`git add -N`) is not in the index. Raises UsageError outside of a work tree, for an index that
-    git cannot read and for a target that is not in it.
-    """
-    try:
-        top, given = repository(cwd)
-        given |= _index_file(given, cwd, top)
-        named = [_within(target, cwd, top) for target in targets]
-        everything = _changes(top, given, _empty_tree(top, given))
-        changed = everything
-        if not named:
-            base = _head(top, given)
-            changed = _changes(top, given, base) if base else everything
-        links = _Links(everything, top, given)
-    except GitError as error:
-        raise _cannot(error) from None
-    chosen = {
-        path: entry
-        for path, entry in changed.items()
-        if not named or any(_is_below(path, one) for one, _ in named)
-    }
-    for one, target in named:
-        if not any(_is_below(path, one) for path in chosen):
-            raise UsageError(
-                f"cannot check {printable(target)}: it is not in the index",
-                fix="git add it; without --staged the work tree is checked",
-            )
-    entries: list[tree.Entry] = []
-    skipped: list[Skipped] = []
-    nested: list[str] = []
-    for path, staged in sorted(chosen.items()):
-        if staged.mode == _REPOSITORY:
-            nested.append(path)
-        elif staged.status == "U":
-            skipped.append(Skipped(path, "in conflict: the merge is unfinished"))
-        elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
-            # a link to a file is a file under another name, and the name may say what it is for
-            entries.append(tree.Entry(path, os.path.join(top, path), blob=end.blob))
-        elif not links.leads_to_a_directory(path):
-            skipped.append(Skipped(path, "a link out of the index"))
-    return tree.Tree(root=top, entries=tuple(entries), skipped=tuple(skipped), nested=tuple(nested))
 
 
 def read(

@@ -102,39 +102,44 @@ class Opaque(NamedTuple):
     data: bytes
 
 
-def root(targets: Sequence[str], cwd: str) -> str:
-    """The root of the tree that `collect` gives for the same arguments; lists nothing.
+class Located(NamedTuple):
+    """What is to be looked at, before anything is listed.
+
+    `root` is that of the tree; `named` has (path, whether it is a directory) of each target.
+    """
+
+    root: str
+    named: tuple[tuple[str, bool], ...]
+
+    def collect(self) -> Tree:
+        """The files to look at.
+
+        Without targets: the whole repository, from its root, or else the tree below the working
+        directory. A named file is taken even if git ignores it; of a named directory, what git
+        does not ignore, or everything if git ignores the directory itself.
+        """
+        found = _Collector(self.root)
+        for path, is_directory in self.named or [(self.root, True)]:
+            if is_directory:
+                found.directory(path)
+            else:
+                found.file(path, named=True)
+        return Tree(
+            root=self.root,
+            entries=tuple(sorted(found.entries.values(), key=lambda entry: entry.path)),
+            skipped=tuple(dict.fromkeys(found.skipped)),
+            nested=tuple(sorted(found.nested)),
+            whole=not self.named or (self.root, True) in self.named,
+        )
+
+
+def locate(targets: Sequence[str], cwd: str) -> Located:
+    """Where `targets` (files and directories, relative to `cwd`) lie; without, where `cwd` does.
 
     Raises UsageError for a target that does not exist.
     """
-    return _root([_locate(target, cwd) for target in targets], cwd)
-
-
-def collect(targets: Sequence[str], cwd: str) -> Tree:
-    """The files that a check of `targets` (files and directories, relative to `cwd`) looks at.
-
-    Without targets: the whole repository of `cwd`, from its root, or else the tree below `cwd`.
-    A named file is taken even if git ignores it; of a named directory, what git does not ignore,
-    or everything if git ignores the directory itself. Raises UsageError for a target that does
-    not exist.
-    """
-    named = [_locate(target, cwd) for target in targets]
-    top = _root(named, cwd)
-    found = _Collector(top)
-    if not named:
-        found.directory(top)
-    for path, is_directory in named:
-        if is_directory:
-            found.directory(path)
-        else:
-            found.file(path, named=True)
-    return Tree(
-        root=top,
-        entries=tuple(sorted(found.entries.values(), key=lambda entry: entry.path)),
-        skipped=tuple(dict.fromkeys(found.skipped)),
-        nested=tuple(sorted(found.nested)),
-        whole=not named or (top, True) in named,
-    )
+    named = tuple(_locate(target, cwd) for target in targets)
+    return Located(_root(named, cwd), named)
 
 
 def without(found: Tree, patterns: Sequence[str]) -> Tree:

@@ -70,7 +70,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     ) -> engine.Result:
         monkeypatch.setattr(guard.rules.detectors, "DETECTORS", detectors)
         settings = engine.Settings(policy or CompiledPolicy(), selected, now=time.time())
-        found = tree.collect([], str(tmp_path))
+        found = tree.locate([], str(tmp_path)).collect()
         return engine.check(found, settings, known)
 
     return run
@@ -253,7 +253,7 @@ def test_a_person_is_told_how_far_it_is(tmp_path: Path) -> None:
         (tmp_path / f"f{number:03}").write_text("good\n")
     told: list[str] = []
     settings = engine.Settings(CompiledPolicy())
-    result = engine.check(tree.collect([], str(tmp_path)), settings, None, told.append)
+    result = engine.check(tree.locate([], str(tmp_path)).collect(), settings, None, told.append)
     assert result.files_checked == 250
     assert told == [f"checking: {done} of 250 files" for done in (0, 100, 200)]
 
@@ -277,7 +277,9 @@ def test_keys_in_what_is_no_text_and_in_names(tmp_path: Path) -> None:
         (top / KEYS[5] / name).write_text("harmless")
     (top / "damaged.gz").write_bytes(gzip.compress(text.format(KEYS[6]).encode() * 99)[:-40])
     (top / "empty.gz").write_bytes(gzip.compress(b"\0" * 10_000_000))
-    found = engine.check(tree.collect([str(top)], str(top)), engine.Settings(CompiledPolicy()))
+    found = engine.check(
+        tree.locate([str(top)], str(top)).collect(), engine.Settings(CompiledPolicy())
+    )
     assert [(f.path, f.line, f.rule, f.severity) for f in found.findings] == [
         (path, 0, "RG111", "error")
         for path in sorted(
@@ -301,5 +303,7 @@ def test_keys_in_every_stream_of_a_compressed_file_and_in_names_of_several_lines
     (tmp_path / "A\nB").write_text("harmless")
     named = f"z\n{KEYS[1]}"
     (tmp_path / named).write_text("harmless")
-    found = engine.check(tree.collect([], str(tmp_path)), engine.Settings(CompiledPolicy()))
+    found = engine.check(
+        tree.locate([], str(tmp_path)).collect(), engine.Settings(CompiledPolicy())
+    )
     assert [finding.path for finding in found.findings] == ["a.gz", "b.bz2", "c", named]

@@ -23,7 +23,7 @@ def found(tmp_path: Path) -> tree.Tree:
         (tmp_path / f"f{number}.py").write_text(f'k = "{KEY}"\n' if number % 3 else "nothing\n")
     (tmp_path / "f7.bin").write_bytes(b"\0" * 100)
     (tmp_path / "long.js").write_bytes(b"x" * (tree.LINE_LIMIT + 1))
-    return tree.collect(["."], str(tmp_path))
+    return tree.locate(["."], str(tmp_path)).collect()
 
 
 def said(result: engine.Result) -> tuple[object, ...]:

@@ -190,7 +190,7 @@ def test_a_broken_policy_is_refused_before_anything_is_listed(
     run.write(".routeguard.toml", "nonsense = ")
     monkeypatch.chdir(run.project)
     monkeypatch.setenv("HOME", str(run.home))
-    monkeypatch.setattr(tree, "collect", lambda *_: pytest.fail("the tree was listed"))
+    monkeypatch.setattr(tree.Located, "collect", lambda *_: pytest.fail("the tree was listed"))
     assert dispatch.main(["check"]) == 3
 
 

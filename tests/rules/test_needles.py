@@ -206,5 +206,7 @@ def test_the_form_of_a_named_key_holds_for_every_named_key(name: str) -> None:
 def test_what_stands_across_the_end_of_a_block_is_found(tmp_path: Path, size: int) -> None:
     key = b"gsk_" + b"aB3dE5gH7jK9mN1pQ4sT6vW8" * 2 + b"aB3d"
     (tmp_path / "a.txt").write_bytes(b"a\n" * ((size - 10) // 2) + b'key = "' + key + b'"\n')
-    result = engine.check(tree.collect([], str(tmp_path)), engine.Settings(CompiledPolicy()))
+    result = engine.check(
+        tree.locate([], str(tmp_path)).collect(), engine.Settings(CompiledPolicy())
+    )
     assert [finding.rule for finding in result.findings] == ["RG111"]

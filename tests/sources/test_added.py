@@ -20,7 +20,7 @@ EVERY = range(1, 1 << 62)
 
 def numbers(made: Repository, revision: str, *names: str, staged: bool = False):
     """By path, the lines that are new; None for all of them."""
-    found = (index if staged else tree).collect(names, str(made.top))
+    found = (index if staged else tree).locate(names, str(made.top)).collect()
     base = added.base(revision, found.root)
     lines = {e.path: added.change(base, e, staged=staged).lines for e in found.entries}
     return {path: None if new == EVERY else sorted(new) for path, new in lines.items() if new}

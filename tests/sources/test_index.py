@@ -48,7 +48,7 @@ class Repository:
 
     def staged(self, *targets: str, cwd: Path | None = None) -> dict[str, str]:
         """Path and text of each file that would be checked."""
-        found = index.collect(targets, str(cwd or self.top))
+        found = index.locate(targets, str(cwd or self.top)).collect()
         assert not found.whole
         texts = {}
         files = index.read(found.entries, found.root)
@@ -212,7 +212,7 @@ def test_the_index_that_a_hook_gets(repository: Repository, commit: tuple[str, .
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from guard.sources import index\n"
-        "found = index.collect((), '.')\n"
+        "found = index.locate((), '.').collect()\n"
         "print(*(file.text for file in index.read(found.entries, found.root)))\n"
         "sys.exit(1)"
     )
@@ -233,7 +233,7 @@ def test_a_second_work_tree(repository: Repository, monkeypatch: pytest.MonkeyPa
     (second / "a").write_text(CANARY)
     repository.git("-C", str(second), "add", "a")
     assert repository.staged() == {}
-    found = index.collect((), str(second))
+    found = index.locate((), str(second)).collect()
     monkeypatch.chdir(second)
     assert found.root == str(second)
     (file,) = index.read(found.entries, found.root)
@@ -253,9 +253,9 @@ def test_an_index_that_is_not_there_is_no_empty_one(
 
 def test_outside_of_a_work_tree(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="index"):
-        index.collect((), str(tmp_path))
+        index.locate((), str(tmp_path)).collect()
     with pytest.raises(UsageError, match="index"):
-        index.collect((), str(repository.top / ".git"))
+        index.locate((), str(repository.top / ".git")).collect()
 
 
 def test_without_git(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,10 +131,10 @@ def run(
             status = begun.wait(timeout)
         except TimeoutError:
             expired = subprocess.TimeoutExpired(list(words), timeout)
-            run = psutil.Process(begun.pid)
-            running = [run, *run.children(recursive=True)]
+            first = psutil.Process(begun.pid)
+            running = [first, *first.children(recursive=True)]
             expired.add_note(_where(running))
-            run.send_signal(signal.SIGUSR2)
+            first.send_signal(signal.SIGUSR2)
             with contextlib.suppress(TimeoutError):
                 begun.wait(2)
             for process in running:

@@ -53,7 +53,7 @@ class Project(config_texts.Project):
         }
 
     def by_check(self) -> Said:
-        found = tree.collect([str(self.root)], str(self.root))
+        found = tree.locate([str(self.root)], str(self.root)).collect()
         outcome = engine.check(found, engine.Settings(POLICY))
         said = [finding for finding in outcome.findings if finding.rule in REFUSALS]
         return {(f.rule, f.path, f"{f.message}\n{f.fix}") for f in said}
@@ -337,7 +337,7 @@ LEFT_OUT = [
 @pytest.mark.parametrize(("text", "rule"), LEFT_OUT)
 def test_what_a_launch_leaves_out(project: Project, text: str, rule: str) -> None:
     project.put(config(text))
-    found = tree.collect([str(project.root)], str(project.root))
+    found = tree.locate([str(project.root)], str(project.root)).collect()
     outcome = engine.check(found, engine.Settings(POLICY))
     assert [f.rule for f in outcome.findings] == [rule]
     around = surroundings.gather(project.environ, [str(project.root)], root="/none")

@@ -47,7 +47,7 @@ def environ_of(project: Project) -> dict[str, str]:
 
 
 def by_check(project: Project, *rules: str) -> Said:
-    found = tree.collect([str(project.root)], str(project.root))
+    found = tree.locate([str(project.root)], str(project.root)).collect()
     outcome = engine.check(found, engine.Settings(POLICY))
     return {
         (f.rule, f.severity, f"{f.message}\n{f.fix}") for f in outcome.findings if f.rule in rules
