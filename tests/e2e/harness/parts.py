@@ -33,7 +33,7 @@ LEAN = {
     "BUN_JSC_useGC": "0",
 }
 """Has Bun compile only what runs often and collect no garbage: a quarter less of the processor for
-a short run of opencode (1.18.33: run). For bare runs: a launch takes such variables away."""
+a short run of opencode (1.18.33: run)."""
 
 
 class MissingPartError(Exception):

@@ -51,6 +51,18 @@ until = 2099-12-31
 )
 """For the end of every policy: the gateways of all workers are local proxies to a launch."""
 
+LEAN_EXCEPTED = "".join(
+    f"""
+[[exception]]
+subject = "env:{name}"
+reason = "an agent that starts sooner in the end-to-end tests"
+until = 2099-12-31
+"""
+    for name in LEAN
+)
+"""For the end of the user's policy: each is a setting of the runtime that says nothing of a route,
+and a launch takes it away otherwise."""
+
 POLICY = """
 [gateway]
 base_url = "{front}/v1"
@@ -205,6 +217,7 @@ class Sandbox:
         proxy = self.network.proxy.url
         environ: dict[str, str | None] = {
             **self._base(),
+            **LEAN,
             "HTTP_PROXY": proxy,
             "HTTPS_PROXY": proxy,
             "PORTKEY_API_KEY": self.gateway_key,
@@ -225,7 +238,7 @@ class Sandbox:
             proxy=self.network.proxy.port,
             more=f"\n{more}\n",
         )
-        text += GATEWAYS_EXCEPTED
+        text += GATEWAYS_EXCEPTED + LEAN_EXCEPTED
         return self.write(self.config / "routeguard" / "policy.toml", text, mode=0o600)
 
     def write(self, path: Path, content: str | dict[str, object], mode: int = 0o644) -> Path:
@@ -254,8 +267,7 @@ class Sandbox:
         enough: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Run the real agent without the guard, in the same surroundings."""
-        environ = self.environ({**LEAN, **(env or {})})
-        return self.run([self.agent, *argv], environ, cwd, stdin, enough)
+        return self.run([self.agent, *argv], self.environ(env), cwd, stdin, enough)
 
     def routeguard(self, *words: str, env: Mapping[str, str | None] | None = None) -> Outcome:
         """Run `routeguard WORDS` in the project, without a terminal, as a fork."""
