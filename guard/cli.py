@@ -51,7 +51,7 @@ class _Top(LazyGroup):
         from guard.catalog.agents import agents  # only a mistake needs it
 
         if any(args[0] in agent.typed for agent in agents()):
-            return [f"did you mean: {as_typed(f'{ctx.command_path} exec --', args)}"]
+            return [f"did you mean:\n{as_typed(f'{ctx.command_path} exec --', args)}"]
         return super().meant(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

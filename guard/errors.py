@@ -80,6 +80,15 @@ class UsageError(GuardError):
         super().__init__(what, why=why, fix=fix, exit_code=ExitCode.USAGE)
 
 
+def either(*ways: str) -> str:
+    """A fix of several `ways`, each enough by itself.
+
+    In every fix a command has its lines for itself, so that they can be pasted; words about it are
+    the line before them and end in a colon.
+    """
+    return "\nor:\n".join(ways)
+
+
 def counted(number: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

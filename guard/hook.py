@@ -12,7 +12,7 @@ import sys
 from guard import paths
 from guard.agents.registry import wrapped
 from guard.catalog.classify import KEY_SUFFIX, PREFIXES
-from guard.errors import ExitCode, GuardError, PolicyError, UsageError, printable
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, either, printable
 from guard.policy import cache
 from guard.policy.places import allowed_file, user_policy
 from guard.policy.values import CompiledPolicy
@@ -555,13 +555,13 @@ def asking_shell(command: str) -> str:
 
 def _choices(command: str) -> str:
     """`routeguard COMMAND` for each shell, a line each."""
-    return "\nor ".join(f"routeguard {command} {shell}" for shell in SHELLS)
+    return either(*(f"routeguard {command} {shell}" for shell in SHELLS))
 
 
 def _shell(argv: list[str]) -> str:
     if not argv:
         return asking_shell("hook")
-    fix = f"{_choices('hook')}\nin a start file: routeguard hook --help"
+    fix = f"{_choices('hook')}\nin a start file:\nrouteguard hook --help"
     if len(argv) > 1:
         raise UsageError(f"hook takes one shell, not {len(argv)} words", fix=fix)
     if argv[0] not in SHELLS:

@@ -37,7 +37,7 @@ def unset(name: str) -> str:
     Words, where that shell has a language of its own that we do not write.
     """
     if not name.isidentifier() or not name.isascii():
-        return f"start programs with: env -u {shlex.quote(name)} PROGRAM"
+        return f"start programs with:\nenv -u {shlex.quote(name)} PROGRAM"
     return _line(
         fish=f"set -e {name}",
         posix=f"unset {name}",

@@ -15,7 +15,7 @@ import pytest
 
 import guard
 from guard import hook, shells
-from guard.errors import ExitCode, GuardError, UsageError
+from guard.errors import ExitCode, GuardError, UsageError, either
 from guard.policy.values import CompiledPolicy, GatewayProvider, PolicyException
 
 MAIN = Path(guard.__file__).with_name("__main__.py")
@@ -193,9 +193,7 @@ def test_the_shell_that_asks(
         return
     with pytest.raises(UsageError, match=said) as error:
         hook.main([])
-    assert (
-        error.value.fix == "routeguard hook bash\nor routeguard hook zsh\nor routeguard hook fish"
-    )
+    assert error.value.fix == either(*(f"routeguard hook {one}" for one in hook.SHELLS))
 
 
 @pytest.mark.parametrize("argv", [["tcsh"], ["bash", "zsh"], ["--shell"], ["BASH"]])
@@ -203,10 +201,8 @@ def test_another_shell_is_a_usage_error_that_says_what_is_accepted(argv: list[st
     with pytest.raises(UsageError) as error:
         hook.main(argv)
     assert error.value.exit_code == ExitCode.USAGE
-    lines = error.value.fix.splitlines()
-    assert [line.removeprefix("or ") for line in lines[:3]] == [
-        f"routeguard hook {shell}" for shell in hook.SHELLS
-    ]
+    every = either(*(f"routeguard hook {shell}" for shell in hook.SHELLS))
+    assert error.value.fix == f"{every}\nin a start file:\nrouteguard hook --help"
 
 
 @pytest.mark.parametrize("shell", hook.SHELLS)

@@ -168,7 +168,7 @@ class TestDispatch:
         self, words: str, successor: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(words.split()) == ExitCode.USAGE
-        assert f"it is called: routeguard {successor}\n" in capsys.readouterr().err
+        assert f"it is called:\n         routeguard {successor}\n" in capsys.readouterr().err
         with pytest.raises(SystemExit, match="0"):
             raise SystemExit(main([*successor.split()[:2], "--help"]))
 
@@ -188,7 +188,7 @@ class TestDispatch:
         self, words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(words) == ExitCode.USAGE
-        assert f"did you mean: routeguard {meant}\n" in capsys.readouterr().err
+        assert f"did you mean:\n         routeguard {meant}\n" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("typed", "meant"),

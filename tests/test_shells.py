@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -139,9 +139,7 @@ PROGRAMS = (
     *("unset", "export", "sudo", "docker", "podman", "systemctl", "launchctl", "uv"),
     *("pipx", "git", "chmod", "chown", "mkdir", "kill", "exec", "eval", "tmux"),
 )
-LINE = re.compile(
-    rf"(?:or )?(?:routeguard (?:{'|'.join(COMMANDS)})|(?:{'|'.join(PROGRAMS)}|set -\w+) \S)"
-)
+LINE = re.compile(rf"(?:routeguard (?:{'|'.join(COMMANDS)})|(?:{'|'.join(PROGRAMS)}|set -\w+) \S)")
 """How a line of a message begins that is a command."""
 
 PROSE = re.compile(r" {2,}\(| \(|[,;:.] |, or | # | then | (?:shows|removes|is|are|was|to|with) ")
@@ -158,8 +156,19 @@ NO_FIX = (
 """Where texts are grammars and patterns of other programs, or parts of scripts."""
 
 
+WRITERS = {"allow": "routeguard allow X", "unset": "unset X", "export": "export X"}
+"""Functions whose result is a command, in a text that is put together."""
+
+
+def written(field: ast.expr) -> str:
+    """X for a field of an f-string; the command where one of WRITERS writes it."""
+    called = getattr(field, "value", None)
+    function = getattr(called, "func", None)
+    return WRITERS.get(getattr(function, "attr", getattr(function, "id", "")), "X")
+
+
 @functools.cache
-def texts() -> list[tuple[Path, int, str]]:
+def texts(shown: Callable[[ast.expr], str] = lambda field: "X") -> list[tuple[Path, int, str]]:
     """Each text in our code that is no docstring: its file, line, and itself with X for fields."""
     found = []
     for path in modules().values():
@@ -174,7 +183,9 @@ def texts() -> list[tuple[Path, int, str]]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append((path, node.lineno, node.value))
             elif isinstance(node, ast.JoinedStr):
-                parts = [str(p.value) if isinstance(p, ast.Constant) else "X" for p in node.values]
+                parts = [
+                    str(p.value) if isinstance(p, ast.Constant) else shown(p) for p in node.values
+                ]
                 found.append((path, node.lineno, "".join(parts)))
     return found
 
@@ -198,6 +209,39 @@ def test_a_command_has_a_line_of_its_own() -> None:
     assert wrong == [], "a remark goes to `why`, or on a line of its own"
 
 
+BEHIND_WORDS = re.compile(rf"(?:^or,? |\bthen |: )(?:.*: )?(?:{LINE.pattern}|npm i|brew i)")
+"""How a line begins that has words before a command."""
+
+HINTS = {
+    *("; X left: routeguard check", "X more expired or refused: routeguard allow list --all"),
+    *("One line: routeguard status --short.", "X earlier: routeguard log -n all"),
+    *("edit it, then: routeguard policy validate", "To keep looking: routeguard watch"),
+    *("what applies: routeguard policy show --effective", "more: routeguard why NAME"),
+    *("  to try it for a few tokens: routeguard portkey probe", "  allow: routeguard allow X"),
+    "A listed model may still fail: routeguard portkey probe MODEL tries it.",
+    "nothing seen with this key yet: routeguard portkey status",
+    "X, none a model proxy: routeguard ports --all",
+    'Done. It guards shells that start from now on; in this one: exec "$SHELL"',
+    "No provider is written; later: routeguard portkey sync",
+    "The providers are left for later: routeguard portkey sync",
+    "fix: sudo routeguard managed install",
+    "an HTTP proxy is allowed by its address: routeguard why X",
+    "X is kept anyway, so this changes nothing: routeguard why X",
+}
+"""What is said in one line where nothing is wrong."""
+
+
+def test_no_words_stand_before_a_command() -> None:
+    """`or COMMAND`, `then: COMMAND`: what is copied as a whole line does not run."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line}"
+        for path, number, text in texts(written)
+        for line in text.split("\n")
+        if BEHIND_WORDS.search(line) and line not in HINTS
+    ]
+    assert wrong == [], "the words go on the line before, and end in a colon"
+
+
 def test_no_remark_in_brackets_follows_a_command() -> None:
     """Also in help texts, and behind whatever a field stands for."""
     names = "|".join(COMMANDS)
@@ -212,7 +256,7 @@ def test_no_remark_in_brackets_follows_a_command() -> None:
 
 
 def test_one_function_says_how_a_variable_is_set() -> None:
-    typed = re.compile(r"(?:.*[:;] |or )?(?:unset|export|set -gx|set -e) (?:X|[A-Z_]{3,})(?:=|\b)")
+    typed = re.compile(r"(?:.*[:;] )?(?:unset|export|set -gx|set -e) (?:X|[A-Z_]{3,})(?:=|\b)")
     apart = {
         "shells.py": "the one function",
         "commands/hook.py": "an example in a help text, for bash alone",
@@ -232,7 +276,7 @@ def test_one_function_says_how_a_variable_is_set() -> None:
 @pytest.mark.parametrize("name", TYPED)
 def test_every_command_is_one_in_each_shell(shell: object, name: str, tmp_path: Path) -> None:
     foreign = "eval" if name == "fish" else "set "
-    commands = {line.removeprefix("or ") for _, line in lines()}
+    commands = {line for _, line in lines()}
     commands = {line for line in commands if not line.startswith(foreign)}
     commands = {line for line in commands if re.search(r"[^\w\s./:=@…-]", line)}
     assert len(commands) > 10

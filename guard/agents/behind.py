@@ -159,6 +159,6 @@ def _nobody(policy: CompiledPolicy, agent: Identity, model: str) -> Finding:
         fix="routeguard portkey sync\n"
         f"or name one that serves {agent.title} in your policy:\n"
         f'[agents.{agent.id}]\nprovider = "@SLUG"\n'
-        f"or for this start: {agent.names[0]} --model @SLUG/{model or 'MODEL'}",
+        f"or, for this start:\n{agent.names[0]} --model @SLUG/{model or 'MODEL'}",
         severity="error",
     )

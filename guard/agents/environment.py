@@ -116,6 +116,7 @@ def proxies(
     A proxy on loopback sees the prompt and the gateway key of a plain-http gateway, and of an
     https one whenever its certificate is trusted (run on 1.18.33).
     """
+    from guard.errors import either
     from guard.findings import Finding, allow
     from guard.net import PROXY_VARIABLES
     from guard.variables import judge
@@ -134,8 +135,7 @@ def proxies(
                 name,
                 f"{name} {verdict.words}",
                 where="environment",
-                fix=f"{shells.unset(name)}\n"
-                f"or {allow('proxy', verdict.place)}"
+                fix=either(shells.unset(name), allow("proxy", verdict.place))
                 + (f"\nor, {verdict.advice}" if verdict.advice else ""),
                 severity="warning" if policy.proxies_action == "flag" else "error",
             )

@@ -215,7 +215,7 @@ def judge(files: Iterable[str], root: str = "") -> list[Finding]:
                     f"{path} outranks the pinned route, and others than root could change it: "
                     f"{why}",
                     where=path,
-                    fix=f"read it, then: {give_to_root(place)}",
+                    fix=f"read it, then:\n{give_to_root(place)}",
                 )
             )
     return findings

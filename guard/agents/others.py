@@ -194,6 +194,6 @@ def _instead(agent: OtherAgent, policy: CompiledPolicy) -> str:
         return (
             f"use one of its models in {other.title}, through the gateway:\n"
             f"{other.names[0]} --model {provider}/@PROVIDER/MODEL\n"
-            "what there is: routeguard portkey models"
+            "what there is:\nrouteguard portkey models"
         )
     return ""

@@ -254,7 +254,7 @@ def finding(one: Running) -> Finding | None:
         fix = f"{one.ended_by}\nlaunches through routeguard do not use it"
     elif adapter is not None:
         name = adapter.names[0]
-        fix = f"end it and start `{name}` from a hooked shell, or with: routeguard exec -- {name}"
+        fix = f"end it and start `{name}` from a hooked shell, or with:\nrouteguard exec -- {name}"
     else:
         known = next((agent for agent in agents() if agent.id == one.agent), None)
         names = known.typed if known is not None else ()

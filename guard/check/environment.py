@@ -21,7 +21,7 @@ from guard.catalog.key_values import is_placeholder
 from guard.check import baseline, suppress
 from guard.check.ci_runners import Runner, handed_on
 from guard.check.result import Result, order, unchecked
-from guard.errors import GuardError, UsageError, printable
+from guard.errors import GuardError, UsageError, either, printable
 from guard.findings import Finding, allow
 from guard.launch import resolve
 from guard.launch.agent import plan_launch
@@ -193,11 +193,11 @@ def _of_variable(
     if verdict.advice:
         fix += f"\nor, {verdict.advice}"
     if kind == "unknown_key":
-        fix = f"if it opens a model provider: {fix}\nif not: {allow('env', name, '30d')}"
+        fix = f"if it opens a model provider:\n{fix}\nif not:\n{allow('env', name, '30d')}"
     elif kind == "http_proxy":
-        fix += f"\nor {allow('proxy', verdict.place)}"
+        fix = either(fix, allow("proxy", verdict.place))
     if asked.runner is None:
-        fix += f"\nwhere it comes from: routeguard why {shlex.quote(printable(name))}"
+        fix += f"\nwhere it comes from:\nrouteguard why {shlex.quote(printable(name))}"
     return Finding(
         verdict.rule,
         name,

@@ -47,7 +47,7 @@ class _Kinds(Group):
             refuse_key()
         guessed = subjects.guess(args[0])
         if guessed:
-            return [f"say what is allowed: {as_typed(f'routeguard allow {guessed}', args[1:])}"]
+            return [f"say what is allowed:\n{as_typed(f'routeguard allow {guessed}', args[1:])}"]
         return super().meant(ctx, args)
 
 
@@ -459,7 +459,7 @@ def _not_ours(subject: str, others: list[Value], change: allowed.ExceptionChange
     if any(normal_subject(entry.subject) == normal_subject(subject) for entry in change.expired):
         return
     near = get_close_matches(subject, [entry.subject for entry in change.kept], n=1)
-    meant = [f"did you mean: routeguard allow revoke {shlex.quote(near[0])}"] if near else []
+    meant = [f"did you mean:\nrouteguard allow revoke {shlex.quote(near[0])}"] if near else []
     raise UsageError(
         f"no exception for {spans.quoted(subject)}",
         fix="\n".join([*meant, "routeguard allow list"]),

@@ -82,7 +82,7 @@ def command(
         raise UsageError(
             "--staged excludes --env, --env-file, --ci, --fix and --write-baseline",
             why="it checks git's index, and changes nothing there" if fix else "",
-            fix="routeguard check --fix --yes\nthen: git add" if fix else "",
+            fix="routeguard check --fix --yes\nthen `git add` what it has changed" if fix else "",
         )
     if since is not None and (about_environment or write_baseline):
         raise UsageError("--since excludes --env, --env-file, --ci and --write-baseline")

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from guard.commands.overview import Overview, paragraphs
-from guard.errors import UsageError, listed, printable
+from guard.errors import UsageError, either, listed, printable
 
 _Command = TypeVar("_Command", bound=click.Command)
 
@@ -77,7 +77,7 @@ class Group(click.Group):
         """Lines that say what was probably meant by `args`, of which the first is no command."""
         successor = _OTHER_NAMES.get(f"{ctx.command_path} {args[0]}")
         if successor:
-            return [f"it is called: {successor}", f"{successor} --help"]
+            return [f"it is called:\n{successor}", f"{successor} --help"]
         own = self.list_commands(ctx)
         if args[0] == "help":
             meant = [[*args[1:2], "--help"]] if args[1:2] and args[1] in own else []
@@ -85,7 +85,8 @@ class Group(click.Group):
             meant = [[near, *args[1:]] for near in get_close_matches(args[0], own, n=1)]
         meant = meant or self._below(ctx, args)
         said = [as_typed(ctx.command_path, words) for words in meant]
-        return [*(f"did you mean: {command}" for command in said), f"{ctx.command_path} --help"]
+        every = f"{ctx.command_path} --help"
+        return [f"did you mean:\n{either(*said)}", f"all commands:\n{every}"] if said else [every]
 
     def _below(self, ctx: click.Context, args: list[str]) -> list[list[str]]:
         """The commands of the groups in this one that are called as `args` begins."""
@@ -173,7 +174,7 @@ def usage_error(error: click.ClickException) -> UsageError:
         what = f"no such option: {printable(error.option_name)}"
         successor = _OTHER_OPTIONS.get(f"{ctx.command_path if ctx else ''} {error.option_name}")
         if successor:
-            fix.insert(0, f"it is called: {successor}")
+            fix.insert(0, f"it is called:\n{successor}")
         elif error.possibilities:
             fix.insert(0, f"did you mean: {error.possibilities[0]}")
     elif isinstance(error, click.BadParameter) and error.param is not None:

@@ -47,7 +47,7 @@ class _Group(LazyGroup):
         if len(found) > 1:
             return found  # a command was probably meant
         stop = f"routeguard ports stop {printable(args[0])}"
-        return ["the table: routeguard ports", f"to end what listens there: {stop}"]
+        return ["the table:", "routeguard ports", "to end what listens there:", stop]
 
 
 @click.group(

@@ -139,18 +139,18 @@ def _chosen(wanted: Sequence[int | str], view: View) -> list[Listening]:
 
 def _near(name: str, view: View) -> str:
     near = names.near(name, [one.found for one in view.seen if one.found.identified])
-    return (f"did you mean: routeguard ports stop {near}\n" if near else "") + _choices(view)
+    return (f"did you mean:\nrouteguard ports stop {near}\n" if near else "") + _choices(view)
 
 
 def _choices(view: View) -> str:
     lines = [
-        f"{one.found.name or one.found.proxy}: routeguard ports stop {one.found.port}"
+        f"{one.found.name or one.found.proxy}:\nrouteguard ports stop {one.found.port}"
         for one in view.seen
         if one.found.identified
     ]
     if len(lines) > 1:
-        lines.append("routeguard ports stop --all")
-    return "\n".join(lines) or "what listens: routeguard ports --all"
+        lines.append("all of them:\nrouteguard ports stop --all")
+    return "\n".join(lines) or "what listens:\nrouteguard ports --all"
 
 
 def _listed(view: View) -> list[str]:

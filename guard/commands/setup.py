@@ -113,8 +113,8 @@ def _set_up(
     if ask and not can_ask():
         raise UsageError(
             "setup asks, and there is no terminal",
-            fix="routeguard setup --yes\nor, to change nothing: routeguard setup --dry-run\n"
-            "or, with answers: routeguard setup --help",
+            fix="routeguard setup --yes\nor, to change nothing:\nrouteguard setup --dry-run\n"
+            "or, with answers:\nrouteguard setup --help",
         )
     # nobody else may write to what is made, whatever the umask was
     os.umask(os.umask(0o077) | 0o022)

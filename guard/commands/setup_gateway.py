@@ -16,7 +16,7 @@ from guard.agents.keys import unusable_key
 from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import looks_like_key
 from guard.commands.portkey_sync import PolicyEdit, show_change
-from guard.errors import GuardError, PolicyError, UsageError, printable
+from guard.errors import GuardError, PolicyError, UsageError, either, printable
 from guard.install import answers, keyring
 from guard.install.answers import PLAIN_KEY
 from guard.launch.keys import Key, find_key
@@ -229,7 +229,10 @@ def _given_key(given: str, environ: Mapping[str, str], python: str, *, ask: bool
     if why_not:
         raise UsageError(
             f"--key-from keyring: {why_not}",
-            fix=f"--key-from env:{PLAIN_KEY}\nor --key-from 'command:op read op://dev/portkey/key'",
+            fix=either(
+                f"--key-from env:{PLAIN_KEY}",
+                "--key-from 'command:op read op://dev/portkey/key'",
+            ),
         )
     return _from_keyring(python, environ, ask=ask)
 

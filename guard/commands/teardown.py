@@ -39,7 +39,7 @@ def teardown(purge: bool, dry_run: bool, yes: bool) -> int:
     if not (dry_run or yes or can_ask()):
         raise UsageError(
             "teardown asks before it removes, and there is no terminal",
-            fix="routeguard teardown --yes\nor, to remove nothing: routeguard teardown --dry-run",
+            fix="routeguard teardown --yes\nor, to remove nothing:\nrouteguard teardown --dry-run",
         )
     # asked now: afterwards an environment of install.sh is gone
     package = current(environ).remove

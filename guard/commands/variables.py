@@ -214,13 +214,12 @@ def _fix(answer: Answer, home: str) -> str:
     if places:
         lines.append(f"remove it from {', '.join(places)}, then open a new shell")
     if answer.here:
-        label = "in this shell: " if answer.name.isidentifier() else ""
-        lines.append(label + shells.unset(answer.name))
+        lines += ["in this shell:"] * answer.name.isidentifier() + [shells.unset(answer.name)]
         if not places and answer.origin.holder is not None and not _of_tmux(answer):
             lines.append(f"for good: where {_process(answer.origin.holder)} is started")
     if _of_tmux(answer):
         name = shlex.quote(printable(answer.name))
-        lines.append(f"for new windows of tmux: tmux set-environment -gu {name}")
+        lines.append(f"for new windows of tmux:\ntmux set-environment -gu {name}")
     return "\n".join(lines)
 
 

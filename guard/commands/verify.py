@@ -161,7 +161,7 @@ def find(
             where=path,
             why="it does not answer --version",
             fix=f"{agent.install}\n"
-            f"or remove it, then: routeguard verify --agent {agent.id} --fetch",
+            f"or remove it, then:\nrouteguard verify --agent {agent.id} --fetch",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )

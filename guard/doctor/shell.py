@@ -38,7 +38,7 @@ def prompt_hook(context: Context) -> Iterator[Diagnosis]:
     elif context.shims.start_files:
         yield warning(
             "not seen: this shell is older than its start file, or a script asked",
-            'exec "$SHELL"\nthen: routeguard doctor',
+            'exec "$SHELL"\nrouteguard doctor',
         )
     else:
         yield broken("this shell has no hook", "routeguard setup\nthen open a new shell")
@@ -69,7 +69,7 @@ def _block(context: Context, shell: str, path: str) -> Diagnosis:
     except (UnreadableError, DamagedBlockError) as error:
         return broken(
             f"the routeguard block in {path} is damaged: {error}",
-            "remove what is left between its markers, then: routeguard setup",
+            "remove what is left between its markers, then:\nrouteguard setup",
             "RG503",
         )
     if current is None:

@@ -10,7 +10,7 @@ import shlex
 
 from guard import shells
 from guard.catalog.key_shapes import is_key, looks_like_key
-from guard.errors import UsageError
+from guard.errors import UsageError, either
 
 LAYOUTS = ("one", "each")
 PLAIN_KEY = "PORTKEY_API_KEY"
@@ -54,7 +54,7 @@ def key_source(given: str) -> tuple[str, list[str]]:
         return kind, [rest]
     raise UsageError(
         "--key-from takes env:NAME, keyring or command:WORDS, never a key itself",
-        fix=f"--key-from env:{PLAIN_KEY}\nor --key-from keyring, or --key-from {_BY_COMMAND}",
+        fix=either(*(f"--key-from {one}" for one in (f"env:{PLAIN_KEY}", "keyring", _BY_COMMAND))),
     )
 
 
@@ -77,10 +77,11 @@ def not_set(name: str, launcher: str, *, keyring: bool) -> list[str]:
 
     `launcher` is how routeguard is called here; `keyring` whether the system has one.
     """
-    stored = [f"or keep it in the keyring: {launcher} setup --key-from keyring"] * keyring
+    stored = ["or keep it in the keyring:", f"{launcher} setup --key-from keyring"] * keyring
     return [
         shells.export(name),
         *stored,
-        f"or name a command that prints it: {launcher} setup --key-from {_BY_COMMAND}",
+        "or name a command that prints it:",
+        f"{launcher} setup --key-from {_BY_COMMAND}",
         "without your Portkey API key nothing reaches the gateway",
     ]

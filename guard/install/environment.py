@@ -120,7 +120,7 @@ def pip_environ(python: str, environ: Mapping[str, str]) -> dict[str, str]:
         raise NotPossibleError(
             "pip cannot read its own settings",
             why=_last_lines(listed.stderr),
-            fix="mend the file, or: " + shells.export("PIP_CONFIG_FILE", "/dev/null"),
+            fix="mend the file, or:\n" + shells.export("PIP_CONFIG_FILE", "/dev/null"),
         )
     settings = {}
     for line in listed.stdout.decode("utf-8", "replace").splitlines():

@@ -129,7 +129,7 @@ def require_free(path: str) -> None:
         raise NotPossibleError(
             "there is another routeguard, and it was not made by install.sh",
             where=path,
-            fix="if uv or pipx installed it: routeguard setup\n"
+            fix="if uv or pipx installed it:\nrouteguard setup\n"
             "otherwise move that file away and run this again",
         )
 

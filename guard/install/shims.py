@@ -118,7 +118,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step]:
                 f"there is another {shim.name} where its shim belongs, nothing was changed",
                 where=shim.path,
                 why="its second line is not that of a routeguard shim",
-                fix=f"move it away, then: routeguard shim install ({shim.path})",
+                fix=f"move {shim.path} away, then:\nrouteguard shim install",
                 exit_code=ExitCode.CONFIG,
             )
     changes = [Step(_ACTIONS.get(shim.state, "write"), shim.path) for shim in found]

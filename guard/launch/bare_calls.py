@@ -62,7 +62,7 @@ def note(plan: Plan, policy: CompiledPolicy, environ: Mapping[str, str]) -> None
             f"{plan.route} names no provider, and the gateway refused such calls of this key when "
             "it was last asked",
             where="gateway.default in your policy, or -m",
-            fix=f"-m {name}/@PROVIDER/MODEL, as listed by: routeguard portkey models",
+            fix=f"-m {name}/@PROVIDER/MODEL, as listed by:\nrouteguard portkey models",
             severity="warning",
         )
     )

@@ -120,11 +120,11 @@ def command_of(argv: list[str]) -> list[str]:
     if not words or not words[0]:
         raise UsageError(
             "exec needs a command",
-            fix="routeguard exec -- COMMAND\nmore: routeguard exec --help",
+            fix="routeguard exec -- COMMAND\nmore:\nrouteguard exec --help",
         )
     if words is argv and words[0].startswith("-"):
         raise UsageError(
-            f"exec has no option {words[0]}", fix="put -- before the command: routeguard exec -- …"
+            f"exec has no option {words[0]}", fix="put -- before the command:\nrouteguard exec -- …"
         )
     return words
 

@@ -55,7 +55,7 @@ def prove(
                 like=policy,
             )
     except PolicyError as error:
-        error.fix += f'\nor, in the system policy: [agents.{agent.id}] prove = "off"'
+        error.fix += f'\nor, in the system policy:\n[agents.{agent.id}]\nprove = "off"'
         raise
     failed = [check for check in proof.checks if not check.ok]
     if failed:

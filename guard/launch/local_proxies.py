@@ -6,6 +6,7 @@ judged by `guard.proxies.find`, which is imported only then.
 
 from __future__ import annotations
 
+from guard.errors import either
 from guard.findings import Finding, allow
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ def finding(found: Found, action: str, *, stops: bool = False) -> Finding:
         f"port:{found.port}",
         message + ("; the launch stops it" if stops else ""),
         where=f"port {found.port}" + (f", {who}" if who else ", owner unknown"),
-        fix="\nor ".join(ways_out(found)),
+        fix=either(*ways_out(found)),
         severity="warning" if stops or action == "flag" else "error",
     )
 

@@ -103,7 +103,7 @@ def _insist_on_pipe(output: int) -> None:
         where=f"standard output is {kind}",
         why="on a screen, in a file or on a network others could read it",
         fix="let the program that needs the key run `routeguard key`\n"
-        "whether there is a key: routeguard status",
+        "whether there is a key:\nrouteguard status",
     )
 
 

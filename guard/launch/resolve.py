@@ -107,7 +107,7 @@ def find_agent(
             where="PATH",
             why=f"no {name} on PATH besides routeguard's shim",
             fix=f"{agent.install}\n"
-            f"or, to try one first: routeguard verify --agent {agent.id} --fetch",
+            f"or, to try one first:\nrouteguard verify --agent {agent.id} --fetch",
             rule="RG502",
             exit_code=ExitCode.NOT_FOUND,
         )

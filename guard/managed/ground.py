@@ -52,7 +52,7 @@ class Ground:
     def move_away(self, path: str) -> str:
         """What to type where something is at `path` that must not be there."""
         word, aside = shlex.quote(path), shlex.quote(f"{path}.old")
-        return f"look at it, then move it away: {'' if self.own else 'sudo '}mv {word} {aside}"
+        return f"look at it, then move it away:\n{'' if self.own else 'sudo '}mv {word} {aside}"
 
     # Who may change what is there -----------------------------------------------------------------
 

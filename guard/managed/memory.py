@@ -99,7 +99,7 @@ def _damaged(path: str, why: str) -> GuardError:
         "cannot tell what routeguard wrote on this machine",
         where=path,
         why=why,
-        fix=f"look at it; where you remove it, each file counts as somebody else's: "
+        fix=f"look at it; where you remove it, each file counts as somebody else's:\n"
         f"{'' if os.access(os.path.dirname(path), os.W_OK) else 'sudo '}rm {shlex.quote(path)}",
         rule="RG503",
         exit_code=ExitCode.CONFIG,

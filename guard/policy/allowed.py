@@ -77,7 +77,7 @@ def add(environ: Mapping[str, str], exemption: Exemption, *, write: bool = True)
                 "there are too many exceptions",
                 where=path,
                 why=f"a policy file holds {MAX_ITEMS} at most",
-                fix="routeguard allow list\nthen: routeguard allow revoke SUBJECT",
+                fix="routeguard allow list\nrouteguard allow revoke SUBJECT",
                 exit_code=ExitCode.CONFIG,
             )
         return ExceptionChange(path, (*kept, exemption), tuple(replaced), tuple(over))

@@ -167,8 +167,8 @@ def _compile(
             "cannot read the policy: a package routeguard needs is not installed",
             where=sys.executable,
             why=f"the Python module {error.name} is missing",
-            fix="install routeguard with its dependencies:"
-            f" {sys.executable} -m pip install {os.path.dirname(_GUARD)}",
+            fix="install routeguard with its dependencies:\n"
+            f"{sys.executable} -m pip install {os.path.dirname(_GUARD)}",
             rule="RG503",
         ) from None
     return compile_files(system, user, project)

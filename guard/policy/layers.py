@@ -271,14 +271,14 @@ def _trusted(path: str, found: os.stat_result) -> None:
             "a policy file belongs to another user",
             where=path,
             why=f"its owner, user id {found.st_uid}, could change where calls go",
-            fix=f"read it, then make it yours: sudo chown $(id -u) {_word(path)}",
+            fix=f"read it, then make it yours:\nsudo chown $(id -u) {_word(path)}",
         )
     if found.st_mode & 0o022:
         raise PolicyError(
             "others can write a policy file",
             where=path,
             why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
-            fix=f"read it, then: chmod go-w {_word(path)}",
+            fix=f"read it, then:\nchmod go-w {_word(path)}",
         )
 
 
@@ -290,7 +290,7 @@ def _of_root(path: str) -> None:
             "others than root could change the system policy",
             where=path,
             why=f"{why}; it outranks what every user says",
-            fix=f"read it, then: {give_to_root(place)}",
+            fix=f"read it, then:\n{give_to_root(place)}",
         )
 
 

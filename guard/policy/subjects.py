@@ -70,7 +70,7 @@ def refuse_key() -> Never:
     """Raise UsageError about a key where a name belongs, without repeating it."""
     raise UsageError(
         "this looks like a key, not like the name of a variable (not shown)",
-        fix="name the variable: routeguard allow env OPENAI_API_KEY\n"
+        fix="name the variable:\nrouteguard allow env OPENAI_API_KEY\n"
         "rotate the key: it may be in your shell's history",
     )
 

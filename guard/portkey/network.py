@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from guard import shells
-from guard.errors import GuardError
+from guard.errors import GuardError, either
 from guard.findings import allow
 from guard.net import address, authority, is_loopback, read_url
 from guard.policy.values import CompiledPolicy
@@ -50,7 +50,7 @@ def proxy(base_url: str, environ: Mapping[str, str], policy: CompiledPolicy) -> 
                 f"{name} leads through a proxy on this machine ({host}:{port})",
                 where="environment",
                 why="it would see the gateway key, and belongs to whoever bound the port first",
-                fix=f"{shells.unset(name)}\nor {allow('proxy', f'{host}:{port}')}"
+                fix=either(shells.unset(name), allow("proxy", f"{host}:{port}"))
                 + (f"\nor, {advice}" if advice else ""),
                 rule="RG104",
             )

@@ -118,7 +118,7 @@ def wish(
         raise UsageError(
             "there is nothing to write",
             why="; ".join(notes) or "the key shows no models",
-            fix="what the key reaches: routeguard portkey status",
+            fix="what the key reaches:\nrouteguard portkey status",
         )
     if layout == "one":
         listed = [f"@{slug}/{name}" for slug, names in models.items() for name in names]

@@ -128,7 +128,7 @@ def _refusal(agent: OtherAgent, policy: CompiledPolicy) -> str:
     return GuardError(
         f"{'refused' if refused else 'flagged'}: this line starts {agent.title}",
         why=agent.unpinned and f"{agent.title} {agent.unpinned}",
-        fix=f"what works instead, and how to allow it: routeguard explain -- {agent.names[0]}",
+        fix=f"what works instead, and how to allow it:\nrouteguard explain -- {agent.names[0]}",
         rule="RG207",
     ).render()
 

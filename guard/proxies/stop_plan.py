@@ -180,7 +180,7 @@ def _look(found: Found, uid: int) -> str:
     What holds a socket for others (an init system, ssh, a container engine) is not offered to
     `kill`: much else may depend on it.
     """
-    fix = f"to see what uses port {found.port}: routeguard ports --all"
+    fix = f"to see what uses port {found.port}:\nrouteguard ports --all"
     process, keeper = found.process, found.keeper
     if found.verdict == OTHER or process is None or process.pid <= 1:
         return fix
@@ -188,8 +188,8 @@ def _look(found: Found, uid: int) -> str:
     if local_proxies.activates(name):
         scope = "" if process.uid == 0 else "--user "
         return (
-            f"{fix}\nto see its unit: systemctl {scope}list-sockets"
-            f"\nthen: systemctl {scope}stop UNIT.socket"
+            f"{fix}\nto see its unit:\nsystemctl {scope}list-sockets"
+            f"\nthen:\nsystemctl {scope}stop UNIT.socket"
         )
     if keeper is not None and keeper.stop:
         command = " ".join(keeper.stop) if keeper.owned else with_sudo(keeper.stop, uid)
@@ -198,16 +198,16 @@ def _look(found: Found, uid: int) -> str:
     else:
         kill = ("kill", str(process.pid))
         command = " ".join(kill) if process.uid == uid else with_sudo(kill, uid)
-    return f"{fix}\nto stop {name or 'that program'} itself: {command}"
+    return f"{fix}\nto stop {name or 'that program'} itself:\n{command}"
 
 
 _CARRIERS = {
     "ssh": "end the forwarding where it was made: type ~C, then -KL{port}, in that ssh session",
-    "docker-proxy": "docker ps --filter publish={port}\nthen: docker stop NAME",
-    "com.docker.backend": "docker ps --filter publish={port}\nthen: docker stop NAME",
-    "rootlessport": "podman ps\nthen: podman stop NAME",
+    "docker-proxy": "docker ps --filter publish={port}\nthen:\ndocker stop NAME",
+    "com.docker.backend": "docker ps --filter publish={port}\nthen:\ndocker stop NAME",
+    "rootlessport": "podman ps\nthen:\npodman stop NAME",
     "kubectl": "end that `kubectl port-forward` where it was started",
-    "systemd-socket-proxyd": "to see the unit of port {port}: systemctl --user list-sockets",
+    "systemd-socket-proxyd": "to see the unit of port {port}:\nsystemctl --user list-sockets",
 }
 """What ends one port of a program that carries several, or belongs to something larger."""
 

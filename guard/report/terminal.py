@@ -59,7 +59,7 @@ _WHOLE = late(
 """What is not broken: it is there to be copied."""
 
 _COMMAND_LINE = late(
-    r"\s*(?:\w+: +)?(?:or )?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
+    r"\s*(?:\w+: +)?(?:sudo|npm|npx|pip|uv|brew|git|curl|docker|podman|systemctl|launchctl|"
     r"kill|mv|rm|cp|mkdir|chmod|chown|export|unset|set -\w+|eval|tmux|mount|PATH=\S*) |"
     # TOML for a policy: a value cannot go on in the next line
     r"\s*[\w.-]+ = [\"\[{]"

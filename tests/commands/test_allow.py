@@ -320,11 +320,13 @@ class TestMistakes:
     )
     def test_kind_forgotten(self, run, word, meant):
         run.allow(word, *SHORT, status=2)
-        assert f"say what is allowed: routeguard allow {meant} --for 2h --reason" in run.err
+        assert (
+            f"say what is allowed:\n         routeguard allow {meant} --for 2h --reason" in run.err
+        )
 
     def test_near_miss(self, run):
         run.allow("pirt", "1", status=2)
-        assert "did you mean: routeguard allow port 1\n" in run.err
+        assert "did you mean:\n         routeguard allow port 1\n" in run.err
 
     @pytest.mark.parametrize(
         "words", [(KEY,), ("env", KEY), ("server", f"https://h/{KEY}"), ("env", f"X={KEY}")]
@@ -524,7 +526,7 @@ class TestRevoke:
     def test_unknown(self, run):
         run.allow("port", "4000", *SHORT)
         run.allow("revoke", "port:4001", status=2)
-        assert "did you mean: routeguard allow revoke port:4000\n" in run.err
+        assert "did you mean:\n         routeguard allow revoke port:4000\n" in run.err
         run.allow("revoke", status=2)
         run.allow("revoke", KEY, status=2)
         assert len(run.entries()) == 1

@@ -332,7 +332,7 @@ class TestRest:
 
     def test_near_miss(self, run):
         run("vaildate", status=2)
-        assert "did you mean: routeguard policy validate\n" in run.err
+        assert "did you mean:\n         routeguard policy validate\n" in run.err
 
     def test_no_colour(self, run):
         run.write_user("x = 1")

@@ -249,7 +249,7 @@ def test_a_port_is_no_command(machine: Machine) -> None:
     ran = machine.run("4000")
     assert ran.code == 2
     assert "routeguard ports stop 4000" in ran.err
-    assert "did you mean: ports stop 4000" in machine.run("stopp", "4000").err
+    assert "did you mean:\n         ports stop 4000" in machine.run("stopp", "4000").err
 
 
 def test_options_before_a_command_are_not_lost_in_silence(machine: Machine) -> None:
@@ -306,7 +306,7 @@ def test_without_a_target_what_there_is_is_named(machine: Machine) -> None:
     machine.view = view(found(), found(8317, name="CLIProxyAPI", process=process(7)))
     ran = machine.run("stop", "--yes")
     assert (ran.code, machine.carried_out) == (2, [])
-    assert "LiteLLM proxy: routeguard ports stop 4000" in ran.err
+    assert "LiteLLM proxy:\n         routeguard ports stop 4000" in ran.err
     assert "routeguard ports stop --all" in ran.err
 
 
@@ -322,9 +322,11 @@ def test_a_misspelt_name_is_a_mistake_with_a_suggestion(machine: Machine) -> Non
     ran = machine.run("stop", "litelm", "--yes")
     assert (ran.code, machine.carried_out) == (2, [])
     assert "no known proxy: litelm" in ran.err
-    assert "did you mean: routeguard ports stop litellm" in ran.err
+    assert "did you mean:\n         routeguard ports stop litellm" in ran.err
     machine.view = View(())
-    assert "did you mean: routeguard ports stop ollama" in machine.run("stop", "olama").err
+    assert (
+        "did you mean:\n         routeguard ports stop ollama" in machine.run("stop", "olama").err
+    )
 
 
 def test_a_mistake_among_several_stops_nothing(machine: Machine) -> None:
@@ -382,7 +384,7 @@ def test_what_is_not_identified_is_refused(machine: Machine, one: Found, why: st
     assert (ran.code, ran.out, machine.carried_out) == (126, "", [])
     assert "was not stopped [RG402]" in ran.err
     assert why in ran.err
-    assert "fix:   to see what uses port 8000: routeguard ports --all" in ran.err
+    assert "fix:   to see what uses port 8000:\n         routeguard ports --all" in ran.err
 
 
 def test_on_a_shared_port_the_proxy_is_meant(machine: Machine) -> None:

@@ -498,4 +498,4 @@ def test_the_system_policy_of_a_user_counts_for_nothing(machine, monkeypatch):
     with pytest.raises(PolicyError, match="others than root") as caught:
         read_layer(Candidate("system", str(path)))
     assert "user id 12345" in caught.value.why
-    assert caught.value.fix.startswith("read it, then: sudo chown root ")
+    assert caught.value.fix.startswith("read it, then:\nsudo chown root ")

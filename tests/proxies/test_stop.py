@@ -163,9 +163,9 @@ def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None
     step = only(found(verdict=verdict, keeper=unit), uid)
     assert (step.refused, step.processes, step.command) == (stop_plan.UNIDENTIFIED, (), ())
     # whoever knows better may do it; of what is known to be no proxy nothing is said
-    assert ("itself: stop x" in step.fix) == (verdict != OTHER)
+    assert ("itself:\nstop x" in step.fix) == (verdict != OTHER)
     without = only(found(verdict=verdict), uid)
-    assert ("itself: " in without.fix and "kill 4242" in without.fix) == (verdict != OTHER)
+    assert ("itself:\nkill 4242" in without.fix) == (verdict != OTHER)
     system = FakeSystem()
     assert carry_out(step, system=system).result == stop_plan.UNIDENTIFIED
     assert (system.sent, system.ran) == ([], [])
@@ -174,10 +174,10 @@ def test_what_is_not_identified_is_never_stopped(verdict: str, uid: int) -> None
 @pytest.mark.parametrize(
     ("program", "instead"),
     [
-        ("nginx", "to stop nginx itself: kill 4242"),
-        ("socat", "to stop socat itself: kill 4242"),
-        ("haproxy", "to stop haproxy itself: kill 4242"),
-        ("node", "to stop node itself: kill 4242"),
+        ("nginx", "to stop nginx itself:\nkill 4242"),
+        ("socat", "to stop socat itself:\nkill 4242"),
+        ("haproxy", "to stop haproxy itself:\nkill 4242"),
+        ("node", "to stop node itself:\nkill 4242"),
         ("ssh", "-KL4000, in that ssh session"),
         ("docker-proxy", "docker ps --filter publish=4000"),
         ("rootlessport", "podman ps"),

@@ -15,6 +15,7 @@ from guard.agents import environment
 from guard.agents.opencode import planner
 from guard.agents.opencode.adapter import AGENT
 from guard.check import engine
+from guard.errors import either
 from guard.findings import Finding, allow
 from guard.launch import local_proxies
 from guard.policy.values import CompiledPolicy
@@ -79,26 +80,26 @@ def test_a_proxy_on_this_machine(path: str, text: str) -> None:
         launch.rule, launch.subject, launch.message
     )  # fmt: skip
     # what is unset in a shell is taken out of a file
-    assert check.fix == "remove HTTPS_PROXY\nor " + allow("proxy", "127.0.0.1:8080")
-    assert launch.fix.split("\n")[1] == check.fix.split("\n")[1]
+    assert check.fix == either("remove HTTPS_PROXY", allow("proxy", "127.0.0.1:8080"))
+    assert launch.fix.split("\n")[1:3] == check.fix.split("\n")[1:]
 
 
 def test_a_local_proxy() -> None:
     """What listens (RG402), what a typed line starts (RG403), what a file starts (RG401)."""
     way_out = allow("port", "11434")
     found = Found(port=11434, listeners=(), name="Ollama")
-    assert way_out in local_proxies.finding(found, "refuse").fix
+    assert way_out in local_proxies.finding(found, "refuse").fix.split("\n")
     script = read(Text.of("ollama serve"))
     start = start_of(script.calls[0], script)
     assert start is not None
-    assert way_out in starts.message(start, POLICY)
+    assert f"\n         {way_out}\n" in starts.message(start, POLICY)
     for path, text in (
         ("a.sh", "ollama serve\n"),
         ("compose.yml", "services: {a: {image: ollama/ollama}}\n"),
         ("a.py", 'subprocess.run(["ollama", "serve"])\n'),
     ):
         (check,) = by_check(path, text)
-        assert check.fix.split("\n")[1:] == [f"or {way_out}"], path
+        assert check.fix.split("\n")[1:] == ["or:", way_out], path
 
 
 def test_a_key_of_an_unknown_service() -> None:
@@ -108,7 +109,7 @@ def test_a_key_of_an_unknown_service() -> None:
         ("a.sh", f"export ACME_API_KEY={value}\n"),
     ):
         (check,) = by_check(path, text)
-        assert check.fix.endswith(f"\nif not: {allow('env', 'ACME_API_KEY', '30d')}"), path
+        assert check.fix.endswith(f"\nif not:\n{allow('env', 'ACME_API_KEY', '30d')}"), path
 
 
 def test_no_fix_in_the_source_spells_an_exception_by_hand() -> None:

@@ -187,7 +187,7 @@ def pin(result: Plan, policy: CompiledPolicy, facts: Facts) -> None:
     result.set(sets, {key: reason, **SETS, mark: SETS[KEY]})
     result.findings += _judge_identity(facts)
     pinned = _pinned(result, policy, facts, route, key)
-    fix = "the policy has changed since: sudo routeguard managed install" if facts.ours else ""
+    fix = "the policy has changed since:\nsudo routeguard managed install" if facts.ours else ""
     for one in facts.of(*read.ADMINISTRATORS):
         required = one.layer == read.REQUIRED
         content = settings.demanded(one.content) if required else one.content

@@ -8,6 +8,7 @@ from __future__ import annotations
 from guard.agents.kinds import REMOTE, SERVER
 from guard.agents.opencode.grammar import NETWORK, Invocation
 from guard.agents.opencode.route import Route, Router
+from guard.errors import either
 from guard.findings import Finding, allow
 from guard.record import Record
 
@@ -197,8 +198,9 @@ def other_servers(invocation: Invocation, policy: CompiledPolicy, now: float) ->
                 url or "attach",
                 OTHER_SERVER,
                 where="command line",
-                fix="start opencode without attach\n"
-                f"or {allow('server', url.rstrip('/') or 'URL')}",
+                fix=either(
+                    "start opencode without attach", allow("server", url.rstrip("/") or "URL")
+                ),
             )
         )
     listens = sorted({o.name for o in invocation.options if o.name.partition(".")[0] in NETWORK})
@@ -244,7 +246,7 @@ def login_server(
         )
     fix = without
     if url.startswith(("https://", "http://")):
-        fix += f"\nor {allow('server', shown([plain]))}"
+        fix = either(without, allow("server", shown([plain])))
     return Finding("RG305", plain, told, where=where, fix=fix)
 
 

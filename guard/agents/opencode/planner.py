@@ -276,7 +276,7 @@ def _judge_installed(
                     f"the administrator's file allows no model {', '.join(closed)} of {names[own]}",
                     where=installed.path,
                     fix=f"name one of {', '.join(taken)}; or an administrator adds it to models "
-                    f"under [gateway.providers.{names[own]}], then: "
+                    f"under [gateway.providers.{names[own]}], then:\n"
                     "sudo routeguard managed install",
                 )
             ]
@@ -288,7 +288,7 @@ def _judge_installed(
             key,
             f"{installed.path} says another {key} than the policy of this launch",
             where=installed.path,
-            fix="where the system policy has changed since: sudo routeguard managed install\n"
+            fix="where the system policy has changed since:\nsudo routeguard managed install\n"
             "or take providers out of your own policy that the system's does not have",
         )
         for key in pinned

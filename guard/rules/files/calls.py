@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from guard.catalog import local_proxies
+from guard.errors import either
 from guard.findings import Finding, allow
 from guard.proxies import commands, starts
 from guard.rules.agents.calls import AGENTS
@@ -154,4 +155,4 @@ def proxy_service(scope: Scope, proxy: local_proxies.Proxy, place: Placed) -> It
 
 def _way_out(policy: CompiledPolicy, ports: tuple[int, ...]) -> str:
     way_out = f"call the gateway ({policy.base_url})"
-    return f"{way_out}\nor {allow('port', str(ports[0]))}" if ports else way_out
+    return either(way_out, allow("port", str(ports[0]))) if ports else way_out

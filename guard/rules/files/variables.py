@@ -10,6 +10,7 @@ from guard import variables
 from guard.agents.registry import is_switch, keeps
 from guard.catalog.classify import PREFIXES
 from guard.catalog.key_values import is_placeholder
+from guard.errors import either
 from guard.findings import allow
 from guard.late import late
 from guard.rules.files import base_urls
@@ -131,7 +132,7 @@ def of_setting(
     if kind == "http_proxy":
         if policy.excepted(verdict.subject) is not None:
             return None
-        fix += f"\nor {allow('proxy', verdict.place)}"
+        fix = either(fix, allow("proxy", verdict.place))
         warning = sample or policy.proxies_action == "flag"
     return scope.finding(
         verdict.rule,
@@ -160,8 +161,8 @@ def _opens_a_provider(
 def fix_unknown(name: str) -> str:
     """What to do about a variable that may hold a model's key or not."""
     return (
-        f"if it opens a model provider: add {name} to keys.extra in your policy\n"
-        f"if not: {allow('env', name, '30d')}"
+        f"if it opens a model provider, add {name} to keys.extra in your policy\n"
+        f"if not:\n{allow('env', name, '30d')}"
     )
 
 

@@ -276,9 +276,10 @@ class TestStore:
         around = found(credentials=[("https://corp", WELLKNOWN)], credentials_file="/h/auth.json")
         (finding,) = check(around, policy, {}, NOW)
         assert (finding.rule, finding.severity, finding.where) == ("RG305", "error", "/h/auth.json")
-        logout, allow = finding.fix.splitlines()
+        logout, word, allow = finding.fix.splitlines()
+        assert word == "or:"
         assert logout == "opencode auth logout https://corp"
-        assert allow == 'or routeguard allow server https://corp --for 2h --reason "…"'
+        assert allow == 'routeguard allow server https://corp --for 2h --reason "…"'
         assert says(check_store(around, policy, NOW)) == [("RG305", "error")]
 
     def test_one_that_the_policy_allows(self, policy: CompiledPolicy) -> None:
