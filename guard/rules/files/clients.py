@@ -38,9 +38,11 @@ _FROM = late(
 )
 _IMPORT = late(r"import[ \t]+(?P<names>[\w.]+(?:[ \t]+as[ \t]+\w+)?(?:,[ \t]*[\w.]+)*)")
 _ES_IMPORT = late(
-    r"\bimport\s+(?!type\b)(?P<what>[\w$*{},\s]{1,2000}?)\s+from\s+[\"'](?P<module>[^\"'\n]+)[\"']"
-    r"|\b(?:const|let|var)\s+(?P<required>[\w$]+|\{[\w$,:\s]{1,500}\})\s*=\s*"
-    r"(?:require|await\s+import)\s*\(\s*[\"'](?P<from>[^\"'\n]+)[\"']\s*\)"
+    # whitespace is taken once: each of its ends tried again would take the square of it
+    r"\bimport\s++(?!type\b)(?P<what>[\w$*{},](?:[\w$*{},\s]{0,1998}?[\w$*{},])??)"
+    r"\s++from\s++[\"'](?P<module>[^\"'\n]+)[\"']"
+    r"|\b(?:const|let|var)\s++(?P<required>[\w$]+|\{[\w$,:\s]{1,500}\})\s*+=\s*+"
+    r"(?:require|await\s++import)\s*+\(\s*+[\"'](?P<from>[^\"'\n]+)[\"']\s*+\)"
 )
 _NAME = late(r"(?P<name>[\w$.]+)(?:\s+as\s+(?P<alias>[\w$]+)|\s*:\s*(?P<renamed>[\w$]+))?")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from searches import SEARCHES
 
 from guard.catalog.clients import clients, constructors
 from guard.policy.values import CompiledPolicy
-from guard.rules.files.clients import DETECTOR
+from guard.rules.files.clients import _ES_IMPORT, DETECTOR
 from guard.rules.files.constructors import WORDS
 from guard.sources.file import SourceFile
 
@@ -372,3 +374,39 @@ def test_a_long_line_behind_a_client_is_read_to_its_end(unit: str) -> None:
 def test_much_of_a_client_is_read_to_its_end(path: str, text: str, some: bool) -> None:
     # in quadratic time this would not come back
     assert bool(list(DETECTOR.check(SourceFile(path, text.encode()), POLICY))) == some
+
+
+# what an import is, written plainly: in quadratic time where a name is missing
+_PLAIN_IMPORT = re.compile(
+    r"\bimport\s+(?!type\b)(?P<what>[\w$*{},\s]{1,2000}?)\s+from\s+[\"'](?P<module>[^\"'\n]+)[\"']"
+)
+_IMPORT_PARTS = (
+    "import",
+    "from",
+    "type",
+    " ",
+    "\n",
+    " from ",
+    '"openai"',
+    "'a",
+    "{",
+    "}",
+    ",",
+    "*",
+)
+
+
+@given(st.lists(st.sampled_from((*_IMPORT_PARTS, "import A", " as b")), max_size=14).map("".join))
+@settings(max_examples=500, deadline=None)
+def test_an_import_is_found_however_it_is_spaced(text: str) -> None:
+    text = re.sub(r"import\s+type\b", "import type", text)
+    plain = [(m["what"].strip(), m["module"]) for m in _PLAIN_IMPORT.finditer(text)]
+    assert [(m["what"], m["module"]) for m in _ES_IMPORT.finditer(text)] == plain
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.vue"])
+@pytest.mark.parametrize("begun", ["import", "import a", "const", "const {a"])
+def test_an_import_that_does_not_end_is_read_once(name: str, begun: str) -> None:
+    # in quadratic time this would not come back
+    text = f"import OpenAI from 'openai'\n{begun}" + "\n" * 300_000 + "new OpenAI()"
+    assert found(name, text) == [("OpenAI", "warning")]
