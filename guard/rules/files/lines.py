@@ -13,6 +13,7 @@ from guard.late import late
 from guard.rules.files.calls import ShellTexts, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import check_pair, expressions_out
+from guard.sources.positions.here_documents import Ends
 from guard.sources.positions.text import Text, joined
 
 if TYPE_CHECKING:
@@ -71,9 +72,13 @@ _CRON = late(
 _CRON_USER = late(r"[a-z_][a-z0-9_-]*[ \t]+(?=\S)")
 _CRON_SETTING = late(r"[ \t]*[A-Za-z_]\w*[ \t]*=[ \t]*")
 
-_NIX_STRING = late(
-    r"\"(?:[^\"\\]|\\.)*+\"|''(?:[^'$]|'(?!')|''[$'\\]|\$)*+''(?!['$\\])|#[^\n]*|/\*.*?\*/", re.S
+_NIX_STRINGS = (
+    r"\"(?:[^\"\\]|\\.)*+(?:\"|())",
+    r"''(?:[^'$]|'(?!')|''[$'\\]|\$)*+(?:''|())",
+    r"/\*(?:[^*]|\*(?!/))*+(?:\*/|())",
 )
+"""Two kinds of strings, and comments; a group where one does not end."""
+_NIX_COMMENT = r"#[^\n]*+"
 _NIX_COMMAND = late(
     # nixpkgs: phases and hooks of a derivation, options of services, builders of scripts
     r"(?:\b(?:\w+Hook|\w+Phase|\w*[sS]hellInit|\w*[sS]cript|\w*[cC]ommand|Exec\w+|exec|preStart"
@@ -93,7 +98,7 @@ _HCL_COMMAND = late(
     rf"\b(?P<key>command|inline|user_data|startup_script)[ \t]*=[ \t]*(?:"
     rf"(?P<value>{_HCL_STRING}|{_HCL_LIST})"
     rf"(?:[^{{}}]{{0,200}}?\bargs[ \t]*=[ \t]*(?P<args>{_HCL_LIST}))?"
-    r"|<<[-~]?(?P<tag>\w+)\n(?P<text>.*?)\n[ \t]*(?P=tag)\b)",
+    r"|<<[-~]?(?P<tag>\w+)\n)",
     re.S,
 )
 _HCL_ITEM = late(_HCL_STRING)
@@ -238,7 +243,7 @@ def _of_cron(scope: Scope) -> Iterator[Finding]:
 
 def _of_nix(text: str) -> Iterator[Text]:
     """The strings of an expression in Nix that a shell runs."""
-    for found in _NIX_STRING.finditer(text):
+    for found in _nix_strings(text):
         quotes = 2 if found.group().startswith("''") else 1
         if found.group()[0] in "#/":
             continue
@@ -249,12 +254,32 @@ def _of_nix(text: str) -> Iterator[Text]:
             yield expressions_out(_filled(inner, _NIX_HOLE))
 
 
+def _nix_strings(text: str) -> Iterator[re.Match[str]]:
+    """The strings and comments in `text`.
+
+    Behind one that does not end is none of its kind that does, so each kind is read to the end of
+    the text once.
+    """
+    kinds, at = list(_NIX_STRINGS), 0
+    while found := re.compile("|".join((*kinds, _NIX_COMMENT)), re.S).search(text, at):
+        if found.lastindex:
+            del kinds[found.lastindex - 1]
+            at = found.start() + 1
+        else:
+            yield found
+            at = found.end()
+
+
 def _of_hcl(scope: Scope) -> Iterator[Finding]:
     texts = []
     source = Text.of(scope.file.text)
-    for found in _HCL_COMMAND.finditer(source.value):
-        if found["text"] is not None:
-            texts.append(source[found.start("text") : found.end("text")])
+    ends, at = Ends(source.value), 0
+    while found := _HCL_COMMAND.search(source.value, at):
+        at = found.end()
+        if found["tag"]:
+            if end := ends.find(found["tag"], at):
+                texts.append(source[at : end[0]])
+                at = end[1]
             continue
         items = [source[a + 1 : b - 1] for a, b in _items(found, "value")]
         if found["args"] is not None and len(items) == 1:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from guard.late import late
+from guard.sources.positions.here_documents import Ends
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands.words import Word
 
@@ -207,11 +208,7 @@ _RUBY_CALL = late(
 )
 _BACKTICKS = late(r"(?:(?<=[=(;,{]|\n)|(?<=[=(;,{\n] )|(?<=^))[ \t]*(?=`)|\b(?=qx\{)", re.M)
 _OTHER_QUOTES = late(r"(?:%x|qx)(?:\((?P<a>[^()]*)\)|\{(?P<b>[^{}]*)\}|\[(?P<c>[^\]]*)\])")
-_SHELL_HEREDOC = late(
-    r"<<[-~]?(?P<q>[\"']?)(?P<tag>SHELL|SH|BASH|SCRIPT|EOS|CMD)(?P=q)[^\n]*\n"
-    r"(?P<text>.*?)\n[ \t]*(?P=tag)\b",
-    re.S,
-)
+_SHELL_HEREDOC = late(r"<<[-~]?(?P<q>[\"']?)(?P<tag>SHELL|SH|BASH|SCRIPT|EOS|CMD)(?P=q)")
 
 
 def shell_texts(text: str) -> Iterator[Text]:
@@ -225,8 +222,16 @@ def shell_texts(text: str) -> Iterator[Text]:
     for found in _OTHER_QUOTES.finditer(text):
         kind = found.lastgroup or "a"
         yield Text.of(found[kind], found.start(kind))
-    for found in _SHELL_HEREDOC.finditer(text):
-        yield Text.of(found["text"], found.start("text"))
+    ends, at, line_end = Ends(text), 0, 0
+    while begun := _SHELL_HEREDOC.search(text, at):
+        at = begun.end()
+        if line_end < at:
+            line_end = text.find("\n", at)
+        if line_end < 0:
+            return
+        if end := ends.find(begun["tag"], line_end + 1):
+            yield Text.of(text[line_end + 1 : end[0]], line_end + 1)
+            at = end[1]
 
 
 def string_at(text: str, at: int) -> Word | None:
