@@ -8,21 +8,34 @@
 # named `name` may be readonly), builtins are called as `\builtin NAME` (there may be a function
 # of that name), lists are taken apart without IFS, and nothing depends on `set -f`.
 
-# The wrappers stand alone: some agents replay a user's functions without the ones that begin
-# with an underscore. `function NAME` is read correctly even while an alias NAME exists. A shell that
-# has lost the look at each prompt hands that on, for routeguard to say.
-# For each agent:
-function __AGENT__ {
-    [[ -z ${__rg_at-} ]] || __routeguard_alive || \builtin local -x ROUTEGUARD_HOOK=lost:bash
-    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
+# What the wrappers and people call. Agents that replay a user's functions leave out those that begin
+# with an underscore, and some only take one: then a wrapper starts the command of this name. A shell
+# that has lost the look at each prompt hands that on, for routeguard to say. `function NAME` is read
+# correctly even while an alias NAME exists.
+function routeguard {
+    # shellcheck disable=SC2034 # the environment of one command
+    if [[ -n ${__rg_at-} ]]; then
+        if ! __routeguard_alive; then
+            \builtin local -x ROUTEGUARD_HOOK=lost:bash
+        elif [[ ${1-} != exec ]]; then
+            \builtin local -x ROUTEGUARD_HOOK=live:bash
+        fi
+    fi
+    if [[ ${1-} != exec ]]; then
+        \builtin command routeguard "$@"
+    elif [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        __PYTHON__ -I -S __MAIN__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
+        \builtin printf '%s\n' "routeguard: ${3-exec} refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
             '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
-            '         unset -f __AGENT__; then take the routeguard hook out of your start file' >&2
+            "         unset -f ${3-routeguard}; then take the routeguard hook out of your start file" >&2
         \builtin return 126
     fi
+}
+# For each agent:
+function __AGENT__ {
+    \routeguard exec -- __AGENT__ "$@"
 }
 # So much for each agent.
 
@@ -324,13 +337,6 @@ function __routeguard_setup {
     __routeguard_aliases
     __routeguard_hide
     __rg_at=-1
-    # shellcheck disable=SC2034 # the environment of one command
-    function routeguard {
-        \builtin local -x ROUTEGUARD_HOOK=live:bash
-        __routeguard_alive || ROUTEGUARD_HOOK=lost:bash
-        \builtin command routeguard "$@"
-    }
-
     # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts;
     # at the others known names are asked for. A name is taken for 15 characters long; `=` is the end
     # of another answer in this file

@@ -3,27 +3,30 @@
 # guard/hook.py. No value of a variable is ever expanded here, only names are. Builtins whose names
 # fish allows for functions are called as `builtin …`.
 
-# A shell that has lost the look at each prompt hands that on, for routeguard to say.
-# For each agent:
-function __AGENT__ --description '__AGENT__, started through routeguard'
-    if test -x __PYTHON__; and test -r __MAIN__
-        status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
-        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ $argv
+# What the wrappers and people call. Agents that replay a user's functions leave out those that begin
+# with an underscore, and some only take one: then a wrapper starts the command of this name. A shell
+# that has lost the look at each prompt hands that on, for routeguard to say.
+function routeguard --description 'routeguard, told about the hook of this shell'
+    status is-interactive; and test "$argv[1]" != exec; and set -lx ROUTEGUARD_HOOK live:fish
+    status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
+    if test "$argv[1]" != exec
+        command routeguard $argv
+    else if test -x __PYTHON__; and test -r __MAIN__
+        __PYTHON__ -I -S __MAIN__ $argv
     else
-        builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
+        set -l name $argv[3] exec
+        builtin printf '%s\n' "routeguard: $name[1] refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
             '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
-            '         functions --erase __AGENT__; then take the routeguard hook out of your start file' >&2
+            "         functions --erase $name[1]; then take the routeguard hook out of your start file" >&2
         return 126
     end
 end
-# So much for each agent.
-
-function routeguard --description 'routeguard, told about the hook of this shell'
-    status is-interactive; and set -lx ROUTEGUARD_HOOK live:fish
-    status is-interactive; and not builtin functions --query __routeguard_prompt; and set -lx ROUTEGUARD_HOOK lost:fish
-    command routeguard $argv
+# For each agent:
+function __AGENT__ --description '__AGENT__, started through routeguard'
+    routeguard exec -- __AGENT__ $argv
 end
+# So much for each agent.
 
 # Until __routeguard_keys is called:
 # Sets $keys of its caller to the direct keys.

@@ -3,31 +3,35 @@
 # guard/hook.py. No value of a variable is ever expanded here, only names are: not even
 # `set -x` can show a key. Written so that it also parses under `emulate sh`.
 
-# The wrappers stand alone: some agents replay a user's functions without the ones that begin
-# with an underscore. The quoted name is read correctly even while an alias of that name exists.
-# A shell that has lost the look at each prompt hands that on, for routeguard to say.
-# For each agent:
-function '__AGENT__' {
-    if [[ -x __PYTHON__ && -r __MAIN__ ]]; then
-        [[ ! -o interactive || "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || \builtin local -x ROUTEGUARD_HOOK=lost:zsh
-        __PYTHON__ -I -S __MAIN__ exec -- __AGENT__ "$@"
+# What the wrappers and people call. Agents that replay a user's functions leave out those that begin
+# with an underscore, and some only take one: then a wrapper starts the command of this name. A shell
+# that has lost the look at each prompt hands that on, for routeguard to say. The quoted name is read
+# correctly even while an alias of that name exists.
+function 'routeguard' {
+    if [[ -o interactive ]]; then
+        if [[ "${precmd_functions[*]-}" != *__routeguard_precmd* ]]; then
+            \builtin local -x ROUTEGUARD_HOOK=lost:zsh
+        elif [[ ${1-} != exec ]]; then
+            \builtin local -x ROUTEGUARD_HOOK=live:zsh
+        fi
+    fi
+    if [[ ${1-} != exec ]]; then
+        \command routeguard "$@"
+    elif [[ -x __PYTHON__ && -r __MAIN__ ]]; then
+        __PYTHON__ -I -S __MAIN__ "$@"
     else
-        \builtin printf '%s\n' 'routeguard: __AGENT__ refused: routeguard is missing [RG503]' \
+        \builtin printf '%s\n' "routeguard: ${3-exec} refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
             '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
-            '         unfunction __AGENT__; then take the routeguard hook out of your start file' >&2
+            "         unfunction ${3-routeguard}; then take the routeguard hook out of your start file" >&2
         \builtin return 126
     fi
 }
-# So much for each agent.
-
-function 'routeguard' {
-    if [[ -o interactive ]]; then
-        \builtin local -x ROUTEGUARD_HOOK=live:zsh
-        [[ "${precmd_functions[*]-}" == *__routeguard_precmd* ]] || ROUTEGUARD_HOOK=lost:zsh
-    fi
-    \command routeguard "$@"
+# For each agent:
+function '__AGENT__' {
+    \routeguard exec -- __AGENT__ "$@"
 }
+# So much for each agent.
 
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 # With an argument also at names nobody has heard of. That takes the module zsh/parameter, which

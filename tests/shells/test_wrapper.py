@@ -67,16 +67,25 @@ def test_a_subshell_and_a_pipeline_go_through_it_too(guarded: Any, shell: Any) -
     assert [record["argv"][3] for record in guarded.records()] == ["one", "two"]
 
 
-def test_the_wrapper_works_alone(guarded: Any, shell: Any) -> None:
-    """Some agents replay the user's functions without the ones that begin with an underscore."""
+@pytest.mark.parametrize("command", ["a function, too", "on PATH"])
+def test_it_works_without_the_rest_of_the_hook(guarded: Any, shell: Any, command: str) -> None:
+    """Some agents replay the user's functions without the ones that begin with an underscore, and
+    `export -f` hands on one of them."""
     text = {"bash": "declare -f", "zsh": "functions", "fish": "functions"}[shell.name]
     copy = guarded.directory / "function"
-    guarded.run(
-        shell, f"{shell.source(guarded.hook(shell))}\n{text} opencode >{shell.quote(str(copy))}\n"
-    )
-    done = guarded.run(shell, f"{shell.source(copy)}\nopencode alone\n")
+    names = ["opencode", "routeguard"] if command == "a function, too" else ["opencode"]
+    saved = "".join(f"{text} {name} >>{shell.quote(str(copy))}\n" for name in names)
+    guarded.run(shell, f"{shell.source(guarded.hook(shell))}\n{saved}")
+    search = guarded.directory / "search"
+    search.mkdir()
+    if command == "on PATH":
+        launcher = search / "routeguard"
+        launcher.write_text(f'#!/bin/sh\nexec {guarded.python} {guarded.main} "$@"\n')
+        launcher.chmod(0o755)
+    path = f"{search}:{guarded.environ['PATH']}"
+    done = guarded.run(shell, f"{shell.source(copy)}\nopencode alone\n", {"PATH": path})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert guarded.records()[0]["argv"][3:] == ["alone"]
+    assert guarded.records()[0]["argv"] == ["exec", "--", "opencode", "alone"]
 
 
 @pytest.mark.parametrize("gone", ["main", "python"])
