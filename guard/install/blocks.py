@@ -147,9 +147,11 @@ def _posix(shell: str, loads: Loads) -> list[str]:
     ]
     # a word for each line: with CSH_JUNKIE_QUOTES zsh allows no new line in a quoted one
     script = " \\\n    ".join(map(quote, blocked))
-    hook = f"[ -x {launcher} ] && {launcher} hook {shell}"
     lines = [
-        f"eval \"$({{ {hook}; }} || printf '%s\\n' \\\n    {script})\"",
+        # in one substitution with what is done where it fails, the shell would fork once more
+        f'[ -x {launcher} ] && _routeguard_hook="$({launcher} hook {shell})" ||',
+        f"    _routeguard_hook=$(printf '%s\\n' \\\n    {script})",
+        'eval "$_routeguard_hook"; unset _routeguard_hook',
         f"case $- in *i*) [ ! -r {completion} ] || . {completion} ;; esac",
     ]
     if shell == "bash":

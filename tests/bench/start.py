@@ -26,19 +26,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from guard.install import launcher  # noqa: E402
+from guard.install import blocks, launcher  # noqa: E402
 from guard.install.way import Way  # noqa: E402
 
 EMPTY = "python -c pass"
 ISOLATED = "python -I -S -c pass"
 ONE = "one-agent"
 """The hook where the policy guards one agent, beside that of every agent."""
+BLOCK = "block"
+"""What `routeguard setup` writes into the start file, in the place of the line."""
 FILE = "from-a-file"
 """The text of the hook in a file that the start file reads: what is left without our launcher."""
 
 TOOLS = {
     "routeguard": ("routeguard hook {shell}", {"bash": 6, "zsh": 4, "fish": 4}),
     ONE: ("routeguard hook {shell}", {}),
+    BLOCK: ("routeguard hook {shell}", {"bash": 6, "zsh": 4, "fish": 4}),
     FILE: ("routeguard hook {shell}", {}),
     "direnv": ("direnv hook {shell}", {}),
     "zoxide": ("zoxide init {shell}", {}),
@@ -81,6 +84,14 @@ def once(argv: list[str], environ: dict[str, str], null: int) -> tuple[float, fl
     return taken, (used.ru_utime + used.ru_stime) * 1000
 
 
+def installed(root: Path) -> str:
+    """The main file of a copy of this clone that lies as pip, pipx, uv and install.sh lay it."""
+    package = root / "installed/guard"
+    shutil.copytree(ROOT / "guard", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "shell", package / "shell")
+    return str(package / "__main__.py")
+
+
 def home_of(root: Path, name: str, python: str, main: str) -> tuple[Path, dict[str, str]]:
     """A home with a launcher as setup makes it, and its environment."""
     home = root / name
@@ -102,7 +113,7 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
         if program is None:
             continue
         for tool in ("", *TOOLS):
-            if tool not in ("", "routeguard", ONE, FILE) and shutil.which(tool) is None:
+            if tool not in ("", "routeguard", ONE, BLOCK, FILE) and shutil.which(tool) is None:
                 continue
             home, environ = home_of(root, f"{shell}-{tool}", python, main)
             if tool == ONE:
@@ -118,6 +129,10 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
                 with text.open("wb") as out:
                     subprocess.run(shlex.split(call), env=environ, stdout=out, check=True)
                 line = f"source {text}"
+            if tool == BLOCK:
+                command = home / ".local/bin/routeguard"
+                loads = blocks.Loads(str(command), str(home / "no-completion"), "install it again")
+                line = blocks.block(shell, loads).decode()
             file.write_text(f"{line}\n" if tool else "")
             argv = [program, *(word.format(home=home) for word in words)]
             cases[shell, tool] = argv, environ
@@ -160,13 +175,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50, help="runs of each (50)")
     parser.add_argument("--python", default=sys.executable, help="interpreter (this one)")
-    parser.add_argument("--main", default=str(ROOT / "guard/__main__.py"), help="guard/__main__.py")
+    parser.add_argument(
+        "--main", help="guard/__main__.py (a copy, laid out as an installed package)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="routeguard-bench-") as directory:
         root = Path(directory)
-        shells = shell_cases(root, options.python, options.main)
-        commands = command_cases(root, options.python, options.main)
+        main_file = options.main or installed(root)
+        shells = shell_cases(root, options.python, main_file)
+        commands = command_cases(root, options.python, main_file)
         found, used = measured({**shells, **commands}, options.runs)
     added, added_cpu = (
         {f"{shell} {tool}": of[shell, tool] - of[shell, ""] for shell, tool in shells if tool}

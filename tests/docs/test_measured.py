@@ -27,10 +27,12 @@ def test_what_was_measured_has_its_row() -> None:
     figures = json.loads((ROOT / "tests/bench/measured.json").read_text())
     start = figures["start"]
     start["added_cpu_ms"].update({"zsh from-a-file": 7.25, "zsh mise": 8.75, "fish starship": 9.5})
+    start["added_cpu_ms"]["fish block"] = 6.25
     start["command_cpu_ms"]["doctor --short"] = 345.0
     start["yardsticks"]["doctor --short"] = "python -c pass"
     table = script["table"](figures)
     assert re.search(r"\| the same, the hook's text sourced from a file \|.*\| \+7\.2 ms \|", table)
+    assert re.search(r"\| the same, with the block .* \|.*\| \+6\.2 ms \|", table)
     assert "| direnv | zoxide | mise | starship |" in table
     assert "+8.8 ms | - |" in table
     assert "- | +9.5 ms |" in table

@@ -439,7 +439,7 @@ def test_leftover_files_of_bash_are_cleared(home: Home) -> None:
     assert home.ask("hook", "zsh") == (wanted, False), "they are no matter of another shell"
     text, started = home.ask("hook", "bash")
     assert started
-    assert text.startswith("\nfunction opencode")
+    assert text.startswith("\nfunction routeguard")
     assert list(prompt.iterdir()) == []
 
 
@@ -481,7 +481,7 @@ def test_a_file_gets_the_text_itself(home: Home) -> None:
             stderr=subprocess.DEVNULL,
             check=True,
         )
-    assert "\n# The wrappers stand alone" in written.read_text()
+    assert "\n# What the wrappers and people call." in written.read_text()
     assert str(home.kept) not in written.read_text()
 
 

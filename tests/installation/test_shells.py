@@ -32,8 +32,9 @@ def test_a_new_shell_is_guarded_and_says_nothing(home, name: str) -> None:
     status, shown = home.shell(name, "type opencode")
     assert status == 0
     assert b"function" in shown
-    assert b"__main__.py" in shown or name == "zsh"
-    text = home.shell(name, "functions opencode" if name != "bash" else "declare -f opencode")[1]
+    assert b"routeguard exec" in shown or name == "zsh"
+    shows = "declare -f" if name == "bash" else "functions"
+    text = home.shell(name, f"{shows} routeguard")[1]
     assert str(home.data / "venv/run/guard/__main__.py").encode().replace(b"'", b"") in (
         text.replace(b"'\\''", b"").replace(b"\\'", b"").replace(b"'", b"")
     ), "an open shell must hold the path that survives an upgrade"
