@@ -1,7 +1,8 @@
 """Runs the detectors on files and gathers what they find.
 
-Nothing a file holds may end a check: a detector that fails or does not come to an end on one file
-costs a note about that file, and the other detectors still see it.
+Nothing a file holds may end a check: where a detector fails, the others still see the file. But
+what a detector did not see to its end could be what moves the route, and whoever writes a file can
+make one fail or take too long; so it is an error, not a note.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from guard.rules.detectors import Detector
 
 SECONDS = 10.0
-"""How long the detectors may take on one file, all together."""
+"""How long the detectors may compute on one file, all together: an ordinary large one takes less
+than one. Not the time that passes, which grows with what else the machine does."""
 
 _TOLD_EVERY = 100
 """After how many files the progress is reported."""
@@ -339,11 +341,11 @@ def _run(detectors: Iterable[Detector], file: SourceFile, policy: CompiledPolicy
                         findings.append(finding)
                 except Exception as error:
                     # of an error only its type: its text may hold what the file holds
-                    findings.append(
-                        _unchecked(file.path, f"{detector.name} failed: {type(error).__name__}")
-                    )
+                    why = f"{detector.name} failed: {type(error).__name__}"
+                    findings.append(_unchecked(file.path, why, "error"))
     except _TooLongError:
-        findings.append(_unchecked(file.path, f"checking it took longer than {SECONDS:g} seconds"))
+        why = f"it took more than {SECONDS:g} seconds of processor time"
+        findings.append(_unchecked(file.path, why, "error"))
     return findings
 
 
@@ -353,7 +355,8 @@ class _TooLongError(BaseException):
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TooLongError inside after `seconds`, where the platform can (the main thread)."""
+    """Raise _TooLongError inside after `seconds` of processor time, in the main thread: no signal
+    reaches another one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -361,18 +364,20 @@ def _time_limit(seconds: float) -> Iterator[None]:
     def end(_: int, __: FrameType | None) -> None:
         raise _TooLongError
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
-def _unchecked(path: str, why: str) -> Finding:
-    ignore = "check it by hand, or let git ignore it: ignored files are not checked"
-    return unchecked(path, why, ignore)
+def _unchecked(path: str, why: str, severity: str = "") -> Finding:
+    import shlex  # here: few checks meet such a file
+
+    leave_out = f"routeguard check --exclude {shlex.quote(path)}"
+    return unchecked(path, why, f"check it by hand, then leave it out:\n{leave_out}", severity)
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:

@@ -67,9 +67,9 @@ class Result(Record):
         return any(SEVERITIES.index(finding.severity) >= floor for finding in self.findings)
 
 
-def unchecked(path: str, why: str, fix: str = "check it by hand") -> Finding:
-    """The note that the file at `path` was not checked."""
-    return Finding("RG903", path, f"not checked: {why}", path=path, fix=fix)
+def unchecked(path: str, why: str, fix: str = "check it by hand", severity: str = "") -> Finding:
+    """The finding that the file at `path` was not checked, a note unless it has a `severity`."""
+    return Finding("RG903", path, f"not checked: {why}", path=path, fix=fix, severity=severity)
 
 
 def order(finding: Finding) -> tuple[str, int, int, str, str, str]:

@@ -132,7 +132,7 @@ class Deep(Marker):
         yield from self.check(file, policy)
 
 
-def test_a_detector_that_fails_costs_a_note_and_no_value(tmp_path: Path, check: Check) -> None:
+def test_a_detector_that_fails_is_an_error_and_shows_no_value(tmp_path: Path, check: Check) -> None:
     (tmp_path / "a").write_text("bad secret-value")
     result = check(Failing(), Deep(), Marker("RG101"))
     assert [f.rule for f in result.findings] == ["RG903", "RG903", "RG101", "RG201"]
@@ -140,6 +140,13 @@ def test_a_detector_that_fails_costs_a_note_and_no_value(tmp_path: Path, check: 
     assert "secret-value" not in said
     assert "failing failed: ValueError" in said
     assert "deep failed: RecursionError" in said
+    # nothing else is found, and the check fails all the same
+    (tmp_path / "a").write_text("good")
+    failing = Failing()
+    failing.needles = (b"",)
+    (finding,) = check(failing).findings
+    assert (finding.path, finding.severity) == ("a", "error")
+    assert finding.fix.endswith("\nrouteguard check --exclude a")
 
 
 class Endless(Marker):
@@ -149,7 +156,7 @@ class Endless(Marker):
         yield from super().check(file, policy)
         while True:
             try:
-                time.sleep(1)
+                sum(range(1000))
             except Exception:
                 continue
 
@@ -162,7 +169,8 @@ def test_a_detector_that_does_not_end_is_ended(
     (tmp_path / "b").write_text("good")
     result = check(Endless(), Marker("RG101"))
     assert [f.rule for f in result.findings] == ["RG903", "RG201"]
-    assert "longer than 0.05 seconds" in result.findings[0].message
+    assert "more than 0.05 seconds of processor time" in result.findings[0].message
+    assert result.findings[0].severity == "error"
     assert result.files_checked == 2
 
 
