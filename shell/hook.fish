@@ -17,8 +17,9 @@ function routeguard --description 'routeguard, told about the hook of this shell
         set -l name $argv[3] exec
         builtin printf '%s\n' "routeguard: $name[1] refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
-            '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
-            "         functions --erase $name[1]; then take the routeguard hook out of your start file" >&2
+            '  why:   it was removed, or its program is gone; this shell still has its hook' \
+            '  fix:   start this shell anew; if there is something to repair, it says so:' \
+            '         exec fish' >&2
         return 126
     end
 end

@@ -22,8 +22,9 @@ function 'routeguard' {
     else
         \builtin printf '%s\n' "routeguard: ${3-exec} refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
-            '  fix:   open a new shell: it says what to do. Or remove this wrapper:' \
-            "         unfunction ${3-routeguard}; then take the routeguard hook out of your start file" >&2
+            '  why:   it was removed, or its program is gone; this shell still has its hook' \
+            '  fix:   start this shell anew; if there is something to repair, it says so:' \
+            '         exec zsh' >&2
         \builtin return 126
     fi
 }

@@ -8,6 +8,8 @@ fi
 {
     echo 'routeguard: '__NAME__' refused: routeguard is missing [RG503]'
     printf '  where: %s\n' __MAIN__
-    printf '  fix:   open a new shell: it says what to do. Or remove this file: %s\n' "$0"
+    echo '  why:   it was removed, or its program is gone'
+    echo '  fix:   open a terminal: its shell says what to repair. If it says nothing, this is left over:'
+    printf "         rm '%s'\n" "$0"
 } >&2
 exit 126

@@ -121,9 +121,10 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def _uninstall(environ: Mapping[str, str], *, purge: bool, dry_run: bool) -> int:
     say("Would remove (dry run: nothing is removed now):" if dry_run else "Removing routeguard:")
     remove_own(environ, step, dry_run=dry_run)
-    teardown.run(environ, step, purge=purge, dry_run=dry_run)
+    hooked = teardown.run(environ, step, purge=purge, dry_run=dry_run)
     if not dry_run:
-        say("Done. Shells that are open now block coding agents until they end.")
+        for line in teardown.ended(hooked=hooked, stays=False):
+            say(line)
     return ExitCode.OK
 
 

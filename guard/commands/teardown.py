@@ -52,8 +52,9 @@ def teardown(purge: bool, dry_run: bool, yes: bool) -> int:
             click.confirm("Remove it?", abort=True, err=True)
         say("Removing routeguard:")
         remove_own(environ, step, dry_run=False)
-        removal.run(environ, step, purge=purge, dry_run=False)
-        say("Done. Shells that are open now block coding agents until they end.")
+        hooked = removal.run(environ, step, purge=purge, dry_run=False)
+        for line in removal.ended(hooked=hooked, stays=bool(package)):
+            say(line)
     if package:
         say(f"The program itself is still installed; to remove it: {package}")
     return ExitCode.OK

@@ -36,8 +36,11 @@ class _Room:
         return True
 
 
-def run(environ: Mapping[str, str], say: Say, *, purge: bool, dry_run: bool) -> None:
+def run(environ: Mapping[str, str], say: Say, *, purge: bool, dry_run: bool) -> bool:
     """Remove what setup wrote, and say each; `purge`: also the policy, the state, a stored key.
+
+    Returns whether shells that are open may have the hook: a start file loaded it, or this shell
+    has it.
 
     Raises NotPossibleError, before anything was removed, where a start file cannot be changed.
     """
@@ -46,13 +49,30 @@ def run(environ: Mapping[str, str], say: Say, *, purge: bool, dry_run: bool) -> 
     for path in files:
         if start_files.has_block(path):
             start_files.check(path, instead="")
+    hooked = any(map(start_files.has_block, files)) or paths.HOOK in environ
     data = paths.routeguard_data(environ)
     if dry_run or not os.path.isdir(data):
         _remove(environ, files, say, purge=purge, dry_run=dry_run)
-        return
+        return hooked
     with alone(environ):
         _remove(environ, files, say, purge=purge, dry_run=False)
         _remove_data(environ, say)
+    return hooked
+
+
+def ended(*, hooked: bool, stays: bool) -> list[str]:
+    """Lines said at the end: what the shells do that are open now, where they may be `hooked`.
+
+    `stays`: the program is still installed, so their wrappers find it.
+    """
+    if not hooked:
+        return ["Done."]
+    if stays:
+        return ["Done. Shells that are open now stay guarded until they end."]
+    return [
+        "Done. Shells that are open now block coding agents; to start one of them anew:",
+        'exec "$SHELL"',
+    ]
 
 
 def _remove(

@@ -97,6 +97,33 @@ def test_without_its_guard_an_agent_is_refused_and_the_shell_is_usable(
         assert not ran.exists()
 
 
+@pytest.mark.parametrize("how", ["torn down", "program gone"])
+@pytest.mark.parametrize("name", SHELLS)
+def test_an_open_shell_says_how_it_starts_anew(home, name: str, how: str) -> None:
+    home.set_up("--shell", name)
+    ran = plant_agent(home)
+    ends = {
+        "torn down": f"{shlex.quote(str(home.launcher))} teardown --yes",
+        "program gone": f"rm {shlex.quote(str(home.data / 'venv'))}",
+    }[how]
+    status, shown = home.shell(name, f"{ends}; opencode run hi")
+    lines = shown.decode().splitlines()
+    assert status == 126
+    assert not ran.exists()
+    assert lines[-2].strip().endswith("if there is something to repair, it says so:")
+    fix = lines[-1].strip()
+    assert fix == f"exec {name}"
+    assert ("Shells that are open now block coding agents" in shown.decode()) == (
+        how == "torn down"
+    )
+    status, shown = home.shell(name, f"{fix} -i -c 'opencode run hi'")
+    if how == "torn down":
+        assert (status, shown, ran.exists()) == (0, b"", True)
+    else:
+        assert (status, ran.exists()) == (126, False)
+        assert b"what to do: " in shown
+
+
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 def test_an_alias_does_not_slip_past_the_refusal(home, name: str) -> None:
     rc = home.path / f".{name}rc"

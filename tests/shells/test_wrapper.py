@@ -103,7 +103,7 @@ def test_without_its_guard_it_refuses_and_the_shell_goes_on(
     assert done.stdout == "still here 126\n"
     assert done.stderr.startswith("routeguard: opencode refused: routeguard is missing [RG503]\n")
     assert str(anywhere.main) in done.stderr
-    assert "fix:" in done.stderr
+    assert done.stderr.endswith(f"\n         exec {shell.name}\n")
     assert not anywhere.record.exists()
 
 
