@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -14,6 +18,8 @@ from private_network import private_network as private_network
 from guard import shells
 from guard.catalog import local_proxies
 from guard.sources import tree
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # what is collected stays: to look through it for garbage took a third of the collection
 gc.disable()
@@ -73,3 +79,23 @@ def missing_part() -> Callable[[str], NoReturn]:
         pytest.skip(what)
 
     return missing
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program uv: the one that made the environment of these tests, or fetched once."""
+    ours = ROOT / ".cache/uv/bin/uv"
+    if ours.exists():
+        return ours
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
+    place = base / "with uv"
+    with open(base / "uv.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "bin/uv").exists():
+            words = ["install", "-q", "--no-compile", "--target", str(place), "uv>=0.5"]
+            cache = os.environ.get("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
+            environ = os.environ | {"PIP_CACHE_DIR": cache}
+            subprocess.run([sys.executable, "-m", "pip", *words], env=environ, check=True)
+    return place / "bin/uv"

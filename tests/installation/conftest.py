@@ -186,23 +186,6 @@ def tools(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def uv(shared: Path) -> Path:
-    """A program uv: the one that made the environment of these tests, or fetched once."""
-    ours = ROOT / ".cache/uv/bin/uv"
-    if ours.exists():
-        return ours
-    place = shared / "with uv"
-    with open(shared / "uv.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "bin/uv").exists():
-            words = ["install", "-q", "--no-compile", "--target", str(place), "uv>=0.5"]
-            cache = os.environ.get("PIP_CACHE_DIR", str(ROOT / ".cache" / "pip"))
-            environ = os.environ | {"PIP_CACHE_DIR": cache}
-            subprocess.run([sys.executable, "-m", "pip", *words], env=environ, check=True)
-    return place / "bin/uv"
-
-
-@pytest.fixture(scope="session")
 def built(shared: Path, tools: Path, uv: Path) -> Home:
     """A home with routeguard really installed from a clone, by uv; made once. Do not change."""
     with open(shared / "lock", "w") as lock:

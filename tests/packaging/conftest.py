@@ -13,11 +13,11 @@ import pytest
 # at the end: a module of another folder may have that name
 sys.path.append(str(Path(__file__).parent))
 
-from packages import ROOT, checked, run
+from packages import ROOT, checked, run, uv_environ
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, uv: Path) -> Path:
     """A directory with `wheel/*.whl`, `clone/` and `venv/` (the wheel installed); made once."""
     base = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
@@ -38,10 +38,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     shutil.copytree(source, clone / name, ignore=ignore)
                 else:
                     shutil.copy2(source, clone / name)
+            # file for file the wheel of pip, in a third of its time
+            build = (uv, "build", "-q", "--wheel", "--python", sys.executable)
+            words: tuple[object, ...] = ("--out-dir", place / "wheel", clone)
+            checked(run(*build, *words, cwd=place, home=place, **uv_environ(place)))
             pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check")
-            checked(
-                run(*pip, "wheel", "--no-deps", "-w", place / "wheel", clone, cwd=place, home=place)
-            )
             venv = (sys.executable, "-m", "venv", "--without-pip", place / "venv")
             checked(run(*venv, cwd=place, home=place))
             (wheel,) = (place / "wheel").glob("*.whl")

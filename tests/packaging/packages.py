@@ -9,6 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def uv_environ(built: Path) -> dict[str, str]:
+    """What uv is given: the packages once for all homes, by the certificates of the machine."""
+    return {
+        "UV_CACHE_DIR": str(built / "uv-cache"),
+        "UV_NATIVE_TLS": "1",
+        "UV_SYSTEM_CERTS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+
+
 def run(*argv: object, cwd: Path, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a home of its own; never raises on its exit status."""
     kept = {

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from packages import checked, run
+from packages import checked, run, uv_environ
 
 pytestmark = pytest.mark.shells
 
@@ -18,14 +18,16 @@ PYTHON = sys._base_executable  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
-def tools(built: Path) -> Path:
-    """A directory with uv and pipx from PyPI, fetched once."""
+def tools(built: Path, uv: Path) -> Path:
+    """A directory with uv, and with pipx from PyPI, fetched once."""
     place = built / "tools"
     with open(built / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "bin/pipx").exists():
-            words = ("-m", "pip", "install", "-q", "--no-compile", "--target", place)
-            checked(run(sys.executable, *words, "uv>=0.5", "pipx>=1.4", cwd=built, home=built))
+            words = ("pip", "install", "-q", "--python", sys.executable, "--target", place)
+            checked(run(uv, *words, "pipx>=1.4", cwd=built, home=built, **uv_environ(built)))
+            for name in ("uv", "uvx"):
+                (place / "bin" / name).symlink_to(uv.with_name(name))
     return place
 
 
@@ -36,14 +38,14 @@ class Way:
         self.name = name
         self.home = home
         (wheel,) = (built / "wheel").glob("*.whl")
-        # the packages once for all homes; nothing of uv's own below the home; and what is used
-        # once is not worth compiling whole
         self.environ = {
+            # what is used once is not worth compiling whole
             "PIP_NO_COMPILE": "1",
-            "PATH": f"{home}/.local/bin:{tools}/bin:/usr/bin:/bin", "SHELL": "/bin/bash",
-            "UV_CACHE_DIR": str(built / "uv-cache"), "UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1",
-            "UV_PYTHON_DOWNLOADS": "never", "TERM": "dumb",
-        }  # fmt: skip
+            "PATH": f"{home}/.local/bin:{tools}/bin:/usr/bin:/bin",
+            "SHELL": "/bin/bash",
+            "TERM": "dumb",
+            **uv_environ(built),
+        }
         self.once: tuple[object, ...] = ()
         if name == "uv":
             self.command = home / ".local/bin/routeguard"
