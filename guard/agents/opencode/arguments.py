@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from guard.agents.kinds import REMOTE, SERVER
 from guard.agents.opencode.grammar import NETWORK, Invocation
-from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.route import ProviderModel, Router
 from guard.errors import either
 from guard.findings import Finding, allow
 from guard.record import Record
@@ -28,7 +28,7 @@ class Rewriting(Record):
     """
 
     argv: list[str]
-    route: Route
+    route: ProviderModel
     typed_route: bool = False
     told: str = ""
     findings: list[Finding] = []  # noqa: RUF012

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
-    from guard.agents.opencode.route import Route, Router
+    from guard.agents.opencode.route import ProviderModel, Router
     from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
@@ -126,8 +126,8 @@ def pinned(
     policy: CompiledPolicy,
     ids: Mapping[str, str],
     key_variables: Mapping[str, str],
-    default: Route,
-    routes: list[Route],
+    default: ProviderModel,
+    routes: list[ProviderModel],
     hidden: Collection[str] = (),
 ) -> dict[str, Any]:
     """The part of the config that holds the route.
@@ -265,7 +265,7 @@ def with_our_model(
     entry: dict[str, Any],
     router: Router,
     ids: Mapping[str, str],
-    routes: list[Route],
+    routes: list[ProviderModel],
     notes: list[Finding],
 ) -> dict[str, Any]:
     """An agent or command with the model it names in the pinned form, or without it."""

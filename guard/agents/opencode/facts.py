@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.opencode import directories, grammar, surroundings
-    from guard.agents.opencode.route import Route
+    from guard.agents.opencode.route import ProviderModel
     from guard.findings import Finding
 
 
@@ -26,7 +26,7 @@ class Outcome(Record):
     """
 
     parts: list[dict[str, Any]] = []  # noqa: RUF012
-    routes: list[Route] = []  # noqa: RUF012
+    routes: list[ProviderModel] = []  # noqa: RUF012
     findings: list[Finding] = []  # noqa: RUF012
     texts: dict[str, str | None] = {}  # noqa: RUF012
     primary_tools: list[str] = []  # noqa: RUF012

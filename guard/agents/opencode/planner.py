@@ -26,7 +26,7 @@ from guard.agents.opencode.adapter import AGENT
 from guard.agents.opencode.facts import Facts
 from guard.agents.opencode.instructions import is_plain_path
 from guard.agents.opencode.provider_keys import has_key, take_keys, with_keys
-from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.route import ProviderModel, Router
 from guard.agents.opencode.store import OAUTH, WELLKNOWN, credentials_in, session_directories
 from guard.agents.opencode.surroundings import catalogue_ids, same_directory
 from guard.agents.opencode.variables import SETS, SWITCHES
@@ -297,8 +297,8 @@ def _judge_installed(
 
 
 def _model_of_environment(
-    result: Plan, router: Router, ids: Mapping[str, str], route: Route
-) -> Route:
+    result: Plan, router: Router, ids: Mapping[str, str], route: ProviderModel
+) -> ProviderModel:
     # `github run` takes its model from MODEL (read in the source of 1.18.33)
     typed = result.environ.get("MODEL", "")
     resolved = router.resolve(typed or None, None)

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.agents.opencode.route import Route, Router
+    from guard.agents.opencode.route import ProviderModel, Router
     from guard.agents.plan import Plan
     from guard.policy.values import CompiledPolicy
 
@@ -60,7 +60,7 @@ def take_keys(
 
 
 def has_key(
-    result: Plan, policy: CompiledPolicy, usable: set[str], route: Route, router: Router
+    result: Plan, policy: CompiledPolicy, usable: set[str], route: ProviderModel, router: Router
 ) -> bool:
     """Whether `route` has a key, where `usable` are the providers with one. Adds a finding for each
     that has none: it forbids the launch where the route, or what names no model, needs it."""

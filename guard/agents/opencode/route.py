@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guard.policy.values import CompiledPolicy
 
 
-class Route:
+class ProviderModel:
     """A gateway provider (its name in the policy) and the model id to ask it for."""
 
     __slots__ = ("model", "provider", "rerouted_from")
@@ -30,7 +30,7 @@ class Route:
         self.rerouted_from = rerouted_from
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Route) and (self.provider, self.model) == (
+        return isinstance(other, ProviderModel) and (self.provider, self.model) == (
             other.provider,
             other.model,
         )
@@ -38,7 +38,7 @@ class Route:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Route({str(self)!r})"
+        return f"ProviderModel({str(self)!r})"
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -61,12 +61,12 @@ class Router:
         self._foreign = foreign
         self._names = {name: name for name in ids} | {i: name for name, i in ids.items()}
 
-    def default(self) -> Route:
+    def default(self) -> ProviderModel:
         """Where a call that names nothing goes."""
         provider, _, model = self._policy.default_model.partition("/")
-        return Route(provider, model)
+        return ProviderModel(provider, model)
 
-    def resolve(self, model: str | None, provider: str | None) -> Route | Finding:
+    def resolve(self, model: str | None, provider: str | None) -> ProviderModel | Finding:
         """The route of `-m MODEL` and `--provider PROVIDER` (None where not given)."""
         for what, text in (("model", model), ("provider", provider)):
             bad = _unusable(what, text)
@@ -78,14 +78,14 @@ class Router:
             return self.default()
         return self._of_model(model)
 
-    def _of_model(self, model: str) -> Route | Finding:
+    def _of_model(self, model: str) -> ProviderModel | Finding:
         head, slash, rest = model.partition("/")
         if not slash or head.startswith("@"):
-            return Route(self._policy.default_provider.name, model)
+            return ProviderModel(self._policy.default_provider.name, model)
         if head in self._names:
             if not rest:
                 return _no_model(head, self._policy)
-            return Route(self._names[head], rest)
+            return ProviderModel(self._names[head], rest)
         if head in self._foreign:
             return self._foreign_route(head, rest)
         near = self._near(head)
@@ -97,9 +97,9 @@ class Router:
                 where="command line",
                 fix=f"did you mean -m {near}/{rest}? The policy has: {self._ours()}",
             )
-        return Route(self._policy.default_provider.name, model)
+        return ProviderModel(self._policy.default_provider.name, model)
 
-    def _of_provider(self, provider: str, model: str) -> Route | Finding:
+    def _of_provider(self, provider: str, model: str) -> ProviderModel | Finding:
         if provider not in self._names:
             if provider in self._foreign:
                 return self._foreign_route(provider, model.removeprefix(f"{provider}/"))
@@ -125,20 +125,20 @@ class Router:
                 )
             model = rest
         if model:
-            return Route(name, model)
+            return ProviderModel(name, model)
         default = self.default()
         if default.provider == name:
             return default
         entry = self._policy.provider(name)
         if entry is not None and entry.models:
-            return Route(name, entry.models[0])
+            return ProviderModel(name, entry.models[0])
         return _no_model(name, self._policy)
 
-    def _foreign_route(self, provider: str, model: str) -> Route | Finding:
+    def _foreign_route(self, provider: str, model: str) -> ProviderModel | Finding:
         ours = self._policy.default_provider.name
         slug = self._policy.reroute.get(provider, "")
         if self._policy.foreign_provider == "reroute" and slug and model:
-            return Route(ours, f"@{slug}/{model}", rerouted_from=provider)
+            return ProviderModel(ours, f"@{slug}/{model}", rerouted_from=provider)
         if slug:
             fix = f"use -m {ours}/@{slug}/{model or 'MODEL'}"
         else:

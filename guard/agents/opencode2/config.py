@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Any
 
-    from guard.agents.opencode.route import Route
+    from guard.agents.opencode.route import ProviderModel
     from guard.policy.values import CompiledPolicy, GatewayProvider
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
@@ -45,8 +45,8 @@ def pinned(
     policy: CompiledPolicy,
     ids: Mapping[str, str],
     key_variables: Mapping[str, str],
-    default: Route,
-    routes: list[Route],
+    default: ProviderModel,
+    routes: list[ProviderModel],
 ) -> dict[str, Any]:
     """The part of the configuration that holds the route.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.agents.opencode.permissions import Rule
-    from guard.agents.opencode.route import Route, Router
+    from guard.agents.opencode.route import ProviderModel, Router
     from guard.agents.opencode.surroundings import Config
 
 SAME = (
@@ -82,7 +82,7 @@ class Kept(Record):
     servers: list[str] = []  # noqa: RUF012
     user: list[dict[str, str]] = []  # noqa: RUF012
     project: list[dict[str, str]] = []  # noqa: RUF012
-    routes: list[Route] = []  # noqa: RUF012
+    routes: list[ProviderModel] = []  # noqa: RUF012
     findings: list[Finding] = []  # noqa: RUF012
 
 

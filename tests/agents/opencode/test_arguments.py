@@ -9,7 +9,7 @@ import pytest
 
 from guard.agents.opencode.arguments import Rewriting, other_servers, rewrite, shown
 from guard.agents.opencode.grammar import Invocation, read
-from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.route import ProviderModel, Router
 from guard.policy.values import CompiledPolicy, PolicyException
 
 DEFAULT = "--model=portkey-abcdefghij/gpt-4o"
@@ -355,4 +355,4 @@ def test_a_command_that_is_shown_can_be_typed(text: str) -> None:
 def test_the_route_is_the_default_unless_one_is_named(router: Router, ids: dict[str, str]) -> None:
     assert not started("run hi", router, ids).typed_route
     assert started("run -m gpt-4 hi", router, ids).typed_route
-    assert started("run hi", router, ids).route == Route("portkey", "gpt-4o")
+    assert started("run hi", router, ids).route == ProviderModel("portkey", "gpt-4o")

@@ -24,7 +24,7 @@ from guard.agents.opencode.config import (
     with_our_model,
 )
 from guard.agents.opencode.instructions import is_plain_path
-from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.route import ProviderModel, Router
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 
@@ -80,8 +80,12 @@ class TestPinned:
     def test_models_that_are_named_are_declared_once(
         self, policy: CompiledPolicy, ids: dict[str, str]
     ) -> None:
-        more = [Route("portkey", "x/y"), Route("portkey-openrouter", "z"), Route("portkey", "x/y")]
-        found = pinned(policy, ids, KEYS, Route("portkey", "d"), more)
+        more = [
+            ProviderModel("portkey", "x/y"),
+            ProviderModel("portkey-openrouter", "z"),
+            ProviderModel("portkey", "x/y"),
+        ]
+        found = pinned(policy, ids, KEYS, ProviderModel("portkey", "d"), more)
         assert found["provider"][OURS]["whitelist"] == [
             "gpt-4o", "gpt-4o-mini", "d", "x/y"
         ]  # fmt: skip
@@ -197,7 +201,7 @@ class TestKeptFrom:
 def test_models_of_agents_become_ours(
     typed: object, model: str | None, route: str | None, router: Router, ids: dict[str, str]
 ) -> None:
-    routes: list[Route] = []
+    routes: list[ProviderModel] = []
     notes: list[Finding] = []
     entry = {"model": typed, "prompt": "p"}
     found = with_our_model("a", entry, router, ids, routes, notes)

@@ -6,7 +6,7 @@ import pytest
 
 from guard.agents.keys import FORBIDDEN
 from guard.agents.opencode.config import provider_ids
-from guard.agents.opencode.route import Route, Router
+from guard.agents.opencode.route import ProviderModel, Router
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, GatewayProvider
 
@@ -35,7 +35,7 @@ from guard.policy.values import CompiledPolicy, GatewayProvider
 )
 def test_routes(model: str | None, provider: str | None, route: str, router: Router) -> None:
     found = router.resolve(model, provider)
-    assert isinstance(found, Route), found
+    assert isinstance(found, ProviderModel), found
     assert str(found) == route
 
 
@@ -98,7 +98,7 @@ class TestReroute:
     @pytest.mark.parametrize("typed", [("anthropic/x", None), ("x", "anthropic")])
     def test_with_a_slug(self, typed: tuple[str, str | None], rerouter: Router) -> None:
         found = rerouter.resolve(*typed)
-        assert isinstance(found, Route)
+        assert isinstance(found, ProviderModel)
         assert (str(found), found.rerouted_from) == ("portkey/@anthropic-prod/x", "anthropic")
 
     def test_without_a_slug_or_a_model(self, rerouter: Router) -> None:
@@ -123,11 +123,11 @@ def test_a_provider_of_the_users_own_config_is_foreign(
 
 def test_a_name_of_ours_is_never_foreign(policy: CompiledPolicy, ids: dict[str, str]) -> None:
     found = Router(policy, ids, {"portkey"}).resolve("portkey/x", None)
-    assert isinstance(found, Route)
+    assert isinstance(found, ProviderModel)
 
 
 def test_routes_compare_by_value() -> None:
-    assert Route("a", "b") == Route("a", "b", rerouted_from="c")
-    assert Route("a", "b") != Route("a", "c")
-    assert Route("a", "b") != "a/b"
-    assert repr(Route("a", "b")) == "Route('a/b')"
+    assert ProviderModel("a", "b") == ProviderModel("a", "b", rerouted_from="c")
+    assert ProviderModel("a", "b") != ProviderModel("a", "c")
+    assert ProviderModel("a", "b") != "a/b"
+    assert repr(ProviderModel("a", "b")) == "ProviderModel('a/b')"
