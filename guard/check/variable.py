@@ -9,7 +9,9 @@ from guard import net, paths
 from guard.agents.registry import keeps, sets
 from guard.catalog import entries
 from guard.catalog.classify import classify
+from guard.catalog.key_shapes import is_key
 from guard.findings import mask
+from guard.late import late
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.record import Record
@@ -32,7 +34,8 @@ class Decision(Record):
 
 
 class Answer(Record):
-    """What is known about one name. `shown` is the masked value, "" if it is not set.
+    """What is known about one name. `shown` is the value, "" if it is not set: an address without
+    what may be secret in it, anything else masked.
 
     `refused` says why a user's exception would be dropped, "" if it would count.
     """
@@ -96,7 +99,7 @@ def explain(
         answers.append(
             Answer(
                 variable=variable,
-                shown=mask(environ[name]) if name in environ else "",
+                shown=_shown(kind, environ[name]) if name in environ else "",
                 scrubbed=name in scrubbed,
                 leads_to=_leads_to(kind, environ.get(name, "")),
                 prompt=prompt,
@@ -235,12 +238,43 @@ def _finding(
     return rule
 
 
+# The value ---------------------------------------------------------------------------------------
+
+_PLAIN_PART = late(r"v\d+(?:alpha|beta)?\d*|[A-Za-z]+(?:[._-][A-Za-z]+)*")
+"""A part of a path that people wrote: words, or the version of an API."""
+
+
+def _address(kind: str, value: str) -> net.Url | None:
+    """The address that `value` surely is, None for another one: it may be secret as a whole."""
+    found = net.read_url(value) if kind in ("base_url", "http_proxy") else None
+    if found is None or found.port < 0 or is_key(found.host, apart=False):
+        return None
+    # a secret put here by mistake has no scheme, and no dot in it
+    if not net.is_loopback(found.host) and not (found.scheme and "." in found.host):
+        return None
+    return found
+
+
+def _shown(kind: str, value: str) -> str:
+    """`value` as it may be shown.
+
+    Of an address user, password, query and fragment are left out, and a part of its path that is
+    not plain is masked: some gateways take a key there.
+    """
+    found = _address(kind, value)
+    if found is None:
+        return mask(value)
+    scheme = f"{found.scheme}://" if found.scheme else ""
+    place = net.authority(found.host, found.port).removesuffix(":0")
+    parts = [part if not part or _is_plain(part) else mask(part) for part in found.path.split("/")]
+    return scheme + place + "/".join(parts)
+
+
+def _is_plain(part: str) -> bool:
+    return _PLAIN_PART.fullmatch(part) is not None and not is_key(part, apart=False)
+
+
 def _leads_to(kind: str, value: str) -> str:
-    """The host of an address, without user and password; "" for what is not an address."""
-    if kind not in ("base_url", "http_proxy") or not value.startswith(("http://", "https://")):
-        return ""
-    host, port = net.address(value)
-    # a secret put here by mistake has no dot in it
-    if "." not in host and not net.is_loopback(host):
-        return ""
-    return f"{host}:{port}"
+    """The host and the port of an address; "" for what is not an address."""
+    found = _address(kind, value)
+    return net.authority(found.host, found.effective_port()) if found else ""

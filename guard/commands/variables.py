@@ -142,9 +142,7 @@ def _source(answer: Answer) -> str:
 
 
 def _now(answer: Answer) -> str:
-    text = f"set here, {answer.shown}" if answer.here else "not set here"
-    if answer.leads_to:
-        text += f", leads to {printable(answer.leads_to)}"
+    text = f"set here, {printable(answer.shown)}" if answer.here else "not set here"
     if answer.scrubbed and answer.here:
         return text + "\nthe hook scrubbed it in this shell earlier; it was set again"
     return text + (": the hook scrubbed it in this shell" if answer.scrubbed else "")

@@ -14,8 +14,8 @@ Examples:
   routeguard why ANTHROPIC_API_KEY          what happens to it, who set it, how to allow it
   routeguard why GITHUB_TOKEN HTTPS_PROXY --json | jq '.variables[].launch'
 
-Values are never shown, only masked. Startup files are read, not run: what `eval` or another
-program sets has no line to show.
+Values are masked; of an address only user, password, query and unusual parts of its path are.
+Startup files are read, not run: what `eval` or another program sets has no line to show.
 
 Exit status: 0 nothing wrong, 1 a finding for one of the names, 2 usage, 3 policy.""",
 )

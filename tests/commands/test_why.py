@@ -118,6 +118,41 @@ def test_no_output_ever_holds_a_value(machine: Machine) -> None:
         assert "canary" not in ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("OPENAI_BASE_URL", "https://api.openai.com/v1", "https://api.openai.com/v1"),
+        ("OPENAI_BASE_URL", "https://me:pw@llm.example:8443/v1beta?k=x#y",
+         "https://llm.example:8443/v1beta"),
+        ("OPENAI_BASE_URL", "https://llm.example/t0ken-of-9/v1", "https://llm.example/****/v1"),
+        ("OPENAI_BASE_URL", "https://llm.example/Ab3xQ9zT/chat-v", "https://llm.example/****/chat-v"),
+        ("OLLAMA_HOST", "127.0.0.1:11434", "127.0.0.1:11434"),
+        ("OLLAMA_HOST", "http://[::1]:11434", "http://[::1]:11434"),
+        ("HTTPS_PROXY", "http://me:pw@proxy.example:3128", "http://proxy.example:3128"),
+        ("HTTPS_PROXY", "http://proxy.example", "http://proxy.example"),
+        ("ALL_PROXY", "socks5://proxy.example:1080/", "socks5://proxy.example:1080/"),
+        # these may be no addresses
+        ("OPENAI_BASE_URL", "https://pw-of-mine", "ht****ne"),
+        ("OPENAI_BASE_URL", "https://me.x:pw", "****"),
+        ("OPENAI_BASE_URL", "eyJhbGci.eyJzdWIi.c2ln", "ey****ln"),
+        ("HTTPS_PROXY", "secret", "****"),
+        # and this is none
+        ("OPENAI_API_KEY", "https://llm.example/v1", "ht****v1"),
+    ],
+)  # fmt: skip
+def test_of_an_address_only_what_may_be_secret_is_masked(
+    machine: Machine, name: str, value: str, shown: str
+) -> None:
+    assert machine.explain(name, **{name: value}).shown == shown
+
+
+def test_an_address_is_shown(machine: Machine) -> None:
+    # routeguard: ignore[RG103] what must not be shown
+    ran = machine.run("OPENAI_BASE_URL", OPENAI_BASE_URL="https://me:pw@llm.example/v1?key=pw")
+    assert "set here, https://llm.example/v1\n" in ran.stdout
+    assert "pw" not in ran.stdout
+
+
 @pytest.mark.parametrize("word", [f"OPENAI_API_KEY={CANARY}", CANARY, ""])
 def test_what_is_no_name_is_refused_and_not_repeated(machine: Machine, word: str) -> None:
     ran = machine.run(word)
