@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _LONG = 120
 """Characters from which on a JSON object among the arguments is shown below them."""
 
+_WRAPPER = (
+    "this program may start the agent rather than be it: a launch first runs it with --version, "
+    "and refuses it if it changes the environment or the directory on the way [RG207]"
+)
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
@@ -49,6 +54,7 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     version in its package is asked for it once. Nothing is written but two caches: the compiled
     policy and that version.
     """
+    from guard.agents.binary import starts_another
     from guard.agents.registry import agent_of
     from guard.launch import process
     from guard.launch.agent import plan_agent
@@ -57,7 +63,7 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     words = command_of(["--", *command])
     environ = process.environment_at_start()
     agent = agent_of(words[0])
-    facts, today = None, None
+    facts, today, wrapper = None, None, False
     if agent is None:
         plan = plan_other(words, environ)
         policy = process.load_policy(environ)
@@ -65,12 +71,14 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
         plan, policy, facts = plan_agent(agent, words, environ, write=False)
         if facts is not None and plan.kind not in NO_MODEL:
             today = facts.adapter(agent).today(facts)
+        if facts is not None and plan.guarded:
+            wrapper = starts_another(plan.program, facts.adapter(agent))
     remember_names(policy.gateway_keys)
     plan.findings = [without_secrets(finding) for finding in plan.findings]
     if as_json or format_ == "json":
-        show_document(_as_dict(plan, policy, facts, today, words))
+        show_document(_as_dict(plan, policy, facts, today, words) | {"wrapper": wrapper})
     else:
-        show(_text(plan, policy, facts, today, words))
+        show(_text(plan, policy, facts, today, words, wrapper=wrapper))
     return ExitCode.FINDINGS if plan.forbidden_by else ExitCode.OK
 
 
@@ -120,13 +128,18 @@ def _text(
     facts: Facts | None,
     today: Today | None,
     words: list[str],
+    *,
+    wrapper: bool,
 ) -> str:
     parts = [_part("today", words, _today(today) if today else [])]
     argv, documents = _without_documents(plan.argv)
-    parts.append(_part("guarded", [words[0], *argv], _guarded(plan, policy, facts)))
+    parts.append(
+        _part("guarded", [words[0], *argv], _guarded(plan, policy, facts, wrapper=wrapper))
+    )
     parts += [_rows(documents, indent=2)] * bool(documents)
     if not plan.forbidden_by:
-        return "\n\n".join([*parts, paint("it would start", "good")])
+        unless = ", unless its wrapper changes something" if wrapper else ""
+        return "\n\n".join([*parts, paint(f"it would start{unless}", "good")])
     lines = [paint("it would be refused", "bad")]
     for finding in plan.forbidden_by:
         lines.append(f"  {printable(finding.message)} [{finding.rule}]")
@@ -168,9 +181,13 @@ def _today(today: Today) -> list[tuple[str, str]]:
     return [("goes to", today.route), *says]
 
 
-def _guarded(plan: Plan, policy: CompiledPolicy, facts: Facts | None) -> list[tuple[str, str]]:
+def _guarded(
+    plan: Plan, policy: CompiledPolicy, facts: Facts | None, *, wrapper: bool
+) -> list[tuple[str, str]]:
     version = ".".join(map(str, facts.version)) if facts and any(facts.version) else ""
     rows = [("program", f"{short(plan.program)} {version}".rstrip())]
+    if wrapper:
+        rows.append(("wrapper", _WRAPPER))
     calls = plan.kind not in NO_MODEL
     if plan.kind == LEFT_OUT:
         rows.append(("left out", "by [agents] guard of your policy: it starts as it is"))

@@ -96,6 +96,7 @@ def test_json(machine: Machine) -> None:
     assert set(found) == {
         "schema_version", "command", "agent", "program", "version", "kind", "starts", "today",
         "gateway", "route", "portkey", "argv", "rewritten", "policy", "changes", "findings",
+        "wrapper",
     }  # fmt: skip
     assert found["schema_version"] == 1
     assert found["command"] == ["opencode", "run", "--provider", "portkey", "hi"]
@@ -150,6 +151,32 @@ def test_a_binary_without_a_package_is_asked_for_its_version(machine: Machine) -
         f"#!/bin/sh\n[ \"$*\" = --version ] && echo 1.18.33 || touch '{machine.root}/started'\n"
     )
     assert machine.json("opencode", "run", "hi")["version"] == "1.18.33"
+
+
+def test_a_script_in_front_of_the_agent_is_named_and_not_run(machine: Machine) -> None:
+    (machine.bin / "opencode").unlink()
+    script = machine.bin / "opencode"
+    agent = machine.root / "opencode-ai/bin/opencode"
+    ran = machine.root / "script-ran"
+    script.write_text(
+        f"#!/bin/sh\necho \"$*\" >>'{ran}'\n[ $# = 1 ] && echo 1.18.33 || '{agent}'\n"
+    )
+    script.chmod(0o755)
+    status, out, _ = machine.explain("--", "opencode", "run", "hi")
+    assert status == 0
+    (row,) = (line for line in out.splitlines() if line.startswith("  wrapper "))
+    assert "may start the agent rather than be it" in row
+    assert out.splitlines()[-1] == "it would start, unless its wrapper changes something"
+    # as any binary without a package, for its version
+    assert ran.read_text() == "--version\n"
+    ran.unlink()
+    assert machine.json("opencode", "run", "hi")["wrapper"] is True
+    assert not ran.exists() or ran.read_text() == "--version\n"
+
+
+def test_the_agent_itself_is_no_wrapper(machine: Machine) -> None:
+    assert "wrapper" not in machine.explain("--", "opencode", "run", "hi")[1]
+    assert machine.json("opencode", "run", "hi")["wrapper"] is False
 
 
 def test_no_key_is_fetched(machine: Machine) -> None:
