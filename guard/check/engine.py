@@ -23,7 +23,7 @@ from guard.rule_table import RULES
 from guard.rules import needles
 from guard.rules.files.file_names import context
 from guard.rules.files.scope import Scope
-from guard.sources import packed, tree
+from guard.sources import packed, reading, tree
 from guard.sources.file import SourceFile, wide_encoding
 from guard.sources.records import Skipped
 
@@ -139,7 +139,7 @@ def check(
 
 
 def check_entries(
-    entries: Sequence[tree.Entry],
+    entries: Sequence[reading.Entry],
     settings: Settings,
     tell: Callable[[str], None] | None = None,
 ) -> Outcome:
@@ -159,7 +159,7 @@ def check_entries(
                 tell(f"checking: {number * parts:,} of {len(entries):,} files")
             if isinstance(file, Skipped):
                 _note(outcome, settings, file)
-            elif file is None or isinstance(file, tree.Opaque):
+            elif file is None or isinstance(file, reading.Opaque):
                 outcome.pass_over("binary")
                 if file is not None and keys:
                     _check_opaque(file, settings, outcome, search)
@@ -190,8 +190,8 @@ def _search(detectors: Sequence[Detector], size: int) -> needles.NeedleSearch:
 
 
 def _read(
-    entries: Sequence[tree.Entry], settings: Settings
-) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
+    entries: Sequence[reading.Entry], settings: Settings
+) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
     key = settings.digest_key
     if settings.index:
         from guard.sources import index
@@ -199,7 +199,7 @@ def _read(
         yield from index.read(entries, settings.index, digest_key=key)
         return
     for entry in entries:
-        yield tree.read(entry, digest_key=key)
+        yield reading.read(entry, digest_key=key)
 
 
 def check_file(
@@ -243,7 +243,7 @@ def check_file(
 
 
 def _check_opaque(
-    file: tree.Opaque, settings: Settings, outcome: Outcome, search: needles.NeedleSearch
+    file: reading.Opaque, settings: Settings, outcome: Outcome, search: needles.NeedleSearch
 ) -> None:
     """Add the keys in a file that is no text, or compressed, to `outcome`, each at the file."""
     from guard.rules.files import secrets
@@ -260,7 +260,7 @@ def _check_opaque(
 
 
 def _check_names(
-    entries: Sequence[tree.Entry],
+    entries: Sequence[reading.Entry],
     settings: Settings,
     outcome: Outcome,
     search: needles.NeedleSearch,

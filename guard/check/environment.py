@@ -27,7 +27,7 @@ from guard.launch import resolve
 from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
-from guard.sources import bounded_text, dotenv_files, dotenv_text, rc_files, tree
+from guard.sources import bounded_text, dotenv_files, dotenv_text, rc_files, reading
 from guard.sources.file import SourceFile
 from guard.sources.records import Assignment, Skipped
 from guard.sources.shell_commands import POSIX
@@ -81,7 +81,7 @@ def check(asked: EnvironmentRequest, selected: frozenset[str]) -> Result:
         "tools that load the file pass it on",
         forms=True,
     )
-    for skipped in dict.fromkeys(s for reading in readings for s in reading.skipped):
+    for skipped in dict.fromkeys(s for found in readings for s in found.skipped):
         findings.append(unchecked(skipped.path, skipped.reason))
     return _result(asked, findings, selected, remarks)
 
@@ -304,7 +304,7 @@ def _result(
             unique.setdefault((finding.rule, finding.subject, finding.where, finding.line), finding)
     files: dict[str, SourceFile] = {}
     for path in dict.fromkeys(f.path for f in unique.values() if f.path and f.line):
-        file = tree.read(tree.Entry(path, os.path.realpath(os.path.join(root, path))))
+        file = reading.read(reading.Entry(path, os.path.realpath(os.path.join(root, path))))
         if isinstance(file, SourceFile):
             files[path] = file
     remaining: list[tuple[Finding, str]] = []

@@ -22,7 +22,7 @@ from guard.files import write as files
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.files.file_names import is_dotenv
-from guard.sources import tree
+from guard.sources import reading
 from guard.sources.file import SourceFile, wide_encoding
 
 
@@ -67,7 +67,7 @@ _HIDDEN = "(a line that is not shown)"
 
 
 def plan(
-    findings: Iterable[Finding], files: Iterable[tree.Entry], policy: CompiledPolicy
+    findings: Iterable[Finding], files: Iterable[reading.Entry], policy: CompiledPolicy
 ) -> list[FileChange]:
     """The changes that answer some of `findings`; nothing is written.
 
@@ -80,7 +80,7 @@ def plan(
     changes = []
     for entry in files:
         if entry.path in by_path:
-            file = tree.read(entry)
+            file = reading.read(entry)
             if isinstance(file, SourceFile) and not wide_encoding(file.data):
                 change = _change(file, by_path[entry.path], policy)
                 if change is not None:
@@ -211,7 +211,7 @@ def apply(change: FileChange) -> None:
         found = os.lstat(change.absolute)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise _failed(change, "it is a link or has hard links")
-        now = tree.read(tree.Entry(change.path, change.absolute))
+        now = reading.read(reading.Entry(change.path, change.absolute))
         if not isinstance(now, SourceFile) or now.data != change.before:
             raise _failed(change, "it changed since it was checked")
         files.write(change.absolute, change.after, stat.S_IMODE(found.st_mode), sync=True)

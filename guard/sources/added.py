@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.errors import UsageError, printable
-from guard.sources import git, index, tree
+from guard.sources import git, index, reading
 from guard.sources.file import SourceFile
 from guard.sources.git import GitError
 
@@ -151,7 +151,7 @@ _EVERY = FileSinceCommit(range(1, 1 << 62))
 _SAME = FileSinceCommit(frozenset(), same=True)
 
 
-def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> FileSinceCommit:
+def change(found: Base, entry: reading.Entry, *, staged: bool = False) -> FileSinceCommit:
     """What became of `entry` since the commit `found`.
 
     What cannot be compared counts as new if git says that it changed. Raises GuardError if git
@@ -166,9 +166,9 @@ def change(found: Base, entry: tree.Entry, *, staged: bool = False) -> FileSince
     moved = former != entry.path
     if entry.blob == blob and not moved:
         return _SAME
-    before = tree.Entry(former, os.path.join(found.root, former), blob=blob)
+    before = reading.Entry(former, os.path.join(found.root, former), blob=blob)
     (old,) = index.read([before], found.root)
-    (new,) = index.read([entry], found.root) if staged else (tree.read(entry),)
+    (new,) = index.read([entry], found.root) if staged else (reading.read(entry),)
     if not isinstance(old, SourceFile) or not isinstance(new, SourceFile):
         touched = entry.path in found.touched or real in found.touched
         return _EVERY if touched or isinstance(old, SourceFile) else _SAME

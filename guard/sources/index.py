@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from guard.errors import GuardError, UsageError, printable
-from guard.sources import git, tree
+from guard.sources import git, reading, tree
 from guard.sources.file import SourceFile
 from guard.sources.git import GitError
 from guard.sources.records import Skipped
@@ -79,7 +79,7 @@ class Located(NamedTuple):
                     f"cannot check {printable(target)}: it is not in the index",
                     fix="git add it; without --staged the work tree is checked",
                 )
-        entries: list[tree.Entry] = []
+        entries: list[reading.Entry] = []
         skipped: list[Skipped] = []
         nested: list[str] = []
         for path, staged in sorted(chosen.items()):
@@ -89,7 +89,7 @@ class Located(NamedTuple):
                 skipped.append(Skipped(path, "in conflict: the merge is unfinished"))
             elif (end := links.end(path)) is not None and end.mode != _REPOSITORY:
                 # a link to a file is a file under another name, and the name may say what it is for
-                entries.append(tree.Entry(path, os.path.join(top, path), blob=end.blob))
+                entries.append(reading.Entry(path, os.path.join(top, path), blob=end.blob))
             elif not links.leads_to_a_directory(path):
                 skipped.append(Skipped(path, "a link out of the index"))
         return tree.Tree(
@@ -111,26 +111,26 @@ def _cannot(error: GitError) -> UsageError:
 
 
 def read(
-    entries: Iterable[tree.Entry], root: str, *, digest_key: bytes = b""
-) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
-    """For each of `entries`, which have blobs of the repository at `root`, what `tree.read` gives.
+    entries: Iterable[reading.Entry], root: str, *, digest_key: bytes = b""
+) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
+    """What `reading.read` gives for each of `entries`, which are blobs of the repository `root`.
 
     Raises GuardError if git does not give their content.
     """
     try:
         given = places(os.getcwd())
         sizes = _sizes([entry.blob for entry in entries], root, given)
-        batch: list[tree.Entry] = []
+        batch: list[reading.Entry] = []
         total = 0
         for entry in entries:
             size = sizes[entry.blob]
             if total + size > _BATCH and batch:
                 yield from _contents(batch, root, given, digest_key)
                 batch, total = [], 0
-            if size > tree.LIMIT:
+            if size > reading.LIMIT:
                 yield from _contents(batch, root, given, digest_key)
                 batch, total = [], 0
-                yield Skipped(entry.path, tree.TOO_LARGE)
+                yield Skipped(entry.path, reading.TOO_LARGE)
                 continue
             batch.append(entry)
             total += size
@@ -140,8 +140,8 @@ def read(
 
 
 def _contents(
-    batch: Sequence[tree.Entry], root: str, places: dict[str, str], digest_key: bytes
-) -> Iterator[SourceFile | tree.Opaque | Skipped | None]:
+    batch: Sequence[reading.Entry], root: str, places: dict[str, str], digest_key: bytes
+) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
     if not batch:
         return
     asked = "".join(f"{entry.blob}\n" for entry in batch).encode()
@@ -158,7 +158,7 @@ def _contents(
         if _LARGE_FILE.fullmatch(data):
             yield Skipped(entry.path, "a Git LFS pointer: its content is not in the index")
         else:
-            yield tree.source(entry, data, digest_key)
+            yield reading.source(entry, data, digest_key)
 
 
 def _sizes(blobs: Sequence[str], root: str, places: dict[str, str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from guard.check import baseline, engine
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
-from guard.sources import tree
+from guard.sources import reading, tree
 from guard.sources.file import SourceFile
 
 FUTURE = 4e9
@@ -248,8 +248,8 @@ def test_the_baseline_sets_apart_and_says_what_is_gone(tmp_path: Path, check: Ch
 def test_what_the_check_says_itself_has_its_context_too(tmp_path: Path, check: Check) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/a").write_text("x # routeguard: ignore[RG201] why\n")
-    (tmp_path / "tests/b").write_bytes(b"a" * (tree.LINE_LIMIT + 1))
-    (tmp_path / "b").write_bytes(b"a" * (tree.LINE_LIMIT + 1))
+    (tmp_path / "tests/b").write_bytes(b"a" * (reading.LINE_LIMIT + 1))
+    (tmp_path / "b").write_bytes(b"a" * (reading.LINE_LIMIT + 1))
     found = {(f.rule, f.path): f.context for f in check(Marker()).findings}
     assert found == {
         ("RG902", "tests/a"): "tests/", ("RG903", "tests/b"): "tests/", ("RG903", "b"): "",

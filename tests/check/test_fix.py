@@ -12,7 +12,7 @@ from guard.errors import GuardError
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy
 from guard.rules.files import dotenv
-from guard.sources import tree
+from guard.sources import reading
 from guard.sources.file import SourceFile
 
 SECRET = "sk-ant-api03-abcdefghijklmnop0123456789"
@@ -21,7 +21,7 @@ POLICY = CompiledPolicy()
 
 def plan(path: Path, *findings: Finding) -> list[fix.FileChange]:
     excerpt.add(SourceFile(path.name, path.read_bytes()), findings)
-    return fix.plan(findings, [tree.Entry(path.name, str(path))], POLICY)
+    return fix.plan(findings, [reading.Entry(path.name, str(path))], POLICY)
 
 
 def at(path: Path, rule: str, line: int, subject: str = "x", column: int = 1) -> Finding:
@@ -177,7 +177,7 @@ def test_a_diff_shows_the_line_as_a_report_does(tmp_path: Path, line: str) -> No
 def test_a_line_that_no_report_shows_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "run.sh"
     path.write_text("opencode run --provider portkey --model gpt-4o\n")
-    (change,) = fix.plan([at(path, "RG201", 1)], [tree.Entry(path.name, str(path))], POLICY)
+    (change,) = fix.plan([at(path, "RG201", 1)], [reading.Entry(path.name, str(path))], POLICY)
     assert "gpt-4o" not in fix.diff([change])
     assert change.after == b"opencode run -m portkey/gpt-4o\n"
 
@@ -230,7 +230,7 @@ def test_the_files_whose_keys_are_fixed_are_those_the_rule_reads(
 ) -> None:
     path = tmp_path / name
     path.write_text("OPENAI_API_KEY=sk-q8Zr2Lm9Xw4TkP7vBd3NsYh6\n")
-    file = tree.read(tree.Entry(name, str(path)))
+    file = reading.read(reading.Entry(name, str(path)))
     assert isinstance(file, SourceFile)
     detector = dotenv.DETECTOR
     reported = list(detector.check(file, POLICY)) if detector.wants(name, name) else []

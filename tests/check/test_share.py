@@ -11,7 +11,7 @@ import pytest
 from guard.check import engine, share
 from guard.policy.values import CompiledPolicy
 from guard.rule_table import RULES
-from guard.sources import tree
+from guard.sources import reading, tree
 
 KEY = "sk-ant-" + "api03-" + "aB3dE5gH7jK9mN1pQ2" * 5 + "AA"
 SETTINGS = engine.Settings(CompiledPolicy(), frozenset(RULES))
@@ -22,7 +22,7 @@ def found(tmp_path: Path) -> tree.Tree:
     for number in range(13):
         (tmp_path / f"f{number}.py").write_text(f'k = "{KEY}"\n' if number % 3 else "nothing\n")
     (tmp_path / "f7.bin").write_bytes(b"\0" * 100)
-    (tmp_path / "long.js").write_bytes(b"x" * (tree.LINE_LIMIT + 1))
+    (tmp_path / "long.js").write_bytes(b"x" * (reading.LINE_LIMIT + 1))
     return tree.locate(["."], str(tmp_path)).collect()
 
 

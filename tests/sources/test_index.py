@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guard.errors import GuardError, UsageError
-from guard.sources import index, tree
+from guard.sources import index, reading
 from guard.sources.file import SourceFile
 from guard.sources.records import Skipped
 
@@ -56,7 +56,7 @@ class Repository:
             if isinstance(file, SourceFile):
                 assert (file.path, file.absolute) == (entry.path, str(self.top / entry.path))
                 texts[entry.path] = file.text
-            elif isinstance(file, tree.Opaque):
+            elif isinstance(file, reading.Opaque):
                 texts[entry.path] = "(opaque)"
             else:
                 texts[entry.path] = f"({file.reason if isinstance(file, Skipped) else file})"
@@ -173,15 +173,15 @@ def test_what_cannot_be_judged_is_said(repository: Repository) -> None:
     repository.write("large", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
     repository.write("like", pointer + "k=1\n")
-    repository.write("huge", b"a\n" * (tree.LIMIT // 2 + 1))
+    repository.write("huge", b"a\n" * (reading.LIMIT // 2 + 1))
     repository.write("binary", b"\0\1")
-    repository.write("line", b"a" * (tree.LINE_LIMIT + 1))
+    repository.write("line", b"a" * (reading.LINE_LIMIT + 1))
     repository.write("zz", "checked")
     found = repository.staged()
     assert found["module"] == "(nested)"
     assert "LFS" in found["large"]
     assert found["like"].startswith("version")
-    assert found["huge"] == f"({tree.TOO_LARGE})"
+    assert found["huge"] == f"({reading.TOO_LARGE})"
     assert found["binary"] == "(opaque)"
     assert "a line is longer" in found["line"]
     assert found["zz"] == "checked"
