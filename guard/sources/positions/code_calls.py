@@ -111,6 +111,8 @@ _LONGEST = 4000
 _MOST = 500
 """Calls of one file that are looked at, and words of one call."""
 _MOST_NAMES = 50
+_DEEPEST = 50
+"""Names that stand for lists with names, one in the other."""
 
 
 class _Named(NamedTuple):
@@ -246,6 +248,8 @@ class _Given:
     def __init__(self, text: str) -> None:
         self._text = text
         self._places: dict[str, list[int]] = {}
+        self.words: dict[int, list[Word]] = {}
+        """What was read at such a place: a list may be put into many."""
 
     def before(self, name: str, at: int) -> int:
         """The offset of what `name` was last given before `at`; -1 if that is not known."""
@@ -262,11 +266,19 @@ class _Given:
 
 
 class _Arguments:
-    """Reads the arguments of one call, from behind its bracket."""
+    """Reads the arguments of one call, from behind its bracket, or what a name was given.
 
-    def __init__(self, text: str, at: int, given: _Given) -> None:
+    A name there stands for what it was given before `known`, the offset of that: before the text
+    itself by which `x = [x, "a"]` gives it more. `depth` counts the names around it.
+    """
+
+    def __init__(
+        self, text: str, at: int, given: _Given, known: int | None = None, depth: int = 0
+    ) -> None:
         self._text = text
         self._at = at
+        self._known = len(text) if known is None else known
+        self._depth = depth
         self._end = min(len(text), at + _LONGEST)
         self._given = given
         self._words: list[Word] = []
@@ -352,13 +364,13 @@ class _Arguments:
         name = _NAME.match(self._text, self._at, self._end)
         plain = name is not None and self._text[name.end() : name.end() + 1] in ",)]} \n"
         self._skip()
-        at = self._given.before(name.group(), start) if name is not None and plain else -1
+        at = -1
+        if name is not None and plain and self._depth < _DEEPEST:
+            at = self._given.before(name.group(), min(start, self._known))
         if at >= 0:
-            other = _Arguments(self._text, at, self._given)
-            if self._text[at] not in "[(":
-                return [word for word in other._value() if word.literal]
-            other._at += 1
-            return other._list()
+            if at not in self._given.words:
+                self._given.words[at] = self._given_at(at)
+            return self._given.words[at]
         return [
             Word(
                 Text(_UNKNOWN, (start, self._at)),
@@ -368,6 +380,14 @@ class _Arguments:
                 splits=spread is not None or not plain,
             )
         ]
+
+    def _given_at(self, at: int) -> list[Word]:
+        """The words of the list or text at `at`, which a name was given."""
+        other = _Arguments(self._text, at, self._given, at, self._depth + 1)
+        if self._text[at] not in "[(":
+            return [word for word in other._value() if word.literal]
+        other._at += 1
+        return other._list()[:_MOST]
 
     def _joined(self) -> bool:
         """Whether another literal follows: beside this one, or behind a `+`."""

@@ -118,3 +118,17 @@ def test_words_stand_where_they_are(text: str) -> None:
         for word in call.words:
             assert 0 <= word.start <= word.end <= len(text)
             assert len(word.content.places) == len(word.shown) + 1
+
+
+@pytest.mark.parametrize("more", ["[*CMD, ", "(CMD, ", "[CMD, ", "[*CMD, *CMD, "])
+def test_a_name_is_given_more_of_itself(more: str) -> None:
+    text = 'CMD = ["opencode", "run"]\nCMD = MORE"-m", "openai/gpt-4"]\nsubprocess.run(CMD)\n'
+    assert found("a.py", text.replace("MORE", more)) == [f"RG201 2:{len('CMD = ' + more) + 1}"]
+
+
+@pytest.mark.parametrize("more", ["x = [x, x]\n", "x = (x, *x)\n", 'x = [x, "a", x]\n'])
+def test_lists_in_lists_are_read_once_each(more: str) -> None:
+    # read anew for each name that stands for them, this would not come back
+    text = 'x = ["opencode"]\n' + more * 5_000 + "subprocess.run(x)  # opencode\n"
+    for call in code_calls.calls(text, lambda part: True):
+        assert len(call.words) <= code_calls._MOST
