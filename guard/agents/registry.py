@@ -42,6 +42,23 @@ def agent_by_id(identifier: str) -> Agent | None:
     return next((agent.adapter() for agent in AGENTS if agent.id == identifier), None)
 
 
+def typed_names(identifier: str) -> tuple[str, ...]:
+    """The names that start the agent with this id, guarded or not; () for an id that is unknown."""
+    known = next((agent.names for agent in AGENTS if agent.id == identifier), None)
+    if known is not None:
+        return known
+    from guard.catalog.agents import others
+
+    return next((agent.typed for agent in others() if agent.id == identifier), ())
+
+
+def typed_name(identifier: str, program: str = "") -> str:
+    """What a person types to start the agent with this id; that of `program`, if it is its own."""
+    names = typed_names(identifier)
+    likely = (os.path.basename(program), identifier, *names)
+    return next((name for name in likely if name in names), identifier)
+
+
 def present(policy: CompiledPolicy, program: Callable[[Agent], str]) -> list[Agent]:
     """The adapters of the installed agents that `policy` guards; without any, the first one.
 

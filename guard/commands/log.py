@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from guard import audit, paths
-from guard.agents.registry import AGENTS, agent_of
+from guard.agents.registry import AGENTS, typed_name, typed_names
 from guard.errors import ExitCode, GuardError, UsageError, counted, printable
 from guard.files.read import UnreadableError
 from guard.launch.process import own_environment
@@ -116,17 +116,20 @@ def _read(read: Callable[[], list[LogEntry]], path: str) -> list[LogEntry]:
 
 
 def _filter(after: float, refused: bool, agent: str | None) -> Callable[[LogEntry], bool]:
-    known = agent_of(agent) if agent else None
-    names = {agent, known.id} if known is not None else {agent}
-
     def wanted(entry: LogEntry) -> bool:
         return (
             entry.moment >= after
             and (not refused or entry.decision == "refused")
-            and (agent is None or entry.text("agent") in names)
+            and (agent is None or agent in _names(entry))
         )
 
     return wanted
+
+
+def _names(entry: LogEntry) -> tuple[str, ...]:
+    """The id of its agent, as the log has it, and the names under which that is started."""
+    identifier = entry.text("agent")
+    return (identifier, *typed_names(identifier))
 
 
 def _show(entries: Iterable[LogEntry], home: str, *, as_json: bool) -> None:
@@ -147,7 +150,8 @@ def render(entry: LogEntry, home: str) -> str:
         until = f" until {entry.text('until')}" if entry.text("until") else ""
         reason = f": {entry.text('reason')}" if entry.text("reason") else ""
         return head + printable(f"{entry.text('subject')}{until}{reason}")
-    words = " ".join(filter(None, (entry.text("agent"), entry.text("command"))))
+    agent = typed_name(entry.text("agent"), entry.text("program"))
+    words = " ".join(filter(None, (agent, entry.text("command"))))
     # what was refused went nowhere, and may have named another model
     route = entry.text("route") if entry.decision != "refused" else ""
     parts = [words, route, short(entry.text("directory"), home)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.agents.adapter import ENDPOINTS
-from guard.agents.registry import adapters
+from guard.agents.registry import adapters, typed_name
 from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, printable
 from guard.launch.keys import find_key
@@ -126,7 +126,7 @@ def _of_agents(account: Account, policy: CompiledPolicy) -> list[str]:
             said = ", ".join(can_use) or f"none here: it takes {' or '.join(one['vendors'])}"
         if one["provider"]:
             said += f"; your policy names {one['provider']}"
-        lines.append(f"  {one['agent']:<12} {one['endpoint']:<21} {said}")
+        lines.append(f"  {typed_name(one['agent']):<12} {one['endpoint']:<21} {said}")
     return lines
 
 

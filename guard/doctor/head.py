@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard import shells
-from guard.agents.registry import present
+from guard.agents.registry import present, typed_name
 from guard.doctor import status
 from guard.doctor.context import Context
 from guard.errors import GuardError
@@ -71,7 +71,7 @@ def read_head(context: Context) -> Head:
             {"id": agent.id, "program": program, "on_path": starts, "shim": shim}
         )
         text = f"{program}{', through a shim' if shim else ''}" if program else "not on PATH"
-        rows.append(HeadRow(agent.id, text))
+        rows.append(HeadRow(typed_name(agent.id, program), text))
     if found.policy is None:
         assert found.error is not None
         document["policy"] = {"valid": False, "error": found.error.what, "layers": []}

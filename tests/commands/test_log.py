@@ -93,6 +93,21 @@ def test_the_lines(machine: Machine) -> None:
     assert "allowed   port:4000 until 2026-12-31: a test\n" in said
 
 
+def test_an_agent_is_called_as_it_is_typed(machine: Machine) -> None:
+    machine.launched(50, agent="claude-code", command="", program="/opt/cli.js")
+    machine.launched(40, agent="gemini-cli", command="", program="/usr/bin/gemini")
+    machine.launched(30, agent="opencode", program="/usr/bin/opencode2")
+    said = machine.run("-n", "3").stdout
+    shown = re.findall(r"launched +(\S+ ?\S*)  ", said)
+    assert shown == ["claude", "gemini", "opencode2 run"]
+    assert [e["agent"] for e in entries(machine, "-n", "3")] == [
+        "claude-code", "gemini-cli", "opencode"
+    ]  # fmt: skip
+    for name in ("claude", "claude-code"):
+        assert [e["agent"] for e in entries(machine, "--agent", name)] == ["claude-code"]
+    assert [e["agent"] for e in entries(machine, "--agent", "gemini")] == ["gemini-cli"]
+
+
 def test_which_entries(machine: Machine) -> None:
     assert len(entries(machine)) == 4
     assert [e["rules"] for e in entries(machine, "--refused")] == [["RG301", "RG402"]]

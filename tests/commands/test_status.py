@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -43,6 +44,17 @@ def test_guarded_by_the_hook_and_the_shims(machine: Machine) -> None:
         f"opencode  {machine.bin}/opencode, through a shim".replace(str(machine.home), "~") in said
     )
     assert "key       from the variable PORTKEY_API_KEY" in said
+
+
+def test_an_agent_is_called_as_it_is_typed(machine: Machine) -> None:
+    machine.guard()
+    agent = machine.bin / "claude"
+    agent.write_text("#!/bin/sh\n")
+    agent.chmod(0o755)
+    assert re.search(r"^claude +~?/", run(machine).stdout, re.MULTILINE)
+    assert "claude-code" in [
+        one["id"] for one in json.loads(run(machine, "--json").stdout)["agents"]
+    ]
 
 
 def test_either_of_them_is_enough(machine: Machine) -> None:
