@@ -78,7 +78,7 @@ find_python() {
                 PYTHON=$real
                 return
             fi
-            why="has no venv module; on Debian and Ubuntu: sudo apt install python$version-venv"
+            why="has no venv module"
             lacking=$version
             ;;
         *) continue ;;
@@ -87,19 +87,26 @@ find_python() {
          $real (Python $version: $why)" ;; esac
     done
     seen=${seen#?         }
-    fix="install Python 3.13, such as: sudo apt install python3 python3-venv; brew install python@3.13"
-    [ -z "$lacking" ] || fix="sudo apt install python$lacking-venv"
+    fix="install Python 3.13; on Debian and Ubuntu:
+          sudo apt install python3 python3-venv
+          on macOS:
+          brew install python@3.13"
+    [ -z "$lacking" ] || fix="on Debian and Ubuntu:
+          sudo apt install python$lacking-venv"
     if [ -n "$REMOVE" ]; then
         fail "no usable Python, so nothing was removed" "found:  ${seen:-none on PATH}" \
             "needed: Python 3.11 or newer" \
             "fix:    $fix" \
             "by hand: take the lines from '# >>> routeguard >>>' to '# <<< routeguard <<<' out of your" \
-            "        shells' start files, then: rm -r ~/.local/share/routeguard ~/.local/bin/routeguard"
+            "        shells' start files, then:" \
+            "        rm -r ~/.local/share/routeguard ~/.local/bin/routeguard"
     fi
     fail "no usable Python" "found:  ${seen:-none on PATH}" \
         "needed: Python 3.11 or newer with its venv module (or uv, with any Python 3.11 or newer)" \
         "fix:    $fix" \
-        "        without root: curl -LsSf https://astral.sh/uv/install.sh | sh; uv python install 3.13"
+        "        without root:" \
+        "        curl -LsSf https://astral.sh/uv/install.sh | sh" \
+        "        uv python install 3.13"
 }
 
 REMOVE=''

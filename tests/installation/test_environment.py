@@ -270,6 +270,11 @@ def test_no_python_is_said_with_what_is_needed(empty_home, tmp_path: Path, snaps
     result = empty_home.install(status=1, PATH=str(bare_path(tmp_path)))
     assert "found:  none on PATH" in result.stderr
     assert "Python 3.11 or newer" in result.stderr
+    # each command can be copied with its line
+    lines = [line.strip() for line in result.stderr.splitlines()]
+    assert "sudo apt install python3 python3-venv" in lines
+    assert "brew install python@3.13" in lines
+    assert "uv python install 3.13" in lines
     assert snapshot(empty_home.path) == before
 
 
@@ -279,8 +284,8 @@ def test_unusable_pythons_are_named_with_what_they_lack(empty_home, tmp_path: Pa
     fake_python(tools / "python3.12", "no-venv 3.12")
     result = empty_home.install(status=1, PATH=str(tools))
     assert f"{tools}/python3 (Python 3.9: too old)" in result.stderr
-    assert f"{tools}/python3.12 (Python 3.12: has no venv module" in result.stderr
-    assert "python3.12-venv" in result.stderr
+    assert f"{tools}/python3.12 (Python 3.12: has no venv module)" in result.stderr
+    assert "\n          sudo apt install python3.12-venv\n" in result.stderr
 
 
 def test_the_newest_python_wins(empty_home, tmp_path: Path) -> None:
@@ -340,7 +345,7 @@ def test_what_was_installed_can_be_removed_by_a_python_that_could_not_install_it
     (tools / "python3").unlink()
     said = home.install("--uninstall", status=1, PATH=str(tools)).stderr
     assert "nothing was removed" in said
-    assert "rm -r ~/.local/share/routeguard ~/.local/bin/routeguard" in said
+    assert "\n          rm -r ~/.local/share/routeguard ~/.local/bin/routeguard\n" in said
 
 
 def test_started_by_zsh_it_is_run_by_sh(home, require_zsh: str) -> None:
