@@ -160,7 +160,7 @@ def _command(hot: str, argv: list[str]) -> int:
 
         return run_status()
     if hot == "hook":
-        from guard.hook import main as run_hook
+        from guard.hook.command import main as run_hook
 
         return run_hook(argv[1:])
     if argv[:1] == ["bootstrap"]:

@@ -3,7 +3,7 @@
 A launch, `why`, `check --env` and the detectors of files all ask `judge`. They differ in what they
 know of a value: an environment has it, and what is set there counts whatever it is; a text may hold
 a reference, a form to fill in or a sample, which is for its reader to tell. The prompt, a script of
-the shell, goes by names alone (guard/hook.py).
+the shell, goes by names alone (guard/hook/render.py).
 
 Hot-path module. Pure.
 """

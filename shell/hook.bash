@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Printed by `routeguard hook bash`; docs/shells.md says exactly what it does and how to undo it.
 # In the syntax of bash 3.2, the one of macOS: tests/shells/test_bash_syntax.py holds it to that.
-# Words in capitals between double underscores are filled in by guard/hook.py. No value of a
+# Words in capitals between double underscores are filled in by guard/hook/render.py. No value of a
 # variable is ever expanded here, only names are: not even `set -x` can show a key.
 #
 # It shares the shell with whatever the user has in it. So every variable begins with __rg_ (one

@@ -1,6 +1,6 @@
 # Printed by `routeguard hook fish`; docs/shells.md says exactly what it does and how to undo it.
 # For fish 3.3 and later. Words in capitals between double underscores are filled in by
-# guard/hook.py. No value of a variable is ever expanded here, only names are. Builtins whose names
+# guard/hook/render.py. No value of a variable is ever expanded here, only names are. Builtins whose names
 # fish allows for functions are called as `builtin …`.
 
 # What the wrappers and people call. Agents that replay a user's functions leave out those that begin
@@ -38,7 +38,7 @@ end
 
 # Until __routeguard_known is called:
 # Whether a direct key is exported. `set --query` answers how many of many names are not there, up
-# to 255, so guard/hook.py asks for at most 200 at a time; by name, which takes half the time.
+# to 255, so guard/hook/render.py asks for at most 200 at a time; by name, which takes half the time.
 function __routeguard_any
     __QUERIES__
     return 1

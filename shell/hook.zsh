@@ -1,6 +1,6 @@
 # Printed by `routeguard hook zsh`; docs/shells.md says exactly what it does and how to undo it.
 # For zsh 5.3 and later. Words in capitals between double underscores are filled in by
-# guard/hook.py. No value of a variable is ever expanded here, only names are: not even
+# guard/hook/render.py. No value of a variable is ever expanded here, only names are: not even
 # `set -x` can show a key. Written so that it also parses under `emulate sh`.
 
 # What the wrappers and people call. Agents that replay a user's functions leave out those that begin

@@ -34,7 +34,8 @@ HOT = [
         if path.name not in COLD
     ),
     "guard.audit", "guard.catalog.classify", "guard.dispatch", "guard.errors", "guard.findings",
-    "guard.hook", "guard.launch.agent", "guard.launch.execute", "guard.launch.fence",
+    "guard.hook.command", "guard.hook.liveness", "guard.launch.agent",
+    "guard.launch.execute", "guard.launch.fence",
     "guard.launch.keys", "guard.launch.local_proxies", "guard.launch.print_key",
     "guard.launch.resolve", "guard.paths", "guard.policy.cache",
     "guard.proxies.found", "guard.proxies.gateway", "guard.proxies.glance",

@@ -95,7 +95,7 @@ import sys
 from pathlib import Path
 
 import guard
-from guard.hook import quote_fish, quote_sh, template
+from guard.hook.templates import quote_fish, quote_sh, template
 from guard.install import blocks, launcher, shims
 from guard.install.way import Way
 from guard.launch.process import shim_text

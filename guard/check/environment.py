@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from guard import hook, paths, shells, variables
+from guard import paths, shells, variables
 from guard.agents.adapter import Agent
 from guard.agents.registry import default_agent, is_switch, keeps, pinned, without_guard
 from guard.catalog.classify import classify
@@ -23,6 +23,7 @@ from guard.check.ci_runners import Runner, handed_on
 from guard.check.result import Result, order, unchecked
 from guard.errors import GuardError, UsageError, either, printable
 from guard.findings import Finding, allow
+from guard.hook import liveness
 from guard.launch import resolve
 from guard.launch.agent import plan_launch
 from guard.policy.values import CompiledPolicy
@@ -62,7 +63,7 @@ def check(asked: EnvironmentRequest, selected: frozenset[str]) -> Result:
     agent = default_agent()
     program = _program(agent, asked)
     findings = list(_of_launch(asked, agent, program))
-    if (lost := hook.lost(asked.environ)) is not None:
+    if (lost := liveness.lost(asked.environ)) is not None:
         findings.append(lost)
     remarks = []
     if not program:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from guard import hook
 from guard.errors import ExitCode
+from guard.hook import SHELLS
+from guard.hook.command import asking_shell
+from guard.hook.templates import template
 
 
 @click.command(
@@ -18,10 +20,10 @@ Start files:
 \b
 `routeguard setup` does this. Without SHELL, it is the one you type this in.""",
 )
-@click.argument("shell", type=click.Choice(hook.SHELLS), metavar="[SHELL]", required=False)
+@click.argument("shell", type=click.Choice(SHELLS), metavar="[SHELL]", required=False)
 def completion(shell: str | None) -> int:
     """Print the code that completes commands in a shell."""
-    click.echo(code(shell or hook.asking_shell("completion")))
+    click.echo(code(shell or asking_shell("completion")))
     return ExitCode.OK
 
 
@@ -31,4 +33,4 @@ def code(shell: str) -> str:
     It asks click, by the variable _ROUTEGUARD_COMPLETE; loading it is silent in every shell, and
     completes nothing where it cannot.
     """
-    return hook.template(f"complete.{shell}")
+    return template(f"complete.{shell}")

@@ -1,10 +1,10 @@
-"""`routeguard hook --help`; the hook itself is printed by `guard.hook`, without click."""
+"""`routeguard hook --help`; the hook itself is printed by `guard.hook.command`, without click."""
 
 from __future__ import annotations
 
 import click
 
-from guard import hook as renderer
+from guard.hook.command import main
 
 
 @click.command(
@@ -32,4 +32,4 @@ def hook(shell: str | None) -> int:
     exported variables, without starting a process, and says in one line what it did.
     More in docs/shells.md.
     """
-    return renderer.main([shell] if shell else [])
+    return main([shell] if shell else [])

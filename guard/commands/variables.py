@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import shlex
 
-from guard import hook, paths, shells
+from guard import paths, shells
 from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import is_key
 from guard.check.variable import Answer, Decision, explain, noteworthy
 from guard.commands.plainly import PlainWords
 from guard.errors import ExitCode, UsageError, printable
+from guard.hook import liveness
 from guard.launch.process import own_environment, working_directory
 from guard.report.table import Column, fields, table
 from guard.report.terminal import SEVERITIES, paint, show
@@ -72,7 +73,7 @@ def command(names: tuple[str, ...] = (), as_json: bool = False) -> int:
     environ = own_environment(os.environ)
     cwd = working_directory()
     answers = explain(list(dict.fromkeys(names) or noteworthy(cwd, environ)), cwd, environ)
-    lost = hook.lost(environ)
+    lost = liveness.lost(environ)
     if as_json:
         from guard.report.document import show_document
 

@@ -7,9 +7,10 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from guard import __version__, audit, hook, paths
+from guard import __version__, audit, paths
 from guard.doctor.context import Context
 from guard.doctor.result import Diagnosis, broken, ok, warning
+from guard.hook.templates import interpreter
 
 
 def audit_log(context: Context) -> Iterator[Diagnosis]:
@@ -40,7 +41,7 @@ def cache(context: Context) -> Iterator[Diagnosis]:
 
 def version(context: Context) -> Iterator[Diagnosis]:
     """Which routeguard runs, by which Python? Newer releases are not asked for."""
-    python, main_file = hook.interpreter()
+    python, main_file = interpreter()
     release = ".".join(map(str, sys.version_info[:3]))
     yield ok(
         f"routeguard {__version__} in {os.path.dirname(main_file)}, Python {release}, {python}"

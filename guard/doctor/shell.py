@@ -10,6 +10,7 @@ from guard import hook, shells
 from guard.doctor.context import Context
 from guard.doctor.result import Diagnosis, broken, ok, skipped, warning
 from guard.files.read import UnreadableError
+from guard.hook import liveness
 from guard.install import start_files, way
 from guard.install.blocks import DamagedBlockError, Loads
 from guard.install.files import completion_file
@@ -29,8 +30,8 @@ default places in the installation guide of each."""
 
 def prompt_hook(context: Context) -> Iterator[Diagnosis]:
     """Does this shell run the hook at its prompt? The hook's own function `routeguard` says so."""
-    lost = hook.lost(context.given)
-    shell = hook.live(context.given)
+    lost = liveness.lost(context.given)
+    shell = liveness.live(context.given)
     if lost is not None:
         yield Diagnosis("broken", lost.message, lost.fix, lost.rule)
     elif shell:
@@ -117,7 +118,7 @@ def path_shims(context: Context) -> Iterator[Diagnosis]:
 
 def _shell(context: Context) -> str:
     """The user's shell, if it has a hook: the one that asks, else $SHELL; "" for another."""
-    asking = hook.live(context.given) or context.given.get("SHELL", "").rpartition("/")[2]
+    asking = liveness.live(context.given) or context.given.get("SHELL", "").rpartition("/")[2]
     return asking if asking in hook.SHELLS else ""
 
 

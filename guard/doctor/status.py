@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from guard import hook, paths
+from guard import paths
 from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError
+from guard.hook import liveness
 from guard.launch import resolve
 from guard.policy import cache
 from guard.record import Record
@@ -52,10 +53,10 @@ def read_status(
         policy = cache.load(cwd, own, system=system)
     except GuardError as found:
         error = found
-    shell = hook.live(environ)
+    shell = liveness.live(environ)
     by = ("hook",) * bool(shell) + ("shims",) * _starts_shims(environ, policy)
     state, why = GUARDED, ""
-    if hook.lost(environ) is not None:
+    if liveness.lost(environ) is not None:
         # the hook's functions are still there: agents are guarded, exported keys may stay
         by = ("hook", *by)
         why = "hook lost"

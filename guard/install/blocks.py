@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from guard.agents.registry import wrapped
-from guard.hook import quote_bash, quote_fish, quote_zsh
+from guard.hook.templates import quote_bash, quote_fish, quote_zsh
 
 BEGIN = b"# >>> routeguard >>>"
 END = b"# <<< routeguard <<<"

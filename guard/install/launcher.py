@@ -15,15 +15,9 @@ from collections.abc import Mapping
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
-from guard.hook import (
-    SHELLS,
-    fill,
-    identity,
-    is_clone,
-    quote_sh,
-    template,
-    template_places,
-)
+from guard.hook import SHELLS
+from guard.hook.keep import identity
+from guard.hook.templates import fill, is_clone, quote_sh, template, template_places
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.way import Way, launcher_of_install_sh, launcher_of_others
 
@@ -36,13 +30,13 @@ _ASK_STAT = 5.0
 
 _MADE_FROM = (
     *("*.py", "agents/__init__.py", "agents/registry.py", "agents/*/__init__.py"),
-    *("catalog/*.*", "files/*.py", "policy/*.py"),
+    *("catalog/*.*", "files/*.py", "hook/*.py", "policy/*.py"),
 )
 """Our own files that a hook is made from, beside the templates: patterns below our package."""
 
 _INSTALLED = (
-    *("__init__.py", "hook.py", "agents/*/__init__.py", "catalog/*.json", "catalog/*.toml"),
-    *(".", "agents", "catalog", "files", "policy"),
+    *("__init__.py", "hook/render.py", "agents/*/__init__.py", "catalog/*.json", "catalog/*.toml"),
+    *(".", "agents", "catalog", "files", "hook", "policy"),
 )
 """The same for a package that was installed: pip, pipx and uv write each file of it anew, and a
 directory shows that one of its files was put in the place of another. Whoever writes into them,

@@ -13,7 +13,7 @@ from typing import Any
 
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
-from guard.hook import interpreter
+from guard.hook.templates import interpreter
 from guard.install.refusals import NotPossibleError
 
 PACKAGE = "routeguard"

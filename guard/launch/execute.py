@@ -95,9 +95,9 @@ def _record_failure(agent: Agent, error: GuardError, environ: Mapping[str, str])
 def _tell_lost_hook(environ: dict[str, str]) -> None:
     """Warn that the shell has lost its prompt hook; the program does not inherit the mark."""
     if paths.HOOK in environ:
-        from guard import hook
+        from guard.hook import liveness
 
-        found = hook.lost(environ)
+        found = liveness.lost(environ)
         del environ[paths.HOOK]
         if found is not None:
             fix = found.fix.replace("\n", "; ")

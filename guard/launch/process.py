@@ -252,13 +252,13 @@ def shim_text(name: str) -> str:
 
     Raises GuardError (RG503).
     """
-    from guard import hook
+    from guard.hook import templates
 
-    python, main_file = hook.interpreter()
+    python, main_file = templates.interpreter()
     values = {
-        "PYTHON": hook.quote_sh(python),
-        "MAIN": hook.quote_sh(main_file),
+        "PYTHON": templates.quote_sh(python),
+        "MAIN": templates.quote_sh(main_file),
         "NAME": name,
         "WORDS": "" if name == "routeguard" else f"exec -- {name}",
     }
-    return hook.fill(hook.template("shim.sh"), values)
+    return templates.fill(templates.template("shim.sh"), values)

@@ -88,7 +88,8 @@ def test_it_is_wrapped_by_the_hook(
         missing_part(f"no {shell} on PATH")
     main = machine.home / "main.py"
     main.write_text(f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parents[1])]}; {RUN}\n")
-    hook = f"from guard import hook; hook.interpreter = lambda: (sys.executable, {str(main)!r}); "
+    us = f"(sys.executable, {str(main)!r})"
+    hook = f"from guard.hook import templates; templates.interpreter = lambda: {us}; "
     made = machine.routeguard("hook", shell, before=hook)
     assert made.returncode == 0, made.stderr
     (machine.home / "hook").write_text(made.stdout)

@@ -19,8 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from guard import hook
 from guard.catalog import entries
+from guard.hook import SHELLS, render
 from guard.policy.values import CompiledPolicy
 
 COUNTS = (60, 200, 1000)
@@ -81,7 +81,7 @@ def measure(shell: str, count: int, rounds: int, directory: Path) -> dict[str, f
     )
     scratch = directory / "scratch"
     scratch.mkdir(exist_ok=True)
-    text = hook.render(
+    text = render.render(
         shell,
         policy,
         python=sys.executable,
@@ -119,7 +119,7 @@ def main() -> None:
     print(f"{'shell':6}{'names':>6}{'check µs':>10}{'true µs':>10}{'ratio':>8}{'direnv µs':>11}")
     figures: dict[str, dict[int, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        for shell in hook.SHELLS:
+        for shell in SHELLS:
             if shutil.which(shell) is None:
                 print(f"{shell:6} not installed")
                 continue

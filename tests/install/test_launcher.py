@@ -14,13 +14,14 @@ from typing import NoReturn
 
 import pytest
 
-from guard import hook
+import guard
 from guard.files.lock import lock
+from guard.hook import SHELLS, keep, templates
 from guard.install import launcher
 from guard.install.way import Way
 from guard.policy import cache
 
-MAIN = str(Path(hook.__file__).with_name("__main__.py"))
+MAIN = str(Path(guard.__file__).with_name("__main__.py"))
 PYTHON_SAYS = "started: "
 
 
@@ -77,7 +78,7 @@ class Home:
         said = done.stderr.splitlines()
         assert [line for line in said if not line.startswith(PYTHON_SAYS)] == []
         assert done.returncode == 0
-        for shell in hook.SHELLS:
+        for shell in SHELLS:
             kept = self.kept / f"hook.{shell}"
             if f"{kept}'" in done.stdout and not said:
                 assert len(done.stdout) < 600
@@ -119,7 +120,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("home"))
 
 
-@pytest.mark.parametrize("shell", hook.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_kept_hook_is_the_hook(home: Home, shell: str) -> None:
     plain = subprocess.run(
         [home.python, "-I", "-S", MAIN, "hook", "--made-from", "nothing", shell],
@@ -138,7 +139,7 @@ LOADED = {
 }
 
 
-@pytest.mark.parametrize("shell", hook.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_loads_the_kept_hook(
     home: Home, shell: str, missing_part: Callable[[str], NoReturn]
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_shell_loads_the_kept_hook(
         assert (home.kept / "hook.zsh.zwc").exists()
     # gone between the look at it and the use of it
     (home.kept / f"hook.{shell}.seen").write_text(
-        f"made_from=$rg_seen load={hook.quote_sh(hook.loading(shell, '/nonexistent/hook'))}\n"
+        f"made_from=$rg_seen load={templates.quote_sh(keep.loading(shell, '/nonexistent/hook'))}\n"
     )
     try:
         assert loaded()[-1].startswith("python")
@@ -307,7 +308,7 @@ class TestInstalled:
         ("how", "name"),
         [
             ("written", "__init__.py"),
-            ("written", "hook.py"),
+            ("written", "hook/render.py"),
             ("written", "catalog/providers.json"),
             ("written", "catalog/variables.toml"),
             ("written", "agents/codex/__init__.py"),
@@ -337,7 +338,7 @@ class TestInstalled:
         installed.warm()
         lines = (installed.kept / "hook.zsh.seen").read_text().partition("\nabsent:")[0]
         names = [line.split(" ", 6)[-1] for line in lines.splitlines()]
-        assert {".", "agents", "catalog", "files", "policy", "hook.py"} <= set(names)
+        assert {".", "agents", "catalog", "files", "policy", "hook/render.py"} <= set(names)
         assert len(names) < 45
 
 
@@ -546,7 +547,7 @@ class TestTwoAtOnce:
         policy = cache.load("/", environ)
 
         def again() -> bool:
-            hook._keep("fish", self.TEXT, made_from, policy, environ)
+            keep.keep("fish", self.TEXT, made_from, policy, environ)
             return kept.read_text() == self.TEXT
 
         yield again

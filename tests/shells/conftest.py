@@ -26,8 +26,8 @@ import pytest
 from prompt_words import SCRUBBED
 
 import guard
-from guard import hook
 from guard.catalog import local_proxies
+from guard.hook import render, templates
 from guard.policy.values import CompiledPolicy
 
 PROGRAMS = (
@@ -88,7 +88,11 @@ class Shell:
 
     def quote(self, text: str) -> str:
         """`text` as one word."""
-        quotes = {"bash": hook.quote_bash, "zsh": hook.quote_zsh, "fish": hook.quote_fish}
+        quotes = {
+            "bash": templates.quote_bash,
+            "zsh": templates.quote_zsh,
+            "fish": templates.quote_fish,
+        }
         return quotes[self.name](text)
 
     def export(self, name: str, value: str = "v") -> str:
@@ -163,7 +167,7 @@ class Guarded:
         """Write the hook of `shell` and return its path. The default policy knows KEYS."""
         programs, images, names = local_proxies.needles()
         known = {"proxy_programs": programs, "proxy_images": images, "proxy_names": names}
-        text = hook.render(
+        text = render.render(
             shell.name,
             policy or CompiledPolicy(variables=KEYS, **{**known, **changes}),
             python=str(self.python),

@@ -14,7 +14,7 @@ import forked
 import pytest
 
 import guard
-from guard import hook
+from guard.hook import templates
 
 pytestmark = pytest.mark.shells
 
@@ -149,12 +149,12 @@ def test_a_shim_whose_guard_is_gone_refuses(
         missing_part(f"{program} is not installed (Debian: apt-get install {program})")
     shim = anywhere.directory / "shim"
     values = {
-        "PYTHON": hook.quote_sh(str(anywhere.python)),
-        "MAIN": hook.quote_sh(str(anywhere.main)),
+        "PYTHON": templates.quote_sh(str(anywhere.python)),
+        "MAIN": templates.quote_sh(str(anywhere.main)),
         "NAME": "opencode",
         "WORDS": "exec -- opencode",
     }
-    shim.write_bytes(os.fsencode(hook.fill(hook.template("shim.sh"), values)))
+    shim.write_bytes(os.fsencode(templates.fill(templates.template("shim.sh"), values)))
     argv = [program, str(shim), "run", "two words", ""]
     done = subprocess.run(argv, env=anywhere.environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prompt_words import flagged, scrubbed
 
-from guard import hook
 from guard.catalog.classify import classify
+from guard.hook import render
 from guard.policy import cache
 from guard.policy.values import GatewayProvider, PolicyException
 
@@ -535,7 +535,7 @@ def test_every_name_of_the_catalogue_is_what_classify_says(guarded: Any, shell: 
     """Each shell has the names in a shape of its own: parts of names, patterns, questions."""
     policy = cache.load("/", {"HOME": str(guarded.home)})
     made_up = ("FOO_API_KEY", "OPENAIX_API_KEY", "PENAI_API_KEY", "openai_API_KEY", "X_API_KEY")
-    names = {name for name in (*policy.variables, *made_up) if hook._holds(shell.name, name)}
+    names = {name for name in (*policy.variables, *made_up) if render._holds(shell.name, name)}
     names -= {"LD_AUDIT", "LD_PRELOAD"}  # which would speak up in every program
     kinds = {name: classify(name, policy.variables, policy.gateway_keys)[0] for name in names}
     look = {

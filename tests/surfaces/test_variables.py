@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from guard import hook
 from guard.agents.registry import agent_by_id, keeps
 from guard.catalog import entries
 from guard.catalog.classify import classify
 from guard.check import ci_runners, engine, environment
 from guard.check.variable import explain
+from guard.hook import SHELLS, render
 from guard.launch import agent
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
@@ -274,9 +274,9 @@ def test_on_a_call_of_the_agent_the_runtime_counts(place: Place) -> None:
         assert words(variable, "./x.js", place.policy) in message
 
 
-@pytest.mark.parametrize("shell", hook.SHELLS)
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_prompt_knows_the_same_keys(place: Place, shell: str) -> None:
-    text = hook.render(shell, place.policy, python="/p", main_file="/m", shims="/s")
+    text = render.render(shell, place.policy, python="/p", main_file="/m", shims="/s")
     listed = set(re.findall(r"\w+", text))
     if shell == "bash":  # holds the known keys without their ending
         listed |= {f"{word}_API_KEY" for word in listed}
