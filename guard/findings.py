@@ -106,6 +106,13 @@ def unreadable(
     return Finding("RG303", path, what + why, where=path, fix=fix)
 
 
+def leave_out(path: str) -> str:
+    """The fix for a file of the tree that `check` cannot check."""
+    import shlex
+
+    return f"check it by hand, then leave it out:\nrouteguard check --exclude {shlex.quote(path)}"
+
+
 def mask(value: str) -> str:
     """`value` as it may be shown: two characters at each end if it is 16 or longer, else none."""
     if len(value) < _LONG_ENOUGH:

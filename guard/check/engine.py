@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from guard.check import baseline, excerpt, share, suppress
 from guard.check.result import Result, Stats, order, unchecked
-from guard.findings import Finding
+from guard.findings import Finding, leave_out, lower
 from guard.record import Record
 from guard.rule_table import RULES
 from guard.rules import needles
@@ -374,10 +374,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _unchecked(path: str, why: str, severity: str = "") -> Finding:
-    import shlex  # here: few checks meet such a file
-
-    leave_out = f"routeguard check --exclude {shlex.quote(path)}"
-    return unchecked(path, why, f"check it by hand, then leave it out:\n{leave_out}", severity)
+    if severity and context(path):
+        severity = lower(severity)
+    return unchecked(path, why, leave_out(path), severity)
 
 
 def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
@@ -385,8 +384,11 @@ def _note(outcome: Outcome, settings: Settings, skipped: Skipped) -> None:
 
     outcome.skipped += 1
     outcome.pass_over(skipped.reason)
+    from guard.rules.detectors import is_in_force
+
+    severity = "error" if skipped.has_content and is_in_force(skipped.path, skipped.head) else ""
     finding = unread(skipped.path, skipped.reason, skipped.absolute) or _unchecked(
-        skipped.path, skipped.reason
+        skipped.path, skipped.reason, severity
     )
     finding.context = context(skipped.path)
     if finding.rule in settings.selected:

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from guard.files import quick_json
 from guard.files.read import MAX_BYTES as MAX_BYTES
+from guard.files.read import BeyondLimitsError, text_of
 from guard.files.read import MalformedError as MalformedError
 from guard.files.read import UnreadableError as UnreadableError
 from guard.files.read import read_bytes as read_bytes
-from guard.files.read import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def decode(raw: bytes) -> dict[str, Any] | None:
 def parse(text: str) -> dict[str, Any]:
     """The object that `text` holds. Raises MalformedError, with a line number if there is one."""
     if sum(map(text.count, (",", "[", "{", "//", "/*"))) > MAX_PARTS:
-        raise MalformedError(f"holds more than {MAX_PARTS} values and comments")
+        raise BeyondLimitsError(f"holds more than {MAX_PARTS} values and comments")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -124,7 +124,7 @@ def _value(text: str, hook: Any) -> Any:
                 raise
             return quick_json.loads(bare, hook, _no_constant)
     except RecursionError:
-        raise MalformedError("is nested too deeply") from None
+        raise BeyondLimitsError("is nested too deeply") from None
     except ValueError as error:
         at = getattr(error, "pos", None)  # of json.JSONDecodeError
         if at is not None:
@@ -181,7 +181,7 @@ def _inspect(value: object) -> None:
         if not below:
             return
         level = below
-    raise MalformedError("is nested too deeply")
+    raise BeyondLimitsError("is nested too deeply")
 
 
 def _refuse_half(text: str) -> None:

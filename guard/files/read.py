@@ -51,6 +51,11 @@ class MalformedError(UnreadableError):
         self.offset = offset
 
 
+class BeyondLimitsError(MalformedError):
+    """Of its format, as far as it was read, and too long or too deep for routeguard alone: the
+    program that it is for may well read it."""
+
+
 def read_bytes(
     path: str,
     limit: int = MAX_BYTES,

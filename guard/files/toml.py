@@ -5,7 +5,7 @@ Hot-path module; `tomllib` and `re` are imported on first use.
 
 from __future__ import annotations
 
-from guard.files.read import MalformedError, text_of
+from guard.files.read import BeyondLimitsError, MalformedError, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def parse(text: str) -> dict[str, Any]:
 
     deep = long_key(text, MAX_DEPTH)
     if deep >= 0:
-        raise MalformedError(_TOO_DEEP, deep)
+        raise BeyondLimitsError(_TOO_DEEP, deep)
     try:
         content = tomllib.loads(text)
     except RecursionError:
-        raise MalformedError(_TOO_DEEP) from None
+        raise BeyondLimitsError(_TOO_DEEP) from None
     except ValueError as error:
         # its words can quote the file: only the number of the line is taken from them
         _, _, place = str(error).partition(" (at line ")
@@ -73,4 +73,4 @@ def _inspect(content: dict[str, Any]) -> None:
         if not below:
             return
         level = below
-    raise MalformedError(_TOO_DEEP)
+    raise BeyondLimitsError(_TOO_DEEP)

@@ -9,6 +9,7 @@ DETECTORS.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from guard.rules.agents import files as agent_files
@@ -80,5 +81,34 @@ DETECTORS: tuple[Detector, ...] = (
     *agent_files.DETECTORS,
 )
 """Every detector, in the order in which a file meets them."""
+
+_NOT_BY_NAME = (
+    secrets.DETECTOR,
+    base_urls.DETECTOR,
+    clients.DETECTOR,
+    code.DETECTOR,
+    kinds.DETECTOR,
+    shell.DETECTOR,
+)
+"""Those that read files for what they say: every text, source code, JSON and YAML, scripts."""
+
+
+def is_in_force(path: str, head: bytes = b"") -> bool:
+    """Whether a shell, an agent, CI, a container or a tool does what the file at `path` says, by
+    its name alone, or because its `head` is that of a script. If such a file cannot be checked, it
+    could be the one that moves the route.
+
+    Not source code, and not what is of a kind only by what it says: much of that is made by
+    programs and large (bundles of JavaScript, notebooks with images, lock files, definitions of
+    Kubernetes), and does nothing until something else starts it.
+    """
+    name = os.path.basename(path)
+    narrow = (detector for detector in DETECTORS if detector not in _NOT_BY_NAME)
+    return (
+        kinds.is_by_name(path)
+        or shell.is_in_force(path, head)
+        or any(detector.wants(path, name) for detector in narrow)
+    )
+
 
 written.use(d for d in DETECTORS if d not in (secrets.DETECTOR, base_urls.DETECTOR))

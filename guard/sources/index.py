@@ -130,7 +130,7 @@ def read(
             if size > reading.LIMIT:
                 yield from _contents(batch, root, given, digest_key)
                 batch, total = [], 0
-                yield Skipped(entry.path, reading.TOO_LARGE)
+                yield Skipped(entry.path, reading.TOO_LARGE, has_content=True)
                 continue
             batch.append(entry)
             total += size
@@ -156,7 +156,8 @@ def _contents(
         data = answer[at : at + size]
         at += size + 1
         if _LARGE_FILE.fullmatch(data):
-            yield Skipped(entry.path, "a Git LFS pointer: its content is not in the index")
+            why = "a Git LFS pointer: its content is not in the index"
+            yield Skipped(entry.path, why, has_content=True)
         else:
             yield reading.source(entry, data, digest_key)
 

@@ -29,6 +29,8 @@ LINE_LIMIT = 1024 * 1024
 """Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
 
 _HEAD = 8 * 1024
+_BEGINS = 2
+"""Bytes by which a script is told."""
 _CONTROLS = bytes((*range(8), 11, *range(14, 27), *range(28, 32), 127))
 """What no text holds: not a tab, a line or page end, a backspace or an escape."""
 
@@ -62,7 +64,7 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Opaque | Skip
     link, never reads more than LIMIT bytes. A file that changes meanwhile is read once more, and
     given up if it goes on changing.
     """
-    data: bytes | str | None = None
+    data: bytes | _Large | str | None = None
     for _ in range(2):
         data = _read_once(entry.absolute, entry.path)
         if data != _CHANGED:
@@ -74,41 +76,55 @@ def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Opaque 
     """The file at `entry` with the content `data`, as `read` has it."""
     if len(data) > LIMIT:
         return _source(
-            entry, None if _is_binary(data[:_HEAD], entry.path) else TOO_LARGE, digest_key
+            entry,
+            None if _is_binary(data[:_HEAD], entry.path) else _Large(data[:_HEAD]),
+            digest_key,
         )
     return _source(entry, data, digest_key)
 
 
 def _source(
-    entry: Entry, data: bytes | str | None, digest_key: bytes
+    entry: Entry, data: bytes | _Large | str | None, digest_key: bytes
 ) -> SourceFile | Opaque | Skipped | None:
     if isinstance(data, str):
         return Skipped(entry.path, data, entry.absolute)
+    if isinstance(data, _Large):
+        return _not_read(entry, TOO_LARGE, data.head)
     if data is None:
         return None
     if _is_binary(data[:_HEAD], entry.path):
         return Opaque(entry.path, data)
     if _has_long_line(data):
         why = f"a line is longer than {LINE_LIMIT // 1024} KiB"
-        return Skipped(entry.path, why, entry.absolute)
+        return _not_read(entry, why, data)
     return SourceFile(
         entry.path, data, absolute=entry.absolute, digest_key=digest_key, other=entry.other
     )
 
 
+def _not_read(entry: Entry, why: str, data: bytes) -> Skipped:
+    return Skipped(entry.path, why, entry.absolute, has_content=True, head=data[:_BEGINS])
+
+
 _CHANGED = "it changes while it is read"
 
 
-def _read_once(path: str, shown: str) -> bytes | str | None:
-    """The content; or why it cannot be read, in words; or None for a missing file, and for a
-    binary one that is too large."""
+class _Large(NamedTuple):
+    """A text that is too large, by how it begins."""
+
+    head: bytes
+
+
+def _read_once(path: str, shown: str) -> bytes | _Large | str | None:
+    """The content; or that it is a text too large; or why it cannot be read, in words; or None for
+    a missing file, and for a binary one that is too large."""
     opened: list[os.stat_result] = []
     try:
         try:
             data = read_bytes(path, LIMIT, links=False, judge=opened.append, seen=True)
         except TooLargeError:
             head = read_bytes(path, _HEAD, links=False, cut=True)
-            return None if head is None or _is_binary(head, shown) else TOO_LARGE
+            return None if head is None or _is_binary(head, shown) else _Large(head)
         if data is None:
             return None
         after = os.lstat(path)

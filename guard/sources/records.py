@@ -25,11 +25,19 @@ class Assignment(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A file that is there but was not read, and why; `absolute` is where it lies, if known."""
+    """A file that is there but was not read, and why; `absolute` is where it lies, if known.
+
+    `has_content` tells that whatever else reads the file gets what it holds: it is too large for a
+    check alone, or kept elsewhere. The other files can be read by no other program either (no
+    permission), hold nothing (a device), or lie outside of what is checked. `head` are its first
+    bytes, if they are known.
+    """
 
     path: str
     reason: str
     absolute: str = ""
+    has_content: bool = False
+    head: bytes = b""
 
 
 class Reading(NamedTuple):

@@ -19,6 +19,7 @@ from guard.check import baseline, engine
 from guard.findings import Finding
 from guard.policy.values import CompiledPolicy, PolicyException
 from guard.rule_table import RULES
+from guard.rules.detectors import DETECTORS
 from guard.sources import reading, tree
 from guard.sources.file import SourceFile
 
@@ -177,12 +178,35 @@ def test_a_detector_that_does_not_end_is_ended(
 def test_what_could_not_be_read_is_a_note(tmp_path: Path, check: Check) -> None:
     (tmp_path / "out").symlink_to("/etc/passwd")
     (tmp_path / "long").write_bytes(b"bad" * 1_000_000)
-    result = check(Marker())
+    result = check(Marker(suffix=".sh"))
     assert [(f.rule, f.path) for f in result.findings] == [("RG903", "long"), ("RG903", "out")]
     assert (result.files_checked, result.files_skipped) == (0, 2)
     assert not result.fails("error")
     assert result.fails("note")
-    assert check(Marker(), selected=frozenset(["RG201"])).findings == ()
+    assert check(Marker(suffix=".sh"), selected=frozenset(["RG201"])).findings == ()
+
+
+def test_what_is_in_force_by_its_name_and_too_large_is_an_error(
+    tmp_path: Path, check: Check
+) -> None:
+    long = b"x" * (reading.LINE_LIMIT + 1)
+    for name in (".envrc", "run.sh", "package.json", "bundle.js", "package-lock.json", "a.ipynb"):
+        (tmp_path / name).write_bytes(long)
+    # told by its first line
+    (tmp_path / "script").write_bytes(b"#!/bin/sh\n" + long)
+    (tmp_path / "words").write_bytes(long)
+    with open(tmp_path / "Makefile", "wb") as file:
+        file.write(b"all:\n" * 2_000)
+        file.truncate(reading.LIMIT + 1)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "run.sh").write_bytes(long)
+    result = check(*DETECTORS)
+    assert {f.path: f.severity for f in result.findings} == {
+        **dict.fromkeys((".envrc", "run.sh", "package.json", "Makefile", "script"), "error"),
+        "tests/run.sh": "warning",
+        **dict.fromkeys(("bundle.js", "package-lock.json", "a.ipynb", "words"), "note"),
+    }
+    assert {f.rule for f in result.findings} == {"RG903"}
 
 
 def test_only_what_was_asked_for_is_reported(tmp_path: Path, check: Check) -> None:

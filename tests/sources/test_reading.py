@@ -80,14 +80,19 @@ def test_a_huge_sparse_file_costs_nothing(tmp_path: Path) -> None:
         with open(tmp_path / name, "wb") as file:
             file.write(head)
             file.truncate(1 << 30)
-    assert read(tmp_path / "text") == skipped(tmp_path / "text", "larger than 8 MiB")
+    large = skipped(tmp_path / "text", "larger than 8 MiB")
+    assert read(tmp_path / "text") == large._replace(has_content=True, head=b"xx")
     assert read(tmp_path / "zeros") is None
 
 
-def test_a_long_line_is_a_note_and_a_long_file_is_not(tmp_path: Path) -> None:
+def test_a_long_line_is_left_out_and_a_long_file_is_not(tmp_path: Path) -> None:
     (tmp_path / "line").write_bytes(b"short\n" + b"x" * (reading.LINE_LIMIT + 1) + b"\nshort\n")
     assert read(tmp_path / "line") == Skipped(
-        "line", "a line is longer than 1024 KiB", str(tmp_path / "line")
+        "line",
+        "a line is longer than 1024 KiB",
+        str(tmp_path / "line"),
+        has_content=True,
+        head=b"sh",
     )
     (tmp_path / "file").write_bytes(b"x" * 1023 + b"\n" + b"line\n" * 1_000_000)
     assert isinstance(read(tmp_path / "file"), SourceFile)

@@ -475,6 +475,11 @@ def kinds_of(path: str) -> list[Kind]:
     return [kind for kind, pattern in _PATTERNS if pattern.fullmatch(plain)]
 
 
+def is_by_name(path: str) -> bool:
+    """Whether a file at `path` is of a kind whatever it says."""
+    return any(not kind.says for kind in kinds_of(path)[:1])
+
+
 def _is_any(path: str) -> bool:
     """Whether a file at `path` may be of a kind. The widest is asked first."""
     if not path.lower().endswith(_ENDS) or "node_modules/" in path:
@@ -507,7 +512,7 @@ class Kinds(ShellTexts):
 
 def check_kind(scope: Scope, kind: Kind) -> Iterator[Finding]:
     """Findings in a file of `kind`."""
-    roots, notes = parse(scope)
+    roots, notes = parse(scope, by_name=not kind.says)
     yield from notes
     texts: list[Text] = []
     for root in roots:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.catalog.key_values import is_drawn
-from guard.findings import READ_BY_AGENT, Finding, digest, lower, unreadable
+from guard.findings import READ_BY_AGENT, Finding, digest, leave_out, lower, unreadable
 from guard.rule_table import RULES
 from guard.rules.files import file_names
 
@@ -122,6 +122,15 @@ class Scope(NamedTuple):
             fix="set PORTKEY_API_KEY where the program starts, and leave this empty",
             placeholder=True,
         )
+
+    def unchecked(self, place: Placed, message: str) -> Finding:
+        """What is said of a part that is not checked although what reads the file goes on there:
+        an error, because that part could be what moves the route."""
+        file = self.file
+        while file.outer is not None:
+            file = file.outer
+        fix = leave_out(file.path)
+        return self.finding("RG903", place, self.file.path, message, fix=fix, severity="error")
 
     def unreadable(self, offset: int, why: str, what: str = READ_BY_AGENT) -> Finding:
         """What a launch says of a file that cannot be read (`findings.unreadable`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,6 +71,26 @@ _PWSH = late(r"#!\S*/(?:env (?:-\S+ )*)?pwsh")
 _JUST_REFERENCE = late(r"\{\{.*?\}\}")
 
 
+def _by_name(name: str) -> bool:
+    lower = name.lower()
+    if lower.endswith((".md", ".rst", ".txt", ".html")):
+        return False
+    return (
+        lower.endswith((*_SUFFIXES, *_POWERSHELL, *_BATCH, ".just"))
+        or name in _RC
+        or lower in _MAKEFILES
+        or lower.startswith("makefile.")
+        or lower in _JUSTFILES
+    )
+
+
+def is_in_force(path: str, head: bytes) -> bool:
+    """Whether a shell, make or just runs the file at `path`: by its name, or by how it begins."""
+    return (
+        _by_name(os.path.basename(path)) or head.startswith(b"#!") or _HOOK.search(path) is not None
+    )
+
+
 class Shell(ShellTexts):
     """Agent calls, variables and local proxies in shell text."""
 
@@ -77,16 +98,7 @@ class Shell(ShellTexts):
 
     def wants(self, path: str, name: str) -> bool:
         """Files with a shell's suffix or name; a file without a suffix may have a shebang."""
-        lower = name.lower()
-        if lower.endswith((".md", ".rst", ".txt", ".html")):
-            return False
-        return (
-            lower.endswith((*_SUFFIXES, *_POWERSHELL, *_BATCH, ".just"))
-            or "." not in name
-            or name in _RC
-            or lower.startswith("makefile.")
-            or lower in _JUSTFILES
-        )
+        return "." not in name or _by_name(name)
 
     def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
         """Findings in the file's shell text."""

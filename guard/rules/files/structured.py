@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from guard.files.read import MalformedError
+from guard.files.read import BeyondLimitsError, MalformedError
 from guard.late import late
 from guard.rules.files.calls import check_script, check_texts
 from guard.rules.files.scope import Scope, Span, between
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from guard.findings import Finding
 
 
-def parse(scope: Scope) -> tuple[list[Node], list[Finding]]:
-    """The roots of a YAML, JSON or TOML file by its suffix, and a note if it cannot be parsed.
+def parse(scope: Scope, *, by_name: bool = True) -> tuple[list[Node], list[Finding]]:
+    """The roots of a YAML, JSON or TOML file by its suffix, and what is said if it is not read.
 
     A template of one is read as what the template makes, as far as that can be told.
+
+    A note, as what the file is for cannot parse it either; an error where it is only too long or
+    too deep, so that whoever writes it can keep the rest from being checked. That is a note too
+    where the file is not `by_name` what it is: long ones are made by programs.
     """
     file = scope.file
     name = plain_name(file.name)
@@ -42,6 +46,8 @@ def parse(scope: Scope) -> tuple[list[Node], list[Finding]]:
             failure = error
     place = Span(failure.offset, failure.offset)
     message = f"the {'template' if template else 'file'} {failure}"
+    if by_name and isinstance(failure, BeyondLimitsError):
+        return [], [scope.unchecked(place, f"{message}, so it was not checked")]
     return [], [scope.finding("RG903", place, file.path, message)]
 
 

@@ -7,7 +7,7 @@ are given their places, without recursion and in time that is linear in the leng
 from __future__ import annotations
 
 from guard.files import jsonc
-from guard.files.read import MalformedError
+from guard.files.read import BeyondLimitsError
 from guard.late import late
 from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, Node
 from guard.sources.positions.text import Text
@@ -24,7 +24,7 @@ _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 def document(text: str) -> Node:
     """The value that `text` holds. Raises MalformedError."""
     if len(text) > MAX_CHARACTERS:
-        raise MalformedError(f"is longer than {MAX_CHARACTERS // 1024} KiB of JSON")
+        raise BeyondLimitsError(f"is longer than {MAX_CHARACTERS // 1024} KiB of JSON")
     return _root(jsonc.valid(text))
 
 
@@ -56,7 +56,7 @@ def _root(text: str) -> Node:
         if node.kind != SCALAR:
             open_.append(node)
             if len(open_) > MAX_DEPTH:
-                raise MalformedError("is nested too deeply", start)
+                raise BeyondLimitsError("is nested too deeply", start)
     assert root is not None
     return root
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guard.files import toml
-from guard.files.read import MalformedError
+from guard.files.read import BeyondLimitsError
 from guard.policy.locate import Locations
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
 from guard.sources.positions.text import Text
@@ -18,7 +18,7 @@ def document(text: str) -> Node:
     characters all have that place.
     """
     if len(text) > toml.MAX_BYTES:
-        raise MalformedError(f"is longer than {toml.MAX_BYTES // 1024} KiB of TOML")
+        raise BeyondLimitsError(f"is longer than {toml.MAX_BYTES // 1024} KiB of TOML")
     content = toml.parse(text)
     starts = [0]
     for line in text.split("\n"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from guard.files.read import MalformedError
+from guard.files.read import BeyondLimitsError, MalformedError
 from guard.sources.positions.nodes import LIST, MAP, MAX_DEPTH, SCALAR, Node
 from guard.sources.positions.text import Text
 
@@ -31,7 +31,7 @@ def documents(text: str) -> list[Node]:
     What was read before an error is lost: half a file is no ground for a finding.
     """
     if len(text) > MAX_CHARACTERS:
-        raise MalformedError(f"is longer than {MAX_CHARACTERS // 1024} KiB of YAML")
+        raise BeyondLimitsError(f"is longer than {MAX_CHARACTERS // 1024} KiB of YAML")
     # characters that YAML forbids, one for one, so that offsets stay
     clean = _ODD.sub("\ufffd", text)
     try:
@@ -42,7 +42,7 @@ def documents(text: str) -> list[Node]:
     except yaml.YAMLError:
         raise MalformedError("is not valid YAML") from None
     except RecursionError:
-        raise MalformedError("is nested too deeply") from None
+        raise BeyondLimitsError("is nested too deeply") from None
 
 
 def _index(mark: Any) -> int:
@@ -88,7 +88,7 @@ class _Builder:
                 put(node)
                 open_.append((node, []))
                 if len(open_) > MAX_DEPTH:
-                    raise MalformedError("is nested too deeply", _index(event.start_mark))
+                    raise BeyondLimitsError("is nested too deeply", _index(event.start_mark))
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 node, _ = open_.pop()
                 node.end = _index(event.end_mark)
