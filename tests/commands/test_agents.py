@@ -70,8 +70,8 @@ def test_the_text() -> None:
         "  listens: 127.0.0.1:4096, [::1]:4096",
         "",
         "1 unguarded [RG405]",
-        "  4242: end it and start `opencode` from a hooked shell, or with: "
-        "routeguard exec -- opencode",
+        "  4242: end it and start `opencode` from a hooked shell, or with:",
+        "    routeguard exec -- opencode",
     ]
 
 
