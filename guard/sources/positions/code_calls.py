@@ -108,6 +108,8 @@ _SPREAD = late(r"\*|\.\.\.")
 _SPLIT = late(r"(?:shlex\.split|[Ss]hellwords\.(?:split|shellwords))\(\s*")
 _LONGEST = 4000
 """Characters of a string literal, and of what is passed over to find the next argument."""
+_LONGEST_WORD = 100
+"""Characters of what tells; more than any has."""
 _MOST = 500
 """Calls of one file that are looked at, and words of one call."""
 _MOST_NAMES = 50
@@ -138,13 +140,17 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
     read.
     """
     read, given = 0, _Given(text)
+    quiet = 0  # the end of what was asked about and tells nothing: it is not asked about again
     for found in _named(text):
         name, start = found.name, found.end
         if not _starts(found, text):
             continue
         given_name = _FIRST_NAME.match(text, start, start + 200)
-        if not given_name and not tells(text[start : start + _LONGEST].lower()):
-            continue
+        if not given_name:
+            end = start + _LONGEST
+            if not tells(text[max(start, quiet - _LONGEST_WORD) : end].lower()):
+                quiet = end
+                continue
         read += 1
         if read > _MOST:
             return
