@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from guard import net
 from guard.errors import PolicyError
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.proof.canary import plant
 from guard.launch.proof.stage import HOSTILE, KEY, AgentRun, Stage
-from guard.launch.recorder import LoopbackGateway, RecordingProxy
+from guard.launch.recorder import RecordingProxy
 from guard.launch.verify import Binary, Proof, Statement, bare_launch
 
 if TYPE_CHECKING:

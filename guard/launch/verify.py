@@ -21,10 +21,11 @@ from guard.agents.adapter import ENDPOINTS
 from guard.agents.binary import NO_VERSION, parse_version
 from guard.agents.registry import AGENTS
 from guard.errors import PolicyError, counted, printable
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.proof import child
 from guard.launch.proof.canary import plant
 from guard.launch.proof.stage import HOSTILE, KEY, MODEL, SMALL_MODEL, AgentRun, ProofHome, Stage
-from guard.launch.recorder import LoopbackGateway, RecordingProxy
+from guard.launch.recorder import RecordingProxy
 from guard.policy import cache
 from guard.policy.values import CompiledPolicy
 

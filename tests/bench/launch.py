@@ -38,7 +38,8 @@ sys.path.insert(0, str(ROOT))
 from guard.agents.adapter import Agent  # noqa: E402
 from guard.agents.plan import Plan  # noqa: E402
 from guard.agents.registry import agent_by_id  # noqa: E402
-from guard.launch.recorder import LoopbackGateway, RecordingProxy  # noqa: E402
+from guard.launch.loopback_gateway import LoopbackGateway  # noqa: E402
+from guard.launch.recorder import RecordingProxy  # noqa: E402
 from guard.policy import cache  # noqa: E402
 
 AIM = 1.03

@@ -17,8 +17,9 @@ from harness.catalogue import CATALOGUE
 from harness.parts import LEAN, Parts
 
 from guard.agents.opencode.grammar import GUARDED, read
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.proof import child
-from guard.launch.recorder import LoopbackGateway, RecordingProxy
+from guard.launch.recorder import RecordingProxy
 
 pytestmark = pytest.mark.e2e
 

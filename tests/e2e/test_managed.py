@@ -25,8 +25,9 @@ from harness.waiting import answers_once
 from guard.agents.codex.facts import native
 from guard.cli import main
 from guard.launch import fence
+from guard.launch.loopback_gateway import LoopbackGateway, send_items
 from guard.launch.proof import child
-from guard.launch.recorder import Exchange, LoopbackGateway, RecordingProxy, Request, send_items
+from guard.launch.recorder import Exchange, RecordingProxy, Request
 
 pytestmark = pytest.mark.e2e
 

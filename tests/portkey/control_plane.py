@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from guard.launch.recorder import INVALID_KEY as BAD_KEY
+from guard.launch.loopback_gateway import INVALID_KEY as BAD_KEY
 from guard.launch.recorder import RecordingServer
 
 if TYPE_CHECKING:

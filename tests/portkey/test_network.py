@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from company import ISSUER, Authority, Tunnel, over_tls
 
-from guard.launch.recorder import LoopbackGateway
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.policy.values import CompiledPolicy
 from guard.portkey import network
 from guard.portkey.answer import GatewayError

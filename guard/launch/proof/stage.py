@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from guard.agents.registry import default_agent
 from guard.errors import printable
 from guard.findings import mask
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.proof import child
 from guard.launch.proof.canary import CanarySearch
-from guard.launch.recorder import HOST, LoopbackGateway, RecordingProxy, destination
+from guard.launch.recorder import HOST, RecordingProxy, destination
 from guard.policy.values import CompiledPolicy
 
 if TYPE_CHECKING:

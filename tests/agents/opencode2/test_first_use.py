@@ -14,8 +14,9 @@ from fake_opencode2 import Build, install
 from forked import run
 
 from guard.agents import proved
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.proof.canary import plant
-from guard.launch.recorder import LoopbackGateway, RecordingProxy
+from guard.launch.recorder import RecordingProxy
 from guard.policy import cache
 
 POLICY = """

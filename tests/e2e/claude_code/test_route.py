@@ -23,13 +23,8 @@ from harness.trace import traced
 from harness.waiting import PATIENCE, answers_once
 
 from guard.agents.claude_code.variables import SWITCHES
-from guard.launch.recorder import (
-    Exchange,
-    LoopbackGateway,
-    RecordingProxy,
-    RecordingServer,
-    Request,
-)
+from guard.launch.loopback_gateway import LoopbackGateway
+from guard.launch.recorder import Exchange, RecordingProxy, RecordingServer, Request
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e

@@ -19,7 +19,7 @@ from guard.agents.codex.adapter import AGENT
 from guard.agents.codex.facts import native
 from guard.agents.guarded import GUARDED, UNGUARDED
 from guard.agents.running import Running, find_running
-from guard.launch.recorder import LoopbackGateway
+from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.verify import guarded_launch
 from guard.policy import cache
 from guard.sources import processes

@@ -22,7 +22,8 @@ from harness.trace import traced
 from harness.waiting import PATIENCE, answers_once
 
 from guard.agents.codex.facts import native
-from guard.launch.recorder import Exchange, RecordingServer, Request, send_items, send_response
+from guard.launch.loopback_gateway import send_items, send_response
+from guard.launch.recorder import Exchange, RecordingServer, Request
 from guard.launch.verify import guarded_launch
 
 pytestmark = pytest.mark.e2e

@@ -17,13 +17,8 @@ import control_plane as plane
 from harness.tools import send_command
 from harness.waiting import PATIENCE
 
-from guard.launch.recorder import (
-    RecordingServer,
-    send_completion,
-    send_items,
-    send_message,
-    send_response,
-)
+from guard.launch.loopback_gateway import send_completion, send_items, send_message, send_response
+from guard.launch.recorder import RecordingServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

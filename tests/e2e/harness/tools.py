@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from guard.launch.recorder import send_items
+from guard.launch.loopback_gateway import send_items
 
 if TYPE_CHECKING:
     from guard.launch.recorder import Exchange, Request
