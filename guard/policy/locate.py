@@ -7,6 +7,7 @@ tables, keys and values, and judges nothing.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
@@ -40,6 +41,7 @@ class Locations:
         self._text = text
         self._offsets: dict[Path, int] = {}
         self._tables: dict[Path, int] = {}
+        self._lines: list[int] = []
         self._at = 0
         try:
             self._document()
@@ -53,7 +55,11 @@ class Locations:
         for length in range(len(path), 0, -1):
             offset = self._offsets.get(path[:length])
             if offset is not None:
-                return position(self._text, offset)
+                # not `position`: counting the lines before each key of a long text takes long
+                if not self._lines:
+                    self._lines = [0, *(end.end() for end in re.finditer("\n", self._text))]
+                line = bisect_right(self._lines, offset)
+                return Position(line, offset - self._lines[line - 1] + 1)
         return Position(1, 1)
 
     def rename(self, old: Path, new: Path) -> None:

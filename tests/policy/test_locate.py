@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from guard.policy.locate import Locations
+from guard.policy.locate import Locations, position
 
 TEXT = '''# a comment with = and [brackets]
 schema = 1
@@ -101,3 +103,19 @@ def test_not_toml_is_no_failure(text):
 
 def test_nested_beyond_recursion():
     assert Locations("a = " + "[" * 100_000).find(("a",)) == (1, 1)
+
+
+def test_each_key_of_a_long_text_has_its_place():
+    # counting the lines before each would not come back
+    text = "[[a]]\nb = 1\n" * 100_000
+    where = Locations(text)
+    for number in range(100_000):
+        assert where.find(("a", number, "b")) == (2 * number + 2, 1)
+
+
+@given(st.lists(st.sampled_from(["\n", "\r\n", "# é\n", "a = 1\n", " b = 2\n"]), max_size=12))
+def test_a_place_is_the_line_and_column_of_its_offset(parts):
+    text = "".join(dict.fromkeys(parts))
+    where = Locations(text)
+    for path, offset in where._offsets.items():
+        assert where.find(path) == position(text, offset)
