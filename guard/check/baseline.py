@@ -11,6 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from guard.errors import ExitCode, GuardError
@@ -54,6 +55,7 @@ class Baseline(NamedTuple):
     path: str = ""
 
 
+@lru_cache(maxsize=1)  # many findings can stand on one line
 def skeleton(text: str) -> str:
     """The words of `text` that cannot be a value, with one mark for each part that could.
 
@@ -68,7 +70,7 @@ def skeleton(text: str) -> str:
 
 def fingerprint(finding: Finding, text: str) -> str:
     """The digest of a finding whose lines read `text`: the same when the lines move."""
-    parts = (finding.rule, _place(finding.path), skeleton(text))
+    parts = (finding.rule, _place(finding.path), skeleton(text[:_TEXT_LIMIT]))
     import hashlib  # where something was found
 
     said = "\n".join(parts).encode("utf-8", "surrogateescape")

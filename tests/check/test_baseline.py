@@ -47,6 +47,14 @@ def test_a_skeleton_holds_no_value(form: str) -> None:
         assert kept == baseline.skeleton(form.format("another"))
 
 
+def test_a_line_with_many_findings_is_read_once() -> None:
+    baseline.skeleton.cache_clear()
+    lines = ["opencode serve; " * 10_000, "opencode run; " * 10_000]
+    digests = {baseline.fingerprint(finding(), line) for line in lines for _ in range(100)}
+    assert len(digests) == 2
+    assert baseline.skeleton.cache_info().misses == 2
+
+
 def test_a_skeleton_tells_calls_apart_and_not_their_indentation() -> None:
     assert baseline.skeleton("opencode serve") != baseline.skeleton("opencode run")
     assert baseline.skeleton("\t opencode  serve") == baseline.skeleton("opencode serve")
