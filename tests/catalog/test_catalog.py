@@ -317,6 +317,7 @@ def test_a_table_is_parsed_once_for_each_state_of_its_file(
     monkeypatch.setattr("tomllib.load", lambda _: {})
     assert read() == {"a": ["1", 2]}
     monkeypatch.undo()
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
     other_table.write_text("u = 1\n")
     monkeypatch.setattr(entries, "_cache", {})
     monkeypatch.setattr(entries, "_HERE", str(tmp_path))
