@@ -147,7 +147,6 @@ def test_of_an_address_only_what_may_be_secret_is_masked(
 
 
 def test_an_address_is_shown(machine: Machine) -> None:
-    # routeguard: ignore[RG103] what must not be shown
     ran = machine.run("OPENAI_BASE_URL", OPENAI_BASE_URL="https://me:pw@llm.example/v1?key=pw")
     assert "set here, https://llm.example/v1\n" in ran.stdout
     assert "pw" not in ran.stdout
