@@ -91,7 +91,7 @@ NAMED = {
     "files/around.py": "files of agents mark a project like those of other tools",
     "policy/model.py": "the table of an agent in the policy",
     "portkey/probe.py": "models and their vendors",
-    "portkey/sync.py": "models and their vendors",
+    "portkey/wishes.py": "models and their vendors",
 }
 """Files outside of an agent's rooms that name one, and what for."""
 

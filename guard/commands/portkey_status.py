@@ -16,7 +16,7 @@ from guard.portkey import store
 from guard.portkey.account import SCOPES, Account, Reply
 from guard.portkey.routing import drawn, predict, sentence, tree
 from guard.portkey.session import read_account
-from guard.portkey.sync import usable
+from guard.portkey.wishes import usable
 from guard.report.document import show_document
 from guard.report.terminal import Progress, show
 from guard.report.words import ago

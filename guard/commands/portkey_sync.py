@@ -14,7 +14,7 @@ from guard.commands.portkey import entry_option, here
 from guard.errors import ExitCode, UsageError, printable
 from guard.launch.keys import find_key
 from guard.policy.places import user_policy
-from guard.portkey import sync as edits
+from guard.portkey import policy_edit, wishes
 from guard.portkey.session import read_account
 from guard.report.terminal import Progress, can_ask, paint, show
 from guard.report.words import short
@@ -61,7 +61,7 @@ Exit status: 0 written or nothing to do, 1 the gateway says no, 2 usage, 3 polic
 @entry_option
 def sync(
     words: tuple[str, ...],
-    layout: edits.Layout | None,
+    layout: wishes.Layout | None,
     providers: tuple[str, ...],
     dry_run: bool,
     yes: bool,
@@ -76,10 +76,10 @@ def sync(
     key = find_key(policy, environ, entry)
     with Progress("asking the gateway") as progress:
         account = read_account(policy, environ, key, refresh=True, progress=progress)
-    wished = edits.wish(
+    wished = wishes.wish(
         account,
         policy,
-        layout=layout or edits.layout_of(policy),
+        layout=layout or wishes.layout_of(policy),
         providers=providers,
         words=words,
     )
@@ -87,7 +87,7 @@ def sync(
 
 
 def offer(
-    wished: edits.Wish,
+    wished: wishes.Wish,
     policy: CompiledPolicy,
     environ: Mapping[str, str],
     *,
@@ -118,22 +118,22 @@ class PolicyEdit(NamedTuple):
 
 
 def show_change(
-    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
+    wished: wishes.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
 ) -> PolicyEdit | None:
     """Show what `wished` changes in the user's policy; None if nothing.
 
     Raises PolicyError or UsageError if the policy would not hold afterwards.
     """
     path = user_policy(environ)
-    before = edits.read(path)
-    after = edits.edited(before, wished, policy)
+    before = policy_edit.read(path)
+    after = policy_edit.edited(before, wished, policy)
     for note in wished.notes:
         show(f"note: {printable(note)}", err=True)
-    changes = edits.diff(before, after, path)
+    changes = policy_edit.diff(before, after, path)
     if not changes:
         show(f"{printable(short(path))} is up to date", err=True)
         return None
-    edits.tried(after, path, wished)
+    policy_edit.tried(after, path, wished)
     for line in changes:
         meaning = _MEANINGS.get(line[:1])
         show(paint(printable(line), meaning) if meaning else printable(line), whole=True)
@@ -144,7 +144,7 @@ def write_change(change: PolicyEdit, environ: Mapping[str, str]) -> None:
     """Write the user's policy, and say how to undo it. Raises PolicyError."""
     path = user_policy(environ)
     paths.private_directory(os.path.dirname(path))
-    kept = edits.write(path, *change)
+    kept = policy_edit.write(path, *change)
     show(f"wrote {printable(short(path))}", err=True)
     # where the policy is a link, the file behind it was written
     written = shlex.quote(os.path.realpath(path))

@@ -23,8 +23,7 @@ from guard.launch.keys import Key, find_key
 from guard.launch.process import own_environment
 from guard.policy.model import MAX_ITEMS
 from guard.policy.places import user_policy
-from guard.portkey import shapes
-from guard.portkey import sync as edits
+from guard.portkey import policy_edit, shapes, wishes
 from guard.portkey.account import Reply
 from guard.portkey.routing import sentence
 from guard.portkey.session import read_account
@@ -48,7 +47,7 @@ class Given:
 
     key: str = ""
     gateway: str = ""
-    layout: edits.Layout | None = None
+    layout: wishes.Layout | None = None
     providers: tuple[str, ...] = ()
 
     @property
@@ -87,8 +86,8 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
     """
     environ = own_environment(os.environ)
     path = user_policy(environ)
-    text = edits.read(path)
-    now = edits.tried(text, path, edits.Wish())
+    text = policy_edit.read(path)
+    now = policy_edit.tried(text, path, wishes.Wish())
     if given.gateway:
         try:
             _try_gateway(given.gateway, now, text, path)
@@ -99,9 +98,9 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
             ) from None
     source = _key(given.key, now, environ, python, ask=ask)
     base_url = given.gateway or (_ask_gateway(now, text, path) if ask else "")
-    wished = edits.Wish(base_url=base_url, key=source.table)
-    policy = edits.tried(
-        edits.edited(text, wished, now) if given.any or ask else text, path, wished
+    wished = wishes.Wish(base_url=base_url, key=source.table)
+    policy = policy_edit.tried(
+        policy_edit.edited(text, wished, now) if given.any or ask else text, path, wished
     )
     found = None
     try:
@@ -126,7 +125,7 @@ def decide(given: Given, python: str, *, ask: bool) -> Decided:
 
 
 def _to_set(
-    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
+    wished: wishes.Wish, policy: CompiledPolicy, environ: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The variables that keys are read from and that are not set or empty."""
     used = [entry.key_env for entry in wished.entries if entry.key_env]
@@ -143,7 +142,7 @@ def _providers_of(
     source: _Source,
     *,
     ask: bool,
-) -> edits.Wish | None:
+) -> wishes.Wish | None:
     """The entries for what the key reaches; None where it shows none."""
     if source.value:
         key = Key(policy.default_provider, "what you typed", source.value)
@@ -153,7 +152,7 @@ def _providers_of(
     with Progress("asking the gateway") as progress:
         account = read_account(policy, environ, key, refresh=True, progress=progress)
     say(sentence(account))
-    layout = given.layout or edits.layout_of(policy)
+    layout = given.layout or wishes.layout_of(policy)
     if not ask:
         return _without_asking(account, policy, layout, given.providers)
     found = _with_slugs(account)
@@ -164,17 +163,17 @@ def _providers_of(
     keys: dict[str, str] = {}
     if layout == "each":
         chosen = chosen or _providers(found)
-        keys = _keys(edits.wish(found, policy, layout=layout, providers=chosen).entries)
+        keys = _keys(wishes.wish(found, policy, layout=layout, providers=chosen).entries)
     words = _words(found, chosen)
-    wished = edits.wish(found, policy, layout=layout, providers=chosen, words=words, keys=keys)
+    wished = wishes.wish(found, policy, layout=layout, providers=chosen, words=words, keys=keys)
     return _with_default(wished, policy, environ, layout)
 
 
 def _without_asking(
-    account: Account, policy: CompiledPolicy, layout: edits.Layout, providers: tuple[str, ...]
-) -> edits.Wish | None:
+    account: Account, policy: CompiledPolicy, layout: wishes.Layout, providers: tuple[str, ...]
+) -> wishes.Wish | None:
     try:
-        return edits.wish(account, policy, layout=layout, providers=providers)
+        return wishes.wish(account, policy, layout=layout, providers=providers)
     except UsageError as error:
         if providers:
             raise
@@ -269,8 +268,8 @@ def _ask_gateway(now: CompiledPolicy, text: str, path: str) -> str:
 
 def _try_gateway(base_url: str, now: CompiledPolicy, text: str, path: str) -> None:
     """Raise PolicyError where the policy could not hold `base_url`."""
-    wished = edits.Wish(base_url=base_url)
-    edits.tried(edits.edited(text, wished, now), path, wished)
+    wished = wishes.Wish(base_url=base_url)
+    policy_edit.tried(policy_edit.edited(text, wished, now), path, wished)
 
 
 def _why_not(error: PolicyError) -> str:
@@ -320,12 +319,12 @@ def _asked(question: str, pattern: re.Pattern[str]) -> list[str]:
         say("Names as the dashboard shows them, never a key.")
 
 
-def _layout(policy: CompiledPolicy) -> edits.Layout:
+def _layout(policy: CompiledPolicy) -> wishes.Layout:
     say("")
     say("How should the policy list the providers?")
     say("  1  one entry for all: models are named @slug/model; a config on the key may route")
     say("  2  one entry for each provider: portkey-openrouter/…, portkey-together/…")
-    now = "2" if edits.layout_of(policy) == "each" else "1"
+    now = "2" if wishes.layout_of(policy) == "each" else "1"
     answer = click.prompt("Which", type=click.Choice(["1", "2"]), default=now, err=True)
     return "each" if answer == "2" else "one"
 
@@ -349,7 +348,7 @@ def _providers(account: Account) -> tuple[str, ...]:
         say(f"Numbers from 1 to {len(rows)}, or all.")
 
 
-def _keys(entries: tuple[edits.PolicyEntry, ...]) -> dict[str, str]:
+def _keys(entries: tuple[wishes.PolicyEntry, ...]) -> dict[str, str]:
     """The variable of each provider's own key, by slug; empty where one key serves all."""
     for entry in entries:
         say(f"  {entry.name}/…   for @{entry.slug}")
@@ -393,8 +392,8 @@ def _words(account: Account, chosen: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _with_default(
-    wished: edits.Wish, policy: CompiledPolicy, environ: Mapping[str, str], layout: edits.Layout
-) -> edits.Wish:
+    wished: wishes.Wish, policy: CompiledPolicy, environ: Mapping[str, str], layout: wishes.Layout
+) -> wishes.Wish:
     """`wished` with the default model that the person chooses, where the policy has none yet."""
     offers = [f"{entry.name}/{name}" for entry in wished.entries for name in entry.models]
     if policy.default_model in offers or _says_default(environ):
@@ -406,7 +405,7 @@ def _with_default(
     # one entry for all leaves the provider to the gateway, and its config may know the model
     allowed = [policy.default_model] if layout == "one" and not wished.default else []
     suggested = wished.default or next(iter(allowed), "")
-    suggested = suggested or edits.proposed(wished.entries, policy.default_model)
+    suggested = suggested or wishes.proposed(wished.entries, policy.default_model)
     while True:
         typed = click.prompt("Model of a launch that names none", default=suggested, err=True)
         if typed in offers or typed in allowed:
@@ -419,7 +418,7 @@ def _with_default(
 def _says_default(environ: Mapping[str, str]) -> bool:
     """Whether the user's own policy names a default model: it stays."""
     try:
-        gateway = tomllib.loads(edits.read(user_policy(environ))).get("gateway")
+        gateway = tomllib.loads(policy_edit.read(user_policy(environ))).get("gateway")
     except tomllib.TOMLDecodeError:
         return False
     return isinstance(gateway, dict) and bool(gateway.get("default"))

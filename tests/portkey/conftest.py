@@ -107,3 +107,8 @@ def account() -> Iterator[Account]:
     ]
     with plane.ControlPlane(space) as server:
         yield Account(server, CompiledPolicy(base_url=server.base_url))
+
+
+@pytest.fixture
+def seen(account: Account) -> Seen:
+    return account.seen(WORKSPACE_KEY)
