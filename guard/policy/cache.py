@@ -77,6 +77,7 @@ _SOURCES = tuple(
         "policy/model.py",
         "policy/places.py",
         "policy/problems.py",
+        "policy/project_part.py",
         "policy/spans.py",
         "policy/values.py",
         "record.py",

@@ -17,24 +17,19 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from guard.catalog.key_shapes import looks_like_key
 from guard.errors import PolicyError
 from guard.files import toml
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
 from guard.paths import SYSTEM_POLICY
-from guard.policy.accepted import OTHERS, reserved
 from guard.policy.authority import ROOT, changed_by_others, give_to_root
 from guard.policy.locate import Locations, Path, Position, position
 from guard.policy.model import (
-    AGENT_TABLES,
     FORMER_TABLES,
-    MAX_ITEMS,
-    PROVED_TABLES,
-    ROUTED_TABLES,
     Policy,
 )
 from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
+from guard.policy.project_part import project_part
 
 LayerName = Literal["system", "user", "project"]
 
@@ -51,45 +46,6 @@ _MAX_PROBLEMS: Final = 100
 
 _TABLE: Final = ("tool", "routeguard")
 _MENTION: Final = "tool.routeguard"
-
-_PROJECT_MAY: Final = frozenset(
-    (
-        ("schema",),
-        ("keys", "action"),
-        ("keys", "extra"),
-        ("keys", "unknown"),
-        ("proxies", "action"),
-        ("proxies", "fence"),
-        *(
-            ("agents", agent, key)
-            for agent in AGENT_TABLES
-            for key in ("foreign_provider", "servers", "project_config")
-        ),
-        ("audit", "required"),
-        ("environment", "remove"),
-    )
-)
-_PROJECT_MAY_NOT: Final[dict[Path, str]] = {
-    ("user_exceptions",): "a project cannot decide about your exceptions",
-    ("gateway",): "a project cannot choose where calls go, or with which key",
-    ("proxies", "prompt"): "a project cannot decide about what you type at a prompt",
-    ("proxies", "hold"): "a project cannot choose which ports are held",
-    **{
-        ("agents", agent, "reroute"): "a project cannot choose where calls go"
-        for agent in AGENT_TABLES
-    },
-    **{
-        ("agents", agent, "prove"): "a project does not decide when a route is proved"
-        for agent in PROVED_TABLES
-    },
-    **{("agents", agent): "a project does not choose where calls go" for agent in ROUTED_TABLES},
-    **{("agents", agent): "a project does not choose which agents start" for agent in OTHERS},
-    ("agents", "guard"): "a project does not choose which agents are guarded",
-    ("exception",): "a project cannot allow anything",
-}
-_MAX_TABLES: Final = 2
-"""Tables within each other that are looked into: [agents.ID]."""
-_PROJECT_LISTS: Final = (("keys", "extra"), ("environment", "remove"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +368,7 @@ def _checked(place: Candidate, text: str, data: Any, prefix: Path) -> Layer:
         if place.managed:
             _only_exceptions(data, draft)
         if place.layer == "project":
-            data = _project_part(data, draft)
+            data = project_part(data, draft.drop)
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
@@ -463,38 +419,3 @@ def _only_exceptions(data: dict[str, Any], draft: _Draft) -> None:
     ]
     if problems:
         raise InvalidPolicyError(problems[:_MAX_PROBLEMS])
-
-
-def _project_part(data: dict[str, Any], draft: _Draft) -> dict[str, Any]:
-    """`data` without what a project may not say, unread; unknown keys stay, to be refused."""
-
-    def part(table: dict[str, Any], above: Path) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for name, value in table.items():
-            key = (*above, name)
-            if key in _PROJECT_MAY_NOT:
-                below = list(value)[:MAX_ITEMS] if isinstance(value, dict) and not above else ()
-                for each in [(*key, inner) for inner in below] or [key]:
-                    draft.drop(each, _PROJECT_MAY_NOT[key])
-            elif key in _PROJECT_LISTS and isinstance(value, list):
-                kept[name] = [
-                    word
-                    for word in value
-                    if not (isinstance(word, str) and _is_needed(word, key, draft))
-                ]
-            elif isinstance(value, dict) and len(key) <= _MAX_TABLES:
-                kept[name] = part(value, key)
-            else:
-                kept[name] = value
-        return kept
-
-    return part(data, ())
-
-
-def _is_needed(word: str, key: Path, draft: _Draft) -> bool:
-    """Whether the variable `word` must stay in an agent's environment, whatever a project says."""
-    if not (reserved(word) or word.startswith("PORTKEY_")):
-        return False
-    shown = word if re.fullmatch(r"[A-Za-z0-9_]{1,64}", word) and not looks_like_key(word) else "it"
-    draft.drop(key, f"{shown} is a variable that the agent or the gateway needs")
-    return True

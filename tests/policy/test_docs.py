@@ -12,8 +12,9 @@ from typing import Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from guard.policy.layers import _PROJECT_MAY, Candidate, read_layer
+from guard.policy.layers import Candidate, read_layer
 from guard.policy.model import Agents, KeySource, OtherAgent, Policy
+from guard.policy.project_part import MAY
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
 
@@ -40,7 +41,7 @@ def rows(model: type[BaseModel] = Policy, prefix: str = ""):
         else:
             default = shown(info.get_default(call_default_factory=True))
         path = tuple(key.split("."))
-        layers = "S U P" if path in _PROJECT_MAY else "S U"
+        layers = "S U P" if path in MAY else "S U"
         yield f"| `{key}` | {type_name} | {default} | {layers} | {info.description} |"
         if inner is not None:
             end = "" if key == "exception" else ".NAME"
