@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from guard.rules.files import file_names
 from guard.rules.files.calls import check_texts, program_needles
-from guard.rules.files.scope import Scope
+from guard.rules.files.scope import Scope, Span
 from guard.rules.files.structured import check_words
 from guard.sources.positions.code_calls import calls, shell_texts
+from guard.sources.shell_commands import UnparsedError
 
 if TYPE_CHECKING:
     from guard.findings import Finding
@@ -56,11 +57,14 @@ class Code:
         scope = Scope(file, policy, "the program")
         if file.name in _RUBY_NAMES or file.name.lower().endswith(_RUBY):
             yield from check_texts(scope, shell_texts(file.text))
-        for call in calls(file.text, _tells):
-            if call.is_text:
-                yield from check_texts(scope, [call.words[0].content])
-            else:
-                yield from check_words(scope, call.words)
+        try:
+            for call in calls(file.text, _tells):
+                if call.is_text:
+                    yield from check_texts(scope, [call.words[0].content])
+                else:
+                    yield from check_words(scope, call.words)
+        except UnparsedError as error:
+            yield scope.unchecked(Span(0, 0), f"the file {error}: the rest was not checked")
 
 
 DETECTOR = Code()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from guard.late import late
 from guard.sources.positions.here_documents import Ends
 from guard.sources.positions.text import Text, joined
-from guard.sources.shell_commands.words import Word
+from guard.sources.shell_commands.words import UnparsedError, Word
 
 _WORDS = (
     # Python: subprocess, asyncio, os, pexpect
@@ -137,7 +137,7 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
 
     `tells` is whether a part of the text, in lower case, holds one of the words without which a
     call means nothing to the caller: only what stands before one of them, or is given a name, is
-    read.
+    read. Raises UnparsedError behind the first _MOST of these.
     """
     read, given = 0, _Given(text)
     quiet = 0  # the end of what was asked about and tells nothing: it is not asked about again
@@ -153,7 +153,7 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
                 continue
         read += 1
         if read > _MOST:
-            return
+            raise UnparsedError(f"holds more than {_MOST} calls that can start an agent")
         arguments = _Arguments(text, start, given)
         words = arguments.read()
         if name == "Command::new":
