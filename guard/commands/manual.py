@@ -29,6 +29,9 @@ _FILES = (
     ("~/.local/state/routeguard/audit.jsonl", "One line for each launch."),
     ("~/.cache/routeguard/", "The compiled policy. It is made again when it is missing."),
 )
+# fish makes completions from every manual page that it finds: the options of all commands for each.
+# Its tool passes over a page in which it reads this name.
+_NOT_FOR_FISH = '.\\" no completions from here: builtin.1'
 
 
 @click.command(
@@ -55,6 +58,7 @@ def page(all_: click.Group) -> str:
     """The manual page in the macros of man(7); every visible command of `all_` is in it."""
     context = click.Context(all_, info_name="routeguard")
     lines = [
+        _NOT_FOR_FISH,
         f'.TH ROUTEGUARD 1 "{date.today()}" "routeguard {_text(__version__)}" "User Commands"',
         ".SH NAME",
         f"routeguard \\- {_text(_first_sentence(all_))}",

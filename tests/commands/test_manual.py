@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -76,3 +78,23 @@ def test_mandoc_has_nothing_to_warn_about() -> None:
         ["mandoc", "-Tlint", "-Wwarning"], input=page(group).encode(), capture_output=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_fish_makes_no_completions_of_it(missing_part: Callable, tmp_path: Path) -> None:
+    """They would offer the options of all commands behind each."""
+    if shutil.which("fish") is None:
+        missing_part("no fish on PATH")
+    data = subprocess.run(
+        ["fish", "--no-config", "-c", "echo $__fish_data_dir"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    tool = Path(data, "tools/create_manpage_completions.py")
+    if not tool.exists():
+        pytest.skip("this fish keeps its tool inside")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "routeguard.1").write_text(page(group), "utf-8")
+    subprocess.run(
+        [sys.executable, tool, "--directory", tmp_path / "made", tmp_path / "routeguard.1"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert list((tmp_path / "made").glob("*")) == []
