@@ -205,7 +205,8 @@ def _behind(text: str, end: int) -> tuple[str, list[str]]:
     """The chain of calls, or the braces, behind the offset `end`, and what is called in it."""
     at, names = end, []
     while at - end < _MOST:
-        step = _STEP.match(text, at)
+        # no further: a comment there may not end
+        step = _STEP.match(text, at, end + _MOST)
         if step is None:
             break
         names.append(step["name"])
