@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from guard.agents.registry import wrapped
+from guard.errors import GuardError, either
 from guard.hook.templates import quote_bash, quote_fish, quote_zsh
 
 BEGIN = b"# >>> routeguard >>>"
@@ -119,26 +120,37 @@ def block(shell: str, loads: Loads, note: bytes = b"") -> bytes:
     return b"\n".join([*lines, END]) + b"\n"
 
 
-def _messages(loads: Loads) -> tuple[str, str]:
-    """What is said where the launcher is there but fails, and where it is gone."""
-    head = "so coding agents are blocked in this shell"
-    doctor = f"{shlex.quote(loads.launcher)} doctor"
-    return (
-        f"routeguard: it cannot start, {head}. Why, and what to do: {doctor}",
-        f"routeguard: {loads.launcher} is gone, {head}. Fix: {loads.again}; or remove the "
-        "routeguard block from the start file of this shell",
+def _messages(loads: Loads) -> tuple[list[str], list[str]]:
+    """What is said where the launcher is there but fails, and where it is gone, in lines."""
+    head = "coding agents are blocked in this shell"
+    fails = GuardError(
+        f"{head}: routeguard does not start",
+        fix=f"{shlex.quote(loads.launcher)} doctor",
+        rule="RG503",
     )
+    gone = GuardError(
+        f"{head}: routeguard is gone",
+        where=loads.launcher,
+        fix=either(loads.again, "take the routeguard block out of the start file of this shell"),
+        rule="RG503",
+    )
+    return fails.render().splitlines(), gone.render().splitlines()
+
+
+def _says(quote: Callable[[str], str], lines: list[str]) -> str:
+    """The command that writes `lines` to stderr."""
+    return f"printf '%s\\n' {' '.join(map(quote, lines))} >&2"
 
 
 def _posix(shell: str, loads: Loads) -> list[str]:
     quote = quote_zsh if shell == "zsh" else quote_bash
     launcher, completion = quote(loads.launcher), quote(loads.completion)
-    fails, gone = map(quote, _messages(loads))
+    fails, gone = (_says(quote, lines) for lines in _messages(loads))
     blocked = [
         "",
         "function _routeguard_blocked {",
-        f"    if [ -x {launcher} ]; then echo {fails} >&2",
-        f"    else echo {gone} >&2; fi",
+        f"    if [ -x {launcher} ]; then {fails}",
+        f"    else {gone}; fi",
         "    return 126",
         "}",
         f"unalias {' '.join(wrapped(None))} 2>/dev/null || :",
@@ -162,13 +174,13 @@ def _posix(shell: str, loads: Loads) -> list[str]:
 
 def _fish(loads: Loads) -> list[str]:
     launcher, completion = quote_fish(loads.launcher), quote_fish(loads.completion)
-    fails, gone = map(quote_fish, _messages(loads))
+    fails, gone = (_says(quote_fish, lines) for lines in _messages(loads))
     return [
         f"test -x {launcher}; and {launcher} hook fish | source",
         'if test "$pipestatus[1]" != 0',
         "    function _routeguard_blocked",
-        f"        if test -x {launcher}; echo {fails} >&2",
-        f"        else; echo {gone} >&2; end",
+        f"        if test -x {launcher}; {fails}",
+        f"        else; {gone}; end",
         "        return 126",
         "    end",
         *(f"    function {name}; _routeguard_blocked; end" for name in wrapped(None)),
