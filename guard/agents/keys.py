@@ -46,12 +46,24 @@ def unusable_key(value: str) -> str:
     """
     if any(c in FORBIDDEN for c in value):
         return "holds a quote, brace or backslash, which would break the agent's config"
-    if not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
+    if not value.isascii():
+        return "holds a character that is not ASCII (the … of an example?)"
+    if any(c.isspace() or not c.isprintable() for c in value):
         return "holds a space or a control character (perhaps a line break at its end)"
     for prefix in OTHER_VENDORS:
         if value.startswith(prefix):
             return f"begins with {prefix}, as another vendor's keys do"
     return ""
+
+
+def fault(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
+    """Why the variable of `entry` gives no key: "is not set", or `unusable_key` of its value.
+
+    "" if it gives one, and where a command prints it, which is not run.
+    """
+    if entry.lacks_key(environ):
+        return "is not set"
+    return unusable_key(environ[entry.key_env]) if entry.key_env else ""
 
 
 def take_key(plan: Plan, entry: GatewayProvider, environ: Mapping[str, str], variable: str) -> bool:
@@ -62,10 +74,9 @@ def take_key(plan: Plan, entry: GatewayProvider, environ: Mapping[str, str], var
     if entry.key_command:
         plan.keys.append((variable, entry))
         return True
-    value = environ.get(entry.key_env, "")
-    wrong = unusable_key(value) if value.strip() else "is not set"
+    wrong = fault(entry, environ)
     if wrong:
-        none = "" if value.strip() else "no gateway key: "
+        none = "no gateway key: " if entry.lacks_key(environ) else ""
         plan.findings.append(
             Finding(
                 "RG106",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard import shells
+from guard.agents.keys import fault as key_fault
 from guard.agents.registry import present, typed_name
 from guard.doctor import status
 from guard.doctor.context import Context
@@ -42,7 +43,10 @@ class Head:
     @property
     def fix(self) -> str:
         """What to type, "" if all is well."""
-        if self.status.why == "no key" and self.status.policy is not None:
+        if (
+            self.status.why in (status.NO_KEY, status.UNUSABLE_KEY)
+            and self.status.policy is not None
+        ):
             return shells.export(self.status.policy.default_provider.key_env)
         return "routeguard doctor --offline" if self.status.why else ""
 
@@ -87,7 +91,7 @@ def read_head(context: Context) -> Head:
     document["gateway"] = {"base_url": policy.base_url, "model": policy.default_model}
     entry = policy.default_provider
     source = status.key_source(entry, context.environ)
-    missing = f"{entry.key_env} is not set"
+    missing = f"{entry.key_env} {key_fault(entry, context.environ)}"
     rows.append(
         HeadRow("key", f"from {source}" if source else missing, "ok" if source else "warning")
     )

@@ -10,6 +10,7 @@ import os
 import sys
 
 from guard import paths
+from guard.agents.keys import fault as key_fault
 from guard.agents.registry import without_guard, wrapped
 from guard.errors import GuardError
 from guard.hook import liveness
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 GUARDED, UNGUARDED, BLOCKED = "guarded", "unguarded", "blocked"
 """`blocked`: every launch is refused."""
+
+NO_KEY, UNUSABLE_KEY = "no key", "unusable key"
+"""`why`, where the gateway's key is to be set."""
 
 
 class Status(Record):
@@ -65,7 +69,9 @@ def read_status(
     elif policy is None:
         state, why = BLOCKED, "policy broken"
     elif policy.default_provider.lacks_key(own):
-        why = why or "no key"
+        why = why or NO_KEY
+    elif key_fault(policy.default_provider, own):
+        why = why or UNUSABLE_KEY
     return Status(state, why, by, shell, policy, error)
 
 
@@ -96,10 +102,10 @@ def main() -> int:
 
 
 def key_source(entry: GatewayProvider, environ: Mapping[str, str]) -> str:
-    """Where the key of `entry` comes from, in words; "" if it is not there. Nothing is run."""
+    """Where the key of `entry` comes from, in words; "" if no launch can use it. Nothing is run."""
     if entry.key_command:
         return f"the command {entry.key_command[0]} (not run)"
-    return "" if entry.lacks_key(environ) else f"the variable {entry.key_env}"
+    return "" if key_fault(entry, environ) else f"the variable {entry.key_env}"
 
 
 def _starts_shims(environ: Mapping[str, str], policy: CompiledPolicy | None) -> bool:

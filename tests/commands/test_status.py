@@ -103,6 +103,20 @@ def test_no_key(machine: Machine) -> None:
     assert "fix       export PORTKEY_API_KEY=…" in run(machine).stdout
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("…", "holds a character that is not ASCII"), ("sk-ant-canary", "begins with sk-ant-")],
+)
+def test_a_key_that_no_launch_can_use(machine: Machine, value: str, why: str) -> None:
+    machine.guard()
+    machine.environ["PORTKEY_API_KEY"] = value
+    assert short(machine) == (0, "portkey: unusable key")
+    said = run(machine).stdout
+    assert f"key       PORTKEY_API_KEY {why}" in said
+    assert "fix       export PORTKEY_API_KEY=…" in said
+    assert json.loads(run(machine, "--json").stdout)["key"] == {"present": False, "source": ""}
+
+
 def test_the_key_command_is_not_run(machine: Machine) -> None:
     machine.guard()
     ran = machine.home / "ran"

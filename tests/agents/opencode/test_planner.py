@@ -362,8 +362,8 @@ class TestKeys:
             ("pk-canary\n", "a space or a control character"),
             (" pk-canary", "a space or a control character"),
             ("pk-canary\x1b[2J", "a space or a control character"),
-            ("pk-canaryé", "a space or a control character"),
-            ("pk-canary\udcff", "a space or a control character"),
+            ("pk-canaryé", "a character that is not ASCII"),
+            ("pk-canary\udcff", "a character that is not ASCII"),
         ],
     )
     def test_unusable(self, machine: Machine, value: str, why: str) -> None:
