@@ -433,13 +433,19 @@ def test_through_exec_it_is_cleaned(start: Start, tmp_path: Path, policy: Compil
 
 def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> None:
     codex = next(a for a in agents() if a.id == "codex")
+    # above what Linux gives: in a process namespace of their own, tests have small numbers
+    wrapper, program_of_it = 5_000_007, 5_000_008
 
     class Two(Table):
         def recognise(self, pid: int) -> tuple[Program, Recognised, Snapshot]:
-            script = pid == 7
+            script = pid == wrapper
             file = "/x/@openai/codex/bin/codex.js" if script else "/x/vendor/codex"
             program = Program((file,), file=file, interpreter="script" if script else "")
-            return program, Recognised(codex, "program"), Snapshot(pid, parent=1 if script else 7)
+            return (
+                program,
+                Recognised(codex, "program"),
+                Snapshot(pid, parent=1 if script else wrapper),
+            )
 
         def read(self, found: Snapshot) -> AgentProcess:
             return AgentProcess(
@@ -447,8 +453,8 @@ def test_a_wrapper_is_not_counted_beside_its_program(policy: CompiledPolicy) -> 
                 exe="", argv=(), environ=BARE,
             )  # fmt: skip
 
-    assert [one.pid for one in find_running(policy, NOW, pids=[7, 8], table=Two())] == [8]
-    assert [one.pid for one in find_running(policy, NOW, pids=[7], table=Two())] == [7]
+    for pids, left in ([wrapper, program_of_it], program_of_it), ([wrapper], wrapper):
+        assert [one.pid for one in find_running(policy, NOW, pids=pids, table=Two())] == [left]
 
 
 def test_a_process_that_ends_while_it_is_looked_at(
