@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
 
 from guard import paths
 from guard.commands.groups import Group
+from guard.commands.steps import typed
 from guard.errors import ExitCode, printable
 from guard.files.step import Step
-from guard.install import shims
+from guard.install import shims, way
+from guard.launch import resolve
 from guard.report.document import show_document
 from guard.report.table import fields
 from guard.report.terminal import show
@@ -61,7 +64,10 @@ def uninstall(dry_run: bool, as_json: bool) -> int:
 
     The directory stays if anything else is in it.
     """
-    _tell(shims.uninstall(os.environ, dry_run=dry_run), dry_run, as_json)
+    changes = shims.uninstall(os.environ, dry_run=dry_run)
+    _tell(changes, dry_run, as_json)
+    if not (dry_run or as_json) and any(change.action == "remove" for change in changes):
+        show(fields([("undo", f"{_routeguard(os.environ)} shim install")]))
     return ExitCode.OK
 
 
@@ -87,6 +93,13 @@ def status(as_json: bool) -> int:
         rows = _rows(found)
         show(fields((label, "\n".join(map(printable, text.split("\n")))) for label, text in rows))
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
+
+
+def _routeguard(environ: Mapping[str, str]) -> str:
+    """`routeguard` as it can be typed: the shim of that name may have been the only one on PATH."""
+    launcher = way.current(environ).launcher
+    here = resolve.typed("routeguard", environ) or not os.path.exists(launcher)
+    return "routeguard" if here else typed(launcher)
 
 
 def _tell(changes: list[Step], dry_run: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,6 +169,27 @@ def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
     shims.uninstall(environ)
     assert not os.path.exists(shims.directory(environ))
     assert shims.uninstall(environ) == []
+
+
+def test_a_dry_run_before_there_is_an_environment(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "guard.policy.compile", None)
+    announced = shims.install(environ, dry_run=True)
+    assert [change.action for change in announced] == ["write"] * len(shims.scripts())
+
+
+def test_uninstall_says_what_to_type_without_the_shim_of_routeguard(
+    environ: dict[str, str], run: Run
+) -> None:
+    launcher = foreign(Path(environ["HOME"], ".local/share/routeguard/bin/routeguard"))
+    shims.install(environ)
+    environ["PATH"] = f"{shims.directory(environ)}:/usr/bin:/bin"
+    assert "undo" not in run("uninstall", "--dry-run").stdout
+    last = run("uninstall").stdout.splitlines()[-1]
+    assert last.split() == ["undo", "~/.local/share/routeguard/bin/routeguard", "shim", "install"]
+    assert launcher.exists()
+    assert "undo" not in run("uninstall").stdout
 
 
 @pytest.mark.parametrize("verb", [shims.install, shims.uninstall])
