@@ -111,7 +111,7 @@ def _put(
     dry_run: bool,
 ) -> None:
     version = ".".join(map(str, sys.version_info[:2]))
-    written = dry_run or launcher.put(way, version, environ)
+    written = launcher.put(way, version, environ, dry_run=dry_run)
     say("launcher" if written else "unchanged", way.launcher)
     if choices.shims:
         _put_shims(environ, say, dry_run=dry_run)

@@ -128,16 +128,17 @@ def require_free(path: str) -> None:
         )
 
 
-def put(way: Way, version: str, environ: Mapping[str, str]) -> bool:
-    """Write the launcher of `way` if it is missing or differs; whether it was written."""
+def put(way: Way, version: str, environ: Mapping[str, str], *, dry_run: bool = False) -> bool:
+    """Write the launcher of `way` if it is missing or differs; whether it was, or would be."""
     home = paths.home(environ)
     content = text(way, version, home if home == paths.account_home() else "")
     try:
         same = is_ours(way.launcher) and read_bytes(way.launcher) == content
         if same and stat.S_IMODE(os.stat(way.launcher).st_mode) == 0o755:
             return False
-        os.makedirs(os.path.dirname(way.launcher), exist_ok=True)
-        write(way.launcher, content, 0o755)
+        if not dry_run:
+            os.makedirs(os.path.dirname(way.launcher), exist_ok=True)
+            write(way.launcher, content, 0o755)
     except OSError as error:
         raise not_written(way.launcher, error) from None
     return True

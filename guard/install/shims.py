@@ -97,7 +97,7 @@ def _wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
         from guard.policy.compile import compile_user
     except ModuleNotFoundError:
         # a dry run of install.sh, before there is an environment: its clone has no pydantic
-        return ()
+        return scripts()
     try:
         return scripts(compile_user(environ))
     except PolicyError:

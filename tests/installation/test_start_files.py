@@ -188,6 +188,8 @@ def test_a_dry_run_shows_what_a_run_then_does(home) -> None:
     written = {name for name in after if after[name] != before.get(name)}
     for name in written:
         assert f" ~/{name}\n" in shown
+    assert "  unchanged  ~/.local/bin/routeguard\n" in home.install("--dry-run").stdout
+    assert tree(home) == after
     for name in (".bashrc", ".zshrc", ".config/fish/conf.d/routeguard.fish"):
         block = after[name][after[name].index(BEGIN) :].decode()
         assert "".join(f"    | {line}\n" for line in block.splitlines()) in shown
