@@ -154,15 +154,16 @@ function __routeguard_path
 end
 
 # In fish an alias is a function: it takes the place of the wrapper instead of hiding it, so the
-# wrapper is put back from its copy.
+# wrapper is made again.
 function __routeguard_aliases
     set -l name
     for name in __AGENTS__
         set -l about (builtin functions --details --verbose $name)
         # one that is gone was let go of
         builtin contains -- "$about[5]" "$name, started through routeguard" n/a; and continue
-        builtin functions --erase $name
-        builtin functions --copy __routeguard_$name $name
+        eval "function $name --description '$name, started through routeguard'
+            routeguard exec -- $name \$argv
+        end"
         set --append __routeguard_unaliased $name
     end
 end
@@ -214,8 +215,6 @@ end
 
 # Once: removes itself. A function, so that it has locals.
 function __routeguard_setup
-    # where it was loaded before; asking for each function makes fish look for files
-    set --query __routeguard_same_all; and builtin functions --erase __routeguard_(string split ' ' '__AGENTS__')
     set --global __routeguard_same_all '?'
     set --global __routeguard_same_known '?'
     set --global __routeguard_seen
@@ -226,10 +225,6 @@ function __routeguard_setup
     set --global __routeguard_flagged
     set --global __routeguard_unaliased
     set --global __routeguard_rest
-    set -l name
-    for name in __AGENTS__
-        builtin functions --copy $name __routeguard_$name
-    end
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
     # the first look is for known names only: a script needs no more
     set --global __routeguard_starts x
