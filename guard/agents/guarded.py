@@ -1,6 +1,6 @@
 """Whether a process of an agent is guarded, by the environment that it was started with.
 
-A user can give a process any environment, so this finds what was started past the guard, not
+A user can give a process any environment, so this finds what was started unguarded, not
 somebody who forges a guarded launch.
 """
 

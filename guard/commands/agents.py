@@ -43,14 +43,14 @@ _COLUMNS = (
     Column("USER", least=4),
     Column("AGENT", least=8),
     Column("STATE"),
-    Column("HOW WE KNOW", least=16),
+    Column("EVIDENCE", least=16),
 )
 
 
 @click.command(
     epilog="""\b
 Examples:
-  routeguard agents                 every agent: guarded or not, and how we know
+  routeguard agents                 every agent: guarded or not, and the evidence
   routeguard agents --resolve       names for the addresses it is connected to
   routeguard agents --json | jq '.agents[] | {pid, state}'
 
@@ -59,7 +59,7 @@ guarded    a launch by routeguard, with its pinned configuration
 inherited  started below one, with the same pinned configuration
 cleaned    started through routeguard without direct keys, but not guarded: nothing pins it [RG405]
 unguarded  none of these [RG405]
-unknown    another user's, or one the system does not let us see
+unknown    another user's, or one that the system hides from you
 
 Arguments are never shown: they can hold a prompt or a key. Of variables only names are shown.
 

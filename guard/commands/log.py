@@ -40,7 +40,7 @@ Examples:
 The log holds names, never a value or a prompt: ~/.local/state/routeguard/audit.jsonl. How to send
 it to journald, syslog or a collector: docs/log.md.
 
-Exit status: 0, 2 usage, 3 the log cannot be read, 130 `-f` ended by Ctrl-C.""",
+Exit status: 0 shown, 2 usage, 3 the log cannot be read, 130 `-f` ended by Ctrl-C.""",
 )
 @click.option("--since", metavar="TIME", help="Only what is newer: 2h, 7d, 2026-11-01.")
 @click.option("--refused", is_flag=True, help="Only refused launches.")

@@ -133,9 +133,9 @@ def render_command(
 ) -> int:
     """Show what is rendered from the system policy.
 
-    With --to the files lie in DIR as they would below the root, with the list by which a launch
-    recognises them; for macOS also a profile for an MDM, and each domain as a property list.
-    Running it again with the same DIR changes nothing that the policy does not.
+    With --to the files are written to DIR as they would be below the root, with the list by which
+    a launch recognises them; for macOS also a profile for an MDM, and each domain as a property
+    list. Running it again with the same DIR changes nothing that the policy does not.
     """
     if own:
         _only_user(own, "/", to or policy or program or platform != PLATFORM)
@@ -181,7 +181,7 @@ Exit status: 0 no difference, 1 differences."""
 def diff(root: str, own: bool, as_json: bool) -> int:
     """Show what differs between the files and the policy.
 
-    Files of somebody else's that are in the way are compared as well.
+    Files in the way that routeguard did not write are compared as well.
     """
     _, _, places, _ = _looked(root, own)
     different = [place for place in places if place.content != place.wanted]
@@ -206,7 +206,8 @@ Examples:
   routeguard managed install --root build/root
   routeguard managed install --user             your own, without root
 
-Exit status: 0 done, 1 a file of somebody else's is in the way, 3 no valid system policy."""
+Exit status: 0 done, 1 a file that routeguard did not write is in the way, 3 no valid system
+policy."""
 )
 @_root
 @_program

@@ -32,7 +32,7 @@ _COLUMNS = (
     Column("PID"),
     Column("USER", least=4),
     Column("WHAT IT IS", least=12),
-    Column("HOW WE KNOW", least=12),
+    Column("EVIDENCE", least=12),
     Column("SINCE"),
     Column("KEPT BY", least=10),
 )

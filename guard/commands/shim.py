@@ -44,7 +44,12 @@ def shim() -> None:
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@shim.command()
+@shim.command(
+    epilog="""\b
+Examples:
+  routeguard shim install --dry-run
+  routeguard shim install""",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be written.")
 @_json
 def install(dry_run: bool, as_json: bool) -> int:
@@ -56,7 +61,12 @@ def install(dry_run: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
-@shim.command()
+@shim.command(
+    epilog="""\b
+Examples:
+  routeguard shim uninstall --dry-run
+  routeguard shim uninstall""",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @_json
 def uninstall(dry_run: bool, as_json: bool) -> int:
@@ -71,20 +81,31 @@ def uninstall(dry_run: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
-@shim.command()
+@shim.command(
+    epilog="""\b
+Example:
+  ls -l "$(routeguard shim path)\"""",
+)
 def path() -> int:
     """Print the directory of the shims in use."""
     click.echo(paths.shims(os.environ))
     return ExitCode.OK
 
 
-@shim.command()
+@shim.command(
+    epilog="""\b
+Examples:
+  routeguard shim status
+  routeguard shim status --json | jq .on_path
+
+\b
+Exit status: 0 fine, 1 an agent on PATH would be started without the shims.""",
+)
 @_json
 def status(as_json: bool) -> int:
     """Show whether the shims are in place and first on PATH.
 
-    Also which program each agent's name would start. Exit status 1 if an agent on PATH would be
-    started without the shims.
+    Also which program each agent's name would start.
     """
     found = shims.status(os.environ)
     if as_json:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  routeguard verify           the agents on PATH, bare and guarded
-  routeguard verify --fetch   get the tested release from npm if none is installed
-  routeguard verify --json    the same proof for a machine
-  routeguard verify --unguarded     where they go when started past the guard
+  routeguard verify               the agents on PATH, bare and guarded
+  routeguard verify --fetch       get the tested release from npm if none is installed
+  routeguard verify --json        the same proof for a machine
+  routeguard verify --unguarded   where they go when started without the guard
 
 Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let a loopback
 gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch."""
@@ -50,7 +50,7 @@ gateway stand in, 127 no agent. No run reaches a network; only npm does, under -
     help="The agent to prove. [default: each that is on PATH]",
 )
 @click.option(
-    "--unguarded", is_flag=True, help="Show where a start past the guard goes on this machine."
+    "--unguarded", is_flag=True, help="Show where an unguarded start goes on this machine."
 )
 @click.option("--fetch", is_flag=True, help="Get the agent from npm if none is installed.")
 @click.option(
@@ -176,7 +176,7 @@ def _on_path(agent: Agent, environ: Mapping[str, str]) -> str:
 def render(proof: Proof, *, unguarded: bool = False) -> str:
     """The proof as text: who was contacted in each run, the checks, the verdict.
 
-    `unguarded` tells that its run was a start past the guard.
+    `unguarded` tells that its run was an unguarded start.
     """
     binary = proof.binary
     lines = [f"{binary.agent.title} {binary.version}  {short(printable(binary.path))}", ""]
@@ -187,10 +187,10 @@ def render(proof: Proof, *, unguarded: bool = False) -> str:
     lines.append("")
     if proof.passed and unguarded:
         verdict = paint("held", "good")
-        lines.append(f"{verdict}: a start past the guard goes to the gateway of the policy")
+        lines.append(f"{verdict}: an unguarded start goes to the gateway of the policy")
     elif unguarded:
         verdict = paint("not held", "bad")
-        lines.append(f"{verdict}: nothing sends a start past the guard to the gateway alone")
+        lines.append(f"{verdict}: nothing sends an unguarded start to the gateway alone")
         lines.append("fix: sudo routeguard managed install")
     elif proof.passed:
         verdict = paint("proved", "good")

@@ -91,7 +91,7 @@ CHECKS = (
     ),
     Check(
         "managed", "Managed files", managed.managed,
-        "The agents' own files for administrators, which catch starts past the guard, are as the "
+        "The agents' own files for administrators, which catch unguarded starts, are as the "
         "system policy renders them; they and the system policy belong to root and cannot be "
         "written by others ([managed.md](managed.md)). What `managed install --user` wrote is "
         "looked at as well.",

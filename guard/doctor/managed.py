@@ -45,7 +45,7 @@ def _administrators(context: Context) -> Iterator[Diagnosis]:
     state = read_state(ground)
     if not state.entries:
         yield skipped(
-            "not installed: an agent that starts past the guard follows its user's settings "
+            "not installed: an agent that starts unguarded follows its user's settings "
             f"({ground.command('install')})"
         )
         return

@@ -1,4 +1,4 @@
-"""Where an agent goes that is started past the guard, on this machine as it is: `--unguarded`.
+"""Where an agent goes without the guard, on this machine as it is: `--unguarded`.
 
 The agent runs bare, in throw-away surroundings, with the administrator's files that are here. They
 name the real gateway, so nothing stands in for it: the recording proxy, which lets nobody through,
@@ -44,7 +44,7 @@ def observe(
     """
     if policy.gateway_proxy:
         raise PolicyError(
-            "cannot watch a start past the guard here",
+            "cannot watch an unguarded start here",
             where="gateway.proxy",
             why="the administrator's files send every connection to the proxy of the policy, past "
             "the recording one",
@@ -58,7 +58,7 @@ def observe(
         stage = Stage(stand_in, proxy, plant(), timeout, binary.agent, policy, hostile)
         place = stage.surroundings(os.path.join(root, "unguarded"), {**environ, "PATH": search})
         place.environ |= dict.fromkeys(policy.gateway_keys, key)
-        say("unguarded: the agent, started past the guard")
+        say("unguarded: the agent, started without the guard")
         asked: list[float] = []
 
         def settled() -> bool:
@@ -71,7 +71,7 @@ def observe(
 
 
 def judge_unguarded(run: AgentRun, gateway: str) -> list[Statement]:
-    """What a start past the guard shows, whose `gateway` is `host:port`."""
+    """What an unguarded start shows, whose `gateway` is `host:port`."""
     from guard.catalog import entries
 
     serve_models = entries.hosts()

@@ -59,7 +59,7 @@ ONE = Running(
 
 def test_the_text() -> None:
     assert unstyle(command.render([ONE], "/home/ada", NOW)).splitlines() == [
-        " PID  SINCE  USER  AGENT     STATE      HOW WE KNOW",
+        " PID  SINCE  USER  AGENT     STATE      EVIDENCE",
         "4242  2 h    ada   OpenCode  unguarded  nothing in its environment comes from a launch "
         "by routeguard; it holds OPENAI_API_KEY",
         "",

@@ -221,5 +221,5 @@ def test_a_start_past_the_guard_is_judged_by_whom_it_asked(
 def test_a_proxy_of_the_policy_is_past_the_recorder(tmp_path: Path) -> None:
     policy = CompiledPolicy(gateway_proxy="http://proxy.example.com:8080")
     binary = Binary(AGENT, "/bin/opencode", "1.18.33")
-    with pytest.raises(PolicyError, match="past the guard"):
+    with pytest.raises(PolicyError, match="cannot watch an unguarded start"):
         observe(binary, {}, str(tmp_path), policy, timeout=1.0, say=print)

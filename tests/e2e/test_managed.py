@@ -1,4 +1,4 @@
-"""The administrator's files on real agents: a start past the guard reaches the gateway or nobody.
+"""The administrator's files on real agents: an unguarded start reaches the gateway or nobody.
 
 Each agent runs in a mount namespace whose /etc has the files that `routeguard managed install`
 wrote into an image; the control is the same start without them.
