@@ -42,15 +42,10 @@ function __routeguard_check {
     \builtin local -a names found seen
     \builtin local name type entry expires
     if (( $# )); then
-        names=(__KEYS_WITHOUT_SUFFIX__)
-        found=(${(k)parameters[(I)?*_API_KEY]})
+        found=(${(k)parameters[(I)?*_API_KEY]} __SET_WITHOUT_SUFFIX__)
     else
-        names=(__KEYS__)
+        found=(__SET_NAMES__)
     fi
-    for name in $names; do
-        [[ -v $name ]] && found+=($name)
-    done
-    names=()
     for name in $found; do
         type=${(tP)name}
         [[ $type == *export* && -v $name ]] && names+=(${name}:$type)
