@@ -205,6 +205,13 @@ class TestDispatch:
         assert main(["completion", "tcsh"]) == ExitCode.USAGE
         said = capsys.readouterr().err
         assert said.startswith("routeguard: no such shell: tcsh\n")
+        assert "did you mean" not in said
+
+    def test_a_word_that_is_nearly_a_choice(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["doctor", "shim"]) == ExitCode.USAGE
+        assert "did you mean:\n         routeguard doctor shims\n" in capsys.readouterr().err
+        assert main(["verify", "--agent", "opncode"]) == ExitCode.USAGE
+        assert "did you mean: --agent opencode\n" in capsys.readouterr().err
 
     @pytest.mark.parametrize("words", [["--help"], ["--version"]])
     def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:

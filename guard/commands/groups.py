@@ -185,19 +185,27 @@ def usage_error(error: click.ClickException) -> UsageError:
             name = name.strip("[].").lower()
             kind = error.param.type
             if isinstance(kind, click.Choice) and error.message.count("'") >= 2:
-                return _no_choice(name, error.message.split("'")[1], [*kind.choices], fix)
+                command = "" if name.startswith("-") or not ctx else ctx.command_path
+                given = error.message.split("'")[1]
+                return _no_choice(name, given, [*kind.choices], fix, command)
             # click's names of its types are no English
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
             what = f"{name}: {message}"
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 
 
-def _no_choice(name: str, given: str, choices: Sequence[str], fix: Sequence[str]) -> UsageError:
-    """The error for a value `given` to `name` that is none of the `choices`."""
+def _no_choice(
+    name: str, given: str, choices: Sequence[str], fix: Sequence[str], command: str
+) -> UsageError:
+    """The error for a value `given` to `name` that is none of the `choices`.
+
+    `command` is the one that takes it as a word, "" for an option.
+    """
     what = f"{name} cannot be" if name.startswith("-") else f"no such {name}:"
-    near = get_close_matches(given, choices, n=1)
+    near = get_close_matches(given, choices, n=1, cutoff=0.7)
+    meant = f"did you mean:\n{command} " if command else f"did you mean: {name} "
     return UsageError(
         printable(f"{what} {given}"),
         why=listed("it is one of", choices),
-        fix="\n".join([*(f"did you mean: {one}" for one in near), *fix]),
+        fix="\n".join([*(meant + one for one in near), *fix]),
     )

@@ -43,7 +43,11 @@ def rules(rule: str | None, as_json: bool) -> int:
 
 def found(word: str) -> Rule:
     """The rule of the id or name `word`. Raises UsageError if there is none."""
-    ids = chosen((word,), ()) if word.strip() and "," not in word else frozenset()
+    ids = (
+        chosen((word,), (), command="routeguard rules")
+        if word.strip() and "," not in word
+        else frozenset()
+    )
     if len(ids) != 1:
         raise UsageError(f"no such rule: {printable(word) or '(empty)'}", fix="routeguard rules")
     return RULES[next(iter(ids))]
