@@ -64,7 +64,8 @@ def log(
         after = spans.since(since, time.time())
     wanted = _filter(after, refused, agent)
     source = Log(audit.log_file(environ))
-    found = [entry for entry in _read(source.read, source.path) if wanted(entry)]
+    every = _read(source.read, source.path)
+    found = [entry for entry in every if wanted(entry)]
     limit = _limit(number, SHOWN if since is None else len(found), len(found))
     last = found[len(found) - limit :]
     if as_json and not follow:
@@ -73,7 +74,9 @@ def log(
         return ExitCode.OK
     _show(last, home, as_json=as_json)
     if not as_json:
-        _remarks(source, len(found) - len(last), bool(last), home)
+        if every and not found:
+            show("No entry matches; every entry: routeguard log -n all", err=True)
+        _remarks(source, len(found) - len(last), bool(every), home)
     if not follow:
         return ExitCode.OK
     with Ending() as ending:

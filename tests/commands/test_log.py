@@ -141,6 +141,12 @@ def test_damaged_lines_are_told(machine: Machine) -> None:
     assert json.loads(machine.run("--json").stdout)["damaged"] == 1
 
 
+def test_nothing_matches(machine: Machine) -> None:
+    done = machine.run("--agent", "opncode")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "No entry matches; every entry: routeguard log -n all\n"
+
+
 def test_no_log_yet(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     done = machine.run()
