@@ -40,7 +40,7 @@ KIND_TEXTS = {
     "gateway_setting": "a setting of the gateway's own SDKs",
     "other_service": "a key of a service that serves no models",
     "grey": "a key of an AI service without chat models",
-    "unknown_key": "a name that looks like an API key of an unknown service",
+    "unknown_key": "not in the catalogue",
     "": "no known effect on model routing",
 }
 
@@ -98,7 +98,7 @@ def _check_name(name: str) -> None:
     elif not name or "\0" in name:
         wrong = "what was given is empty"
     if wrong:
-        raise UsageError(f"give the name of a variable; {wrong}")
+        raise UsageError(f"give the name of a variable; {wrong}", fix="routeguard why NAME")
 
 
 # Text --------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ def _what(answer: Answer) -> str:
     if variable.owner:
         text += f" ({variable.owner})"
     if variable.providers:
-        text += f"\nalone it enables, in an unguarded {AGENTS[0].title}: "
-        text += ", ".join(variable.providers)
+        enabled = ", ".join(variable.providers)
+        text += f"\nset alone, it enables {enabled} in an unguarded {AGENTS[0].title}"
     return text + (f"\n{variable.note}" if variable.note else "")
 
 

@@ -97,7 +97,7 @@ def test_a_key_that_is_set(machine: Machine) -> None:
     assert "scrub: " in ran.stdout
     assert "removed: reaches a model provider directly (OpenAI)" in ran.stdout
     assert "unset OPENAI_API_KEY" in ran.stdout
-    assert "alone it enables, in an unguarded opencode: openai" in ran.stdout
+    assert "set alone, it enables openai in an unguarded opencode" in ran.stdout
 
 
 def test_no_output_ever_holds_a_value(machine: Machine) -> None:
@@ -157,6 +157,7 @@ def test_what_is_no_name_is_refused_and_not_repeated(machine: Machine, word: str
     ran = machine.run(word)
     assert ran.returncode == 2
     assert "give the name of a variable" in ran.stderr
+    assert "fix:   routeguard why NAME\n" in ran.stderr
     assert "canary" not in ran.stdout + ran.stderr
 
 
@@ -465,3 +466,8 @@ def test_a_directory_that_is_gone(machine: Machine, tmp_path: Path) -> None:
 
 def test_every_kind_has_words() -> None:
     assert tuple(KIND_TEXTS) == entries.KINDS
+
+
+def test_a_key_of_an_unknown_service_is_described_once(machine: Machine) -> None:
+    ran = machine.run("WHOEVER_API_KEY")
+    assert ran.stdout.count("looks like an API key of an unknown service") == 1

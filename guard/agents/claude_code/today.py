@@ -54,7 +54,7 @@ def unguarded(facts: Facts) -> Today:
     if not named and not stored and route == "api.anthropic.com":
         today.route = "nowhere: the agent asks for a login"
     else:
-        today.route = f"straight to {route}"
+        today.route = f"{route}, directly"
     today.says.reverse()
     return today
 

@@ -60,6 +60,6 @@ def unguarded(facts: Facts) -> Today:
             today.says.append(Say("environment", name, "is sent as the credential"))
     if facts.login:
         today.says.append(Say("stored login", f"{facts.home}/auth.json", "is used"))
-    today.route = f"straight to {address if chosen == 'openai' else addresses.get(chosen, chosen)}"
+    today.route = f"{address if chosen == 'openai' else addresses.get(chosen, chosen)}, directly"
     today.says.reverse()
     return today

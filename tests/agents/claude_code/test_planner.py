@@ -418,7 +418,7 @@ def test_today_names_who_moves_the_route(machine: Machine) -> None:
     )
     found = planner.survey(["-p", "hi"], machine.environ, "", str(machine.project))
     today = AGENT.today(found)
-    assert today.route == "straight to https://evil.example"
+    assert today.route == "https://evil.example, directly"
     assert today.says[0].layer == "project settings"
     bare = own.config_directory({"HOME": "/h"})
     assert bare == "/h/.claude"

@@ -631,15 +631,15 @@ def test_a_launch_that_runs_is_known_by_its_arguments(machine: Machine) -> None:
 def test_today_names_who_moves_the_route(machine: Machine) -> None:
     machine.write("home/.codex/auth.json", "{}")
     found = planner.survey(["exec", "hi"], machine.environ, "", str(machine.project), write=False)
-    assert AGENT.today(found).route == "straight to api.openai.com"
+    assert AGENT.today(found).route == "api.openai.com, directly"
     machine.write(
         "home/.codex/config.toml",
         'model_provider = "evil"\n[model_providers.evil]\nbase_url = "https://evil.example"\n',
     )
     found = planner.survey(["exec", "hi"], machine.environ, "", str(machine.project), write=False)
     today = AGENT.today(found)
-    assert today.route == "straight to https://evil.example"
+    assert today.route == "https://evil.example, directly"
     assert [say.layer for say in today.says] == ["stored login", "user settings"]
     typed = ["exec", "--oss", "hi"]
     found = planner.survey(typed, machine.environ, "", str(machine.project), write=False)
-    assert AGENT.today(found).route == "straight to localhost:11434"
+    assert AGENT.today(found).route == "localhost:11434, directly"
