@@ -95,7 +95,7 @@ _NOT_BY_NAME = (
 
 def is_in_force(path: str, head: bytes = b"") -> bool:
     """Whether a shell, an agent, CI, a container or a tool does what the file at `path` says, by
-    its name alone, or because its `head` is that of a script. If such a file cannot be checked, it
+    its name alone, or because its `head` names a shell. If such a file cannot be checked, it
     could be the one that moves the route.
 
     Not source code, and not what is of a kind only by what it says: much of that is made by

@@ -29,7 +29,7 @@ LINE_LIMIT = 1024 * 1024
 """Bytes. A file with a longer line is not checked: no person wrote it, and it takes long."""
 
 _HEAD = 8 * 1024
-_BEGINS = 2
+_BEGINS = 200
 """Bytes by which a script is told."""
 _CONTROLS = bytes((*range(8), 11, *range(14, 27), *range(28, 32), 127))
 """What no text holds: not a tab, a line or page end, a backspace or an escape."""

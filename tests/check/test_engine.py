@@ -194,6 +194,9 @@ def test_what_is_in_force_by_its_name_and_too_large_is_an_error(
         (tmp_path / name).write_bytes(long)
     # told by its first line
     (tmp_path / "script").write_bytes(b"#!/bin/sh\n" + long)
+    # a bundle of JavaScript and an archive of Python are source code
+    (tmp_path / "cli.cjs").write_bytes(b"#!/usr/bin/env node\n" + long)
+    (tmp_path / "cli").write_bytes(b"#!/usr/bin/env python3\n" + long)
     (tmp_path / "words").write_bytes(long)
     with open(tmp_path / "Makefile", "wb") as file:
         file.write(b"all:\n" * 2_000)
@@ -204,7 +207,9 @@ def test_what_is_in_force_by_its_name_and_too_large_is_an_error(
     assert {f.path: f.severity for f in result.findings} == {
         **dict.fromkeys((".envrc", "run.sh", "package.json", "Makefile", "script"), "error"),
         "tests/run.sh": "warning",
-        **dict.fromkeys(("bundle.js", "package-lock.json", "a.ipynb", "words"), "note"),
+        **dict.fromkeys(
+            ("bundle.js", "package-lock.json", "a.ipynb", "words", "cli", "cli.cjs"), "note"
+        ),
     }
     assert {f.rule for f in result.findings} == {"RG903"}
 

@@ -81,7 +81,7 @@ def test_a_huge_sparse_file_costs_nothing(tmp_path: Path) -> None:
             file.write(head)
             file.truncate(1 << 30)
     large = skipped(tmp_path / "text", "larger than 8 MiB")
-    assert read(tmp_path / "text") == large._replace(has_content=True, head=b"xx")
+    assert read(tmp_path / "text") == large._replace(has_content=True, head=b"x" * 200)
     assert read(tmp_path / "zeros") is None
 
 
@@ -92,7 +92,7 @@ def test_a_long_line_is_left_out_and_a_long_file_is_not(tmp_path: Path) -> None:
         "a line is longer than 1024 KiB",
         str(tmp_path / "line"),
         has_content=True,
-        head=b"sh",
+        head=b"short\n" + b"x" * 194,
     )
     (tmp_path / "file").write_bytes(b"x" * 1023 + b"\n" + b"line\n" * 1_000_000)
     assert isinstance(read(tmp_path / "file"), SourceFile)

@@ -85,10 +85,15 @@ def _by_name(name: str) -> bool:
 
 
 def is_in_force(path: str, head: bytes) -> bool:
-    """Whether a shell, make or just runs the file at `path`: by its name, or by how it begins."""
-    return (
-        _by_name(os.path.basename(path)) or head.startswith(b"#!") or _HOOK.search(path) is not None
-    )
+    """Whether a shell, make or just runs the file at `path`: by its name, or by its first line.
+
+    A first line of another program is none: what that runs is source code.
+    """
+    name = os.path.basename(path)
+    if _by_name(name) or _HOOK.search(path):
+        return True
+    first = head.decode("utf-8", "replace")
+    return "." not in name and bool(shebang(first) or _PWSH.match(first))
 
 
 class Shell(ShellTexts):
