@@ -26,7 +26,9 @@ function routeguard {
     elif [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         __PYTHON__ -I -S __MAIN__ "$@"
     else
-        \builtin printf '%s\n' "routeguard: ${3-exec} refused: routeguard is missing [RG503]" \
+        # no word but the name of an agent: any other may be a key
+        [[ ' __AGENTS__ ' == *" ${3-} "* ]] || \builtin set -- '' '' exec
+        \builtin printf '%s\n' "routeguard: $3 refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
             '  why:   it was removed, or its program is gone; this shell still has its hook' \
             '  fix:   start this shell anew; if there is something to repair, it says so:' \

@@ -14,8 +14,10 @@ function routeguard --description 'routeguard, told about the hook of this shell
     else if test -x __PYTHON__; and test -r __MAIN__
         __PYTHON__ -I -S __MAIN__ $argv
     else
-        set -l name $argv[3] exec
-        builtin printf '%s\n' "routeguard: $name[1] refused: routeguard is missing [RG503]" \
+        # no word but the name of an agent: any other may be a key
+        set -l name exec
+        builtin contains -- "$argv[3]" __AGENTS__; and set name $argv[3]
+        builtin printf '%s\n' "routeguard: $name refused: routeguard is missing [RG503]" \
             "  where: "__MAIN__ \
             '  why:   it was removed, or its program is gone; this shell still has its hook' \
             '  fix:   start this shell anew; if there is something to repair, it says so:' \

@@ -107,6 +107,18 @@ def test_without_its_guard_it_refuses_and_the_shell_goes_on(
     assert not anywhere.record.exists()
 
 
+@pytest.mark.parametrize("words", ["env A_KEY=sk-value x", "-- A_KEY=sk-value x", "-- sh", ""])
+def test_without_its_guard_exec_prints_no_word_of_its_command(
+    guarded: Any, shell: Any, words: str
+) -> None:
+    path = guarded.hook(shell)
+    guarded.main.unlink()
+    done = guarded.run(shell, f"{shell.source(path)}\nrouteguard exec {words}\n")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith("routeguard: exec refused: routeguard is missing [RG503]\n")
+    assert "sk-value" not in done.stderr
+
+
 def test_under_errexit_a_refusal_can_be_handled(guarded: Any, bash: Any) -> None:
     path = guarded.hook(bash)
     guarded.main.unlink()
