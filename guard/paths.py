@@ -309,6 +309,11 @@ def routeguard_cache(environ: Mapping[str, str]) -> str:
     return os.path.join(cache_home(environ), "routeguard")
 
 
+def is_clone(package: str) -> bool:
+    """Whether the directory `package` is that of a clone, not one that was installed."""
+    return os.path.exists(f"{os.path.dirname(package)}/pyproject.toml")
+
+
 def private_directory(path: str) -> str:
     """Make `path` (mode 0700) and return it.
 

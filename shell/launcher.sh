@@ -34,6 +34,9 @@ start() {
     exit 126
 }
 
+# sh reads all of an `if` before it runs any of it
+[ "${1-}" = hook ] || start "$@"
+
 # shellcheck disable=SC2050,SC2194 # words that are filled in
 if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME__ ] && [ -p /dev/fd/1 ] &&
     [ "${XDG_CONFIG_HOME:-$HOME/.config}:${XDG_CACHE_HOME:-$HOME/.cache}" = "$HOME/.config:$HOME/.cache" ] &&

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from guard import paths
 from guard.errors import GuardError
 
 TYPE_CHECKING = False
@@ -53,14 +54,9 @@ def template_places(name: str, *, package: str = _PACKAGE) -> list[str]:
     only where pyproject.toml lies.
     """
     places = [os.path.join(package, "shell", name)]
-    if is_clone(package):
+    if paths.is_clone(package):
         places.append(os.path.join(os.path.dirname(package), "shell", name))
     return places
-
-
-def is_clone(package: str) -> bool:
-    """Whether the directory `package` is that of a clone, not one that was installed."""
-    return os.path.exists(os.path.join(os.path.dirname(package), "pyproject.toml"))
 
 
 def template(name: str, *, package: str = _PACKAGE) -> str:

@@ -17,7 +17,7 @@ from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 from guard.hook import SHELLS
 from guard.hook.keep import identity
-from guard.hook.templates import fill, is_clone, quote_sh, template, template_places
+from guard.hook.templates import fill, quote_sh, template, template_places
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.way import Way, launcher_of_install_sh, launcher_of_others
 
@@ -53,7 +53,7 @@ def text(way: Way, version: str, home: str = "") -> bytes:
     places = [place for name in _TEMPLATES for place in template_places(name, package=package)]
     stat_command = _stat(way.main) if home else ""
     files = [*filter(os.path.exists, places), way.python, way.launcher]
-    made_from = _MADE_FROM if is_clone(package) else _INSTALLED
+    made_from = _MADE_FROM if paths.is_clone(package) else _INSTALLED
     values = {
         "PYTHON": quote_sh(way.python),
         "MAIN": quote_sh(way.main),

@@ -87,6 +87,13 @@ _SOURCES = tuple(
 )
 """All that compiling imports: a clone in which one of them changes compiles again."""
 
+_INSTALLED = tuple(
+    f"{_GUARD}/{name}" for name in ("__init__.py", ".", "catalog", "files", "policy")
+)
+"""The same for a package that was installed, where nobody writes into a file: another release has
+another version, and a directory shows that a file in it was put in the place of another. A tenth of
+the files, in each launch."""
+
 
 def load(
     cwd: str,
@@ -135,7 +142,7 @@ def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPo
     `policy show` says of them, as `marshal` writes it; b"" where that is too long to be kept."""
     user = user_policy(environ)
     project = project_files(cwd)
-    before = identities((system, user, allowed_file(user), *project, *_SOURCES))
+    before = identities((system, user, allowed_file(user), *project, *_sources()))
     cache = _cache_file(environ, user, project)
     if cache:
         found = _read(cache, before)
@@ -151,6 +158,10 @@ def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPo
         of = identities(data_files)
         keep(cache, (*before, *of), _text(before, of, policy, kept))
     return policy, kept
+
+
+def _sources() -> tuple[str, ...]:
+    return _SOURCES if paths.is_clone(_GUARD) else _INSTALLED
 
 
 def _compile(

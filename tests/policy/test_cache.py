@@ -266,6 +266,25 @@ class TestCache:
         machine.load()
         assert len(compiles) == 3
 
+    def test_another_release_is_installed(self, machine, compiles, monkeypatch, tmp_path):
+        package = tmp_path / "guard"
+        (package / "policy").mkdir(parents=True)
+        (package / "policy/model.py").write_text("old")
+        monkeypatch.setattr(cache, "_GUARD", str(package))
+        monkeypatch.setattr(cache, "_INSTALLED", (str(package / "policy"),))
+        machine.load()
+        machine.load()
+        assert len(compiles) == 1
+        (tmp_path / "new").write_text("new")
+        (tmp_path / "new").replace(package / "policy/model.py")
+        machine.load()
+        assert len(compiles) == 2
+
+    def test_what_shows_that_another_release_is_installed_is_there(self):
+        shown = {Path(path) for path in cache._INSTALLED}
+        assert {Path(path).parent for path in cache._SOURCES} <= shown
+        assert all(path.exists() for path in shown)
+
     def test_catalogue_data_changes(self, machine, compiles, monkeypatch, tmp_path):
         data = tmp_path / "data"
         data.write_text("1")
