@@ -58,8 +58,8 @@ def page(all_: click.Group) -> str:
     """The manual page in the macros of man(7); every visible command of `all_` is in it."""
     context = click.Context(all_, info_name="routeguard")
     lines = [
-        _NOT_FOR_FISH,
         f'.TH ROUTEGUARD 1 "{date.today()}" "routeguard {_text(__version__)}" "User Commands"',
+        _NOT_FOR_FISH,
         ".SH NAME",
         f"routeguard \\- {_text(_first_sentence(all_))}",
         ".SH SYNOPSIS",

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import click
@@ -58,6 +59,13 @@ def test_examples_keep_their_lines_and_characters(read: str) -> None:
     assert '  routeguard explain -- opencode run "hi"\n' in read
     assert "  routeguard agents --json | jq '.agents[]" in read
     assert "    ~/.config/routeguard/policy.toml\n" in read
+
+
+def test_the_date_is_in_the_first_line_alone() -> None:
+    """By the rest setup knows that a page has not changed."""
+    first, _, rest = page(group).partition("\n")
+    assert f'"{date.today()}"' in first
+    assert str(date.today()) not in rest
 
 
 def test_text_is_never_a_request() -> None:
