@@ -192,14 +192,16 @@ def _search(detectors: Sequence[Detector], size: int) -> needles.NeedleSearch:
 def _read(
     entries: Sequence[reading.Entry], settings: Settings
 ) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
+    from guard.rules.detectors import is_in_force
+
     key = settings.digest_key
     if settings.index:
         from guard.sources import index
 
-        yield from index.read(entries, settings.index, digest_key=key)
+        yield from index.read(entries, settings.index, digest_key=key, is_text=is_in_force)
         return
     for entry in entries:
-        yield reading.read(entry, digest_key=key)
+        yield reading.read(entry, digest_key=key, is_text=is_in_force)
 
 
 def check_file(

@@ -111,7 +111,11 @@ def _cannot(error: GitError) -> UsageError:
 
 
 def read(
-    entries: Iterable[reading.Entry], root: str, *, digest_key: bytes = b""
+    entries: Iterable[reading.Entry],
+    root: str,
+    *,
+    digest_key: bytes = b"",
+    is_text: reading.IsText = reading.never,
 ) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
     """What `reading.read` gives for each of `entries`, which are blobs of the repository `root`.
 
@@ -125,22 +129,26 @@ def read(
         for entry in entries:
             size = sizes[entry.blob]
             if total + size > _BATCH and batch:
-                yield from _contents(batch, root, given, digest_key)
+                yield from _contents(batch, root, given, digest_key, is_text)
                 batch, total = [], 0
             if size > reading.LIMIT:
-                yield from _contents(batch, root, given, digest_key)
+                yield from _contents(batch, root, given, digest_key, is_text)
                 batch, total = [], 0
                 yield Skipped(entry.path, reading.TOO_LARGE, has_content=True)
                 continue
             batch.append(entry)
             total += size
-        yield from _contents(batch, root, given, digest_key)
+        yield from _contents(batch, root, given, digest_key, is_text)
     except GitError as error:
         raise GuardError("the index cannot be read", where=root, why=str(error)) from None
 
 
 def _contents(
-    batch: Sequence[reading.Entry], root: str, places: dict[str, str], digest_key: bytes
+    batch: Sequence[reading.Entry],
+    root: str,
+    places: dict[str, str],
+    digest_key: bytes,
+    is_text: reading.IsText,
 ) -> Iterator[SourceFile | reading.Opaque | Skipped | None]:
     if not batch:
         return
@@ -159,7 +167,7 @@ def _contents(
             why = "a Git LFS pointer: its content is not in the index"
             yield Skipped(entry.path, why, has_content=True)
         else:
-            yield reading.source(entry, data, digest_key)
+            yield reading.source(entry, data, digest_key, is_text)
 
 
 def _sizes(blobs: Sequence[str], root: str, places: dict[str, str]) -> dict[str, int]:

@@ -28,6 +28,9 @@ XZ = b"\xfd7zXZ\0"
 BEGINS = (GZIP, *BZIP2, XZ)
 """How compressed files begin."""
 
+NAMES = (".gz", ".tgz", ".bz2", ".xz")
+"""How their names end."""
+
 
 def unpacked(data: bytes) -> bytes:
     """What `data` is compressed from, its first LIMIT bytes; b"" if it is not compressed.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
@@ -56,7 +57,19 @@ class Opaque(NamedTuple):
     data: bytes
 
 
-def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Opaque | Skipped | None:
+IsText = Callable[[str, bytes], bool]
+"""Whether the file at a path, by its first bytes, is read as text by what it is for, whatever it
+holds."""
+
+
+def never(_: str, __: bytes) -> bool:
+    """Nothing is."""
+    return False
+
+
+def read(
+    entry: Entry, *, digest_key: bytes = b"", is_text: IsText = never
+) -> SourceFile | Opaque | Skipped | None:
     """The file at `entry`; None if it is gone, or binary and too large; Skipped if it cannot be
     checked.
 
@@ -66,25 +79,25 @@ def read(entry: Entry, *, digest_key: bytes = b"") -> SourceFile | Opaque | Skip
     """
     data: bytes | _Large | str | None = None
     for _ in range(2):
-        data = _read_once(entry.absolute, entry.path)
+        data = _read_once(entry.absolute, entry.path, is_text)
         if data != _CHANGED:
             break
-    return _source(entry, data, digest_key)
+    return _source(entry, data, digest_key, is_text)
 
 
-def source(entry: Entry, data: bytes, digest_key: bytes) -> SourceFile | Opaque | Skipped | None:
+def source(
+    entry: Entry, data: bytes, digest_key: bytes, is_text: IsText = never
+) -> SourceFile | Opaque | Skipped | None:
     """The file at `entry` with the content `data`, as `read` has it."""
     if len(data) > LIMIT:
-        return _source(
-            entry,
-            None if _is_binary(data[:_HEAD], entry.path) else _Large(data[:_HEAD]),
-            digest_key,
-        )
-    return _source(entry, data, digest_key)
+        head = data[:_HEAD]
+        large = None if _is_binary(head, entry.path, is_text) else _Large(head)
+        return _source(entry, large, digest_key, is_text)
+    return _source(entry, data, digest_key, is_text)
 
 
 def _source(
-    entry: Entry, data: bytes | _Large | str | None, digest_key: bytes
+    entry: Entry, data: bytes | _Large | str | None, digest_key: bytes, is_text: IsText
 ) -> SourceFile | Opaque | Skipped | None:
     if isinstance(data, str):
         return Skipped(entry.path, data, entry.absolute)
@@ -92,7 +105,7 @@ def _source(
         return _not_read(entry, TOO_LARGE, data.head)
     if data is None:
         return None
-    if _is_binary(data[:_HEAD], entry.path):
+    if _is_binary(data[:_HEAD], entry.path, is_text):
         return Opaque(entry.path, data)
     if _has_long_line(data):
         why = f"a line is longer than {LINE_LIMIT // 1024} KiB"
@@ -115,7 +128,7 @@ class _Large(NamedTuple):
     head: bytes
 
 
-def _read_once(path: str, shown: str) -> bytes | _Large | str | None:
+def _read_once(path: str, shown: str, is_text: IsText) -> bytes | _Large | str | None:
     """The content; or that it is a text too large; or why it cannot be read, in words; or None for
     a missing file, and for a binary one that is too large."""
     opened: list[os.stat_result] = []
@@ -124,7 +137,9 @@ def _read_once(path: str, shown: str) -> bytes | _Large | str | None:
             data = read_bytes(path, LIMIT, links=False, judge=opened.append, seen=True)
         except TooLargeError:
             head = read_bytes(path, _HEAD, links=False, cut=True)
-            return None if head is None or _is_binary(head, shown) else _Large(head)
+            if head is None or _is_binary(head, shown, is_text):
+                return None
+            return _Large(head)
         if data is None:
             return None
         after = os.lstat(path)
@@ -141,17 +156,19 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _is_binary(head: bytes, path: str) -> bool:
+def _is_binary(head: bytes, path: str, is_text: IsText) -> bool:
     """Whether a file is no text: it is compressed, or there is a NUL in its head, unless its name
     says what reads it anyway, or everything else in it is text: one NUL must not hide a file."""
-    if path.lower().endswith(_TEXTS):
+    name = path.lower()
+    if name.endswith(_TEXTS):
         return False
-    if head.startswith(packed.BEGINS):
-        return True
-    if b"\0" not in head or wide_encoding(head):
-        return False
-    rest = head.translate(None, b"\0")
-    return len(rest) * 2 < len(head) or len(rest.translate(None, _CONTROLS)) < len(rest)
+    if not head.startswith(packed.BEGINS):
+        if b"\0" not in head or wide_encoding(head):
+            return False
+        rest = head.translate(None, b"\0")
+        if len(rest) * 2 >= len(head) and len(rest.translate(None, _CONTROLS)) == len(rest):
+            return False
+    return name.endswith(packed.NAMES) or not is_text(path, head)
 
 
 def _has_long_line(data: bytes) -> bool:

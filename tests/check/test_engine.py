@@ -214,6 +214,31 @@ def test_what_is_in_force_by_its_name_and_too_large_is_an_error(
     assert {f.rule for f in result.findings} == {"RG903"}
 
 
+@pytest.mark.parametrize("noise", [b"# \0\1\n", b"\0" * 1000, b"BZh91AY&SY=1\n", b"\x1f\x8b\x08\n"])
+def test_no_bytes_make_a_binary_of_what_a_shell_or_a_tool_reads(
+    tmp_path: Path, check: Check, noise: bytes
+) -> None:
+    command = b"opencode run -m anthropic/claude hi\n"
+    for name in (".bashrc", "a.ps1", "a.bat"):
+        (tmp_path / name).write_bytes(noise + b"\n" + command)
+    for name in (".envrc", ".env.local"):
+        address = b"export OPENAI_BASE_URL=https://api.openai.com/v1\n"
+        (tmp_path / name).write_bytes(noise + b"\n" + address)
+    (tmp_path / "Procfile").write_bytes(noise + b"\nweb: " + command)
+    (tmp_path / "script").write_bytes(b"#!/bin/bash\n" + noise + command)
+    (tmp_path / "words").write_bytes(noise + command)
+    (tmp_path / "Makefile.gz").write_bytes(noise + command)
+    with open(tmp_path / ".profile", "wb") as file:
+        file.write(noise)
+        file.truncate(reading.LIMIT + 1)
+    found = {(f.path, f.rule) for f in check(*DETECTORS).findings}
+    assert found == {
+        *((name, "RG201") for name in (".bashrc", "a.ps1", "a.bat", "Procfile", "script")),
+        *((name, "RG103") for name in (".envrc", ".env.local")),
+        (".profile", "RG903"),
+    }
+
+
 def test_only_what_was_asked_for_is_reported(tmp_path: Path, check: Check) -> None:
     (tmp_path / "a").write_text("bad # routeguard: ignore[RG101] why\n")
     result = check(Marker(), Marker("RG101"), selected=frozenset(["RG201"]))
