@@ -145,7 +145,7 @@ def _says(quote: Callable[[str], str], lines: list[str]) -> str:
 def _posix(shell: str, loads: Loads) -> list[str]:
     quote = quote_zsh if shell == "zsh" else quote_bash
     launcher, completion = quote(loads.launcher), quote(loads.completion)
-    fails, gone = (_says(quote, lines) for lines in _messages(loads))
+    fails, gone = ("\\" + _says(quote, lines) for lines in _messages(loads))
     blocked = [
         "",
         "function _routeguard_blocked {",
@@ -153,17 +153,19 @@ def _posix(shell: str, loads: Loads) -> list[str]:
         f"    else {gone}; fi",
         "    return 126",
         "}",
-        f"unalias {' '.join(wrapped(None))} 2>/dev/null || :",
+        f"\\unalias {' '.join(wrapped(None))} 2>/dev/null || :",
         *(f"function {name} {{ _routeguard_blocked; }}" for name in wrapped(None)),
         "_routeguard_blocked || :",
     ]
     # a word for each line: with CSH_JUNKIE_QUOTES zsh allows no new line in a quoted one
     script = " \\\n    ".join(map(quote, blocked))
     lines = [
-        # in one substitution with what is done where it fails, the shell would fork once more
-        f'[ -x {launcher} ] && _routeguard_hook="$({launcher} hook {shell})" ||',
-        f"    _routeguard_hook=$(printf '%s\\n' \\\n    {script})",
-        'eval "$_routeguard_hook"; unset _routeguard_hook',
+        # no variable: one of its name may be readonly, or a number. `$?` is the substitution's,
+        # which would fork once more with what is done where it fails
+        '_routeguard_load() { [ $? = 0 ] && [ "$1" ] && \\eval "$1"; }',
+        f'[ -x {launcher} ] && _routeguard_load "$({launcher} hook {shell})" ||',
+        f"    \\eval \"$(\\printf '%s\\n' \\\n    {script})\"",
+        "\\unset -f _routeguard_load",
         f"case $- in *i*) [ ! -r {completion} ] || . {completion} ;; esac",
     ]
     if shell == "bash":

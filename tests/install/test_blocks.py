@@ -90,3 +90,45 @@ def test_the_refusal_is_said_in_whole_whatever_the_paths_hold(
     else:
         assert once[1:3] == [f"  where: {launcher}", "  fix:   sh '/a b/install.sh'"]
         assert once[3].strip() == "or:"
+
+
+@pytest.mark.parametrize(
+    ("shell", "options"),
+    [
+        ("bash", "readonly _routeguard_hook=x _routeguard_load=x\n"),
+        ("bash", "declare -i _routeguard_hook _routeguard_load\n"),
+        ("bash", "shopt -s expand_aliases\nalias eval=: unset=: printf=:\n"),
+        ("zsh", "readonly _routeguard_hook=x _routeguard_load=x\n"),
+        ("zsh", "typeset -u _routeguard_hook _routeguard_load\n"),
+        ("zsh", "alias eval=: unset=: printf=:\n"),
+        ("zsh", "setopt warncreateglobal errreturn\n"),
+    ],
+)
+@pytest.mark.parametrize("how", ["loads", "ends halfway"])
+def test_whatever_the_shell_holds_the_hook_is_loaded_or_agents_are_blocked(
+    tmp_path: Path, shell: str, options: str, how: str, missing_part
+) -> None:
+    """A function reads the start file again, as a user's `reload` does."""
+    program = shutil.which(shell)
+    if program is None:
+        missing_part(f"{shell} is not installed")
+    launcher = tmp_path / "routeguard"
+    end = "exit 0" if how == "loads" else "kill -9 $$"
+    launcher.write_text(
+        "#!/bin/sh\necho 'function opencode {'\n"
+        f"[ '{how}' != loads ] || printf 'return 5\\n}}\\n'\n{end}\n"
+    )
+    launcher.chmod(0o755)
+    loads = blocks.Loads(str(launcher), "/nowhere/completion", "again")
+    start = tmp_path / "start"
+    start.write_bytes(options.encode() + blocks.block(shell, loads))
+    script = f". {start}\nreload() {{ . {start}; }}\nreload\nopencode || echo usable $?\n"
+    if "readonly" in options:
+        script = f". {start}\nopencode || echo usable $?\n"
+    found = subprocess.run(
+        [program, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    status = 5 if how == "loads" else 126
+    assert found.stdout == f"usable {status}\n", found
+    said = {line.partition(":")[0].strip() for line in found.stderr.splitlines()}
+    assert said == (set() if how == "loads" else {"routeguard", "fix"}), found
