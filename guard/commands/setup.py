@@ -160,9 +160,7 @@ def _set_up(
         files.put(this, planned, choices, environ, step, dry_run=True)
         return status
     if ask:
-        say("To be written:")
-        files.put(this, planned, choices, environ, _without_text, dry_run=True)
-        click.confirm("Write this?", default=True, abort=True, err=True)
+        _ask(this, planned, choices, environ, more=decided is not None and decided.writes)
     if decided is not None and decided.key_name:
         keyring.store(decided.key_name, decided.key_value, this.python)
         step("key", f"{decided.key_name}, in the system's keyring")
@@ -172,6 +170,8 @@ def _set_up(
         write_change(decided.change, environ)
     files.put(this, planned, choices, environ, step, dry_run=False)
     _say_next(this, planned)
+    if status != ExitCode.OK:
+        say("To do:     mend your policy, as said above; until then no agent starts")
     launcher = typed(this.launcher)
     for variable in missing:
         ways = answers.not_set(variable, launcher, keyring=not keyring.why_not())
@@ -238,9 +238,24 @@ def _key_not_set(environ: Mapping[str, str]) -> tuple[str, ...]:
     return (entry.key_env,) if entry.lacks_key(environ) else ()
 
 
-def _without_text(word: str, what: str) -> None:
-    if word:
+def _ask(
+    this: way.Way,
+    planned: files.StartFilesPlan,
+    choices: files.Choices,
+    environ: Mapping[str, str],
+    *,
+    more: bool,
+) -> None:
+    """Show what would be written and ask; silent where it is nothing and there is no `more`."""
+    steps: list[tuple[str, str]] = []
+    files.put(this, planned, choices, environ, lambda *one: steps.append(one), dry_run=True)
+    changes = [(word, what) for word, what in steps if word not in ("", "unchanged")]
+    if changes:
+        say("To be written:")
+    for word, what in changes:
         step(word, what)
+    if changes or more:
+        click.confirm("Write this?", default=True, abort=True, err=True)
 
 
 def _say_next(this: way.Way, planned: files.StartFilesPlan) -> None:

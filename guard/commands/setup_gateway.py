@@ -68,6 +68,11 @@ class Decided:
     key_name: str = ""
     key_value: str = dataclasses.field(default="", repr=False)
 
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write."""
+        return self.change is not None or bool(self.key_name)
+
 
 @dataclass(frozen=True, slots=True)
 class _Source:

@@ -57,7 +57,7 @@ def find_key(policy: CompiledPolicy, environ: Mapping[str, str], entry: str = ""
         raise GuardError(
             f"no gateway key: {chosen.key_env} is not set",
             where="environment",
-            why="put your Portkey API key into it (dashboard, API Keys)",
+            why="without your Portkey API key (dashboard, API Keys) nothing reaches the gateway",
             fix=shells.export(chosen.key_env),
             rule="RG106",
         )

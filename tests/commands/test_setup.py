@@ -324,11 +324,13 @@ def test_a_second_time_there_is_nothing_to_write(person: Person) -> None:
             asked.answer(WHICH, "1")
             if first:
                 asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
+                asked.answer(WRITE, "y")
             else:
                 asked.expect("is up to date")
-            asked.answer(WRITE, "y")
             assert asked.end() == 0
-            assert ("unchanged  ~/.local/share/routeguard/bin/routeguard" in asked.said) != first
+            unchanged = "unchanged  ~/.local/share/routeguard/bin/routeguard"
+            assert asked.said.count(unchanged) == (0 if first else 1)
+            assert ("To be written:" in asked.said) == first
 
 
 def test_a_default_is_offered_that_can_be_used(person: Person) -> None:
@@ -599,6 +601,7 @@ def test_a_broken_policy_is_said_and_the_shells_are_guarded_all_the_same(person:
     done = person.run("setup", "--yes", "--shell", "zsh")
     assert done.returncode == 3
     assert "nonsense" in done.stderr
+    assert "To do:     mend your policy, as said above; until then no agent starts" in done.stdout
     assert "routeguard" in (person.home / ".zshrc").read_text()
 
 
