@@ -108,9 +108,12 @@ def unreadable(
 
 def leave_out(path: str) -> str:
     """The fix for a file of the tree that `check` cannot check."""
+    import glob
     import shlex
 
-    return f"check it by hand, then leave it out:\nrouteguard check --exclude {shlex.quote(path)}"
+    # a file named `*.sh` leaves out nothing but itself
+    pattern = shlex.quote(glob.escape(path))
+    return f"check it by hand, then leave it out:\nrouteguard check --exclude {pattern}"
 
 
 def mask(value: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from guard.findings import SEVERITIES, Finding, digest, mask
+from guard.findings import SEVERITIES, Finding, digest, leave_out, mask
 from guard.rule_table import RULES
+from guard.sources.reading import Entry
+from guard.sources.tree import Tree, without
 
 
 def test_every_rule_has_a_severity_that_a_finding_takes() -> None:
@@ -58,6 +62,16 @@ def test_rules_are_named_once() -> None:
 )
 def test_mask(value: str, shown: str) -> None:
     assert mask(value) == shown
+
+
+@pytest.mark.parametrize("path", ["*.sh", "[r]un.sh", "-r?n.sh", "app/[id]/it's [x]*.sh", "run.sh"])
+def test_the_way_to_leave_a_file_out_leaves_out_that_file_alone(path: str) -> None:
+    command = leave_out(path).split("\n")[1]
+    pattern = shlex.split(command)[-1]
+    names = dict.fromkeys(("run.sh", "r.sh", "an.sh", path))
+    entries = tuple(Entry(name, f"/{name}") for name in names)
+    left = without(Tree("/", entries), [pattern]).entries
+    assert [entry.path for entry in left] == [e.path for e in entries if e.path != path]
 
 
 def test_digest() -> None:
