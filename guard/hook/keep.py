@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from guard import paths
 from guard.errors import GuardError
@@ -36,7 +37,7 @@ def keep(
     launcher has the shell load the text as long as it sees the same again, and the text itself
     is as we wrote it. An exception runs out without a file being changed, so a hook that holds
     one is not kept; nor is one that was made from a file that changed a moment ago, which may
-    change again unseen.
+    change again unseen, or from a module that a launcher older than it does not look at.
     """
     if any(exception.subject.startswith(_ENV) for exception in policy.exceptions):
         return
@@ -82,11 +83,19 @@ def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
     for layer in (paths.SYSTEM_POLICY, user, allowed_file(user)):
         if (os.path.normpath(layer) in looked_at) != os.path.lexists(layer):
             return False
+    if not all(looked_at & {file, os.path.dirname(file)} for file in _modules()):
+        return False
     if not all(identity(path).removesuffix(path) == line for path, line in seen.items()):
         return False
     from guard.policy.keep import settled
 
     return settled(cache.identities(seen))
+
+
+def _modules() -> list[str]:
+    """The files of our modules that are loaded."""
+    ours = [module for name, module in sys.modules.items() if name.partition(".")[0] == "guard"]
+    return [module.__file__ for module in ours if module.__file__]
 
 
 def identity(path: str) -> str:

@@ -537,8 +537,10 @@ class TestTwoAtOnce:
     TEXT = "older"
 
     @pytest.fixture
-    def keep(self, home: Home) -> Iterator[Callable[[], bool]]:
+    def keep(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
         """Keep another text for what is now seen; whether it was kept."""
+        # the tests have loaded modules that `hook` does not load
+        monkeypatch.setattr(keep, "_modules", list)
         home.warm("fish")
         kept = home.kept / "hook.fish"
         seen = (home.kept / "hook.fish.seen").read_text()
@@ -610,3 +612,16 @@ def test_every_file_that_a_hook_is_made_from_is_looked_at(home: Home, tmp_path: 
     names = {line.split(" ", 6)[-1].rstrip("'") for line in looked_at.splitlines()}
     assert {str(package / name) if name[0] != "/" else name for name in names} >= used
     assert len(used) > 30
+
+
+def test_what_a_launcher_does_not_look_at_is_in_no_kept_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package was upgraded, and no setup has made the launcher that goes with it."""
+    home = Home(tmp_path)
+    home.warm()
+    older = tuple(one for one in launcher._MADE_FROM if not one.startswith("hook/"))
+    monkeypatch.setattr(launcher, "_MADE_FROM", older)
+    home.put()
+    home.settle()
+    assert [home.ask("hook", "zsh")[1] for _ in range(3)] == [True] * 3
