@@ -109,7 +109,11 @@ HookEvent = Annotated[
 ]
 ModelId = Annotated[str, Matching(_MODEL, "a model id, without { } \" ' ` \\")]
 ModelRef = Annotated[
-    str, Matching(rf"{_PROVIDER}/{_MODEL}", "PROVIDER/MODEL with a provider of gateway.providers")
+    str,
+    Matching(
+        rf"{_PROVIDER}/{_MODEL}",
+        "PROVIDER/MODEL with a provider of gateway.providers, such as portkey/gpt-4o",
+    ),
 ]
 Reason = Annotated[
     str,

@@ -293,6 +293,21 @@ def _decoded(data: bytes, path: str) -> str:
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+_TUPLE = re.compile(r"\('.*'\)")
+_SYNTAX_FIXES = (
+    ("Invalid value", 'quote text: key = "value"'),
+    ("Expected '='", 'write key = "value"'),
+    ("Illegal character '\\n'", "close the quote at the end of the line"),
+    ("Unterminated string", "close the quote"),
+    ("Expected ']", "close the name of the table with ]"),
+    ("Unclosed array", "close the list with ]"),
+    ("Unclosed inline table", "close the table with } on the same line"),
+    ("Invalid initial character for a key part", "a table in { } ends on the same line"),
+    ("Cannot declare", "join the two tables of that name"),
+)
+"""What mends a policy, by the start of what `tomllib` says of it."""
+
+
 def _parsed(text: str, place: Candidate) -> dict[str, Any]:
     path = place.path
     if place.layer == "project":
@@ -319,7 +334,11 @@ def _parsed(text: str, place: Candidate) -> dict[str, Any]:
             at = (int(found.group(1)), int(found.group(2)))
         else:
             at = position(text, len(text)) if found else (0, 0)
-        fix = 'quote text: key = "value"' if found and message == "Invalid value" else ""
+        # a table's name is a tuple of Python there
+        message = _TUPLE.sub(lambda name: ".".join(re.findall("'(.*?)'", name[0])), message)
+        fix = next((fix for start, fix in _SYNTAX_FIXES if message.startswith(start)), "")
+        if message == "Invalid value" and at >= position(text, len(text.rstrip())):
+            fix = "close the list with ]"
         raise _invalid(path, at, f"not valid TOML: {message}", fix=fix) from None
 
 

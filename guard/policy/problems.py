@@ -206,8 +206,21 @@ def translate(error: ErrorDetails, path: Path) -> tuple[Path, str, str, str, str
         bound = f"at most {context['max_length']}" if kind == "too_long" else "at least 1"
         return path, "wrong length", shown(value, path), f"{bound} items", ""
     if kind in _WANTED:
-        return path, "wrong type", shown(value, path), _WANTED[kind], ""
+        text = shown(value, path)
+        return path, "wrong type", text, _WANTED[kind], _retyped(kind, value, text, path)
     return path, "cannot be used", shown(value, path), error["msg"].removeprefix("Input "), ""
+
+
+def _retyped(kind: str, value: object, text: str, path: Path) -> str:
+    """What to write for a string `value`, shown in full as `text`, where `kind` is wanted."""
+    if not isinstance(value, str) or text != f'"{value}"':
+        return ""
+    if kind == "list_type":
+        words = value.split() if path[-1:] == ("command",) else [value]
+        return f"{path[-1]} = [" + ", ".join(f'"{word}"' for word in words) + "]"
+    if kind == "int_type" and value.isdecimal():
+        return f"write {value} without quotes"
+    return ""
 
 
 def _words(accepted: str) -> list[str]:

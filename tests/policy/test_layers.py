@@ -205,6 +205,36 @@ class TestText:
         assert problem.message == "not valid TOML: Invalid value"
         assert 'key = "value"' in problem.fix
 
+    @pytest.mark.parametrize(
+        ("text", "fix"),
+        [
+            ('[gateway]\nbase_url: "https://x"\n', 'write key = "value"'),
+            ('[gateway]\nbase_url = "https://x\n', "close the quote at the end of the line"),
+            ("[gateway\n", "close the name of the table with ]"),
+            ("[keys]\nextra = ['A',\n", "close the list with ]"),
+            ('[gateway]\nkey = { env = "A",\n}\n', "a table in { } ends on the same line"),
+            ("[gateway]\n[gateway]\n", "join the two tables of that name"),
+        ],
+    )
+    def test_a_slip_in_toml_is_met_with_what_mends_it(self, machine, text, fix):
+        assert only(machine, text).fix == fix
+
+    def test_a_table_that_is_there_twice(self, machine):
+        problem = only(machine, "[gateway.providers.x]\n[gateway.providers.x]\n")
+        assert problem.message == "not valid TOML: Cannot declare gateway.providers.x twice"
+
+    @pytest.mark.parametrize(
+        ("text", "fix"),
+        [
+            ('[gateway.providers.portkey]\nmodels = "gpt-4o"\n', 'models = ["gpt-4o"]'),
+            ('[gateway]\nkey = { command = "op read x" }\n', 'command = ["op", "read", "x"]'),
+            ('[proxies]\nhold = ["11434"]\n', "write 11434 without quotes"),
+            (f'[gateway.providers.portkey]\nmodels = "sk-ant-{"a1B2" * 12}"\n', ""),
+        ],
+    )
+    def test_a_string_of_another_type(self, machine, text, fix):
+        assert only(machine, text).fix == fix
+
     def test_end_of_document(self, machine):
         problem = only(machine, 'schema = 1\nuser_exceptions = "acc')
         assert problem.line == 2
