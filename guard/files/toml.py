@@ -5,6 +5,7 @@ Hot-path module; `tomllib` and `re` are imported on first use.
 
 from __future__ import annotations
 
+from guard.files import quick_toml
 from guard.files.read import BeyondLimitsError, MalformedError, text_of
 
 TYPE_CHECKING = False
@@ -24,6 +25,9 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 def parse(text: str) -> dict[str, Any]:
     """The tables of `text`. Raises MalformedError, with a line number if there is one."""
+    plain = quick_toml.plain(text)
+    if plain is not None:
+        return plain
     import tomllib
 
     deep = long_key(text, MAX_DEPTH)

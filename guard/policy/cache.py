@@ -57,6 +57,7 @@ _SOURCES = tuple(
         "errors.py",
         "files/around.py",
         "files/quick_json.py",
+        "files/quick_toml.py",
         "files/read.py",
         "files/toml.py",
         "files/write.py",
