@@ -49,6 +49,9 @@ _TEXTS = (
 _TWICE = ("execv", "execvp", "execve", "execvpe", "execl", "execlp")
 """Functions that get the program, and then its name again as the first word."""
 
+_CONTEXT_FIRST = "exec.CommandContext"
+"""The function that gets something else before the program."""
+
 _OWNERS = frozenset(
     (
         *("", "subprocess", "sp", "asyncio", "os", "pexpect", "pty", "posix"),
@@ -100,7 +103,15 @@ _HOLE = {
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": ""}
 _OPEN, _CLOSE = "([{", ")]}"
 _UNKNOWN = "$"
-_FIRST_NAME = late(r"\s*(?:\w+\s*=\s*)?[\[(]?\s*(?:\*|\.\.\.)?[A-Za-z_$][\w$]*\s*[,)\]]")
+_FIRST_NAME = late(
+    r"\s*(?P<key>\w+\s*=\s*)?[\[(]?\s*(?:\*|\.\.\.)?(?P<name>[A-Za-z_$][\w$]*)\s*[,)\]]"
+)
+_GIVEN = late(
+    # with blanks around the `=`: a keyword of another call has none. What follows the name is
+    # not taken: in `else: a = [` there are two names
+    r"(?<![\w$.])(?P<name>[A-Za-z_$][\w$.]*+)"
+    r"(?=(?P<given>(?:[ \t]{0,3}:[^=\n]{0,60}?)?[ \t]:?=\s{1,3})[\[(\"'`])"
+)
 _TABLE = late(r"\{\s*[\"'][^\"':=\n]{0,200}[\"']\s*[,}]")  # a list in Lua
 _OPTION_ARGS = late(r"\{[^{}\[]{0,200}?\bargs\s{0,3}:\s{0,3}\[")
 _CHAINED = late(r"\)\s*(?:\.(?!args?\b)\w+\([^()]{0,200}\)\s*){0,9}\.args?\(")
@@ -112,7 +123,8 @@ _LONGEST_WORD = 100
 """Characters of what tells; more than any has."""
 _MOST = 500
 """Calls of one file that are looked at, and words of one call."""
-_MOST_NAMES = 50
+_MOST_LISTS = 2000
+"""Lists and texts of one file that names stand for in its calls."""
 _DEEPEST = 50
 """Names that stand for lists with names, one in the other."""
 
@@ -146,7 +158,11 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
         if not _starts(found, text):
             continue
         given_name = _FIRST_NAME.match(text, start, start + 200)
-        if not given_name:
+        if given_name is not None:
+            known = given.before(given_name["name"], given_name.start("name")) >= 0
+            if not known and not given_name["key"] and name != _CONTEXT_FIRST:
+                continue  # which program it is, nobody can tell
+        else:
             end = start + _LONGEST
             if not tells(text[max(start, quiet - _LONGEST_WORD) : end].lower()):
                 quiet = end
@@ -158,7 +174,7 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
         words = arguments.read()
         if name == "Command::new":
             words += arguments.chained()
-        if name == "exec.CommandContext":
+        if name == _CONTEXT_FIRST:
             words = words[1:]
         elif name in _TWICE and len(words) > 1:
             words = [words[0], *words[2:]]
@@ -249,24 +265,21 @@ def string_at(text: str, at: int) -> Word | None:
 
 
 class _Given:
-    """Where the code gives which name a list or a text; looked for once for each name."""
+    """Where the code gives which name a list or a text; looked for once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._places: dict[str, list[int]] = {}
+        self._places: dict[str, list[int]] | None = None
         self.words: dict[int, list[Word]] = {}
         """What was read at such a place: a list may be put into many."""
 
     def before(self, name: str, at: int) -> int:
         """The offset of what `name` was last given before `at`; -1 if that is not known."""
-        if name not in self._places:
-            if len(self._places) > _MOST_NAMES:
-                return -1
-            # with blanks around it: a keyword of another call has none
-            given = r"(?:[ \t]{0,3}:[^=\n]{0,60}?)?[ \t]:?=\s{1,3}(?=[\[(\"'`])"
-            found = re.finditer(rf"(?<![\w$.]){re.escape(name)}{given}", self._text)
-            self._places[name] = [match.end() for match in found]
-        places = self._places[name]
+        if self._places is None:
+            self._places = {}
+            for found in _GIVEN.finditer(self._text):
+                self._places.setdefault(found["name"], []).append(found.end("given"))
+        places = self._places.get(name, [])
         index = bisect_left(places, at) - 1
         return places[index] if index >= 0 else -1
 
@@ -375,6 +388,8 @@ class _Arguments:
             at = self._given.before(name.group(), min(start, self._known))
         if at >= 0:
             if at not in self._given.words:
+                if len(self._given.words) >= _MOST_LISTS:
+                    raise UnparsedError(f"holds more than {_MOST_LISTS} lists that its calls name")
                 self._given.words[at] = self._given_at(at)
             return self._given.words[at]
         return [

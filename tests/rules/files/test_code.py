@@ -144,3 +144,26 @@ def test_what_stands_behind_many_calls_is_not_passed_over_in_silence() -> None:
     (finding,) = code.DETECTOR.check(file, CompiledPolicy())
     assert (finding.rule, finding.severity) == ("RG903", "error")
     assert "more than 500 calls" in finding.message
+
+
+def test_every_name_that_is_given_a_list_counts() -> None:
+    names = "".join(f"n{number} = ['ls']\nsubprocess.run(n{number})\n" for number in range(100))
+    text = names + "if x: pass\nelse: cmd = ['opencode', 'serve']\nsubprocess.run(cmd)\n"
+    (finding,) = code.DETECTOR.check(SourceFile("a.py", text.encode()), CompiledPolicy())
+    assert (finding.rule, finding.line) == ("RG203", 202)
+
+
+def test_calls_of_what_nobody_can_tell_are_not_counted() -> None:
+    unknown = "# opencode\n" + "exec(cursor, row)\nrun(*words)\n" * 1000
+    text = f"{unknown}subprocess.run(['opencode', 'serve'])\n"
+    (finding,) = code.DETECTOR.check(SourceFile("a.py", text.encode()), CompiledPolicy())
+    assert finding.rule == "RG203"
+
+
+def test_more_lists_than_anybody_names_are_an_error() -> None:
+    lists = "".join(f"n{number} = ['ls', n{number - 1}]\n" for number in range(3000))
+    names = ", ".join(f"n{number}" for number in range(0, 3000, 20))
+    text = f"{lists}subprocess.run(['opencode', {names}])\n"
+    (finding,) = code.DETECTOR.check(SourceFile("a.py", text.encode()), CompiledPolicy())
+    assert (finding.rule, finding.severity) == ("RG903", "error")
+    assert "lists that its calls name" in finding.message
