@@ -5,17 +5,17 @@
 
 # What the wrappers and people call. Agents that replay a user's functions leave out those that begin
 # with an underscore, and some only take one: then a wrapper starts the command of this name. A shell
-# that has lost the look at each prompt hands that on, for routeguard to say. The quoted name is read
-# correctly even while an alias of that name exists.
+# that has lost the look at each prompt hands that on, for routeguard to say. A quoted name is read
+# correctly even while an alias of that name exists, a global one, too.
 function 'routeguard' {
     if [[ -o interactive ]]; then
         if [[ "${precmd_functions[*]-}" != *__routeguard_precmd* ]]; then
             \builtin local -x ROUTEGUARD_HOOK=lost:zsh
-        elif [[ ${1-} != exec ]]; then
+        elif [[ ${1-} != 'exec' ]]; then
             \builtin local -x ROUTEGUARD_HOOK=live:zsh
         fi
     fi
-    if [[ ${1-} != exec ]]; then
+    if [[ ${1-} != 'exec' ]]; then
         \command routeguard "$@"
     elif [[ -x __PYTHON__ && -r __MAIN__ ]]; then
         __PYTHON__ -I -S __MAIN__ "$@"
@@ -32,7 +32,7 @@ function 'routeguard' {
 }
 # For each agent:
 function '__AGENT__' {
-    \routeguard exec -- __AGENT__ "$@"
+    \routeguard 'exec' -- '__AGENT__' "$@"
 }
 # So much for each agent.
 

@@ -68,7 +68,7 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
             set -- "$HOME/.cache/routeguard" "$HOME/.cache/routeguard/hook" "$rg_hook.seen" "$rg_hook" "$@"
         fi
         # shellcheck disable=SC2086 # patterns among them
-        rg_seen=$(cd __GUARD__ && LC_ALL=C exec __STAT__ "$@" __FILES__ 2>/dev/null) || rg_seen=''
+        rg_seen=$(cd __GUARD__ 2>/dev/null && LC_ALL=C exec __STAT__ "$@" __FILES__ 2>/dev/null) || rg_seen=''
         rg_private=''
         if [ -n "$rg_kept" ]; then
             # a line for each word

@@ -162,7 +162,7 @@ def _posix(shell: str, loads: Loads) -> list[str]:
     lines = [
         # no variable: one of its name may be readonly, or a number. `$?` is the substitution's,
         # which would fork once more with what is done where it fails
-        '_routeguard_load() { [ $? = 0 ] && [ "$1" ] && \\eval "$1"; }',
+        '_routeguard_load() { [ "$?" = 0 ] && [ "$1" ] && \\eval "$1"; }',
         f'[ -x {launcher} ] && _routeguard_load "$({launcher} hook {shell})" ||',
         f"    \\eval \"$(\\printf '%s\\n' \\\n    {script})\"",
         "\\unset -f _routeguard_load",

@@ -77,6 +77,6 @@ def test_exceptions_for_variables_carry_their_end() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_without_a_policy_the_wrappers_are_all_there_and_no_name_is_looked_for(shell: str) -> None:
     text = render(shell, None)
-    assert "exec -- opencode " in text
-    assert "exec -- opencode2 " in text
+    assert "exec -- opencode " in text.replace("'", "")
+    assert "exec -- opencode2 " in text.replace("'", "")
     assert "OPENAI" not in text

@@ -96,6 +96,7 @@ def test_the_refusal_is_said_in_whole_whatever_the_paths_hold(
     ("shell", "options"),
     [
         ("bash", "readonly _routeguard_hook=x _routeguard_load=x\n"),
+        ("bash", "IFS=0\n"),
         ("bash", "declare -i _routeguard_hook _routeguard_load\n"),
         ("bash", "shopt -s expand_aliases\nalias eval=: unset=: printf=:\n"),
         ("zsh", "readonly _routeguard_hook=x _routeguard_load=x\n"),

@@ -625,3 +625,16 @@ def test_what_a_launcher_does_not_look_at_is_in_no_kept_hook(
     home.put()
     home.settle()
     assert [home.ask("hook", "zsh")[1] for _ in range(3)] == [True] * 3
+
+
+def test_where_its_package_is_gone_it_leaves_it_to_the_block_to_say_so(tmp_path: Path) -> None:
+    main = tmp_path / "package/__main__.py"
+    main.parent.mkdir()
+    main.touch()
+    home = Home(tmp_path, str(main))
+    shutil.rmtree(main.parent)
+    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [home.launcher, "hook", "zsh"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (126, "", "")

@@ -180,6 +180,26 @@ def test_a_zsh_script_with_an_alias_goes_through_the_wrapper(guarded: Any, zsh: 
     assert guarded.records()[0]["argv"][3:] == ["run"]
 
 
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        ("opencode='opencode --model a/b'", ["--model", "a/b", "run"]),
+        ("opencode='command opencode'", ["run"]),
+        ("exec='echo alias'", ["run"]),
+    ],
+)
+def test_a_global_alias_of_zsh_is_in_no_wrapper(
+    guarded: Any, zsh: Any, open_session: Callable[..., Any], alias: str, words: list[str]
+) -> None:
+    session = open_session(zsh)
+    session.run(f"alias -g {alias}")
+    session.run(zsh.source(guarded.hook(zsh)))
+    assert session.messages(session.run("true")) == []
+    session.run("opencode run")
+    assert session.messages(session.run("true")) == []
+    assert guarded.records()[0]["argv"] == ["exec", "--", "opencode", *words]
+
+
 def test_ctrl_c_reaches_the_command_and_leaves_the_shell(
     guarded: Any, shell: Any, open_session: Callable[..., Any]
 ) -> None:
