@@ -213,6 +213,19 @@ class TestDispatch:
         assert main(["verify", "--agent", "opncode"]) == ExitCode.USAGE
         assert "did you mean: --agent opencode\n" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["verify", "--timeout", "0"], "--timeout: 0.0 is not from 1 to 3600"),
+            (["watch", "--interval", "0"], "--interval: 0.0 is not from 0.2 to 3600"),
+        ],
+    )
+    def test_a_number_outside_of_its_range(
+        self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(words) == ExitCode.USAGE
+        assert capsys.readouterr().err.startswith(f"routeguard: {said}\n")
+
     @pytest.mark.parametrize("words", [["--help"], ["--version"]])
     def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:
         outputs = set()

@@ -38,6 +38,7 @@ _OTHER_NAMES = {
     "routeguard uninstall": "routeguard teardown",
 }
 """What a command was called once, or is elsewhere: what it is called here."""
+_RANGE = re.compile(r"is not in the range ([\d.]+?)(?:\.0)?<=x<=([\d.]+?)(?:\.0)?(?=\.?$)")
 _OTHER_OPTIONS = {
     "routeguard ports --watch": "routeguard watch",
 }
@@ -190,6 +191,7 @@ def usage_error(error: click.ClickException) -> UsageError:
                 return _no_choice(name, given, [*kind.choices], fix, command)
             # click's names of its types are no English
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
+            message = _RANGE.sub(r"is not from \1 to \2", message)
             what = f"{name}: {message}"
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 
