@@ -78,6 +78,7 @@ def check_texts(
         script.calls += found.calls
         script.files += found.files
         script.settings += found.settings
+        script.unread = script.unread or found.unread
         for name, value in found.constants.items():
             if script.constants.setdefault(name, value) != value:
                 script.constants[name] = "$"
@@ -86,6 +87,10 @@ def check_texts(
 
 def check_script(scope: Scope, script: Script) -> Iterator[Finding]:
     """Findings in a shell text that is already read."""
+    if script.unread is not None:
+        why, at = script.unread
+        message = f"the shell text here {why}, so what follows was not checked"
+        yield scope.unchecked(Span(at, at), message)
     seen: set[int] = set()
     agents = [agent for agent in AGENTS if agent.ID not in scope.policy.unguarded]
     for call in script.calls:

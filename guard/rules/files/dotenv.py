@@ -83,6 +83,8 @@ def _script(text: Text) -> Iterator[DotenvAssignment]:
     for name, word, start in words:
         if word is not None:
             yield DotenvAssignment(name, word.shown, start, word.content.start, word.content.end)
+    if script.unread is not None:
+        raise UnparsedError(script.unread[0])
 
 
 def _settings(text: str) -> Iterator[DotenvAssignment]:

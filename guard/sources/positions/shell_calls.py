@@ -50,6 +50,9 @@ MAX_DEPTH = 8
 MAX_CALLS = 20_000
 """How many calls of one text are looked at."""
 
+MAX_STEPS = 32
+"""How many programs are followed that start one another (`sudo env nice …`)."""
+
 Split = Callable[[Text], list[Command]]
 """What splits a text into simple commands."""
 
@@ -83,13 +86,15 @@ class Call(Record):
 class Script(Record):
     """What a text does: calls, settings, and the variables that have one known value in it.
 
-    `files` are those that it writes whole or adds to, with what is known of their content.
+    `files` are those that it writes whole or adds to, with what is known of their content. `unread`
+    is why a part of it was not followed, and the offset at which that begins.
     """
 
     calls: list[Call] = []  # noqa: RUF012
     files: list[tuple[Word, Text]] = []  # noqa: RUF012
     settings: list[Setting] = []  # noqa: RUF012
     constants: dict[str, str] = {}  # noqa: RUF012
+    unread: tuple[str, int] | None = None
 
     def value(self, word: Word) -> str | None:
         """What the program gets for `word`, as far as the text itself tells; else None."""
@@ -133,6 +138,7 @@ def follow(words: list[Word], into: Script) -> None:
     into.calls += found.calls
     into.files += found.files
     into.settings += found.settings
+    into.unread = into.unread or found.unread
 
 
 class _Inner:
@@ -189,6 +195,11 @@ class _Reading:
             self._depth += 1
             self.commands(self._split(text))
             self._depth -= 1
+        else:
+            self._leave("is nested too deeply", text.start)
+
+    def _leave(self, why: str, at: int) -> None:
+        self._found.unread = self._found.unread or (why, at)
 
     def line(self, words: list[Word]) -> None:
         """Read words that are one text for a shell."""
@@ -211,6 +222,7 @@ class _Reading:
         inner = _Inner(found)
         for command in found:
             if len(self._found.calls) >= MAX_CALLS:
+                self._leave(f"has more than {MAX_CALLS:,} commands", command.start)
                 return
             self._command(command, inner, fish=fish)
 
@@ -262,7 +274,10 @@ class _Reading:
     ) -> None:
         """One call and what it starts in turn; a loop takes the place of recursion."""
         steps = 0
-        while words and steps < 32:
+        while words:
+            if steps >= MAX_STEPS:
+                self._leave("is nested too deeply", words[0].start)
+                return
             steps += 1
             words = self._filled(words)
             if not words:

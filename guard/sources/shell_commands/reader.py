@@ -341,6 +341,8 @@ class Reader:
             inner = type(self)(text, outer=self)
             inner._run(Frame(LIST, 0))
             self.steps += inner.steps
+        else:
+            raise UnparsedError("is nested too deeply")
 
     def _dollar(self, host: Building | None, *, quoted: bool) -> None:
         """What begins with `$`, as a part of `host`; None in a text that is not kept."""

@@ -129,3 +129,27 @@ def test_a_text_too_long_is_an_error() -> None:
         (error,) = check("opencode run\n" * 60_000, name)
         assert (error.rule, error.severity) == ("RG903", "error")
         assert error.fix.endswith(f"\nrouteguard check --exclude {error.path}")
+
+
+@pytest.mark.parametrize("name", ["a.sh", "config.fish"])
+def test_commands_beyond_those_that_are_looked_at_are_an_error(name: str) -> None:
+    route = "opencode run -m anthropic/claude hi\n"
+    found = check(route + ":\n" * 20_000 + route, name)
+    assert [(f.rule, f.severity, f.line) for f in found] == [
+        ("RG903", "error", 20_001),
+        ("RG201", "error", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eval " * 12 + "opencode serve",
+        "sudo " * 40 + "opencode serve",
+        "".join("\\" * (2**depth - 1) + "`echo " for depth in range(10)) + "opencode serve",
+    ],
+)
+def test_what_is_started_by_too_many_others_is_an_error(text: str) -> None:
+    (error,) = check(text)
+    assert (error.rule, error.severity) == ("RG903", "error")
+    assert "nested too deeply" in error.message
