@@ -112,6 +112,7 @@ _GIVEN = late(
     r"(?<![\w$.])(?P<name>[A-Za-z_$][\w$.]*+)"
     r"(?=(?P<given>(?:[ \t]{0,3}:[^=\n]{0,60}?)?[ \t]:?=\s{1,3})[\[(\"'`])"
 )
+_QUOTED = late(r"\s*[\[(]?\s*[fFrRbBuU$@]{0,2}[\"'`]")
 _TABLE = late(r"\{\s*[\"'][^\"':=\n]{0,200}[\"']\s*[,}]")  # a list in Lua
 _OPTION_ARGS = late(r"\{[^{}\[]{0,200}?\bargs\s{0,3}:\s{0,3}\[")
 _CHAINED = late(r"\)\s*(?:\.(?!args?\b)\w+\([^()]{0,200}\)\s*){0,9}\.args?\(")
@@ -119,6 +120,9 @@ _SPREAD = late(r"\*|\.\.\.")
 _SPLIT = late(r"(?:shlex\.split|[Ss]hellwords\.(?:split|shellwords))\(\s*")
 _LONGEST = 4000
 """Characters of a string literal, and of what is passed over to find the next argument."""
+_LONGEST_STARTED = 32_000
+"""The same in a call that starts with what tells, and in a list that has a name: prompts are
+long."""
 _LONGEST_WORD = 100
 """Characters of what tells; more than any has."""
 _MOST = 500
@@ -172,6 +176,12 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
             raise UnparsedError(f"holds more than {_MOST} calls that can start an agent")
         arguments = _Arguments(text, start, given)
         words = arguments.read()
+        if arguments.cut and _begins_with(words, text, start, tells):
+            arguments = _Arguments(text, start, given, longest=_LONGEST_STARTED)
+            words = arguments.read()
+            if arguments.cut:
+                most = f"{_LONGEST_STARTED:,} characters or {_MOST} words"
+                raise UnparsedError(f"holds a call of more than {most}")
         if name == "Command::new":
             words += arguments.chained()
         if name == _CONTEXT_FIRST:
@@ -187,6 +197,14 @@ def calls(text: str, tells: Callable[[str], bool]) -> Iterator[CodeCall]:
         string = _STRING.match(text, template.end(), template.end() + _LONGEST)
         if string is not None:
             yield CodeCall([_word(string)], is_text=True)
+
+
+def _begins_with(words: list[Word], text: str, at: int, tells: Callable[[str], bool]) -> bool:
+    """Whether the first of `words`, which are written at `at`, is one that tells; or the text
+    there, which may be too long for a word."""
+    if words and tells(words[0].shown.lower()):
+        return True
+    return bool(_QUOTED.match(text, at)) and tells(text[at : at + _LONGEST_WORD].lower())
 
 
 def _named(text: str) -> Iterator[_Named]:
@@ -272,6 +290,8 @@ class _Given:
         self._places: dict[str, list[int]] | None = None
         self.words: dict[int, list[Word]] = {}
         """What was read at such a place: a list may be put into many."""
+        self.cut: set[int] = set()
+        """Those places where not all was read."""
 
     def before(self, name: str, at: int) -> int:
         """The offset of what `name` was last given before `at`; -1 if that is not known."""
@@ -288,17 +308,26 @@ class _Arguments:
     """Reads the arguments of one call, from behind its bracket, or what a name was given.
 
     A name there stands for what it was given before `known`, the offset of that: before the text
-    itself by which `x = [x, "a"]` gives it more. `depth` counts the names around it.
+    itself by which `x = [x, "a"]` gives it more. `depth` counts the names around it. `cut` tells
+    that not all was read, because it is longer than `longest` characters.
     """
 
     def __init__(
-        self, text: str, at: int, given: _Given, known: int | None = None, depth: int = 0
+        self,
+        text: str,
+        at: int,
+        given: _Given,
+        known: int | None = None,
+        depth: int = 0,
+        *,
+        longest: int = _LONGEST,
     ) -> None:
         self._text = text
         self._at = at
         self._known = len(text) if known is None else known
         self._depth = depth
-        self._end = min(len(text), at + _LONGEST)
+        self._end = min(len(text), at + longest)
+        self.cut = False
         self._given = given
         self._words: list[Word] = []
 
@@ -330,6 +359,7 @@ class _Arguments:
                 self._words += self._list()
             else:
                 self._words += self._value()
+        self.cut |= self._end < len(self._text) and self._at >= self._end
         return self._words
 
     def chained(self) -> list[Word]:
@@ -391,6 +421,7 @@ class _Arguments:
                 if len(self._given.words) >= _MOST_LISTS:
                     raise UnparsedError(f"holds more than {_MOST_LISTS} lists that its calls name")
                 self._given.words[at] = self._given_at(at)
+            self.cut |= at in self._given.cut
             return self._given.words[at]
         return [
             Word(
@@ -404,11 +435,17 @@ class _Arguments:
 
     def _given_at(self, at: int) -> list[Word]:
         """The words of the list or text at `at`, which a name was given."""
-        other = _Arguments(self._text, at, self._given, at, self._depth + 1)
-        if self._text[at] not in "[(":
-            return [word for word in other._value() if word.literal]
-        other._at += 1
-        return other._list()[:_MOST]
+        other = _Arguments(
+            self._text, at, self._given, at, self._depth + 1, longest=_LONGEST_STARTED
+        )
+        if self._text[at] in "[(":
+            other._at += 1
+            words = other._list()
+        else:
+            words = [word for word in other._value() if word.literal]
+        if other.cut or len(words) > _MOST or other._end <= other._at < len(self._text):
+            self._given.cut.add(at)
+        return words[:_MOST]
 
     def _joined(self) -> bool:
         """Whether another literal follows: beside this one, or behind a `+`."""
@@ -425,6 +462,7 @@ class _Arguments:
             char = self._text[self._at]
             if char in "\"'`":
                 string = _STRING.match(self._text, self._at, self._end)
+                self.cut |= string is None and self._end < len(self._text)
                 self._at = string.end() if string is not None else self._at + 1
                 continue
             if char in _OPEN:
