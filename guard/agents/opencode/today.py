@@ -53,11 +53,13 @@ def unguarded(facts: Facts) -> Today:
     open_ids = [i for ids in opened.values() for i in ids] + direct
     provider = model.partition("/")[0]
     if model and (provider in (*open_ids, _HOSTED_ID) or _defines(facts, provider)):
-        today.route = f"{model}, straight to {_place(provider, providers)}"
+        today.route = f"{model}, straight to {_place(facts, provider, providers)}"
     elif model:
         today.route = f"{model} is not available: the agent would stop with an error"
     elif open_ids:
-        today.route = f"a model of {open_ids[0]}, straight to {_place(open_ids[0], providers)}"
+        today.route = (
+            f"a model of {open_ids[0]}, straight to {_place(facts, open_ids[0], providers)}"
+        )
     else:
         today.route = HOSTED
     return today
@@ -110,6 +112,13 @@ def _defines(facts: Facts, provider: str) -> bool:
     return False
 
 
-def _place(provider: str, providers: Mapping[str, Provider]) -> str:
+def _place(facts: Facts, provider: str, providers: Mapping[str, Provider]) -> str:
+    """Where calls to `provider` go: a base URL in a config is named by its file, never shown."""
+    for _, path, content in _layers(facts):
+        found: Any = content
+        for key in ("provider", provider, "options", "baseURL"):
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str):
+            return f"the baseURL in {path}"
     entry = providers.get(provider)
     return entry.host or entry.name if entry is not None else "the place its config names"

@@ -108,6 +108,14 @@ def test_a_stored_credential(machine: Machine) -> None:
     assert CANARY not in repr(today)
 
 
+def test_a_provider_whose_base_url_a_config_moves(machine: Machine) -> None:
+    moved = {"options": {"baseURL": "https://me:pw@llm.example/v1"}}
+    machine.put(machine.user, {"provider": {"openai": moved}, "model": "openai/x"})
+    route = machine.today("run", "hi").route
+    assert route.startswith("openai/x, straight to the baseURL in /")
+    assert route.endswith("opencode.json")
+
+
 def test_a_provider_of_ones_own(machine: Machine) -> None:
     machine.put(machine.user, {"provider": {"mine": {}}, "model": "mine/x"})
     today = machine.today("run", "hi")
