@@ -11,6 +11,7 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from guard.check.baseline import NEVER
 from guard.errors import counted, printable
 from guard.findings import SEVERITIES as ORDER
 from guard.report import table
@@ -265,8 +266,9 @@ def _next(result: Result) -> list[str]:
     worst = max(result.findings, key=lambda f: (ORDER.index(f.severity), _like(f, result)))
     helps = [f"`routeguard rules {worst.rule}` explains it"]
     if result.kind == "files" and len(result.findings) > _FEW:
+        if any(finding.rule not in NEVER for finding in result.findings):
+            helps.append("`--write-baseline` lets these wait")
         helps += [
-            "`--write-baseline` lets these wait",
             "`--exclude GLOB` leaves out paths",
             "`--format concise` writes one line each",
         ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guard.check.result import Result
+from guard.check.result import Result, unchecked
 from guard.findings import Excerpt, Finding
 from guard.report.terminal import columns_of, plain
 from guard.report.text import render
@@ -79,6 +79,13 @@ def test_many_end_with_a_table_and_what_helps() -> None:
     assert "RG201  foreign-provider  error      5         2" in many
     for word in ("--write-baseline", "--exclude GLOB", "--format concise", "rules RG201"):
         assert word in many.split("\n")[-1]
+
+
+def test_what_no_baseline_holds_is_not_said_to_wait() -> None:
+    unread = [unchecked(f"{n}.sh", "larger than 8 MiB", severity="error") for n in range(5)]
+    last = said(*unread).split("\n")[-1]
+    assert "--exclude GLOB" in last
+    assert "--write-baseline" not in last
 
 
 def test_what_lies_in_tests_is_one_line_a_folder() -> None:
