@@ -367,7 +367,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
         raise _TooLongError
 
     before = signal.signal(signal.SIGPROF, end)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    # again and again: what is raised in a finalizer is lost
+    signal.setitimer(signal.ITIMER_PROF, seconds, min(seconds, 1.0))
     try:
         yield
     finally:

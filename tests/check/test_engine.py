@@ -162,6 +162,28 @@ class Endless(Marker):
                 continue
 
 
+class Finalized(Endless):
+    name = "finalized"
+
+    def check(self, file: SourceFile, policy: CompiledPolicy) -> Iterator[Finding]:
+        class Slow:
+            def __del__(self) -> None:
+                while True:
+                    sum(range(1000))
+
+        Slow()
+        yield from super().check(file, policy)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_detector_is_ended_even_if_a_finalizer_loses_the_signal(
+    tmp_path: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SECONDS", 0.05)
+    (tmp_path / "a").write_text("bad")
+    assert [f.rule for f in check(Finalized()).findings] == ["RG903", "RG201"]
+
+
 def test_a_detector_that_does_not_end_is_ended(
     tmp_path: Path, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
