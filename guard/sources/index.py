@@ -29,6 +29,9 @@ _LARGE_FILE = re.compile(
 )
 """A whole pointer (git-lfs, docs/spec.md). What only begins like one is a file."""
 
+_MOST_OF_ONE = 64 * 1024 * 1024
+"""Bytes of a file that is too large to be checked, up to which git is asked how it begins."""
+
 
 class _Staged(NamedTuple):
     mode: str
@@ -134,7 +137,10 @@ def read(
             if size > reading.LIMIT:
                 yield from _contents(batch, root, given, digest_key, is_text)
                 batch, total = [], 0
-                yield Skipped(entry.path, reading.TOO_LARGE, has_content=True)
+                if size > _MOST_OF_ONE:
+                    yield Skipped(entry.path, reading.TOO_LARGE, has_content=True)
+                else:
+                    yield from _contents([entry], root, given, digest_key, is_text)
                 continue
             batch.append(entry)
             total += size

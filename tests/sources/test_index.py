@@ -311,3 +311,15 @@ def test_much_content_is_asked_for_in_parts(
     for name, text in texts.items():
         repository.write(name, text)
     assert repository.staged() == texts
+
+
+def test_of_what_is_too_large_it_is_known_how_it_begins(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    repository.write("script", b"#!/bin/sh\n" + b"echo\n" * (reading.LIMIT // 5))
+    repository.write("program", b"\x7fELF\0\0\1" + bytes(reading.LIMIT))
+    found = index.locate([], str(repository.top)).collect()
+    program, script = index.read(found.entries, found.root)
+    assert program is None
+    assert isinstance(script, Skipped)
+    assert script.has_content
+    assert script.head.startswith(b"#!/bin/sh\n")
