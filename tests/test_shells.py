@@ -220,6 +220,7 @@ HINTS = {
     *("  to try it for a few tokens: routeguard portkey probe", "  allow: routeguard allow X"),
     "A listed model may still fail: routeguard portkey probe MODEL tries it.",
     "nothing seen with this key yet: routeguard portkey status",
+    "No entry matches; every entry: routeguard log -n all",
     "X, none a model proxy: routeguard ports --all",
     'Done. It guards shells that start from now on; in this one: exec "$SHELL"',
     "No provider is written; later: routeguard portkey sync",

@@ -120,11 +120,11 @@ def test_what_carries_a_model_server_is_never_ended(
 
     before = person.network.pids()
     words = ("ports", "stop", *map(str, carriers), "ollama", "--yes")
-    shows = [f"to see what uses port {port}: routeguard ports --all" for port in carriers]
+    shows = [f"to see what uses port {port}:\n         routeguard ports --all" for port in carriers]
     done = person.says(words, *shows)
     assert done.returncode == 126
     for port, process in carriers.items():
-        assert (f": kill {process.pid}" in done.stderr) == (port != SSH)
+        assert (f"\n         kill {process.pid}\n" in done.stderr) == (port != SSH)
     assert f"-KL{SSH}, in that ssh session" in done.stderr
     assert done.stderr.count("be passing on another program's reply") >= len(carriers)
 
