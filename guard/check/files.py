@@ -108,12 +108,10 @@ def check(
         index=found.root if asked.staged else "",
         strict=asked.strict,
     )
-    if asked.write_baseline:
-        return _write_baseline(found, settings, known, known_at, tell)
 
     def result() -> Result:
         started = time.monotonic()
-        every = engine.check(found, settings, known, tell)
+        every = engine.check(found, settings, None if asked.write_baseline else known, tell)
         stats = every.stats if asked.stats else None
         if stats is not None:
             passed = (*stats.passed, *(pair for pair in left_out if pair[1]))
@@ -122,6 +120,8 @@ def check(
         every = every.changed(stats=stats)
         return every if base is None else _only_new(every, found, base, settings)
 
+    if asked.write_baseline:
+        return _write_baseline(result(), found, settings, known, known_at)
     done = Done(result())
     if asked.fix and _fix(done, found, settings.policy, asked.write):
         done.result = result()
@@ -170,13 +170,12 @@ def _only_new(
 
 
 def _write_baseline(
+    result: Result,
     found: tree.Tree,
     settings: engine.Settings,
     old: baseline.Baseline | None,
     path: str,
-    tell: Callable[[str], None] | None,
 ) -> Done:
-    result = engine.check(found, settings, tell=tell)
     pairs = list(zip(result.findings, result.fingerprints, strict=True))
     new = baseline.of(pairs)
     if old is not None:

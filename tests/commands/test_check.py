@@ -433,6 +433,7 @@ def test_the_policy_is_the_projects_wherever_we_stand(repository: Run) -> None:
 def test_a_baseline_lets_old_findings_wait(repository: Run) -> None:
     repository.write("a.py", f'k = "{KEY}"\n')
     written = repository.check("--write-baseline")
+    assert "READ  " not in written.stdout, "without --stats"
     assert written.returncode == 0
     path = repository.project / ".routeguard-baseline.json"
     assert KEY not in path.read_text()
