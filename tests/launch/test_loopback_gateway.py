@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 
 import pytest
+from one_request import ask
 
 from guard.launch.loopback_gateway import INVALID_KEY, LoopbackGateway
-from guard.launch.recorder import Request
 
 KEY = "gatewaykeygatewaykey"
-
-
-def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    """One request; (status, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def request(method: str, target: str, *headers: tuple[str, str], body: bytes = b"") -> Request:
-    return Request(method, target, headers, body, raw=body)
 
 
 def test_a_completion_is_answered_and_recorded() -> None:

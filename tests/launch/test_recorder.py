@@ -8,22 +8,12 @@ import http.client
 import socket
 
 import pytest
+from one_request import ask
 
 from guard.launch.loopback_gateway import LoopbackGateway
 from guard.launch.recorder import RecordingProxy, Request, destination
 
 KEY = "gatewaykeygatewaykey"
-
-
-def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    """One request; (status, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 def request(method: str, target: str, *headers: tuple[str, str], body: bytes = b"") -> Request:
