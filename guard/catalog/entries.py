@@ -32,6 +32,8 @@ KINDS = (
 """Every kind of variable; the empty one is a name that is known and means nothing to us."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_PATIENCE = 0.5
+"""Seconds: what is not kept is parsed again by the next process, which takes a tenth of that."""
 _FILES = ("agents.toml", "providers.json", "variables.toml", "hosts.toml", "local_proxies.json")
 
 
@@ -233,15 +235,25 @@ def _toml(path: str) -> dict[str, Any]:
     with open(path, "rb") as source:
         content = tomllib.load(source)
     if not sys.dont_write_bytecode:
-        from guard.files import quick_json, write
-
-        # read again, for another process may have added a table meanwhile
-        tables = {**_tables(file), name: (state, content)}
-        try:
-            write.write(file, quick_json.dumps(tables).encode(), 0o644)
-        except OSError:
-            pass  # not ours to write, as in an installation of root's
+        _keep(file, name, (state, content))
     return content
+
+
+def _keep(file: str, name: str, table: tuple[list[int], dict[str, Any]]) -> None:
+    """Add `table` to those that `file` holds, one process at a time: of two that read and then
+    write, the second would take away what the first added."""
+    from guard.files import quick_json, write
+    from guard.files.lock import lock
+
+    handle = -1
+    try:
+        handle = lock(os.path.dirname(file), _PATIENCE, directory=True)
+        write.write(file, quick_json.dumps({**_tables(file), name: table}).encode(), 0o644)
+    except OSError:
+        pass  # not ours to write, as in an installation of root's
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _tables(file: str) -> dict[str, tuple[list[int], dict[str, Any]]]:

@@ -56,6 +56,7 @@ _SOURCES = tuple(
         "catalog/programs.py",
         "errors.py",
         "files/around.py",
+        "files/lock.py",
         "files/quick_json.py",
         "files/quick_toml.py",
         "files/read.py",

@@ -18,6 +18,7 @@ from guard.agents.opencode import KEEPS
 from guard.agents.opencode.variables import SWITCHES
 from guard.catalog import entries
 from guard.catalog.classify import KIND_RULES
+from guard.files.lock import lock
 from guard.rule_table import RULES
 
 PROVIDERS = entries.providers()
@@ -296,6 +297,25 @@ def test_a_table_that_another_process_added_meanwhile_stays(
         monkeypatch.setattr(entries, "_cache", cache)
         assert entries.data(f"{name}.toml") == {name: 1}
     assert json.loads(kept.read_text()).keys() == {"t.toml", "u.toml", "v.toml"}
+
+
+def test_a_table_is_added_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    kept = Path(cache_from_source(str(tmp_path / "tables.py")))
+    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
+    monkeypatch.setattr(entries, "_PATIENCE", 0)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (tmp_path / "t.toml").write_text("t = 1\n")
+    other = lock(str(kept.parent), 0, directory=True)
+    monkeypatch.setattr(entries, "_cache", {})
+    assert entries.data("t.toml") == {"t": 1}
+    assert not kept.exists(), "the other one writes, and would not know of it"
+    os.close(other)
+    monkeypatch.setattr(entries, "_cache", {})
+    assert entries.data("t.toml") == {"t": 1}
+    assert kept.exists()
 
 
 def test_a_table_is_parsed_once_for_each_state_of_its_file(

@@ -363,8 +363,10 @@ def _main(number: int, place: str, door: str) -> None:
 
     import guard
 
+    # the bytecode of `tables` would take the place of the parsed tables that every process has
+    left = ("guard.__main__", "guard.catalog.tables")
     for module in pkgutil.walk_packages(guard.__path__, "guard."):
-        if not module.name.endswith("guard.__main__"):
+        if module.name not in left:
             importlib.import_module(module.name)
     main = importlib.import_module("guard.dispatch").main
     import httpx  # noqa: F401 - imported where the gateway is asked
