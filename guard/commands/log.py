@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import click
 
@@ -123,15 +124,15 @@ def _filter(after: float, refused: bool, agent: str | None) -> Callable[[LogEntr
         return (
             entry.moment >= after
             and (not refused or entry.decision == "refused")
-            and (agent is None or agent in _names(entry))
+            and (agent is None or agent in _names(entry.text("agent")))
         )
 
     return wanted
 
 
-def _names(entry: LogEntry) -> tuple[str, ...]:
-    """The id of its agent, as the log has it, and the names under which that is started."""
-    identifier = entry.text("agent")
+@cache
+def _names(identifier: str) -> tuple[str, ...]:
+    """The id of an agent, as the log has it, and the names under which that is started."""
     return (identifier, *typed_names(identifier))
 
 

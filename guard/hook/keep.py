@@ -11,7 +11,8 @@ import sys
 
 from guard import paths
 from guard.errors import GuardError
-from guard.hook.templates import QUOTES, interpreter, quote_sh
+from guard.hook.render import ENV
+from guard.hook.templates import PACKAGE, QUOTES, interpreter, quote_sh
 from guard.policy import cache
 from guard.policy.places import allowed_file, user_policy
 
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
     from guard.policy.values import CompiledPolicy
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _KEPT = "hook"
 _FIELDS = 6
-_ENV = "env:"
 
 
 def keep(
@@ -39,7 +38,7 @@ def keep(
     one is not kept; nor is one that was made from a file that changed a moment ago, which may
     change again unseen, or from a module that a launcher older than it does not look at.
     """
-    if any(exception.subject.startswith(_ENV) for exception in policy.exceptions):
+    if any(exception.subject.startswith(ENV) for exception in policy.exceptions):
         return
     own = (f"/{_KEPT}/hook.{shell}", f"/{_KEPT}/hook.{shell}.zwc")
     lines = [line for line in made_from.split("\n") if not line.endswith(own)]
@@ -77,7 +76,7 @@ def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
     seen = {}
     for line in lines[:-1]:
         shown = line.split(" ", _FIELDS)[-1]
-        seen[os.path.join(_PACKAGE, shown)] = line.removesuffix(shown)
+        seen[os.path.join(PACKAGE, shown)] = line.removesuffix(shown)
     looked_at = {os.path.normpath(path) for path in seen}
     user = user_policy(environ)
     for layer in (paths.SYSTEM_POLICY, user, allowed_file(user)):

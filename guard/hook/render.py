@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ENV = "env:"
+ENV = "env:"
+"""Before the name of a variable in the subject of an exception."""
 
 
 def render(
@@ -175,8 +176,8 @@ def _names(
     now = time.time()
     allowed: dict[str, int] = {}
     for exception in policy.exceptions:
-        if exception.subject.startswith(_ENV) and exception.until >= now:
-            name = exception.subject[len(_ENV) :]
+        if exception.subject.startswith(ENV) and exception.until >= now:
+            name = exception.subject[len(ENV) :]
             if _holds(shell, name):
                 allowed[name] = max(int(exception.until), allowed.get(name, 0))
     return (

@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The directory of our own package."""
 
 
 def quote_sh(text: str) -> str:
@@ -47,7 +48,7 @@ QUOTES: dict[str, Callable[[str], str]] = {
 """How a text becomes a word of each shell."""
 
 
-def template_places(name: str, *, package: str = _PACKAGE) -> list[str]:
+def template_places(name: str, *, package: str = PACKAGE) -> list[str]:
     """Where `shell/<name>` may lie: in the installed package, and in the clone around it.
 
     A directory `shell` beside an installed package is somebody else's, so the second place counts
@@ -59,7 +60,7 @@ def template_places(name: str, *, package: str = _PACKAGE) -> list[str]:
     return places
 
 
-def template(name: str, *, package: str = _PACKAGE) -> str:
+def template(name: str, *, package: str = PACKAGE) -> str:
     """The text of `shell/<name>`, from the first directory that has it.
 
     Raises GuardError (RG503) if it is in none.
@@ -121,4 +122,4 @@ def interpreter() -> tuple[str, str]:
             fix="call routeguard by an absolute path",
             rule="RG503",
         )
-    return python, os.path.join(_PACKAGE, "__main__.py")
+    return python, os.path.join(PACKAGE, "__main__.py")

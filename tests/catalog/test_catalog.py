@@ -283,13 +283,18 @@ def test_agent_variables_that_a_launch_leaves_are_those_that_mean_nothing() -> N
         assert VARIABLES[name].rule == ""
 
 
-def test_a_table_that_another_process_added_meanwhile_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where parsed tables of the data files in `tmp_path` are kept, and they are."""
     (tmp_path / "__pycache__").mkdir()
-    kept = Path(cache_from_source(str(tmp_path / "tables.py")))
     monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     monkeypatch.setattr("sys.dont_write_bytecode", False)
+    return Path(cache_from_source(str(tmp_path / "tables.py")))
+
+
+def test_a_table_that_another_process_added_meanwhile_stays(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in "tuv":
         (tmp_path / f"{name}.toml").write_text(f"{name} = 1\n")
     mine: dict[str, object] = {}
@@ -300,13 +305,9 @@ def test_a_table_that_another_process_added_meanwhile_stays(
 
 
 def test_a_table_is_added_by_one_process_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "__pycache__").mkdir()
-    kept = Path(cache_from_source(str(tmp_path / "tables.py")))
-    monkeypatch.setattr(entries, "_HERE", str(tmp_path))
     monkeypatch.setattr(entries, "_PATIENCE", 0)
-    monkeypatch.setattr("sys.dont_write_bytecode", False)
     (tmp_path / "t.toml").write_text("t = 1\n")
     other = lock(str(kept.parent), 0, directory=True)
     monkeypatch.setattr(entries, "_cache", {})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -51,6 +53,11 @@ def test_an_editor_that_made_crlf_of_all_leaves_none_behind() -> None:
 
 
 @pytest.mark.shells
+def program_of(shell: str, missing_part: Callable[[str], NoReturn]) -> str:
+    """The path of `shell`, without which the test cannot run."""
+    return shutil.which(shell) or missing_part(f"{shell} is not installed")
+
+
 @pytest.mark.parametrize(
     ("shell", "options"),
     [
@@ -66,9 +73,7 @@ def test_an_editor_that_made_crlf_of_all_leaves_none_behind() -> None:
 def test_the_refusal_is_said_in_whole_whatever_the_paths_hold(
     tmp_path: Path, shell: str, options: str, there: bool, missing_part
 ) -> None:
-    program = shutil.which(shell)
-    if program is None:
-        missing_part(f"{shell} is not installed")
+    program = program_of(shell, missing_part)
     launcher = tmp_path / 'it\'s "a" $HOME `home`/routeguard'
     if there:
         launcher.parent.mkdir()
@@ -110,9 +115,7 @@ def test_whatever_the_shell_holds_the_hook_is_loaded_or_agents_are_blocked(
     tmp_path: Path, shell: str, options: str, how: str, missing_part
 ) -> None:
     """A function reads the start file again, as a user's `reload` does."""
-    program = shutil.which(shell)
-    if program is None:
-        missing_part(f"{shell} is not installed")
+    program = program_of(shell, missing_part)
     launcher = tmp_path / "routeguard"
     end = "exit 0" if how == "loads" else "kill -9 $$"
     launcher.write_text(

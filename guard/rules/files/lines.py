@@ -261,13 +261,19 @@ def _nix_strings(text: str) -> Iterator[re.Match[str]]:
     the text once.
     """
     kinds, at = list(_NIX_STRINGS), 0
-    while found := re.compile("|".join((*kinds, _NIX_COMMENT)), re.S).search(text, at):
+    pattern = _nix_pattern(kinds)
+    while found := pattern.search(text, at):
         if found.lastindex:
             del kinds[found.lastindex - 1]
+            pattern = _nix_pattern(kinds)
             at = found.start() + 1
         else:
             yield found
             at = found.end()
+
+
+def _nix_pattern(kinds: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join((*kinds, _NIX_COMMENT)), re.S)
 
 
 def _of_hcl(scope: Scope) -> Iterator[Finding]:

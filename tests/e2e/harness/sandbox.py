@@ -28,7 +28,7 @@ from guard.launch.verify import guarded_launch
 from guard.policy import cache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from harness.parts import Parts
     from harness.portkey import PortkeyFront, Upstream
@@ -40,25 +40,28 @@ ROUTEGUARD = [sys.executable, "-m", "guard"]
 LIMIT = 300.0
 """Seconds after which an agent is ended: it retries some failures for ever."""
 
-GATEWAYS_EXCEPTED = "".join(
-    f"""
+
+def excepted(subjects: Iterable[str], reason: str) -> str:
+    """Exceptions for `subjects`, for the end of a policy."""
+    return "".join(
+        f"""
 [[exception]]
-subject = "port:{port}"
-reason = "the gateway behind the front of the end-to-end tests"
+subject = "{subject}"
+reason = "{reason}"
 until = 2099-12-31
 """
-    for port in GATEWAY_PORTS
+        for subject in subjects
+    )
+
+
+GATEWAYS_EXCEPTED = excepted(
+    (f"port:{port}" for port in GATEWAY_PORTS),
+    "the gateway behind the front of the end-to-end tests",
 )
 """For the end of every policy: the gateways of all workers are local proxies to a launch."""
 
-LEAN_EXCEPTED = "".join(
-    f"""
-[[exception]]
-subject = "env:{name}"
-reason = "an agent that starts sooner in the end-to-end tests"
-until = 2099-12-31
-"""
-    for name in LEAN
+LEAN_EXCEPTED = excepted(
+    (f"env:{name}" for name in LEAN), "an agent that starts sooner in the end-to-end tests"
 )
 """For the end of the user's policy: each is a setting of the runtime that says nothing of a route,
 and a launch takes it away otherwise."""
