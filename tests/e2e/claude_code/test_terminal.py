@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 from harness.claude import EVIL, ClaudeUser
 from harness.portkey import ANSWER
-from harness.terminal import await_words, screen
+from harness.terminal import await_words, press_until, screen
 from harness.waiting import PATIENCE
 
 from guard.agents.claude_code.settings import SHOWN_BY
@@ -50,8 +50,7 @@ def said_hi(user: ClaudeUser, tmux: str, socket: Path) -> bool:
             return False
         run("send-keys", "-l", "say hi to @a ")
         await_words(run, "say hi to @a")
-        run("send-keys", "Enter")
-        await_words(run, ANSWER)
+        press_until(run, "Enter", ANSWER)
     return True
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness.codex import MODEL, CodexUser
 from harness.portkey import ANSWER
 from harness.sandbox import environ_of
-from harness.terminal import await_words, paste, screen
+from harness.terminal import await_words, paste, press_until, screen
 from harness.waiting import answers_once, await_true
 
 from guard.launch.verify import guarded_launch
@@ -49,15 +49,11 @@ def test_a_trusted_hostile_project_moves_nothing(
     with screen(tmux, tmp_path / "socket", argv, user.environ(), str(user.project)) as run:
         await_words(run, "? for shortcuts")
         paste(run, "say hi")
-        run("send-keys", "Enter")
-        await_words(run, "Trust and continue")
-        run("send-keys", "Enter")
-        # it gives the prompt back
-        await_words(run, f"{MODEL} default")
-        run("send-keys", "Enter")
-        await_words(run, ANSWER)
+        # it asks for trust, gives the prompt back, and answers it
+        press_until(run, "Enter", ANSWER)
         # what it starts is a copy of it for a moment
         await_true(lambda: len(codexes(user)) == 1)
+    assert 'trust_level = "trusted"' in (user.settings_home / "config.toml").read_text()
     calls = user.network.front.requests
     assert calls
     assert {call.path for call in calls} == {"/v1/responses"}
