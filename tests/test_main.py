@@ -225,6 +225,8 @@ class TestDispatch:
     ) -> None:
         assert main(words) == ExitCode.USAGE
         assert capsys.readouterr().err.startswith(f"routeguard: {said}\n")
+        assert main([words[0], "--help"]) == ExitCode.OK
+        assert f"; {said.partition(' from ')[2]}]" in capsys.readouterr().out
 
     @pytest.mark.parametrize("words", [["--help"], ["--version"]])
     def test_ways_to_start(self, words: list[str], tmp_path: Path) -> None:

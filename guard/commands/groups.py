@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -25,6 +25,14 @@ class Formatter(click.HelpFormatter):
         """Write paragraphs; one that begins with `\\b` keeps its lines, folded where they must."""
         self.write(paragraphs(text, self.width, " " * self.current_indent) + "\n")
 
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write a list of definitions; a range of numbers in one is said in words."""
+        super().write_dl(
+            [(word, _range_in_words(text)) for word, text in rows], col_max, col_spacing
+        )
+
 
 click.Context.formatter_class = Formatter
 
@@ -38,10 +46,14 @@ _OTHER_NAMES = {
     "routeguard uninstall": "routeguard teardown",
 }
 """What a command was called once, or is elsewhere: what it is called here."""
-_RANGE = re.compile(r"is not in the range ([\d.]+?)(?:\.0)?<=x<=([\d.]+?)(?:\.0)?(?=\.?$)")
 _OTHER_OPTIONS = {
     "routeguard ports --watch": "routeguard watch",
 }
+_RANGE = re.compile(r"([\d.]+?)(?:\.0)?<=x<=([\d.]+?)(?:\.0)?(?=\.?$|\])")
+
+
+def _range_in_words(text: str) -> str:
+    return _RANGE.sub(r"\1 to \2", text)
 
 
 def with_help(command: _Command) -> _Command:
@@ -191,7 +203,7 @@ def usage_error(error: click.ClickException) -> UsageError:
                 return _no_choice(name, given, [*kind.choices], fix, command)
             # click's names of its types are no English
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
-            message = _RANGE.sub(r"is not from \1 to \2", message)
+            message = _range_in_words(message).replace("is not in the range", "is not from")
             what = f"{name}: {message}"
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 

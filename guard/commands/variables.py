@@ -131,10 +131,21 @@ def _what(answer: Answer) -> str:
     text = KIND_TEXTS[variable.kind]
     if variable.owner:
         text += f" ({variable.owner})"
+    if not variable.kind and not answer.here and (near := _near(answer.name)):
+        text += f"\ndid you mean {near}?"
     if variable.providers:
         enabled = ", ".join(variable.providers)
         text += f"\nset alone, it enables {enabled} in an unguarded {AGENTS[0].title}"
     return text + (f"\n{variable.note}" if variable.note else "")
+
+
+def _near(name: str) -> str:
+    """The name of the catalogue that `name` may have been meant for, or ""."""
+    from difflib import get_close_matches
+
+    from guard.catalog.entries import variables
+
+    return next(iter(get_close_matches(name.upper(), variables(), n=1, cutoff=0.85)), "")
 
 
 def _source(answer: Answer) -> str:

@@ -171,6 +171,13 @@ def test_an_unknown_name_gets_an_honest_answer(machine: Machine) -> None:
     assert "no known effect on model routing" in ran.stdout
     assert "no startup file, dotenv file or parent process has it" in ran.stdout
     assert "RG" not in ran.stdout
+    assert "did you mean" not in ran.stdout
+
+
+@pytest.mark.parametrize("slip", ["OPENAI_API_KY", "openai_api_key"])
+def test_a_slip_gets_the_name_that_was_meant(machine: Machine, slip: str) -> None:
+    assert "\n          did you mean OPENAI_API_KEY?\n" in machine.run(slip).stdout
+    assert "did you mean" not in machine.run(slip, **{slip: "x"}).stdout
 
 
 @pytest.mark.parametrize(
