@@ -41,15 +41,14 @@ class Provider(Record):
     """One model provider of the catalogue (`provenance` says whose).
 
     `env` are the variables any one of which opens it, `api` its base URL (empty if the SDK's
-    default; may hold `${NAME}`), `npm` the SDK package, `host` the host that requests go to
-    (empty if it depends on a variable, an account or a region).
+    default; may hold `${NAME}`), `host` the host that requests go to (empty if it depends on a
+    variable, an account or a region).
     """
 
     id: str
     name: str
     env: tuple[str, ...]
     api: str
-    npm: str
     host: str
 
 
@@ -147,7 +146,6 @@ def _read_providers() -> dict[str, Provider]:
             name=entry["name"],
             env=tuple(entry["env"]),
             api=api,
-            npm=entry["npm"],
             host="" if "$" in host else host,
         )
     return found

@@ -133,7 +133,7 @@ def check(
         remarks=tuple(remarks),
         stats=Stats(
             outcome.size,
-            tuple(sorted(outcome.passed.items(), key=lambda item: (-item[1], item[0]))),
+            outcome.passed_over(),
         ),
     )
 

@@ -178,11 +178,11 @@ def _install(
 
 def _show_files(
     way: Way,
-    planned: files.StartFilesPlan,
+    planned: files.StartFiles,
     options: Mapping[str, list[str]],
     environ: Mapping[str, str],
 ) -> None:
-    found = {shell for _, shell in planned.start_files}
+    found = {shell for _, shell in planned}
     shells = [] if "--no-completion" in options else sorted(found)
     choices = files.Choices(
         shims="--no-shims" not in options, completion=dict.fromkeys(shells, ""), manual="the page"

@@ -128,13 +128,13 @@ def _set_up(
     choices = files.Choices(shells, rc=not no_rc, shims=not no_shims)
     planned = files.plan(choices, environ)
     if not no_completion:
-        found = dict.fromkeys(shell for _, shell in planned.start_files)
+        found = dict.fromkeys(shell for _, shell in planned)
         choices = dataclasses.replace(choices, completion={one: code(one) for one in found})
     choices = dataclasses.replace(choices, manual=_manual(environ))
     files.check(this, planned)
     say("Would write (dry run: nothing is written now):" if dry_run else "Setting up routeguard:")
     agents = _agents(environ)
-    step("shells", ", ".join(dict.fromkeys(shell for _, shell in planned.start_files)) or "none")
+    step("shells", ", ".join(dict.fromkeys(shell for _, shell in planned)) or "none")
     said = [f"{agent.title} ({place})" for agent, place in agents]
     step("agents", ", ".join(said) or "none on PATH yet")
     answered = bool(key or gateway or layout or providers)
@@ -240,7 +240,7 @@ def _key_not_set(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _ask(
     this: way.Way,
-    planned: files.StartFilesPlan,
+    planned: files.StartFiles,
     choices: files.Choices,
     environ: Mapping[str, str],
     *,
@@ -258,9 +258,9 @@ def _ask(
         click.confirm("Write this?", default=True, abort=True, err=True)
 
 
-def _say_next(this: way.Way, planned: files.StartFilesPlan) -> None:
+def _say_next(this: way.Way, planned: files.StartFiles) -> None:
     launcher = typed(this.launcher)
-    if not planned.start_files:
+    if not planned:
         say("Done. No start file was changed; to guard a shell, add to its own:")
         for shell, (line, _) in hook.LOADS.items():
             say(f"    {shell + ':':<6}{line.replace('routeguard', launcher)}")

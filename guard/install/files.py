@@ -32,32 +32,27 @@ class Choices:
     manual: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartFilesPlan:
-    """Each start file with its shell, in the order in which they are written."""
-
-    start_files: tuple[tuple[str, str], ...]
-    zshrc: str
+StartFiles = tuple[tuple[str, str], ...]
+"""Each start file with its shell, in the order in which they are written."""
 
 
-def plan(choices: Choices, environ: Mapping[str, str]) -> StartFilesPlan:
+def plan(choices: Choices, environ: Mapping[str, str]) -> StartFiles:
     """Which start files get a block."""
-    zshrc = os.path.join(start_files.zsh_directory(environ), ".zshrc")
     if not choices.rc:
-        return StartFilesPlan((), zshrc)
+        return ()
+    zshrc = os.path.join(start_files.zsh_directory(environ), ".zshrc")
     shells = choices.shells or start_files.chosen_shells(environ, zshrc)
     if "all" in shells:
         shells = SHELLS
-    found = [
+    return tuple(
         (path, shell)
         for shell in SHELLS
         if shell in shells
         for path in start_files.files_of(shell, environ, zshrc)
-    ]
-    return StartFilesPlan(tuple(found), zshrc)
+    )
 
 
-def check(way: Way, planned: StartFilesPlan) -> None:
+def check(way: Way, planned: StartFiles) -> None:
     """Raise NotPossibleError, before anything is written, where one of the files cannot be."""
     launcher.require_free(way.launcher)
     place = start_files.nearest(way.launcher)
@@ -65,11 +60,11 @@ def check(way: Way, planned: StartFilesPlan) -> None:
         raise NotPossibleError(
             "a directory is not writable", where=place, fix="make it writable for you"
         )
-    for path, _ in planned.start_files:
+    for path, _ in planned:
         start_files.check(path)
 
 
-def ours(environ: Mapping[str, str], way: Way, planned: StartFilesPlan) -> list[str]:
+def ours(environ: Mapping[str, str], way: Way, planned: StartFiles) -> list[str]:
     """The directories that something of ours may make."""
     made = [
         os.path.dirname(way.launcher),
@@ -79,12 +74,12 @@ def ours(environ: Mapping[str, str], way: Way, planned: StartFilesPlan) -> list[
         paths.routeguard_config(environ),
         os.path.join(paths.config_home(environ), "fish/conf.d"),
     ]
-    return made + [os.path.dirname(os.path.realpath(path)) for path, _ in planned.start_files]
+    return made + [os.path.dirname(os.path.realpath(path)) for path, _ in planned]
 
 
 def put(
     way: Way,
-    planned: StartFilesPlan,
+    planned: StartFiles,
     choices: Choices,
     environ: Mapping[str, str],
     say: Say,
@@ -103,7 +98,7 @@ def put(
 
 def _put(
     way: Way,
-    planned: StartFilesPlan,
+    planned: StartFiles,
     choices: Choices,
     environ: Mapping[str, str],
     say: Say,
@@ -119,7 +114,7 @@ def _put(
         _put_text(completion_file(environ, shell), code, "completion", say, dry_run=dry_run)
     if choices.manual:
         _put_text(manual_file(environ), choices.manual, "manual", say, dry_run=dry_run)
-    for path, shell in planned.start_files:
+    for path, shell in planned:
         loads = blocks.Loads(way.launcher, completion_file(environ, shell), way.again)
         start_files.add_block(path, shell, loads, say, dry_run=dry_run)
 

@@ -1,4 +1,4 @@
-"""What a project may say in its policy: what tightens. Everything else is left out before it is
+"""What a project may say in its policy: what can only tighten. The rest is left out before it is
 looked at, because a project can come from anybody.
 """
 
@@ -12,25 +12,6 @@ from guard.catalog.key_shapes import looks_like_key
 from guard.policy.accepted import OTHERS, reserved
 from guard.policy.locate import Path
 from guard.policy.model import AGENT_TABLES, MAX_ITEMS, PROVED_TABLES, ROUTED_TABLES
-
-MAY: Final = frozenset(
-    (
-        ("schema",),
-        ("keys", "action"),
-        ("keys", "extra"),
-        ("keys", "unknown"),
-        ("proxies", "action"),
-        ("proxies", "fence"),
-        *(
-            ("agents", agent, key)
-            for agent in AGENT_TABLES
-            for key in ("foreign_provider", "servers", "project_config")
-        ),
-        ("audit", "required"),
-        ("environment", "remove"),
-    )
-)
-"""Keys that count in a file of a project: each can only tighten."""
 
 _MAY_NOT: Final[dict[Path, str]] = {
     ("user_exceptions",): "a project cannot decide about your exceptions",

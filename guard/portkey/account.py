@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from guard.findings import mask
 from guard.portkey import shapes
 from guard.portkey.answer import GatewayError, require
 from guard.portkey.client import Client
@@ -51,7 +50,7 @@ class Reply(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the key showed. `fetched_at` is in Unix seconds, `key_mask` what may be shown of it.
+    """What the key showed. `fetched_at` is in Unix seconds.
 
     `default_config` is the slug (or id) of the config that the key adds to every call, "" if it
     adds none. `providers_from` tells which question answered: `providers`, `virtual-keys`, or
@@ -60,7 +59,6 @@ class Account:
     """
 
     base_url: str
-    key_mask: str
     fetched_at: float
     providers: Reply[list[shapes.ProviderRow]]
     configs: Reply[list[shapes.ConfigRow]]
@@ -105,7 +103,6 @@ def gather(
         raise errors[0]
     return Account(
         base_url=client.base_url,
-        key_mask=mask(key),
         fetched_at=time.time(),
         providers=providers,
         configs=configs,

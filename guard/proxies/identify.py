@@ -99,7 +99,7 @@ def _judge(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Prox
     name = program.shown
     if name == "systemd-socket-activate":
         return _activated(snapshot, program, ports)
-    proxy, how = _proxy(snapshot, program, ports)
+    proxy, how = _proxy(program, ports)
     if proxy is not None and proxy.general:
         return ProxyIdentity(name, other=f"{proxy.name}, which serves much else", sure=False)
     if proxy is not None:
@@ -125,9 +125,7 @@ def _judge(snapshot: Snapshot, program: Program, ports: Collection[int]) -> Prox
     return found
 
 
-def _proxy(
-    snapshot: Snapshot, program: Program, ports: Collection[int]
-) -> tuple[Proxy | None, str]:
+def _proxy(program: Program, ports: Collection[int]) -> tuple[Proxy | None, str]:
     if program.interpreter == "shell":
         return None, ""  # a script that has such a name may do anything
     if program.title:
@@ -202,7 +200,7 @@ def _activated(snapshot: Snapshot, program: Program, ports: Collection[int]) -> 
     if command:
         # no kernel has resolved its interpreter line yet, so only what is named counts
         behind = Snapshot(0, argv=command, exe=command[0], cwd=snapshot.cwd)
-        proxy, how = _proxy(behind, _effective(behind), ports)
+        proxy, how = _proxy(_effective(behind), ports)
         if proxy is not None and not proxy.general:
             found.proxy, found.how = proxy, f"starts {how} when somebody connects"
     return found

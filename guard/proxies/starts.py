@@ -67,41 +67,38 @@ def _judge(shell: str) -> int:
         raise GuardError("it is too long")
     line, *rest = data.decode("utf-8", "replace").split("\0")
     aliases = dict(zip(rest[::2], rest[1::2], strict=False))
-    script = _read(line, shell, aliases)
+    script = read(line, shell, aliases)
     for agent in policy.others:
         if policy.refuses(agent) and any(_fetches(call, agent) for call in script.calls):
             _say("\n".join([*notes, _refusal(agent, policy)]))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
-    for start in _starts(script):
+    for start in starts(script):
         if not is_allowed(policy, start):
             _say("\n".join([*notes, message(start, policy)]))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
     return ExitCode.OK
 
 
-def starts(line: str, shell: str, aliases: Mapping[str, str] | None = None) -> list[Start]:
-    """What `line`, typed into `shell`, does about local proxies, with the ports they would have.
+def read(line: str, shell: str, aliases: Mapping[str, str]) -> Script:
+    """The calls of `line`, typed into `shell`.
 
     `aliases` maps a name to the text that the shell puts in its place. Raises GuardError if the
     line is too long, or nested too deep.
     """
-    return _starts(_read(line, shell, aliases or {}))
-
-
-def _read(line: str, shell: str, aliases: Mapping[str, str]) -> Script:
-    from guard.sources.positions.shell_calls import read
+    from guard.sources.positions import shell_calls
     from guard.sources.positions.text import Text
     from guard.sources.shell_commands import UnparsedError
 
     text = Text.of(line)
     try:
         typed = _Typed(text, shell, aliases)
-        return read(text, typed.commands, elsewhere=ELSEWHERE, fish=shell == "fish")
+        return shell_calls.read(text, typed.commands, elsewhere=ELSEWHERE, fish=shell == "fish")
     except UnparsedError as error:
         raise GuardError(f"it {error}") from None
 
 
-def _starts(script: Script) -> list[Start]:
+def starts(script: Script) -> list[Start]:
+    """What the calls of `script` do about local proxies, with the ports they would have."""
     from guard.proxies.commands import start_of
 
     found = []

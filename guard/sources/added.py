@@ -35,7 +35,6 @@ class Base:
     """
 
     root: str
-    commit: str
     blobs: dict[str, str]
     before: dict[str, str]
     touched: frozenset[str]
@@ -68,7 +67,7 @@ def base(revision: str, root: str) -> Base:
         theirs = commit(revision)
     except GitError:
         if revision == "HEAD":
-            return Base(root, "", {}, {}, frozenset())
+            return Base(root, {}, {}, frozenset())
         fix = "name a commit or a branch that `git log` knows"
         if revision.startswith("origin/"):
             fix = f"git fetch origin {printable(revision.removeprefix('origin/'))}"
@@ -97,7 +96,7 @@ def base(revision: str, root: str) -> Base:
         )  # fmt: skip
     except GitError as error:
         raise _cannot(revision, str(error)) from None
-    return Base(root, parted, blobs, before, touched)
+    return Base(root, blobs, before, touched)
 
 
 def _deeper(fix: str) -> str:

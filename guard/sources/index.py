@@ -61,7 +61,7 @@ class Located(NamedTuple):
         """
         top = self.root
         try:
-            given = self.places | _index_file(self.places, self.cwd, top)
+            given = self.places | _index_file(self.cwd, top)
             named = [_within(target, self.cwd, top) for target in self.targets]
             everything = _changes(top, given, _empty_tree(top, given))
             changed = everything
@@ -218,7 +218,7 @@ def places(cwd: str) -> dict[str, str]:
     return found
 
 
-def _index_file(places: dict[str, str], cwd: str, root: str) -> dict[str, str]:
+def _index_file(cwd: str, root: str) -> dict[str, str]:
     """The variable that names another index than the repository's own, if one does.
 
     git runs its hooks at the top; a hook that went elsewhere still means the same file. Raises

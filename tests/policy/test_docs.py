@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from guard.policy.layers import Candidate, read_layer
 from guard.policy.model import Agents, KeySource, OtherAgent, Policy
-from guard.policy.project_part import MAY
+from guard.policy.project_part import project_part
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
 
@@ -40,12 +40,24 @@ def rows(model: type[BaseModel] = Policy, prefix: str = ""):
             default = "required"
         else:
             default = shown(info.get_default(call_default_factory=True))
-        path = tuple(key.split("."))
-        layers = "S U P" if path in MAY else "S U"
+        layers = "S U P" if may_project(key) else "S U"
         yield f"| `{key}` | {type_name} | {default} | {layers} | {info.description} |"
         if inner is not None:
             end = "" if key == "exception" else ".NAME"
             yield from rows(inner, f"{key}{end}.")
+
+
+def may_project(key: str) -> bool:
+    """Whether a project's value of `key` counts."""
+    data: dict[str, object] = {}
+    table = data
+    *tables, last = key.replace("agents.NAME", f"agents.{LEFT_ALONE[0]}").split(".")
+    for name in tables:
+        table[name] = table = {}
+    table[last] = "a value"
+    dropped: list[object] = []
+    project_part(data, lambda path, why: dropped.append(path))
+    return not dropped
 
 
 def toml(value: object) -> str:

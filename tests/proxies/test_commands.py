@@ -6,7 +6,7 @@ import pytest
 
 from guard.catalog import local_proxies
 from guard.proxies.commands import FORWARDS, ROUTES, STARTS
-from guard.proxies.starts import starts
+from guard.proxies.starts import read, starts
 
 DOORS = {
     ROUTES: """
@@ -286,7 +286,7 @@ REFUSED = [(how, line) for how, lines in DOORS.items() for line in lines.strip()
 
 @pytest.mark.parametrize(("how", "line"), REFUSED)
 def test_a_door(how: str, line: str) -> None:
-    found = starts(line, "bash")
+    found = starts(read(line, "bash", {}))
     assert found
     assert how in {start.how for start in found}
     assert all(start.deed.startswith(("starts ", "sends ", "brings ")) for start in found)
@@ -300,14 +300,14 @@ def test_a_door(how: str, line: str) -> None:
 
 @pytest.mark.parametrize("line", ZSH.strip().splitlines())
 def test_words_of_zsh_around_it(line: str) -> None:
-    assert starts(line, "zsh")
+    assert starts(read(line, "zsh", {}))
 
 
 @pytest.mark.parametrize("line", FISH.strip().splitlines())
 def test_words_of_fish_around_it(line: str) -> None:
-    assert starts(line, "fish")
+    assert starts(read(line, "fish", {}))
 
 
 @pytest.mark.parametrize("line", EVERYDAY.strip().splitlines())
 def test_an_everyday_line(line: str) -> None:
-    assert starts(line, "bash") == []
+    assert starts(read(line, "bash", {})) == []

@@ -20,7 +20,8 @@ FOREVER = 4102444800.0
 
 
 def found(line: str, shell: str = "bash", **aliases: str) -> list[tuple[str, tuple[int, ...]]]:
-    return [(start.proxy.id, start.ports) for start in starts.starts(line, shell, aliases)]
+    script = starts.read(line, shell, aliases)
+    return [(start.proxy.id, start.ports) for start in starts.starts(script)]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +132,18 @@ def test_ports_that_a_line_names(line: str, ports: tuple[int, ...]) -> None:
 
 
 def test_the_policy_allows_a_port_and_its_own_gateway() -> None:
-    litellm, *_ = starts.starts("litellm", "bash")
+    litellm, gateway, tunnel = (
+        starts.starts(starts.read(line, "bash", {}))[0]
+        for line in (
+            "litellm",
+            "npx @portkey-ai/gateway",
+            "kubectl port-forward svc/litellm 8787:4000",
+        )
+    )
     excepted = CompiledPolicy(exceptions=(PolicyException(subject="port:4000", until=FOREVER),))
     assert not starts.is_allowed(CompiledPolicy(), litellm)
     assert starts.is_allowed(excepted, litellm)
     assert not starts.is_allowed(excepted, Start(litellm.proxy, (4001,)))
-    gateway, *_ = starts.starts("npx @portkey-ai/gateway", "bash")
-    tunnel, *_ = starts.starts("kubectl port-forward svc/litellm 8787:4000", "bash")
     assert not starts.is_allowed(CompiledPolicy(), gateway)
     assert not starts.is_allowed(CompiledPolicy(), tunnel)
     # routeguard: ignore[RG103] a gateway of its own

@@ -123,7 +123,6 @@ CLOSED = {"--mcp-config": ("RG301", "starts MCP servers, which a guarded launch 
 """The same of those whose values have to be told from other words."""
 
 _LOGIN = "stores a login that works without the gateway"
-_HOST = "contacts another host than the gateway"
 _CALLS = "calls a model with settings that a launch cannot pin"
 
 ROOT = Command("", GUARDED)

@@ -212,7 +212,7 @@ def _options(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     word = words[at]
     if word.startswith("--"):
         return _long(words, at, row)
-    return _dotted(words, at, row) or _short(words, at, row)
+    return _dotted(words, at) or _short(words, at, row)
 
 
 def _long(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
@@ -235,7 +235,7 @@ def _long(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
     return [_with_next(name, words, at, row, "", short=False)]
 
 
-def _dotted(words: tuple[str, ...], at: int, row: Row) -> list[Option]:
+def _dotted(words: tuple[str, ...], at: int) -> list[Option]:
     """`-m.x VALUE`, which sets a field of an option."""
     word, line = words[at], _first_line(words[at])
     if line[2:3] != "." or len(line) < 4:

@@ -112,16 +112,15 @@ def text_of(path: str) -> str:
 class Definition(Record):
     """An agent or command in a Markdown file, as opencode names and reads it.
 
-    `kind` is "agent" or "command"; `path` the file, `relative` its place in opencode's directory;
-    `fields` the data of the head with the body as `prompt` or `template`; `error` says why the
-    file cannot be read (then `fields` is empty and `name` is that of the file). `linked` tells
-    that the agent is given the file itself where nothing in it has to change.
+    `kind` is "agent" or "command"; `path` the file; `fields` the data of the head with the body as
+    `prompt` or `template`; `error` says why the file cannot be read (then `fields` is empty and
+    `name` is that of the file). `linked` tells that the agent is given the file itself where
+    nothing in it has to change.
     """
 
     kind: str
     name: str
     path: str
-    relative: str
     fields: dict[str, Any]
     error: str
     linked: bool = False
@@ -142,7 +141,8 @@ def definitions(root: str) -> list[Definition]:
                     continue
                 if folders is MODES and "/" in relative:
                     continue
-                found.append(_definition(path, f"{folder}/{relative}", folders))
+                # `agents/agent/x.md` is agent/x (run on 1.18.33)
+                found.append(_definition(path, relative.removesuffix(".md"), folders))
     return found
 
 
@@ -152,7 +152,7 @@ def skills(folder: str) -> list[Definition]:
     for path in files_below(folder):
         if os.path.basename(path) == "SKILL.md":
             where = os.path.dirname(path)
-            one = _definition(path, f"skill/{os.path.basename(where)}.md", SKILLS)
+            one = _definition(path, os.path.basename(where), SKILLS)
             try:
                 one.fields = {"template": text_of(path)}
             except jsonc.UnreadableError:
@@ -161,18 +161,16 @@ def skills(folder: str) -> list[Definition]:
     return found
 
 
-def _definition(path: str, relative: str, folders: tuple[str, ...]) -> Definition:
+def _definition(path: str, name: str, folders: tuple[str, ...]) -> Definition:
     kind = "command" if folders is COMMANDS else "skill" if folders is SKILLS else "agent"
-    # `agents/agent/x.md` is agent/x (run on 1.18.33)
-    name = relative.partition("/")[2].removesuffix(".md")
     try:
         data, body = frontmatter.read(text_of(path))
     except (frontmatter.FrontMatterError, jsonc.UnreadableError) as error:
-        return Definition(kind, name, path, relative, {}, str(error))
+        return Definition(kind, name, path, {}, str(error))
     named = data.pop("name", name)
     if not isinstance(named, str) or not named:
-        return Definition(kind, name, path, relative, {}, "its name is not a string")
+        return Definition(kind, name, path, {}, "its name is not a string")
     fields = {**data, ("template" if kind == "command" else "prompt"): body}
     if folders is MODES:
         fields["mode"] = "primary"
-    return Definition(kind, named, path, relative, fields, "")
+    return Definition(kind, named, path, fields, "")

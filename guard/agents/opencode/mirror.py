@@ -151,7 +151,7 @@ class Mirror:
         self._placed.add(relative)
         if self.leads_to(relative, target) and os.path.lexists(target):
             return
-        if not self._clear(relative, target) or not os.path.lexists(target):
+        if not self._clear(relative) or not os.path.lexists(target):
             return
         try:
             os.symlink(target, path)
@@ -169,10 +169,10 @@ class Mirror:
                 return
         except UnreadableError:
             pass
-        if self._clear(relative, os.path.join(self.real, relative)):
+        if self._clear(relative):
             write(path, raw, mode)
 
-    def _clear(self, relative: str, target: str) -> bool:
+    def _clear(self, relative: str) -> bool:
         """Make room at `relative`; whether there is room. Never removes what is not ours."""
         path = os.path.join(self.ours, relative)
         if not os.path.lexists(path):

@@ -157,14 +157,13 @@ def use_of(text: str, quoted: Quoted, url: int, is_base: object) -> Use:
     fallback = _is_fallback(lead) or _RETURNED.search(lead) or _TERNARY.search(lead)
     if not key and kind in ("[", "{") and not fallback:
         return Use(_element(text, quoted, lead, behind, kind), _flag(lead))
-    return _judged(text, quoted, lead, behind, found, name, callees, is_base, url)
+    return _judged(text, quoted, lead, found, name, callees, is_base, url)
 
 
 def _judged(
     text: str,
     quoted: Quoted,
     lead: str,
-    behind: str,
     found: re.Match[str] | None,
     name: str,
     callees: list[str],

@@ -269,11 +269,10 @@ class _Reading:
         words: list[Word],
         environment: Sequence[ShellAssignment] = (),
         stdin: Text | None = None,
-        *,
-        package: bool = False,
     ) -> None:
         """One call and what it starts in turn; a loop takes the place of recursion."""
         steps = 0
+        package = False
         while words:
             if steps >= MAX_STEPS:
                 self._leave("is nested too deeply", words[0].start)
