@@ -101,7 +101,7 @@ class InvalidPolicyError(PolicyError):
                 lines.append(f"and {len(problems) - len(shown)} more")
             why, where, fix = "\n".join(lines), first.file, ""
         super().__init__(
-            "the policy is not valid, so nothing is launched",
+            "the policy is not valid, and no agent starts until it is",
             where=where,
             why=why,
             fix=fix or "correct the file; `routeguard policy validate` checks it",
