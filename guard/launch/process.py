@@ -58,7 +58,7 @@ def working_directory() -> str:
     except OSError:
         raise GuardError(
             "the current directory no longer exists",
-            why="the files around the launch cannot be checked from here",
+            why="the settings and the policy of a project cannot be looked for from here",
             fix="cd somewhere that exists",
             rule="RG303",
         ) from None
