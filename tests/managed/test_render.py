@@ -72,6 +72,7 @@ def test_claude_code_gets_the_gateway_and_a_helper(tmp_path: Path) -> None:
     # a repository's settings can set these, too
     tls = ("NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "LD_PRELOAD", "BASH_ENV")
     assert {env[name] for name in tls} == {""}
+    assert (env["GCONV_PATH"], env["GIT_TRACE2"], "TMUX" in env) == ("", "", False)
     assert found["apiKeyHelper"] == "/usr/bin/routeguard key"
     assert found["parentSettingsBehavior"] == "merge"
     assert found["disableAllHooks"] is True

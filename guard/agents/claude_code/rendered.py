@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from guard.agents.behind import Route, bare_route, headers
 from guard.agents.claude_code import ClaudeCode
 from guard.agents.claude_code.facts import MERGE, folder_of
-from guard.agents.claude_code.settings import CODE, ENVIRONMENT, RESTRICTIONS, limits
+from guard.agents.claude_code.settings import CODE, ENVIRONMENT, RESTRICTIONS, TRACES, limits
 from guard.agents.claude_code.today import CLOUDS, CREDENTIALS
 from guard.agents.claude_code.variables import CA, base_url
 from guard.agents.managed import KEY_COMMAND, MACOS, NOTE, Managed
@@ -31,8 +31,10 @@ CLOSED = (
     # prompt and key (run; empty, both counted no longer, also where the shell had set them)
     "NODE_TLS_REJECT_UNAUTHORIZED",
     CA,
-    # programs and code that it would choose; `PATH` and the like have a value of the user's own
+    # programs and code that it would choose, and where git would write the values of variables;
+    # `PATH` and the like have a value of the user's own
     *CODE,
+    *TRACES,
 )
 """Variables that are emptied, because the `env` of a repository's settings can set them."""
 

@@ -36,13 +36,36 @@ CODE = (
     "CLAUDE_ENV_FILE",
     "DYLD_INSERT_LIBRARIES",
     "ENV",
+    # git converts the message of a commit with the library that the commit names (run: the git
+    # that is started first loaded one of the project)
+    "GCONV_PATH",
     "LD_AUDIT",
     "LD_PRELOAD",
 )
 """Variables that choose which program or code runs, and that few people set."""
 
+TRACES = (
+    "GIT_TRACE",
+    "GIT_TRACE2",
+    "GIT_TRACE2_ENV_VARS",
+    "GIT_TRACE2_EVENT",
+    "GIT_TRACE2_PERF",
+    "GIT_TRACE_CURL",
+    "GIT_TRACE_FSMONITOR",
+    "GIT_TRACE_PACKET",
+    "GIT_TRACE_PACKFILE",
+    "GIT_TRACE_PACK_ACCESS",
+    "GIT_TRACE_PERFORMANCE",
+    "GIT_TRACE_REFS",
+    "GIT_TRACE_SETUP",
+    "GIT_TRACE_SHALLOW",
+)
+"""Variables by which git writes what it does to any file or socket, with the values of variables
+that one of them names: with those of a project, the gateway key (run)."""
+
 PROGRAMS = (
     *CODE,
+    *TRACES,
     "DYLD_LIBRARY_PATH",
     "GIT_CONFIG_PARAMETERS",
     "GIT_EXEC_PATH",
@@ -50,8 +73,12 @@ PROGRAMS = (
     "NODE_OPTIONS",
     "PATH",
     "SHELL",
+    # tmux, which is asked for the pane, hands its whole environment to the socket there (run)
+    "TMUX",
+    "TMUX_TMPDIR",
 )
-"""The same with those that people set. All of them are the same empty as not set.
+"""The same with those that people set, and with what hands the environment of a program on. All of
+them are the same empty as not set.
 
 The `env` of a trusted project ran its own `ps`, `tmux` and shell by `PATH` and `CLAUDE_CODE_SHELL`
 as soon as a session in a terminal began (run). `--settings` puts the launch's own values back;

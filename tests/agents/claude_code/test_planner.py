@@ -299,7 +299,8 @@ def test_a_helper_of_the_users_settings_is_left_out(machine: Machine) -> None:
 def test_settings_files_choose_no_program(machine: Machine) -> None:
     """What the launch has stays as it is, whatever a project's `env` says."""
     own = {"env": {"PATH": "./bin", "CLAUDE_CODE_SHELL": "./sh", "HOME": "/x", "MINE": "1"}}
-    plan = machine.plan("--settings", json.dumps(own), "-p", "hi", SHELL="/bin/zsh", ENV="~/.e")
+    kept = {"SHELL": "/bin/zsh", "ENV": "~/.e", "TMUX": "/tmp/tmux-1/default,2,0"}
+    plan = machine.plan("--settings", json.dumps(own), "-p", "hi", **kept)
     env = settings(plan)["env"]
     assert env["MINE"] == "1"
     assert (env["PATH"], env["SHELL"], env["HOME"]) == (
@@ -308,7 +309,9 @@ def test_settings_files_choose_no_program(machine: Machine) -> None:
         str(machine.home),
     )
     assert env["ENV"] == plan.environ.get("ENV", "")
-    for name in ("CLAUDE_CODE_SHELL", "CLAUDE_CODE_SHELL_PREFIX", "LD_PRELOAD", "NODE_OPTIONS"):
+    assert env["TMUX"] == kept["TMUX"]
+    code = ("CLAUDE_CODE_SHELL", "CLAUDE_CODE_SHELL_PREFIX", "LD_PRELOAD", "NODE_OPTIONS")
+    for name in (*code, "GCONV_PATH", "GIT_TRACE", "GIT_TRACE2_ENV_VARS", "TMUX_TMPDIR"):
         assert env[name] == ""
     assert env["ZDOTDIR"] == str(machine.home)
     assert env["XDG_CONFIG_HOME"] == f"{machine.home}/.config"
