@@ -1,17 +1,40 @@
-"""Waiting until a signal asks for the end."""
+"""What a signal that asks for the end does to a command."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from guard.errors import ExitCode
 
 INTERRUPTED = 130
+
+
+@contextlib.contextmanager
+def ended_with_us() -> Iterator[None]:
+    """While it holds, a signal that ends us is an exception, so children and directories go too.
+
+    A signal that is ignored stays ignored: `nohup` means it.
+    """
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Ending:

@@ -43,6 +43,11 @@ def test_address(value: str, wanted: tuple[str, int]) -> None:
     assert net.address(value) == wanted
 
 
+def test_authority() -> None:
+    assert net.authority("127.0.0.1", 80) == "127.0.0.1:80"
+    assert net.authority("::1", 80) == "[::1]:80"
+
+
 @given(NAME, st.none() | PORT, st.sampled_from(["http", "https"]), TAIL)
 def test_a_plain_url_is_read_as_urllib_reads_it(
     host: str, port: int | None, scheme: str, tail: str

@@ -13,11 +13,12 @@ from guard.agents import connected, guarded, running
 from guard.agents.addresses import programs_behind, resolve_hosts
 from guard.errors import ExitCode, printable
 from guard.launch.process import own_environment, working_directory
+from guard.net import authority
 from guard.policy import cache
 from guard.report.document import show_document
 from guard.report.table import Column, table
 from guard.report.terminal import paint, show
-from guard.report.words import endpoint, short, span, utc
+from guard.report.words import short, span, utc
 
 if TYPE_CHECKING:
     from guard.agents.connected import Peer
@@ -171,7 +172,7 @@ def _details(one: Running, home: str) -> list[str]:
     elif one.peers:
         lines.append("  connected: " + ", ".join(_peer(peer) for peer in one.peers))
     if one.listens:
-        lines.append("  listens: " + ", ".join(endpoint(*where) for where in one.listens))
+        lines.append("  listens: " + ", ".join(authority(*where) for where in one.listens))
     return lines
 
 
@@ -183,7 +184,7 @@ def _peer(peer: Peer) -> str:
     if peer.kind == connected.INCOMING:
         said = f"{peer.kind} from {peer.address}"
     else:
-        said = f"{peer.kind} {endpoint(peer.address, peer.port)}"
+        said = f"{peer.kind} {authority(peer.address, peer.port)}"
     if peer.name:
         said += f" ({printable(peer.name)})"
     return said + (f" x{peer.count}" if peer.count > 1 else "")

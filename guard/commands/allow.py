@@ -239,16 +239,12 @@ def _add(
     if not dry_run:
         revoke_it = f"routeguard allow revoke {shlex.quote(subject)}"
         rows.append(("undo", (*map(subjects.command, change.replaced), revoke_it)[0]))
-    _show(rows)
+    show(fields(rows))
     return ExitCode.OK
 
 
 def _parts(place: str) -> tuple[str, ...]:
     return (place, *re.split(r"[/:?#@&=]", place))
-
-
-def _show(rows: list[tuple[str, str]]) -> None:
-    show(fields((label, "\n".join(map(printable, text.split("\n")))) for label, text in rows))
 
 
 def _own_environment() -> dict[str, str]:
@@ -442,7 +438,7 @@ def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
         rows.append(("nothing", "`routeguard allow` made no exception that is still active"))
     for item in others:
         rows.append(("note", f"{short(item.origin.where)} still allows it until {_ends(item)}"))
-    _show(rows)
+    show(fields(rows))
     return ExitCode.OK
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from types import FrameType
-from typing import NoReturn
 
 from guard.commands.steps import say, step
 from guard.errors import ExitCode, UsageError
@@ -23,11 +20,12 @@ from guard.hook import SHELLS
 from guard.install import answers, environment, files, teardown
 from guard.install.refusals import NotPossibleError, not_written
 from guard.install.state import alone, missing_directories, remember_missing, require_own_home
-from guard.install.way import CLONE, Way, environment_link, of_install_sh
+from guard.install.way import CLONE, Way, environment_link, of_install_sh, versions
 from guard.managed.files import remove_own
 from guard.paths import here, routeguard_data
 from guard.report.terminal import Progress, can_ask
 from guard.report.words import span
+from guard.signals import ended_with_us
 
 USAGE = """\
 Usage: ./install.sh [OPTION]...
@@ -63,14 +61,13 @@ WITHOUT_VALUE = ("--no-rc", "--no-shims", "--no-completion", "--no-verify", "--y
 _OWN = ("--force", "--uninstall", "--purge")
 
 
+@ended_with_us()
 def main(argv: list[str]) -> int:
     """Run install.sh's part with its arguments; returns the exit status, or becomes setup."""
     if {"-h", "--help"} & set(argv):
         print(USAGE)
         return ExitCode.OK
     options, words = _parsed(argv)
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, _end)
     # nobody else may write to what is made, whatever the umask was
     os.umask(os.umask(0o077) | 0o022)
     environ = dict(os.environ)
@@ -114,10 +111,6 @@ def _usage(what: str) -> UsageError:
     return UsageError(f"install.sh: {what}", fix="./install.sh --help")
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
 def _uninstall(environ: Mapping[str, str], *, purge: bool, dry_run: bool) -> int:
     say("Would remove (dry run: nothing is removed now):" if dry_run else "Removing routeguard:")
     remove_own(environ, step, dry_run=dry_run)
@@ -154,7 +147,7 @@ def _install(
     elif dry_run:
         say("Would write (dry run: nothing is written now):")
         step("python", f"{python}, {uv or 'pip'}")
-        step("write", f"{environment.versions(environ)}/…")
+        step("write", f"{versions(environ)}/…")
         step("link", link)
         _show_files(way, planned, options, environ)
         return ExitCode.OK

@@ -136,7 +136,7 @@ def _text(
     parts.append(
         _part("guarded", [words[0], *argv], _guarded(plan, policy, facts, wrapper=wrapper))
     )
-    parts += [_rows(documents, indent=2)] * bool(documents)
+    parts += [fields(documents, indent=2)] * bool(documents)
     if not plan.forbidden_by:
         unless = ", unless its wrapper changes something" if wrapper else ""
         return "\n\n".join([*parts, paint(f"it would start{unless}", "good")])
@@ -144,7 +144,7 @@ def _text(
     for finding in plan.forbidden_by:
         lines.append(f"  {printable(finding.message)} [{finding.rule}]")
         below = [("where:", short(finding.where)), ("fix:", finding.fix)]
-        lines.append(_rows(below, indent=4))
+        lines.append(fields(below, indent=4))
     return "\n\n".join([*parts, "\n".join(filter(None, lines))])
 
 
@@ -168,12 +168,7 @@ def _without_documents(argv: list[str]) -> tuple[list[str], list[tuple[str, str]
 
 def _part(title: str, command: list[str], rows: list[tuple[str, str]]) -> str:
     head = f"{title:<8} {paint(printable(shlex.join(command)), 'strong')}"
-    return "\n".join(filter(None, (head, _rows(rows, indent=2))))
-
-
-def _rows(rows: list[tuple[str, str]], indent: int) -> str:
-    shown = [(label, "\n".join(map(printable, text.split("\n")))) for label, text in rows]
-    return fields(shown, indent=indent)
+    return "\n".join(filter(None, (head, fields(rows, indent=2))))
 
 
 def _today(today: Today) -> list[tuple[str, str]]:

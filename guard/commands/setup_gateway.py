@@ -21,6 +21,7 @@ from guard.install import answers, keyring
 from guard.install.answers import PLAIN_KEY
 from guard.launch.keys import Key, find_key
 from guard.launch.process import own_environment
+from guard.policy.accepted import SLUG
 from guard.policy.model import MAX_ITEMS
 from guard.policy.places import user_policy
 from guard.portkey import policy_edit, shapes, wishes
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _MANY = 60
 _SHOWN = 12
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SLUG = re.compile(SLUG)
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}")
 
 

@@ -111,8 +111,7 @@ def status(as_json: bool) -> int:
     if as_json:
         show_document({**asdict(found), "unguarded": found.unguarded})
     else:
-        rows = _rows(found)
-        show(fields((label, "\n".join(map(printable, text.split("\n")))) for label, text in rows))
+        show(fields(_rows(found)))
     return ExitCode.OK if not found.unguarded else ExitCode.FINDINGS
 
 

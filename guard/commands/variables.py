@@ -122,8 +122,7 @@ def _text(answer: Answer, home: str) -> str:
         ("allow", _allow(answer)),
         ("fix", _fix(answer, home)),
     ]
-    shown = [(label, "\n".join(map(printable, text.splitlines()))) for label, text in rows]
-    return head + "\n" + fields(shown, indent=2)
+    return head + "\n" + fields(rows, indent=2)
 
 
 def _what(answer: Answer) -> str:

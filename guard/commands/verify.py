@@ -13,7 +13,7 @@ from guard.errors import ExitCode, GuardError, counted, printable
 from guard.launch.places import chosen_program
 from guard.launch.process import load_policy, own_environment, working_directory
 from guard.launch.proof.fetch import fetch as fetch_release
-from guard.launch.proof.stage import AgentRun, ended_with_us, throw_away
+from guard.launch.proof.stage import AgentRun, throw_away
 from guard.launch.resolve import find_agent, find_program
 from guard.launch.unguarded import observe
 from guard.launch.verify import TIMEOUT, Binary, Proof, prove, version_of
@@ -22,6 +22,7 @@ from guard.report.table import Column, table
 from guard.report.terminal import paint, say, show
 from guard.report.words import short
 from guard.rule_table import RULES
+from guard.signals import ended_with_us
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

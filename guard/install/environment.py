@@ -21,7 +21,7 @@ from glob import escape, glob
 from guard import paths, shells
 from guard.files.write import write
 from guard.install.refusals import NotPossibleError
-from guard.install.way import environment_link
+from guard.install.way import environment_link, versions
 
 SOURCE = "routeguard-source"
 """Left in an environment: what it was built from."""
@@ -43,11 +43,6 @@ would put the packages elsewhere."""
 
 Wait = Callable[[str, subprocess.Popen[bytes]], int]
 """Waits for a process, and tells a person what takes so long; its exit status."""
-
-
-def versions(environ: Mapping[str, str]) -> str:
-    """The directory of the environments."""
-    return os.path.join(paths.routeguard_data(environ), "versions")
 
 
 def source_id(clone: str, extras: Sequence[str]) -> str:

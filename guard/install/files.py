@@ -40,7 +40,7 @@ def plan(choices: Choices, environ: Mapping[str, str]) -> StartFiles:
     """Which start files get a block."""
     if not choices.rc:
         return ()
-    zshrc = os.path.join(start_files.zsh_directory(environ), ".zshrc")
+    zshrc = start_files.zshrc_of(environ)
     shells = choices.shells or start_files.chosen_shells(environ, zshrc)
     if "all" in shells:
         shells = SHELLS

@@ -30,8 +30,8 @@ _ASK_ZSH = 10.0
 _INSTEAD = ", or leave it alone with --no-rc"
 
 
-def zsh_directory(environ: Mapping[str, str]) -> str:
-    """Where zsh looks for .zshrc: ZDOTDIR, often set in ~/.zshenv without being exported."""
+def zshrc_of(environ: Mapping[str, str]) -> str:
+    """The .zshrc that zsh reads: in ZDOTDIR, often set in ~/.zshenv without being exported."""
     home = paths.home(environ)
     given = environ.get("ZDOTDIR", "")
     zshenv = os.path.join(home, ".zshenv")
@@ -40,7 +40,7 @@ def zsh_directory(environ: Mapping[str, str]) -> str:
         zsh = shutil.which("zsh", path=environ.get("PATH"))
         if zsh:
             given = _zdotdir_of(zsh, environ)
-    return given or home
+    return os.path.join(given or home, ".zshrc")
 
 
 def _zdotdir_of(zsh: str, environ: Mapping[str, str]) -> str:
@@ -106,11 +106,11 @@ def _bash_login_file(home: str) -> list[str]:
     return [os.path.join(home, ".profile")]
 
 
-def all_files(environ: Mapping[str, str], zshrc: str) -> list[str]:
+def all_files(environ: Mapping[str, str]) -> list[str]:
     """Every file that an installation may have put a block into."""
     home = paths.home(environ)
     names = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc")
-    found = [*(os.path.join(home, name) for name in names), zshrc, _fish_file(environ)]
+    found = [*(os.path.join(home, name) for name in names), zshrc_of(environ), _fish_file(environ)]
     return list(dict.fromkeys(found))
 
 

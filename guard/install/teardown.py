@@ -15,7 +15,7 @@ from guard.install import keyring, launcher, shims, start_files
 from guard.install.files import completion_file, manual_file
 from guard.install.start_files import Say
 from guard.install.state import MADE, alone, made_directories
-from guard.install.way import CLONE, environment_link, launcher_of_others
+from guard.install.way import CLONE, environment_link, launcher_of_others, versions
 from guard.policy.places import user_policy
 
 
@@ -32,7 +32,7 @@ class _Room:
             return False
         self._left = False
         shutil.rmtree(paths.routeguard_cache(self._environ), ignore_errors=True)
-        shutil.rmtree(_versions(self._environ), ignore_errors=True)
+        shutil.rmtree(versions(self._environ), ignore_errors=True)
         return True
 
 
@@ -44,8 +44,7 @@ def run(environ: Mapping[str, str], say: Say, *, purge: bool, dry_run: bool) -> 
 
     Raises NotPossibleError, before anything was removed, where a start file cannot be changed.
     """
-    zshrc = os.path.join(start_files.zsh_directory(environ), ".zshrc")
-    files = start_files.all_files(environ, zshrc)
+    files = start_files.all_files(environ)
     for path in files:
         if start_files.has_block(path):
             start_files.check(path, instead="")
@@ -102,22 +101,18 @@ def _remove(
     if purge:
         _remove_stored_key(environ, say, dry_run=dry_run)
     link = environment_link(environ)
-    if os.path.islink(link) or os.path.isdir(_versions(environ)):
-        say("remove", f"{link}, {_versions(environ)}/")
+    if os.path.islink(link) or os.path.isdir(versions(environ)):
+        say("remove", f"{link}, {versions(environ)}/")
         if not dry_run:
             if os.path.islink(link):
                 os.unlink(link)
-            shutil.rmtree(_versions(environ), ignore_errors=True)
+            shutil.rmtree(versions(environ), ignore_errors=True)
     _remove_directory(paths.routeguard_cache(environ), say, dry_run=dry_run)
     for path in (paths.routeguard_state(environ), paths.routeguard_config(environ)):
         if purge:
             _remove_directory(path, say, dry_run=dry_run)
         elif os.path.isdir(path):
             say("kept", f"{path}/ (--purge removes it)")
-
-
-def _versions(environ: Mapping[str, str]) -> str:
-    return os.path.join(paths.routeguard_data(environ), "versions")
 
 
 def _remove_file(path: str, word: str, say: Say, *, dry_run: bool) -> None:

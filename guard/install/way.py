@@ -46,6 +46,11 @@ def environment_link(environ: Mapping[str, str]) -> str:
     return os.path.join(paths.routeguard_data(environ), "venv")
 
 
+def versions(environ: Mapping[str, str]) -> str:
+    """The directory of the environments that install.sh makes."""
+    return os.path.join(paths.routeguard_data(environ), "versions")
+
+
 def launcher_of_install_sh(environ: Mapping[str, str]) -> str:
     """Where the launcher of an installation by install.sh lies."""
     return os.path.join(paths.home(environ), ".local/bin/routeguard")
@@ -85,9 +90,8 @@ def current(environ: Mapping[str, str], clone: str = "") -> Way:
     Raises GuardError (RG503) if Python does not know where it lies.
     """
     prefix = os.path.realpath(sys.prefix)
-    versions = os.path.realpath(os.path.join(paths.routeguard_data(environ), "versions"))
-    if prefix.startswith(versions + os.sep) or prefix == os.path.realpath(
-        environment_link(environ)
+    if os.path.realpath(environment_link(environ)) == prefix or prefix.startswith(
+        os.path.realpath(versions(environ)) + os.sep
     ):
         return of_install_sh(environ, clone or clone_of(environ))
     python, main = interpreter()

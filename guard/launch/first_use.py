@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from guard.agents import proved
 from guard.errors import GuardError, PolicyError, printable
 from guard.launch import verify
-from guard.launch.proof.stage import ended_with_us, throw_away
+from guard.launch.proof.stage import throw_away
+from guard.signals import ended_with_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

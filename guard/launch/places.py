@@ -10,6 +10,7 @@ import os
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
 from guard.findings import Finding, allow
+from guard.launch.resolve import typed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,20 +92,10 @@ def interpreters(program: str, environ: Mapping[str, str]) -> list[str]:
             text = " ".join(words[1:]).replace("--split-string", " ").replace("-S", " ")
             for mark in "='\"":
                 text = text.replace(mark, " ")
-            started += [_on_path(word, environ) for word in text.split()]
+            started += [word if "/" in word else typed(word, environ) for word in text.split()]
         pending += [each for each in started if each and each not in found]
         found += [each for each in started if each and each not in found]
     return found
-
-
-def _on_path(name: str, environ: Mapping[str, str]) -> str:
-    if "/" in name:
-        return name
-    for directory in environ.get("PATH", os.defpath).split(":"):
-        path = os.path.join(directory or ".", name)
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    return ""
 
 
 def _word(path: str) -> str:

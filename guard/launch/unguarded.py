@@ -51,12 +51,11 @@ def observe(
             fix="run it on a machine or in a container whose system policy has no gateway.proxy",
         )
     gateway = net.authority(*net.address(policy.base_url))
-    search = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", os.defpath)))
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, "") as stand_in, RecordingProxy() as proxy:
         hostile = binary.agent.of_release([], binary.path, environ).hostile_project(HOSTILE)
         stage = Stage(stand_in, proxy, plant(), timeout, binary.agent, policy, hostile)
-        place = stage.surroundings(os.path.join(root, "unguarded"), {**environ, "PATH": search})
+        place = stage.surroundings(os.path.join(root, "unguarded"), binary.first_on_path(environ))
         place.environ |= dict.fromkeys(policy.gateway_keys, key)
         say("unguarded: the agent, started without the guard")
         asked: list[float] = []

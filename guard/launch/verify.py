@@ -53,6 +53,11 @@ class Binary:
         name = os.path.basename(self.path)
         return name if name in self.agent.names else self.agent.names[0]
 
+    def first_on_path(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` with the directory of this binary in front of its PATH."""
+        search = (os.path.dirname(self.path), environ.get("PATH", os.defpath))
+        return {**environ, "PATH": os.pathsep.join(search)}
+
     def line(self, policy: CompiledPolicy) -> str:
         """A line that identifies this binary under `policy`. Raises GuardError."""
         return proved.line_of(self.path, parse_version(self.version), policy)
@@ -154,8 +159,7 @@ def prove(
     Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
     for the real one.
     """
-    search = os.pathsep.join((os.path.dirname(binary.path), environ.get("PATH", os.defpath)))
-    environ = {**environ, "PATH": search}
+    environ = binary.first_on_path(environ)
     word = f"answer{secrets.token_hex(8)}"
     key = plant((KEY,))[KEY]
     with LoopbackGateway(key, word) as gateway, RecordingProxy() as proxy:

@@ -81,7 +81,9 @@ class Matching:
 # (guard.agents.keys), so nothing that goes there may hold a brace, a quote or a backslash.
 _PLAIN = r"[^{}\"'\\`\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 _MODEL = rf"(?!\s){_PLAIN}{{1,200}}"
-_SLUG = r"@?[A-Za-z0-9][A-Za-z0-9._\-]{0,127}"
+SLUG = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}"
+"""A name of Portkey's, without the `@` in front of a provider's."""
+
 _PROVIDER = r"[a-z0-9][a-z0-9\-]{0,63}"
 _VARIABLE = r"[A-Za-z0-9_]{1,128}"
 
@@ -98,7 +100,9 @@ SourceProvider = Annotated[
 Title = Annotated[
     str, Matching(rf"{_PLAIN}{{1,100}}", "up to 100 characters without { } \" ' ` \\")
 ]
-Slug = Annotated[str, Matching(_SLUG, "the slug of a Portkey provider, such as openrouter-main")]
+Slug = Annotated[
+    str, Matching(f"@?{SLUG}", "the slug of a Portkey provider, such as openrouter-main")
+]
 ConfigSlug = Annotated[
     str,
     Matching(r"pc-[A-Za-z0-9_\-]{1,125}", "the slug of a Portkey config, such as pc-prod-1a2b"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from guard.errors import printable
+from guard.policy.accepted import SLUG
 from guard.portkey.account import Account
 from guard.portkey.answer import GatewayAnswer, GatewayError
 from guard.portkey.client import Client
@@ -40,7 +41,6 @@ _VENDORS = (
     ("mistral", ("mistral-ai", "openrouter", "together-ai")),
 )
 
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Kind = Literal["bare", "slug", "header", "config", "raw"]
 Verdict = Literal[
@@ -166,14 +166,14 @@ def _slugs(model: str, account: Account | None) -> list[str]:
             or (row.provider is None and row.slug.startswith(vendors or ("\0",)))
         ]
     # a slug becomes part of a header
-    usable = (slug for slug in carrying if _SLUG.fullmatch(slug))
+    usable = (slug for slug in carrying if re.fullmatch(SLUG, slug))
     return list(dict.fromkeys(usable))[:MAX_SLUGS]
 
 
 def _configs(account: Account | None) -> list[str]:
     """The config on the key, if it is known: it decides, so it is worth naming."""
     name = account.default_config.value if account is not None else None
-    return [name] if name and name.startswith("pc-") and _SLUG.fullmatch(name) else []
+    return [name] if name and name.startswith("pc-") and re.fullmatch(SLUG, name) else []
 
 
 def send(

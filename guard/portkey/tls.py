@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from guard.errors import printable
+from guard.net import authority
 from guard.variables import BUNDLES
 
 _SECONDS = 4.0
@@ -127,7 +128,7 @@ def connection(host: str, port: int, proxy: str = "", seconds: float = _SECONDS)
 def _through(
     found: socket.socket, host: str, port: int, user: str | None, password: str | None
 ) -> socket.socket:
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    place = authority(host, port)
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if user:
         words = f"{unquote(user)}:{unquote(password or '')}"

@@ -61,8 +61,16 @@ def table(
 
 
 def fields(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> str:
-    """`label  text` lines, the texts below each other; a row without text is left out."""
-    shown = [(label, text) for label, text in rows if text]
+    """`label  text` lines, the texts below each other; a row without text is left out.
+
+    A label, and each line of a text, may be painted as a whole; other control characters are
+    escaped.
+    """
+    shown = [
+        (_printable(label), "\n".join(map(_printable, text.split("\n"))))
+        for label, text in rows
+        if text
+    ]
     width = max((columns_of(label) for label, _ in shown), default=0)
     lines = []
     for label, text in shown:
@@ -71,6 +79,11 @@ def fields(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> str:
         lines.append(f"{'':{indent}}{label}{gap}{first}")
         lines += [f"{'':{indent + width + len(_GAP)}}{line}" for line in rest]
     return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    start, inner, end = split_paint(text)
+    return f"{start}{printable(inner)}{end}"
 
 
 def _clean(cell: str) -> str:

@@ -228,7 +228,7 @@ def read_and_passed_over(result: Result, stats: Stats) -> str:
         passed.append(f"{counted(placeholders, 'placeholder')} for keys")
     rows = (
         ("READ", f"{counted(result.files_checked, 'file')}, {size}"),
-        ("PASSED OVER", "\n".join(map(printable, passed)) or "nothing"),
+        ("PASSED OVER", "\n".join(passed) or "nothing"),
         ("TIME", f"{stats.listing:.2f} s to list, {stats.checking:.2f} s to read and judge"),
     )
     return table.fields(rows)

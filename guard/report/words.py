@@ -80,8 +80,3 @@ def short_all(text: str, home: str) -> str:
     """`text` with `~` for the home directory `home` wherever a path below it begins."""
     home = home.rstrip("/")
     return text.replace(f"{home}/", "~/") if home else text
-
-
-def endpoint(address: str, port: int) -> str:
-    """An address and a port as one writes them: `127.0.0.1:4096`, `[::1]:4096`."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

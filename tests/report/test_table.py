@@ -76,6 +76,13 @@ def test_paint_moves_nothing(width: int) -> None:
     assert all(line.count("\x1b[31;1m") == line.count("\x1b[0m") for line in painted.split("\n"))
 
 
+def test_a_field_is_somebody_elses_text() -> None:
+    start, end = paint("x", "bad").split("x")
+    assert fields([("\x1b[2J", f"a\rb\n{start}c\td{end}"), (f"{start}d{end}", "e")]) == (
+        f"\\x1b[2J  a\\rb\n         {start}c\\td{end}\n{start}d{end}        e"
+    )
+
+
 def test_fields_stand_below_each_other() -> None:
     assert fields([("a", "one\ntwo"), ("long", "x"), ("none", "")], indent=2) == (
         "  a     one\n        two\n  long  x"

@@ -60,7 +60,5 @@ def test_the_home(path: str, text: str) -> None:
     assert words.short(path, "/home/ada") == words.short(path, "/home/ada/") == text
 
 
-def test_counts_and_endpoints() -> None:
+def test_counts() -> None:
     assert [counted(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
-    assert words.endpoint("127.0.0.1", 80) == "127.0.0.1:80"
-    assert words.endpoint("::1", 80) == "[::1]:80"

@@ -11,13 +11,12 @@ import datetime
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from guard.agents.registry import default_agent
 from guard.errors import printable
@@ -30,7 +29,6 @@ from guard.policy.values import CompiledPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType
 
     from guard.agents.adapter import Agent
     from guard.launch.recorder import Request
@@ -291,25 +289,6 @@ def without_key(request: bytes, key: str) -> bytes:
         if name.strip().lower() == b"x-portkey-api-key" and value.strip() == key.encode():
             lines[index] = name + b":"
     return b"\r\n".join(lines) + separator + body
-
-
-@contextlib.contextmanager
-def ended_with_us() -> Iterator[None]:
-    """While it holds, a signal that ends us is an exception, so children and directories go too."""
-
-    def end(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # ignored means that somebody, nohup for one, wants us to go on
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
