@@ -81,7 +81,7 @@ def masked_at(text: str, start: int, end: int) -> tuple[str, int, int]:
     """
     for value in _values():
         if value in text:
-            text, start, end = replaced(text, _all_of(value, text), start, end)
+            text, start, end = replaced(text, all_of(value, text), start, end)
     for find in (_of_urls, _of_names, key_shapes.spans):
         found = sorted(find(text))
         if found:
@@ -89,7 +89,8 @@ def masked_at(text: str, start: int, end: int) -> tuple[str, int, int]:
     return text, start, end
 
 
-def _all_of(value: str, text: str) -> Iterator[tuple[int, int]]:
+def all_of(value: str, text: str) -> Iterator[tuple[int, int]]:
+    """The places of `value` in `text`."""
     at = text.find(value)
     while at >= 0:
         yield at, at + len(value)

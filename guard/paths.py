@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+"""The directory of our own package."""
+
 SYSTEM_POLICY = (
     "/Library/Application Support/routeguard/policy.toml"
     if sys.platform == "darwin"

@@ -243,15 +243,11 @@ def _keep(file: str, name: str, table: tuple[list[int], dict[str, Any]]) -> None
     from guard.files import quick_json, write
     from guard.files.lock import lock
 
-    handle = -1
     try:
-        handle = lock(os.path.dirname(file), _PATIENCE, directory=True)
-        write.write(file, quick_json.dumps({**_tables(file), name: table}).encode(), 0o644)
+        with lock(os.path.dirname(file), _PATIENCE, directory=True):
+            write.write(file, quick_json.dumps({**_tables(file), name: table}).encode(), 0o644)
     except OSError:
         pass  # not ours to write, as in an installation of root's
-    finally:
-        if handle >= 0:
-            os.close(handle)
 
 
 def _tables(file: str) -> dict[str, tuple[list[int], dict[str, Any]]]:

@@ -25,6 +25,9 @@ APPLICATION_SERVERS = frozenset(("uvicorn", "gunicorn", "hypercorn", "granian", 
 SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash"))
 """Shells; busybox, which is one among much else, is told apart."""
 
+CONTAINERS = frozenset(("docker", "podman", "nerdctl", "finch", "container"))
+"""Programs that run an image; `container` is Apple's."""
+
 # python3.13t is the free-threaded build, …d a debug build; a framework build of macOS is Python
 _PYTHON = late(r"(?:[Pp]ython|pypy|graalpy)[0-9.]*[tdw]*(?:-dbg)?|py")
 _SCRIPTED = frozenset(

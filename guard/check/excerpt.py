@@ -14,7 +14,7 @@ from itertools import islice
 from guard.errors import printable
 from guard.findings import Excerpt, Finding
 from guard.late import late
-from guard.masking import masked_at, replaced
+from guard.masking import all_of, masked_at, replaced
 from guard.sources.file import SourceFile
 
 WINDOW = 2048
@@ -88,10 +88,7 @@ class _Secrets:
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """The spans in `text` of each secret, and of each word that is part of one."""
         for value in self._long:
-            at = text.find(value)
-            while at >= 0:
-                yield at, at + len(value)
-                at = text.find(value, at + len(value))
+            yield from all_of(value, text)
         for found in _WORDS.finditer(text):
             word = found.group()
             part = len(word) >= _PART and word[:_PART] in self._begins and word in self._whole

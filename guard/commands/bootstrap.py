@@ -22,7 +22,7 @@ from guard.install.refusals import NotPossibleError, not_written
 from guard.install.state import alone, missing_directories, remember_missing, require_own_home
 from guard.install.way import CLONE, Way, environment_link, of_install_sh, versions
 from guard.managed.files import remove_own
-from guard.paths import here, routeguard_data
+from guard.paths import PACKAGE, here, routeguard_data
 from guard.report.terminal import Progress, can_ask
 from guard.report.words import span
 from guard.signals import ended_with_us
@@ -74,8 +74,7 @@ def main(argv: list[str]) -> int:
     require_own_home(environ, here())
     if "--uninstall" in options:
         return _uninstall(environ, purge="--purge" in options, dry_run="--dry-run" in options)
-    clone = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return _install(clone, options, words, environ)
+    return _install(os.path.dirname(PACKAGE), options, words, environ)
 
 
 def _parsed(argv: list[str]) -> tuple[dict[str, list[str]], list[str]]:

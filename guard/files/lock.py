@@ -8,8 +8,23 @@ import time
 _PAUSE = 0.01
 
 
-def lock(path: str, seconds: float, *, directory: bool = False) -> int:
-    """An open file on which this process alone has the lock; closing it lets the next one in.
+class Lock:
+    """A lock that this process alone has; the end of its `with` block lets the next one in."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
+def lock(path: str, seconds: float, *, directory: bool = False) -> Lock:
+    """The lock on `path`, once no other process has it.
 
     `path` is a file, made (mode 0600) if it is missing, or with `directory` an existing directory,
     in which nothing is left behind. A link is not followed. Raises TimeoutError if another process
@@ -27,7 +42,7 @@ def lock(path: str, seconds: float, *, directory: bool = False) -> int:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return handle
+                return Lock(handle)
             except BlockingIOError:
                 if time.monotonic() >= until:
                     raise TimeoutError(f"{path} has been held for {seconds:g} s") from None

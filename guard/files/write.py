@@ -25,7 +25,7 @@ def write(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool = F
     try:
         os.replace(temporary, path)
     except OSError:
-        _remove(temporary)
+        remove(temporary)
         raise
 
 
@@ -42,7 +42,7 @@ def write_new(path: str, content: bytes, mode: int | None = 0o600, *, sync: bool
         if error.errno not in _NO_LINKS:
             raise
     finally:
-        _remove(temporary)
+        remove(temporary)
     # a file system without hard links: nothing is replaced here either
     try:
         _create(path, content, mode, sync)
@@ -79,7 +79,7 @@ def sweep(directory: str) -> None:
         return
     for name in names:
         if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
-            _remove(os.path.join(directory, name))
+            remove(os.path.join(directory, name))
 
 
 def _temporary(path: str, content: bytes, mode: int | None, sync: bool) -> str:
@@ -105,11 +105,12 @@ def _create(path: str, content: bytes, mode: int | None, sync: bool) -> None:
         finally:
             os.close(handle)
     except BaseException:
-        _remove(path)
+        remove(path)
         raise
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Remove the file at `path`, if that is possible."""
     try:
         os.unlink(path)
     except OSError:

@@ -12,7 +12,7 @@ import sys
 from guard import paths
 from guard.errors import GuardError
 from guard.hook.render import ENV
-from guard.hook.templates import PACKAGE, QUOTES, interpreter, quote_sh
+from guard.hook.templates import QUOTES, interpreter, quote_sh
 from guard.policy import cache
 from guard.policy.places import allowed_file, user_policy
 
@@ -45,7 +45,6 @@ def keep(
     from guard.files.lock import lock
     from guard.files.write import write
 
-    handle = -1
     try:
         directory = paths.private_directory(paths.routeguard_cache(environ))
         os.chmod(directory, 0o700)
@@ -53,21 +52,18 @@ def keep(
         os.chmod(directory, 0o700)
         # whoever was slower may have an older policy: it may not write between our steps, and not
         # once the policy is another one
-        handle = lock(directory, 0, directory=True)
-        if not _still(lines, environ):
-            return
-        file = os.path.join(directory, f"hook.{shell}")
-        # a shell reads them as code: never the half of one
-        write(file, os.fsencode(text), 0o600, sync=True)
-        kept = [file, *_compiled(file)] if shell == "zsh" else [file]
-        seen = "\n".join([*map(identity, kept), *lines])
-        content = f"made_from={quote_sh(seen)}\nload={quote_sh(loading(shell, file))}\n"
-        write(f"{file}.seen", os.fsencode(content), 0o600, sync=True)
+        with lock(directory, 0, directory=True):
+            if not _still(lines, environ):
+                return
+            file = os.path.join(directory, f"hook.{shell}")
+            # a shell reads them as code: never the half of one
+            write(file, os.fsencode(text), 0o600, sync=True)
+            kept = [file, *_compiled(file)] if shell == "zsh" else [file]
+            seen = "\n".join([*map(identity, kept), *lines])
+            content = f"made_from={quote_sh(seen)}\nload={quote_sh(loading(shell, file))}\n"
+            write(f"{file}.seen", os.fsencode(content), 0o600, sync=True)
     except (GuardError, OSError, KeyError):
         pass
-    finally:
-        if handle >= 0:
-            os.close(handle)
 
 
 def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
@@ -76,7 +72,7 @@ def _still(lines: list[str], environ: Mapping[str, str]) -> bool:
     seen = {}
     for line in lines[:-1]:
         shown = line.split(" ", _FIELDS)[-1]
-        seen[os.path.join(PACKAGE, shown)] = line.removesuffix(shown)
+        seen[os.path.join(paths.PACKAGE, shown)] = line.removesuffix(shown)
     looked_at = {os.path.normpath(path) for path in seen}
     user = user_policy(environ)
     for layer in (paths.SYSTEM_POLICY, user, allowed_file(user)):

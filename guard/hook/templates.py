@@ -15,9 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-"""The directory of our own package."""
-
 
 def quote_sh(text: str) -> str:
     """`text` as one word of a POSIX shell, whatever it holds but NUL."""
@@ -48,7 +45,7 @@ QUOTES: dict[str, Callable[[str], str]] = {
 """How a text becomes a word of each shell."""
 
 
-def template_places(name: str, *, package: str = PACKAGE) -> list[str]:
+def template_places(name: str, *, package: str = paths.PACKAGE) -> list[str]:
     """Where `shell/<name>` may lie: in the installed package, and in the clone around it.
 
     A directory `shell` beside an installed package is somebody else's, so the second place counts
@@ -60,7 +57,7 @@ def template_places(name: str, *, package: str = PACKAGE) -> list[str]:
     return places
 
 
-def template(name: str, *, package: str = PACKAGE) -> str:
+def template(name: str, *, package: str = paths.PACKAGE) -> str:
     """The text of `shell/<name>`, from the first directory that has it.
 
     Raises GuardError (RG503) if it is in none.
@@ -122,4 +119,4 @@ def interpreter() -> tuple[str, str]:
             fix="call routeguard by an absolute path",
             rule="RG503",
         )
-    return python, os.path.join(PACKAGE, "__main__.py")
+    return python, os.path.join(paths.PACKAGE, "__main__.py")

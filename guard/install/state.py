@@ -48,7 +48,7 @@ def alone(environ: Mapping[str, str]) -> Iterator[None]:
     data = paths.routeguard_data(environ)
     try:
         os.makedirs(data, exist_ok=True)
-        handle = lock(data, 0.0, directory=True)
+        held = lock(data, 0.0, directory=True)
     except TimeoutError:
         raise NotPossibleError(
             "another setup or teardown of routeguard is running",
@@ -57,10 +57,8 @@ def alone(environ: Mapping[str, str]) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise not_written(data, error) from None
-    try:
+    with held:
         yield
-    finally:
-        os.close(handle)
 
 
 def missing_directories(wanted: list[str]) -> list[str]:

@@ -116,17 +116,15 @@ def alone(ground: Ground, state: State) -> Iterator[None]:
     folder = os.path.realpath(os.path.dirname(ground.memory))
     try:
         ground.make(folder)
-        handle = lock(folder, _WAIT, directory=True)
+        held = lock(folder, _WAIT, directory=True)
     except OSError as error:  # TimeoutError is one
         raise not_written(ground.memory, error) from None
-    try:
+    with held:
         require_same(ground, state)
         for directory in {os.path.dirname(ground.at(path)) for path in state.entries}:
             sweep(directory)
         sweep(folder)
         yield
-    finally:
-        os.close(handle)
 
 
 def require_same(ground: Ground, state: State) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard import paths
 from guard.errors import ExitCode, GuardError
-from guard.files.lock import lock
+from guard.files.lock import Lock, lock
 from guard.files.write import write as write_file
 from guard.policy.layers import Candidate, parse_layer, read_layer
 from guard.policy.model import MAX_ITEMS
@@ -129,14 +129,11 @@ def _change(
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         paths.private_directory(directory)
-    held = _locked(directory)
-    try:
+    with _locked(directory):
         before = _entries(path)
         result = change(path, *_sorted(before))
         if result.kept != before:
             _write(path, result.kept)
-    finally:
-        os.close(held)
     return result
 
 
@@ -156,7 +153,7 @@ def _sorted(found: Sequence[Exemption]) -> tuple[list[Exemption], list[Exemption
     return live, [entry for entry in found if entry not in live]
 
 
-def _locked(directory: str) -> int:
+def _locked(directory: str) -> Lock:
     """The lock on `directory`, which lasts no longer than this process and leaves no file."""
     try:
         return lock(directory, _WAIT, directory=True)

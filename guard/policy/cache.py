@@ -43,9 +43,8 @@ CACHE_BYTES = 4 * 1024 * 1024
 _SHOWN_BYTES = 64 * 1024
 """What `policy show` says is kept up to here: each launch reads past it."""
 
-_GUARD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SOURCES = tuple(
-    f"{_GUARD}/{name}"
+    f"{paths.PACKAGE}/{name}"
     for name in (
         "__init__.py",
         "catalog/agents.py",
@@ -90,7 +89,7 @@ _SOURCES = tuple(
 """All that compiling imports: a clone in which one of them changes compiles again."""
 
 _INSTALLED = tuple(
-    f"{_GUARD}/{name}" for name in ("__init__.py", ".", "catalog", "files", "policy")
+    f"{paths.PACKAGE}/{name}" for name in ("__init__.py", ".", "catalog", "files", "policy")
 )
 """The same for a package that was installed, where nobody writes into a file: another release has
 another version, and a directory shows that a file in it was put in the place of another. A tenth of
@@ -163,7 +162,7 @@ def _load(cwd: str, environ: Mapping[str, str], system: str) -> tuple[CompiledPo
 
 
 def _sources() -> tuple[str, ...]:
-    return _SOURCES if paths.is_clone(_GUARD) else _INSTALLED
+    return _SOURCES if paths.is_clone(paths.PACKAGE) else _INSTALLED
 
 
 def _compile(
@@ -182,7 +181,7 @@ def _compile(
             where=sys.executable,
             why=f"the Python module {error.name} is missing",
             fix="install routeguard with its dependencies:\n"
-            f"{sys.executable} -m pip install {os.path.dirname(_GUARD)}",
+            f"{sys.executable} -m pip install {os.path.dirname(paths.PACKAGE)}",
             rule="RG503",
         ) from None
     return compile_files(system, user, project)

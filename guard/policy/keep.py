@@ -8,7 +8,7 @@ import time
 
 from guard import paths
 from guard.errors import GuardError
-from guard.files.write import write
+from guard.files.write import remove, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,4 @@ def _make_room(directory: str) -> None:
         (os.lstat(f"{directory}/{name}").st_mtime_ns, name) for name in os.listdir(directory)
     )
     for _, name in entries[: max(0, len(entries) - _ENTRIES + 1)]:
-        try:
-            os.unlink(f"{directory}/{name}")
-        except OSError:
-            pass
+        remove(f"{directory}/{name}")

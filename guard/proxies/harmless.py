@@ -33,9 +33,7 @@ KEEP_UNSEEN = 60
 _FORMAT = "listeners-3"
 _MOST = 1 << 18
 _ENTRIES = 4096
-_CATALOGUE = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "catalog", "local_proxies.json"
-)
+_CATALOGUE = os.path.join(paths.PACKAGE, "catalog", "local_proxies.json")
 
 
 def owners(listeners: Sequence[Listener]) -> dict[Listener, str]:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from guard.catalog import local_proxies
 from guard.catalog.programs import Program, effective, is_application_server
+from guard.paths import PACKAGE
 from guard.record import Record
 from guard.sources.processes import Snapshot
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from guard.catalog.local_proxies import Proxy
-
-_MAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py")
-_ROOT = os.path.dirname(os.path.dirname(_MAIN))
 
 
 class ProxyIdentity(Record):
@@ -179,11 +177,11 @@ def _ours(snapshot: Snapshot, program: Program) -> bool:
     if snapshot.pid == os.getpid():
         return True
     if program.module:
-        return program.module == "guard" and snapshot.cwd == _ROOT
+        return program.module == "guard" and snapshot.cwd == os.path.dirname(PACKAGE)
     # the console script lies beside the interpreter that runs it
     script = os.path.join(os.path.dirname(sys.executable), "routeguard")
     return program.interpreted and program.resolved in (
-        os.path.realpath(_MAIN),
+        os.path.realpath(os.path.join(PACKAGE, "__main__.py")),
         os.path.realpath(script),
     )
 

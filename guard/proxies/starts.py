@@ -33,8 +33,6 @@ MAX_NESTED = 8
 ELSEWHERE = frozenset(("ssh", "autossh", "slogin", "dbclient", "kubectl", "oc", "alias", "abbr"))
 """Programs that run what they are given on another machine, or once it is typed."""
 
-_CONTAINERS = frozenset(("docker", "podman", "nerdctl", "finch", "container"))
-
 
 def main(argv: list[str]) -> int:
     """Judge the line on standard input; 0 if it may run, 126 if not, with the reason on stderr.
@@ -99,12 +97,13 @@ def read(line: str, shell: str, aliases: Mapping[str, str]) -> Script:
 
 def starts(script: Script) -> list[Start]:
     """What the calls of `script` do about local proxies, with the ports they would have."""
+    from guard.catalog.programs import CONTAINERS
     from guard.proxies.commands import start_of
 
     found = []
     container: Call | None = None
     for call in script.calls:
-        if not call.image and call.program in _CONTAINERS:
+        if not call.image and call.program in CONTAINERS:
             container = call
         start = start_of(call, script, container if call.image else None)
         if start is not None:

@@ -309,11 +309,10 @@ def test_a_table_is_added_by_one_process_at_a_time(
 ) -> None:
     monkeypatch.setattr(entries, "_PATIENCE", 0)
     (tmp_path / "t.toml").write_text("t = 1\n")
-    other = lock(str(kept.parent), 0, directory=True)
-    monkeypatch.setattr(entries, "_cache", {})
-    assert entries.data("t.toml") == {"t": 1}
-    assert not kept.exists(), "the other one writes, and would not know of it"
-    os.close(other)
+    with lock(str(kept.parent), 0, directory=True):
+        monkeypatch.setattr(entries, "_cache", {})
+        assert entries.data("t.toml") == {"t": 1}
+        assert not kept.exists(), "the other one writes, and would not know of it"
     monkeypatch.setattr(entries, "_cache", {})
     assert entries.data("t.toml") == {"t": 1}
     assert kept.exists()

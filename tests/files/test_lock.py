@@ -13,11 +13,10 @@ from guard.files.lock import lock
 @pytest.mark.parametrize("directory", [False, True])
 def test_one_at_a_time(tmp_path: Path, directory: bool) -> None:
     path = str(tmp_path) if directory else str(tmp_path / "lock")
-    first = lock(path, 0, directory=directory)
-    with pytest.raises(TimeoutError):
+    with lock(path, 0, directory=directory), pytest.raises(TimeoutError):
         lock(path, 0, directory=directory)
-    os.close(first)
-    os.close(lock(path, 0, directory=directory))
+    with lock(path, 0, directory=directory):
+        pass
     assert os.listdir(tmp_path) == ([] if directory else ["lock"])
 
 

@@ -560,11 +560,8 @@ class TestTwoAtOnce:
         assert keep()
 
     def test_while_another_keeps_its_own(self, home: Home, keep: Callable[[], bool]) -> None:
-        handle = lock(str(home.kept), 0, directory=True)
-        try:
+        with lock(str(home.kept), 0, directory=True):
             assert not keep()
-        finally:
-            os.close(handle)
 
     def test_when_the_policy_is_another_one(self, home: Home, keep: Callable[[], bool]) -> None:
         home.policy.write_text("[keys]\naction = 'scrub'\n")

@@ -23,7 +23,7 @@ from guard.agents.opencode.mirror import Mirror, files_below
 from guard.agents.opencode.texts import is_file_within
 from guard.agents.suffix import unusable
 from guard.files import jsonc
-from guard.files.lock import lock
+from guard.files.lock import Lock, lock
 from guard.files.read import UnreadableError, read_bytes
 from guard.files.write import write
 
@@ -119,13 +119,11 @@ def alone(base: str, folders: Iterable[str], fill: Callable[[], list[str]]) -> l
     state = os.path.dirname(base)
     for path in (os.path.dirname(state), state, base, *folders):
         paths.private_directory(path)
-    held = _locked(base)
-    try:
-        return fill()
-    except OSError as error:
-        raise unusable(error.filename or base, error.strerror or "") from None
-    finally:
-        os.close(held)
+    with _locked(base):
+        try:
+            return fill()
+        except OSError as error:
+            raise unusable(error.filename or base, error.strerror or "") from None
 
 
 def fill_programs(directories: Directories, shims: Mapping[str, str]) -> list[str]:
@@ -138,8 +136,8 @@ def fill_programs(directories: Directories, shims: Mapping[str, str]) -> list[st
     return mirror.kept
 
 
-def _locked(base: str) -> int:
-    """An open file whose closing lets the next launch in: each must see what the last one wrote.
+def _locked(base: str) -> Lock:
+    """The lock of launches on `base`: each must see what the last one wrote.
 
     Raises GuardError if another launch holds it for longer than LOCK_SECONDS.
     """

@@ -16,7 +16,7 @@ import zlib
 
 from guard import paths
 from guard.files.read import UnreadableError, read_bytes
-from guard.files.write import write
+from guard.files.write import remove, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Mirror:
         if not os.path.lexists(path):
             return True
         if os.path.islink(path) or self.is_ours(relative):
-            _unlink(path)
+            remove(path)
         elif os.path.isdir(path) and not self._written_below(relative):
             try:
                 os.rmdir(path)
@@ -195,7 +195,7 @@ class Mirror:
         """Remove `relative` if it is a link or a text of ours, or an empty directory."""
         path = os.path.join(self.ours, relative)
         if os.path.islink(path) or self.is_ours(relative):
-            _unlink(path)
+            remove(path)
         elif os.path.isdir(path):
             try:
                 os.rmdir(path)
@@ -316,10 +316,3 @@ def _move(path: str, target: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

@@ -15,7 +15,7 @@ from guard.rules.files.variables import check_variable
 from guard.sources.positions import json_nodes
 from guard.sources.positions.formats import documents
 from guard.sources.positions.nodes import LIST, MAP, SCALAR, Node
-from guard.sources.positions.shell_calls import Script, follow
+from guard.sources.positions.shell_calls import Script, read_words
 from guard.sources.positions.templates import filled, is_template, plain_name
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import Word, unquoted
@@ -171,10 +171,7 @@ def _argument(text: Text) -> Word:
 
 def check_words(scope: Scope, words: list[Word]) -> Iterator[Finding]:
     """Findings for the call in a list of words, and what it starts in turn."""
-    script = Script()
-    if words:
-        follow(words, script)
-    yield from check_script(scope, script)
+    yield from check_script(scope, read_words(words) if words else Script())
 
 
 def exec_form(text: Text) -> Node | None:

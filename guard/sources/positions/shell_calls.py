@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from guard.catalog import runners
-from guard.catalog.programs import SHELLS
+from guard.catalog.programs import CONTAINERS, SHELLS
 from guard.catalog.starters import (
     BEHIND_DASHES,
     BEHIND_OPTION,
@@ -130,15 +130,11 @@ def read_fish(text: Text) -> Script:
     return read(text, lambda inner: commands(inner, FISH if inner is text else POSIX), fish=True)
 
 
-def follow(words: list[Word], into: Script) -> None:
-    """Add the call `words`, as a program gets them, and what it starts to `into`."""
+def read_words(words: list[Word]) -> Script:
+    """The call `words`, as a program gets them, and what it starts and sets."""
     reading = _Reading()
     reading.call(words)
-    found = reading.script()
-    into.calls += found.calls
-    into.files += found.files
-    into.settings += found.settings
-    into.unread = into.unread or found.unread
+    return reading.script()
 
 
 class _Inner:
@@ -295,7 +291,7 @@ class _Reading:
             if program == "busybox":
                 words = words[1:]
                 continue
-            if program in ("docker", "podman", "nerdctl", "finch", "container"):
+            if program in CONTAINERS:
                 words, environment = self._container(words), ()
                 continue
             run = runners.read([word.shown for word in words])

@@ -58,6 +58,7 @@ def test_places() -> None:
         ("FROM --platform=linux/amd64 docker.io/ollama/ollama:0.5@sha256:00 AS x", ["RG401"]),
         ("FROM mycorp/ollama-docs", []),
         ("ONBUILD RUN opencode serve", ["RG203"]),
+        ('CMD ["sh", "-c", "M=openai/gpt-4o; opencode run -m $M x"]', ["RG201"]),
         ("RUN --mount=type=cache,target=/x opencode serve", ["RG203"]),
         ('CMD ["opencode", "run", "-m", "portkey/x"]', []),
         ('CMD ["broken', []),
