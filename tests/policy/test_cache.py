@@ -270,7 +270,7 @@ class TestCache:
         package = tmp_path / "guard"
         (package / "policy").mkdir(parents=True)
         (package / "policy/model.py").write_text("old")
-        monkeypatch.setattr(cache, "_GUARD", str(package))
+        monkeypatch.setattr(cache.paths, "PACKAGE", str(package))
         monkeypatch.setattr(cache, "_INSTALLED", (str(package / "policy"),))
         machine.load()
         machine.load()
