@@ -40,6 +40,8 @@ QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
+    # `/login`, typed into a session, would store a login that works without the gateway (run)
+    "DISABLE_LOGIN_COMMAND": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_UPDATES": "1",
 }
@@ -63,7 +65,7 @@ PROXIES = PROXY_VARIABLES
 """Where Claude Code looks for its HTTP proxy (Bun's names; case 60)."""
 
 SETS = {
-    **dict.fromkeys(QUIET, "turns off telemetry, updates and other hosts"),
+    **dict.fromkeys(QUIET, "turns off telemetry, updates, /login and other hosts"),
     "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "settings files cannot move the route",
     "ANTHROPIC_BASE_URL": "the gateway",
     "ANTHROPIC_AUTH_TOKEN": "stands in for a provider's key; the gateway's is in a header",

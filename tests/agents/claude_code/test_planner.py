@@ -283,6 +283,7 @@ def test_settings_of_the_user_are_merged_and_ours_win(machine: Machine) -> None:
     assert settings(plan)["model"] == "haiku"
     assert settings(plan)["env"]["MINE"] == "1"
     assert QUIET.items() <= settings(plan)["env"].items()
+    assert settings(plan)["env"]["DISABLE_LOGIN_COMMAND"] == "1"
     (machine.project / "own.json").write_text(json.dumps(own))
     assert settings(machine.plan("--settings=own.json", "hi"))["env"]["MINE"] == "1"
 
