@@ -52,16 +52,31 @@ function __routeguard_probe {
     __rg_ok=''
 } 2>/dev/null
 
-# Until __routeguard_stems is called:
-# Sets $__rg_stems to the known *_API_KEY, without that ending. Most shells never ask for them.
-function __routeguard_stems {
-    __rg_stems=' __STEMS__ '
+# Turns the here-document of function $1, which it gets, into code; with $2 the one that bash says the
+# function has, at the price of a fork: before 5.1 the other way needs a place for a file.
+function __routeguard_load {
+    \builtin local __rg_code='' || \builtin return 1
+    if [[ -n ${2-} ]]; then
+        __rg_code=$(\builtin declare -f "$1")
+        __rg_code=${__rg_code#*__routeguard_end__*$'\n'}
+        __rg_code=${__rg_code%__routeguard_end__*}
+    else
+        # takes all of it at once, where `mapfile -d` and `read -d` ask the system for each character
+        if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 401)); then
+            \builtin read -r -N 99999 __rg_code
+        else
+            \builtin read -r -d '' __rg_code
+        fi
+    fi
+    [[ -n $__rg_code ]] && \builtin eval "$__rg_code"
 }
-# So much until then.
+
+# Until __routeguard_known is called:
+# The known *_API_KEY, without that ending. Most shells never ask for them.
+__rg_stems=' __STEMS__ '
 
 # Which of them are set. It makes the function that says so at once.
 function __routeguard_known {
-    [[ -n $__rg_stems ]] || __routeguard_stems
     \builtin local __rg_name __rg_text=''
     # read again as words of a command, whatever IFS is
     \builtin eval "for __rg_name in $__rg_stems; do
@@ -72,6 +87,7 @@ function __routeguard_known {
     }"
     __routeguard_known
 }
+# So much until then.
 
 # Looks at the exported names; adds what is new to $__rg_scrubbed and $__rg_flagged. With $__rg_again
 # it is a second look at the same prompt: what is only seen there ($__rg_late) was not gone.
@@ -95,18 +111,7 @@ function __routeguard_check {
         __routeguard_known
         __rg_names+=${__rg_known// /_API_KEY }$__rg_unknown
     fi
-    while [[ -n $__rg_names ]]; do
-        __rg_name=${__rg_names%% *} __rg_names=${__rg_names#* }
-        # bash 3.2 lists names, too, that it cannot have, such as 302AI_API_KEY
-        case $__rg_name in '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) \builtin continue ;; esac
-        [[ -n ${!__rg_name+x} ]] || \builtin continue
-        if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)); then
-            [[ ${!__rg_name@a} == *x* ]] || \builtin continue
-        else
-            \builtin compgen -e -X "!$__rg_name" >/dev/null 2>&1 || \builtin continue
-        fi
-        __rg_exported+="$__rg_name "
-    done
+    [[ -z ${__rg_names// /} ]] || __routeguard_exported
     [[ -z ${__rg_again-} ]] || __rg_late=''
     # the same names as the last time, and nothing was or has to be done about them
     [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
@@ -122,13 +127,29 @@ function __routeguard_check {
     [[ -n ${__rg_again-} ]] || __rg_late=''
 }
 
-# Until __routeguard_sort is called:
+# Until __routeguard_exported is called:
+# Adds those of $__rg_names that are exported to $__rg_exported.
+function __routeguard_exported {
+    while [[ -n $__rg_names ]]; do
+        __rg_name=${__rg_names%% *} __rg_names=${__rg_names#* }
+        # bash 3.2 lists names, too, that it cannot have, such as 302AI_API_KEY
+        case $__rg_name in '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) \builtin continue ;; esac
+        [[ -n ${!__rg_name+x} ]] || \builtin continue
+        if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)); then
+            [[ ${!__rg_name@a} == *x* ]] || \builtin continue
+        else
+            \builtin compgen -e -X "!$__rg_name" >/dev/null 2>&1 || \builtin continue
+        fi
+        __rg_exported+="$__rg_name "
+    done
+}
+
 # What is to be done about $__rg_exported, names that were not all seen at the last look.
 function __routeguard_sort {
     \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
     \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
     [[ -z ${__rg_start-} ]] || __rg_flag=ignore
-    [[ -n $__rg_stems ]] || __routeguard_stems
+    [[ -n $__rg_stems ]] || __routeguard_known
     __rg_allowed=(__ALLOWED__)
     if [[ -n ${__rg_allowed-} ]]; then
         __rg_now=${EPOCHSECONDS-}
@@ -204,7 +225,7 @@ function __routeguard_path {
 # An alias is looked up before a function. One that begins with the name itself still comes here;
 # any other goes around the guard. (What an alias says cannot be read in bash 3.2 without a fork.)
 function __routeguard_aliases {
-    if ((BASH_VERSINFO[0] < 4)) || ! { __ANY_ALIAS__; } 2>/dev/null; then
+    if ((BASH_VERSINFO[0] < 4)) || ! { __ANY_ALIAS__; } >/dev/null 2>&1; then
         \builtin return 0
     fi
     \builtin local __rg_name
@@ -226,11 +247,11 @@ function __routeguard_aliases {
 function __routeguard_hide {
     \builtin local __rg_name
     for __rg_name in __vsc_preexec_only __vsc_preexec_all __bp_preexec_invoke_exec; do
-        ! \builtin declare -F "$__rg_name" >/dev/null || __routeguard_wrap
-    done
+        ! \builtin declare -F "$__rg_name" || __routeguard_wrap
+    done >/dev/null
 }
 
-# Until __routeguard_wrap is called, from a here-document:
+# Until __routeguard_wrap is called:
 function __routeguard_wrap {
     \builtin local __rg_text
     [[ $__rg_hidden != *" $__rg_name "* ]] || \builtin return 0
@@ -310,61 +331,59 @@ function __routeguard_prompt {
     fi
 }
 
-# Once: removes itself. A function, so that it has locals.
-function __routeguard_setup {
+# Once. No function, which bash would copy as it defines it, and again as it runs it.
+{
     # the first look is for known names only; a script (BASH_ENV) needs no more, and no file
     __rg_stems=''
     # another shell may have had our number, and left its file
     __rg_turn=${EPOCHSECONDS-$RANDOM}
     __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''
     __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
-    case $- in
-    *r*) \builtin return 0 ;;
-    esac
     __rg_ok=''
-    __routeguard_probe
-    if [[ -z $__rg_ok ]]; then
+    [[ $- == *r* ]] || __routeguard_probe
+    if [[ $- == *r* ]]; then
+        \:
+    elif [[ -z $__rg_ok ]]; then
         __routeguard_broken
-        \return 0
-    fi
-    \builtin local __rg_start=1
-    __routeguard_path
-    if [[ $- == *i* ]]; then
-        __rg_rest=0
-        # where no file may grow (`ulimit -f 0`), the one that a look writes would end the shell
-        \builtin trap : XFSZ
-    fi
-    __routeguard_check
-    __rg_same_all='?' __rg_rest=0
-    [[ $- == *i* ]] || \builtin return 0
-    __routeguard_aliases
-    __routeguard_hide
-    __rg_at=-1
-    # `compgen` takes longer than a fork among a thousand names: then only at every so many prompts;
-    # at the others known names are asked for. A name is taken for 15 characters long; `=` is the end
-    # of another answer in this file
-    \builtin local __rg_scratch=__SCRATCH__ __rg_name __rg_last=0 __rg_names=''
-    if [[ -n $__rg_scratch ]] && ((BASH_VERSINFO[0] >= 4)); then
-        { \builtin compgen -e -W % 1<>"$__rg_scratch/$$" && \builtin read -r -d % __rg_names <"$__rg_scratch/$$"; } 2>/dev/null || \builtin :
-        __rg_pause=$((${#__rg_names} > 4500 ? ${#__rg_names} / 375 : 0))
-    fi
-    [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-}" != *__routeguard_prompt* ]] || \builtin return 0
-    # bash-preexec takes everything behind its own last entry for a command of the user's
-    if [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
-        precmd_functions+=(__routeguard_prompt)
-        \builtin return 0
-    fi
-    # `NAME && \:` keeps $? for what follows, and neither `set -e` nor an ERR trap acts on it. A new
-    # line separates, whatever the text before it ends in.
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-        for __rg_name in "${!PROMPT_COMMAND[@]}"; do __rg_last=$__rg_name; done
-        if ((__rg_last > 0)); then
-            \builtin printf -v "PROMPT_COMMAND[$((__rg_last + 1))]" '%s' '__routeguard_prompt && \:' 2>/dev/null || \builtin :
-            \builtin return 0
+    else
+        __rg_start=1
+        __routeguard_path
+        if [[ $- == *i* ]]; then
+            __rg_rest=0
+            # where no file may grow (`ulimit -f 0`), the one that a look writes would end the shell
+            \builtin trap : XFSZ
         fi
+        __routeguard_check
+        __rg_same_all='?' __rg_rest=0 __rg_names='' __rg_last=0
+        if [[ $- == *i* ]]; then
+            __routeguard_aliases
+            __routeguard_hide
+            __rg_at=-1
+            # `compgen` takes longer than a fork among a thousand names: then only at every so many
+            # prompts; at the others known names are asked for. A name is taken for 15 characters
+            # long; `=` is the end of another answer in this file
+            # shellcheck disable=SC2157 # a path, or nothing
+            if [[ -n __SCRATCH__ ]] && ((BASH_VERSINFO[0] >= 4)); then
+                { \builtin compgen -e -W % 1<>__SCRATCH__"/$$" && \builtin read -r -d % __rg_names <__SCRATCH__"/$$"; } 2>/dev/null || \builtin :
+                __rg_pause=$((${#__rg_names} > 4500 ? ${#__rg_names} / 375 : 0))
+            fi
+            # bash-preexec takes everything behind its own last entry for a command of the user's
+            if [[ "${PROMPT_COMMAND[*]-} ${precmd_functions[*]-}" == *__routeguard_prompt* ]]; then
+                \builtin :
+            elif [[ -n ${bash_preexec_imported-}${__bp_imported-} ]]; then
+                precmd_functions+=(__routeguard_prompt)
+            else
+                # `NAME && \:` keeps $? for what follows, and neither `set -e` nor an ERR trap acts
+                # on it. A new line separates, whatever the text before it ends in.
+                if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+                    for __rg_name in "${!PROMPT_COMMAND[@]}"; do __rg_last=$__rg_name; done
+                    ((__rg_last == 0)) ||
+                        \builtin printf -v "PROMPT_COMMAND[$((__rg_last + 1))]" '%s' '__routeguard_prompt && \:' 2>/dev/null || \builtin :
+                fi
+                ((__rg_last > 0)) || \builtin printf -v PROMPT_COMMAND '%s' \
+                    "${PROMPT_COMMAND-}${PROMPT_COMMAND:+$'\n'}__routeguard_prompt && \\:" 2>/dev/null || \builtin :
+            fi
+        fi
+        \builtin unset -v __rg_start __rg_name __rg_names __rg_last
     fi
-    \builtin printf -v PROMPT_COMMAND '%s' \
-        "${PROMPT_COMMAND-}${PROMPT_COMMAND:+$'\n'}__routeguard_prompt && \\:" 2>/dev/null || \builtin :
-}
-__routeguard_setup || \builtin :
-\builtin unset -f __routeguard_setup
+} || \:

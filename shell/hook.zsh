@@ -209,7 +209,7 @@ function __routeguard_setup {
             (( ${preexec_functions[(Ie)__routeguard_preexec]} )) || preexec_functions+=(__routeguard_preexec)
         fi
     fi
-    if [[ -o interactive ]] || __ANY_ALIAS__; then
+    if [[ -o interactive ]] || { __ANY_ALIAS__; } >/dev/null; then
         __routeguard_aliases
     fi
     \builtin unfunction __routeguard_setup

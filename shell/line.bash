@@ -63,7 +63,7 @@ else
         # shellcheck disable=SC2053 # they are patterns
         if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
             READLINE_LINE=''
-            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, the builtins of bash are hidden, or there is no place for a temporary file. fix: make room in /tmp; or open a new shell; or: unset -f builtin; enable builtin eval local printf read return} ]]
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin eval local printf read return} ]]
         fi
     }
 
@@ -85,7 +85,7 @@ else
         fi
     }
 
-# Until __routeguard_consider is called, from a here-document:
+# Until __routeguard_consider is called:
     # Adds the texts of the aliases that stand in $__rg_words to it, and to $__rg_send.
     function __routeguard_expand {
         \builtin local __rg_name __rg_more=1
@@ -199,7 +199,7 @@ else
         \builtin echo .
     } 2>/dev/null
 
-# Until __routeguard_taken is called, from a here-document:
+# Until __routeguard_taken is called:
     # Takes the keys out of $__rg_keys, an answer of `bind -q`, which names five of them and then
     # `...`: once these are ours it names the next.
     function __routeguard_taken {

@@ -42,7 +42,7 @@ def render(
         "PYTHON": quote(python),
         "MAIN": quote(main_file),
         "AGENTS": " ".join(agents),
-        "ANY_ALIAS": " || ".join(f"\\builtin alias {name} >/dev/null" for name in agents),
+        "ANY_ALIAS": " || ".join(f"\\builtin alias {name}" for name in agents),
         "DETAILS": "; ".join(f"builtin functions --details --verbose {name}" for name in agents),
         "FIFTH_LINES": " ".join(str(5 * number) for number, _ in enumerate(agents, 1)),
         "DESCRIPTIONS": quote(" ".join(f"{name}, started through routeguard" for name in agents)),
@@ -68,7 +68,7 @@ def render(
     text = template(f"hook.{shell}")
     if policy is not None and policy.proxies_prompt != "off":
         text += template(f"line.{shell}")
-    text = _for_each(agents, text if comments else _without_comments(text))
+    text = _for_each(agents, text if comments else _bare(text))
     while _LATE in text:
         text = _late(shell, text, values)
     return fill(text, values)
@@ -85,19 +85,9 @@ _LATE = "# Until "
 _LATE_END = "# So much until then.\n"
 _MARKS = (_LATE, "# For each agent:", "# So much ")
 _STUBS = {
-    "bash": "function {0} {{\n    {{ \\builtin eval __{1}__; }} 2>/dev/null && {0}\n}}\n",
-    # a fifth of what a quoted word costs, but bash before 5.1 needs a file for it. `read -N` takes
-    # all of it at once, where `mapfile -d` and `read -d` ask the system for each character
-    "a here-document": """function {0} {{
-    \\builtin local __rg_code=''
-    {{
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 401)); then
-        \\builtin read -r -N 99999 __rg_code
-    else
-        \\builtin read -r -d '' __rg_code
-    fi <<'__rg_end__' || [[ -n $__rg_code ]] &&
-__{1}____rg_end__
-        \\builtin eval "$__rg_code"
+    "bash": """function {0} {{
+    {{ __routeguard_load {0} <<'__routeguard_end__' || __routeguard_load {0} declared
+__{1}____routeguard_end__
     }} 2>/dev/null && {0}
 }}
 """,
@@ -114,24 +104,29 @@ def _without_comments(text: str) -> str:
     )
 
 
+def _bare(text: str) -> str:
+    """A template without its comments and its indentation."""
+    lines = _without_comments(text).splitlines(keepends=True)
+    return "".join(line.lstrip(" ") for line in lines)
+
+
 def _late(shell: str, text: str, values: dict[str, str]) -> str:
     """`text` with its first part between `# Until NAME is called:` and `# So much until then.` as
-    one word, which becomes code when the function NAME is first called.
+    a text, which becomes code when the function NAME is first called.
 
-    A quoted word costs a shell half of what the same text costs it as commands, and most shells
-    that are started never need it. With `, from a here-document` in the heading the word is one in
-    bash, for what may fail where there is no place for a file. `values` gets the word. Nothing is
-    read from a file later, so what is read belongs to the rest.
+    Most shells that are started never need it. A quoted word costs fish half of what the same text
+    costs it as commands, a here-document costs bash a tenth. `values` gets it. Nothing is read from
+    a file later, so what is read belongs to the rest.
     """
     before, _, rest = text.partition(_LATE)
     part, _, after = rest.partition(_LATE_END)
     heading, _, part = part.partition("\n")
-    name, _, where = heading.removesuffix(":").partition(" is called")
+    name = heading.removesuffix(" is called:")
     word = f"LATE{len(values)}"
     # read by `eval`, where bash takes a comment for a command after `shopt -u interactive_comments`
     part = fill(_without_comments(part), values)
-    values[word] = part if where else QUOTES[shell](part)
-    return before + _STUBS[where.removeprefix(", from ") or shell].format(name, word) + after
+    values[word] = part if shell == "bash" else QUOTES[shell](part)
+    return before + _STUBS[shell].format(name, word) + after
 
 
 def _any_of(shell: str, words: Iterable[str]) -> str:

@@ -490,7 +490,7 @@ def test_a_bash_that_takes_comments_for_commands(home: Home, tmp_path: Path) -> 
     """`shopt -u interactive_comments` holds for `eval`: the hook, and what it reads later."""
     python = f"'{sys.executable}' -I -S '{MAIN}' hook bash"
     off = "shopt -u interactive_comments"
-    late = "READLINE_LINE=ls; __routeguard_consider; __rg_exported='X '; __routeguard_sort"
+    late = "READLINE_LINE=ls; __routeguard_consider; __rg_names='X '; __routeguard_exported"
 
     def functions(script: str) -> str:
         done = subprocess.run(
@@ -503,7 +503,7 @@ def test_a_bash_that_takes_comments_for_commands(home: Home, tmp_path: Path) -> 
         )
         said = [line for line in done.stderr.splitlines() if "terminal process group" not in line]
         assert [line for line in said if "no job control" not in line] == []
-        return done.stdout
+        return re.sub("(?m)^ +", "", done.stdout)  # what is read later is shown as it was printed
 
     written = tmp_path / "hook"
     wanted = functions(f'eval "$({python})"')

@@ -502,6 +502,7 @@ def test_a_bash_that_can_write_no_file_still_knows_the_keys(
     for name in ("OPENAI_API_KEY", "CLARIFAI_PAT", "ANTHROPIC_API_KEY"):
         assert session.messages(session.run(f"export {name}=v")) == [scrubbed(name)]
         assert session.messages(session.run("true")) == []
+    assert "cannot be judged" not in session.run("litellm --version || :")
 
 
 UNDO = {
