@@ -52,6 +52,7 @@ def prove(
                 root,
                 timeout=verify.TIMEOUT,
                 control=True,
+                thorough=False,
                 say=lambda line: say(f"routeguard: {line}"),
                 like=policy,
             )

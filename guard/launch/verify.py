@@ -149,11 +149,16 @@ def prove(
     timeout: float,
     control: bool,
     say: Callable[[str], None],
+    thorough: bool = True,
     launch: Sequence[str] | None = None,
     like: CompiledPolicy | None = None,
 ) -> Proof:
     """Run `binary` bare (if `control`) and guarded under `root`, `timeout` seconds each at most.
 
+    The guarded run ends with the agent, the bare one once a key has left. If not `thorough`, both
+    end when anybody but the gateway was asked for: of the one it shows that a leak would be seen,
+    and the other has failed, whatever comes after it. An agent whose key is refused or that gets no
+    answer may try again for half a minute.
     `launch` are the words that start the guarded agent, by default those of a shell wrapper;
     `like` is the policy whose launches are proved.
     Raises PolicyError where a policy of the system keeps the loopback gateway from standing in
@@ -180,13 +185,24 @@ def prove(
             with LoopbackGateway(key, word) as other_gateway, RecordingProxy() as other_proxy:
                 unguarded = replace(stage, gateway=other_gateway, proxy=other_proxy)
                 place = unguarded.surroundings(os.path.join(root, "control"), environ)
-                bare_run = unguarded.run(bare_launch(binary), place, to_leak=True)
+                bare_run = unguarded.run(
+                    bare_launch(binary), place, to_leak=thorough, enough=_asked(other_proxy)
+                )
         say("guarded: the agent through the guard")
         started_by = launch or guarded_launch(binary.name)
-        run = stage.run([*started_by, *agent.one_call(PROMPT, "")], guarded_place)
+        run = stage.run(
+            [*started_by, *agent.one_call(PROMPT, "")],
+            guarded_place,
+            enough=None if thorough else _asked(proxy),
+        )
         checks = [_judge_control(bare_run)] if bare_run else []
         checks += judge_run(stage, run, word)
     return Proof(binary, bare_run, run, tuple(checks), line)
+
+
+def _asked(proxy: RecordingProxy) -> Callable[[], bool]:
+    """What says whether `proxy` was asked for anybody."""
+    return lambda: bool(proxy.asked())
 
 
 def bare_launch(binary: Binary) -> list[str]:
@@ -239,9 +255,7 @@ def judge_run(stage: Stage, run: AgentRun, word: str) -> list[Statement]:
 
     `word` is what the gateway answered, `endpoint` the path at which it had to be asked.
     """
-    return [
-        _judge_answer(stage, run, word),
-        _judge_calls(stage, run),
+    apart = [
         Statement(
             "nobody else was contacted",
             not run.contacts,
@@ -256,6 +270,9 @@ def judge_run(stage: Stage, run: AgentRun, word: str) -> list[Statement]:
             + ("" if run.environ_seen else " (the agent's environment could not be read here)"),
         ),
     ]
+    if run.ended.cut_short:  # it had no time to answer
+        return apart
+    return [_judge_answer(stage, run, word), _judge_calls(stage, run), *apart]
 
 
 def _judge_answer(stage: Stage, run: AgentRun, word: str) -> Statement:

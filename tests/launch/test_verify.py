@@ -83,6 +83,7 @@ MODES = {
     "silent": lambda: None,
     "failing": lambda: sys.exit("no way through"),
     "sleeping": lambda: time.sleep(600),
+    "trying for long": lambda: (leave("http://models.invalid/"), time.sleep(600)),
     "inventing": lambda: (ask("verify-answer", **{"x-portkey-api-key": key}), print("mine")),
     "foreign model": lambda: honest("gpt-4o"),
     "bearer": lambda: honest(Authorization="Bearer x"),
@@ -116,7 +117,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def proof_of(root: Path, mode: str, *, control: str = "", timeout: float = 60.0) -> Proof:
+def proof_of(
+    root: Path, mode: str, *, control: str = "", timeout: float = 60.0, thorough: bool = True
+) -> Proof:
     """Prove the route of an agent of this `mode`; `control` is the mode of the bare run."""
     bare = root / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} {root}/agent.py "{control}"\n')
@@ -128,6 +131,7 @@ def proof_of(root: Path, mode: str, *, control: str = "", timeout: float = 60.0)
         timeout=timeout,
         control=bool(control),
         say=lambda text: None,
+        thorough=thorough,
         launch=[sys.executable, str(root / "clean.py"), str(root / "agent.py"), mode],
     )
 
@@ -186,6 +190,12 @@ def test_ways_it_may_not_go(root: Path, mode: str, expected: dict[str, str]) -> 
 def test_an_agent_that_does_not_end_is_ended(root: Path) -> None:
     found = failed(proof_of(root, "sleeping", timeout=1.0))
     assert "still running after 1 s" in found[ANSWERED]
+
+
+def test_the_first_contact_of_the_guarded_run_is_enough(root: Path) -> None:
+    proof = proof_of(root, "trying for long", timeout=600.0, thorough=False)
+    assert failed(proof) == {ALONE: "models.invalid:80"}
+    assert not proof.guarded.ended.timed_out
 
 
 def test_a_control_that_contacts_nobody_proves_nothing(root: Path) -> None:

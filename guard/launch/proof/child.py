@@ -26,7 +26,8 @@ class Ended:
     """How a program ended.
 
     `status` is its exit status (128 + N for signal N, as a shell has it); `timed_out` says that
-    it was ended because its time was up. `seconds` is wall clock.
+    it was ended because its time was up, `cut_short` that it was because that was enough.
+    `seconds` is wall clock.
     """
 
     status: int
@@ -34,6 +35,7 @@ class Ended:
     err: bytes
     seconds: float
     timed_out: bool
+    cut_short: bool = False
 
 
 def run(
@@ -53,7 +55,7 @@ def run(
     OSError if the program cannot be started.
     """
     begun = time.monotonic()
-    timed_out = False
+    timed_out = cut_short = False
     # files, not pipes: a grandchild that keeps a pipe open would keep us waiting
     with (
         tempfile.TemporaryFile() as out,
@@ -79,7 +81,7 @@ def run(
             if enough is None:
                 process.wait(timeout)
             else:
-                _wait_until(process, begun + timeout, enough)
+                cut_short = not _wait_until(process, begun + timeout, enough)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
@@ -94,18 +96,23 @@ def run(
             err=err.read(),
             seconds=time.monotonic() - begun,
             timed_out=timed_out,
+            cut_short=cut_short,
         )
 
 
-def _wait_until(process: subprocess.Popen[bytes], end: float, enough: Callable[[], bool]) -> None:
-    """Wait for `process`, or until it is `enough`. Raises TimeoutExpired at `end`."""
+def _wait_until(process: subprocess.Popen[bytes], end: float, enough: Callable[[], bool]) -> bool:
+    """Wait for `process`, or until it is `enough`; whether it ended by itself.
+
+    Raises TimeoutExpired at `end`.
+    """
     while not enough():
         try:
             process.wait(_LOOK)
-            return
+            return True
         except subprocess.TimeoutExpired:
             if time.monotonic() > end:
                 raise
+    return False
 
 
 @contextlib.contextmanager
