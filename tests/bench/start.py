@@ -53,8 +53,11 @@ SHELLS = {
     "zsh": (".zshrc", ["-d", "-i", "-c", "exit"]),
     "fish": (".config/fish/config.fish", ["-i", "-c", "exit"]),
 }
+HOOKED = " in a shell with the hook"
+"""Of a command: as the functions of the hook start it, past the launcher."""
 COMMANDS = {
     "exec -- true": (1.5, ISOLATED),
+    f"exec -- true{HOOKED}": (1.5, ISOLATED),
     "status --short": (None, ISOLATED),
     "--version": (None, EMPTY),
     "--help": (None, EMPTY),
@@ -140,7 +143,7 @@ def shell_cases(root: Path, python: str, main: str) -> dict[tuple[str, str], Cas
 
 
 def command_cases(root: Path, python: str, main: str) -> dict[str, Case]:
-    """Our commands as the launcher starts them, and their yardsticks."""
+    """Our commands as the launcher or the hook starts them, and their yardsticks."""
     home, environ = home_of(root, "commands", python, main)
     command = str(home / ".local/bin/routeguard")
     cases: dict[str, Case] = {
@@ -148,7 +151,9 @@ def command_cases(root: Path, python: str, main: str) -> dict[str, Case]:
         ISOLATED: ([python, "-I", "-S", "-c", "pass"], environ),
     }
     for name in COMMANDS:
-        cases[name] = [command, *shlex.split(name)], environ
+        words = shlex.split(name.removesuffix(HOOKED))
+        start = [python, "-I", "-S", main] if name.endswith(HOOKED) else [command]
+        cases[name] = [*start, *words], environ
     return cases
 
 
@@ -198,12 +203,12 @@ def main() -> None:
         ratio = f"{more / beside:.2f}" if beside and beside > 0 else ""
         aim = TOOLS[tool][1].get(shell, "")
         print(f"{name:<24}{more:>8.2f}{added_cpu[name]:>8.2f}{ratio:>10}{aim!s:>8}")
-    print(f"\n{'command':<24}{head}{'ratio':>10}{'aim':>8}  to")
+    print(f"\n{'command':<40}{head}{'ratio':>10}{'aim':>8}  to")
     for name in commands:
         aim, yardstick = COMMANDS.get(name, (None, ""))
         ratio = f"{found[name] / found[yardstick]:.2f}" if yardstick else ""
         figures = f"{found[name]:>8.2f}{used[name]:>8.2f}"
-        print(f"{name:<24}{figures}{ratio:>10}{aim or '':>8}  {yardstick}".rstrip())
+        print(f"{name:<40}{figures}{ratio:>10}{aim or '':>8}  {yardstick}".rstrip())
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"\n{options.runs} runs each, in turns; Python {version}, {os.cpu_count()} CPUs")
     if options.json:
