@@ -6,14 +6,12 @@ add a kind: a row; what no row can say is a function of its own beside it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.late import late
-from guard.rules.files import coded, secrets, written
+from guard.rules.files import coded, kubernetes, tasks, written
 from guard.rules.files.calls import ShellTexts, check_image, check_texts
 from guard.rules.files.scope import Scope
 from guard.rules.files.structured import (
@@ -24,7 +22,6 @@ from guard.rules.files.structured import (
     expressions_out,
     parse,
 )
-from guard.rules.files.variables import check_variable
 from guard.sources.positions.nodes import MAP, SCALAR, Node
 from guard.sources.positions.templates import SUFFIXES, plain_name
 from guard.sources.positions.text import Text, joined
@@ -97,26 +94,6 @@ _LIFECYCLE = (
 )
 
 
-def _kubernetes(scope: Scope, root: Node) -> Iterator[Finding]:
-    """Secrets, ConfigMaps and what refers to them (kubernetes.io/docs, "Secrets").
-
-    A Secret that is called as a provider's variable is taken for what it is called.
-    """
-    kind = root.get("kind")
-    data = root.get("data")
-    if kind is not None and kind.value == "Secret":
-        yield from _held(scope, root.get("stringData"))
-        for key, value in data.pairs if data is not None else ():
-            yield from _decoded(scope, key, value)
-    elif kind is not None and kind.value == "ConfigMap":
-        yield from _held(scope, data)
-    for node in root.walk():
-        for name in (node.get("secretRef", "name"), node.get("secretKey")):
-            if node.kind == MAP and name is not None and name.kind == SCALAR:
-                called = re.sub(r"[-.]", "_", name.value).upper()
-                yield from check_variable(scope, called, None, name)
-
-
 def _notebook(scope: Scope, root: Node) -> Iterator[Finding]:
     """The lines of a notebook's cells that IPython gives to a shell: `!…`, `%%bash`."""
     texts: list[Text] = []
@@ -132,14 +109,6 @@ def _notebook(scope: Scope, root: Node) -> Iterator[Finding]:
         else:
             texts += [line[1:] for line in lines if line.value.startswith("!")]
     yield from check_texts(scope, texts)
-
-
-def _held(scope: Scope, data: Node | None) -> Iterator[Finding]:
-    """What stands under names of variables, and under names of files that a pod mounts."""
-    yield from check_variables(scope, data)
-    for key, value in data.pairs if data is not None else ():
-        if "." in key.value and value.kind == SCALAR:
-            yield from written.check(scope, key.value, value.text)
 
 
 def _files(scope: Scope, root: Node) -> Iterator[Finding]:
@@ -158,21 +127,6 @@ def _cloud_init(scope: Scope, root: Node) -> Iterator[Finding]:
         for command in commands.items if commands is not None else ():
             yield from check_command(scope, command)
 
-
-def _decoded(scope: Scope, key: Node, value: Node) -> Iterator[Finding]:
-    try:
-        text = base64.b64decode(value.value, validate=False).decode()
-    except (binascii.Error, ValueError):
-        return
-    found = list(check_variable(scope, key.value, text.strip(), key))
-    if found:
-        scope.file.secrets.append(value.value)
-    yield from found or secrets.hidden(scope, text, value)
-    if "." in key.value:
-        yield from written.check(scope, key.value, Text(text, [value.start] * (len(text) + 1)))
-
-
-_KUBERNETES = r"^[ \t]*[\"']?apiVersion[\"']?[ \t]*:"
 
 KINDS = (
     Kind(
@@ -248,7 +202,7 @@ KINDS = (
         "the shell",
         variables=("env",),
         texts=("init_hook",),
-        more=lambda scope, root: _scripts(scope, root.get("shell", "scripts")),
+        more=lambda scope, root: tasks.check(scope, root.get("shell", "scripts")),
     ),
     Kind("netlify", r"netlify\.toml", "the build", ("environment",), texts=("command",)),
     Kind("fly", r"fly(?:\.[\w-]+)?\.toml", "the app", ("env",), texts=("release_command",)),
@@ -289,20 +243,20 @@ KINDS = (
         r"pyproject\.toml|pixi\.toml|Pipfile|hatch\.toml",
         "the task",
         variables=("env", "env-vars"),
-        more=lambda scope, root: _tasks(scope, *_at(root, _PYTHON_TASKS)),
+        more=lambda scope, root: tasks.check(scope, *tasks.at(root, tasks.OF_PYTHON)),
     ),
     Kind(
         "scripts",
         r"(?:package|composer|deno|app|conductor)\.jsonc?|\.?melos\.ya?ml|\.superset/config\.json",
         "the script",
-        more=lambda scope, root: _tasks(scope, *_at(root, _SCRIPTS)),
+        more=lambda scope, root: tasks.check(scope, *tasks.at(root, tasks.SCRIPTS)),
     ),
     # github.com/lint-staged/lint-staged: globs and what runs on the files
     Kind(
         "lint-staged",
         r"\.lintstagedrc(?:\.json|\.ya?ml)?",
         "the hook",
-        more=lambda scope, root: _tasks(scope, root),
+        more=lambda scope, root: tasks.check(scope, root),
     ),
     Kind(
         "nodemon",
@@ -310,7 +264,7 @@ KINDS = (
         "the program",
         ("env",),
         texts=("exec",),
-        more=lambda scope, root: _tasks(scope, root.get("execMap")),
+        more=lambda scope, root: tasks.check(scope, root.get("execMap")),
     ),
     Kind(
         "pm2",
@@ -336,7 +290,7 @@ KINDS = (
         ("environment", "env"),
         texts=("shell", "code", "init", "before", "prebuild", "startup", "on_project_start"),
         commands=("cmd", "command"),
-        more=lambda scope, root: _tasks(scope, *_at(root, (("run",),))),
+        more=lambda scope, root: tasks.check(scope, *tasks.at(root, (("run",),))),
     ),
     Kind(
         "started",
@@ -360,7 +314,7 @@ KINDS = (
         r"[^/]*\.ipynb",
         "the cell",
         says=r"\"(?:![^\"=]|%%(?:bash|sh|zsh|script|!))",
-        more=lambda scope, root: _notebook(scope, root),
+        more=_notebook,
     ),
     Kind(
         "helm-values",
@@ -397,64 +351,11 @@ KINDS = (
         lone_arguments=True,
         # steps of Tekton and Argo
         texts=("script", "source"),
-        says=_KUBERNETES,
-        more=_kubernetes,
+        says=kubernetes.SAYS,
+        more=kubernetes.check,
     ),
 )
 """Every kind, the narrower before the wider: a file is of the first that it fits."""
-
-
-def _scripts(scope: Scope, scripts: Node | None) -> Iterator[Finding]:
-    """A map from names to scripts: a text, or a list of lines."""
-    texts = [
-        expressions_out(node.text)
-        for _, value in (scripts.pairs if scripts is not None else ())
-        for node in value.strings()
-    ]
-    yield from check_texts(scope, texts)
-
-
-_PYTHON_TASKS: tuple[tuple[str, ...], ...] = (
-    *(("tool", tool, "tasks") for tool in ("poe", "taskipy", "pixi")),
-    *(("tool", tool, "scripts") for tool in ("pdm", "rye")),
-    *(("tasks",), ("scripts",)),
-)
-_SCRIPTS: tuple[tuple[str, ...], ...] = (
-    *(("scripts",), ("tasks",), ("setup",), ("run",)),
-    # hooks for git, and github.com/google/wireit
-    *(("husky", "hooks"), ("simple-git-hooks",), ("lint-staged",), ("wireit",)),
-)
-_BODIES = ("cmd", "shell", "command", "script", "run", "exec", "composite", "sequence")
-
-
-def _at(root: Node, places: tuple[tuple[str, ...], ...]) -> Iterator[Node | None]:
-    """What stands at `places`, and below each environment of Hatch and feature of Pixi."""
-    yield from (root.get(*keys) for keys in places)
-    for keys, inner in (
-        (("tool", "hatch", "envs"), "scripts"),
-        (("envs",), "scripts"),
-        (("tool", "pixi", "feature"), "tasks"),
-        (("feature",), "tasks"),
-    ):
-        several = root.get(*keys)
-        for _, one in several.pairs if several is not None else ():
-            yield one.get(inner)
-
-
-def _tasks(scope: Scope, *nodes: Node | None) -> Iterator[Finding]:
-    """Named tasks: each a text for a shell, a list of those, or a map that holds one."""
-    texts = []
-    for node in nodes:
-        values = [value for _, value in node.pairs] or [node] if node is not None else []
-        for value in values:
-            bodies = [value] if value.kind != MAP else [value.get(key) for key in _BODIES]
-            texts += [
-                expressions_out(item.text)
-                for body in bodies
-                if body is not None and body.kind != MAP
-                for item in body.strings()
-            ]
-    yield from check_texts(scope, texts)
 
 
 _PATTERNS = [(kind, late(rf"(?:.*/)?(?:{kind.files})", re.I | re.S)) for kind in KINDS]
