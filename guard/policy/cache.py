@@ -80,6 +80,8 @@ _SOURCES = tuple(
         "policy/problems.py",
         "policy/project_part.py",
         "policy/spans.py",
+        "policy/syntax.py",
+        "policy/trusted_file.py",
         "policy/values.py",
         "record.py",
         "rule_table.py",

@@ -8,40 +8,21 @@ others, and everything in it that could loosen is left out before it is looked a
 from __future__ import annotations
 
 import os
-import re
-import stat
-import tomllib
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from guard.errors import PolicyError
-from guard.files import toml
-from guard.files.read import NotRegularError, TooLargeError, UnreadableError, read_bytes
-from guard.paths import SYSTEM_POLICY
-from guard.policy.authority import ROOT, changed_by_others, give_to_root
-from guard.policy.locate import Locations, Path, Position, position
-from guard.policy.model import (
-    FORMER_TABLES,
-    Policy,
-)
+from guard.policy import syntax, trusted_file
+from guard.policy.locate import Locations, Path, Position
+from guard.policy.model import FORMER_TABLES, Policy
 from guard.policy.places import SHARED_PROJECT_FILE, allowed_file
 from guard.policy.problems import InvalidPolicyError, Problem, dotted, translate
 from guard.policy.project_part import project_part
 
 LayerName = Literal["system", "user", "project"]
 
-MAX_BYTES: Final = 1024 * 1024
-"""A policy file is a page of text; this bounds what a repository can make us read."""
-
-MAX_PARTS: Final = 20_000
-"""Lines, keys, list items, dots and escapes in a file of a project. They are counted before it is
-parsed, because that is what parsing takes time for: 1 MiB of tables took 9 s."""
-
-_MAX_DEPTH: Final = 32
-_TOO_DEEP: Final = "nested too deeply to be a policy"
 _MAX_PROBLEMS: Final = 100
 
 _TABLE: Final = ("tool", "routeguard")
@@ -135,7 +116,7 @@ def read_layer(place: Candidate) -> Layer | None:
     """
     if os.path.basename(place.path) == SHARED_PROJECT_FILE:
         return _read_shared(place)
-    data = _bytes(place)
+    data = _content(place)
     if data is None:
         return None
     return parse_layer(place, data)
@@ -147,7 +128,7 @@ def parse_layer(place: Candidate, data: bytes) -> Layer:
     Raises InvalidPolicyError for a text that is not a valid policy, PolicyError for one too large
     to look at.
     """
-    text = _decoded(data, place.path)
+    text = syntax.decoded(data, place.path)
     return _checked(place, text, _parsed(text, place), ())
 
 
@@ -158,16 +139,16 @@ def _read_shared(place: Candidate) -> Layer | None:
     then a tightening could be lost, and reading fails closed.
     """
     try:
-        data = _bytes(place)
+        data = _content(place)
     except PolicyError:
-        if _MENTION.encode() in _start(place.path):
+        if _MENTION.encode() in trusted_file.start(place.path):
             raise
         return None
     if data is None or _TABLE[-1].encode() not in data:
         return None
     mentioned = _MENTION.encode() in data
     try:
-        text = _decoded(data, place.path)
+        text = syntax.decoded(data, place.path)
         document = _parsed(text, place)
     except PolicyError:
         if mentioned:
@@ -179,170 +160,13 @@ def _read_shared(place: Candidate) -> Layer | None:
     return _checked(place, text, tool["routeguard"], _TABLE)
 
 
-def _start(path: str) -> bytes:
-    """The first MAX_BYTES of a regular file, b"" for anything else."""
-    try:
-        return read_bytes(path, MAX_BYTES, cut=True) or b""
-    except UnreadableError:
-        return b""
-
-
-# Files -------------------------------------------------------------------------------------------
-
-
-def _bytes(place: Candidate) -> bytes | None:
-    path = place.path
-    judged = place.judged and place.layer != "project"
-    try:
-        data = read_bytes(path, MAX_BYTES, judge=partial(_trusted, path) if judged else None)
-    except TooLargeError:
-        raise PolicyError(
-            "a policy file is too big",
-            where=path,
-            why=f"it has more than {MAX_BYTES} bytes",
-            fix="remove what is not policy; a policy is about a page of text",
-        ) from None
-    except NotRegularError:
-        raise PolicyError(
-            "a policy is not a regular file",
-            where=path,
-            why="a directory, device, socket or pipe cannot hold a policy",
-            fix="remove it, or put the policy there",
-        ) from None
-    except UnreadableError as error:
-        if place.layer == "project" and not os.path.lexists(path):
-            # a directory above that this user may not look into holds nothing of theirs
-            return None
-        raise _unreadable(path, str(error)) from None
-    if data is None and os.path.lexists(path):
-        raise _unreadable(path, "it is a dangling link")
-    return data
-
-
-def _trusted(path: str, found: os.stat_result) -> None:
-    if path == SYSTEM_POLICY:
-        _of_root(path)
-    if found.st_uid not in (0, os.geteuid()):
-        raise PolicyError(
-            "a policy file belongs to another user",
-            where=path,
-            why=f"its owner, user id {found.st_uid}, could change where calls go",
-            fix=f"read it, then make it yours:\nsudo chown $(id -u) {_word(path)}",
-        )
-    if found.st_mode & 0o022:
-        raise PolicyError(
-            "others can write a policy file",
-            where=path,
-            why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
-            fix=f"read it, then:\nchmod go-w {_word(path)}",
-        )
-
-
-def _of_root(path: str) -> None:
-    """Raise PolicyError where others than root could change the system policy at `path`."""
-    place, why = changed_by_others(path, ROOT)
-    if place:
-        raise PolicyError(
-            "others than root could change the system policy",
-            where=path,
-            why=f"{why}; it outranks what every user says",
-            fix=f"read it, then:\n{give_to_root(place)}",
-        )
-
-
-def _word(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)
-
-
-def _unreadable(path: str, why: str) -> PolicyError:
-    return PolicyError(
-        "cannot read a policy file",
-        where=path,
-        why=why,
-        fix="make it readable, or remove it",
-    )
-
-
-# Text --------------------------------------------------------------------------------------------
-
-
-def _invalid(
-    path: str, place: tuple[int, int], message: str, *, accepted: str = "", fix: str = ""
-) -> InvalidPolicyError:
-    """One problem of the text at `place` (line and column, zeros for the whole file)."""
-    return InvalidPolicyError([Problem(path, *place, "", message, accepted=accepted, fix=fix)])
-
-
-def _decoded(data: bytes, path: str) -> str:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
-        raise _invalid(
-            path,
-            position(before, len(before)),
-            f"not UTF-8: byte 0x{data[error.start]:02x}",
-            accepted="TOML, which is always UTF-8",
-        ) from None
-    # editors on Windows leave a byte order mark and carriage returns
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
-
-
-_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-
-
-_TUPLE = re.compile(r"\('.*'\)")
-_SYNTAX_FIXES = (
-    ("Invalid value", 'quote text: key = "value"'),
-    ("Expected '='", 'write key = "value"'),
-    ("Illegal character '\\n'", "close the quote at the end of the line"),
-    ("Unterminated string", "close the quote"),
-    ("Expected ']", "close the name of the table with ]"),
-    ("Unclosed array", "close the list with ]"),
-    ("Unclosed inline table", "close the table with } on the same line"),
-    ("Invalid initial character for a key part", "a table in { } ends on the same line"),
-    ("Cannot declare", "join the two tables of that name"),
-)
-"""What mends a policy, by the start of what `tomllib` says of it."""
+def _content(place: Candidate) -> bytes | None:
+    foreign = place.layer == "project"
+    return trusted_file.content(place.path, judged=place.judged and not foreign, foreign=foreign)
 
 
 def _parsed(text: str, place: Candidate) -> dict[str, Any]:
-    path = place.path
-    if place.layer == "project":
-        parts = sum(text.count(mark) for mark in "\n=[{,.\\")
-        if parts > MAX_PARTS:
-            raise PolicyError(
-                "a policy file is too big",
-                where=path,
-                why=f"it has about {parts} lines, keys and list items; a project's has {MAX_PARTS}"
-                " at most",
-                fix="remove what is not policy; a policy is about a page of text",
-            )
-    deep = toml.long_key(text, _MAX_DEPTH)
-    if deep >= 0:
-        raise _invalid(path, position(text, deep), _TOO_DEEP)
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise _invalid(path, (0, 0), _TOO_DEEP) from None
-    except ValueError as error:
-        found = _PLACE.search(str(error))
-        message = _PLACE.sub("", str(error))
-        if found and found.group(1):
-            at = (int(found.group(1)), int(found.group(2)))
-        else:
-            at = position(text, len(text)) if found else (0, 0)
-        # a table's name is a tuple of Python there
-        message = _TUPLE.sub(lambda name: ".".join(re.findall("'(.*?)'", name[0])), message)
-        fix = next((fix for start, fix in _SYNTAX_FIXES if message.startswith(start)), "")
-        if message == "Invalid value" and at >= position(text, len(text.rstrip())):
-            fix = "close the list with ]"
-        raise _invalid(path, at, f"not valid TOML: {message}", fix=fix) from None
-
-
-# Checking ----------------------------------------------------------------------------------------
+    return syntax.parsed(text, place.path, bounded=place.layer == "project")
 
 
 class _Draft:

@@ -23,7 +23,7 @@ from guard.agents.registry import default_agent
 from guard.errors import PolicyError, UsageError, printable
 from guard.files.read import UnreadableError, read_bytes
 from guard.policy.compile import compile_files
-from guard.policy.layers import MAX_BYTES
+from guard.policy.trusted_file import MAX_BYTES
 from guard.policy.values import CompiledPolicy
 from guard.policy.write import write_policy
 from guard.portkey.wishes import UNIVERSAL, PolicyEntry, Wish

@@ -8,10 +8,11 @@ import stat
 import pytest
 
 from guard.errors import PolicyError
-from guard.policy import layers
-from guard.policy.layers import MAX_BYTES, Candidate, read_layer
+from guard.policy import layers, syntax, trusted_file
+from guard.policy.layers import Candidate, read_layer
 from guard.policy.places import MAX_PROJECT_FILES, project_files
 from guard.policy.problems import InvalidPolicyError
+from guard.policy.trusted_file import MAX_BYTES
 
 LITERAL_KEY = "pk-live-0123456789abcdefXYZ"
 
@@ -164,7 +165,7 @@ class TestFiles:
     @pytest.mark.parametrize("name", [".routeguard.toml", "pyproject.toml"])
     def test_a_complex_file_of_a_project_is_not_parsed(self, machine, monkeypatch, name, text):
         work = []
-        monkeypatch.setattr(layers.tomllib, "loads", work.append)
+        monkeypatch.setattr(syntax.tomllib, "loads", work.append)
         monkeypatch.setattr(layers, "Locations", work.append)
         path = machine.write(machine.work / name, f"# tool.routeguard\n{text}")
         with pytest.raises(PolicyError, match="too big") as caught:
@@ -174,7 +175,7 @@ class TestFiles:
 
     def test_a_pyproject_of_others_is_not_parsed(self, machine, monkeypatch):
         work = []
-        monkeypatch.setattr(layers.tomllib, "loads", work.append)
+        monkeypatch.setattr(syntax.tomllib, "loads", work.append)
         machine.write(machine.work / "pyproject.toml", "[tool.x]\n" * 100_000)
         assert machine.load().layers == ()
         assert work == []
@@ -505,9 +506,9 @@ def test_the_system_policy_is_roots_alone(machine, monkeypatch, mode):
     """Whoever could change it, or put another in its place, decides for every user."""
     path = machine.system
     machine.write(path, "schema = 1\n")
-    monkeypatch.setattr(layers, "SYSTEM_POLICY", str(path))
+    monkeypatch.setattr(trusted_file, "SYSTEM_POLICY", str(path))
     # the directories of the tests are the user's; what counts is who else could write
-    monkeypatch.setattr(layers, "ROOT", (0, os.geteuid()))
+    monkeypatch.setattr(trusted_file, "ROOT", (0, os.geteuid()))
     path.chmod(0o644)
     assert read_layer(Candidate("system", str(path))) is not None
     path.chmod(mode)
@@ -523,7 +524,7 @@ def test_the_system_policy_is_roots_alone(machine, monkeypatch, mode):
 def test_the_system_policy_of_a_user_counts_for_nothing(machine, monkeypatch):
     path = machine.system
     machine.write(path, "schema = 1\n")
-    monkeypatch.setattr(layers, "SYSTEM_POLICY", str(path))
+    monkeypatch.setattr(trusted_file, "SYSTEM_POLICY", str(path))
     os.chown(path, 12345, 12345)
     with pytest.raises(PolicyError, match="others than root") as caught:
         read_layer(Candidate("system", str(path)))
