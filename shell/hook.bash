@@ -92,9 +92,8 @@ function __routeguard_known {
 # Looks at the exported names; adds what is new to $__rg_scrubbed and $__rg_flagged. With $__rg_again
 # it is a second look at the same prompt: what is only seen there ($__rg_late) was not gone.
 function __routeguard_check {
-    \builtin local __rg_scratch=__SCRATCH__ __rg_seen_now=' ' __rg_now=0 __rg_names __rg_name __rg_entry
+    \builtin local __rg_scratch=__SCRATCH__ __rg_seen_now=' ' __rg_now=0 __rg_names='' __rg_name __rg_entry
     \builtin local __rg_found='' __rg_exported='' __rg_new='' __rg_known='' __rg_same
-    __rg_names=__SET_KEYS__
     # `compgen -e` lists what is exported, and a private file takes its answer, because $(…) would
     # fork. The file is written over, not emptied first, which costs a disk a multiple. The word
     # `=TURN_API_KEY`, which no variable has, ends the answer. Without it, or with the turn of an
@@ -111,7 +110,8 @@ function __routeguard_check {
         __routeguard_known
         __rg_names+=${__rg_known// /_API_KEY }$__rg_unknown
     fi
-    [[ -z ${__rg_names// /} ]] || __routeguard_exported
+    # shellcheck disable=SC2157 # a question for each variable
+    [[ -z ${__rg_names// /}__ANY_SET__ ]] || __routeguard_exported
     [[ -z ${__rg_again-} ]] || __rg_late=''
     # the same names as the last time, and nothing was or has to be done about them
     [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
@@ -128,8 +128,10 @@ function __routeguard_check {
 }
 
 # Until __routeguard_exported is called:
-# Adds those of $__rg_names that are exported to $__rg_exported.
+# Adds those of $__rg_names, and of the known ones with another ending, that are exported to
+# $__rg_exported.
 function __routeguard_exported {
+    __rg_names=__SET_KEYS__$__rg_names
     while [[ -n $__rg_names ]]; do
         __rg_name=${__rg_names%% *} __rg_names=${__rg_names#* }
         # bash 3.2 lists names, too, that it cannot have, such as 302AI_API_KEY
@@ -225,9 +227,11 @@ function __routeguard_path {
 # An alias is looked up before a function. One that begins with the name itself still comes here;
 # any other goes around the guard. (What an alias says cannot be read in bash 3.2 without a fork.)
 function __routeguard_aliases {
-    if ((BASH_VERSINFO[0] < 4)) || ! { __ANY_ALIAS__; } >/dev/null 2>&1; then
-        \builtin return 0
-    fi
+    ((BASH_VERSINFO[0] >= 4)) || \builtin return 0
+    case ${!BASH_ALIASES[*]} in
+    __AGENTS_IN__) ;;
+    *) \builtin return 0 ;;
+    esac
     \builtin local __rg_name
     # shellcheck disable=SC2043 # one word here, a name for each agent there
     for __rg_name in __AGENTS__; do

@@ -38,16 +38,9 @@ function __routeguard_functions {
 if ((BASH_VERSINFO[0] < 5)); then
     [[ $- != *i* || $- == *r* ]] || __routeguard_functions
 else
-    # Whether bash's builtins are its own, and every variable of ours can be set: `local` says so,
-    # where an assignment to a readonly one would end whatever runs, and let the line go.
+    # Whether bash's builtins are its own, and what is read before __routeguard_settable can be used.
     function __routeguard_able {
-        if \builtin local __rg_action __rg_again __rg_allowed __rg_begin __rg_code __rg_command __rg_entry \
-            __rg_event __rg_exported __rg_first __rg_flag __rg_flagged __rg_found __rg_front \
-            __rg_known __rg_last __rg_late __rg_line __rg_more __rg_name __rg_names __rg_new \
-            __rg_now __rg_number __rg_ok='' __rg_others __rg_path __rg_patterns __rg_rest \
-            __rg_result __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch \
-            __rg_scrubbed __rg_seen __rg_seen_now __rg_send __rg_start __rg_stems __rg_text __rg_turn \
-            __rg_typed __rg_unaliased __rg_unknown __rg_word __rg_words; then
+        if \builtin local __rg_code __rg_ok='' __rg_word; then
             __rg_ok=''
             __routeguard_probe
             [[ -n $__rg_ok ]]
@@ -86,6 +79,18 @@ else
     }
 
 # Until __routeguard_consider is called:
+    # Whether every variable of ours can be set: `local` says so, where an assignment to a readonly one
+    # would end whatever runs, and let the line go.
+    function __routeguard_settable {
+        \builtin local __rg_action __rg_again __rg_allowed __rg_begin __rg_code __rg_command __rg_entry \
+            __rg_event __rg_exported __rg_first __rg_flag __rg_flagged __rg_found __rg_front \
+            __rg_known __rg_last __rg_late __rg_line __rg_more __rg_name __rg_names __rg_new \
+            __rg_now __rg_number __rg_ok __rg_others __rg_path __rg_patterns __rg_rest \
+            __rg_result __rg_said __rg_same __rg_same_all __rg_same_known __rg_scratch \
+            __rg_scrubbed __rg_seen __rg_seen_now __rg_send __rg_start __rg_stems __rg_text \
+            __rg_turn __rg_typed __rg_unaliased __rg_unknown __rg_word __rg_words
+    } 2>/dev/null
+
     # Adds the texts of the aliases that stand in $__rg_words to it, and to $__rg_send.
     function __routeguard_expand {
         \builtin local __rg_name __rg_more=1
@@ -127,6 +132,7 @@ else
 
     # The line, and all that comes with it: keys, aliases, the history.
     function __routeguard_consider {
+        __routeguard_settable || \builtin return 1
         # bash exports the line, and `set -a` every variable: no program may get either
         \builtin local -
         \builtin set +aeuxET +o pipefail

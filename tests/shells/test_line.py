@@ -409,15 +409,15 @@ def test_bash_runs_no_line_that_it_cannot_judge(
 
 def test_bash_asks_about_every_variable_of_its_own() -> None:
     hook, line = (Path(f"shell/{name}.bash").read_text() for name in ("hook", "line"))
-    asked = line[line.index("function __routeguard_able") :]
-    asked = asked[: asked.index("__routeguard_probe")]
+    asked = line[line.index("function __routeguard_settable") :]
+    asked = asked[: asked.index("}")]
     judged = line[line.index("function __routeguard_expand") :]
     judged = judged[: judged.index("function __routeguard_keys")]
     looked = hook[hook.index("function __routeguard_probe") : hook.index("# Some programs take")]
     looked += hook[hook.index("function __routeguard_look") : hook.index("# Said once")]
     names = re.compile("__rg_[a-z_]+")
     missing = {*names.findall(judged + looked)} - {*names.findall(asked)}
-    assert missing <= {"__rg_pause"}, "__routeguard_able in line.bash asks about each"
+    assert missing <= {"__rg_pause"}, "__routeguard_settable in line.bash asks about each"
 
 
 def test_bash_keeps_what_enter_is_bound_to(
