@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-import click
 import forked
 import pytest
+from command_tree import commands
 
-from guard.cli import group
 from guard.errors import UsageError
 from guard.policy import spans
 from guard.policy.accepted import _moment, _until
@@ -20,20 +18,9 @@ from guard.policy.accepted import _moment, _until
 ROOT = Path(__file__).parents[2]
 
 
-def visible(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    if command.hidden:
-        return
-    yield context.command_path, command
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from visible(inner, click.Context(inner, info_name=name, parent=context))
-
-
 def test_every_help_text_has_an_example() -> None:
     """As the README says: a line of the epilog is a call of the command."""
-    found = dict(visible(group, click.Context(group, info_name="routeguard")))
+    found = commands(hidden=False)
     assert len(found) > 40
     without = [path for path, one in found.items() if path not in (one.epilog or "")]
     assert without == []

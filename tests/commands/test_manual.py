@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import click
 import pytest
+from command_tree import commands
 
 from guard.cli import group
 from guard.commands.manual import page
@@ -30,18 +31,8 @@ def read(missing_part: Callable) -> str:
     return done.stdout
 
 
-def visible(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    yield context.command_path, command
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            if not inner.hidden:
-                yield from visible(inner, click.Context(inner, info_name=name, parent=context))
-
-
 def test_every_command_and_option_is_in_it(read: str) -> None:
-    found = list(visible(group, click.Context(group, info_name="routeguard")))
+    found = commands(hidden=False).items()
     assert len(found) > 20
     words = " ".join(read.split())
     for path, command in found:

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import forked
 import pytest
+from command_tree import commands
 from private_network import PrivateNetwork
 
 from guard import rule_table
 from guard.catalog import entries
 from guard.catalog.key_shapes import is_key
-from guard.cli import group
 from guard.masking import fix_without_secrets, masked, typed
 
 HEX = "9f86d081884c7d659a2feaa0c55ad015"
@@ -116,18 +116,14 @@ def test_no_command_is_made_of_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guard.masking._known", None)
 
 
-def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def leaves() -> Iterator[tuple[str, ...]]:
     """The words of each command, and of each with an option that takes a value."""
-    yield path
-    if isinstance(command, click.Group):
-        ctx = click.Context(command)
-        for name in command.list_commands(ctx):
-            below = command.get_command(ctx, name)
-            assert below is not None
-            yield from leaves(below, (*path, name))
-    for param in command.params:
-        if isinstance(param, click.Option) and not param.is_flag:
-            yield (*path, param.opts[-1])
+    for name, command in commands().items():
+        path = tuple(name.split()[1:])
+        yield path
+        for param in command.params:
+            if isinstance(param, click.Option) and not param.is_flag:
+                yield (*path, param.opts[-1])
 
 
 @pytest.fixture
@@ -149,7 +145,7 @@ def test_no_command_says_it_again(tmp_path: Path, apart: str) -> None:
     env = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
     keys = cycle((HEX, AWS, COHERE, AZURE))
     said = []
-    for number, words in enumerate(leaves(group)):
+    for number, words in enumerate(leaves()):
         key = next(keys)
         option = words and words[-1].startswith("-")
         form = f"--{key}" if number % 2 and not option else key

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import forked
 import pexpect
 import pytest
 import shown
+from command_tree import commands
 from shown import ROOT, Block, Shown
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "portkey"))
@@ -417,35 +417,21 @@ def test_the_reasons_of_sessions_are_used() -> None:
     ] == []
 
 
-def examples(command: click.Command, name: str) -> Iterator[str]:
+def examples() -> Iterator[str]:
     """The lines of help texts that begin with `routeguard`."""
-    for line in (command.epilog or "").splitlines():
-        found = re.match(r" *(?:\w[\w ]*: +)?(routeguard (?:[^ ]| (?! ))*)", line)
-        if found:
-            yield found[1]
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for inner in command.list_commands(context):
-            child = command.get_command(context, inner)
-            assert child is not None
-            yield from examples(child, inner)
-
-
-def epilogs(command: click.Command) -> Iterator[str]:
-    yield command.epilog or ""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for inner in map(partial(command.get_command, context), command.list_commands(context)):
-            assert inner is not None
-            yield from epilogs(inner)
+    for command in commands().values():
+        for line in (command.epilog or "").splitlines():
+            found = re.match(r" *(?:\w[\w ]*: +)?(routeguard (?:[^ ]| (?! ))*)", line)
+            if found:
+                yield found[1]
 
 
 def test_what_help_texts_say_at_their_end_is_folded_at_the_width_of_the_terminal() -> None:
     """Where lines are kept (`\b`), a sentence does not go on in the next one."""
     kept = [
         paragraph.split("\n")[1:]
-        for epilog in epilogs(group)
-        for paragraph in epilog.split("\n\n")
+        for command in commands().values()
+        for paragraph in (command.epilog or "").split("\n\n")
         if paragraph.startswith("\b\n")
     ]
     assert len(kept) > 40
@@ -463,7 +449,7 @@ def test_examples_of_the_help_texts_are_command_lines(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(person.project)
-    found = list(examples(group, "routeguard"))
+    found = list(examples())
     assert len(found) > 50
     for text in found:
         for part in re.split(r" && | \| |; ", text):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import click
 import pytest
+from command_tree import commands
 
 from guard import cli
 from guard.commands.groups import summary
@@ -43,26 +44,9 @@ def test_the_commands_are_those_of_the_group() -> None:
     assert set(cli.COMMANDS) <= set(terminal.COMMANDS)
 
 
-def every_command() -> dict[str, click.Command]:
-    """Each command of ours by its path."""
-    found: dict[str, click.Command] = {}
-
-    def walk(path: str, command: click.Command) -> None:
-        found[path] = command
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                assert inner is not None
-                walk(f"{path} {name}", inner)
-
-    walk("routeguard", cli.group)
-    return found
-
-
-@pytest.mark.parametrize("path", every_command())
+@pytest.mark.parametrize("path", commands())
 def test_help_is_short_and_folds(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = every_command()[path]
+    command = commands()[path]
     # fish cut at a comma; 60 columns have no room for more
     assert len(summary(command)) <= 60
     assert summary(command)[:1].isupper()
