@@ -77,6 +77,12 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
 
 
+def run_git(repository: Run, *words: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    command = ["git", *who, *words]
+    subprocess.run(command, cwd=repository.project, check=True, capture_output=True)
+
+
 @pytest.fixture
 def repository(run: Run) -> Run:
     subprocess.run(["git", "init", "-q"], cwd=run.project, check=True)
@@ -271,11 +277,8 @@ def test_an_ignored_file_counts_when_named(repository: Run) -> None:
 
 
 def test_what_is_staged_counts_and_not_what_lies_there(repository: Run) -> None:
-    def git(*words: str) -> None:
-        subprocess.run(["git", *words], cwd=repository.project, check=True, capture_output=True)
-
     repository.write("run.sh", "opencode run -m anthropic/claude-sonnet-4 hi\n")
-    git("add", "run.sh")
+    run_git(repository, "add", "run.sh")
     repository.write("run.sh", "opencode run -m portkey/gpt-4o hi\n")
     repository.write("other.sh", "opencode serve\n")
     assert "other.sh" in repository.check().stdout
@@ -285,7 +288,7 @@ def test_what_is_staged_counts_and_not_what_lies_there(repository: Run) -> None:
     assert [f["location"]["path"] for f in found["findings"]] == ["run.sh"]
     assert found["summary"]["files_checked"] >= 1
     assert repository.check("--staged", "--exclude", "run.sh").returncode == 0
-    git("add", "run.sh")
+    run_git(repository, "add", "run.sh")
     assert repository.check("--staged").returncode == 0
     repository.write("run.sh", "opencode serve\n")
     assert repository.check("--staged", "run.sh").returncode == 0
@@ -294,17 +297,12 @@ def test_what_is_staged_counts_and_not_what_lies_there(repository: Run) -> None:
 
 
 def test_only_what_a_branch_adds(repository: Run) -> None:
-    def git(*words: str) -> None:
-        who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
-        subprocess.run(["git", *who, *words], cwd=repository.project, check=True,
-                       capture_output=True)  # fmt: skip
-
     repository.write("run.sh", "# start\nopencode serve\necho\n")
     repository.write("old.py", f'k = "{KEY}"\n')
-    git("checkout", "-q", "-b", "main")
-    git("add", ".")
-    git("commit", "-qm", "x")
-    git("checkout", "-q", "-b", "work")
+    run_git(repository, "checkout", "-q", "-b", "main")
+    run_git(repository, "add", ".")
+    run_git(repository, "commit", "-qm", "x")
+    run_git(repository, "checkout", "-q", "-b", "work")
     assert repository.check().returncode == 1
     done = repository.check("--since", "main")
     assert (done.returncode, done.stderr) == (0, "")
@@ -317,11 +315,11 @@ def test_only_what_a_branch_adds(repository: Run) -> None:
     places = [(f["location"]["path"], f["location"]["line"]) for f in said["findings"]]
     assert places == [("new.sh", 1), ("run.sh", 3)]
     assert said["summary"]["older"] == 2
-    git("add", "run.sh")
+    run_git(repository, "add", "run.sh")
     done = repository.check("--staged", "--since", "HEAD", "--format", "concise")
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith("run.sh:3:1: error: RG203 ")
-    git("reset", "-q", "--hard")
+    run_git(repository, "reset", "-q", "--hard")
     (repository.project / "new.sh").unlink()
     done = repository.check("--since", "nosuch")
     assert done.returncode == 2
@@ -347,18 +345,13 @@ def test_only_what_a_branch_adds(repository: Run) -> None:
 def test_what_a_branch_makes_of_lines_of_before(
     repository: Run, name: str, old: str, now: str, new: str | None
 ) -> None:
-    def git(*words: str) -> None:
-        who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
-        subprocess.run(["git", *who, *words], cwd=repository.project, check=True,
-                       capture_output=True)  # fmt: skip
-
     path = repository.write(name, old)
-    git("add", "-f", ".")
-    git("commit", "-qm", "x")
+    run_git(repository, "add", "-f", ".")
+    run_git(repository, "commit", "-qm", "x")
     assert "no findings" in repository.check("--since", "HEAD").stdout
     if new is None:
         (repository.project / now).parent.mkdir(exist_ok=True)
-        git("mv", name, now)
+        run_git(repository, "mv", name, now)
     else:
         path.write_text(new)
     found = json.loads(repository.check("--since", "HEAD", "--json").stdout)["findings"]

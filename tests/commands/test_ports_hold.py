@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -15,15 +14,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from private_network import PrivateNetwork
 
 from guard.catalog import local_proxies
 from guard.commands.ports_hold import hold
 from guard.errors import UsageError
 
 PRELUDE = """
-import fcntl, os, select, signal, socket, struct, subprocess, sys
-with socket.socket() as s:  # SIOCSIFFLAGS: lo up, which needs no iproute2
-    fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
+import os, select, signal, socket, subprocess, sys
 code = ("import sys; from guard.commands.ports_hold import hold;"
         " sys.exit(hold(sys.argv[1:], standalone_mode=False))")
 
@@ -66,22 +64,13 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def in_network(home: Path, missing_part: Callable[[str], None]) -> Callable[[str], str]:
+def in_network(home: Path, private_network: PrivateNetwork) -> Callable[[str], str]:
     """Runs Python code after PRELUDE in a fresh network namespace, in this test's home."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
-        missing_part("no user and network namespaces here: unshare -rn does not work")
+    environ = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
     def run(code: str) -> str:
-        ended = subprocess.run(
-            [str(unshare), "-rn", sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
-            env={"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert ended.returncode == 0, ended.stderr + ended.stdout
-        return ended.stdout
+        words = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
+        return private_network.run(words, env=environ, timeout=120).stdout
 
     return run
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 
 import psutil
 import pytest
+from private_network import PrivateNetwork
 
 from guard.sources import connections
 from guard.sources.connections import ESTABLISHED, LISTEN, Connection
@@ -44,13 +43,8 @@ def test_what_may_not_be_seen(monkeypatch: pytest.MonkeyPatch, error: Exception)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
-def test_another_network_is_not_shown_as_no_connection(missing_part: Callable[[str], None]) -> None:
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
-        missing_part("no user and network namespaces here: unshare -rn does not work")
-    words = [str(unshare), "-rn", "sh", "-c", "echo; exec sleep 60"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
+def test_another_network_is_not_shown_as_no_connection(private_network: PrivateNetwork) -> None:
+    with private_network.started(["sh", "-c", "echo; exec sleep 60"]) as child:
         assert child.stdout is not None
         child.stdout.readline()
         assert connections.of(child.pid) is None
-        child.kill()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opencode_rules import evaluate
 
 from guard.agents.opencode import frontmatter, permissions, planner
 from guard.agents.opencode.adapter import AGENT
@@ -20,22 +20,6 @@ from guard.policy.values import CompiledPolicy
 NOW = 1_700_000_000.0
 KEY = "pk-canary0123456789"
 SECOND = "pk-canary9876543210"
-
-
-def evaluate(tool: str, call: str, rules: list[tuple[str, str, str]]) -> str:
-    """What opencode 1.18.33 decides for a `call` of `tool` (`Permission.evaluate`)."""
-
-    def matches(pattern: str, text: str) -> bool:
-        escaped = re.sub(r"[.+^${}()|\[\]\\]", r"\\\g<0>", pattern.replace("\\", "/"))
-        body = escaped.replace("*", ".*").replace("?", ".")
-        if body.endswith(" .*"):
-            body = body[:-3] + "( .*)?"
-        return re.fullmatch(body, text.replace("\\", "/"), re.DOTALL) is not None
-
-    for of_tool, pattern, action in reversed(rules):
-        if matches(of_tool, tool) and matches(pattern, call):
-            return action
-    return "ask"
 
 
 class Launch:

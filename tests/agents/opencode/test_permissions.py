@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from opencode_rules import Rule, evaluate, matches
 
 from guard.agents.opencode.permissions import (
     ACTIONS,
@@ -22,30 +22,11 @@ from guard.agents.opencode.permissions import (
     tighten,
 )
 
-Rule = tuple[str, str, str]
-
-
-def opencode_matches(pattern: str, text: str) -> bool:
-    """`Wildcard.match` of opencode 1.18.33, word for word."""
-    escaped = re.sub(r"[.+^${}()|\[\]\\]", r"\\\g<0>", pattern.replace("\\", "/"))
-    body = escaped.replace("*", ".*").replace("?", ".")
-    if body.endswith(" .*"):
-        body = body[:-3] + "( .*)?"
-    return re.fullmatch(body, text.replace("\\", "/"), re.DOTALL) is not None
-
-
-def opencode(tool: str, call: str, *rulesets: list[Rule]) -> str:
-    """`Permission.evaluate` of opencode 1.18.33."""
-    for of_tool, pattern, action in reversed([rule for found in rulesets for rule in found]):
-        if opencode_matches(of_tool, tool) and opencode_matches(pattern, call):
-            return action
-    return "ask"
-
 
 def opencode_hides(tool: str, *rulesets: list[Rule]) -> bool:
     """`Permission.disabled`: whether the model does not even see the tool."""
     for of_tool, pattern, action in reversed([rule for found in rulesets for rule in found]):
-        if opencode_matches(of_tool, tool):
+        if matches(of_tool, tool):
             return pattern == "*" and action == "deny"
     return False
 
@@ -107,10 +88,10 @@ def test_no_call_is_looser_than_either_alone(
     merged = [*before, *rules(read(join(own, entries)))]
     for tool in NAMES:
         for call in calls:
-            user = opencode(tool, call, alone)
-            project = opencode(tool, call, [("*", "*", "allow"), *rules(other)])
-            said = opencode(tool, call, merged)
-            more = opencode(tool, call, [("*", "*", "allow"), *rules(third)])
+            user = evaluate(tool, call, alone)
+            project = evaluate(tool, call, [("*", "*", "allow"), *rules(other)])
+            said = evaluate(tool, call, merged)
+            more = evaluate(tool, call, [("*", "*", "allow"), *rules(third)])
             assert loosest(said, user, project, more), (tool, call, user, project, said)
         assert opencode_hides(tool, merged) or not opencode_hides(tool, alone)
 
@@ -176,17 +157,17 @@ class TestEntries:
     def test_a_project_that_asks_for_everything_does_not_open_what_is_closed(self) -> None:
         entries = merged({}, {"*": "ask"}, "plan")
         found = [*DEFAULTS, *BUILT_IN["plan"], *rules(entries)]
-        assert opencode("edit", "x", found) == "deny"
-        assert opencode("bash", "x", found) == "ask"
-        assert opencode("plan_enter", "x", found) == "deny"
-        assert opencode("question", "x", found) == "ask"
+        assert evaluate("edit", "x", found) == "deny"
+        assert evaluate("bash", "x", found) == "ask"
+        assert evaluate("plan_enter", "x", found) == "deny"
+        assert evaluate("question", "x", found) == "ask"
 
     def test_a_subagent_keeps_the_denial_that_no_rule_names(self) -> None:
         # opencode denies `task` to a subagent unless a rule has exactly this name
         entries = merged({}, {"task": "ask", "todowrite": "ask"}, "explore")
         assert not {"task", "todowrite"} & set(entries)
         found = [*DEFAULTS, *BUILT_IN["explore"], *rules(entries)]
-        assert opencode("task", "x", found) == "deny"
+        assert evaluate("task", "x", found) == "deny"
         assert "tas?" in entries
         assert list(merged({"task": "allow"}, {"task": "ask"})) == ["task"]
 
@@ -233,6 +214,6 @@ def test_a_hostile_size_is_bounded() -> None:
     many = {f"m{n}": {f"a{k}*": "ask" for k in range(30)} for n in range(150)}
     own = [*DEFAULTS, *rules(read({f"*{n}_*": "deny" for n in range(150)}))]
     entries = tighten(own, [rules(read(many))])
-    assert opencode("m1", "a1b", [*own, *rules(entries)]) == "ask"
+    assert evaluate("m1", "a1b", [*own, *rules(entries)]) == "ask"
     with pytest.raises(PermissionFormError):
         read({f"m{n}": "ask" for n in range(1000)})

@@ -17,3 +17,11 @@ def traced(log: Path, missing_part: Callable[[str], NoReturn]) -> list[str]:
         *(strace, "-f", "--seccomp-bpf", "-qq", "-o", str(log)),
         *("-e", "trace=connect,sendto,sendmsg"),
     ]
+
+
+def only_reached(log: Path, port: int) -> None:
+    """Assert that each connection of `log` went to `port` of the gateway."""
+    text = log.read_text(errors="replace")
+    reached = [line for line in text.splitlines() if "sa_family=AF_INET" in line]
+    assert reached, "strace saw no connection at all"
+    assert [line for line in reached if f"htons({port})" not in line] == []
