@@ -215,6 +215,7 @@ def _pinned(
         f"model_providers.{identity}": settings.provider(policy.base_url, key, headers(route)),
         **settings.PINNED,
         settings.HIDDEN: settings.hidden(facts, f"{KEY}*", *(key,) * bool(facts.ours)),
+        **settings.chosen(facts, result.environ),
     }
     if route.model and not route.typed:
         pinned["model"] = route.model

@@ -8,13 +8,14 @@ name that Codex does not know, so a switch that is renamed does not open again. 
 
 from __future__ import annotations
 
+from guard import paths
 from guard.agents.codex import facts as read
 from guard.files import toml as toml_reader
 from guard.files.read import UnreadableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
     from guard.agents.codex.facts import Facts, Settings
@@ -63,8 +64,18 @@ PINNED: dict[str, Any] = {
 }
 """Settings that have the same value in every launch."""
 
-HIDDEN = "shell_environment_policy.exclude"
+_COMMANDS = "shell_environment_policy"
+HIDDEN = f"{_COMMANDS}.exclude"
 """Patterns of variables that the commands of the agent do not get."""
+
+CHOSEN = f"{_COMMANDS}.set"
+"""Variables that the commands of the agent get."""
+_ONLY = "include_only"
+
+_FUNCTION = "BASH_FUNC_"
+_RUN_FIRST = ("BASH_ENV", "ENV", "HOME", "LD_AUDIT", "LD_PRELOAD", "XDG_CONFIG_HOME", "ZDOTDIR")
+"""Variables by which a file of a project would run in front of every command: bash reads `.bashrc`
+below HOME there. It takes functions from those whose name begins with _FUNCTION (both run)."""
 
 _ROUTE = "moves the route"
 _LOGIN = "chooses another login"
@@ -155,15 +166,65 @@ def servers(
 def hidden(found: Facts, *patterns: str) -> list[str]:
     """The value of HIDDEN: what the user hides from the agent's commands, and `patterns`."""
     named: list[Any] = []
-    for one in found.of(*read.OWN):
-        named += _list(one.table("shell_environment_policy").get("exclude"))
-    for key, text in typed(found.invocation.values("--config")):
-        if key == HIDDEN:
-            named += _list(typed_value(text))
-        elif key == HIDDEN.partition(".")[0]:
-            value = typed_value(text)
-            named += _list(value.get("exclude") if isinstance(value, dict) else None)
+    for one in (*found.of(*read.OWN), *_typed(found)):
+        named += _list(one.table(_COMMANDS).get("exclude"))
     return list(dict.fromkeys((*(one for one in named if isinstance(one, str)), *patterns)))
+
+
+def chosen(found: Facts, environ: Mapping[str, str]) -> dict[str, Any]:
+    """By dotted keys what commands get in the place of what settings give them: the shims in front
+    of the user's own `PATH`, or of that in `environ`, and no code of a project.
+
+    A `PATH` of a project's settings took an agent that a command starts past the guard (run).
+    """
+    typed = [one.table(_COMMANDS) for one in _typed(found)]
+    own = [one.table(_COMMANDS) for one in found.of(*read.OWN)] + typed
+    theirs = [one.table(_COMMANDS) for one in found.of(read.PROJECT)]
+    names = {
+        name for name in _variables(theirs) if name in _RUN_FIRST or name.startswith(_FUNCTION)
+    }
+    tables = own + theirs
+    if found.shims and ("PATH" in _variables(tables) or _said(tables, "inherit", "") == "none"):
+        names.add("PATH")
+    kept: dict[str, Any] = {}
+    if names:
+        mine = {**environ, **_variables(own)}
+        values = {name: str(mine.get(name, "")) for name in sorted(names)}
+        if "PATH" in values:
+            values["PATH"] = paths.behind_shims(values["PATH"], found.shims)
+        # it takes the place of all that was typed
+        kept[CHOSEN] = {**_variables(typed), **values}
+    if any(_ONLY in table for table in theirs):
+        # without PATH in it a shell looks where it would without any; [] is all
+        kept[f"{_COMMANDS}.{_ONLY}"] = _said(own, _ONLY, [])
+    return kept
+
+
+def _variables(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `tables` set, weakest first."""
+    found: dict[str, Any] = {}
+    for table in tables:
+        values = table.get("set")
+        found.update(values if isinstance(values, dict) else {})
+    return found
+
+
+def _said(tables: list[dict[str, Any]], key: str, default: Any) -> Any:
+    """The value of `key` in the strongest of `tables`, weakest first."""
+    for table in tables:
+        default = table.get(key, default)
+    return default
+
+
+def _typed(found: Facts) -> list[Settings]:
+    """Each `-c` as settings of its own, in their order."""
+    layers = []
+    for key, text in typed(found.invocation.values("--config")):
+        value = typed_value(text)
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        layers.append(read.Settings("arguments", "command line", value))
+    return layers
 
 
 def _list(value: object) -> list[Any]:
@@ -173,9 +234,10 @@ def _list(value: object) -> list[Any]:
 def against(content: dict[str, Any], pinned: dict[str, Any]) -> list[str]:
     """The keys of `content`, an administrator's file, that would override `pinned`."""
     flat = {**pinned, **{f"features.{name}": False for name in (*SWITCHES, FORMER)}}
-    for key in ("mcp_servers", "model", "allow_login_shell", HIDDEN):
-        # an administrator's choice, and it moves no route
-        flat.pop(key, None)
+    for key in [*flat]:
+        if key in ("mcp_servers", "model", "allow_login_shell") or key.startswith(_COMMANDS):
+            # an administrator's choice, and it moves no route
+            del flat[key]
     return [key for key, value in flat.items() if _differs(content, key.split("."), value)]
 
 

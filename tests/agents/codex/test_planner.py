@@ -512,7 +512,7 @@ def test_more_servers_than_fit_into_an_argument(machine: Machine) -> None:
 @pytest.mark.parametrize("line", ["exec hi", "sandbox ls", "mcp list"])
 def test_what_it_starts_meets_the_shims_first(machine: Machine, line: str) -> None:
     """And without a PATH no empty entry, which would be the current directory."""
-    shims = machine.home / ".local/share/routeguard/shims"
+    shims = machine.home / OURS
     shims.mkdir(parents=True)
     assert machine.plan(*line.split()).environ["PATH"] == f"{shims}:/usr/bin"
     del machine.environ["PATH"]
@@ -571,6 +571,47 @@ def test_what_the_user_hides_from_commands_stays_hidden(machine: Machine) -> Non
     )
     found = pinned(machine.plan("exec", *words, "hi"))["shell_environment_policy.exclude"]
     assert found == ["AWS_*", "A", "B", f"{KEY}*"]
+
+
+OURS = ".local/share/routeguard/shims"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words", "wanted"),
+    [
+        ("project", 'set = {PATH = "/theirs", ENV_A = "1"}', (), {"PATH": "/usr/bin"}),
+        ("project", 'inherit = "none"', (), {"PATH": "/usr/bin"}),
+        ("project", 'set = {HOME = ".", "BASH_FUNC_x.y%%" = "z"}', (), {"BASH_FUNC_x.y%%": ""}),
+        ("home", 'set = {PATH = "/mine", BASH_ENV = "/mine"}', (), {"PATH": "/mine"}),
+        ("home", "", ("-cA.set.PATH=/typed", "-cA.set.B=1"), {"B": "1", "PATH": "/typed"}),
+        ("home", 'set = {A = "1"}', (), None),
+    ],
+)
+def test_commands_meet_the_shims_and_no_code_of_a_project(
+    machine: Machine, file: str, text: str, words: tuple[str, ...], wanted: dict[str, str] | None
+) -> None:
+    (machine.home / OURS).mkdir(parents=True)
+    machine.write(f"{file}/.codex/config.toml", f"[shell_environment_policy]\n{text}\n")
+    words = tuple(word.replace("cA", "cshell_environment_policy") for word in words)
+    found = pinned(machine.plan("exec", *words, "hi")).get(settings.CHOSEN)
+    if wanted and "PATH" in wanted:
+        wanted["PATH"] = f"{machine.home}/{OURS}:{wanted['PATH']}"
+    elif wanted:
+        wanted["HOME"] = str(machine.home)
+    assert found == wanted
+
+
+@pytest.mark.parametrize(("mine", "kept"), [("", []), ('include_only = ["A*"]', ["A*"])])
+def test_a_project_does_not_choose_the_variables_of_commands(
+    machine: Machine, mine: str, kept: list[str]
+) -> None:
+    key = "shell_environment_policy.include_only"
+    machine.write("home/.codex/config.toml", f"[shell_environment_policy]\n{mine}\n")
+    assert key not in pinned(machine.plan("exec", "hi"))
+    machine.write(
+        "project/.codex/config.toml", f"[shell_environment_policy]\n{mine or 'include_only = []'}\n"
+    )
+    assert pinned(machine.plan("exec", "hi"))[key] == kept
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
