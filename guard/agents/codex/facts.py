@@ -111,7 +111,9 @@ def read_settings(
     found = [read for layer, path in wanted if (read := read_toml(layer, path))]
     places = [above for directory in directories for above in _upwards(directory)]
     for one in found:
-        places += [place for place in one.table("projects") if os.path.isabs(place)]
+        # no directory has a name with a NUL
+        named = one.table("projects")
+        places += [place for place in named if os.path.isabs(place) and "\0" not in place]
     own = {os.path.realpath(path) for _, path in wanted}
     for place in dict.fromkeys(places):
         path = os.path.join(place, ".codex", "config.toml")

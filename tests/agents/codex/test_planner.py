@@ -484,7 +484,7 @@ def test_servers_are_closed_by_their_names(machine: Machine) -> None:
     machine.write(
         "home/.codex/config.toml",
         SERVER.format("mine") + '[mcp_servers."with.dot"]\nurl = "http://x"\n'
-        f'[projects."{machine.root}/other"]\ntrust_level = "trusted"\n',
+        f'[projects."{machine.root}/other"]\ntrust_level = "trusted"\n[projects."/\\u0000"]\n',
     )
     machine.write("home/.codex/work.config.toml", SERVER.format("profiled"))
     machine.write("etc/codex/config.toml", SERVER.format("machine"))
