@@ -16,8 +16,6 @@ from guard.catalog.starters import (
     BEHIND_DASHES,
     BEHIND_OPTION,
     BEHIND_WORDS,
-    DOCKER_LONG,
-    DOCKER_SHORT,
     PRINTS,
     RUN_OPTIONS,
     SKIPPED,
@@ -31,6 +29,15 @@ from guard.catalog.starters import (
 from guard.late import late
 from guard.net import is_this_machine
 from guard.record import Record
+from guard.sources.positions import container_runs
+from guard.sources.positions.operands import (
+    behind_options,
+    fetched,
+    given,
+    replaced,
+    takes_next,
+    unwrapped,
+)
 from guard.sources.positions.text import Text, joined
 from guard.sources.shell_commands import (
     FISH,
@@ -42,7 +49,7 @@ from guard.sources.shell_commands import (
     declarations,
 )
 from guard.sources.shell_commands.declarations import Setting
-from guard.sources.shell_commands.words import as_assignment, handed_on
+from guard.sources.shell_commands.words import handed_on
 
 MAX_DEPTH = 8
 """How many texts within texts are followed (`bash -c "bash -c '…'"`)."""
@@ -292,13 +299,17 @@ class _Reading:
                 words = words[1:]
                 continue
             if program in CONTAINERS:
-                words, environment = self._container(words), ()
+                run_in_it = container_runs.read(words)
+                self._found.settings += run_in_it.settings
+                if run_in_it.image is not None:
+                    self._found.calls.append(Call([run_in_it.image], image=True))
+                words, environment = run_in_it.words, ()
                 continue
             run = runners.read([word.shown for word in words])
             if run is not None:
                 call.packages = [words[index].shown for index in run.packages]
                 self.texts([words[index] for index in run.texts])
-                words = _fetched(words, run)
+                words = fetched(words, run)
                 package = True
                 continue
             wrapper = WRAPPERS.get(program)
@@ -313,7 +324,7 @@ class _Reading:
     ) -> tuple[list[Word], list[ShellAssignment]]:
         """The command that a wrapper starts, and what is set for it; texts are read at once."""
         if program == "concurrently":
-            self.texts(_operands(rest, wrapper))
+            self.texts(behind_options(rest, wrapper))
             return [], []
         if (
             (program == "command" and any(word.shown in ("-v", "-V") for word in rest[:1]))
@@ -321,9 +332,9 @@ class _Reading:
             or (program == "screen" and self._stuffed(rest))
         ):
             return [], []
-        words, environment = _unwrapped(rest, wrapper)
+        words, environment = unwrapped(rest, wrapper)
         if program == "xargs" and stdin is not None and words:
-            words = _given(words, _replaced(rest[: len(rest) - len(words)]), stdin)
+            words = given(words, replaced(rest[: len(rest) - len(words)]), stdin)
         if program == "parallel" and words and words[0].shown == ":::":
             self.texts(words[1:])
             return [], []
@@ -373,15 +384,15 @@ class _Reading:
         if behind_option is not None:
             self._options(rest, *behind_option)
         if program == "flock":
-            return _operands(rest, Wrapper("wE", listed("--timeout")))[1:]
+            return behind_options(rest, Wrapper("wE", listed("--timeout")))[1:]
         if program == "script":
             # script of BSD: the file, then the command
-            return _operands(rest, Wrapper("cEIOBTmot", listed("--command")))[1:]
+            return behind_options(rest, Wrapper("cEIOBTmot", listed("--command")))[1:]
         if program in ("su", "runuser", "sg"):
             behind = [i for i, word in enumerate(rest) if word.shown == "--"]
             return rest[behind[0] + 1 :] if behind else None
         if program in ("ssh", "slogin"):
-            operands = _operands(rest, SSH)[1:]
+            operands = behind_options(rest, SSH)[1:]
             if len(operands) == 1:
                 self.text(operands[0].content)
                 return None
@@ -413,11 +424,11 @@ class _Reading:
         self, program: str, words: list[Word], verbs: tuple[str, ...]
     ) -> list[Word] | None:
         """The command behind one of `verbs`: `poetry run`, `conda run -n x`."""
-        operands = _operands(words, Wrapper("fC", RUN_OPTIONS))
+        operands = behind_options(words, Wrapper("fC", RUN_OPTIONS))
         if not operands or operands[0].shown not in verbs:
             return None
         options = operands[1:]
-        found = _operands(options, Wrapper("npf", RUN_OPTIONS))[SKIPPED.get(program, 0) :]
+        found = behind_options(options, Wrapper("npf", RUN_OPTIONS))[SKIPPED.get(program, 0) :]
         before = options[: len(options) - len(found)]
         if before and before[-1].shown in ("-m", "--module") and program == "uv":
             python = Text("python", [before[-1].start] * 6 + [before[-1].end])
@@ -471,7 +482,7 @@ class _Reading:
                 return False
             found = re.match(r"--split-string=?|-[iv0]*S", shown)
             if found is None:
-                taken = _takes_next(shown, WRAPPERS["env"].short, WRAPPERS["env"].long)
+                taken = takes_next(shown, WRAPPERS["env"].short, WRAPPERS["env"].long)
                 continue
             behind = [word.after(found.end())] if found.end() < len(shown) else []
             self.line([*behind, *words[index + 1 :]])
@@ -497,10 +508,10 @@ class _Reading:
         self._tmux_command(part)
 
     def _tmux_command(self, words: list[Word]) -> None:
-        operands = _operands(words, Wrapper("LSfc"))
+        operands = behind_options(words, Wrapper("LSfc"))
         if not operands:
             return
-        verb, rest = operands[0].shown, _operands(operands[1:], Wrapper(TMUX_SHORT))
+        verb, rest = operands[0].shown, behind_options(operands[1:], Wrapper(TMUX_SHORT))
         if verb in TMUX_STARTS:
             self.text_or_call(rest)
         elif verb in ("send", "send-keys"):
@@ -529,59 +540,12 @@ class _Reading:
         elif stdin is not None and (reads_stdin or at >= len(words) or words[at].shown in _STDIN):
             self.text(stdin)
 
-    def _container(self, words: list[Word]) -> list[Word]:
-        """What a container runs. Its variables become settings, its image a call of its own."""
-        at = 1
-        while at < len(words) and words[at].shown.startswith("-"):
-            at += 2 if words[at].shown in ("-c", "-H", "--context", "--host") else 1
-        verbs = [w.shown for w in words[at : at + 2]]
-        compose = False
-        if verbs[:1] == ["compose"]:
-            at += 1
-            while at < len(words) and words[at].shown.startswith("-"):
-                at += 2 if _takes_next(words[at].shown, "fp", DOCKER_LONG) else 1
-            verbs = [w.shown for w in words[at : at + 1]]
-            compose = True
-        elif verbs[:1] == ["container"] or verbs == ["service", "create"]:
-            at += 1
-            verbs = verbs[1:]
-        if verbs[:1] not in (["run"], ["exec"], ["create"]):
-            return []
-        at += 1
-        while at < len(words) and words[at].shown.startswith("-"):
-            shown = words[at].shown
-            taken = _takes_next(shown, DOCKER_SHORT, DOCKER_LONG)
-            variable: Word | None = None
-            if taken and at + 1 < len(words) and (shown == "--env" or shown[-1] == "e"):
-                if shown == "--env" or not shown.startswith("--"):
-                    variable = words[at + 1]
-            elif shown.startswith("--env="):
-                variable = words[at].after(len("--env="))
-            elif shown.startswith("-e") and len(shown) > 2:
-                variable = words[at].after(3 if shown[2] == "=" else 2)
-            if variable is not None:
-                self._handed(variable)
-            if shown == "--entrypoint" and at + 1 < len(words):
-                self._found.calls.append(Call([words[at + 1]]))
-            at += 2 if taken else 1
-        if at >= len(words):
-            return []
-        if verbs[:1] != ["exec"] and not compose:
-            self._found.calls.append(Call([words[at]], image=True))
-        return words[at + 1 :]
-
-    def _handed(self, word: Word) -> None:
-        given = as_assignment(word, quoted=True)
-        name, value = (given.name, given.value) if given else (word.shown, None)
-        if given or word.literal:
-            self._found.settings.append(Setting(name, value, word.start, word.end, handed=True))
-
 
 def _is_here(program: str, words: list[Word]) -> bool:
     """Whether this is `ssh HOST COMMAND`, and leads to this machine."""
     if program not in ("ssh", "slogin"):
         return False
-    host = next((word.shown for word in _operands(words[1:], SSH)), "")
+    host = next((word.shown for word in behind_options(words[1:], SSH)), "")
     host = host.removeprefix("ssh://").rpartition("@")[2]
     return is_this_machine(host) or is_this_machine(host.rpartition(":")[0])
 
@@ -604,77 +568,3 @@ def _unescaped(command: Command, text: Text) -> Text:
         parts += [text[at:found], Text("\n", text.places[found : found + 2])]
         at = found + 2
     return joined([*parts, text[at:]])
-
-
-def _replaced(options: list[Word]) -> str:
-    """The text in whose place xargs puts its input, "" if it adds words at the end."""
-    for word, after in zip(options, [*options[1:], None], strict=False):
-        found = re.fullmatch(r"-([IJi])(.*)|--replace(?:=(.*))?", word.shown)
-        if found is not None:
-            upper = found.group(1) in ("I", "J")
-            return (
-                found.group(2) or found.group(3) or (after.shown if upper and after else "") or "{}"
-            )
-    return ""
-
-
-def _given(words: list[Word], replaced: str, text: Text) -> list[Word]:
-    """`words` with the input `text` of xargs."""
-    if not replaced:
-        return [*words, *_as_words(text)]
-    return [Word(text, w.start, w.end) if w.shown == replaced else w for w in words]
-
-
-def _as_words(text: Text) -> list[Word]:
-    """The words that xargs makes of `text`, a few of them."""
-    found = []
-    for match in list(re.finditer(r"\S+", text.value))[:8]:
-        part = text[match.start() : match.end()]
-        found.append(Word(part, part.start, part.end))
-    return found
-
-
-def _takes_next(shown: str, short: str, long: frozenset[str]) -> bool:
-    if shown.startswith("--"):
-        return shown in long
-    # the last letter of a cluster gets the next word; one in the middle has what follows it
-    return len(shown) > 1 and shown[-1] in short and not any(c in short for c in shown[1:-1])
-
-
-def _operands(words: list[Word], wrapper: Wrapper) -> list[Word]:
-    """The words behind the options at the front."""
-    at = 0
-    while at < len(words):
-        shown = words[at].shown
-        if shown == "--":
-            return words[at + 1 :]
-        if not shown.startswith("-") or shown == "-":
-            break
-        at += 2 if _takes_next(shown, wrapper.short, wrapper.long) else 1
-    return words[at:]
-
-
-def _unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[ShellAssignment]]:
-    words = _operands(words, wrapper)
-    if wrapper.assigns and words and words[0].shown == "-":
-        words = _operands(words[1:], wrapper)  # `env -` is `env -i`
-    environment: list[ShellAssignment] = []
-    at = 0
-    while wrapper.assigns and at < len(words):
-        assignment = as_assignment(words[at], quoted=True)
-        if assignment is None:
-            break
-        environment.append(assignment)
-        at += 1
-    return words[at + wrapper.skip :], environment
-
-
-def _fetched(words: list[Word], run: runners.Run) -> list[Word]:
-    """The package and its arguments; without them the package that an option names."""
-    if run.command < 0:
-        return [words[index] for index in run.packages[:1]] if not run.texts else []
-    rest = words[run.command :]
-    if len(rest) > 1 and rest[1].shown == "--":
-        # `npm exec PACKAGE -- ARGUMENTS`
-        rest = [rest[0], *rest[2:]]
-    return rest
