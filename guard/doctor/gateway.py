@@ -56,7 +56,7 @@ def tls(context: Context) -> Iterator[Diagnosis]:
     from guard.portkey import tls as handshake
 
     host, _, _, _ = _way(context)
-    if not context.policy.base_url.lower().startswith("https:"):
+    if not context.policy.base_url.startswith("https:"):
         yield skipped(f"{context.policy.base_url} is plain HTTP")
         return
     connect = _connection(context)

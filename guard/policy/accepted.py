@@ -216,7 +216,7 @@ def _base_url(value: str) -> str:
             "an https URL; http only for this machine itself (localhost, 127.0.0.1, [::1])",
             "without TLS, the key and every prompt can be read on the way",
         )
-    return value.rstrip("/")
+    return parts.scheme + value[len(parts.scheme) :].rstrip("/")
 
 
 BaseUrl = Annotated[

@@ -237,3 +237,9 @@ def test_published_schema_is_current():
     path = Path(__file__).parents[2] / "docs" / "policy.schema.json"
     expected = json.dumps(model.json_schema(), indent=2, sort_keys=True) + "\n"
     assert path.read_text() == expected, "routeguard policy schema > docs/policy.schema.json"
+
+
+def test_the_scheme_of_the_gateway_is_in_lower_case() -> None:
+    """A plain gateway is told from others by how its address begins: no HTTP proxy is asked."""
+    policy = Policy.model_validate({"gateway": {"base_url": "HTTP://Localhost:8787/v1/"}})
+    assert policy.gateway.base_url == "http://Localhost:8787/v1"
