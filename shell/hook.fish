@@ -31,41 +31,49 @@ function __AGENT__ --description '__AGENT__, started through routeguard'
 end
 # So much for each agent.
 
-# Until __routeguard_keys is called:
-# Sets $keys of its caller to the direct keys.
+# Sets $keys of its caller to the direct keys, a blank around each: one word takes fish a tenth of the
+# time that hundreds take it.
 function __routeguard_keys --no-scope-shadowing
-    set keys __KEYS__
+    set keys ' __KEYS__ '
 end
-# So much until then.
 
 # Until __routeguard_known is called:
 # Whether a direct key is exported. `set --query` answers how many of many names are not there, up
-# to 255, so guard/hook/render.py asks for at most 200 at a time; by name, which takes half the time.
-function __routeguard_any
-    __QUERIES__
-    return 1
+# to 255, so at most 200 are asked for at a time; by name, which takes half the time.
+begin
+    set -l keys
+    __routeguard_keys
+    set keys (string split --no-empty ' ' -- $keys)
+    set -l code
+    while set --query keys[1]
+        set --append code "set --query --export -- $keys[1..200]"
+        set --append code "test \$status -lt "(builtin count $keys[1..200])'; and return 0'
+        set keys $keys[201..-1]
+    end
+    eval "function __routeguard_any; "(string join '; ' -- $code 'return 1')"; end"
 end
 
 # Adds the known names that are exported to $names of its caller.
 function __routeguard_known --no-scope-shadowing
+    set -l name
     for name in $__routeguard_unknown
         set --query --export -- $name; and set --append names $name
     end
     if __routeguard_any
         set -l keys
         __routeguard_keys
-        for name in $keys
+        for name in (string split --no-empty ' ' -- $keys)
             set --query --export -- $name; and set --append names $name
         end
     end
 end
 # So much until then.
 
+# Until __routeguard_check is called:
 # Looks at the exported names; adds what is new to $__routeguard_scrubbed and $__routeguard_flagged.
 function __routeguard_check
     set -l same __routeguard_same_all
     set -l names
-    set -l name
     if set --query __routeguard_rest[1]
         set same __routeguard_same_known
         set --erase __routeguard_rest[1]
@@ -74,46 +82,48 @@ function __routeguard_check
         # no substitution here forks: all in it is part of fish. The empty word keeps `string` from
         # reading what is typed where nothing is exported
         set -l exported (set --names --export)
-        set names (string match --regex -- '^(?:__PATTERN__)$' '' $exported)
+        set names (string match --regex -- '__ENDS__' '' $exported)
         if set --query exported[151]; and not set --query __routeguard_starts
             # listing many names costs as much as a fork: then only at every so many prompts, at the
             # others known names are asked for; $__routeguard_rest has a word for each of these
-            set __routeguard_rest (builtin math --scale 0 (builtin count $exported) / 25)
+            set --global __routeguard_rest (builtin math --scale 0 (builtin count $exported) / 25)
             set __routeguard_rest (string repeat --count $__routeguard_rest 'x ' | string split --no-empty ' ')
         end
     end
     # the same names as the last time, and nothing was or has to be done about them
     if test "$names" = "$$same"
-        set --append __routeguard_seen $__routeguard_last
+        set --global --append __routeguard_seen $__routeguard_last
         return 0
     end
-    set $same "$names"
+    set --global $same "$names"
     set -l unknown
     set -l seen
-    set --query names[1]; and __routeguard_sort
-    set --append __routeguard_seen $seen
-    set __routeguard_last $seen
-    set __routeguard_unknown $unknown
+    set --query names[1]; and set names (string match --regex -- '^(?:__PATTERN__)$' '' $names); and __routeguard_sort
+    set --global --append __routeguard_seen $seen
+    set --global __routeguard_last $seen
+    set --global __routeguard_unknown $unknown
 end
+# So much until then.
 
 # Until __routeguard_sort is called:
 # What is to be done about $names of its caller, which were not all seen at the last look.
 function __routeguard_sort --no-scope-shadowing
     set -l keys
     __routeguard_keys
-    set -l others __OTHER_NAMES__
+    set -l others ' __OTHER_NAMES__ '
     set -l allowed __ALLOWED_NAMES__
     set -l action __KEYS_ACTION__
+    set -l name
     for name in $names
         set -l entry $name
         # fish cannot tell the time without a fork: what was allowed when this text was printed
         # stays allowed in this shell
         builtin contains -- $name $allowed; and continue
-        if builtin contains -- $name $keys
+        if string match --quiet -- "* $name *" $keys
             if test $action = scrub
                 set --erase --global -- $name
-                set __routeguard_same_all '?'
-                set __routeguard_same_known '?'
+                set --global __routeguard_same_all '?'
+                set --global __routeguard_same_known '?'
                 if set --query --export -- $name
                     # a universal variable is a file of the user's, and every fish has it
                     set entry "$name (universal)"
@@ -124,7 +134,7 @@ function __routeguard_sort --no-scope-shadowing
                     or set --global --export ROUTEGUARD_SCRUBBED (string join : -- $before $name)
                 end
             end
-        else if test __KEYS_UNKNOWN__ != flag; or set --query __routeguard_starts; or builtin contains -- $name $others
+        else if test __KEYS_UNKNOWN__ != flag; or set --query __routeguard_starts; or string match --quiet -- "* $name *" $others
             continue
         else
             switch $name
@@ -138,9 +148,9 @@ function __routeguard_sort --no-scope-shadowing
         # again at every prompt gets one line, not one for each
         builtin contains -- $name $__routeguard_seen $__routeguard_before; and continue
         if set --query entry[1]
-            set --append __routeguard_flagged $entry
+            set --global --append __routeguard_flagged $entry
         else
-            set --append __routeguard_scrubbed $name
+            set --global --append __routeguard_scrubbed $name
         end
     end
 end
@@ -155,6 +165,7 @@ function __routeguard_path
     set --prepend PATH __SHIMS__
 end
 
+# Until __routeguard_aliases is called:
 # In fish an alias is a function: it takes the place of the wrapper instead of hiding it, so the
 # wrapper is made again.
 function __routeguard_aliases
@@ -166,10 +177,12 @@ function __routeguard_aliases
         eval "function $name --description '$name, started through routeguard'
             routeguard exec -- $name \$argv
         end"
-        set --append __routeguard_unaliased $name
+        set --global --append __routeguard_unaliased $name
     end
 end
+# So much until then.
 
+# Until __routeguard_say is called:
 function __routeguard_say
     if set --query __routeguard_scrubbed[1]
         builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
@@ -183,20 +196,20 @@ function __routeguard_say
         builtin printf 'routeguard: removed the alias %s: it bypassed the guard\n' \
             (string join ', ' -- $__routeguard_unaliased) >&2
     end
-    set __routeguard_scrubbed
-    set __routeguard_flagged
-    set __routeguard_unaliased
+    set --erase --global __routeguard_{scrubbed,flagged,unaliased}
 end
+# So much until then.
 
+# Until __routeguard_look is called:
 # Every command counts here: fish takes some ten microseconds for one.
-function __routeguard_prompt --on-event fish_prompt
+function __routeguard_look
     test "$PATH[1]" = __SHIMS__; or __routeguard_path
     # all wrappers in one substitution; each fifth line is the description of a function
     set -l about (__DETAILS__)
     set about $about[__FIFTH_LINES__]
     test "$about" = __DESCRIPTIONS__; or __routeguard_aliases
-    set __routeguard_before $__routeguard_seen
-    set __routeguard_seen
+    set --global __routeguard_before $__routeguard_seen
+    set --global __routeguard_seen
     __routeguard_check
     set --query __routeguard_scrubbed[1] __routeguard_flagged[1] __routeguard_unaliased[1]
     test $status -eq 3; or __routeguard_say
@@ -214,26 +227,23 @@ function __routeguard_before_commands
         test $status -eq 2; or __routeguard_say
     end
 end
+# So much until then.
 
-# Once: removes itself. A function, so that it has locals.
-function __routeguard_setup
-    set --global __routeguard_same_all '?'
-    set --global __routeguard_same_known '?'
-    set --global __routeguard_seen
-    set --global __routeguard_before
-    set --global __routeguard_last
-    set --global __routeguard_unknown
-    set --global __routeguard_scrubbed
-    set --global __routeguard_flagged
-    set --global __routeguard_unaliased
-    set --global __routeguard_rest
-    test "$PATH[1]" = __SHIMS__; or __routeguard_path
-    # the first look is for known names only: a script needs no more
+# fish calls handlers in the order of their definition, so this one stays what it is: what it calls
+# becomes another function at the first prompt.
+if status is-interactive
+    function __routeguard_prompt --on-event fish_prompt
+        __routeguard_look
+    end
+end
+
+# fish reads a variable that is not there as an empty one, and takes as long to make two as to remove ten
+set --erase --global __routeguard_{same_all,same_known,seen,before,last,unknown,scrubbed,flagged,unaliased,rest}
+test "$PATH[1]" = __SHIMS__; or __routeguard_path
+# the first look is for known names only: a script needs no more
+if string match --quiet --regex -- '__ENDS__' '' (set --names --export)
     set --global __routeguard_starts x
     __routeguard_check
-    set --erase __routeguard_starts
-    set __routeguard_same_all '?'
-    status is-interactive; or builtin functions --erase __routeguard_prompt
-    builtin functions --erase __routeguard_setup
+    set --erase --global __routeguard_starts
+    set --global __routeguard_same_all '?'
 end
-__routeguard_setup

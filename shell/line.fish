@@ -83,23 +83,25 @@ function __routeguard_enter
 end
 # So much until then.
 
-# Enter belongs to the user: where it is bound already, it stays so.
-function __routeguard_setup
+# Enter belongs to the user: where it is bound already, it stays so. Key names came with fish 4,
+# which has them in its answer to `bind`.
+if status is-interactive
+    set -l keys \r \n
+    string match --quiet -- '3.*' $version; or set --append keys enter
     set -l bound (builtin bind --user)
-    set -l keys \r \n enter
-    # key names came with fish 4, which has them in its answer to `bind`
-    string match --quiet --regex -- '^[0-3]\.' $version; and set --erase keys[3]
-    set -l mode
     set -l key
-    for mode in default insert replace
-        for key in $keys
-            set --query bound[1]; and builtin bind --user -M $mode $key >/dev/null 2>&1; or builtin bind -M $mode $key __routeguard_enter
+    for key in $keys
+        if set --query bound[1]
+            set -l mode
+            for mode in default insert replace
+                builtin bind --user -M $mode $key >/dev/null 2>&1; or builtin bind -M $mode $key __routeguard_enter
+            end
+        else
+            builtin bind -M default $key __routeguard_enter
+            builtin bind -M insert $key __routeguard_enter
+            builtin bind -M replace $key __routeguard_enter
         end
     end
-    builtin functions --erase __routeguard_setup
-end
-if status is-interactive
-    __routeguard_setup
 else
-    builtin functions --erase __routeguard_setup __routeguard_enter
+    builtin functions --erase __routeguard_enter
 end

