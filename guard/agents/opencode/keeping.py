@@ -262,7 +262,7 @@ def commands(
 
     for name, entry in project.commands.items():
         agent = entry.get("agent")
-        if agent is not None and agent not in kept.agents:
+        if agent is not None and not (isinstance(agent, str) and agent in kept.agents):
             reason = f"it names the agent {agent!r:.80}, which does not exist"
         else:
             reason = unasked(entry)

@@ -374,7 +374,8 @@ def _skill_folders(skills: object, found: Surroundings) -> list[str]:
     paths = skills.get("paths") if isinstance(skills, dict) else skills
     folders = []
     for path in paths if isinstance(paths, list) else []:
-        if isinstance(path, str) and "://" not in path:
+        # no folder has a name with a NUL
+        if isinstance(path, str) and "://" not in path and "\0" not in path:
             home = path.startswith("~/")
             folders.append(
                 os.path.join(found.home, path[2:]) if home else os.path.join(found.directory, path)

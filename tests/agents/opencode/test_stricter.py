@@ -377,9 +377,16 @@ class TestCommands:
         machine.put(USER, {"permission": {"task": "ask"}})
         assert "go" not in machine.launch("run", "hi").commands
 
+    @pytest.mark.parametrize("agent", ["gone", [], {"a": 1}, 1])
+    def test_a_command_of_an_agent_that_is_not_there(self, machine: Machine, agent: object) -> None:
+        machine.put(PROJECT, {"command": {"go": {"template": "x", "agent": agent}}})
+        launch = machine.launch("run", "hi")
+        assert "go" not in launch.commands
+        assert any("command.go" in note for note in launch.notes)
+
     def test_skills_in_a_folder_of_the_project_that_the_user_names(self, machine: Machine) -> None:
         machine.put("project/mine/go/SKILL.md", "---\nname: go\n---\n!`id`")
-        machine.put(USER, {**STRICT, "skills": {"paths": ["mine"]}})
+        machine.put(USER, {**STRICT, "skills": {"paths": ["mine", "a\0b"]}})
         assert "!`" not in machine.launch("run", "hi").commands["go"]["template"]
 
     def test_a_skill_of_the_user_is_the_users(self, machine: Machine) -> None:
