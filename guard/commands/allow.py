@@ -1,14 +1,12 @@
-"""`routeguard allow`: make an exception that ends by itself, list exceptions, take one back."""
+"""`routeguard allow`: make an exception that ends by itself."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import click
@@ -19,7 +17,7 @@ from guard.agents.guarded import refuse_inside
 from guard.catalog.key_shapes import is_key, looks_like_key
 from guard.commands import complete
 from guard.commands.complete import Completer
-from guard.commands.groups import Group, as_typed
+from guard.commands.groups import LazyGroup, as_typed
 from guard.errors import ExitCode, UsageError, printable
 from guard.files.read import NotRegularError, TooLargeError, UnreadableError
 from guard.launch.process import own_environment
@@ -27,19 +25,16 @@ from guard.policy import allowed, exceptions, spans, subjects
 from guard.policy.accepted import OTHERS
 from guard.policy.merge import Value, merge
 from guard.policy.model import Exemption
-from guard.policy.places import allowed_file, user_policy
 from guard.policy.spans import end_of
-from guard.policy.subjects import named, refuse_key, validated
-from guard.policy.values import normal_subject
-from guard.report.document import show_document
-from guard.report.table import Column, fields, table
-from guard.report.terminal import can_ask, paint, say, show
-from guard.report.words import left, local, short, utc
+from guard.policy.subjects import refuse_key, validated
+from guard.report.table import fields
+from guard.report.terminal import can_ask, say, show
+from guard.report.words import left, local, short
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class _Kinds(Group):
+class _Kinds(LazyGroup):
     """The subcommands; where a kind is missing, what was probably meant is said."""
 
     def meant(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -53,6 +48,10 @@ class _Kinds(Group):
 
 @click.group(
     cls=_Kinds,
+    targets={
+        "list": "guard.commands.allow_list:list_command",
+        "revoke": "guard.commands.allow_revoke:revoke",
+    },
     epilog="""\b
 Examples:
   routeguard allow port 11434 --for 2h --reason "comparing a local model"
@@ -223,16 +222,16 @@ def _add(
     exemption = validated({**wanted, "reason": why, "until": end, "added": added})
     change = allowed.add(environ, exemption, write=not dry_run)
     if not dry_run:
-        _record("allowed", environ, exemption)
+        record("allowed", environ, exemption)
     rows = [
         ("would write" if dry_run else "wrote", short(change.path)),
         ("", allowed.block(exemption).rstrip()),
         ("until", f"{_moment(exemption)} ({left(end_of(exemption.until))})"),
         *(("replaces", f"until {_moment(old)}: {old.reason}") for old in change.replaced),
-        *_expired(change, dry_run),
+        *expired(change, dry_run),
     ]
     for item in exceptions.elsewhere(merged.exceptions, subject, change.path):
-        rows.append(("note", f"{short(item.origin.where)} also allows it until {_ends(item)}"))
+        rows.append(("note", f"{short(item.origin.where)} also allows it until {ends(item)}"))
     rows += [("note", note) for note in subjects.notes(subject, merged, layers)]
     if kind == "env":
         rows.append(("next", "open a new shell; this one keeps the policy it started with"))
@@ -304,7 +303,7 @@ def _digest(path: str) -> str:
     raise UsageError(f"cannot allow {shown}", why=why, fix=fix)
 
 
-def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> None:
+def record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> None:
     why = audit.record_exception(
         decision,
         environ,
@@ -316,155 +315,16 @@ def _record(decision: str, environ: Mapping[str, str], exemption: Exemption) -> 
         say(f"cannot write the log: {why} ({short(audit.log_file(environ))})")
 
 
-def _expired(change: allowed.ExceptionChange, dry_run: bool) -> list[tuple[str, str]]:
+def expired(change: allowed.ExceptionChange, dry_run: bool) -> list[tuple[str, str]]:
+    """What is said of those that were dropped by the way."""
     label = "would drop" if dry_run else "dropped"
     return [(label, f"{entry.subject}: expired") for entry in change.expired]
-
-
-# list --------------------------------------------------------------------------------------------
-
-_COLUMNS = (
-    Column("SUBJECT", least=16),
-    Column("LAYER"),
-    Column("UNTIL", least=10),
-    Column("LEFT", least=6),
-    Column("REASON", least=16),
-)
-
-
-@allow.command(
-    "list",
-    epilog="""\b
-Examples:
-  routeguard allow list
-  routeguard allow list --all        include expired and refused ones
-  routeguard allow list --json | jq -r '.exceptions[].subject'""",
-)
-@click.option("--all", "everything", is_flag=True, help="Include expired and refused ones.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_command(everything: bool, as_json: bool) -> int:
-    """List the exceptions of every layer.
-
-    The next to end comes first.
-    """
-    environ = own_environment(os.environ)
-    layers = exceptions.layers_of(environ)
-    merged = merge(layers)
-    rows = exceptions.every(merged, layers)
-    shown = [row for row in rows if everything or row.state == "active"]
-    if as_json:
-        managed = allowed_file(user_policy(environ))
-        show_document({"exceptions": [_as_dict(row, managed) for row in shown]})
-        return ExitCode.OK
-    lines = [table(_COLUMNS, map(_cells, shown))] if shown else ["no exceptions"]
-    refused = sum(row.state == "refused" for row in rows)
-    if refused:
-        where = short(merged.values["user_exceptions"].origin.where)
-        lines.append(
-            f'{refused} of yours refused: user_exceptions = "refuse" in {printable(where)}'
-        )
-    if len(rows) > len(shown):
-        hidden = len(rows) - len(shown)
-        lines.append(f"{hidden} more expired or refused: routeguard allow list --all")
-    show("\n".join(lines))
-    return ExitCode.OK
-
-
-def _cells(row: exceptions.Listed) -> tuple[str, ...]:
-    entry: Exemption = row.item.value
-    active = row.state == "active"
-    how_long = left(end_of(entry.until)) if active else paint(row.state, "warning")
-    origin = row.item.origin.layer
-    return (entry.subject, origin, _ends(row.item), how_long, entry.reason.strip())
-
-
-def _as_dict(row: exceptions.Listed, managed: str) -> dict[str, Any]:
-    entry: Exemption = row.item.value
-    end = end_of(entry.until)
-    origin = row.item.origin
-    return {
-        "subject": entry.subject,
-        "state": row.state,
-        "layer": origin.layer,
-        "file": origin.path,
-        "line": origin.line,
-        "managed": origin.path == managed,
-        "reason": entry.reason.strip(),
-        "until": utc(end),
-        "seconds_left": max(0, int(end - time.time())),
-        "added": entry.added.isoformat() if entry.added is not None else "",
-        "sha256": entry.sha256,
-    }
-
-
-# revoke ------------------------------------------------------------------------------------------
-
-
-@allow.command(
-    epilog="""\b
-Examples:
-  routeguard allow revoke port:11434
-  routeguard allow revoke port 11434
-  routeguard allow revoke --all          everything `routeguard allow` wrote"""
-)
-@click.argument("words", nargs=-1, metavar="[SUBJECT]", shell_complete=complete.exceptions)
-@click.option("--all", "everything", is_flag=True, help="All that `routeguard allow` wrote.")
-@click.option("--dry-run", is_flag=True, help="Show what would be taken back.")
-def revoke(words: tuple[str, ...], everything: bool, dry_run: bool) -> int:
-    """Take back an exception that `routeguard allow` made.
-
-    For one in a policy file the file and line are named: that file is yours to edit.
-    """
-    if everything == bool(words):
-        raise UsageError(
-            "say which exception: SUBJECT, or --all for all of them",
-            fix="routeguard allow list",
-        )
-    environ = own_environment(os.environ)
-    subject = "" if everything else named(words)
-    merged = merge(exceptions.layers_of(environ))
-    others = exceptions.elsewhere(merged.exceptions, subject, allowed_file(user_policy(environ)))
-    change = allowed.revoke(environ, None if everything else [subject], write=not dry_run)
-    if subject and not change.revoked:
-        _not_ours(subject, others, change)
-    rows = []
-    for entry in change.revoked:
-        rows.append(("would revoke" if dry_run else "revoked", entry.subject))
-        if not dry_run:
-            _record("revoked", environ, entry)
-            rows.append(("undo", subjects.command(entry)))
-    rows += _expired(change, dry_run)
-    if not change.revoked:
-        rows.append(("nothing", "`routeguard allow` made no exception that is still active"))
-    for item in others:
-        rows.append(("note", f"{short(item.origin.where)} still allows it until {_ends(item)}"))
-    show(fields(rows))
-    return ExitCode.OK
-
-
-def _not_ours(subject: str, others: list[Value], change: allowed.ExceptionChange) -> None:
-    """Raise UsageError: `allow` did not write `subject`. Returns if it did and it has expired."""
-    if is_key(subject, apart=False):
-        refuse_key()
-    for item in others:
-        whose = "the system policy" if item.origin.layer == "system" else "your policy"
-        raise UsageError(
-            f"{printable(subject)} is allowed by {whose}, not by `routeguard allow`",
-            fix=f"edit {item.origin.where}",
-        )
-    if any(normal_subject(entry.subject) == normal_subject(subject) for entry in change.expired):
-        return
-    near = get_close_matches(subject, [entry.subject for entry in change.kept], n=1)
-    meant = [f"did you mean:\nrouteguard allow revoke {shlex.quote(near[0])}"] if near else []
-    raise UsageError(
-        f"no exception for {spans.quoted(subject)}",
-        fix="\n".join([*meant, "routeguard allow list"]),
-    )
 
 
 def _moment(entry: Exemption) -> str:
     return local(end_of(entry.until))
 
 
-def _ends(item: Value) -> str:
+def ends(item: Value) -> str:
+    """When the exception `item` ends, for a person."""
     return _moment(item.value)

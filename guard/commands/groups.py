@@ -135,8 +135,8 @@ class Group(click.Group):
 class LazyGroup(Group):
     """A group whose commands are imported when they are asked for, not before.
 
-    `targets` maps a command's name to `module:attribute`. With an `overview`, help and completion
-    import no command either.
+    `targets` maps a command's name to `module:attribute`; other commands can be added. With an
+    `overview`, help and completion import no command either.
     """
 
     def __init__(
@@ -153,12 +153,12 @@ class LazyGroup(Group):
         self.overview = overview
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.targets)
+        return sorted({*self.targets, *self.commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         target = self.targets.get(cmd_name)
         if target is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return with_help(command)
