@@ -107,24 +107,15 @@ function __routeguard_check {
         __rg_names+=${__rg_found//$'\n'/ }' '
     else
         __rg_same=__rg_same_known __rg_rest=$((__rg_rest - 1))
-        __routeguard_known
+        __routeguard_known || __routeguard_broken
         __rg_names+=${__rg_known// /_API_KEY }$__rg_unknown
     fi
     # shellcheck disable=SC2157 # a question for each variable
-    [[ -z ${__rg_names// /}__ANY_SET__ ]] || __routeguard_exported
+    [[ -z ${__rg_names// /}__ANY_SET__ ]] || __routeguard_exported || __routeguard_broken
     [[ -z ${__rg_again-} ]] || __rg_late=''
-    # the same names as the last time, and nothing was or has to be done about them
-    [[ $__rg_exported != "${!__rg_same}" ]] || \builtin return 0
-    [[ -n ${__rg_again-} ]] || \builtin printf -v "$__rg_same" '%s' "$__rg_exported"
-    [[ -z $__rg_exported ]] || __routeguard_sort
-    __rg_unknown=$__rg_new
-    if [[ -n ${__rg_again-} ]]; then
-        __rg_seen+=$__rg_seen_now __rg_late=${__rg_seen_now# }
-    else
-        __rg_seen=$__rg_seen_now$__rg_late
-    fi
-    [[ -z $__rg_late ]] || __rg_same_all='?' __rg_same_known='?'
-    [[ -n ${__rg_again-} ]] || __rg_late=''
+    # the same names as the last time: nothing was done, or has to be. Others: there are some, or there
+    # were, so __routeguard_exported has been called, with which this function is read
+    [[ $__rg_exported == "${!__rg_same}" ]] || __routeguard_changed
 }
 
 # Until __routeguard_exported is called:
@@ -146,7 +137,21 @@ function __routeguard_exported {
     done
 }
 
-# What is to be done about $__rg_exported, names that were not all seen at the last look.
+# What follows from $__rg_exported, which are others than at the last look.
+function __routeguard_changed {
+    [[ -n ${__rg_again-} ]] || \builtin printf -v "$__rg_same" '%s' "$__rg_exported"
+    [[ -z $__rg_exported ]] || __routeguard_sort
+    __rg_unknown=$__rg_new
+    if [[ -n ${__rg_again-} ]]; then
+        __rg_seen+=$__rg_seen_now __rg_late=${__rg_seen_now# }
+    else
+        __rg_seen=$__rg_seen_now$__rg_late
+    fi
+    [[ -z $__rg_late ]] || __rg_same_all='?' __rg_same_known='?'
+    [[ -n ${__rg_again-} ]] || __rg_late=''
+}
+
+# What is to be done about them: names that were not all seen at the last look.
 function __routeguard_sort {
     \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
     \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
@@ -270,11 +275,17 @@ function __routeguard_wrap {
 }
 # So much until then.
 
-# What has happened since the last look, one line for each kind.
+# Looks, and says what has happened since the last look.
 function __routeguard_look {
     __routeguard_path
     __routeguard_aliases
     __routeguard_check
+    [[ -z $__rg_scrubbed$__rg_flagged$__rg_unaliased ]] || __routeguard_say
+}
+
+# Until __routeguard_say is called:
+# One line for each kind.
+function __routeguard_say {
     if [[ -n $__rg_scrubbed ]]; then
         \builtin printf 'routeguard: scrubbed %s (why, and how to allow it: routeguard why %s)\n' \
             "$__rg_scrubbed" "${__rg_scrubbed%%,*}" >&2 || \builtin :
@@ -290,6 +301,7 @@ function __routeguard_look {
     fi
     __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
 }
+# So much until then.
 
 # Said once: without bash's own builtins each step would be an error, at each prompt.
 function __routeguard_broken {
@@ -298,7 +310,7 @@ function __routeguard_broken {
         # shellcheck disable=SC2016 # nothing to expand
         \printf '%s\n' 'routeguard: this shell is not guarded: the builtins of bash are hidden [RG503]' \
             '  why:   there is a function named builtin, or `enable -n` has switched one off' \
-            '  fix:   unset -f builtin; enable builtin eval local printf read return' >&2
+            '  fix:   unset -f builtin; enable builtin declare eval local printf read return' >&2
     fi
 }
 
@@ -342,7 +354,7 @@ function __routeguard_prompt {
     # another shell may have had our number, and left its file
     __rg_turn=${EPOCHSECONDS-$RANDOM}
     __rg_seen=' ' __rg_unknown='' __rg_rest=1 __rg_pause=0 __rg_hidden=' ' __rg_at='' __rg_late=''
-    __rg_same_all='?' __rg_same_known='?' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
+    __rg_same_all='' __rg_same_known='' __rg_scrubbed='' __rg_flagged='' __rg_unaliased=''
     __rg_ok=''
     [[ $- == *r* ]] || __routeguard_probe
     if [[ $- == *r* ]]; then
@@ -358,7 +370,7 @@ function __routeguard_prompt {
             \builtin trap : XFSZ
         fi
         __routeguard_check
-        __rg_same_all='?' __rg_rest=0 __rg_names='' __rg_last=0
+        __rg_same_all=${__rg_same_all:+?} __rg_rest=0 __rg_names='' __rg_last=0
         if [[ $- == *i* ]]; then
             __routeguard_aliases
             __routeguard_hide

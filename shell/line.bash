@@ -56,7 +56,7 @@ else
         # shellcheck disable=SC2053 # they are patterns
         if [[ $1 == $2 || ($1 == $3 && $1 == $4) || ($- == *H* && $1 == $5) ]]; then
             READLINE_LINE=''
-            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin eval local printf read return} ]]
+            [[ ${__routeguard?refused: this line cannot be judged: a variable named __rg_… is readonly, or the builtins of bash are hidden. fix: open a new shell; or: unset -f builtin; enable builtin declare eval local printf read return} ]]
         fi
     }
 
@@ -228,42 +228,6 @@ else
     }
 # So much until then.
 
-    # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
-    # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
-    # stays. Each question to `bind` is one line of the answer, which a private file takes as in
-    # __routeguard_check: `$(…)` would fork.
-    function __routeguard_bind {
-        \builtin local __rg_map __rg_keys __rg_does __rg_all __rg_number=0 __rg_words
-        \builtin local __rg_scratch=__SCRATCH__
-        if [[ -z $__rg_scratch ]] || ! { __routeguard_keys 1<>"$__rg_scratch/$$" &&
-            \builtin mapfile -n 7 -t __rg_all <"$__rg_scratch/$$"; } 2>/dev/null || [[ ${__rg_all[6]-} != . ]]; then
-            { \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"; } 2>/dev/null || \builtin :
-        fi
-        __rg_bound=()
-        for __rg_map in emacs-standard vi-insert vi-command; do
-            # shellcheck disable=SC2016 # expanded when the key is pressed
-            \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
-            for __rg_does in 2accept-line 3operate-and-get-next; do
-                __rg_keys=${__rg_all[__rg_number++]-}
-                # the answer where nobody has changed a key is not taken apart, which takes long
-                case $__rg_keys in
-                'accept-line can be invoked via "\C-j", "\C-m".')
-                    __rg_words=('"\C-j": "\e[5301~\e[5302~"' '"\C-m": "\e[5301~\e[5302~"')
-                    __rg_bound+=("$__rg_map" '"\C-j": accept-line' "$__rg_map" '"\C-m": accept-line')
-                    ;;
-                'operate-and-get-next can be invoked via "\C-o".')
-                    __rg_words=('"\C-o": "\e[5301~\e[5303~"')
-                    __rg_bound+=("$__rg_map" '"\C-o": operate-and-get-next')
-                    ;;
-                *\"*\"*) __routeguard_taken ;;
-                *) \builtin continue ;;
-                esac
-                \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}" \
-                    ${__rg_words[@]+"${__rg_words[@]}"}
-            done
-        done
-    }
-
     # Gives the keys back: ble.sh is an editor of its own, in which ours mean nothing. It has a
     # function `bind`, which knows whether the terminal is already its own.
     function __routeguard_release {
@@ -276,8 +240,43 @@ else
 
     # a shell that is given its commands (-c) reads no line
     if [[ $- == *i* && $- != *[cr]* ]]; then
-        # a key that is already ours is not asked for by the name of what it did
-        [[ -n ${BLE_VERSION-}${__rg_bound-} ]] || __routeguard_bind
+        # Every key that accepts the line, or accepts it and brings the next one of the history (Ctrl-O),
+        # becomes a macro of two keys that no keyboard has. What the user has bound to anything else
+        # stays, and a key that is already ours is not asked for by the name of what it did. Each
+        # question to `bind` is one line of the answer, which a private file takes as in
+        # __routeguard_check: `$(…)` would fork. No function, as in hook.bash.
+        if [[ -z ${BLE_VERSION-}${__rg_bound-} ]]; then
+            __rg_number=0
+            # shellcheck disable=SC2157 # a path, or nothing
+            if [[ -z __SCRATCH__ ]] || ! { __routeguard_keys 1<>__SCRATCH__"/$$" &&
+                \builtin mapfile -n 7 -t __rg_all <__SCRATCH__"/$$"; } 2>/dev/null || [[ ${__rg_all[6]-} != . ]]; then
+                { \builtin mapfile -t __rg_all <<<"$(__routeguard_keys)"; } 2>/dev/null || \builtin :
+            fi
+            __rg_bound=()
+            for __rg_map in emacs-standard vi-insert vi-command; do
+                # shellcheck disable=SC2016 # expanded when the key is pressed
+                \builtin bind -m "$__rg_map" -x '"\e[5301~": __routeguard_enter "$_"'
+                for __rg_does in 2accept-line 3operate-and-get-next; do
+                    __rg_keys=${__rg_all[__rg_number++]-}
+                    # the answer where nobody has changed a key is not taken apart, which takes long
+                    case $__rg_keys in
+                    'accept-line can be invoked via "\C-j", "\C-m".')
+                        __rg_words=('"\C-j": "\e[5301~\e[5302~"' '"\C-m": "\e[5301~\e[5302~"')
+                        __rg_bound+=("$__rg_map" '"\C-j": accept-line' "$__rg_map" '"\C-m": accept-line')
+                        ;;
+                    'operate-and-get-next can be invoked via "\C-o".')
+                        __rg_words=('"\C-o": "\e[5301~\e[5303~"')
+                        __rg_bound+=("$__rg_map" '"\C-o": operate-and-get-next')
+                        ;;
+                    *\"*\"*) __routeguard_taken ;;
+                    *) \builtin continue ;;
+                    esac
+                    \builtin bind -m "$__rg_map" "\"\\e[530${__rg_does:0:1}~\": ${__rg_does:1}" \
+                        ${__rg_words[@]+"${__rg_words[@]}"}
+                done
+            done
+            \builtin unset -v __rg_all __rg_does __rg_keys __rg_map __rg_number __rg_words
+        fi
         [[ -n ${__rg_bound-} ]] || __routeguard_functions
     fi
 fi

@@ -292,6 +292,17 @@ def test_without_the_builtins_a_proxy_is_refused_and_it_is_said_once(
     assert status.read_text() == "status 4\n"
 
 
+def test_where_nothing_can_be_read_later_it_is_said(guarded: Any, bash: Any) -> None:
+    script = f"""
+        {bash.source(guarded.hook(bash))}
+        enable -n read declare
+        export OPENAI_API_KEY=v
+        __routeguard_prompt; __routeguard_prompt
+    """
+    said = guarded.run(bash, script).stderr
+    assert said.count("this shell is not guarded: the builtins of bash are hidden") == 1
+
+
 @pytest.mark.parametrize("trap", ["trap '' INT", "trap 'echo interrupted' INT"])
 def test_a_trap_on_int_keeps_no_part_of_a_refused_command(
     trap: str, machine_for: MachineFor, bash: Any
