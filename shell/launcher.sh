@@ -70,7 +70,11 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
         # shellcheck disable=SC2086 # patterns among them
         rg_seen=$(cd __GUARD__ 2>/dev/null && LC_ALL=C exec __STAT__ "$@" __FILES__ 2>/dev/null) || rg_seen=''
         rg_private=''
-        if [ -n "$rg_kept" ]; then
+        rg_absent="
+absent:$rg_absent"
+        if [ -z "$rg_kept" ]; then
+            rg_seen=${rg_seen:+$rg_seen$rg_absent}
+        else
             # a line for each word
             IFS='
 '
@@ -79,26 +83,22 @@ if [ $# = 2 ] && [ "$1" = hook ] && [ __KEEPS__ = yes ] && [ "${HOME-}" = __HOME
             set -- $rg_seen
             case ${1-} in "700 __USER__ "*) case ${2-} in "700 __USER__ "*) case ${3-} in "600 __USER__ "*) rg_private=yes ;; esac ;; esac ;; esac
             [ $# -lt 3 ] || shift 3
-            rg_seen=$*
+            rg_seen="${1+$*$rg_absent}"
             unset IFS
         fi
-        set -- hook "$rg_shell"
-        if [ -n "$rg_seen" ]; then
-            rg_seen="$rg_seen
-absent:$rg_absent"
-            set -- hook --made-from "$rg_seen" "$rg_shell"
-            if [ -n "$rg_private" ]; then
-                # a file that is damaged ends some kinds of sh, and then Python answers
-                trap 'start "$@"' EXIT
-                # shellcheck source=/dev/null
-                . "$rg_hook.seen" 2>/dev/null
-                trap - EXIT
-                if [ -n "$load" ] && [ "$made_from" = "$rg_seen" ]; then
-                    printf '%s\n' "$load"
-                    exit 0
-                fi
+        if [ -n "$rg_private" ]; then
+            # a file that is damaged ends some kinds of sh, and then Python answers
+            trap 'start hook --made-from "$rg_seen" "$rg_shell"' EXIT
+            # shellcheck source=/dev/null
+            . "$rg_hook.seen" 2>/dev/null
+            trap - EXIT
+            if [ -n "$load" ] && [ "$made_from" = "$rg_seen" ]; then
+                printf '%s\n' "$load"
+                exit 0
             fi
         fi
+        set -- hook "$rg_shell"
+        [ -z "$rg_seen" ] || set -- hook --made-from "$rg_seen" "$rg_shell"
         ;;
     *) set -- hook "${rg_shell%, later}" ;;
     esac
