@@ -16,7 +16,11 @@ def run_by_package_runner(argv: list[str]) -> str:
     if run is None:
         return ""
     for index in (*run.packages, run.command):
-        if index >= 0 and holds_agent(runners.package_name(argv[index])):
+        if index < 0:
+            continue
+        name = runners.package_name(argv[index])
+        # by the name of its program it is one that the project has installed
+        if holds_agent(name) or agent_of(name):
             return argv[index]
     for index in run.texts:
         for first in argv[index].split(maxsplit=1)[:1]:

@@ -58,6 +58,10 @@ def test_other_programs(program: str) -> None:
         ("yarn dlx -p opencode-ai opencode", "opencode-ai"),
         ("bun x opencode-ai", "opencode-ai"),
         ("bun run opencode", "opencode"),
+        ("npx claude -p hi", "claude"),
+        ("npx ./node_modules/.bin/claude", "./node_modules/.bin/claude"),
+        ("pnpm exec codex exec hi", "codex"),
+        ("nix run nixpkgs#codex", "nixpkgs#codex"),
     ],
 )
 def test_runners_that_would_fetch_an_agent(line: str, package: str) -> None:
@@ -73,7 +77,7 @@ def test_runners_that_would_fetch_an_agent(line: str, package: str) -> None:
         "pnpm add opencode-ai", "yarn add opencode-ai", "yarn", "bun add opencode-ai",
         "bun install opencode-ai", "npx opencode-ai-theme", "npx --package=cowsay cowsay",
         "npx @scope/opencode-ai", "bash opencode-ai", "opencode run npx", "npx create-app opencode",
-        "npm exec prettier opencode-ai",
+        "npm exec prettier opencode-ai", "npm exec prettier claude", "npx claude-theme",
     ],
 )  # fmt: skip
 def test_runners_of_something_else(line: str) -> None:
