@@ -71,12 +71,17 @@ function __routeguard_load {
     [[ -n $__rg_code ]] && \builtin eval "$__rg_code"
 }
 
-# Until __routeguard_known is called:
-# The known *_API_KEY, without that ending. Most shells never ask for them.
-__rg_stems=' __STEMS__ '
+# Until __routeguard_stems is called:
+# Sets $__rg_stems to the known *_API_KEY, without that ending. Most shells never ask for them.
+function __routeguard_stems {
+    __rg_stems=' __STEMS__ '
+}
+# So much until then.
 
-# Which of them are set. It makes the function that says so at once.
+# Until __routeguard_known is called:
+# Which of them are set. It makes the function that says so at once, which takes some milliseconds.
 function __routeguard_known {
+    [[ -n $__rg_stems ]] || __routeguard_stems
     \builtin local __rg_name __rg_text=''
     # read again as words of a command, whatever IFS is
     \builtin eval "for __rg_name in $__rg_stems; do
@@ -156,7 +161,7 @@ function __routeguard_sort {
     \builtin local __rg_others=' __OTHER_NAMES__ ' __rg_allowed
     \builtin local __rg_action=__KEYS_ACTION__ __rg_flag=__KEYS_UNKNOWN__
     [[ -z ${__rg_start-} ]] || __rg_flag=ignore
-    [[ -n $__rg_stems ]] || __routeguard_known
+    [[ -n $__rg_stems ]] || __routeguard_stems
     __rg_allowed=(__ALLOWED__)
     if [[ -n ${__rg_allowed-} ]]; then
         __rg_now=${EPOCHSECONDS-}
