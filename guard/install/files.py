@@ -126,7 +126,7 @@ def _put_shims(environ: Mapping[str, str], say: Say, *, dry_run: bool) -> None:
         error.fix += "\nor run this again with --no-shims"
         raise
     changed = any(change.action != "unchanged" for change in changes)
-    say("shims" if changed else "unchanged", shims.directory(environ) + "/")
+    say("shims" if changed else "unchanged", paths.own_shims(environ) + "/")
 
 
 def _put_text(path: str, text: str, word: str, say: Say, *, dry_run: bool) -> None:

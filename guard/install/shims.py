@@ -78,11 +78,6 @@ class ShimStatus:
         return tuple(found.name for found in self.resolved if found.path and not found.guarded)
 
 
-def directory(environ: Mapping[str, str]) -> str:
-    """The directory of the user's own shims; it need not exist."""
-    return paths.own_shims(environ)
-
-
 def scripts(policy: CompiledPolicy | None = None) -> tuple[str, ...]:
     """The names of the scripts in the directory under `policy`, None where it cannot be read."""
     return (*wrapped(policy), "routeguard")
@@ -111,7 +106,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step]:
     written, if a file in the way is not ours, and if the directory is not safe or cannot be
     written.
     """
-    found = _look_at_all(directory(environ), _wanted(environ))
+    found = _look_at_all(paths.own_shims(environ), _wanted(environ))
     for shim in found:
         if shim.state == "foreign":
             raise GuardError(
@@ -124,7 +119,7 @@ def install(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step]:
     changes = [Step(_ACTIONS.get(shim.state, "write"), shim.path) for shim in found]
     if dry_run:
         return changes
-    paths.private_directory(directory(environ))
+    paths.private_directory(paths.own_shims(environ))
     for shim in found:
         if shim.state == "needless":
             _unlink(shim.path)
@@ -138,7 +133,7 @@ def uninstall(environ: Mapping[str, str], *, dry_run: bool = False) -> list[Step
 
     Raises GuardError if a file cannot be removed.
     """
-    home = directory(environ)
+    home = paths.own_shims(environ)
     try:
         entries = sorted(os.listdir(home))
     except FileNotFoundError:

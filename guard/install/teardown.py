@@ -85,7 +85,7 @@ def _remove(
             start_files.remove_leftovers(path)
     changes = shims.uninstall(environ, dry_run=dry_run)
     if changes:
-        say("shims", shims.directory(environ) + "/")
+        say("shims", paths.own_shims(environ) + "/")
     for change in changes:
         if change.action == "keep":
             say("kept", f"{change.path} (not made by routeguard)")

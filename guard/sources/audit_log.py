@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from guard.files.read import UnreadableError
+from guard.files.read import opened
 
 MAX_BYTES = 16 << 20
 """Bytes of one file that are read, from its end. `guard.audit` moves a file away at 1 MB."""
 
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CHUNK = 1 << 16
 _MAX_LINE = 1 << 20
 
@@ -69,7 +67,7 @@ class Log:
         """Every entry, the oldest first. Raises UnreadableError if a file cannot be read."""
         # the newer file first: one that is moved away meanwhile is met again, and not missed
         self._open()
-        older = _open(f"{self.path}.1")
+        older = opened(f"{self.path}.1", links=False)
         found: list[LogEntry] = []
         if older >= 0:
             try:
@@ -113,7 +111,7 @@ class Log:
 
     def _open(self) -> None:
         self.close()
-        self._handle = _open(self.path)
+        self._handle = opened(self.path, links=False)
 
     def _is_current(self) -> bool:
         try:
@@ -136,18 +134,6 @@ class Log:
                 self.damaged += 1
             else:
                 yield entry
-
-
-def _open(path: str) -> int:
-    """A descriptor of the regular file at `path`, -1 if there is none. Raises UnreadableError."""
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise UnreadableError("is not a regular file")
-        return os.open(path, _FLAGS)
-    except (FileNotFoundError, NotADirectoryError):
-        return -1
-    except OSError as error:
-        raise UnreadableError(error.strerror or "cannot be read") from None
 
 
 def _from_end(handle: int) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from doctored import CANARIES, Machine
 from doctored import machine as machine
 
+from guard import paths
 from guard.doctor.status import is_plain
 from guard.install import shims
 
@@ -79,8 +80,8 @@ def test_an_agent_that_the_policy_leaves_out_needs_no_shim(machine: Machine) -> 
     other = machine.bin / "claude"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
-    (Path(shims.directory(machine.environ)) / "claude").unlink()
-    path = f"{shims.directory(machine.environ)}:{machine.environ['PATH']}"
+    (Path(paths.own_shims(machine.environ)) / "claude").unlink()
+    path = f"{paths.own_shims(machine.environ)}:{machine.environ['PATH']}"
     assert short(machine, PATH=path) == (1, "unguarded: hook missing")
     machine.policy('[agents]\nguard = ["opencode"]\n')
     assert short(machine, PATH=path) == (0, "portkey ✓")
@@ -88,7 +89,7 @@ def test_an_agent_that_the_policy_leaves_out_needs_no_shim(machine: Machine) -> 
 
 def test_a_program_manager_in_front_of_the_shims(machine: Machine) -> None:
     shims.install(machine.environ)
-    behind = f"{machine.environ['PATH']}:{shims.directory(machine.environ)}"
+    behind = f"{machine.environ['PATH']}:{paths.own_shims(machine.environ)}"
     assert short(machine, PATH=behind) == (1, "unguarded: hook missing")
 
 
@@ -159,7 +160,7 @@ def test_json(machine: Machine) -> None:
         {
             "id": "opencode",
             "program": f"{machine.bin}/opencode",
-            "on_path": f"{shims.directory(machine.environ)}/opencode",
+            "on_path": f"{paths.own_shims(machine.environ)}/opencode",
             "shim": True,
         }
     ]
@@ -178,7 +179,7 @@ def test_a_prompt_of_a_real_shell(
     program = shutil.which(shell) or missing_part(f"{shell} is not installed")
     shims.install(machine.environ)
     environ = machine.environ | UTF8
-    environ["PATH"] = f"{shims.directory(environ)}:{environ['PATH']}"
+    environ["PATH"] = f"{paths.own_shims(environ)}:{environ['PATH']}"
     load = f'eval "$(routeguard hook {shell})"\n'
     lines = {
         "bash": f"{load}PS1='<$(routeguard status --short)>'\necho \"${{PS1@P}}\"\n",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from doctored import Machine
 
+from guard import paths
 from guard.install import blocks, files, shims, way
 
 
@@ -148,7 +149,7 @@ def test_shims_that_are_not_on_path_where_no_agent_is(machine: Machine) -> None:
 
 def test_a_shim_of_an_older_release(machine: Machine) -> None:
     machine.guard()
-    Path(shims.directory(machine.environ), "opencode").write_text("#!/bin/sh\n# routeguard-shim\n")
+    Path(paths.own_shims(machine.environ), "opencode").write_text("#!/bin/sh\n# routeguard-shim\n")
     found = machine.one("shims")
     assert (found.state, found.fix) == ("broken", "routeguard shim install")
     assert "opencode (outdated)" in found.what
@@ -156,7 +157,7 @@ def test_a_shim_of_an_older_release(machine: Machine) -> None:
 
 def test_a_file_that_is_no_shim(machine: Machine) -> None:
     machine.guard()
-    path = Path(shims.directory(machine.environ), "opencode")
+    path = Path(paths.own_shims(machine.environ), "opencode")
     path.write_text("#!/bin/sh\n# somebody's own\n")
     found = machine.check("shims")
     assert found[0].what == f"not a shim of routeguard: {path}"

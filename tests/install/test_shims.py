@@ -13,6 +13,7 @@ from pathlib import Path
 import forked
 import pytest
 
+from guard import paths
 from guard.errors import ExitCode, GuardError
 from guard.files.step import Step
 from guard.install import shims
@@ -45,16 +46,16 @@ def test_install_writes_every_shim_executable_and_identifiable(environ: dict[str
     changes = shims.install(environ)
     assert [change.action for change in changes] == ["write"] * len(shims.scripts())
     for name in shims.scripts():
-        path = Path(shims.directory(environ), name)
+        path = Path(paths.own_shims(environ), name)
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
         assert path.read_text().splitlines()[:2] == ["#!/bin/sh", "# routeguard-shim"]
         assert is_shim(str(path))
-    assert sorted(os.listdir(shims.directory(environ))) == sorted(shims.scripts())
+    assert sorted(os.listdir(paths.own_shims(environ))) == sorted(shims.scripts())
 
 
 def test_what_the_hook_says_can_be_typed(environ: dict[str, str]) -> None:
     shims.install(environ)
-    path = f"{shims.directory(environ)}:/usr/bin:/bin"
+    path = f"{paths.own_shims(environ)}:/usr/bin:/bin"
     done = subprocess.run(
         ["sh", "-c", "routeguard why OPENAI_API_KEY"],
         env={**environ, "PATH": path},
@@ -67,14 +68,14 @@ def test_what_the_hook_says_can_be_typed(environ: dict[str, str]) -> None:
 
 def test_installing_again_writes_nothing(environ: dict[str, str]) -> None:
     shims.install(environ)
-    path = Path(shims.directory(environ), "opencode")
+    path = Path(paths.own_shims(environ), "opencode")
     before = path.stat()
     assert {change.action for change in shims.install(environ)} == {"unchanged"}
     assert path.stat().st_ino == before.st_ino
 
 
 def test_a_shim_of_another_installation_is_replaced(environ: dict[str, str]) -> None:
-    foreign(Path(shims.directory(environ), "opencode"), "#!/bin/sh\n# routeguard-shim\nexit 1\n")
+    foreign(Path(paths.own_shims(environ), "opencode"), "#!/bin/sh\n# routeguard-shim\nexit 1\n")
     assert shims.status(environ).shims[0].state == "outdated"
     shims.install(environ)
     assert shims.status(environ).shims[0].state == "current"
@@ -82,7 +83,7 @@ def test_a_shim_of_another_installation_is_replaced(environ: dict[str, str]) -> 
 
 def test_a_shim_that_may_not_run_is_written_again(environ: dict[str, str]) -> None:
     shims.install(environ)
-    path = Path(shims.directory(environ), "opencode")
+    path = Path(paths.own_shims(environ), "opencode")
     path.chmod(0o644)
     shims.install(environ)
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
@@ -92,7 +93,7 @@ def test_a_shim_that_may_not_run_is_written_again(environ: dict[str, str]) -> No
 def test_a_foreign_file_is_never_overwritten_and_nothing_else_is_written(
     environ: dict[str, str], name: str
 ) -> None:
-    mine = foreign(Path(shims.directory(environ), name))
+    mine = foreign(Path(paths.own_shims(environ), name))
     with pytest.raises(GuardError) as error:
         shims.install(environ)
     assert error.value.exit_code == ExitCode.CONFIG
@@ -104,7 +105,7 @@ def test_a_foreign_file_is_never_overwritten_and_nothing_else_is_written(
 def test_the_identity_line_elsewhere_in_a_file_does_not_make_it_ours(
     environ: dict[str, str],
 ) -> None:
-    foreign(Path(shims.directory(environ), "opencode"), "#!/bin/sh\n\n# routeguard-shim\n")
+    foreign(Path(paths.own_shims(environ), "opencode"), "#!/bin/sh\n\n# routeguard-shim\n")
     with pytest.raises(GuardError):
         shims.install(environ)
 
@@ -113,7 +114,7 @@ def test_a_link_is_foreign_even_if_it_leads_to_a_shim(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     elsewhere = foreign(tmp_path / "elsewhere", "#!/bin/sh\n# routeguard-shim\n")
-    link = Path(shims.directory(environ), "opencode")
+    link = Path(paths.own_shims(environ), "opencode")
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
     with pytest.raises(GuardError):
@@ -125,7 +126,7 @@ def test_a_link_is_foreign_even_if_it_leads_to_a_shim(
 
 def test_uninstall_removes_ours_and_keeps_what_is_not(environ: dict[str, str]) -> None:
     shims.install(environ)
-    mine = foreign(Path(shims.directory(environ), "other-tool"))
+    mine = foreign(Path(paths.own_shims(environ), "other-tool"))
     left = foreign(mine.parent / "opencode.routeguard-new.1", "#!/bin/sh\n# routeguard-shim\n")
     actions = {change.path: change.action for change in shims.uninstall(environ)}
     assert actions[str(mine)] == "keep"
@@ -139,7 +140,7 @@ def test_an_agent_that_the_policy_leaves_out_has_no_shim(
     policy = tmp_path / ".config/routeguard/policy.toml"
     policy.parent.mkdir(parents=True)
     shims.install(environ)
-    there = set(os.listdir(shims.directory(environ)))
+    there = set(os.listdir(paths.own_shims(environ)))
     assert "claude" in there
     policy.write_text('[agents]\nguard = ["opencode", "codex"]\n')
     policy.chmod(0o600)
@@ -148,26 +149,26 @@ def test_an_agent_that_the_policy_leaves_out_has_no_shim(
     (change,) = [c for c in shims.install(environ, dry_run=True) if c.action != "unchanged"]
     assert (change.action, os.path.basename(change.path)) == ("remove", "claude")
     shims.install(environ)
-    assert set(os.listdir(shims.directory(environ))) == there - {"claude"}
+    assert set(os.listdir(paths.own_shims(environ))) == there - {"claude"}
     assert "claude" not in [shim.name for shim in shims.status(environ).shims]
-    mine = foreign(Path(shims.directory(environ), "claude"))
+    mine = foreign(Path(paths.own_shims(environ), "claude"))
     assert {change.action for change in shims.install(environ)} == {"unchanged"}
     assert mine.exists(), "what is not ours is nobody's business"
     mine.unlink()
     policy.write_text('[agents.aider]\nlaunch = "refuse"\n[agents.gemini-cli]\nlaunch = "clean"\n')
     shims.install(environ)
-    assert set(os.listdir(shims.directory(environ))) == there | {"aider"}
+    assert set(os.listdir(paths.own_shims(environ))) == there | {"aider"}
     policy.write_text("nonsense = 1\n")
     states = {shim.name: shim.state for shim in shims.status(environ).shims}
     assert states["aider"] == "needless"
     shims.install(environ)
-    assert set(os.listdir(shims.directory(environ))) == there, "with a broken policy, all"
+    assert set(os.listdir(paths.own_shims(environ))) == there, "with a broken policy, all"
 
 
 def test_uninstall_leaves_no_directory_behind(environ: dict[str, str]) -> None:
     shims.install(environ)
     shims.uninstall(environ)
-    assert not os.path.exists(shims.directory(environ))
+    assert not os.path.exists(paths.own_shims(environ))
     assert shims.uninstall(environ) == []
 
 
@@ -184,7 +185,7 @@ def test_uninstall_says_what_to_type_without_the_shim_of_routeguard(
 ) -> None:
     launcher = foreign(Path(environ["HOME"], ".local/share/routeguard/bin/routeguard"))
     shims.install(environ)
-    environ["PATH"] = f"{shims.directory(environ)}:/usr/bin:/bin"
+    environ["PATH"] = f"{paths.own_shims(environ)}:/usr/bin:/bin"
     assert "undo" not in run("uninstall", "--dry-run").stdout
     last = run("uninstall").stdout.splitlines()[-1]
     assert last.split() == ["undo", "~/.local/share/routeguard/bin/routeguard", "shim", "install"]
@@ -205,10 +206,10 @@ def test_a_dry_run_says_the_same_and_changes_nothing(
 
 
 def test_a_directory_that_others_can_write_to_is_made_ours_alone(environ: dict[str, str]) -> None:
-    Path(shims.directory(environ)).mkdir(parents=True)
-    os.chmod(shims.directory(environ), 0o777)
+    Path(paths.own_shims(environ)).mkdir(parents=True)
+    os.chmod(paths.own_shims(environ), 0o777)
     shims.install(environ)
-    assert stat.S_IMODE(os.stat(shims.directory(environ)).st_mode) & 0o022 == 0
+    assert stat.S_IMODE(os.stat(paths.own_shims(environ)).st_mode) & 0o022 == 0
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_directory_that_others_can_write_to_is_made_ours_alone(environ: dict[s
 def test_status_says_where_the_directory_stands_on_path(
     environ: dict[str, str], path: str, where: str
 ) -> None:
-    environ["PATH"] = path.format(shims=shims.directory(environ))
+    environ["PATH"] = path.format(shims=paths.own_shims(environ))
     assert shims.status(environ).on_path == where
 
 
@@ -228,9 +229,9 @@ def test_status_says_what_command_would_run(environ: dict[str, str], tmp_path: P
     found = shims.status(environ)
     assert (found.resolved[0].path, found.unguarded) == (str(real), ("opencode",))
     shims.install(environ)
-    environ["PATH"] = f"{shims.directory(environ)}:{real.parent}"
+    environ["PATH"] = f"{paths.own_shims(environ)}:{real.parent}"
     found = shims.status(environ)
-    assert found.resolved[0].path == str(Path(shims.directory(environ), "opencode"))
+    assert found.resolved[0].path == str(Path(paths.own_shims(environ), "opencode"))
     assert found.unguarded == ()
 
 
@@ -272,7 +273,7 @@ def test_the_command_reports_and_exits(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_foreign_file_ends_the_command_with_a_message(run: Run, environ: dict[str, str]) -> None:
-    mine = foreign(Path(shims.directory(environ), "opencode"))
+    mine = foreign(Path(paths.own_shims(environ), "opencode"))
     result = run("install")
     assert result.returncode == ExitCode.CONFIG
     assert str(mine) in result.stderr

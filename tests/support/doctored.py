@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from guard import paths
 from guard.agents.opencode import surroundings
 from guard.doctor.checks import CHECKS, run
 from guard.doctor.context import Context
@@ -66,7 +67,7 @@ class Machine:
     def guard(self) -> None:
         """Install the shims, and let the shell have the hook, as after a setup."""
         shims.install(self.environ)
-        self.environ["PATH"] = f"{shims.directory(self.environ)}:{self.environ['PATH']}"
+        self.environ["PATH"] = f"{paths.own_shims(self.environ)}:{self.environ['PATH']}"
         self.environ["ROUTEGUARD_HOOK"] = "live:zsh"
         self.write(".zshrc", 'eval "$(routeguard hook zsh)"\n')
 
