@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.agents.kinds import LEFT_OUT, NO_MODEL
+from guard.agents.plan import Plan
 from guard.agents.registry import AGENTS
 from guard.errors import ExitCode, printable
 from guard.masking import remember_names, without_secrets
@@ -19,7 +20,6 @@ from guard.report.words import short
 
 if TYPE_CHECKING:
     from guard.agents.adapter import Facts
-    from guard.agents.plan import Plan
     from guard.agents.today import Today
     from guard.policy.values import CompiledPolicy
 
@@ -55,24 +55,22 @@ def explain(as_json: bool, format_: str | None, command: tuple[str, ...]) -> int
     policy and that version.
     """
     from guard.agents.binary import starts_another
-    from guard.agents.registry import agent_of
     from guard.launch import process
     from guard.launch.agent import plan_agent
-    from guard.launch.execute import command_of, plan_other
+    from guard.launch.execute import agent_or_plan, command_of
 
     words = command_of(["--", *command])
     environ = process.environment_at_start()
-    agent = agent_of(words[0])
+    started = agent_or_plan(words, environ)
     facts, today, wrapper = None, None, False
-    if agent is None:
-        plan = plan_other(words, environ)
-        policy = process.load_policy(environ)
+    if isinstance(started, Plan):
+        plan, policy = started, process.load_policy(environ)
     else:
-        plan, policy, facts = plan_agent(agent, words, environ, write=False)
+        plan, policy, facts = plan_agent(started, words, environ, write=False)
         if facts is not None and plan.kind not in NO_MODEL:
-            today = facts.adapter(agent).today(facts)
+            today = facts.adapter(started).today(facts)
         if facts is not None and plan.guarded:
-            wrapper = starts_another(plan.program, facts.adapter(agent))
+            wrapper = starts_another(plan.program, facts.adapter(started))
     remember_names(policy.gateway_keys)
     plan.findings = [without_secrets(finding) for finding in plan.findings]
     if as_json or format_ == "json":

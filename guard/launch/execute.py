@@ -50,8 +50,11 @@ def main(argv: list[str]) -> int:
             rule="RG503",
         )
     _tell_lost_hook(environ)
-    agent = agent_of(words[0])
-    if agent:
+    from guard.agents.plan import Plan
+
+    started = agent_or_plan(words, environ)
+    if not isinstance(started, Plan):
+        agent = started
         from guard.launch.agent import carry_out, plan_agent
 
         try:
@@ -64,7 +67,7 @@ def main(argv: list[str]) -> int:
         said = f"your policy leaves {agent.title} out ([agents] guard): it starts as it is"
         say_unless_quiet(f"routeguard: {said}", environ)
     else:
-        plan = plan_other(words, environ)
+        plan = started
         if plan.agent:
             from guard.launch.agent import settle
 
@@ -127,6 +130,17 @@ def command_of(argv: list[str]) -> list[str]:
             f"exec has no option {words[0]}", fix="put -- before the command:\nrouteguard exec -- …"
         )
     return words
+
+
+def agent_or_plan(words: list[str], environ: dict[str, str]) -> Agent | Plan:
+    """The guarded agent that `words` start, by its name or by a link to it; or else the plan of
+    the command. Raises GuardError as `plan_other`."""
+    agent = agent_of(words[0])
+    if agent is not None:
+        return agent
+    plan = plan_other(words, environ)
+    agent = None if plan.agent else resolve.agent_behind(plan.program)
+    return plan if agent is None else agent
 
 
 def plan_other(words: list[str], environ: dict[str, str]) -> Plan:

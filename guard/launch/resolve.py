@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SHIM_LINE = b"# routeguard-shim"
 """The second line of every shim of ours."""
 
+_MOST_LINKS = 16
+"""Links that are followed; more than any installation has."""
+
 
 def find_program(name: str, environ: Mapping[str, str], avoid: Collection[str] = ()) -> str:
     """The absolute path of the program `name`, "" if there is none.
@@ -85,6 +88,19 @@ def copies(name: str, environ: Mapping[str, str]) -> list[str]:
     while path := find_program(name, environ, seen):
         found.append(path)
         seen.append(os.path.realpath(path))
+    return found
+
+
+def agent_behind(program: str) -> Agent | None:
+    """The agent by whose name a file is called to which the link at `program` leads, or None."""
+    from guard.agents.registry import agent_of
+
+    found = None
+    for _ in range(_MOST_LINKS):
+        if found or not os.path.islink(program):
+            break
+        program = os.path.join(os.path.dirname(program), os.readlink(program))
+        found = agent_of(program)
     return found
 
 

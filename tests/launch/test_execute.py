@@ -124,6 +124,8 @@ class TestAgent:
         assert machine.exec("opencode2", "run", "hi").status == 0
         assert machine.exec(str(machine.bin / "opencode"), "run", "hi").status == 0
         assert machine.exec("./opencode", "run", "hi", cwd=machine.bin).status == 0
+        (machine.bin / "oc").symlink_to("opencode2")
+        assert machine.exec("oc", "run", "-m", "anthropic/x", "hi").status == 126
         assert machine.started == 3
 
     def test_without_two_dashes(self, machine) -> None:
