@@ -15,6 +15,7 @@ import pytest
 from import_graph import ROOT, modules
 
 from guard import shells
+from guard.catalog.programs import SHELLS
 from guard.report.terminal import COMMANDS
 
 PROGRAM = shells.program  # before conftest.py puts another in its place
@@ -285,3 +286,7 @@ def test_every_command_is_one_in_each_shell(shell: object, name: str, tmp_path: 
     script.write_text("\n".join(sorted(commands)) + "\n")
     done = subprocess.run([name, "-n", script], capture_output=True, text=True)
     assert done.returncode == 0, f"{script.read_text()}\n{done.stderr}"
+
+
+def test_the_shells_that_are_typed_in_are_those_whose_texts_are_read() -> None:
+    assert {*shells._POSIX} - {"", "busybox"} == SHELLS - {"fish"}

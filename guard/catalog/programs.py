@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 APPLICATION_SERVERS = frozenset(("uvicorn", "gunicorn", "hypercorn", "granian", "daphne"))
 """Programs that run an application which their arguments name."""
 
-SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash"))
+SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "yash"))
 """Shells; busybox, which is one among much else, is told apart."""
 
 CONTAINERS = frozenset(("docker", "podman", "nerdctl", "finch", "container"))

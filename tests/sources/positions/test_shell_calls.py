@@ -72,6 +72,7 @@ def test_what_is_no_call(text: str) -> None:
         "bash -c 'opencode run'",
         'sh -lc "opencode run"',
         "bash -euo pipefail -c 'opencode run'",
+        "yash -c 'opencode run'",
         "bash -c \"bash -c 'opencode run'\"",
         "eval 'opencode run'",
         "eval opencode run",
