@@ -30,8 +30,9 @@ function 'routeguard' {
         \builtin return 126
     fi
 }
+# The second name is for __routeguard_aliases, which compares the first one with it.
 # For each agent:
-function '__AGENT__' {
+function '__AGENT__' __routeguard_'__AGENT__' {
     \routeguard 'exec' -- '__AGENT__' "$@"
 }
 # So much for each agent.
@@ -189,7 +190,7 @@ function __routeguard_preexec {
 # Once: removes itself. A function, so that it has options of its own.
 function __routeguard_setup {
     \builtin emulate -L zsh
-    \builtin typeset -g __routeguard_same='?'
+    \builtin typeset -g __routeguard_same=''
     \builtin typeset -gi __routeguard_first=1
     \builtin typeset -ga __routeguard_seen __routeguard_before __routeguard_last \
         __routeguard_scrubbed __routeguard_flagged __routeguard_removed __routeguard_held
@@ -198,8 +199,6 @@ function __routeguard_setup {
     __routeguard_path
     __routeguard_check
     if [[ -o interactive ]]; then
-        \builtin local name
-        for name in __AGENTS__; do functions[__routeguard_$name]=${functions[$name]}; done
         if [[ ${(t)precmd_functions} != *readonly* ]]; then
             \builtin typeset -ga precmd_functions
             (( ${precmd_functions[(Ie)__routeguard_precmd]} )) || precmd_functions+=(__routeguard_precmd)
@@ -209,7 +208,7 @@ function __routeguard_setup {
             (( ${preexec_functions[(Ie)__routeguard_preexec]} )) || preexec_functions+=(__routeguard_preexec)
         fi
     fi
-    if [[ -o interactive ]] || { __ANY_ALIAS__; } >/dev/null; then
+    if { __ANY_ALIAS__; } >/dev/null; then
         __routeguard_aliases
     fi
     \builtin unfunction __routeguard_setup

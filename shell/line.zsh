@@ -130,6 +130,8 @@ function __routeguard_accept-and-infer-next-history { __routeguard_accept accept
 # zle's own: plugins call what they take for one of zle's by its name with a dot.
 function __routeguard_setup {
     \builtin emulate -L zsh
+    # `zsh -i -c` edits no line, and need not load the editor; what the environment calls so says nothing
+    [[ ${(t)ZSH_EXECUTION_STRING} == scalar ]] && \builtin return 0
     \builtin local name
     for name in accept-line accept-and-hold accept-line-and-down-history accept-and-infer-next-history; do
         case ${widgets[$name]-} in

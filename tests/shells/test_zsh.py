@@ -196,12 +196,23 @@ def test_words_of_its_own_around_a_proxy(machine_for: MachineFor, zsh: Any) -> N
     assert machine.marks() == ["ollama list"] * 4
 
 
-def test_without_the_line_editor_it_is_not_loaded(guarded: Any, zsh: Any) -> None:
+@pytest.mark.parametrize(
+    ("option", "exported", "loaded"),
+    [
+        ("-Z", {}, ""),
+        ("+Z", {"ZSH_EXECUTION_STRING": "not by zsh"}, ""),
+        ("-Z", {"ZSH_EXECUTION_STRING": "not by zsh"}, "loaded\n"),
+    ],
+)
+def test_where_no_line_is_edited_the_line_editor_is_not_loaded(
+    guarded: Any, zsh: Any, option: str, exported: dict[str, str], loaded: str
+) -> None:
     """zsh after 5.9 asks the terminal about itself when it is, which eats what was typed ahead."""
     script = f"{zsh.source(guarded.hook(zsh))}\nzmodload -e zsh/zle && echo loaded\n:"
-    command = [*zsh.batch, "-i", "+Z", "-c", script]
-    done = subprocess.run(command, env=guarded.environ, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("", "")
+    command = [*zsh.batch, "-i", option, "-c", script]
+    environ = {**guarded.environ, **exported}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (loaded, "")
 
 
 def test_nothing_asks_for_an_option_that_newer_versions_lack() -> None:
