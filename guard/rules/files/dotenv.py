@@ -19,7 +19,7 @@ from guard.rules.files import file_names
 from guard.rules.files.base_urls import of_variable
 from guard.rules.files.scope import Scope, Span
 from guard.rules.files.secrets import variable_kind
-from guard.rules.files.variables import fix_unknown, of_setting
+from guard.rules.files.variables import fix_unknown, is_gateway_key, of_setting
 from guard.sources import bounded_text, dotenv_text
 from guard.sources.dotenv_text import DotenvAssignment
 from guard.sources.positions import shell_calls
@@ -228,7 +228,7 @@ def _key(scope: Scope, name: str, kind: str, owner: str, value: str, place: Span
     # asked first: `op://vault/openai/api-key` holds words of a placeholder
     reference = _REFERENCE.match(value) is not None
     switch = kind == "provider_setting" and value.lower() in variables.ON
-    if reference and (kind == "unknown_key" or _is_gateway_key(value, scope.policy)):
+    if reference and (kind == "unknown_key" or _hands_on_gateway_key(value, scope.policy)):
         return None
     verdict = variables.judge(name, kind, owner, value, scope.policy, text=True)
     if not verdict.rule:
@@ -247,12 +247,10 @@ def _key(scope: Scope, name: str, kind: str, owner: str, value: str, place: Span
     )
 
 
-def _is_gateway_key(value: str, policy: CompiledPolicy) -> bool:
+def _hands_on_gateway_key(value: str, policy: CompiledPolicy) -> bool:
     """Whether a reference only hands on the gateway's key: `OPENAI_API_KEY=${PORTKEY_API_KEY}`."""
     match = _VARIABLE.match(value)
-    if match is None:
-        return False
-    return variable_kind(match[1], policy)[0] in ("gateway_key", "gateway_setting")
+    return match is not None and is_gateway_key(match[1], policy)
 
 
 DETECTOR = Dotenv()
