@@ -45,7 +45,8 @@ def test_the_place_is_the_name() -> None:
 @pytest.mark.parametrize(
     "value",
     ["", '""', "''", "# note", "sk-...", "sk-test", "your-key-here", "<key>", "xxxxxxxx",
-     "changeme", "${ACME_PORTKEY_KEY}", "${PORTKEY_API_KEY}", "$PORTKEY_API_KEY", '"${PORTKEY_API_KEY:-}"', "not-needed"],
+     "changeme", "${ACME_PORTKEY_KEY}", "${PORTKEY_API_KEY}", "$PORTKEY_API_KEY",
+     '"${PORTKEY_API_KEY:-}"', "not-needed"],
 )  # fmt: skip
 def test_no_key_no_finding(value: str) -> None:
     assert found(".env", f"OPENAI_API_KEY={value}\n") == []
