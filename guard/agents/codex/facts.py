@@ -64,7 +64,8 @@ class Facts(adapter.Facts):
     `environments` tells that a file there moves commands to other machines.
     `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
     `met` is what there is to say about an administrator's files, `ours` the suffix of the one that
-    routeguard wrote, "" where there is none or it was changed.
+    routeguard wrote, "" where there is none or it was changed. `outside` are the instructions of a
+    project that lie outside of it.
     """
 
     invocation: grammar.Invocation
@@ -80,6 +81,7 @@ class Facts(adapter.Facts):
     login: bool
     met: Met
     ours: str
+    outside: list[str]
 
     def of(self, *layers: str) -> list[Settings]:
         """The files of `layers`."""
@@ -130,6 +132,53 @@ def _upwards(directory: str) -> Iterable[str]:
         while at != os.path.dirname(at):
             at = os.path.dirname(at)
             yield at
+
+
+_DOCUMENTS = ("AGENTS.override.md", "AGENTS.md")
+_INSTRUCTIONS = ("experimental_instructions_file", "model_instructions_file")
+
+
+def documents_outside(directories: Iterable[str], settings: list[Settings]) -> list[str]:
+    """The instructions of the projects around `directories` that lead to a file outside of them.
+
+    Codex sends what is there: of a link to `/proc/self/environ` its variables, the gateway key
+    among them, in a project that nobody trusted (run).
+    """
+    names = list(_DOCUMENTS)
+    for one in settings:
+        names += _paths(one.content.get("project_doc_fallback_filenames"))
+    found = []
+    for directory in directories:
+        levels = list(_upwards(directory))
+        root = next((at for at in levels if os.path.lexists(f"{at}/.git")), levels[0])
+        for at in levels:
+            top = root if paths.is_within(at, root) else at
+            documents = [os.path.join(at, name) for name in names]
+            found += [path for path in documents if _leads_out(path, top)]
+    return list(dict.fromkeys(found))
+
+
+def instructions_outside(settings: list[Settings]) -> list[tuple[str, str]]:
+    """(key, settings file) where a project's settings name instructions outside of it."""
+    found = []
+    for one in settings:
+        folder = os.path.dirname(one.path)
+        for key in _INSTRUCTIONS if one.layer == PROJECT else ():
+            for name in _paths([one.content.get(key)]):
+                if _leads_out(os.path.join(folder, name), os.path.dirname(folder)):
+                    found.append((key, one.path))
+    return found
+
+
+def _paths(values: object) -> list[str]:
+    """Those of the list `values` that can be a path."""
+    found = values if isinstance(values, list) else []
+    return [one for one in found if isinstance(one, str) and "\0" not in one]
+
+
+def _leads_out(path: str, top: str) -> bool:
+    real = os.path.realpath(top)
+    return os.path.lexists(path) and not paths.is_within(os.path.realpath(path), real)
 
 
 def read_toml(layer: str, path: str) -> Settings | None:

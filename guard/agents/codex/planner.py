@@ -52,10 +52,12 @@ def survey(
     calls = invocation.kind == GUARDED
     home = read.codex_home(environ, cwd)
     found: list[read.Settings] = []
+    outside: list[str] = []
     dotenv: tuple[dict[str, str], str] = ({}, "")
     if calls:
         places = [cwd, *(os.path.join(cwd, value) for value in invocation.values("--cd"))]
         found = read.read_settings(home, invocation.values("--profile"), places, root)
+        outside = read.documents_outside(places, found)
         dotenv = read.read_dotenv(home)
     layers = {one.path: one.layer for one in found if one.layer in read.ADMINISTRATORS}
     met = meet(layers, root)
@@ -78,6 +80,7 @@ def survey(
         login=calls and os.path.lexists(os.path.join(home, "auth.json")),
         met=met,
         ours=met.suffix if any(layers[path] == read.MANAGED for path in met.ours) else "",
+        outside=outside,
     )
 
 
@@ -120,6 +123,10 @@ def judge_files(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) 
         result.findings.append(unreadable(dotenv, facts.dotenv_wrong))
     result.findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
     result.findings += facts.met.findings
+    for key, path in read.instructions_outside(facts.settings):
+        message = f"{path}: {key} names a file outside of the project"
+        fix = f"take {key} out of {path}"
+        result.findings.append(Finding("RG302", key, message, where=path, fix=fix))
     if facts.environments:
         result.findings.append(elsewhere(os.path.join(facts.home, "environments.toml")))
 
@@ -219,6 +226,16 @@ def _pinned(
     }
     if route.model and not route.typed:
         pinned["model"] = route.model
+    if facts.outside:
+        pinned["project_doc_max_bytes"] = 0
+        result.report(
+            "RG302",
+            facts.outside[0],
+            f"{facts.outside[0]} leads out of the project; this launch takes no instructions of it",
+            where=facts.outside[0],
+            fix="put a file in the place of the link",
+            severity="warning",
+        )
     wanted = policy.route_of(AGENT.id)
     closed, taken = settings.servers(facts, wanted.mcp)
     if closed:

@@ -289,9 +289,11 @@ def words(pinned: dict[str, Any], switches: Iterable[str]) -> list[str]:
 
 
 def toml(value: Any) -> str:
-    """`value` (text, truth, list or table) as TOML on one line."""
+    """`value` (text, truth, number, list or table) as TOML on one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, list):
         return "[" + ",".join(toml(item) for item in value) + "]"
     if isinstance(value, dict):

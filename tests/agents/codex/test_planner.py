@@ -583,7 +583,7 @@ OURS = ".local/share/routeguard/shims"
         ("project", 'inherit = "none"', (), {"PATH": "/usr/bin"}),
         ("project", 'set = {HOME = ".", "BASH_FUNC_x.y%%" = "z"}', (), {"BASH_FUNC_x.y%%": ""}),
         ("home", 'set = {PATH = "/mine", BASH_ENV = "/mine"}', (), {"PATH": "/mine"}),
-        ("home", "", ("-cA.set.PATH=/typed", "-cA.set.B=1"), {"B": "1", "PATH": "/typed"}),
+        ("home", "", ("-cA.set.PATH=/typed", "-cA.set.B=x"), {"B": "x", "PATH": "/typed"}),
         ("home", 'set = {A = "1"}', (), None),
     ],
 )
@@ -612,6 +612,34 @@ def test_a_project_does_not_choose_the_variables_of_commands(
         "project/.codex/config.toml", f"[shell_environment_policy]\n{mine or 'include_only = []'}\n"
     )
     assert pinned(machine.plan("exec", "hi"))[key] == kept
+
+
+@pytest.mark.parametrize("name", ["AGENTS.md", "deep/AGENTS.override.md", "MORE.md", ""])
+def test_instructions_outside_of_the_project_are_left_out(machine: Machine, name: str) -> None:
+    """Codex would send them: a link leads to `/proc/self/environ`, where the key is."""
+    more = 'project_doc_fallback_filenames = ["MORE.md", "a\\u0000"]\n'
+    machine.write("project/.codex/config.toml", more)
+    machine.write("project/docs/AGENTS.md", "x")
+    (machine.project / "deep").mkdir()
+    (machine.project / "deep" / "AGENTS.md").symlink_to("../docs/AGENTS.md")
+    if name:
+        (machine.project / name).symlink_to("/proc/self/environ")
+    plan = machine.plan("exec", "hi", cwd=machine.project / "deep")
+    assert plan.forbidden_by == []
+    assert ("--config=project_doc_max_bytes=0" in plan.argv) is bool(name)
+    assert [f.subject for f in plan.findings] == [str(machine.project / name)] * bool(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "forbidden"), [("/proc/self/environ", ["RG302"]), ("mine.md", []), ("../x.md", [])]
+)
+def test_a_project_names_no_file_outside_as_instructions(
+    machine: Machine, file: str, forbidden: list[str]
+) -> None:
+    machine.write("project/.codex/mine.md", "x")
+    machine.write("project/x.md", "x")
+    machine.write("project/.codex/config.toml", f'model_instructions_file = "{file}"\n')
+    assert rules(machine.plan("exec", "hi")) == forbidden
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
