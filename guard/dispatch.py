@@ -71,22 +71,27 @@ def main(argv: list[str]) -> int:
     hot = argv[0] if argv and argv[0] in HOT and not _wants_help(argv) else ""
     if argv in (["status", "--short"], ["doctor", "--short"]):
         hot = "status"  # at every prompt of whoever shows it there
+    # closed by whoever started us (`>&-`): nobody wants to read it
     if hot in ("", "status", "hook") and sys.stdout is None:
-        # closed by whoever started us (`>&-`): nobody wants to read it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     _hear_children()
     if not hot:
         gc.enable()  # off since the start; what is hot is over before there is anything to collect
     stdout, stderr = sys.stdout, sys.stderr
     if hot != "hook" and stdout is not None:
         sys.stdout = MaskedStream(stdout)
-    if stderr is not None:
-        folds = hot == "line" or (hot in ("exec", "key") and stderr.isatty())
-        sys.stderr = MaskedStream(stderr, folds=folds)
+    folds = hot == "line" or (hot in ("exec", "key") and stderr.isatty())
+    sys.stderr = MaskedStream(stderr, folds=folds)
     try:
         return _run(hot, argv)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
+        try:
+            stderr.flush()
+        except (OSError, ValueError):
+            _drop(2)
         if finder := bytecode.news():
             from guard import bytecode_file
 
@@ -108,7 +113,7 @@ def _hear_children() -> None:
 
 
 def _run(hot: str, argv: list[str]) -> int:
-    from guard.errors import ExitCode, GuardError
+    from guard.errors import ExitCode, GuardError, say
 
     try:
         status = _command(hot, argv)
@@ -119,26 +124,26 @@ def _run(hot: str, argv: list[str]) -> int:
         from guard.masking import fix_without_secrets
 
         error.fix = fix_without_secrets(error.fix, error.where)
-        if sys.stderr is not None and sys.stderr.isatty():
+        if sys.stderr.isatty():
             from guard.report.terminal import show_error
 
             show_error(error)
         else:
-            _say(error.render())
+            say(*error.render().split("\n"))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        _drop_output()
+        _drop(1)
         return 141
     except Exception as error:
         import errno
 
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _drop_output()
-            _say("routeguard: the output cannot be written: no space left where it goes")
+            _drop(1)
+            say("routeguard: the output cannot be written: no space left where it goes")
             return ExitCode.CONFIG
-        _say(_internal(error))
+        say(*_internal(error).split("\n"))
         return ExitCode.INTERNAL
 
 
@@ -210,14 +215,6 @@ def _internal(error: Exception) -> str:
     )
 
 
-def _drop_output() -> None:
+def _drop(descriptor: int) -> None:
     """Let what is still to be written go nowhere: the write at exit must not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, UnicodeError):
-        pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

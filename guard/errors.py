@@ -5,6 +5,8 @@ Hot-path module: standard library only, and little of it.
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,3 +128,12 @@ def printable(text: str) -> str:
         else:
             out.append(char.encode("unicode_escape", "backslashreplace").decode("ascii"))
     return "".join(out)
+
+
+def say(*lines: str) -> None:
+    """Write `lines` to stderr; one that is full, or has gone away, stops nothing."""
+    try:
+        sys.stderr.write("\n".join(map(printable, lines)) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, UnicodeError):
+        pass

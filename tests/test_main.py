@@ -319,3 +319,20 @@ def test_what_a_launch_says_is_folded_at_the_terminals_width(width: int, tmp_pat
     assert "[RG403]" in done.stdout
     # a command stays whole
     assert max(len(line) for line in lines if "routeguard allow" not in line) <= width
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("words", "status"), [("hook", 0), ("exec -- no-such-agent", ExitCode.NOT_FOUND)]
+)
+def test_nobody_reads_what_is_said(tmp_path: Path, stderr: str, words: str, status: int) -> None:
+    """A hook is printed all the same, and a launch ends as it would."""
+    if stderr.endswith("/dev/full") and not os.path.exists("/dev/full"):
+        return  # Linux and the BSDs have it
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m guard {words} {stderr}; exit "$?"', sys.executable],
+        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "SHELL": "/bin/zsh"},
+    )  # fmt: skip
+    assert done.returncode == status
+    assert bool(done.stdout) == (words == "hook")

@@ -10,7 +10,7 @@ import stat
 import sys
 
 from guard import paths
-from guard.errors import ExitCode, GuardError, PolicyError, UsageError, either, printable
+from guard.errors import ExitCode, GuardError, PolicyError, UsageError, either, printable, say
 from guard.hook import SHELLS
 from guard.hook.keep import keep
 from guard.hook.render import render
@@ -42,7 +42,7 @@ def asking_shell(command: str) -> str:
             fix=_choices(command),
         )
     choose = f"to choose: routeguard {command} SHELL"
-    _say(f"routeguard: {command} for {guess} (a guess by $SHELL); {choose}")
+    say(f"routeguard: {command} for {guess} (a guess by $SHELL); {choose}")
     return guess
 
 
@@ -85,13 +85,11 @@ def main(argv: list[str]) -> int:
     policy = None
     environ: Mapping[str, str] = os.environ
     try:
-        environ = paths.of_user(environ, paths.here(), _say)
+        environ = paths.of_user(environ, paths.here(), say)
         policy = cache.load("/", environ)
     except PolicyError as error:
         where = f" ({error.where})" if error.where else ""
-        _say(
-            f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is fixed"
-        )
+        say(f"routeguard: {error.what}{where} [{error.rule}]; agents are blocked until it is fixed")
     text = render(
         shell,
         policy,
@@ -141,7 +139,3 @@ def _piped() -> bool:
         return stat.S_ISFIFO(os.fstat(1).st_mode)
     except OSError:
         return False
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(printable(line) + "\n")

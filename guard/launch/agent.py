@@ -14,7 +14,7 @@ from guard.agents import binary
 from guard.agents.kinds import HARMLESS, LEFT_OUT, NO_MODEL
 from guard.agents.plan import Plan
 from guard.agents.registry import without_guard
-from guard.errors import GuardError, PolicyError
+from guard.errors import GuardError, PolicyError, say
 from guard.launch import places, resolve
 from guard.launch.process import (
     already_running,
@@ -22,7 +22,6 @@ from guard.launch.process import (
     insist_on_log,
     load_policy,
     mark,
-    say,
     say_unless_quiet,
     shim_text,
     tell,

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
 from guard import bytecode, paths
 from guard.agents.registry import without_guard
-from guard.errors import GuardError, printable
+from guard.errors import GuardError, say
 from guard.launch import resolve
 from guard.policy import cache
 
@@ -236,15 +235,6 @@ def say_unless_quiet(line: str, environ: Mapping[str, str]) -> None:
 
 def _is_quiet(environ: Mapping[str, str]) -> bool:
     return environ.get(QUIET, "0") not in ("", "0")
-
-
-def say(line: str) -> None:
-    """Write one line to stderr; a terminal that has gone away does not stop a launch."""
-    try:
-        sys.stderr.write(printable(line) + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, UnicodeError):
-        pass
 
 
 def shim_text(name: str) -> str:

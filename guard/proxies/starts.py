@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from guard.errors import ExitCode, GuardError, UsageError, printable
+from guard.errors import ExitCode, GuardError, UsageError, say
 from guard.findings import allow
 
 TYPE_CHECKING = False
@@ -46,9 +46,9 @@ def main(argv: list[str]) -> int:
     try:
         return _judge(argv[0])
     except GuardError as error:
-        _say(f"routeguard: this line was not checked: {error.what} [{error.rule or 'RG503'}]")
+        say(f"routeguard: this line was not checked: {error.what} [{error.rule or 'RG503'}]")
     except Exception as error:
-        _say(f"routeguard: this line was not checked: internal error ({type(error).__name__})")
+        say(f"routeguard: this line was not checked: internal error ({type(error).__name__})")
     return ExitCode.OK
 
 
@@ -68,11 +68,11 @@ def _judge(shell: str) -> int:
     script = read(line, shell, aliases)
     for agent in policy.others:
         if policy.refuses(agent) and any(_fetches(call, agent) for call in script.calls):
-            _say("\n".join([*notes, _refusal(agent, policy)]))
+            say(*"\n".join([*notes, _refusal(agent, policy)]).split("\n"))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
     for start in starts(script):
         if not is_allowed(policy, start):
-            _say("\n".join([*notes, message(start, policy)]))
+            say(*"\n".join([*notes, message(start, policy)]).split("\n"))
             return ExitCode.REFUSED if policy.proxies_prompt == "refuse" else ExitCode.OK
     return ExitCode.OK
 
@@ -230,11 +230,3 @@ def _aliases(words: Sequence[Word]) -> dict[str, str]:
     if len(shown) == 2 and "=" not in shown[0]:
         return {shown[0]: shown[1]}
     return {name: text for name, equals, text in (w.partition("=") for w in shown) if equals}
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write("\n".join(map(printable, text.split("\n"))) + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, UnicodeError):
-        pass

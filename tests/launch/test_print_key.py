@@ -250,7 +250,7 @@ def test_a_reader_that_has_gone(machine: Machine, monkeypatch: pytest.MonkeyPatc
     read, write = os.pipe()
     os.close(read)
     monkeypatch.setattr(print_key, "OUTPUT", write)
-    monkeypatch.setattr("guard.dispatch._drop_output", lambda: None)
+    monkeypatch.setattr("guard.dispatch._drop", lambda _: None)
     assert machine.key().status == 141
     os.close(write)
 
