@@ -65,7 +65,7 @@ class Facts(adapter.Facts):
     `suffix` is that of the provider's id, `token` what ends the name of the key's variable.
     `met` is what there is to say about an administrator's files, `ours` the suffix of the one that
     routeguard wrote, "" where there is none or it was changed. `outside` are the instructions of a
-    project that lie outside of it.
+    project that lie outside of it, `roles_outside` its roles that do.
     """
 
     invocation: grammar.Invocation
@@ -82,6 +82,7 @@ class Facts(adapter.Facts):
     met: Met
     ours: str
     outside: list[str]
+    roles_outside: list[str]
 
     def of(self, *layers: str) -> list[Settings]:
         """The files of `layers`."""
@@ -158,16 +159,42 @@ def documents_outside(directories: Iterable[str], settings: list[Settings]) -> l
     return list(dict.fromkeys(found))
 
 
-def instructions_outside(settings: list[Settings]) -> list[tuple[str, str]]:
-    """(key, settings file) where a project's settings name instructions outside of it."""
+def named_outside(settings: list[Settings]) -> list[tuple[str, str]]:
+    """(key, settings file) where a project names instructions, or a role, outside of it."""
     found = []
     for one in settings:
         folder = os.path.dirname(one.path)
-        for key in _INSTRUCTIONS if one.layer == PROJECT else ():
-            for name in _paths([one.content.get(key)]):
-                if _leads_out(os.path.join(folder, name), os.path.dirname(folder)):
+        named = [(key, one.content.get(key)) for key in _INSTRUCTIONS]
+        named += [
+            (f"agents.{name}.config_file", role.get("config_file"))
+            for name, role in one.table("agents").items()
+            if isinstance(role, dict)
+        ]
+        for key, value in named if one.layer == PROJECT else ():
+            for path in _paths([value]):
+                if _leads_out(os.path.join(folder, path), os.path.dirname(folder)):
                     found.append((key, one.path))
     return found
+
+
+def roles_outside(directories: Iterable[str], home: str) -> list[str]:
+    """The roles of projects around `directories` that lead to a file outside of them.
+
+    Codex prints the line that is wrong: of a link to `/proc/self/environ` the gateway key (run).
+    """
+    found = []
+    for directory in directories:
+        for at in _upwards(directory):
+            folder = os.path.join(at, ".codex")
+            if os.path.realpath(folder) == os.path.realpath(home):
+                continue
+            try:
+                names = sorted(os.listdir(os.path.join(folder, "agents")))
+            except OSError:
+                continue
+            roles = [os.path.join(folder, "agents", name) for name in names]
+            found += [path for path in roles if path.endswith(".toml") and _leads_out(path, at)]
+    return list(dict.fromkeys(found))
 
 
 def _paths(values: object) -> list[str]:

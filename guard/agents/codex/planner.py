@@ -53,11 +53,13 @@ def survey(
     home = read.codex_home(environ, cwd)
     found: list[read.Settings] = []
     outside: list[str] = []
+    roles: list[str] = []
     dotenv: tuple[dict[str, str], str] = ({}, "")
     if calls:
         places = [cwd, *(os.path.join(cwd, value) for value in invocation.values("--cd"))]
         found = read.read_settings(home, invocation.values("--profile"), places, root)
         outside = read.documents_outside(places, found)
+        roles = read.roles_outside(places, home)
         dotenv = read.read_dotenv(home)
     layers = {one.path: one.layer for one in found if one.layer in read.ADMINISTRATORS}
     met = meet(layers, root)
@@ -81,6 +83,7 @@ def survey(
         met=met,
         ours=met.suffix if any(layers[path] == read.MANAGED for path in met.ours) else "",
         outside=outside,
+        roles_outside=roles,
     )
 
 
@@ -123,7 +126,11 @@ def judge_files(result: Plan, policy: CompiledPolicy, facts: Facts, now: float) 
         result.findings.append(unreadable(dotenv, facts.dotenv_wrong))
     result.findings += judge_dotenv(dotenv, facts.dotenv, policy, now)
     result.findings += facts.met.findings
-    for key, path in read.instructions_outside(facts.settings):
+    for path in facts.roles_outside:
+        message = f"{path} leads out of the project"
+        fix = "put a file in the place of the link"
+        result.findings.append(Finding("RG302", path, message, where=path, fix=fix))
+    for key, path in read.named_outside(facts.settings):
         message = f"{path}: {key} names a file outside of the project"
         fix = f"take {key} out of {path}"
         result.findings.append(Finding("RG302", key, message, where=path, fix=fix))

@@ -630,16 +630,27 @@ def test_instructions_outside_of_the_project_are_left_out(machine: Machine, name
     assert [f.subject for f in plan.findings] == [str(machine.project / name)] * bool(name)
 
 
+@pytest.mark.parametrize("key", ["model_instructions_file", "agents.x.config_file"])
 @pytest.mark.parametrize(
     ("file", "forbidden"), [("/proc/self/environ", ["RG302"]), ("mine.md", []), ("../x.md", [])]
 )
-def test_a_project_names_no_file_outside_as_instructions(
-    machine: Machine, file: str, forbidden: list[str]
+def test_a_project_names_no_file_outside(
+    machine: Machine, key: str, file: str, forbidden: list[str]
 ) -> None:
     machine.write("project/.codex/mine.md", "x")
     machine.write("project/x.md", "x")
-    machine.write("project/.codex/config.toml", f'model_instructions_file = "{file}"\n')
+    machine.write("project/.codex/config.toml", f'{key} = "{file}"\n')
     assert rules(machine.plan("exec", "hi")) == forbidden
+
+
+def test_a_role_of_a_project_leads_to_no_file_outside(machine: Machine) -> None:
+    """Codex would print what is there; a link of the user's own is the user's."""
+    mine = machine.write("home/.codex/agents/a.toml", "x").parent / "mine.toml"
+    mine.symlink_to("/proc/self/environ")
+    role = machine.write("project/.codex/agents/a.toml", "x").parent / "theirs.toml"
+    assert rules(machine.plan("exec", "hi")) == []
+    role.symlink_to("/proc/self/environ")
+    assert rules(machine.plan("exec", "hi")) == ["RG302"]
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
