@@ -9,7 +9,7 @@ import os
 import time
 
 from guard import paths
-from guard.agents.registry import agent_of, keeps, without_guard
+from guard.agents.registry import agent_of, keeps, names, without_guard
 from guard.agents.runners import run_by_package_runner
 from guard.catalog import runners
 from guard.errors import ExitCode, GuardError, UsageError
@@ -147,8 +147,8 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     """Plan the launch of a command that is no guarded agent: a cleaned environment, shims in front.
 
     Where the policy has launches of an agent cleaned or refused that cannot be guarded, the plan
-    is that of `others.plan`. Raises GuardError if the command is missing, or is a package runner
-    that would fetch a guarded agent.
+    is that of `others.plan`. Raises GuardError if the command is missing, is a package runner that
+    would fetch a guarded agent, or would start one where no shim is.
     """
     package = run_by_package_runner(words)
     if package:
@@ -174,6 +174,11 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
             name=os.path.basename(words[0]),
         )  # fmt: skip
     shims = paths.shims(own)
+    guarded = names(policy.unguarded)
+    if not plan.agent and any(name in word for word in words[1:] for name in guarded):
+        from guard.launch.past_shims import require_none
+
+        require_none(words, guarded, shims)
     if os.path.isdir(shims):
         plan.environ["PATH"] = paths.behind_shims(plan.environ.get("PATH", os.defpath), shims)
     plan.program = plan.program or resolve.find_program(words[0], plan.environ)

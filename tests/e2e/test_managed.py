@@ -229,13 +229,15 @@ def test_codex(company: Company, parts: Parts, missing_part: Callable[[str], NoR
     assert asked_from_below(), "the nested agent did not ask"
     # what the files do not hold, and the fence does
     away = f"CODEX_OSS_BASE_URL={company.evil.url}/v1"
-    oss = f"{away} {codex} exec --skip-git-repo-check --oss --local-provider ollama hi"
+    call = f"{away} {codex} exec --skip-git-repo-check --oss --local-provider ollama hi"
+    # `exec` does not look into a script
+    oss = str(company.write(company.home / "oss", f"#!/bin/sh\n{call}\n", 0o755))
     held = f"[proxies]\nhold = [{company.evil.port}]\n"
     company.write(company.home / ".config/routeguard/policy.toml", held, 0o600)
-    company.went_to_evil(company.run(["routeguard", "exec", "--", "sh", "-c", oss]))
+    company.went_to_evil(company.run(["routeguard", "exec", "--", oss]))
     if why := fence.unavailable():
         missing_part(f"this machine cannot fence: {why}")
-    done = company.run(["routeguard", "exec", "--fence", "--", "sh", "-c", oss])
+    done = company.run(["routeguard", "exec", "--fence", "--", oss])
     assert (done.status, company.evil.requests) == (1, []), done
 
 

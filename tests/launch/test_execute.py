@@ -250,6 +250,43 @@ class TestOtherCommands:
         done = machine.exec("npx", "-y", "opencode-ai", "run", "hi")
         assert (done.status, "[RG502]" in done.err) == (126, True)
 
+    @pytest.mark.parametrize(
+        ("words", "fix"),
+        [
+            (("nice", "opencode", "run", "hi"), "nice routeguard exec -- opencode run hi"),
+            (("env", "-u", "X", "timeout", "5", "codex"), "timeout 5 routeguard exec -- codex"),
+            (("sh", "-c", "cd / && exec claude -p hi"), "routeguard shim install"),
+            (("xargs", "-n1", "/opt/bin/claude"), "xargs -n1 routeguard exec -- /opt/bin/claude"),
+            (("sh", "-c", "/opt/bin/claude -p hi"), "without a path"),
+        ],
+    )
+    def test_an_agent_without_a_shim_behind_another_program(self, machine, words, fix) -> None:
+        done = machine.exec(*words)
+        assert (done.status, machine.started) == (126, 0)
+        assert f"routeguard: {words[0]} was not started: it would start " in done.err
+        assert "[RG502]" in done.err
+        assert fix in done.err
+        assert machine.exec(command=("explain", "--", *words)).status == 126
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("echo", "opencode"),
+            ("sh", "-c", "echo claude # opencode"),
+            ("timeout", "5", "printf", "codex"),
+            ("sh", "-c", "if false; then ssh host claude; fi"),
+        ],
+    )
+    def test_a_name_that_starts_nothing_here(self, machine, words) -> None:
+        assert machine.exec(*words).status == 0
+
+    def test_a_shim_is_enough_but_for_a_path(self, machine) -> None:
+        shims = machine.home / ".local/share/routeguard/shims"
+        machine.script(shims / "opencode", "#!/bin/sh\n# routeguard-shim\necho shim\n")
+        assert machine.exec("nice", "opencode").out == "shim\n"
+        done = machine.exec("nice", str(machine.agent.with_name("opencode")))
+        assert (done.status, machine.started) == (126, 0)
+
     def test_a_file_that_may_not_be_run(self, machine) -> None:
         (machine.project / "x").write_text("#!/bin/sh\n")
         assert machine.exec("./x").status == 127

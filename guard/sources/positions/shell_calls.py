@@ -137,9 +137,12 @@ def read_fish(text: Text) -> Script:
     return read(text, lambda inner: commands(inner, FISH if inner is text else POSIX), fish=True)
 
 
-def read_words(words: list[Word]) -> Script:
-    """The call `words`, as a program gets them, and what it starts and sets."""
-    reading = _Reading()
+def read_words(words: list[Word], *, elsewhere: frozenset[str] = frozenset()) -> Script:
+    """The call `words`, as a program gets them, and what it starts and sets.
+
+    What the programs in `elsewhere` start is not followed, on other machines.
+    """
+    reading = _Reading(elsewhere=elsewhere)
     reading.call(words)
     return reading.script()
 
