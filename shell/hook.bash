@@ -367,6 +367,8 @@ function __routeguard_prompt {
     elif [[ -z $__rg_ok ]]; then
         __routeguard_broken
     else
+        # an attribute that one of them has, such as of a whole number, would stay with it
+        \builtin unset -v __rg_start __rg_name __rg_names __rg_last
         __rg_start=1
         __routeguard_path
         if [[ $- == *i* ]]; then
@@ -375,7 +377,7 @@ function __routeguard_prompt {
             \builtin trap : XFSZ
         fi
         __routeguard_check
-        __rg_same_all=${__rg_same_all:+?} __rg_rest=0 __rg_names='' __rg_last=0
+        __rg_same_all=${__rg_same_all:+?} __rg_rest=0 __rg_start='' __rg_names='' __rg_last=0
         if [[ $- == *i* ]]; then
             __routeguard_aliases
             __routeguard_hide

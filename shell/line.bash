@@ -246,6 +246,7 @@ else
         # question to `bind` is one line of the answer, which a private file takes as in
         # __routeguard_check: `$(…)` would fork. No function, as in hook.bash.
         if [[ -z ${BLE_VERSION-}${__rg_bound-} ]]; then
+            \builtin unset -v __rg_all __rg_bound __rg_does __rg_keys __rg_map __rg_number __rg_words
             __rg_number=0
             # shellcheck disable=SC2157 # a path, or nothing
             if [[ -z __SCRATCH__ ]] || ! { __routeguard_keys 1<>__SCRATCH__"/$$" &&

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prompt_words import SCRUBBED
+from prompt_words import SCRUBBED, flagged
 
 pytestmark = pytest.mark.shells
 
@@ -260,6 +260,27 @@ def test_whatever_the_shell_holds(setting: str, machine_for: MachineFor, bash: A
     assert machine.marks() == ["ollama list"]
     for wrong in ("FAKE", "readonly", "not a shell builtin", "unbound", "bad ", "syntax"):
         assert wrong not in output + said, output
+
+
+def test_attributes_of_the_variables_that_the_start_uses_are_dropped(
+    machine_for: MachineFor, bash: Any
+) -> None:
+    used = "start name names last all bound does keys map number words"
+    names = " ".join(f"__rg_{word}" for word in used.split())
+    machine = machine_for(bash)
+    session = machine.opened(f"declare -i {names}")
+    assert session.messages(session.run(KEY)) == SCRUBBED
+    assert session.refusals(session.run("litellm --port 4000")) == 1
+    assert session.run("declare -p __rg_start").count("not found") == 1
+
+
+def test_without_unset_what_the_start_left_out_is_still_flagged(
+    guarded: Any, bash: Any, open_session: Any
+) -> None:
+    session = open_session(bash)
+    session.run("enable -n unset")
+    session.run(bash.source(guarded.hook(bash)))
+    assert session.messages(session.run(bash.export("FOO_API_KEY"))) == [flagged("FOO_API_KEY")]
 
 
 @pytest.mark.parametrize(
