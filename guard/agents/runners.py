@@ -18,6 +18,8 @@ def run_by_package_runner(argv: list[str]) -> str:
     for index in (*run.packages, run.command):
         if index < 0:
             continue
+        if argv[0].rpartition("/")[2] == "go" and argv[index].startswith((".", "/")):
+            continue  # a folder of Go's, built
         name = runners.package_name(argv[index])
         # by the name of its program it is one that the project has installed
         if holds_agent(name) or agent_of(name):

@@ -86,7 +86,8 @@ def read(words: Sequence[str]) -> Run | None:
             run.texts.append(at + 1)
             at += 2
         elif word in valued:
-            if word in _NAMING and (node or word != "-p"):
+            # of npm `-w` is a workspace, of uv `-p` a Python
+            if word in _NAMING and word != ("-w" if node else "-p"):
                 run.packages.append(at + 1)
             at += 2
         elif word.startswith("-") and word != "-":

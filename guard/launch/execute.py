@@ -152,13 +152,9 @@ def plan_other(words: list[str], environ: dict[str, str]) -> Plan:
     """
     package = run_by_package_runner(words)
     if package:
-        raise GuardError(
-            f"{words[0]} would fetch and start {package} unguarded",
-            where="command line",
-            why="a program that was just fetched cannot be planned",
-            fix="install the agent, then start it by its name",
-            rule="RG502",
-        )
+        from guard.launch.past_shims import fetching
+
+        raise fetching(words[0], package)
     from guard.agents import environment
     from guard.agents.plan import Plan
 

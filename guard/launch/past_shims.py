@@ -9,6 +9,9 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from guard.agents.runners import run_by_package_runner
+from guard.catalog.programs import CONTAINERS
+from guard.catalog.starters import listed
 from guard.errors import GuardError, either
 from guard.launch.resolve import is_shim
 from guard.proxies.starts import ELSEWHERE
@@ -19,10 +22,18 @@ if TYPE_CHECKING:
     from guard.sources.positions.shell_calls import Call
     from guard.sources.shell_commands import Word
 
+_NOT_HERE = (
+    ELSEWHERE
+    | CONTAINERS
+    | listed("apptainer singularity lxc incus toolbox distrobox distrobox-enter wsl wsl.exe chroot")
+)
+"""Programs whose commands do not run among the files of this machine."""
+
 
 def require_none(words: Sequence[str], names: Collection[str], shims: str) -> None:
     """Raise GuardError (RG502) if the command `words` starts one of the agents called `names`
-    where no shim of the directory `shims` would be met: by a path, or with no such shim.
+    where no shim of the directory `shims` would be met: by a path, by a package runner, or with no
+    such shim.
 
     What a container or another machine runs is not looked at, nor what a script starts.
     """
@@ -32,17 +43,33 @@ def require_none(words: Sequence[str], names: Collection[str], shims: str) -> No
 
     made = [Word(Text.of(word), 0, len(word)) for word in words]
     try:
-        calls = read_words(made, elsewhere=ELSEWHERE).calls
+        calls = read_words(made, elsewhere=_NOT_HERE).calls
     except UnparsedError:
         return
-    if any(call.image for call in calls):
-        return
     for call in calls:
-        name = call.program
+        if call.package:
+            continue
         typed = call.words[0].shown
+        package = run_by_package_runner([word.shown for word in call.words])
+        if package:
+            raise fetching(typed, package)
+        name = call.program
         by_path = "/" in typed
-        if name in names and (by_path or not is_shim(os.path.join(shims, name))):
+        if name not in names or (by_path and os.path.isdir(typed)):
+            continue
+        if by_path or not is_shim(os.path.join(shims, name)):
             raise _refusal(words, typed, _index(made, call), by_path)
+
+
+def fetching(runner: str, package: str) -> GuardError:
+    """The refusal (RG502) where the package runner `runner` would start the agent `package`."""
+    return GuardError(
+        f"{runner} would fetch and start {package} unguarded",
+        where="command line",
+        why="a program that was just fetched cannot be planned",
+        fix="install the agent, then start it by its name",
+        rule="RG502",
+    )
 
 
 def _index(made: Sequence[Word], call: Call) -> int:

@@ -78,6 +78,7 @@ def test_runners_that_would_fetch_an_agent(line: str, package: str) -> None:
         "bun install opencode-ai", "npx opencode-ai-theme", "npx --package=cowsay cowsay",
         "npx @scope/opencode-ai", "bash opencode-ai", "opencode run npx", "npx create-app opencode",
         "npm exec prettier opencode-ai", "npm exec prettier claude", "npx claude-theme",
+        "npx -w codex tsc", "npm -w claude exec tsc", "go run ./cmd/codex", "go run /x/opencode",
     ],
 )  # fmt: skip
 def test_runners_of_something_else(line: str) -> None:

@@ -233,6 +233,12 @@ class TestOtherCommands:
         assert not {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENCODE_CONFIG"} & names
         assert "OPENAI_API_KEY" in done.err
 
+    @pytest.mark.parametrize("words", [("nice", "npx", "codex"), ("sh", "-c", "npx opencode-ai")])
+    def test_a_package_runner_behind_another_program(self, machine, words) -> None:
+        done = machine.exec(*words)
+        assert (done.status, machine.started) == (126, 0)
+        assert "routeguard: npx would fetch and start " in done.err
+
     def test_it_meets_our_shims_first(self, machine) -> None:
         shims = machine.home / ".local/share/routeguard/shims"
         machine.script(shims / "opencode", "#!/bin/sh\n# routeguard-shim\necho shim\n")
@@ -258,6 +264,7 @@ class TestOtherCommands:
             (("sh", "-c", "cd / && exec claude -p hi"), "routeguard shim install"),
             (("xargs", "-n1", "/opt/bin/claude"), "xargs -n1 routeguard exec -- /opt/bin/claude"),
             (("sh", "-c", "/opt/bin/claude -p hi"), "without a path"),
+            (("sh", "-c", "docker run image; claude"), "routeguard shim install"),
         ],
     )
     def test_an_agent_without_a_shim_behind_another_program(self, machine, words, fix) -> None:
@@ -275,9 +282,15 @@ class TestOtherCommands:
             ("sh", "-c", "echo claude # opencode"),
             ("timeout", "5", "printf", "codex"),
             ("sh", "-c", "if false; then ssh host claude; fi"),
+            ("sh", "-c", "if false; then docker exec web /usr/bin/claude; fi"),
+            ("sh", "-c", "if false; then podman compose run --rm web codex; fi"),
+            ("sh", "-c", "if false; then toolbox run claude || lxc exec c -- claude; fi"),
+            ("sh", "-c", "if false; then go run ./cmd/codex; fi"),
+            ("sh", "-c", "if false; then foot -D ./claude ls; fi"),
         ],
     )
     def test_a_name_that_starts_nothing_here(self, machine, words) -> None:
+        (machine.project / "claude").mkdir()
         assert machine.exec(*words).status == 0
 
     def test_a_shim_is_enough_but_for_a_path(self, machine) -> None:
