@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from guard.agents.keys import forbidden_in, take_key
 from guard.findings import Finding
+from guard.policy.places import ALLOWED_FILE
 from guard.record import Record
 
 TYPE_CHECKING = False
@@ -151,11 +152,16 @@ def not_named(key: str, what: str, where: str, own: AgentRoute, left: Sequence[s
 
 
 def _nobody(policy: CompiledPolicy, agent: Identity, model: str) -> Finding:
+    written = [
+        path
+        for layer, path in policy.layers
+        if layer == "user" and not path.endswith(f"/{ALLOWED_FILE}")
+    ]
     return Finding(
         "RG206",
         "provider",
         "nothing says which provider behind the gateway answers",
-        where=dict(policy.layers).get("user", "policy"),
+        where=written[0] if written else "policy",
         fix="routeguard portkey sync\n"
         f"or name one that serves {agent.title} in your policy:\n"
         f'[agents.{agent.id}]\nprovider = "@SLUG"\n'

@@ -9,6 +9,7 @@ from guard.agents.registry import present
 from guard.doctor.context import Context
 from guard.doctor.result import Diagnosis, of_error, of_finding, ok, skipped, warning
 from guard.errors import GuardError
+from guard.findings import Finding
 from guard.launch import resolve
 
 _VERSION = ("RG204",)
@@ -43,7 +44,7 @@ def agents(context: Context) -> Iterator[Diagnosis]:
         shown = ".".join(map(str, version)) if any(version) else "of an unknown version"
         judged = context.findings(agent, *_VERSION)
         for finding in judged:
-            yield of_finding(finding)
+            yield _of(agent.title, finding)
         if not any(one.severity == "error" for one in judged):
             yield ok(f"{agent.title} {shown}, {program} (tested: {tested})")
         copies = [p for name in agent.names for p in resolve.copies(name, context.environ)]
@@ -63,7 +64,7 @@ def launch(context: Context) -> Iterator[Diagnosis]:
         plan, _ = context.launch(agent)
         refused = [one for one in plan.forbidden_by if one.rule not in _ELSEWHERE]
         for finding in refused:
-            yield of_finding(finding)
+            yield _of(agent.title, finding)
         if not refused:
             names = sorted({c.name for c in plan.changes if c.action == "removed" and c.rule})
             removed = f"; it removes {', '.join(names)}" if names else ""
@@ -92,8 +93,7 @@ def logins(context: Context) -> Iterator[Diagnosis]:
     for agent in present(context.policy, context.program):
         found = context.findings(agent, *_LOGINS)
         for finding in found:
-            one = of_finding(finding)
-            yield Diagnosis(one.state, f"{finding.subject}: {one.what}", one.fix, one.rule)
+            yield _of(finding.subject, finding)
         if not found:
             yield ok(f"{agent.title}: none stored")
 
@@ -127,3 +127,9 @@ def running(context: Context) -> Iterator[Diagnosis]:
     if not unguarded:
         guarded = [one for one in found if one.state != UNKNOWN]
         yield ok(f"{len(guarded)} running, all guarded" if guarded else "none is running")
+
+
+def _of(whose: str, finding: Finding) -> Diagnosis:
+    """The finding as a result that begins with the agent it is about."""
+    one = of_finding(finding)
+    return Diagnosis(one.state, f"{whose}: {one.what}", one.fix, one.rule)

@@ -89,6 +89,7 @@ def test_an_agent_outside_of_the_tested_range(machine: Machine, version: str, st
     machine.environ["PATH"] = f"{machine.install('other', version)}:/usr/bin:/bin"
     found = machine.check("agents")
     assert (found[0].state, found[0].rule) == (state, "RG204")
+    assert found[0].what.startswith("opencode: ")
     assert found[0].fix
 
 
@@ -112,6 +113,7 @@ def test_a_launch_that_this_directory_refuses(machine: Machine) -> None:
     plugin.write_text("export default async () => ({})\n")
     found = machine.one("launch")
     assert (found.state, found.rule) == ("broken", "RG301")
+    assert found.what.startswith("opencode: ")
     assert "routeguard allow file" in found.fix
 
 

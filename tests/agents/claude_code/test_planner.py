@@ -211,6 +211,11 @@ def test_with_no_provider_behind_the_gateway_nothing_is_guessed(machine: Machine
     machine.policy.routes = ()
     plan = machine.plan("-p", "hi")
     assert rules(plan) == ["RG206"]
+    assert plan.forbidden_by[0].where == "policy"
+    for names in (("policy.toml", "allowed.toml"), ("allowed.toml",)):
+        machine.policy.layers = tuple(("user", f"/home/ada/{name}") for name in names)
+        where = machine.plan("-p", "hi").forbidden_by[0].where
+        assert where == ("/home/ada/policy.toml" if len(names) == 2 else "policy")
     lines = plan.forbidden_by[0].fix.splitlines()
     # as it is pasted
     assert tomllib.loads("\n".join(lines[2:4])) == {
