@@ -39,7 +39,7 @@ Examples:
   routeguard explain -- {AGENTS[0].example}
   routeguard explain --json -- {AGENTS[0].names[0]} | jq .route
 
-Exit status: 0 it would start, 1 it would be refused, 3 policy, 127 agent not found.""",
+Exit status: 0 it would start, 1 it would be refused, 2 usage, 3 policy, 127 agent not found.""",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), hidden=True)

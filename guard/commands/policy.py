@@ -54,7 +54,7 @@ Examples:
 @click.option("--force", is_flag=True, help="Replace an existing file; the old one is kept.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
 def init(project: bool, force: bool, dry_run: bool) -> int:
-    """Write a commented policy that works as it stands."""
+    """Write a commented policy that works unchanged."""
     name = "project.toml" if project else "user.toml"
     text = resources.files("guard.policy").joinpath("template", name).read_text("utf-8")
     text = re.sub(r"until = \S+", f"until = {soon()}", text)
@@ -86,7 +86,7 @@ Examples:
 
 .routeguard.toml and pyproject.toml are checked as a project's policy, any other file as a user's.
 
-Exit status: 0 valid, 3 not valid.""",
+Exit status: 0 valid, 2 usage, 3 not valid.""",
 )
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -184,7 +184,9 @@ def _set_up(
         say(f"Prove it:  {launcher} verify{'' if agents else ' --fetch'}")
     say(f"Undo it:   {launcher} teardown")
     if prove:
-        status = max([_prove(agent) for agent, _ in agents])
+        # their own statuses mean something else here
+        unproved = [agent for agent, _ in agents if _prove(agent) != ExitCode.OK]
+        status = ExitCode.FINDINGS if unproved else ExitCode.OK
     return status
 
 

@@ -40,7 +40,8 @@ Examples:
   routeguard verify --unguarded   where they go when started without the guard
 
 Exit status: 0 proved, 1 not proved, 2 usage, 3 a policy is broken or does not let a loopback
-gateway stand in, 127 no agent. No run reaches a network; only npm does, under --fetch."""
+gateway stand in, 126 the agent is refused, 127 no agent. No run reaches a network; only npm does,
+under --fetch."""
 )
 @click.option("--no-control", is_flag=True, help="Skip the run without the guard.")
 @click.option(
