@@ -162,6 +162,8 @@ class TestDispatch:
             ("ports watch", "watch"),
             ("ports --watch", "watch"),
             ("uninstall", "teardown"),
+            ("version", "--version"),
+            ("allow variable X", "allow env"),
             ("allow remove port:11434", "allow revoke"),
         ],
     )

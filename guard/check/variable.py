@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from guard import net, paths
+from guard.agents.keys import fault
 from guard.agents.registry import keeps, sets
 from guard.catalog import entries
 from guard.catalog.classify import classify
@@ -181,6 +182,8 @@ def _at_launch(
 ) -> Decision:
     """What a launch does with the variable."""
     name = variable.name
+    if environ.get(name) and (wrong := _key_fault(name, environ, policy)):
+        return Decision("refused", wrong)
     if name in sets(policy):
         return Decision("set", "the launch gives it a value of its own")
     if name in policy.remove:
@@ -199,6 +202,12 @@ def _at_launch(
     if variable.kind == "base_url" and environ.get(name):
         return Decision("kept", "it leads to the gateway")
     return Decision("kept")
+
+
+def _key_fault(name: str, environ: Mapping[str, str], policy: CompiledPolicy) -> str:
+    """Why the variable gives no gateway key; "" where it gives one, or need not."""
+    entries_of_it = (entry for entry in policy.providers if entry.key_env == name)
+    return next((wrong for entry in entries_of_it if (wrong := fault(entry, environ))), "")
 
 
 def _verdict(
@@ -227,8 +236,7 @@ def _finding(
     """
     name, kind = variable.name, variable.kind
     if kind == "gateway_key":
-        missing = name in policy.gateway_keys and not environ.get(name)
-        return "RG106" if missing else ""
+        return "RG106" if _key_fault(name, environ, policy) else ""
     rule = _verdict(variable, environ, policy).rule
     if not active or exception is not None or not rule or RULES[rule].severity == "note":
         return ""

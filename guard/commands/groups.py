@@ -37,13 +37,17 @@ class Formatter(click.HelpFormatter):
 click.Context.formatter_class = Formatter
 
 _OTHER_NAMES = {
+    "routeguard allow key": "routeguard allow env",
     "routeguard allow remove": "routeguard allow revoke",
+    "routeguard allow var": "routeguard allow env",
+    "routeguard allow variable": "routeguard allow env",
     "routeguard init": "routeguard setup",
     "routeguard install": "routeguard setup",
     "routeguard portkey setup": "routeguard setup",
     "routeguard ports watch": "routeguard watch",
     "routeguard shim remove": "routeguard shim uninstall",
     "routeguard uninstall": "routeguard teardown",
+    "routeguard version": "routeguard --version",
 }
 """What a command was called once, or is elsewhere: what it is called here."""
 _OTHER_OPTIONS = {
@@ -90,7 +94,8 @@ class Group(click.Group):
         """Lines that say what was probably meant by `args`, of which the first is no command."""
         successor = _OTHER_NAMES.get(f"{ctx.command_path} {args[0]}")
         if successor:
-            return [f"it is called:\n{successor}", f"{successor} --help"]
+            command = successor.partition(" --")[0]
+            return [f"it is called:\n{successor}", f"{command} --help"]
         own = self.list_commands(ctx)
         if args[0] == "help":
             meant = [[*args[1:2], "--help"]] if args[1:2] and args[1] in own else []

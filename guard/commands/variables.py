@@ -97,6 +97,8 @@ def _check_name(name: str) -> None:
         wrong = "what was given looks like a key"
     elif not name or "\0" in name:
         wrong = "what was given is empty"
+    elif name.startswith("$") and name not in os.environ:
+        wrong = "what was given begins with $"
     if wrong:
         raise UsageError(f"give the name of a variable; {wrong}", fix="routeguard why NAME")
 

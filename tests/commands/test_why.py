@@ -152,7 +152,7 @@ def test_an_address_is_shown(machine: Machine) -> None:
     assert "pw" not in ran.stdout
 
 
-@pytest.mark.parametrize("word", [f"OPENAI_API_KEY={CANARY}", CANARY, ""])
+@pytest.mark.parametrize("word", [f"OPENAI_API_KEY={CANARY}", CANARY, "", "$OPENAI_API_KEY"])
 def test_what_is_no_name_is_refused_and_not_repeated(machine: Machine, word: str) -> None:
     ran = machine.run(word)
     assert ran.returncode == 2
@@ -202,6 +202,7 @@ def test_a_slip_gets_the_name_that_was_meant(machine: Machine, slip: str) -> Non
         ("HTTPS_PROXY", "http://proxy.example:8080", "kept", "kept", ""),
         ("PORTKEY_API_KEY", "x", "kept", "kept", ""),
         ("PORTKEY_API_KEY", "", "kept", "kept", "RG106"),
+        ("PORTKEY_API_KEY", "sk-ant-x", "kept", "refused", "RG106"),
         ("PATH", "/bin", "kept", "set", ""),
         ("TERM", "x", "kept", "kept", ""),
     ],
