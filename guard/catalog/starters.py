@@ -9,8 +9,9 @@ class Wrapper(NamedTuple):
     """A program that starts the command in its arguments.
 
     `short` are the letters and `long` the names of options that take the next word, `skip` is how
-    many words it wants for itself, `assigns` that `NAME=value` may stand before the command, and
-    `text` that the words are one text for a shell.
+    many words it wants for itself, `assigns` that `NAME=value` may stand before the command,
+    `text` that the words are one text for a shell, and `idle` are the letters and names of options
+    with which it starts none.
     """
 
     short: str = ""
@@ -18,6 +19,7 @@ class Wrapper(NamedTuple):
     skip: int = 0
     assigns: bool = False
     text: bool = False
+    idle: frozenset[str] = frozenset()
 
 
 def listed(text: str) -> frozenset[str]:
@@ -31,27 +33,36 @@ _SHORT = {
     "n": "nice",
     "cn": "ionice",
     "uDg": "run0",
+    "aAeFlnopsuwx": "ltrace",
+    "bCDfgHlOPqsStwz": "rlwrap",
+    "f": "proxychains proxychains4",
+    "L": "tsp",
+    "acelopuE": "daemonize",
+    "aDLtWw": "foot",
     "SGRw": "unshare",
     "tSGW": "nsenter",
     "CmNip": "numactl",
     "tip": "systemd-cat",
-    "T": "kitty foot",
+    "Td": "kitty",
     "pn": "minikube",
-    "": "command builtin nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
-    "prlimit rlwrap winpty ltrace valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
-    "torsocks proxychains proxychains4 tini dumb-init ddtrace-run opentelemetry-instrument tsp nq "
-    "daemonize k3s microk8s entr catchsegv",
+    "": "nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
+    "prlimit winpty valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
+    "torsocks tini dumb-init ddtrace-run opentelemetry-instrument nq k3s microk8s entr catchsegv",
 }
 _LONG = (
     "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
-    "--cpunodebind --membind --what --who --why --title --identifier --priority"
+    "--cpunodebind --membind --what --who --why --title --identifier --priority "
+    "--config-file --root --wd --output --app-id --working-directory"
 )
 WRAPPERS = {
     "sudo": Wrapper(
         "CDghpRrTtuU",
         listed("--close-from --chdir --group --host --prompt --chroot --role --type --user"),
         assigns=True,
+        idle=listed("l e v --list --edit --validate"),
     ),
+    "command": Wrapper(idle=listed("v V q s a --query --search --all")),
+    "builtin": Wrapper(idle=listed("q n --query --names")),
     "doas": Wrapper("Cu", assigns=True),
     "env": Wrapper("uCSLPa", listed("--unset --chdir --split-string --argv0"), assigns=True),
     "cross-env": Wrapper(assigns=True),
@@ -84,15 +95,27 @@ WRAPPERS = {
     "cgexec": Wrapper("g"),
     "cpulimit": Wrapper("lpe", listed("--limit --pid --exe")),
     "arch": Wrapper("deh"),  # of macOS; -arch NAME ends in a letter that takes a value
-    "dtach": Wrapper("nAcNr"),
-    "abduco": Wrapper("ncAer"),
+    "dtach": Wrapper("nAcNr", idle=frozenset("ap")),
+    "abduco": Wrapper("ncAer", idle=frozenset("a")),
     "sshpass": Wrapper("fdpPe"),
     "systemd-socket-activate": Wrapper("lEd", listed("--listen --setenv --fdname")),
-    "hyperfine": Wrapper("wrmMpcPSL", text=True),
+    "hyperfine": Wrapper(
+        "wrmMpcPSLnu",
+        listed(
+            "--command-name --export-json --export-markdown --export-csv --export-asciidoc "
+            "--export-orgmode --warmup --runs --min-runs --max-runs --shell --style --time-unit "
+            "--output --input"
+        ),
+        text=True,
+    ),
     "chrt": Wrapper("TPD", skip=1),
-    "watchexec": Wrapper("wefisx", listed("--watch --exts --filter --ignore --signal")),
+    "watchexec": Wrapper(
+        "wWefisx", listed("--watch --watch-non-recursive --exts --filter --ignore --signal")
+    ),
     "caffeinate": Wrapper("tw"),
-    "xvfb-run": Wrapper("enpsfw", listed("--server-num --server-args --auth-file --wait")),
+    "xvfb-run": Wrapper(
+        "enpsfw", listed("--server-num --server-args --auth-file --wait --error-file")
+    ),
     "xargs": Wrapper(
         "IEdLnPsa",
         listed("--delimiter --arg-file --max-args --max-procs --max-lines --replace --max-chars"),
@@ -107,12 +130,20 @@ WRAPPERS = {
         text=True,
     ),
     "watch": Wrapper("n", listed("--interval"), text=True),
-    "strace": Wrapper("eopsuPEI"),
+    "strace": Wrapper("eopsuPEI", listed("--output --attach --trace --user --env --signal")),
     "systemd-run": Wrapper(
-        "pMuHEGt", listed("--unit --property --setenv --description --slice --uid --gid --machine")
+        "pMuHEGt",
+        listed(
+            "--unit --property --setenv --description --slice --uid --gid --machine "
+            "--working-directory --on-active --on-calendar --nice --service-type"
+        ),
     ),
-    "screen": Wrapper("SctTehps"),
-    "start-stop-daemon": Wrapper("acdgknNprsuxRPC"),
+    "screen": Wrapper("SctTehps", idle=listed("r R x -ls -list -wipe")),
+    "start-stop-daemon": Wrapper(
+        "acdgknNprsuxRPC",
+        listed("--pidfile --name --user --group --chuid --chdir"),
+        idle=listed("K T --stop --status"),
+    ),
     "concurrently": Wrapper(
         "nplckms",
         listed("--names --prefix --prefix-colors --kill-others --max-processes --success"),
@@ -124,10 +155,13 @@ for _letters, _programs in _SHORT.items():
 # programs that start what stands behind a `--` in their arguments
 BEHIND_DASHES = listed(
     "op doppler infisical dotenv dotenvx direnv mise rtx chamber aws-vault kubectl oc devbox "
-    "uv poetry pipenv hatch teller vault bws secrethub summon envconsul npm pnpm yarn bun nix "
-    "flox devenv pixi conda mamba start-stop-daemon nono zellij gnome-terminal wezterm perf py-spy "
+    "teller vault bws secrethub summon envconsul nix flox devenv start-stop-daemon nono zellij "
+    "gnome-terminal wezterm py-spy "
     "toolbox distrobox distrobox-enter lxc incus pueue guix"
 )
+
+# words behind which the `--` of those stands before arguments of a task
+TASKS = {"mise": listed("run r watch w"), "rtx": listed("run r watch w")}
 
 # programs that start the command behind these words, without a `--`
 BEHIND_WORDS = {
@@ -191,7 +225,8 @@ SSH = Wrapper("BbcDEeFIiJLlmOopPQRSWw")
 
 RUN_OPTIONS = listed(
     "--package --with --python --env-file --group --extra --directory --project --name --prefix "
-    "--cwd --using --index-url --with-requirements --file"
+    "--cwd --using --index-url --with-requirements --file --only-group --no-extra --no-group "
+    "--config-file --index --environment --manifest-path --env --output --with-editable"
 )
 
 # programs that print what they are given, or the path of the program of that name

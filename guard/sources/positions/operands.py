@@ -34,7 +34,10 @@ def behind_options(words: list[Word], wrapper: Wrapper) -> list[Word]:
 
 def unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[ShellAssignment]]:
     """The command that `wrapper` starts with the arguments `words`, and what is set for it."""
-    words = behind_options(words, wrapper)
+    behind = behind_options(words, wrapper)
+    if _is_idle(words[: len(words) - len(behind)], wrapper):
+        return [], []
+    words = behind
     if wrapper.assigns and words and words[0].shown == "-":
         words = behind_options(words[1:], wrapper)  # `env -` is `env -i`
     environment: list[ShellAssignment] = []
@@ -46,6 +49,26 @@ def unwrapped(words: list[Word], wrapper: Wrapper) -> tuple[list[Word], list[She
         environment.append(assignment)
         at += 1
     return words[at + wrapper.skip :], environment
+
+
+def _is_idle(options: list[Word], wrapper: Wrapper) -> bool:
+    """Whether one of `options` has `wrapper` start no command."""
+    taken = False
+    for word in options:
+        shown = word.shown
+        if taken:
+            taken = False
+            continue
+        if shown in wrapper.idle:
+            return True
+        if not shown.startswith("--"):
+            for letter in shown[1:]:
+                if letter in wrapper.short:
+                    break
+                if letter in wrapper.idle:
+                    return True
+        taken = takes_next(shown, wrapper.short, wrapper.long)
+    return False
 
 
 def replaced(options: list[Word]) -> str:

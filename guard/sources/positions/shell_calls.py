@@ -20,6 +20,7 @@ from guard.catalog.starters import (
     RUN_OPTIONS,
     SKIPPED,
     SSH,
+    TASKS,
     TMUX_SHORT,
     TMUX_STARTS,
     WRAPPERS,
@@ -329,10 +330,8 @@ class _Reading:
         if program == "concurrently":
             self.texts(behind_options(rest, wrapper))
             return [], []
-        if (
-            (program == "command" and any(word.shown in ("-v", "-V") for word in rest[:1]))
-            or (program == "env" and self._split_string(rest))
-            or (program == "screen" and self._stuffed(rest))
+        if (program == "env" and self._split_string(rest)) or (
+            program == "screen" and self._stuffed(rest)
         ):
             return [], []
         words, environment = unwrapped(rest, wrapper)
@@ -414,14 +413,13 @@ class _Reading:
         if program == "tmux":
             self._tmux(rest)
             return None
-        if program in BEHIND_DASHES:
-            for index, word in enumerate(rest):
-                if word.shown == "--":
-                    return rest[index + 1 :]
         verbs = BEHIND_WORDS.get(program)
-        if verbs:
-            return self._behind_words(program, rest, verbs)
-        return None
+        found_behind = self._behind_words(program, rest, verbs) if verbs else None
+        if found_behind is not None or program not in BEHIND_DASHES:
+            return found_behind
+        if rest and rest[0].shown in TASKS.get(program, ()):
+            return None
+        return _behind_dashes(rest)
 
     def _behind_words(
         self, program: str, words: list[Word], verbs: tuple[str, ...]
@@ -431,8 +429,13 @@ class _Reading:
         if not operands or operands[0].shown not in verbs:
             return None
         options = operands[1:]
-        found = behind_options(options, Wrapper("npf", RUN_OPTIONS))[SKIPPED.get(program, 0) :]
+        found = behind_options(options, Wrapper("npfeowFCx", RUN_OPTIONS))[
+            SKIPPED.get(program, 0) :
+        ]
         before = options[: len(options) - len(found)]
+        if before and before[-1].shown[:1] == "-" and before[-1].shown != "--":
+            # an option that is not known may have taken the first word
+            found = _behind_dashes(found) or found
         if before and before[-1].shown in ("-m", "--module") and program == "uv":
             python = Text("python", [before[-1].start] * 6 + [before[-1].end])
             return [Word(python, before[-1].start, before[-1].end), before[-1], *found]
@@ -551,6 +554,11 @@ def _is_here(program: str, words: list[Word]) -> bool:
     host = next((word.shown for word in behind_options(words[1:], SSH)), "")
     host = host.removeprefix("ssh://").rpartition("@")[2]
     return is_this_machine(host) or is_this_machine(host.rpartition(":")[0])
+
+
+def _behind_dashes(words: list[Word]) -> list[Word] | None:
+    """What stands behind the first `--` of `words`, None if there is none."""
+    return next((words[at + 1 :] for at, word in enumerate(words) if word.shown == "--"), None)
 
 
 def _written(program: str, words: list[Word]) -> list[Word]:
