@@ -30,7 +30,8 @@ def listed(text: str) -> frozenset[str]:
 # options from the programs' manual pages: sudo 1.9, GNU coreutils 9, findutils 4.9,
 # util-linux 2.39, GNU parallel 2023; the others' own help
 _SHORT = {
-    "n": "nice",
+    "n": "nice gnice choom",
+    "at": "ssh-agent",
     "cn": "ionice",
     "uDg": "run0",
     "aAeFlnopsuwx": "ltrace",
@@ -45,14 +46,15 @@ _SHORT = {
     "tip": "systemd-cat",
     "Td": "kitty",
     "pn": "minikube",
-    "": "nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
+    "": "torify tsocks fakeroot eatmydata dbus-launch linux32 linux64 i386 ifne "
+    "nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
     "prlimit winpty valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
     "torsocks tini dumb-init ddtrace-run opentelemetry-instrument nq k3s microk8s entr catchsegv",
 }
 _LONG = (
     "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
     "--cpunodebind --membind --what --who --why --title --identifier --priority "
-    "--config-file --root --wd --output --app-id --working-directory"
+    "--pdeathsig --groups --config-file --root --wd --output --app-id --working-directory"
 )
 WRAPPERS = {
     "sudo": Wrapper(
@@ -84,6 +86,7 @@ WRAPPERS = {
     "iex": Wrapper(text=True),
     "wsl": Wrapper("du", listed("--distribution --user --cd")),
     "wsl.exe": Wrapper("du", listed("--distribution --user --cd")),
+    "setarch": Wrapper(skip=1),
     "chroot": Wrapper("", listed("--userspec --groups"), skip=1),
     "taskset": Wrapper("p", skip=1),
     "gosu": Wrapper(skip=1),
@@ -132,7 +135,7 @@ WRAPPERS = {
     "watch": Wrapper("n", listed("--interval"), text=True),
     "strace": Wrapper("eopsuPEI", listed("--output --attach --trace --user --env --signal")),
     "systemd-run": Wrapper(
-        "pMuHEGt",
+        "pMuHE",
         listed(
             "--unit --property --setenv --description --slice --uid --gid --machine "
             "--working-directory --on-active --on-calendar --nice --service-type"
@@ -149,6 +152,8 @@ WRAPPERS = {
         listed("--names --prefix --prefix-colors --kill-others --max-processes --success"),
     ),
 }
+for _gnu in ("env", "stdbuf", "xargs"):
+    WRAPPERS[f"g{_gnu}"] = WRAPPERS[_gnu]
 for _letters, _programs in _SHORT.items():
     WRAPPERS.update((name, Wrapper(_letters, listed(_LONG))) for name in _programs.split())
 
@@ -180,6 +185,7 @@ BEHIND_WORDS = {
     "rye": ("run",),
     "pyenv": ("exec",),
     "rbenv": ("exec",),
+    "nodenv": ("exec",),
     "fnm": ("exec",),
     "snap": ("run",),
     "toolbox": ("run",),
@@ -200,6 +206,7 @@ SKIPPED = {"direnv": 1, "apptainer": 1, "singularity": 1}
 BEHIND_OPTION = {
     "emulate": ("c", ""),
     "su": ("c", "--command --session-command"),
+    "asciinema": ("c", "--command"),
     "runuser": ("c", "--command --session-command"),
     "sg": ("c", ""),
     "script": ("c", "--command"),
@@ -226,7 +233,8 @@ SSH = Wrapper("BbcDEeFIiJLlmOopPQRSWw")
 RUN_OPTIONS = listed(
     "--package --with --python --env-file --group --extra --directory --project --name --prefix "
     "--cwd --using --index-url --with-requirements --file --only-group --no-extra --no-group "
-    "--config-file --index --environment --manifest-path --env --output --with-editable"
+    "--config-file --index --environment --manifest-path --env --output --with-editable "
+    "--node"
 )
 
 # programs that print what they are given, or the path of the program of that name
@@ -243,6 +251,6 @@ DOCKER_LONG = listed(
 )
 TMUX_SHORT = "cnstxyeFlbTf"
 TMUX_STARTS = listed(
-    "new new-session neww new-window splitw split-window respawn-pane respawn-window "
+    "run run-shell new new-session neww new-window splitw split-window respawn-pane respawn-window "
     "display-popup popup"
 )

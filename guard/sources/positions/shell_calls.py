@@ -390,6 +390,8 @@ class _Reading:
         if program == "script":
             # script of BSD: the file, then the command
             return behind_options(rest, Wrapper("cEIOBTmot", listed("--command")))[1:]
+        if program == "runuser" and rest[:1] and rest[0].shown == "-u":
+            return behind_options(rest, Wrapper("u"))
         if program in ("su", "runuser", "sg"):
             behind = [i for i, word in enumerate(rest) if word.shown == "--"]
             return rest[behind[0] + 1 :] if behind else None
