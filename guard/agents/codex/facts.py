@@ -150,12 +150,9 @@ def documents_outside(directories: Iterable[str], settings: list[Settings]) -> l
         names += _paths(one.content.get("project_doc_fallback_filenames"))
     found = []
     for directory in directories:
-        levels = list(_upwards(directory))
-        root = next((at for at in levels if os.path.lexists(f"{at}/.git")), levels[0])
-        for at in levels:
-            top = root if paths.is_within(at, root) else at
+        for at in _upwards(directory):
             documents = [os.path.join(at, name) for name in names]
-            found += [path for path in documents if _leads_out(path, top)]
+            found += [path for path in documents if _leads_out(path, at)]
     return list(dict.fromkeys(found))
 
 
@@ -203,9 +200,16 @@ def _paths(values: object) -> list[str]:
     return [one for one in found if isinstance(one, str) and "\0" not in one]
 
 
-def _leads_out(path: str, top: str) -> bool:
-    real = os.path.realpath(top)
-    return os.path.lexists(path) and not paths.is_within(os.path.realpath(path), real)
+def _leads_out(path: str, directory: str) -> bool:
+    """Whether `path` leads out of the repository around `directory`, or of that if it is in none.
+
+    A link to the directory changes nothing: what counts is where it leads.
+    """
+    if not os.path.lexists(path):
+        return False
+    real = os.path.realpath(directory)
+    top = next((at for at in _upwards(real) if os.path.lexists(f"{at}/.git")), real)
+    return not paths.is_within(os.path.realpath(path), top)
 
 
 def read_toml(layer: str, path: str) -> Settings | None:

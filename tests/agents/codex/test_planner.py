@@ -653,6 +653,22 @@ def test_a_role_of_a_project_leads_to_no_file_outside(machine: Machine) -> None:
     assert rules(machine.plan("exec", "hi")) == ["RG302"]
 
 
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_part_of_a_repository_shares_with_the_whole(machine: Machine, repository: bool) -> None:
+    """Also where one comes to it through a link."""
+    machine.write("shared/x.md", "x")
+    part = machine.write("shared/part/.codex/config.toml", 'model_instructions_file = "../../x.md"')
+    (part.parent / "agents").mkdir()
+    (part.parent / "agents" / "a.toml").symlink_to("../../../x.md")
+    (part.parents[1] / "AGENTS.md").symlink_to("../x.md")
+    (machine.project / "link").symlink_to(part.parents[1])
+    if repository:
+        machine.write("shared/.git", "gitdir: elsewhere")
+    plan = machine.plan("exec", "hi", cwd=machine.project / "link")
+    assert set(rules(plan)) == (set() if repository else {"RG302"})
+    assert ("--config=project_doc_max_bytes=0" in plan.argv) is not repository
+
+
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 VALUES = st.recursive(
     st.booleans() | TEXTS,
