@@ -65,12 +65,13 @@ def has_key(
     """Whether `route` has a key, where `usable` are the providers with one. Adds a finding for each
     that has none: it forbids the launch where the route, or what names no model, needs it."""
     missing = [entry for entry in policy.providers if entry.name not in usable]
+    several = len(policy.providers) > 1
     for entry in missing:
         needed = entry.name in (route.provider, router.default().provider)
         result.report(
             "RG106",
             entry.key_env,
-            f"the gateway key of {entry.name} is missing: {entry.key_env} is not set"
+            f"no gateway key{f' for {entry.name}' if several else ''}: {entry.key_env} is not set"
             + ("" if needed else f"; {entry.name} is left out"),
             where="environment",
             fix=how_to_set(entry.key_env),

@@ -380,7 +380,11 @@ class TestKeys:
         config = json.loads(plan.environ["OPENCODE_CONFIG_CONTENT"])
         assert config["enabled_providers"] == [f"portkey-{SUFFIX}"] == list(config["provider"])
         # and of one that is asked for
-        assert rules(machine.plan("run", "--provider", "portkey-openrouter", "hi")) == ["RG106"]
+        plan = machine.plan("run", "--provider", "portkey-openrouter", "hi")
+        assert rules(plan) == ["RG106"]
+        assert plan.forbidden_by[0].message == (
+            "no gateway key for portkey-openrouter: OPENROUTER_GATEWAY_KEY is not set"
+        )
 
     def test_the_small_model_follows(self, machine: Machine) -> None:
         machine.policy.small_model = "portkey-openrouter/tiny"
