@@ -210,6 +210,7 @@ def usage_error(error: click.ClickException) -> UsageError:
             message = re.sub(r"a valid (integer|float)( range)?", "a number", error.message)
             message = _range_in_words(message).replace("is not in the range", "is not from")
             what = f"{name}: {message}"
+    what = re.sub(r"Got unexpected extra (arguments?) \((.*)\)$", r"unexpected \1: \2", what)
     return UsageError(printable(what[:1].lower() + what[1:]).rstrip("."), fix="\n".join(fix))
 
 

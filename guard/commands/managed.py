@@ -62,7 +62,7 @@ Examples:
 def managed() -> None:
     """Write agents' own administrator files from the system policy.
 
-    They outrank users' and projects' settings, so they hold where no launch guard is: an agent
+    They outrank users' and projects' settings, so they hold where no launch is guarded: an agent
     that is started by its full path, by an editor, or with a cleaned environment. They name the
     gateway and hold no key. docs/managed.md says what they do not hold.
 
@@ -173,7 +173,7 @@ Examples:
   routeguard managed diff
   routeguard managed diff --root image
 
-Exit status: 0 no difference, 1 differences."""
+Exit status: 0 no difference, 1 differences, 2 usage, 3 no valid policy."""
 )
 @_root
 @_user
@@ -206,8 +206,8 @@ Examples:
   routeguard managed install --root build/root
   routeguard managed install --user             your own, without root
 
-Exit status: 0 done, 1 a file that routeguard did not write is in the way, 3 no valid system
-policy."""
+Exit status: 0 done, 1 a file that routeguard did not write is in the way, 2 usage, 3 no
+valid policy."""
 )
 @_root
 @_program
@@ -244,7 +244,7 @@ Examples:
   sudo routeguard managed remove --dry-run
   sudo routeguard managed remove
 
-Exit status: 0 done, 1 a file was changed by somebody and stays."""
+Exit status: 0 done, 1 a file was changed by somebody and stays, 2 usage."""
 )
 @_root
 @_user
@@ -273,7 +273,7 @@ Examples:
   routeguard managed status
   routeguard managed status --json | jq .good
 
-Exit status: 0 all files are in place, 1 not."""
+Exit status: 0 all files are in place, 1 not, 2 usage, 3 no valid policy."""
 )
 @_root
 @_user

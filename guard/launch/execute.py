@@ -127,7 +127,8 @@ def command_of(argv: list[str]) -> list[str]:
         )
     if words is argv and words[0].startswith("-"):
         raise UsageError(
-            f"exec has no option {words[0]}", fix="put -- before the command:\nrouteguard exec -- …"
+            f"no such option: {words[0]}",
+            fix="routeguard exec --help\nor, if it is the command:\nrouteguard exec -- …",
         )
     return words
 

@@ -63,7 +63,7 @@ def read_policy(path: str) -> CompiledPolicy:
         raise PolicyError(
             "there is no system policy to render",
             where=path,
-            why="managed files say what the administrator's policy says, and nobody else's",
+            why="managed files are rendered from the administrator's policy alone",
             fix="routeguard policy init --dry-run > policy.toml\n"
             "edit it, then:\n"
             f"sudo install -D -m 644 policy.toml {shlex.quote(path)}",

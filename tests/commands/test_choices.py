@@ -34,6 +34,13 @@ def test_after_a_wrong_one(words: tuple[str, ...]) -> None:
         assert fold(said, width) == said
 
 
+def test_a_word_too_many() -> None:
+    for words, said in ((["a"], "unexpected argument: a"), (["a", "b"], "unexpected arguments: a b")):
+        with pytest.raises(UsageError) as caught:
+            main(["policy", "path", *words])
+        assert caught.value.what == said
+
+
 def test_each_name_is_whole_and_in_order() -> None:
     names = [f"name-{number}" for number in range(40)]
     lines = listed("there are", names).split("\n")

@@ -408,8 +408,9 @@ class TestUsage:
         assert command_of(["--", "--", "x"]) == ["--", "x"]
         assert command_of(["--", "-x"]) == ["-x"]
         assert command_of(["ls", "--", "x"]) == ["ls", "--", "x"]
-        with pytest.raises(UsageError):
-            command_of(["-x"])
+        with pytest.raises(UsageError, match="no such option: --fnce") as caught:
+            command_of(["--fnce", "--", "x"])
+        assert caught.value.fix.startswith("routeguard exec --help\n")
 
 
 class TestProcess:
