@@ -136,7 +136,10 @@ def _upwards(directory: str) -> Iterable[str]:
 
 
 _DOCUMENTS = ("AGENTS.override.md", "AGENTS.md")
-_INSTRUCTIONS = ("experimental_instructions_file", "model_instructions_file")
+_INSTRUCTIONS = (
+    *("experimental_compact_prompt_file", "experimental_instructions_file"),
+    "model_instructions_file",
+)
 
 
 def documents_outside(directories: Iterable[str], settings: list[Settings]) -> list[str]:

@@ -630,7 +630,10 @@ def test_instructions_outside_of_the_project_are_left_out(machine: Machine, name
     assert [f.subject for f in plan.findings] == [str(machine.project / name)] * bool(name)
 
 
-@pytest.mark.parametrize("key", ["model_instructions_file", "agents.x.config_file"])
+@pytest.mark.parametrize(
+    "key",
+    ["model_instructions_file", "agents.x.config_file", "experimental_compact_prompt_file"],
+)
 @pytest.mark.parametrize(
     ("file", "forbidden"), [("/proc/self/environ", ["RG302"]), ("mine.md", []), ("../x.md", [])]
 )
