@@ -29,6 +29,9 @@ _NOT_HERE = (
 )
 """Programs whose commands do not run among the files of this machine."""
 
+_MAX_LINE = 1000
+"""Characters of a command that a message repeats."""
+
 
 def require_none(words: Sequence[str], names: Collection[str], shims: str) -> None:
     """Raise GuardError (RG502) if the command `words` starts one of the agents called `names`
@@ -82,7 +85,11 @@ def _refusal(words: Sequence[str], typed: str, at: int, by_path: bool) -> GuardE
     if not by_path:
         ways.append("routeguard shim install")
     if at > 0:
-        ways.append(shlex.join([*words[:at], "routeguard", "exec", "--", *words[at:]]))
+        line = shlex.join([*words[:at], "routeguard", "exec", "--", *words[at:]])
+        fits = line.isprintable() and len(line) <= _MAX_LINE
+        ways.append(
+            line if fits else f"the same, with this in front of {typed}:\nrouteguard exec --"
+        )
     elif by_path:
         ways.append("name the agent without a path, with its shim there:\nrouteguard shim install")
     return GuardError(

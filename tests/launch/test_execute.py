@@ -264,6 +264,10 @@ class TestOtherCommands:
             (("sh", "-c", "cd / && exec claude -p hi"), "routeguard shim install"),
             (("xargs", "-n1", "/opt/bin/claude"), "xargs -n1 routeguard exec -- /opt/bin/claude"),
             (("sh", "-c", "/opt/bin/claude -p hi"), "without a path"),
+            (
+                ("nice", "claude", "-p", "a\nb"),
+                "in front of claude:\n         routeguard exec --\n",
+            ),
             (("sh", "-c", "docker run image; claude"), "routeguard shim install"),
         ],
     )
