@@ -89,6 +89,8 @@ def main(argv: list[str]) -> int:
     except click.Abort as error:
         # click makes one of Ctrl-C, too: then what the command had done by then is done
         running = isinstance(error.__cause__, KeyboardInterrupt)
+        if not running:
+            sys.stderr.write("\n")  # the line of the question is still open
         say("interrupted" if running else "aborted, nothing was changed")
         return 130
     return result if isinstance(result, int) else ExitCode.OK

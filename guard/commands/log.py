@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import cache
 
 import click
@@ -17,7 +18,7 @@ from guard.launch.process import own_environment
 from guard.policy import spans
 from guard.report.document import show_document
 from guard.report.terminal import paint, show
-from guard.report.words import clock, short
+from guard.report.words import clock, local, short
 from guard.rule_table import RULES
 from guard.signals import Ending
 from guard.sources.audit_log import Log, LogEntry
@@ -144,6 +145,14 @@ def _show(entries: Iterable[LogEntry], home: str, *, as_json: bool) -> None:
             show(render(entry, home))
 
 
+def _end(text: str) -> str:
+    """The end of an exception, a date or a moment in ISO 8601, as `allow list` shows it."""
+    try:
+        return local(datetime.fromisoformat(text).timestamp()) if "T" in text else text
+    except (ValueError, OverflowError, OSError):
+        return text  # anybody may have written into the log
+
+
 def render(entry: LogEntry, home: str) -> str:
     """One entry as text: a line, and below it why, or what was removed."""
     word = f"{printable(entry.decision):<8}"
@@ -151,7 +160,7 @@ def render(entry: LogEntry, home: str) -> str:
         word = paint(word, "bad")
     head = f"{clock(entry.moment)}  {word}  "
     if entry.text("subject"):
-        until = f" until {entry.text('until')}" if entry.text("until") else ""
+        until = f" until {_end(entry.text('until'))}" if entry.text("until") else ""
         reason = f": {entry.text('reason')}" if entry.text("reason") else ""
         return head + printable(f"{entry.text('subject')}{until}{reason}")
     agent = typed_name(entry.text("agent"), entry.text("program"))

@@ -84,6 +84,7 @@ def setup(clone: str, **answers: Any) -> int:
         if KeyboardInterrupt in (type(error), type(error.__cause__)):
             say("interrupted; run it again to finish, it changes only what differs")
         elif script:
+            sys.stderr.write("\n")  # the line of the question is still open
             say("aborted; the environment is made, and no shell is guarded yet")
         else:
             raise

@@ -93,6 +93,19 @@ def test_the_lines(machine: Machine) -> None:
     assert "allowed   port:4000 until 2026-12-31: a test\n" in said
 
 
+@pytest.mark.parametrize(
+    ("until", "shown"),
+    [
+        ("2026-11-29T15:20:36+00:00", r"20\d\d-\d\d-\d\d \d\d:\d\d"),
+        ("2026-12-31", "2026-12-31"),
+        ("Tomorrow", "Tomorrow"),
+    ],
+)
+def test_when_an_exception_ends(machine: Machine, until: str, shown: str) -> None:
+    machine.add(30, "allowed", subject="port:5000", until=until, reason="x")
+    assert re.search(rf"port:5000 until {shown}: x$", machine.run().stdout, re.MULTILINE)
+
+
 def test_an_agent_is_called_as_it_is_typed(machine: Machine) -> None:
     machine.launched(50, agent="claude-code", command="", program="/opt/cli.js")
     machine.launched(40, agent="gemini-cli", command="", program="/usr/bin/gemini")

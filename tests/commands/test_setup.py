@@ -404,7 +404,8 @@ def test_ctrl_c_after_install_sh_says_what_is_made(person: Person, at: str) -> N
             asked.answer(WHICH, "1")
             asked.answer(DEFAULT, "portkey/@openai-prod/gpt-4o")
         assert asked.interrupt(at) == 130
-        assert "aborted; the environment is made, and no shell is guarded yet" in asked.said
+        assert "\naborted; the environment is made" in asked.said
+        assert "no shell is guarded yet" in asked.said
         assert "to go on: /some/clone/install.sh" in asked.said
         assert "nothing was changed" not in asked.said
     person.has_written_nothing()
