@@ -32,6 +32,7 @@ def listed(text: str) -> frozenset[str]:
 _SHORT = {
     "n": "nice gnice choom",
     "at": "ssh-agent",
+    "bfils": "fakeroot",
     "cn": "ionice",
     "uDg": "run0",
     "aAeFlnopsuwx": "ltrace",
@@ -39,14 +40,14 @@ _SHORT = {
     "f": "proxychains proxychains4",
     "L": "tsp",
     "acelopuE": "daemonize",
-    "aDLtWw": "foot",
+    "acDLtWw": "foot",
     "SGRw": "unshare",
     "tSGW": "nsenter",
     "CmNip": "numactl",
     "tip": "systemd-cat",
     "Td": "kitty",
     "pn": "minikube",
-    "": "torify tsocks fakeroot eatmydata dbus-launch linux32 linux64 i386 ifne "
+    "": "torify tsocks eatmydata dbus-launch linux32 linux64 i386 ifne "
     "nohup setsid chronic unbuffer noglob nocorrect pkexec setpriv firejail "
     "prlimit winpty valgrind corepack systemd-inhibit dbus-run-session flatpak-spawn "
     "torsocks tini dumb-init ddtrace-run opentelemetry-instrument nq k3s microk8s entr catchsegv",
@@ -54,7 +55,8 @@ _SHORT = {
 _LONG = (
     "--adjustment --class --classdata --reuid --regid --user --group --setenv --chdir --directory "
     "--cpunodebind --membind --what --who --why --title --identifier --priority "
-    "--pdeathsig --groups --config-file --root --wd --output --app-id --working-directory"
+    "--pdeathsig --groups --config-file --root --wd --output --app-id --working-directory "
+    "--config --session --instance-group --log-file --history-filename --propagation"
 )
 WRAPPERS = {
     "sudo": Wrapper(
@@ -113,7 +115,11 @@ WRAPPERS = {
     ),
     "chrt": Wrapper("TPD", skip=1),
     "watchexec": Wrapper(
-        "wWefisx", listed("--watch --watch-non-recursive --exts --filter --ignore --signal")
+        "wWefisx",
+        listed(
+            "--watch --watch-non-recursive --workdir --project-origin --exts "
+            "--filter --ignore --signal"
+        ),
     ),
     "caffeinate": Wrapper("tw"),
     "xvfb-run": Wrapper(
@@ -127,13 +133,16 @@ WRAPPERS = {
         "aCdEIjJLlNnPsS",
         listed(
             "--arg-file --colsep --delay --delimiter --joblog --jobs --load --max-args --max-lines "
-            "--max-procs --max-replace-args --memfree --nice --replacement --results --retries "
+            "--max-procs --wd --env --basefile --sshloginfile "
+            "--max-replace-args --memfree --nice --replacement --results --retries "
             "--sshlogin --tagstring --timeout --tmpdir --workdir"
         ),
         text=True,
     ),
     "watch": Wrapper("n", listed("--interval"), text=True),
-    "strace": Wrapper("eopsuPEI", listed("--output --attach --trace --user --env --signal")),
+    "strace": Wrapper(
+        "eopsuPEIS", listed("--trace-path --output --attach --trace --user --env --signal")
+    ),
     "systemd-run": Wrapper(
         "pMuHE",
         listed(
@@ -228,13 +237,19 @@ BEHIND_OPTION = {
     "x-terminal-emulator": ("e", ""),
 }
 
+# of those the ones whose options are words, not letters: `-e`, `-geometry 80x24`
+TERMINALS = listed(
+    "xterm urxvt st konsole alacritty xfce4-terminal gnome-terminal x-terminal-emulator"
+)
+
 SSH = Wrapper("BbcDEeFIiJLlmOopPQRSWw")
 
 RUN_OPTIONS = listed(
     "--package --with --python --env-file --group --extra --directory --project --name --prefix "
     "--cwd --using --index-url --with-requirements --file --only-group --no-extra --no-group "
     "--config-file --index --environment --manifest-path --env --output --with-editable "
-    "--node"
+    "--node --cache-dir --link-mode --upgrade-package --refresh-package --reinstall-package "
+    "--no-binary-package --no-build-package --index-strategy --exclude-newer"
 )
 
 # programs that print what they are given, or the path of the program of that name

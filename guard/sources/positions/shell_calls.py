@@ -21,6 +21,7 @@ from guard.catalog.starters import (
     SKIPPED,
     SSH,
     TASKS,
+    TERMINALS,
     TMUX_SHORT,
     TMUX_STARTS,
     WRAPPERS,
@@ -384,7 +385,7 @@ class _Reading:
             return None
         behind_option = BEHIND_OPTION.get(program)
         if behind_option is not None:
-            self._options(rest, *behind_option)
+            self._options(rest, *behind_option, in_words=program in TERMINALS)
         if program == "flock":
             return behind_options(rest, Wrapper("wE", listed("--timeout")))[1:]
         if program == "script":
@@ -447,8 +448,11 @@ class _Reading:
             return [found[0].after(found[0].shown.index(":") + 1), *found[1:]]
         return found
 
-    def _options(self, words: list[Word], short: str, long: str) -> None:
-        """Read the text, or the words, behind an option that has a command for its value."""
+    def _options(self, words: list[Word], short: str, long: str, *, in_words: bool = False) -> None:
+        """Read the text, or the words, behind an option that has a command for its value.
+
+        `in_words` tells that one dash begins an option of one letter or of a whole word.
+        """
         for index, word in enumerate(words):
             shown = word.shown
             name, equals, _ = shown.partition("=")
@@ -456,6 +460,8 @@ class _Reading:
                 if name not in listed(long):
                     continue
                 at = len(name) + 1 if equals else 0
+            elif in_words and len(shown) != 2:
+                continue
             elif shown[:1] == "-" and any(c in short for c in shown[1:]):
                 letter = next(i for i, c in enumerate(shown) if i and c in short)
                 at = letter + 1 if letter + 1 < len(shown) else 0
