@@ -7,6 +7,7 @@ import os
 import shlex
 
 from guard import paths, shells
+from guard.agents.keys import how_to_set
 from guard.agents.registry import AGENTS
 from guard.catalog.key_shapes import is_key
 from guard.check.variable import Answer, Decision, explain, noteworthy
@@ -219,7 +220,7 @@ def _fix(answer: Answer, home: str) -> str:
     if not answer.finding:
         return ""
     if answer.finding == "RG106":
-        return f"set {printable(answer.name)} to the gateway's key"
+        return how_to_set(answer.name)
     lines = []
     places = [f"{short(a.path, home)}:{a.line}" for a in answer.assignments if a.exported]
     if places:

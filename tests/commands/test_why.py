@@ -244,6 +244,12 @@ def test_the_policy_decides(machine: Machine) -> None:
     assert "[[exception]]" not in ran.stdout
 
 
+def test_a_gateway_key_that_no_launch_can_use_comes_with_what_to_type(machine: Machine) -> None:
+    said = machine.run("PORTKEY_API_KEY", PORTKEY_API_KEY="sk-ant-x", SHELL="/bin/bash").stdout
+    assert "  launch  refused: begins with sk-ant-, as another vendor's keys do\n" in said
+    assert "\n  fix     export PORTKEY_API_KEY=…\n" in said
+
+
 def test_a_broken_policy_is_status_3(machine: Machine) -> None:
     machine.write(".config/routeguard/policy.toml", "keys = 3\n")
     ran = machine.run("OPENAI_API_KEY")
