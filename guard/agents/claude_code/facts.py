@@ -89,7 +89,8 @@ def _parts(folder: str) -> list[str]:
 def given_settings(values: list[str], cwd: str) -> tuple[dict[str, Any], str]:
     """The object of the last `--settings` in `values`, a file or JSON, and why it is not readable.
 
-    As Claude Code tells them apart: what begins with a brace is JSON.
+    As Claude Code tells them apart: what begins with a brace is JSON. Of several it reads the last
+    (2.1.332: the tool that the first denied was offered to the model, the one of the second not).
     """
     if not values:
         return {}, ""
