@@ -185,9 +185,8 @@ def prove(
             with LoopbackGateway(key, word) as other_gateway, RecordingProxy() as other_proxy:
                 unguarded = replace(stage, gateway=other_gateway, proxy=other_proxy)
                 place = unguarded.surroundings(os.path.join(root, "control"), environ)
-                bare_run = unguarded.run(
-                    bare_launch(binary), place, to_leak=thorough, enough=_asked(other_proxy)
-                )
+                enough = unguarded.leaked if thorough else _asked(other_proxy)
+                bare_run = unguarded.run(bare_launch(binary), place, enough=enough)
         say("guarded: the agent through the guard")
         started_by = launch or guarded_launch(binary.name)
         run = stage.run(

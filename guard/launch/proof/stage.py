@@ -198,11 +198,9 @@ class Stage:
         argv: Sequence[str],
         place: ProofHome,
         *,
-        to_leak: bool = False,
         enough: Callable[[], bool] | None = None,
     ) -> AgentRun:
-        """Run `argv` in `place` and gather what it did; `to_leak` ends it once a key has left, and
-        so does `enough`.
+        """Run `argv` in `place` and gather what it did; it is ended once `enough` says so.
 
         Some agents ask again and again where they are refused.
         """
@@ -221,7 +219,7 @@ class Stage:
                 cwd=str(place.project),
                 timeout=self.timeout,
                 started=pids.append,
-                enough=self._leaked if to_leak else enough,
+                enough=enough,
             )
         finally:
             self.gateway.watchers.remove(look)
@@ -236,7 +234,8 @@ class Stage:
             environ_seen=bool(environs),
         )
 
-    def _leaked(self) -> bool:
+    def leaked(self) -> bool:
+        """Whether a key has left."""
         return any(
             self._search.found(form) for request in self.proxy.requests for form in request.forms()
         )
