@@ -252,6 +252,14 @@ RUN_OPTIONS = listed(
     "--no-binary-package --no-build-package --index-strategy --exclude-newer"
 )
 
+# programs that run what they are given on another machine, or once it is typed
+ELSEWHERE = listed("ssh autossh slogin dbclient kubectl oc alias abbr")
+
+# programs beside the containers that run what they are given among other files
+APART = listed(
+    "apptainer singularity lxc incus toolbox distrobox distrobox-enter wsl wsl.exe chroot"
+)
+
 # programs that print what they are given, or the path of the program of that name
 PRINTS = listed("which whence where type realpath readlink echo print printf")
 

@@ -11,23 +11,15 @@ from typing import TYPE_CHECKING
 
 from guard.agents.runners import run_by_package_runner
 from guard.catalog.programs import CONTAINERS
-from guard.catalog.starters import listed
+from guard.catalog.starters import APART, ELSEWHERE
 from guard.errors import GuardError, either
 from guard.launch.resolve import is_shim
-from guard.proxies.starts import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from guard.sources.positions.shell_calls import Call
     from guard.sources.shell_commands import Word
-
-_NOT_HERE = (
-    ELSEWHERE
-    | CONTAINERS
-    | listed("apptainer singularity lxc incus toolbox distrobox distrobox-enter wsl wsl.exe chroot")
-)
-"""Programs whose commands do not run among the files of this machine."""
 
 _MAX_LINE = 1000
 """Characters of a command that a message repeats."""
@@ -46,7 +38,7 @@ def require_none(words: Sequence[str], names: Collection[str], shims: str) -> No
 
     made = [Word(Text.of(word), 0, len(word)) for word in words]
     try:
-        calls = read_words(made, elsewhere=_NOT_HERE).calls
+        calls = read_words(made, elsewhere=ELSEWHERE | CONTAINERS | APART).calls
     except UnparsedError:
         return
     for call in calls:

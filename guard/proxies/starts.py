@@ -30,9 +30,6 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NESTED = 8
 """How many aliases and substitutions within each other are followed."""
 
-ELSEWHERE = frozenset(("ssh", "autossh", "slogin", "dbclient", "kubectl", "oc", "alias", "abbr"))
-"""Programs that run what they are given on another machine, or once it is typed."""
-
 
 def main(argv: list[str]) -> int:
     """Judge the line on standard input; 0 if it may run, 126 if not, with the reason on stderr.
@@ -83,6 +80,7 @@ def read(line: str, shell: str, aliases: Mapping[str, str]) -> Script:
     `aliases` maps a name to the text that the shell puts in its place. Raises GuardError if the
     line is too long, or nested too deep.
     """
+    from guard.catalog.starters import ELSEWHERE
     from guard.sources.positions import shell_calls
     from guard.sources.positions.text import Text
     from guard.sources.shell_commands import UnparsedError
