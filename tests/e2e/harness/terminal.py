@@ -44,12 +44,20 @@ def screen(
             psutil.wait_procs(shown, PATIENCE)
 
 
-def await_words(run: Callable[..., str], words: str) -> str:
-    """What the session shows once it shows `words`. Raises AssertionError if it does not."""
+def await_words(
+    run: Callable[..., str], words: str, look: Callable[[str], None] = lambda _: None
+) -> str:
+    """What the session shows once it shows `words`. Raises AssertionError if it does not.
+
+    `look` is given what it shows until then.
+    """
 
     def shown() -> str:
         seen = run("capture-pane", "-p")
-        return seen if words in seen else ""
+        if words in seen:
+            return seen
+        look(seen)
+        return ""
 
     return await_true(shown, lambda: f"{words!r} did not appear:\n{run('capture-pane', '-p')}")
 
@@ -68,17 +76,15 @@ def press_until(run: Callable[..., str], key: str, words: str) -> str:
     run("send-keys", key)
     before, since = "", time.monotonic()
 
-    def shown() -> str:
+    def press_again(seen: str) -> None:
         nonlocal before, since
-        seen = run("capture-pane", "-p")
         if seen != before:
             before, since = seen, time.monotonic()
         elif time.monotonic() - since >= STILL:
             run("send-keys", key)
             since = time.monotonic()
-        return seen if words in seen else ""
 
-    return await_true(shown, lambda: f"{words!r} did not appear:\n{run('capture-pane', '-p')}")
+    return await_words(run, words, press_again)
 
 
 def paste(run: Callable[..., str], words: str) -> None:
