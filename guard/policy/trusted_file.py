@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from functools import partial
 from typing import Final
@@ -64,14 +65,14 @@ def _trusted(path: str, found: os.stat_result) -> None:
             "a policy file belongs to another user",
             where=path,
             why=f"its owner, user id {found.st_uid}, could change where calls go",
-            fix=f"read it, then make it yours:\nsudo chown $(id -u) {_word(path)}",
+            fix=f"read it, then make it yours:\nsudo chown $(id -u) {shlex.quote(path)}",
         )
     if found.st_mode & 0o022:
         raise PolicyError(
             "others can write a policy file",
             where=path,
             why=f"its mode is {stat.S_IMODE(found.st_mode):04o}",
-            fix=f"read it, then:\nchmod go-w {_word(path)}",
+            fix=f"read it, then:\nchmod go-w {shlex.quote(path)}",
         )
 
 
@@ -85,12 +86,6 @@ def _of_root(path: str) -> None:
             why=f"{why}; it outranks what every user says",
             fix=f"read it, then:\n{give_to_root(place)}",
         )
-
-
-def _word(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)
 
 
 def _unreadable(path: str, why: str) -> PolicyError:
